@@ -1,0 +1,2 @@
+//! The Gavel host, in reading order: each module uses only those above it.
+
