@@ -1,2 +1,4 @@
 //! The Gavel host, in reading order: each module uses only those above it.
 
+pub mod core;
+pub mod store;
