@@ -171,7 +171,7 @@ impl Gate {
             let count = own.len() + theirs.len();
             (count, run_specs(&running, own), run_specs(&running, theirs))
         };
-        let (count, own, theirs) = self.modules.runtime().run(run).await.map_err(Error::Overloaded)?;
+        let (count, own, theirs) = self.modules.runtime().run(run).await.map_err(Error::NotRun)?;
 
         let own = own.into_iter().map(|failure| finding("the module", failure, true));
         // Going back must not fail on what only the module that is left behind has promised.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::core::{Json, Rejection};
 use crate::modules::{Decider, ExpectedRejection, Manifest, Spec, SpecEvent, SpecOutcome};
-use crate::runtime::{Call, Decision, Fault, GuestCommand, GuestContext, GuestEvent};
+use crate::runtime::{Decision, Fault, GuestCommand, GuestContext, GuestEvent};
 
 /// A specification that does not hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,7 +98,7 @@ fn play(decider: &Decider, spec: &Spec) -> Result<(Decision, Json), Fault> {
     };
     let command = GuestCommand { name: spec.when.command.clone(), data: json_of(&spec.when.data)? };
 
-    let mut instance = decider.module().instantiate(Call { now_ms: set.now_ms, seed: set.seed })?;
+    let mut instance = decider.module().instantiate()?;
     let state = instance.initial()?;
     instance.evolve(&state, &given)?;
     let decision = instance.decide(&state, &command, &context)?;

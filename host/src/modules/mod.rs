@@ -19,7 +19,7 @@ pub use manifest::{
 };
 
 use crate::core::{Activation, DeciderName, Json, ModuleDigest, Namespace};
-use crate::runtime::{Call, CompileError, Fault, Runtime};
+use crate::runtime::{CompileError, Fault, Runtime};
 use crate::store::{DeleteModuleError, ModuleFilter, NewModule, Store, StoredModule};
 
 /// All modules of the installation.
@@ -52,7 +52,7 @@ impl Modules {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] with all reasons, [`Error::Compile`] and [`Error::Overloaded`] when it could not be looked at now; nothing
+    /// [`Error::Invalid`] with all reasons, [`Error::Compile`] and [`Error::NotRun`] when it could not be looked at now; nothing
     /// was stored.
     pub async fn upload(&self, wasm: Vec<u8>) -> Result<(StoredModule, bool), Error> {
         let digest = ModuleDigest::of(&wasm);
@@ -83,15 +83,14 @@ impl Modules {
         let described = self
             .0
             .runtime
-            .run(move || -> Result<String, Fault> { describing.instantiate(Call::default())?.describe() })
+            .run(move || -> Result<Json, Fault> { describing.instantiate()?.describe() })
             .await
-            .map_err(Error::Overloaded)?;
-        let text = described.map_err(|fault| Error::Invalid {
+            .map_err(Error::NotRun)?;
+        let json = described.map_err(|fault| Error::Invalid {
             reasons: vec![format!("the module does not describe itself: {fault}")],
         })?;
         let invalid = |reasons| Error::Invalid { reasons };
-        let manifest = Manifest::parse(&text).map_err(invalid)?;
-        let json = Json::parse(&text).map_err(|error| invalid(vec![format!("the manifest is refused: {error}")]))?;
+        let manifest = Manifest::parse(json.as_str()).map_err(invalid)?;
         Ok((Decider::new(module, manifest).map_err(invalid)?, json))
     }
 
@@ -185,5 +184,5 @@ impl Modules {
 }
 
 fn invalid_or_compile(error: CompileError) -> Error {
-    if error.is_retryable() { Error::Compile(error) } else { Error::Invalid { reasons: error.reasons() } }
+    if error.is_retryable() { Error::Compile(error) } else { Error::Invalid { reasons: vec![error.to_string()] } }
 }
