@@ -149,5 +149,16 @@ pub struct BatchError {
     pub index: usize,
     /// Why.
     #[source]
-    pub error: Error,
+    pub error: Box<Error>,
+}
+
+impl BatchError {
+    /// The command at `index` was not carried out because of `error`.
+    #[must_use]
+    pub fn new(index: usize, error: Error) -> Self {
+        Self {
+            index,
+            error: Box::new(error),
+        }
+    }
 }

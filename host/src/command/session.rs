@@ -6,9 +6,13 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Error;
-use crate::core::{CommandRecord, EventId, Json, NewEvent, RecordedEvent, Rejection, StreamId, Version};
+use crate::core::{
+    CommandRecord, EventId, Json, NewEvent, RecordedEvent, Rejection, StreamId, Version,
+};
 use crate::modules::Decider;
-use crate::runtime::{Decision, Fault, GuestCommand, GuestContext, GuestEvent, Instance, Runtime, State};
+use crate::runtime::{
+    Decision, Fault, GuestCommand, GuestContext, GuestEvent, Instance, Runtime, State,
+};
 use crate::store::{Direction, EventStore, StreamHead, StreamRange};
 
 /// How many events are read and folded at a time.
@@ -55,9 +59,16 @@ impl Session {
             head: StreamHead::default(),
         };
         loop {
-            let range =
-                StreamRange { after: session.head.version, through, limit: PAGE_EVENTS, direction: Direction::Forward };
-            let page = store.read_stream(stream, range).await.map_err(Error::Store)?;
+            let range = StreamRange {
+                after: session.head.version,
+                through,
+                limit: PAGE_EVENTS,
+                direction: Direction::Forward,
+            };
+            let page = store
+                .read_stream(stream, range)
+                .await
+                .map_err(Error::Store)?;
             let is_last = page.len() < PAGE_EVENTS as usize;
             if let Some(newest) = page.last() {
                 session.head = StreamHead {
@@ -98,9 +109,14 @@ impl Session {
                 let decided = match decision {
                     Decision::Rejected(rejection) => Decided::Rejected(rejection),
                     Decision::Accepted(events) => {
-                        if let Some(event) = events.iter().find(|e| !decider.declares(&e.name, e.schema_version)) {
-                            let reason =
-                                format!("event {} version {} is not declared", event.name, event.schema_version);
+                        if let Some(event) = events
+                            .iter()
+                            .find(|e| !decider.declares(&e.name, e.schema_version))
+                        {
+                            let reason = format!(
+                                "event {} version {} is not declared",
+                                event.name, event.schema_version
+                            );
                             return Err(Fault::BrokeContract { reason });
                         }
                         // Folded before they are stored: nothing is stored that cannot be folded.
@@ -127,7 +143,8 @@ impl Session {
 
     /// The state as JSON.
     pub(super) async fn state(self) -> Result<(Self, Json), Error> {
-        self.with_guest(|instance, state| instance.snapshot(state)).await
+        self.with_guest(|instance, state| instance.snapshot(state))
+            .await
     }
 
     /// Runs `work` on a guest thread, after what is not folded yet.
@@ -154,8 +171,10 @@ impl Session {
             Ok((instance, state, done))
         };
         let ended = self.runtime.run(job).await.map_err(Error::NotRun)?;
-        let (instance, state, done) =
-            ended.map_err(|fault| Error::Fault { module: self.decider.digest(), fault })?;
+        let (instance, state, done) = ended.map_err(|fault| Error::Fault {
+            module: self.decider.digest(),
+            fault,
+        })?;
         self.guest = Some((instance, state));
         Ok((self, done))
     }
@@ -181,14 +200,46 @@ impl Session {
 
 /// A stored event as the guest sees it.
 fn to_guest(recorded: RecordedEvent) -> GuestEvent {
-    let NewEvent { event, schema_version, data, is_final, tags, .. } = recorded.event;
-    GuestEvent { name: event, schema_version, data, is_final, tags }
+    let NewEvent {
+        event,
+        schema_version,
+        data,
+        is_final,
+        tags,
+        ..
+    } = recorded.event;
+    GuestEvent {
+        name: event,
+        schema_version,
+        data,
+        is_final,
+        tags,
+    }
 }
 
 /// An event of the guest as it is appended: the host makes its id.
-pub(super) fn to_new_event(event: GuestEvent, command: &CommandRecord, metadata: crate::core::Metadata) -> NewEvent {
+pub(super) fn to_new_event(
+    event: GuestEvent,
+    command: &CommandRecord,
+    metadata: crate::core::Metadata,
+) -> NewEvent {
     let event_id: EventId = Uuid::now_v7();
-    let GuestEvent { name, schema_version, data, is_final, tags } = event;
+    let GuestEvent {
+        name,
+        schema_version,
+        data,
+        is_final,
+        tags,
+    } = event;
     let command_id = command.command_id;
-    NewEvent { event_id, event: name, schema_version, data, is_final, tags, metadata, command_id }
+    NewEvent {
+        event_id,
+        event: name,
+        schema_version,
+        data,
+        is_final,
+        tags,
+        metadata,
+        command_id,
+    }
 }
