@@ -83,10 +83,11 @@ impl Modules {
     ///
     /// As [`Modules::upload`].
     pub async fn examine(&self, wasm: Vec<u8>) -> Result<(Decider, Json), Error> {
+        let digest = ModuleDigest::of(&wasm);
         let module = self
             .0
             .runtime
-            .prepare(wasm)
+            .prepare(digest, wasm)
             .await
             .map_err(invalid_or_compile)?;
         let describing = module.clone();
@@ -178,7 +179,7 @@ impl Modules {
                 let wasm = self.wasm(digest).await?;
                 self.0
                     .runtime
-                    .prepare(wasm)
+                    .prepare(digest, wasm)
                     .await
                     .map_err(invalid_or_compile)?
             }
