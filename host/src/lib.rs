@@ -1,2 +1,3 @@
 //! The Gavel host, in reading order: each module uses only those above it.
 
+pub mod config;
