@@ -79,11 +79,13 @@ pub enum Problem {
         reason: String,
     },
     /// The file is not TOML.
-    #[error("{}: {message}", .path.display())]
+    #[error("{}, line {line}: {message}", .path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// Where, from 1.
+        line: usize,
+        /// Why.
         message: String,
     },
 }
