@@ -23,8 +23,8 @@ pub struct Arguments {
     /// The command.
     #[command(subcommand)]
     pub command: Command,
-    /// Form of the answer: text for people, or JSON for programs.
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Text)]
+    /// Form of the answer: `text` for people, `json` for programs.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub output: Format,
     /// How to reach a host.
     #[command(flatten)]
@@ -69,7 +69,7 @@ pub struct Connection {
 #[command(next_help_heading = "Settings")]
 pub(super) struct SettingsArguments {
     /// The file to read settings from [default: gavel.toml, if it exists].
-    #[arg(long, global = true, env = "GAVEL_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Form of the log on standard error [default: text on a terminal, else json].
     #[arg(long, global = true, value_parser = ["auto", "text", "json"], value_name = "FORMAT")]

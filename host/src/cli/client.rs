@@ -98,10 +98,15 @@ impl Client {
             Some(problem) => Err(Failure::Problem(Box::new(problem))),
             None => Err(anyhow!(
                 "{} answered {status}, but not in the way of a Gavel host; is this its address?",
-                self.server
+                self.shown_server()
             )
             .into()),
         }
+    }
+
+    /// The server as it is usually written.
+    fn shown_server(&self) -> &str {
+        self.server.as_str().trim_end_matches('/')
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -110,7 +115,7 @@ impl Client {
             reason = Some(deeper);
         }
         let reason = reason.map_or_else(|| error.to_string(), ToString::to_string);
-        let server = &self.server;
+        let server = self.shown_server();
         Failure::Error(if error.is_connect() {
             anyhow!(
                 "no host answers at {server}: {reason}\n  start one with `gavel serve`, or name another with --server or GAVEL_SERVER"

@@ -1,13 +1,12 @@
 //! `gavel config`: show each setting and where it came from.
 
 use clap::Args;
-use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use super::arguments::SettingsArguments;
 use super::exit::Result;
 use super::logging::load;
-use super::output::Output;
+use super::output::{Output, table};
 use crate::config::Entry;
 
 #[derive(Debug, Args)]
@@ -25,17 +24,14 @@ pub(super) fn run(settings: &SettingsArguments, output: &mut Output<'_>) -> Resu
 }
 
 fn in_words(entries: &[Entry]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["SETTING", "VALUE", "FROM"]);
-    for entry in entries {
+    let rows = entries.iter().map(|entry| {
         let value = match &entry.value {
             Value::String(text) => text.clone(),
             value => value.to_string(),
         };
-        table.add_row([entry.key.clone(), value, entry.source.to_string()]);
-    }
-    table.trim_fmt()
+        [entry.key.clone(), value, entry.source.to_string()]
+    });
+    table(["SETTING", "VALUE", "FROM"], rows)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use comfy_table::{Table, presets};
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
@@ -13,7 +12,7 @@ use super::answer::Answer;
 use super::client::Client;
 use super::exit::Result;
 use super::module::Module;
-use super::output::{Output, size};
+use super::output::{Output, size, table};
 
 #[derive(Debug, Args)]
 #[command(
@@ -102,19 +101,17 @@ async fn list(client: &Client, output: &mut Output<'_>) -> Result {
         output.note("there is no module yet; `gavel deploy MODULE.wasm` uploads one");
         return Ok(());
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["NAME", "KIND", "SIZE", "UPLOADED", "DIGEST"]);
-    for module in modules {
-        table.add_row([
+    let rows = modules.into_iter().map(|module| {
+        let uploaded_at = module.uploaded_at.unwrap_or_default();
+        [
             module.name,
             module.kind,
             size(module.size_bytes),
-            module.uploaded_at.unwrap_or_default(),
+            uploaded_at,
             module.digest,
-        ]);
-    }
-    output.text(&table.trim_fmt())
+        ]
+    });
+    output.text(&table(["NAME", "KIND", "SIZE", "UPLOADED", "DIGEST"], rows))
 }
 
 #[cfg(test)]

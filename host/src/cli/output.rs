@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use anyhow::Context as _;
+use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::Format;
@@ -74,6 +75,20 @@ fn printable(text: &str) -> String {
         }
     }
     printable
+}
+
+/// A table with `header` and `rows`, as text.
+pub(super) fn table<const COLUMNS: usize>(
+    header: [&str; COLUMNS],
+    rows: impl IntoIterator<Item = [String; COLUMNS]>,
+) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
 }
 
 /// A number of bytes in the unit in which it reads best.

@@ -254,7 +254,7 @@ mod tests {
         let ran = test_server::run(&["send", "a", "1", "B", "--server", "http://127.0.0.1:1"]);
         assert_eq!(ran.exit, Exit::Error);
         assert!(
-            ran.notes.contains("no host answers at http://127.0.0.1:1/"),
+            ran.notes.contains("no host answers at http://127.0.0.1:1:"),
             "{}",
             ran.notes
         );

@@ -6,12 +6,7 @@ use std::ffi::OsString;
 use super::Problem;
 
 /// Variables with our prefix that are read elsewhere: by the command line for its clients, and by the tests.
-const READ_ELSEWHERE: [&str; 4] = [
-    "GAVEL_SERVER",
-    "GAVEL_NAMESPACE",
-    "GAVEL_TOKEN",
-    "GAVEL_CONFIG",
-];
+const READ_ELSEWHERE: [&str; 3] = ["GAVEL_SERVER", "GAVEL_NAMESPACE", "GAVEL_TOKEN"];
 const READ_BY_TESTS: &str = "GAVEL_TEST_";
 
 /// Picks the settings out of `variables`, and what is wrong with them.

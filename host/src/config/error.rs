@@ -55,7 +55,7 @@ pub enum Problem {
         found: String,
     },
     /// Nothing is called so.
-    #[error("`{name}` from {origin}: there is no such setting{}", hint(.did_you_mean))]
+    #[error("`{name}` {}: there is no such setting{}", place(.origin), hint(.did_you_mean))]
     Unknown {
         /// The name.
         name: String,
@@ -88,6 +88,14 @@ pub enum Problem {
         /// Why.
         message: String,
     },
+}
+
+/// A variable is its own source: it is not named twice.
+fn place(origin: &Source) -> String {
+    match origin {
+        Source::Variable(_) => "in the environment".to_owned(),
+        origin => format!("from {origin}"),
+    }
 }
 
 fn hint(did_you_mean: &Option<String>) -> String {

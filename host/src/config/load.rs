@@ -227,7 +227,7 @@ mod tests {
         let text = error.to_string();
         for line in [
             "`server.lissten` from gavel.toml: there is no such setting; did you mean `server.listen`?",
-            "`GAVEL_STORE_URI` from GAVEL_STORE_URI: there is no such setting; did you mean `GAVEL_STORE_URL`?",
+            "`GAVEL_STORE_URI` in the environment: there is no such setting; did you mean `GAVEL_STORE_URL`?",
             "`listen` from gavel.toml: there is no such setting",
             "`colour.red` from gavel.toml: there is no such setting",
             "`store.nothing` from --flag: there is no such setting",

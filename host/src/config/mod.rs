@@ -1,6 +1,6 @@
 //! The settings of a host: what they are, where they come from, what they must be.
 //!
-//! Each area is one struct in one file, declared with the [`area!`](area) table: name, type, default, bound and description of a
+//! Each area is one struct in one file, declared in an `area!` table: name, type, default, bound and description of a
 //! setting stand in one place, and the key in `gavel.toml`, the environment variable and the lines of `gavel config` follow from it.
 //! The setting `listen` of the area `server` is `listen` under `[server]` in `gavel.toml` and `GAVEL_SERVER_LISTEN` in the environment.
 //!
