@@ -46,8 +46,8 @@ pub(super) async fn run(
     if arguments.dry_run {
         output.note("dry run: on this machine only, nothing is uploaded");
         let config = load_settings(settings, [])?;
-        inspect::show(&wasm, &config, output)?;
-        return test::show(std::slice::from_ref(&arguments.module), &config, output);
+        inspect::show(wasm, &config, output).await?;
+        return test::show(std::slice::from_ref(&arguments.module), &config, output).await;
     }
     let uploaded: Module = modules::upload(wasm, client).await?.parse()?;
     output.note(&format!("uploaded {} {}", uploaded.name, uploaded.digest));

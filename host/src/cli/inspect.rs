@@ -34,18 +34,18 @@ struct Inspection {
     compile_ms: u64,
 }
 
-pub(super) fn run(
+pub(super) async fn run(
     arguments: &Arguments,
     settings: &SettingsArguments,
     output: &mut Output<'_>,
 ) -> Result {
     let config = load_settings(settings, [])?;
-    show(&modules::read(&arguments.module)?, &config, output)
+    show(modules::read(&arguments.module)?, &config, output).await
 }
 
 /// Shows what is in `wasm`.
-pub(super) fn show(wasm: &[u8], config: &Config, output: &mut Output<'_>) -> Result {
-    let inspection = inspect(wasm, config)?;
+pub(super) async fn show(wasm: Vec<u8>, config: &Config, output: &mut Output<'_>) -> Result {
+    let inspection = inspect(wasm, config).await?;
     if output.is_json() {
         return output.json(&inspection);
     }
@@ -64,7 +64,7 @@ pub(super) fn show(wasm: &[u8], config: &Config, output: &mut Output<'_>) -> Res
 }
 
 /// Compiles `wasm` as a host would at upload, and reads its manifest.
-fn inspect(wasm: &[u8], config: &Config) -> anyhow::Result<Inspection> {
+async fn inspect(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Inspection> {
     let _ = (wasm, config);
     anyhow::bail!("not wired yet")
 }

@@ -140,15 +140,14 @@ fn rejection_in_words(rejection: &Value) -> String {
     words
 }
 
-/// One of several faults: a sentence, or an object that says where (`pointer`) and what (`detail`).
+/// One of several faults: a sentence, or an object that says where and what.
 fn fault(item: &Value) -> String {
-    match (
-        item.get("pointer").and_then(Value::as_str),
-        item.get("detail"),
-    ) {
-        (Some(""), Some(detail)) => plain(detail),
-        (Some(pointer), Some(detail)) => format!("{pointer}: {}", plain(detail)),
-        (None, Some(detail)) => plain(detail),
+    let place = ["pointer", "parameter", "header"]
+        .iter()
+        .find_map(|kind| item.get(kind)?.as_str());
+    match (place, item.get("message")) {
+        (None | Some(""), Some(message)) => plain(message),
+        (Some(place), Some(message)) => format!("{place}: {}", plain(message)),
         (_, None) => plain(item),
     }
 }
@@ -220,11 +219,15 @@ mod tests {
     fn faults_are_listed_with_their_place() {
         let invalid = problem(&json!({
             "code": "invalid-command-data", "status": 422, "title": "Invalid command data",
-            "errors": [{"pointer": "/amount", "detail": "-1 is less than 0"}, {"pointer": "", "detail": "too many members"}],
+            "errors": [
+                {"pointer": "/data/amount", "message": "-1 is less than 0"},
+                {"pointer": "", "message": "too many members"},
+                {"header": "If-Match", "message": "it is no version"},
+            ],
         }));
         assert_eq!(
             invalid.in_words(),
-            "Invalid command data\n  /amount: -1 is less than 0\n  too many members"
+            "Invalid command data\n  /data/amount: -1 is less than 0\n  too many members\n  If-Match: it is no version"
         );
     }
 

@@ -32,8 +32,8 @@ fn dispatch(arguments: &Arguments, output: &mut Output<'_>) -> Result {
         Command::Send(send) => block_on(send::run(send, &client()?, output)),
         Command::State(state) => block_on(state::run(state, &client()?, output)),
         Command::Events(events) => block_on(events::run(events, &client()?, output)),
-        Command::Test(test) => test::run(test, settings, output),
-        Command::Inspect(inspect) => inspect::run(inspect, settings, output),
+        Command::Test(test) => block_on(test::run(test, settings, output)),
+        Command::Inspect(inspect) => block_on(inspect::run(inspect, settings, output)),
         Command::Config(_) => config::run(settings, output),
     }
 }

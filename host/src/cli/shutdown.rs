@@ -28,3 +28,16 @@ async fn either(one: &mut Signal, other: &mut Signal) {
         _ = other.recv() => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    #[tokio::test]
+    async fn the_first_signal_asks_for_an_orderly_end() {
+        let stop = super::on_signal().unwrap();
+        assert!(!stop.is_cancelled());
+        kill_process(getpid(), Signal::TERM).unwrap();
+        stop.cancelled().await;
+    }
+}
