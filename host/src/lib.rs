@@ -9,3 +9,7 @@ pub mod modules;
 
 pub mod command;
 pub mod gate;
+
+pub mod config;
+
+pub mod cli;
