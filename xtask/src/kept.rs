@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Arguments: the signal that stops the program, the scratch directory or nothing, the program, its arguments.
+/// Arguments: the signals that stop the program, the scratch directory or nothing, the program, its arguments.
 ///
-/// A shell gives its background jobs an empty standard input, hence the detour by descriptor 3.
+/// A shell gives its background jobs an empty standard input, hence the detour by descriptor 3, and lets them ignore SIGINT
+/// until they say otherwise, hence SIGTERM as the first signal for all.
 const KEEPER: &str = r#"
-signal=$1 scratch=$2; shift 2
+signals=$1 scratch=$2; shift 2
 exec 3<&0
 "$@" 3<&- & program=$!
-{ read -r _ <&3; kill -s "$signal" "$program"; } & watcher=$!
+{ read -r _; for signal in $signals; do kill -s "$signal" "$program"; sleep 1; done; } <&3 2>/dev/null & watcher=$!
 wait "$program"; code=$?
 kill "$watcher" 2>/dev/null
 [ -z "$scratch" ] || rm -rf -- "$scratch"
@@ -34,8 +35,9 @@ pub(crate) struct Kept {
 impl Kept {
     /// The command to which the program and its arguments are to be added, then to be given to [`Kept::spawn`].
     ///
-    /// The program runs as `user` if one is given, is stopped by `signal`, and `scratch` is removed after it.
-    pub(crate) fn command(user: Option<&str>, signal: &str, scratch: Option<&Path>) -> Command {
+    /// The program runs as `user` if one is given, is stopped by `signals`, which are words with a second between them, and
+    /// `scratch` is removed after it.
+    pub(crate) fn command(user: Option<&str>, signals: &str, scratch: Option<&Path>) -> Command {
         let mut command = match user {
             None => Command::new("sh"),
             Some(user) => {
@@ -44,7 +46,7 @@ impl Kept {
                 command
             }
         };
-        command.args(["-c", KEEPER, "keeper", signal]);
+        command.args(["-c", KEEPER, "keeper", signals]);
         command.arg(scratch.unwrap_or(Path::new("")));
         command
     }

@@ -16,6 +16,7 @@ mod test;
 mod toolchain;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -33,8 +34,16 @@ enum Command {
     Modules,
 }
 
-fn main() -> Result<()> {
-    let command = Command::parse();
+fn main() -> ExitCode {
+    let Err(error) = run(Command::parse()) else {
+        return ExitCode::SUCCESS;
+    };
+    // Without the backtrace that `RUST_BACKTRACE` would add: the reader wants to know which step of theirs failed.
+    eprintln!("\nerror: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn run(command: Command) -> Result<()> {
     let sh = Shell::new().context("cannot tell the current directory")?;
     sh.change_dir(root());
     match command {

@@ -20,10 +20,14 @@ use crate::net;
 /// Both steps in one, so that a directory that is half initialised is cleaned up as well. The locale is fixed because sorting
 /// would differ from machine to machine; sockets are off because their paths have a length limit that ours may pass.
 const SERVE: &str = r#"
+trap 'exit 1' TERM
 "$1/initdb" --pgdata="$2/data" --username=postgres --pwfile="$2/password" --auth=scram-sha-256 \
     --encoding=UTF8 --no-locale --no-sync --no-instructions &&
 exec "$1/postgres" -D "$2/data" -p "$3" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300
 "#;
+
+/// Lets clients finish, then does not.
+const STOP: &str = "TERM INT";
 
 /// How long a start may take on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -63,7 +67,7 @@ impl Postgres {
         let port = net::free_port()?;
         let mut log = tempfile::tempfile()?;
 
-        let mut command = Kept::command(user, "INT", Some(scratch.path()));
+        let mut command = Kept::command(user, STOP, Some(scratch.path()));
         command
             .args(["sh", "-c", SERVE, "serve"])
             .arg(&binaries)

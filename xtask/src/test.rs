@@ -32,7 +32,9 @@ pub(crate) fn run(sh: &Shell, args: Args) -> Result<()> {
         report.step("clippy", || check_lints(sh))?;
         report.step("doc", || check_docs(sh))?;
         report.step("examples", || test_examples(sh))?;
-        report.step("tests", || test_workspace(sh, &modules, database_url, &[]))?;
+        report.step("tests", || {
+            test_workspace(sh, &modules, database_url, &["--workspace".to_owned()])
+        })?;
         report.step("readme", || readme::check(sh))?;
     } else {
         let modules = report.step("modules", || modules::build(sh))?;
@@ -92,7 +94,7 @@ fn test_workspace(
     sh: &Shell,
     modules: &Path,
     database_url: Option<&str>,
-    filter: &[String],
+    selection: &[String],
 ) -> Result<()> {
     let private = match database_url {
         Some(_) => None,
@@ -101,7 +103,7 @@ fn test_workspace(
     let url = database_url
         .or(private.as_ref().map(Postgres::url))
         .unwrap_or_default();
-    let tests = cmd!(sh, "cargo test --workspace {filter...}");
+    let tests = cmd!(sh, "cargo test {selection...}");
     tests
         .env("DATABASE_URL", url)
         .env("GAVEL_MODULES", modules)
