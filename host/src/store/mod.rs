@@ -6,6 +6,8 @@
 //! **Invariant:** an append is answered only after it is durable. What was answered is never lost, doubled or reordered.
 
 mod append;
+#[cfg(test)]
+mod conformance;
 mod error;
 mod modules;
 mod read;
