@@ -13,6 +13,7 @@ mod error;
 mod memory;
 mod modules;
 mod read;
+mod sqlite;
 
 use std::fmt::Debug;
 
@@ -24,6 +25,7 @@ pub use error::{ActivateError, AppendError, DeleteModuleError, Error, OpenError,
 pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
 pub use read::{Direction, LogFilter, LogPage, StreamHead, StreamRange, StreamSummary};
+pub use sqlite::SqliteStore;
 
 use crate::core::{
     Activation, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
