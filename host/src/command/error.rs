@@ -115,6 +115,18 @@ pub enum Error {
     /// More guest calls are waiting than the host holds.
     #[error("the host is overloaded")]
     Overloaded(#[source] Overloaded),
+    /// The module was swapped more often than the command could be decided.
+    #[error("decider {decider} is being swapped")]
+    SwapUnderWay {
+        /// The decider.
+        decider: DeciderName,
+    },
+    /// The newest event is not the one that the writer named.
+    #[error("the newest event of stream {stream} is another one")]
+    WrongPreviousId {
+        /// The stream.
+        stream: StreamId,
+    },
     /// A module could not be had.
     #[error("a module could not be loaded")]
     Module(#[source] modules::Error),
