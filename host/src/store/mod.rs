@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 pub use append::{Append, Appended, Fence, StreamAppend};
-pub use error::{ActivateError, AppendError, DeleteModuleError, Error, OpenError};
+pub use error::{ActivateError, AppendError, DeleteModuleError, Error, OpenError, Source};
 pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
 pub use read::{Direction, LogFilter, LogPage, StreamHead, StreamRange, StreamSummary};
 
