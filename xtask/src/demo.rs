@@ -122,7 +122,6 @@ pub(crate) fn tell(host: &Host) -> Result<()> {
     say(&format!(
         "{orders} orders were placed around the swap: all accepted, none lost, none doubled"
     ));
-    say("To go back to the module before: gavel rollback restaurant");
     Ok(())
 }
 
@@ -194,6 +193,7 @@ fn invite(address: SocketAddr) {
         "Your turn, from another terminal (Ctrl-C here stops the host):\n\n  \
          export PATH=\"$PWD/target/debug:$PATH\" GAVEL_SERVER=http://{address}\n  \
          gavel events --follow\n  \
+         gavel rollback restaurant\n  \
          curl http://{address}/v1/deciders/restaurant/r-1\n"
     ));
 }

@@ -5,9 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{Config, StoreUrl};
 
-/// Where the console is served, below the host's address.
-const CONSOLE: &str = "/_/";
-
 /// What a host says when it is ready: a few lines for people on a terminal, else one line of log.
 #[derive(Debug)]
 pub(super) struct Banner {
@@ -73,7 +70,6 @@ impl Banner {
         format!(
             "\n  Gavel {version}\n\n  \
              API      {address}\n  \
-             Console  {address}{CONSOLE}\n  \
              Storage  {storage}\n  \
              Data     {data_dir}\n  \
              Auth     {auth}\n\n  \
@@ -103,7 +99,6 @@ mod tests {
         let words = banner.in_words();
         for line in [
             "  API      http://127.0.0.1:4321\n",
-            "  Console  http://127.0.0.1:4321/_/\n",
             "  Storage  sqlite://.gavel/gavel.db (kept)\n",
             "  Data     .gavel\n",
             "  Auth     off, loopback only\n",

@@ -401,6 +401,7 @@ fn refused_append(error: AppendError, command_id: CommandId) -> Error {
             schema_version,
         },
         AppendError::Unavailable(source) => Error::Store(crate::store::Error::Unavailable(source)),
+        AppendError::Corrupt(error) => Error::Store(error),
         AppendError::OutcomeUnknown(_) | AppendError::DuplicateCommand { .. } => {
             Error::OutcomeUnknown { command_id }
         }
