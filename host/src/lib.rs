@@ -12,4 +12,6 @@ pub mod gate;
 
 pub mod config;
 
+pub mod http;
+
 pub mod cli;

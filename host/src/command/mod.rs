@@ -372,7 +372,9 @@ fn reject_repeated_ids(requests: &[CommandRequest]) -> Result<(), BatchError> {
 /// Waits a random while, longer with every turn, so that those who collided do not collide again.
 async fn pause(turn: u32) {
     let bound = Duration::from_millis(1 << turn.min(7)).min(LONGEST_PAUSE);
-    tokio::time::sleep(rand::rng().random_range(Duration::ZERO..=bound)).await;
+    // The generator belongs to this thread and must not be held across the await.
+    let pause = rand::rng().random_range(Duration::ZERO..=bound);
+    tokio::time::sleep(pause).await;
 }
 
 /// Errors of an append that mean the same to whoever asked for it.
