@@ -31,7 +31,6 @@ pub mod __private {
     pub use crate::export::bindings::__export_component;
     #[cfg(target_arch = "wasm32")]
     pub use crate::export::{Component, bindings};
-    pub use crate::manifest::describe;
     pub use crate::module::rejection_data;
     pub use crate::schema::{Field, Variant, Variants};
     pub use crate::testing::assert_spec;

@@ -9,7 +9,7 @@ const SDK: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")
 /// The manifest of `D` as JSON.
 ///
 /// The older versions of an event follow all current ones.
-pub fn describe<D: Module>() -> String {
+pub(crate) fn describe<D: Module>() -> String {
     let mut text = Manifest(String::new());
     text.member("{", "name");
     text.text(D::NAME);
