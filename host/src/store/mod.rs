@@ -97,6 +97,9 @@ pub trait EventStore: Debug + Send + Sync {
 
     /// A page of the log of one namespace: the first `limit` events after `after` that pass the filter.
     ///
+    /// A malformed event MAY end the page before it; it MUST fail the page that would begin with it. A reader that has reported it resumes
+    /// after the position that the error names.
+    ///
     /// # Errors
     ///
     /// As [`EventStore::read_stream`].
