@@ -12,7 +12,6 @@ use sqlx::types::Json as SqlJson;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::super::{Append, AppendError, Appended, StreamAppend};
 use super::PostgresStore;
 use super::errors::is_lost_race;
 use super::query::run;
@@ -21,6 +20,7 @@ use crate::core::{
     ActivationNumber, CommandOutcome, CommandRecord, NewEvent, RecordedEvent, Rejection, StreamId,
     Version,
 };
+use crate::store::{Append, AppendError, Appended, StreamAppend};
 
 /// How often an append that loses races is run before it is given up.
 const ATTEMPTS: u32 = 6;
@@ -144,10 +144,16 @@ fn encode(number: usize, append: &Append) -> Vec<PartInput<'_>> {
             command: part.command.as_ref().map(encode_command),
         };
         if part.events.iter().any(|event| event.is_final) {
-            ahead.ends_after.get_or_insert(ahead.events + part.events.len());
+            ahead
+                .ends_after
+                .get_or_insert(ahead.events + part.events.len());
         }
         ahead.events += part.events.len();
-        ahead.last_id = part.events.last().map(|event| event.event_id).or(ahead.last_id);
+        ahead.last_id = part
+            .events
+            .last()
+            .map(|event| event.event_id)
+            .or(ahead.last_id);
         input
     });
     parts.collect()
@@ -233,7 +239,11 @@ fn refusal(why: Refused, part: &StreamAppend, found: &PartOutcome) -> AppendErro
             current: ActivationNumber::new(found.number.unwrap_or_default()),
         },
         Refused::DuplicateCommand => AppendError::DuplicateCommand {
-            command_id: part.command.as_ref().map(|command| command.command_id).unwrap_or_default(),
+            command_id: part
+                .command
+                .as_ref()
+                .map(|command| command.command_id)
+                .unwrap_or_default(),
         },
         Refused::Final => AppendError::StreamFinal { stream, version },
         Refused::Conflict => AppendError::VersionConflict {
@@ -241,7 +251,10 @@ fn refusal(why: Refused, part: &StreamAppend, found: &PartOutcome) -> AppendErro
             expected: part.expected.version().unwrap_or_default(),
             current: version,
         },
-        Refused::WrongPreviousId => AppendError::WrongPreviousId { stream, current: found.id },
+        Refused::WrongPreviousId => AppendError::WrongPreviousId {
+            stream,
+            current: found.id,
+        },
         Refused::Unregistered => {
             let event = part.events.iter().find(|event| event.event_id == event_id);
             AppendError::EventUnregistered {
@@ -256,17 +269,21 @@ fn refusal(why: Refused, part: &StreamAppend, found: &PartOutcome) -> AppendErro
 
 fn appended(part: &StreamAppend, found: &PartOutcome) -> Appended {
     let (mut version, mut previous_id) = (found.version, found.previous_id);
-    let events = part.events.iter().zip(&found.positions).map(|(event, position)| {
-        version = version.next();
-        RecordedEvent {
-            stream: part.stream.clone(),
-            version,
-            position: *position,
-            previous_id: previous_id.replace(event.event_id),
-            created_at: found.created_at,
-            event: event.clone(),
-        }
-    });
+    let events = part
+        .events
+        .iter()
+        .zip(&found.positions)
+        .map(|(event, position)| {
+            version = version.next();
+            RecordedEvent {
+                stream: part.stream.clone(),
+                version,
+                position: *position,
+                previous_id: previous_id.replace(event.event_id),
+                created_at: found.created_at,
+                event: event.clone(),
+            }
+        });
     let events = events.collect();
     Appended { version, events }
 }

@@ -4,9 +4,9 @@ use serde::Deserialize;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
-use super::super::{ActivateError, AppendError, DeleteModuleError, Error};
 use super::query::Failure;
 use crate::core::ActivationNumber;
+use crate::store::{ActivateError, AppendError, DeleteModuleError, Error};
 
 const FOREIGN_KEY_VIOLATION: &str = "23503";
 const UNIQUE_VIOLATION: &str = "23505";

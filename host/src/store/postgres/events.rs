@@ -4,15 +4,15 @@ use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
-use super::super::{
-    Append, AppendError, Appended, Direction, Error, EventStore, LogFilter, LogPage, StreamHead,
-    StreamRange, StreamSummary,
-};
 use super::PostgresStore;
 use super::query::{Failure, Statement, run};
 use super::rows::{self, event_columns};
 use crate::core::{
     CommandId, CommandRecord, DeciderName, Namespace, Position, RecordedEvent, StreamId, Version,
+};
+use crate::store::{
+    Append, AppendError, Appended, Direction, Error, EventStore, LogFilter, LogPage, StreamHead,
+    StreamRange, StreamSummary,
 };
 
 /// How often a read is tried on another connection when one turns out to be dead.
@@ -80,7 +80,9 @@ impl EventStore for PostgresStore {
                    WHERE namespace = $1 AND decider = $2 AND decider_id = $3";
         let found = self.read(|| of_stream(sql, stream)).await?;
         let head = found.first().map(rows::head).transpose();
-        Ok(head.map_err(|reason| reason.of("head"))?.unwrap_or_default())
+        Ok(head
+            .map_err(|reason| reason.of("head"))?
+            .unwrap_or_default())
     }
 
     async fn read_stream(
@@ -99,7 +101,11 @@ impl EventStore for PostgresStore {
                 .bind(through)
                 .bind(i64::from(range.limit))
         };
-        self.read(statement).await?.iter().map(rows::event).collect()
+        self.read(statement)
+            .await?
+            .iter()
+            .map(rows::event)
+            .collect()
     }
 
     async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error> {
@@ -108,7 +114,9 @@ impl EventStore for PostgresStore {
                    ORDER BY version DESC LIMIT 1";
         let found = self.read(|| of_stream(sql, stream).bind(at)).await?;
         let version = found.first().map(rows::version_column).transpose();
-        Ok(version.map_err(|reason| reason.of("event"))?.unwrap_or_default())
+        Ok(version
+            .map_err(|reason| reason.of("event"))?
+            .unwrap_or_default())
     }
 
     async fn read_log(
@@ -121,7 +129,11 @@ impl EventStore for PostgresStore {
         let is_filtered = *filter != LogFilter::default();
         // One more than is asked for tells whether there is more.
         let wanted = i64::from(limit) + 1;
-        let scan = if is_filtered { wanted.max(SCAN) } else { wanted };
+        let scan = if is_filtered {
+            wanted.max(SCAN)
+        } else {
+            wanted
+        };
         let statement = || {
             sqlx::query(LOG)
                 .bind(namespace.as_str().to_owned())

@@ -6,14 +6,14 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json as SqlJson;
 
-use super::super::{
-    ActivateError, DeleteModuleError, Error, ModuleFilter, ModuleStore, NewActivation, NewModule,
-    StoredModule,
-};
 use super::PostgresStore;
 use super::query::run;
 use super::rows;
 use crate::core::{Activation, DeciderName, ModuleDigest, Namespace};
+use crate::store::{
+    ActivateError, DeleteModuleError, Error, ModuleFilter, ModuleStore, NewActivation, NewModule,
+    StoredModule,
+};
 
 /// A module without its bytes.
 const MODULE: &str = "SELECT digest, kind, name, size_bytes, manifest::TEXT AS manifest_text, imports, uploaded_at \
@@ -50,19 +50,24 @@ impl ModuleStore for PostgresStore {
         .bind(module.wasm);
         let is_new = !run(&self.pool, statement).await?.is_empty();
         let stored = self.module(digest).await?;
-        let stored = stored.ok_or_else(|| Error::Unavailable("the module was deleted at once".into()))?;
+        let stored =
+            stored.ok_or_else(|| Error::Unavailable("the module was deleted at once".into()))?;
         Ok((stored, is_new))
     }
 
     async fn module(&self, digest: ModuleDigest) -> Result<Option<StoredModule>, Error> {
-        let found = self.read(|| sqlx::query(MODULE).bind(digest.to_string())).await?;
+        let found = self
+            .read(|| sqlx::query(MODULE).bind(digest.to_string()))
+            .await?;
         let module = found.first().map(rows::module).transpose();
         module.map_err(|reason| reason.of("module"))
     }
 
     async fn module_wasm(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>, Error> {
         let sql = "SELECT wasm FROM modules WHERE digest = $1";
-        let found = self.read(|| sqlx::query(sql).bind(digest.to_string())).await?;
+        let found = self
+            .read(|| sqlx::query(sql).bind(digest.to_string()))
+            .await?;
         let wasm = found.first().map(|row| row.try_get("wasm")).transpose();
         wasm.map_err(|error| Error::Corrupt {
             what: "module",
@@ -123,7 +128,11 @@ impl ModuleStore for PostgresStore {
     ) -> Result<Option<Activation>, Error> {
         let sql = "SELECT *, report::TEXT AS report_text FROM activations WHERE namespace = $1 AND decider = $2 \
                    ORDER BY number DESC LIMIT 1";
-        let statement = || sqlx::query(sql).bind(namespace.as_str()).bind(decider.as_str());
+        let statement = || {
+            sqlx::query(sql)
+                .bind(namespace.as_str())
+                .bind(decider.as_str())
+        };
         Ok(activations(&self.read(statement).await?)?.pop())
     }
 
@@ -141,7 +150,11 @@ impl ModuleStore for PostgresStore {
     ) -> Result<Vec<Activation>, Error> {
         let sql = "SELECT *, report::TEXT AS report_text FROM activations WHERE namespace = $1 AND decider = $2 \
                    ORDER BY number DESC";
-        let statement = || sqlx::query(sql).bind(namespace.as_str()).bind(decider.as_str());
+        let statement = || {
+            sqlx::query(sql)
+                .bind(namespace.as_str())
+                .bind(decider.as_str())
+        };
         activations(&self.read(statement).await?)
     }
 }

@@ -7,8 +7,8 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Row as _};
 
-use super::super::OpenError;
 use super::errors::is_undefined_table;
+use crate::store::OpenError;
 
 /// How long to wait for a connection, be it a new one or one of the pool.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const SESSION_SETTINGS: [(&str, &str); 10] = [
     ("tcp_user_timeout", "25s"),
     // Compiling a plan costs more than any statement of ours takes.
     ("jit", "off"),
-    ("default_transaction_isolation", "read\\ committed"),
+    ("default_transaction_isolation", "read committed"),
 ];
 
 /// Where the database is, and how to treat it.
@@ -83,13 +83,14 @@ impl PostgresStore {
         let connect = connect.clone().application_name("gavel");
 
         // Without the session's timeouts, which a migration may well exceed.
-        let connecting = PgConnection::connect_with(&connect);
-        let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        let setup = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .connect_with(connect.clone())
             .await
-            .map_err(|elapsed| unreachable(elapsed.into()))?
             .map_err(|error| unreachable(error.into()))?;
         if !options.allow_unsafe_durability {
-            require_durability(&mut connection)
+            require_durability(&setup)
                 .await
                 .map_err(|error| match error {
                     Durability::Unknown(error) => unreachable(error.into()),
@@ -98,14 +99,13 @@ impl PostgresStore {
         }
         if options.migrate {
             migrator()
-                .run(&mut connection)
+                .run(&setup)
                 .await
                 .map_err(|error| OpenError::Migrate(error.into()))?;
         } else {
-            require_migrated(&mut connection).await?;
+            require_migrated(&setup).await?;
         }
-        // It has served its purpose whether or not the server hears of its end.
-        connection.close().await.ok();
+        setup.close().await;
 
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
@@ -146,10 +146,10 @@ fn migrator() -> Migrator {
     migrator
 }
 
-async fn require_migrated(connection: &mut PgConnection) -> Result<(), OpenError> {
+async fn require_migrated(setup: &PgPool) -> Result<(), OpenError> {
     let applied: Vec<i64> =
         sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
-            .fetch_all(connection)
+            .fetch_all(setup)
             .await
             .or_else(|error| match error {
                 sqlx::Error::Database(error) if is_undefined_table(&*error) => Ok(Vec::new()),
@@ -168,11 +168,11 @@ enum Durability {
     Unknown(sqlx::Error),
 }
 
-async fn require_durability(connection: &mut PgConnection) -> Result<(), Durability> {
+async fn require_durability(setup: &PgPool) -> Result<(), Durability> {
     for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
         let value: String = sqlx::query_scalar("SELECT current_setting($1)")
             .bind(setting)
-            .fetch_one(&mut *connection)
+            .fetch_one(setup)
             .await
             .map_err(Durability::Unknown)?;
         if value == "off" {

@@ -6,7 +6,7 @@ use sqlx::Postgres;
 use sqlx::postgres::{PgArguments, PgDatabaseError, PgPool, PgRow, PgSeverity};
 use sqlx::query::Query;
 
-use super::super::error::Source;
+use crate::store::Source;
 
 /// How long to wait for an answer. Longer than the server's own `statement_timeout`: only a connection that has fallen silent gets here.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);

@@ -10,12 +10,12 @@ use sqlx::types::Json as SqlJson;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::super::{Error, StoredModule, StreamHead, StreamSummary};
 use crate::core::{
     Activation, ActivationNumber, CommandOutcome, CommandRecord, DeciderName, Fingerprint, Json,
     Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection, StreamId,
     Version,
 };
+use crate::store::{Error, StoredModule, StreamHead, StreamSummary};
 
 /// The columns that [`event`] reads. Those that have no binary form or type of ours come as text, under another name: by the
 /// name of a column ORDER BY means what is selected, and texts of numbers sort otherwise.
@@ -37,7 +37,10 @@ type Read<T> = Result<T, Unreadable>;
 impl Unreadable {
     /// The error for a row that is no event.
     pub(super) fn of(self, what: &'static str) -> Error {
-        Error::Corrupt { what, reason: self.0 }
+        Error::Corrupt {
+            what,
+            reason: self.0,
+        }
     }
 }
 
@@ -93,7 +96,8 @@ pub(super) struct PartOutcome {
 
 impl PartOutcome {
     /// The columns that [`PartOutcome::from_row`] reads.
-    pub(super) const SELECT: &str = "SELECT *, transaction_id::TEXT AS transaction_text FROM gavel_append($1)";
+    pub(super) const SELECT: &str =
+        "SELECT *, transaction_id::TEXT AS transaction_text FROM gavel_append($1)";
 
     pub(super) fn from_row(row: &PgRow) -> Read<Self> {
         let refused: Option<&str> = column(row, "refused")?;
@@ -106,7 +110,9 @@ impl PartOutcome {
             version: version(row, "version")?,
             previous_id: column(row, "previous_id")?,
             created_at: column(row, "created_at")?,
-            positions: positions.map(|offset| position(row, offset)).collect::<Read<_>>()?,
+            positions: positions
+                .map(|offset| position(row, offset))
+                .collect::<Read<_>>()?,
         })
     }
 }
@@ -221,7 +227,9 @@ pub(super) fn command(row: &PgRow) -> Read<CommandRecord> {
         }
         Some(text) => {
             let stored: StoredRejection = serde_json::from_str(text).map_err(unreadable)?;
-            let data = stored.data.map(|data| Json::from_stored(data.get().to_owned()));
+            let data = stored
+                .data
+                .map(|data| Json::from_stored(data.get().to_owned()));
             CommandOutcome::Rejected(Rejection {
                 code: stored.code,
                 message: stored.message,
@@ -235,7 +243,8 @@ pub(super) fn command(row: &PgRow) -> Read<CommandRecord> {
         stream: stream(row)?,
         command: column(row, "command")?,
         data: json(row, "data_text")?,
-        fingerprint: fingerprint.ok_or_else(|| Unreadable("fingerprint is not 32 bytes".to_owned()))?,
+        fingerprint: fingerprint
+            .ok_or_else(|| Unreadable("fingerprint is not 32 bytes".to_owned()))?,
         now: column(row, "now")?,
         seed: column::<i64>(row, "seed")?.cast_unsigned(),
         actor: column(row, "actor")?,
