@@ -12,6 +12,7 @@ mod conformance;
 mod error;
 mod memory;
 mod modules;
+mod postgres;
 mod read;
 mod sqlite;
 
@@ -24,6 +25,7 @@ pub use append::{Append, Appended, Fence, StreamAppend};
 pub use error::{ActivateError, AppendError, DeleteModuleError, Error, OpenError, Source};
 pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use read::{Direction, LogFilter, LogPage, StreamHead, StreamRange, StreamSummary};
 pub use sqlite::SqliteStore;
 
