@@ -25,7 +25,12 @@ mod server;
 mod settings;
 mod state;
 mod streams;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
+pub use auth::{Scope, Token};
 pub use metrics::recorder;
 pub use problem::{Code, Problem};
 pub use router::router;

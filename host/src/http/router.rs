@@ -8,12 +8,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::auth::Scope;
 use super::problem::{Code, Problem};
 use super::state::AppState;
 use super::{
     admit, answer, auth, batch, commands, deciders, import, log, modules, operations, streams,
 };
-use crate::config::Scope;
 
 /// Routes with the same conditions.
 pub(super) struct Group {
@@ -106,12 +106,16 @@ pub fn router(state: AppState) -> Router {
         }
         router = router.merge(routes);
     }
+    with_layers(router).with_state(state)
+}
+
+/// Adds what makes every answer, wherever it comes from, one of ours.
+pub(super) fn with_layers<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(answer::complete))
-        .with_state(state)
 }
 
 async fn not_found(uri: Uri) -> Problem {
