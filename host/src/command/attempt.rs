@@ -1,0 +1,426 @@
+//! One pass over the commands of a batch: decide each, then append all in one step.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rand::Rng as _;
+use uuid::Uuid;
+
+use super::session::{Decided, Session, to_new_event};
+use super::{
+    BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin,
+    SchemaViolation, fingerprint, refused_append,
+};
+use crate::core::{
+    CommandOutcome, CommandRecord, DeciderName, ExpectedVersion, Json, Metadata, ModuleDigest,
+    Namespace, StreamId, reserved,
+};
+use crate::modules::{Active, Unfit};
+use crate::runtime::{GuestCommand, GuestContext};
+use crate::store::{Append, AppendError, Fence, StreamAppend};
+
+/// How an attempt ended without an answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Another writer was faster. Trying again may help, if the sender leaves that to the host.
+    Lost(BatchError),
+    /// A swap came in between. Trying again helps.
+    Disturbed(BatchError),
+    /// The append was broken off; it may have taken place. The ledger will tell.
+    InDoubt,
+    /// This is the answer.
+    Refused(BatchError),
+}
+
+/// One pass over the commands of a batch.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    commands: &'a Commands,
+    origin: &'a Origin,
+    options: CommandOptions,
+    /// The state of each stream, with the events that the batch has decided so far.
+    sessions: HashMap<StreamId, Session>,
+    parts: Vec<StreamAppend>,
+    answers: Vec<CommandAnswer>,
+    /// What was active for each decider when it was first needed.
+    active: HashMap<DeciderName, Arc<Active>>,
+}
+
+/// A command was stopped: with a rejection, which is worth recording, or otherwise.
+enum Stop {
+    Rejected(Box<StreamAppend>, Error),
+    Other(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(commands: &'a Commands, origin: &'a Origin, options: CommandOptions) -> Self {
+        Self {
+            commands,
+            origin,
+            options,
+            sessions: HashMap::new(),
+            parts: Vec::new(),
+            answers: Vec::new(),
+            active: HashMap::new(),
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        requests: &[CommandRequest],
+    ) -> Result<Vec<CommandAnswer>, Failure> {
+        for (index, request) in requests.iter().enumerate() {
+            match self.decide(request).await {
+                Ok(()) => {}
+                Err(Stop::Rejected(part, rejected))
+                    if requests.len() == 1 && !self.options.dry_run =>
+                {
+                    self.parts.push(*part);
+                    self.append(requests).await?;
+                    return Err(Failure::Refused(BatchError::new(index, rejected)));
+                }
+                Err(Stop::Rejected(_, error) | Stop::Other(error)) => {
+                    return Err(self.refuse(requests, BatchError::new(index, error)).await);
+                }
+            }
+        }
+        if self.options.dry_run {
+            return match self.overtaken(requests).await {
+                Ok(false) => Ok(self.answers),
+                Ok(true) => Err(Failure::Disturbed(swap_under_way(requests))),
+                Err(failure) => Err(failure),
+            };
+        }
+        self.append(requests).await?;
+        Ok(self.answers)
+    }
+
+    /// Decides one command on the state that those before it have left.
+    async fn decide(&mut self, request: &CommandRequest) -> Result<(), Stop> {
+        let active = self
+            .active(request.stream.namespace(), request.stream.decider())
+            .await?;
+        check_command(&active, request)?;
+        let data = Json::from_value(&request.data).map_err(|error| Error::InvalidData {
+            violations: vec![SchemaViolation {
+                pointer: String::new(),
+                message: error.to_string(),
+            }],
+        })?;
+        let session = match self.sessions.remove(&request.stream) {
+            Some(session) => session,
+            None => {
+                let (runtime, store) = (self.commands.0.modules.runtime(), &*self.commands.0.store);
+                Session::load(
+                    runtime,
+                    store,
+                    active.decider.clone(),
+                    &request.stream,
+                    None,
+                )
+                .await?
+            }
+        };
+        let head = session.head();
+        if head.is_final {
+            return Err(Error::StreamFinal {
+                stream: request.stream.clone(),
+                version: head.version,
+            }
+            .into());
+        }
+        if !request.expected.accepts(head.version) {
+            let expected = request.expected.version().unwrap_or(head.version);
+            let stream = request.stream.clone();
+            return Err(Error::VersionConflict {
+                stream,
+                expected,
+                current: head.version,
+            }
+            .into());
+        }
+
+        let mut record = self.record(request, data, &session);
+        let command = GuestCommand {
+            name: record.command.clone(),
+            data: record.data.clone(),
+        };
+        let (mut session, decided, fuel) = session.decide(command, context(&record)).await?;
+        record.fuel = fuel;
+        let (command_id, module) = (record.command_id, record.module);
+        let mut part = StreamAppend {
+            stream: request.stream.clone(),
+            expected: ExpectedVersion::Exact(head.version),
+            expected_previous_id: None,
+            events: Vec::new(),
+            command: None,
+            fence: Some(Fence(active.activation.number)),
+        };
+        let events = match decided {
+            Decided::Rejected(rejection) => {
+                record.outcome = CommandOutcome::Rejected(rejection.clone());
+                part.command = Some(record);
+                let (replayed, version) = (false, head.version);
+                let rejected = Error::Rejected {
+                    rejection,
+                    command_id,
+                    version,
+                    module,
+                    replayed,
+                };
+                return Err(Stop::Rejected(Box::new(part), rejected));
+            }
+            Decided::Accepted(events) => events,
+        };
+        record.outcome = CommandOutcome::Accepted {
+            events: u32::try_from(events.len()).unwrap_or(u32::MAX),
+        };
+        let metadata = self.event_metadata(&record);
+        part.events = events
+            .into_iter()
+            .map(|event| to_new_event(event, &record, metadata.clone()))
+            .collect();
+
+        let now = record.now;
+        part.command = Some(record);
+        let proposed = if self.options.dry_run {
+            session.propose(&part.events, now)
+        } else {
+            Vec::new()
+        };
+        session.advance(&part.events);
+        let mut state = None;
+        if self.options.return_state {
+            let (unchanged, json) = session.state().await?;
+            (session, state) = (unchanged, Some(json));
+        }
+        self.answers.push(CommandAnswer {
+            command_id,
+            stream: request.stream.clone(),
+            version: session.head().version,
+            replayed: false,
+            module,
+            events: proposed,
+            state,
+        });
+        self.sessions.insert(request.stream.clone(), session);
+        self.parts.push(part);
+        Ok(())
+    }
+
+    /// Appends what was decided, and completes the answers with it.
+    async fn append(&mut self, requests: &[CommandRequest]) -> Result<(), Failure> {
+        let parts = std::mem::take(&mut self.parts);
+        let first_id = parts
+            .iter()
+            .find_map(|part| part.command.as_ref())
+            .map(|record| record.command_id);
+        let appended = match self.commands.0.store.append(Append { parts }).await {
+            Ok(appended) => appended,
+            Err(error) => {
+                return Err(self
+                    .not_appended(requests, first_id.unwrap_or_default(), error)
+                    .await);
+            }
+        };
+        for (answer, appended) in self.answers.iter_mut().zip(appended) {
+            answer.version = appended.version;
+            answer.events = appended.events;
+        }
+        Ok(())
+    }
+
+    async fn not_appended(
+        &self,
+        requests: &[CommandRequest],
+        command_id: Uuid,
+        error: AppendError,
+    ) -> Failure {
+        let concerned = |stream: &StreamId| {
+            requests
+                .iter()
+                .position(|request| request.stream == *stream)
+                .unwrap_or(0)
+        };
+        match error {
+            AppendError::VersionConflict { ref stream, .. }
+            | AppendError::WrongPreviousId { ref stream, .. } => {
+                // Whoever expects something of the stream hears of it, even if another command of the batch came first.
+                let index = requests
+                    .iter()
+                    .position(|request| {
+                        request.stream == *stream && request.expected != ExpectedVersion::Any
+                    })
+                    .unwrap_or_else(|| concerned(stream));
+                Failure::Lost(BatchError::new(index, refused_append(error, command_id)))
+            }
+            AppendError::StreamFinal { ref stream, .. } => {
+                let index = concerned(stream);
+                Failure::Refused(BatchError::new(index, refused_append(error, command_id)))
+            }
+            AppendError::Fenced { ref decider, .. } => {
+                let index = requests
+                    .iter()
+                    .position(|request| request.stream.decider() == decider)
+                    .unwrap_or(0);
+                let namespace = requests[index].stream.namespace();
+                match self.commands.0.modules.active(namespace, decider).await {
+                    Ok(_) => Failure::Disturbed(BatchError::new(
+                        index,
+                        refused_append(error, command_id),
+                    )),
+                    Err(error) => Failure::Refused(BatchError::new(index, Error::Module(error))),
+                }
+            }
+            AppendError::DuplicateCommand { .. } | AppendError::OutcomeUnknown(_) => {
+                Failure::InDoubt
+            }
+            AppendError::DuplicateEventId { .. }
+            | AppendError::EventUnregistered { .. }
+            | AppendError::Corrupt(_)
+            | AppendError::Unavailable(_) => {
+                Failure::Refused(BatchError::new(0, refused_append(error, command_id)))
+            }
+        }
+    }
+
+    /// A refusal does not pass the fence of an append, so it is worth something only if no swap came before it.
+    async fn refuse(&self, requests: &[CommandRequest], reason: BatchError) -> Failure {
+        match self.overtaken(requests).await {
+            Ok(true) => Failure::Disturbed(reason),
+            Ok(false) => Failure::Refused(reason),
+            Err(failure) => failure,
+        }
+    }
+
+    /// Whether any module that this attempt has used is not the active one any more.
+    async fn overtaken(&self, requests: &[CommandRequest]) -> Result<bool, Failure> {
+        let Some(first) = requests.first() else {
+            return Ok(false);
+        };
+        for (decider, used) in &self.active {
+            let newest = self
+                .commands
+                .0
+                .modules
+                .active(first.stream.namespace(), decider)
+                .await;
+            let newest = newest
+                .map_err(|error| Failure::Refused(BatchError::new(0, Error::Module(error))))?;
+            if newest.is_some_and(|newest| newest.activation.number != used.activation.number) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn active(
+        &mut self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Arc<Active>, Error> {
+        if let Some(active) = self.active.get(decider) {
+            return Ok(active.clone());
+        }
+        let active = self
+            .commands
+            .0
+            .modules
+            .known_active(namespace, decider)
+            .await
+            .map_err(Error::Module)?;
+        let active = active.ok_or_else(|| Error::DeciderNotFound {
+            decider: decider.clone(),
+        })?;
+        self.active.insert(decider.clone(), active.clone());
+        Ok(active)
+    }
+
+    /// The ledger's row, as far as it is known before the decision.
+    fn record(&self, request: &CommandRequest, data: Json, session: &Session) -> CommandRecord {
+        let module: ModuleDigest = session.decider().digest();
+        CommandRecord {
+            command_id: request.command_id.unwrap_or_else(Uuid::now_v7),
+            stream: request.stream.clone(),
+            command: request.command.clone(),
+            data,
+            fingerprint: fingerprint(request),
+            now: self.commands.0.clock.now(),
+            seed: rand::rng().random(),
+            actor: self.origin.actor.clone(),
+            metadata: request.metadata.clone(),
+            version: session.head().version,
+            module,
+            outcome: CommandOutcome::Accepted { events: 0 },
+            fuel: 0,
+        }
+    }
+
+    /// What is written beside each event: the sender's metadata and the host's.
+    fn event_metadata(&self, record: &CommandRecord) -> Metadata {
+        let command_id = record.command_id.to_string();
+        let mut metadata = record
+            .metadata
+            .clone()
+            .with(reserved::MODULE, record.module.to_string());
+        for key in [reserved::CORRELATION_ID, reserved::CAUSATION_ID] {
+            if metadata.get(key).is_none() {
+                metadata = metadata.with(key, command_id.clone());
+            }
+        }
+        if let Some(actor) = &self.origin.actor {
+            metadata = metadata.with(reserved::ACTOR, actor.clone());
+        }
+        if let Some(traceparent) = &self.origin.traceparent {
+            metadata = metadata.with(reserved::TRACEPARENT, traceparent.clone());
+        }
+        metadata
+    }
+}
+
+fn check_command(active: &Active, request: &CommandRequest) -> Result<(), Error> {
+    active
+        .decider
+        .check_command(&request.command, &request.data)
+        .map_err(|unfit| match unfit {
+            Unfit::UnknownCommand { did_you_mean } => Error::CommandUnknown {
+                decider: request.stream.decider().clone(),
+                command: request.command.clone(),
+                did_you_mean,
+            },
+            Unfit::InvalidData(violations) => Error::InvalidData {
+                violations: violations
+                    .into_iter()
+                    .map(|(pointer, message)| SchemaViolation { pointer, message })
+                    .collect(),
+            },
+        })
+}
+
+fn context(record: &CommandRecord) -> GuestContext {
+    GuestContext {
+        command_id: record.command_id.to_string(),
+        namespace: record.stream.namespace().as_str().to_owned(),
+        stream_id: record.stream.id().to_owned(),
+        version: record.version.get(),
+        now_ms: unix_ms(record.now),
+        seed: record.seed,
+        actor: record.actor.clone(),
+        metadata: record.metadata.entries().clone().into_iter().collect(),
+    }
+}
+
+fn unix_ms(time: time::OffsetDateTime) -> u64 {
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
+}
+
+fn swap_under_way(requests: &[CommandRequest]) -> BatchError {
+    let decider = requests[0].stream.decider().clone();
+    BatchError::new(0, Error::SwapUnderWay { decider })
+}

@@ -1,0 +1,411 @@
+//! The one loop: load, evolve, decide, append.
+//!
+//! Every command passes through here, alone or as part of an atomic batch. **Invariants:** nothing is answered before it is durable;
+//! nothing is appended that was decided by a module that is not active any more; a state that was advanced for an append is
+//! gone when the append fails.
+
+mod attempt;
+mod error;
+mod import;
+mod locks;
+mod query;
+mod request;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng as _;
+use uuid::Uuid;
+
+pub use error::{BatchError, Error, SchemaViolation};
+pub use request::{
+    CommandAnswer, CommandOptions, CommandRequest, ImportedEvent, Moment, Origin, StateAnswer,
+};
+
+use crate::core::{Clock, CommandId, CommandOutcome, CommandRecord, ExpectedVersion, Fingerprint};
+use crate::modules::Modules;
+use crate::store::{AppendError, Direction, Store, StreamRange};
+use attempt::{Attempt, Failure};
+use locks::StreamLocks;
+use session::Session;
+
+/// How often a decision is made again because of something other than the command itself: a swap under way, or a lost connection.
+const DISTURBANCES_LIMIT: u32 = 100;
+/// The longest pause before a command is decided again.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What bounds the loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommandSettings {
+    /// How often a command that lost a race is decided again before the sender hears of the conflict.
+    pub conflict_retries: u32,
+}
+
+impl Default for CommandSettings {
+    fn default() -> Self {
+        Self {
+            conflict_retries: 16,
+        }
+    }
+}
+
+/// Carries out commands and answers queries for states.
+#[derive(Debug, Clone)]
+pub struct Commands(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<dyn Store>,
+    modules: Modules,
+    clock: Arc<dyn Clock>,
+    settings: CommandSettings,
+    locks: StreamLocks,
+}
+
+impl Commands {
+    /// Commands on the streams of `store`, decided by what is active in `modules`.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        modules: Modules,
+        clock: Arc<dyn Clock>,
+        settings: CommandSettings,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            modules,
+            clock,
+            settings,
+            locks: StreamLocks::default(),
+        }))
+    }
+
+    /// Carries out one command.
+    ///
+    /// If the future is dropped, the command may or may not be carried out: send it again with the same id to learn its outcome.
+    ///
+    /// # Errors
+    ///
+    /// Every variant of [`Error`] but `OutcomeUnknown` means that no event was stored. `Rejected` is recorded in the ledger; the others
+    /// leave no trace.
+    #[expect(clippy::missing_panics_doc, reason = "one command has one answer")]
+    pub async fn execute(
+        &self,
+        request: CommandRequest,
+        origin: &Origin,
+        options: CommandOptions,
+    ) -> Result<CommandAnswer, Error> {
+        let answers = self
+            .execute_atomic(vec![request], origin, options)
+            .await
+            .map_err(|batch| *batch.error)?;
+        Ok(answers
+            .into_iter()
+            .next()
+            .expect("one command has one answer"))
+    }
+
+    /// Carries out all commands or none. Each sees the events of those before it.
+    ///
+    /// A rejection stops the batch; that of a single command is recorded in the ledger, that of a larger batch is not: sent again, it
+    /// is decided again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Commands::execute`], with the place of the command that stopped the batch.
+    pub async fn execute_atomic(
+        &self,
+        mut requests: Vec<CommandRequest>,
+        origin: &Origin,
+        options: CommandOptions,
+    ) -> Result<Vec<CommandAnswer>, BatchError> {
+        reject_repeated_ids(&requests)?;
+        let _guards = self
+            .0
+            .locks
+            .lock(requests.iter().map(|request| &request.stream))
+            .await;
+        let ids_are_the_senders = requests.iter().any(|request| request.command_id.is_some());
+        for request in &mut requests {
+            request.command_id.get_or_insert_with(Uuid::now_v7);
+        }
+        let mut turns = Turns::default();
+        loop {
+            if (ids_are_the_senders || turns.in_doubt) && !options.dry_run {
+                match self.recorded(&requests, options, !turns.in_doubt).await {
+                    Ok(Some(answers)) => return Ok(answers),
+                    Ok(None) => {}
+                    Err(reason) if turns.in_doubt && is_outage(&reason.error) => {
+                        turns.disturbed(outcome_unknown(&requests)).await?;
+                        continue;
+                    }
+                    Err(reason) => return Err(reason),
+                }
+            }
+            match Attempt::new(self, origin, options).run(&requests).await {
+                Ok(answers) => return Ok(answers),
+                Err(Failure::Disturbed(reason)) => turns.disturbed(reason).await?,
+                Err(Failure::InDoubt) => {
+                    turns.in_doubt = true;
+                    turns.disturbed(outcome_unknown(&requests)).await?;
+                }
+                Err(Failure::Lost(conflict)) if turns.in_doubt => turns.disturbed(conflict).await?,
+                Err(Failure::Lost(conflict)) => {
+                    metrics::counter!("gavel_append_conflicts_total").increment(1);
+                    let may_retry = options.retry_conflicts
+                        && requests[conflict.index].expected == ExpectedVersion::Any;
+                    turns
+                        .lost(
+                            conflict,
+                            if may_retry {
+                                self.0.settings.conflict_retries
+                            } else {
+                                0
+                            },
+                        )
+                        .await?;
+                }
+                Err(Failure::Refused(reason)) if turns.in_doubt => {
+                    return self.refused_in_doubt(&requests, options, reason).await;
+                }
+                Err(Failure::Refused(reason)) => return Err(reason),
+            }
+        }
+    }
+
+    /// What looks like a refusal may be the trace of an earlier turn that was stored after all.
+    async fn refused_in_doubt(
+        &self,
+        requests: &[CommandRequest],
+        options: CommandOptions,
+        reason: BatchError,
+    ) -> Result<Vec<CommandAnswer>, BatchError> {
+        match self.recorded(requests, options, false).await {
+            Ok(Some(answers)) => Ok(answers),
+            Ok(None) if is_outage(&reason.error) => Err(outcome_unknown(requests)),
+            Ok(None) => Err(reason),
+            Err(again) if is_outage(&again.error) => Err(outcome_unknown(requests)),
+            Err(recorded) => Err(recorded),
+        }
+    }
+
+    /// The outcomes of commands that the ledger has already; none when it has none of them.
+    async fn recorded(
+        &self,
+        requests: &[CommandRequest],
+        options: CommandOptions,
+        replayed: bool,
+    ) -> Result<Option<Vec<CommandAnswer>>, BatchError> {
+        let mut answers = Vec::new();
+        for (index, request) in requests.iter().enumerate() {
+            let failed = |error| BatchError::new(index, error);
+            let Some(command_id) = request.command_id else {
+                continue;
+            };
+            let namespace = request.stream.namespace();
+            let found = self
+                .0
+                .store
+                .command(namespace, command_id)
+                .await
+                .map_err(Error::Store)
+                .map_err(failed)?;
+            match found {
+                // A batch is recorded as a whole: a part of it under the same ids is another batch.
+                None if answers.is_empty() => {}
+                Some(record)
+                    if answers.len() == index && record.fingerprint == fingerprint(request) =>
+                {
+                    answers.push(
+                        self.replay(record, options, replayed)
+                            .await
+                            .map_err(failed)?,
+                    );
+                }
+                None | Some(_) => return Err(failed(Error::KeyReused { command_id })),
+            }
+        }
+        Ok((!answers.is_empty()).then_some(answers))
+    }
+
+    /// The first outcome of a command, once more. The module is not asked again.
+    async fn replay(
+        &self,
+        record: CommandRecord,
+        options: CommandOptions,
+        replayed: bool,
+    ) -> Result<CommandAnswer, Error> {
+        let CommandRecord {
+            command_id,
+            stream,
+            version,
+            module,
+            ..
+        } = record;
+        let events = match record.outcome {
+            CommandOutcome::Rejected(rejection) => {
+                return Err(Error::Rejected {
+                    rejection,
+                    command_id,
+                    version,
+                    module,
+                    replayed,
+                });
+            }
+            CommandOutcome::Accepted { events: 0 } => Vec::new(),
+            CommandOutcome::Accepted { events } => {
+                let range = StreamRange {
+                    after: version,
+                    through: None,
+                    limit: events,
+                    direction: Direction::Forward,
+                };
+                self.0
+                    .store
+                    .read_stream(&stream, range)
+                    .await
+                    .map_err(Error::Store)?
+            }
+        };
+        let version = version.plus(events.len());
+        let state = if options.return_state {
+            let decider = self
+                .0
+                .modules
+                .decider(module)
+                .await
+                .map_err(Error::Module)?;
+            let session = Session::load(
+                self.0.modules.runtime(),
+                &*self.0.store,
+                decider,
+                &stream,
+                Some(version),
+            )
+            .await?;
+            Some(session.state().await?.1)
+        } else {
+            None
+        };
+        Ok(CommandAnswer {
+            command_id,
+            stream,
+            version,
+            replayed,
+            module,
+            events,
+            state,
+        })
+    }
+}
+
+/// Counts how often a batch is decided again.
+#[derive(Debug, Default)]
+struct Turns {
+    conflicts: u32,
+    disturbances: u32,
+    /// Whether an append was broken off, so that it may have taken place.
+    in_doubt: bool,
+}
+
+impl Turns {
+    /// Waits for the turn after a lost race, or gives up after `limit` of them.
+    async fn lost(&mut self, conflict: BatchError, limit: u32) -> Result<(), BatchError> {
+        if self.conflicts == limit {
+            return Err(conflict);
+        }
+        self.conflicts += 1;
+        pause(self.conflicts).await;
+        Ok(())
+    }
+
+    /// Waits for the turn after a disturbance, or gives up.
+    async fn disturbed(&mut self, reason: BatchError) -> Result<(), BatchError> {
+        if self.disturbances == DISTURBANCES_LIMIT {
+            return Err(reason);
+        }
+        self.disturbances += 1;
+        pause(self.disturbances).await;
+        Ok(())
+    }
+}
+
+fn outcome_unknown(requests: &[CommandRequest]) -> BatchError {
+    let command_id = requests[0].command_id.unwrap_or_default();
+    BatchError::new(0, Error::OutcomeUnknown { command_id })
+}
+
+fn is_outage(error: &Error) -> bool {
+    matches!(error, Error::Store(error) if error.is_retryable())
+}
+
+/// What a command asks for: the same id with another fingerprint is another command.
+fn fingerprint(request: &CommandRequest) -> Fingerprint {
+    let data = request.data.to_string();
+    let mut parts = vec![
+        request.stream.decider().as_str(),
+        request.stream.id(),
+        &request.command,
+        &data,
+    ];
+    for (key, value) in request.metadata.entries() {
+        parts.extend([key.as_str(), value.as_str()]);
+    }
+    Fingerprint::of(&parts)
+}
+
+fn reject_repeated_ids(requests: &[CommandRequest]) -> Result<(), BatchError> {
+    let mut seen: Vec<CommandId> = Vec::new();
+    for (index, request) in requests.iter().enumerate() {
+        let Some(command_id) = request.command_id else {
+            continue;
+        };
+        if seen.contains(&command_id) {
+            return Err(BatchError::new(index, Error::KeyReused { command_id }));
+        }
+        seen.push(command_id);
+    }
+    Ok(())
+}
+
+/// Waits a random while, longer with every turn, so that those who collided do not collide again.
+async fn pause(turn: u32) {
+    let bound = Duration::from_millis(1 << turn.min(7)).min(LONGEST_PAUSE);
+    // The generator belongs to this thread and must not be held across the await.
+    let pause = rand::rng().random_range(Duration::ZERO..=bound);
+    tokio::time::sleep(pause).await;
+}
+
+/// Errors of an append that mean the same to whoever asked for it.
+fn refused_append(error: AppendError, command_id: CommandId) -> Error {
+    match error {
+        AppendError::VersionConflict {
+            stream,
+            expected,
+            current,
+        } => Error::VersionConflict {
+            stream,
+            expected,
+            current,
+        },
+        AppendError::StreamFinal { stream, version } => Error::StreamFinal { stream, version },
+        AppendError::DuplicateEventId { event_id } => Error::DuplicateEventId { event_id },
+        AppendError::EventUnregistered {
+            decider,
+            event,
+            schema_version,
+        } => Error::EventUnregistered {
+            decider,
+            event,
+            schema_version,
+        },
+        AppendError::Unavailable(source) => Error::Store(crate::store::Error::Unavailable(source)),
+        AppendError::Corrupt(error) => Error::Store(error),
+        AppendError::OutcomeUnknown(_) | AppendError::DuplicateCommand { .. } => {
+            Error::OutcomeUnknown { command_id }
+        }
+        AppendError::Fenced { decider, .. } => Error::SwapUnderWay { decider },
+        AppendError::WrongPreviousId { stream, .. } => Error::WrongPreviousId { stream },
+    }
+}

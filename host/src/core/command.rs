@@ -1,0 +1,93 @@
+//! Commands as the ledger records them.
+
+use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Json, Metadata, ModuleDigest, StreamId, Version};
+
+/// Identifies one command within its namespace. A repeated id gives the first outcome.
+pub type CommandId = Uuid;
+
+/// SHA-256 over what a command asks for, by which a key that is used again for something else is found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of `parts`; each is preceded by its length, so that no two lists of parts are mistaken for each other.
+    #[must_use]
+    pub fn of(parts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        Self(hash.finalize().into())
+    }
+
+    /// The 32 bytes, as a row holds them.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The fingerprint that a row holds, or none when it has not 32 bytes.
+    #[must_use]
+    pub fn from_stored(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+/// The decider said no.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rejection {
+    /// Stable, for programs.
+    pub code: String,
+    /// One sentence for people.
+    pub message: String,
+    /// Facts for programs.
+    pub data: Option<Json>,
+}
+
+/// How a decision ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CommandOutcome {
+    /// With this many events, from none upwards: those right after the version that was decided at.
+    Accepted {
+        /// The number of events.
+        events: u32,
+    },
+    /// With a rejection; no event was stored.
+    Rejected(Rejection),
+}
+
+/// One row of the decision ledger: a command, all it was decided on, and its outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandRecord {
+    /// The id that the sender chose, or the host.
+    pub command_id: CommandId,
+    /// The stream that was decided on.
+    pub stream: StreamId,
+    /// The command's name, in the imperative.
+    pub command: String,
+    /// The command's payload.
+    pub data: Json,
+    /// What was asked for, to tell a retry from another command with the same id.
+    pub fingerprint: Fingerprint,
+    /// The time that the decider saw, in whole milliseconds.
+    pub now: OffsetDateTime,
+    /// The random number that the decider saw.
+    pub seed: u64,
+    /// Who sent it; none when authentication is off.
+    pub actor: Option<String>,
+    /// What the decider saw of the sender's metadata.
+    pub metadata: Metadata,
+    /// The version that was decided at.
+    pub version: Version,
+    /// The module that decided.
+    pub module: ModuleDigest,
+    /// How the decision ended.
+    pub outcome: CommandOutcome,
+    /// What deciding cost, in units of fuel, without the folding of history.
+    pub fuel: u64,
+}

@@ -1,0 +1,58 @@
+//! Events, before and after they are stored.
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{CommandId, Json, Metadata, Position, StreamId, Version};
+
+/// Identifies one event, in all streams and namespaces.
+pub type EventId = Uuid;
+
+/// A kind of event that a decider may append: an entry of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventType {
+    /// The event's name, in the past tense.
+    pub event: String,
+    /// The version of the event's schema; the first is 1.
+    pub schema_version: u32,
+    /// One sentence for people; may be empty.
+    pub description: String,
+}
+
+/// An event that is to be appended. The store adds version, position, previous id and time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// The id under which it will be known; the store refuses one that it already has.
+    pub event_id: EventId,
+    /// The event's name, in the past tense.
+    pub event: String,
+    /// The version of the event's schema; the first is 1.
+    pub schema_version: u32,
+    /// The payload.
+    pub data: Json,
+    /// Whether the stream ends with it.
+    pub is_final: bool,
+    /// Labels, without duplicates.
+    pub tags: Vec<String>,
+    /// The sender's and the host's metadata.
+    pub metadata: Metadata,
+    /// The command it follows from.
+    pub command_id: CommandId,
+}
+
+/// An event as it is stored, for ever.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedEvent {
+    /// The stream it belongs to.
+    pub stream: StreamId,
+    /// Its place in the stream.
+    pub version: Version,
+    /// Its place in the log of all streams.
+    pub position: Position,
+    /// The id of the event before it in the stream; none for the first.
+    pub previous_id: Option<EventId>,
+    /// When the store took it. Never earlier than the event before it in the stream.
+    pub created_at: OffsetDateTime,
+    /// What was appended.
+    pub event: NewEvent,
+}

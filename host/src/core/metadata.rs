@@ -1,0 +1,109 @@
+//! What travels beside an event's payload.
+
+use std::collections::BTreeMap;
+
+/// Most entries that a sender may attach (inclusive).
+const METADATA_ENTRIES_LIMIT: usize = 16;
+/// Longest key or value, in bytes (inclusive).
+const METADATA_TEXT_LIMIT_BYTES: usize = 1024;
+
+/// Keys that the host fills in; a sender cannot.
+pub mod reserved {
+    /// Groups all that follows from one cause; the command id unless the sender says otherwise.
+    pub const CORRELATION_ID: &str = "correlation_id";
+    /// The id of the event or command that led to this one.
+    pub const CAUSATION_ID: &str = "causation_id";
+    /// W3C trace context, from the request's header.
+    pub const TRACEPARENT: &str = "traceparent";
+    /// Who sent the command, as authenticated.
+    pub const ACTOR: &str = "actor";
+    /// The digest of the module that decided.
+    pub const MODULE: &str = "module";
+}
+
+/// String to string, sorted by key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Metadata(BTreeMap<String, String>);
+
+/// Why a sender's metadata was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetadataError {
+    /// More than [`METADATA_ENTRIES_LIMIT`] entries.
+    #[error("metadata has {entries} entries, {METADATA_ENTRIES_LIMIT} are allowed")]
+    TooMany {
+        /// How many there are.
+        entries: usize,
+    },
+    /// A key or value above [`METADATA_TEXT_LIMIT_BYTES`].
+    #[error("metadata `{key}` is longer than {METADATA_TEXT_LIMIT_BYTES} bytes")]
+    TooLong {
+        /// The key, shortened.
+        key: String,
+    },
+    /// A key that only the host fills in.
+    #[error("metadata `{key}` is set by the host")]
+    Reserved {
+        /// The key.
+        key: String,
+    },
+    /// A key or value with U+0000, or an empty key.
+    #[error("metadata `{key}` is empty or holds the character U+0000")]
+    Malformed {
+        /// The key.
+        key: String,
+    },
+}
+
+impl Metadata {
+    /// Checks what a sender attached. A sender may set `correlation_id` and `causation_id`, but no other reserved key.
+    ///
+    /// # Errors
+    ///
+    /// [`MetadataError`] names the entry and the limit.
+    pub fn from_sender(entries: BTreeMap<String, String>) -> Result<Self, MetadataError> {
+        if entries.len() > METADATA_ENTRIES_LIMIT {
+            return Err(MetadataError::TooMany {
+                entries: entries.len(),
+            });
+        }
+        for (key, value) in &entries {
+            if key.len() > METADATA_TEXT_LIMIT_BYTES || value.len() > METADATA_TEXT_LIMIT_BYTES {
+                return Err(MetadataError::TooLong {
+                    key: key.chars().take(64).collect(),
+                });
+            }
+            if key.is_empty() || key.contains('\0') || value.contains('\0') {
+                return Err(MetadataError::Malformed { key: key.clone() });
+            }
+            if [reserved::TRACEPARENT, reserved::ACTOR, reserved::MODULE].contains(&key.as_str()) {
+                return Err(MetadataError::Reserved { key: key.clone() });
+            }
+        }
+        Ok(Self(entries))
+    }
+
+    /// Takes what a store gives back.
+    #[must_use]
+    pub fn from_stored(entries: BTreeMap<String, String>) -> Self {
+        Self(entries)
+    }
+
+    /// Adds or replaces one entry, for the host's own keys.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.0.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// The value of `key`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// All entries, sorted by key.
+    #[must_use]
+    pub fn entries(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+}

@@ -1,0 +1,26 @@
+//! The vocabulary: names, numbers and envelopes that every other module speaks.
+//!
+//! Pure values only: no I/O, no runtime, no clock but the [`Clock`] trait. **Invariant:** a value of a type here has passed
+//! its checks; whoever holds a `StreamId` or a `Json` need not check it again.
+
+mod activation;
+mod clock;
+mod command;
+mod digest;
+mod event;
+mod json;
+mod metadata;
+mod name;
+mod position;
+mod version;
+
+pub use activation::{Activation, ActivationNumber};
+pub use clock::{Clock, SystemClock};
+pub use command::{CommandId, CommandOutcome, CommandRecord, Fingerprint, Rejection};
+pub use digest::{DigestError, ModuleDigest};
+pub use event::{EventId, EventType, NewEvent, RecordedEvent};
+pub use json::{Json, JsonError};
+pub use metadata::{Metadata, MetadataError, reserved};
+pub use name::{DeciderName, NameError, Namespace, StreamId};
+pub use position::{Position, PositionError};
+pub use version::{ExpectedVersion, Version};

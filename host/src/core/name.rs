@@ -1,0 +1,214 @@
+//! Names: of namespaces, deciders and streams.
+
+use std::fmt;
+
+/// Longest decider name, in bytes (inclusive).
+const DECIDER_NAME_LIMIT: usize = 128;
+/// Longest stream id within its decider, in bytes (inclusive).
+const STREAM_ID_LIMIT: usize = 255;
+
+/// Ids that would collide with a resource below `/v1/deciders/{decider}/`.
+const RESERVED_STREAM_IDS: [&str; 5] = [
+    "activations",
+    "openapi.json",
+    "rehearsals",
+    "rollback",
+    "streams",
+];
+
+/// A name was refused. The text says which rule it breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Not `[a-z0-9][a-z0-9-]{0,62}`.
+    #[error("a namespace is 1 to 63 characters of a-z, 0-9 and `-`, and does not start with `-`")]
+    Namespace,
+    /// Not `[A-Za-z][A-Za-z0-9_-]{0,127}`.
+    #[error(
+        "a decider's name is 1 to 128 characters of A-Z, a-z, 0-9, `_` and `-`, and starts with a letter"
+    )]
+    Decider,
+    /// Empty, too long, or holding a control character.
+    #[error("a stream id is 1 to 255 bytes of text without control characters")]
+    StreamId,
+    /// One of the names that mean something else in a URL.
+    #[error("`{0}` is reserved and cannot be a stream id")]
+    Reserved(String),
+}
+
+/// An isolated set of deciders, streams and consumers: `[a-z0-9][a-z0-9-]{0,62}`.
+///
+/// Refused when malformed, never rewritten: two namespaces can not be mistaken for one another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Namespace(String);
+
+impl Namespace {
+    /// # Errors
+    ///
+    /// [`NameError::Namespace`] when the text does not follow the pattern.
+    pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
+        let text = text.into();
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-') {
+            Ok(Self(text))
+        } else {
+            Err(NameError::Namespace)
+        }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a kind of stream and of the logic that rules it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeciderName(String);
+
+impl DeciderName {
+    /// # Errors
+    ///
+    /// [`NameError::Decider`] when the text does not follow `[A-Za-z][A-Za-z0-9_-]{0,127}`.
+    pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
+        let text = text.into();
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        let starts_well = text
+            .bytes()
+            .next()
+            .is_some_and(|first| first.is_ascii_alphabetic());
+        if starts_well && text.len() <= DECIDER_NAME_LIMIT && text.bytes().all(allowed) {
+            Ok(Self(text))
+        } else {
+            Err(NameError::Decider)
+        }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DeciderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Names one stream of the whole installation.
+///
+/// The order (namespace, decider, id) is the order in which several streams are locked, so that no two writers deadlock.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId {
+    namespace: Namespace,
+    decider: DeciderName,
+    id: String,
+}
+
+impl StreamId {
+    /// # Errors
+    ///
+    /// [`NameError::StreamId`] or [`NameError::Reserved`] when `id` breaks a rule.
+    pub fn new(
+        namespace: Namespace,
+        decider: DeciderName,
+        id: impl Into<String>,
+    ) -> Result<Self, NameError> {
+        let id = id.into();
+        if id.is_empty() || id.len() > STREAM_ID_LIMIT || id.chars().any(char::is_control) {
+            return Err(NameError::StreamId);
+        }
+        if RESERVED_STREAM_IDS.contains(&id.as_str()) {
+            return Err(NameError::Reserved(id));
+        }
+        Ok(Self {
+            namespace,
+            decider,
+            id,
+        })
+    }
+
+    /// The namespace that holds the stream.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The decider that rules the stream.
+    #[must_use]
+    pub fn decider(&self) -> &DeciderName {
+        &self.decider
+    }
+
+    /// The id within its decider.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.namespace, self.decider, self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_that_look_alike_stay_apart_because_only_one_of_them_is_a_namespace() {
+        assert!(Namespace::new("a-b").is_ok());
+        for refused in ["a_b", "a.b", "A-b", "-ab", "", "ä", &"a".repeat(64)] {
+            assert_eq!(
+                Namespace::new(refused),
+                Err(NameError::Namespace),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stream_id_is_any_text_without_control_characters() {
+        let stream = |id: &str| {
+            StreamId::new(
+                Namespace::default(),
+                DeciderName::new("counter").unwrap(),
+                id,
+            )
+        };
+        for accepted in [
+            "c-1",
+            "a/b",
+            "';DROP TABLE events;--",
+            "../..",
+            "日本",
+            "a b",
+            &"x".repeat(255),
+        ] {
+            assert!(stream(accepted).is_ok(), "{accepted:?}");
+        }
+        for refused in ["", "a\0b", "a\nb", &"x".repeat(256)] {
+            assert_eq!(stream(refused), Err(NameError::StreamId), "{refused:?}");
+        }
+        assert_eq!(
+            stream("streams"),
+            Err(NameError::Reserved("streams".to_owned()))
+        );
+    }
+}

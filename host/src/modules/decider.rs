@@ -1,0 +1,154 @@
+//! A module that is ready to decide: compiled, described, with the schemas of its commands at hand.
+
+use std::collections::HashMap;
+
+use jsonschema::{Draft, PatternOptions, Validator};
+use serde_json::Value;
+
+use super::Manifest;
+use crate::core::ModuleDigest;
+use crate::runtime::Module;
+
+/// Most schema violations that are reported for one payload.
+const VIOLATIONS_LIMIT: usize = 20;
+
+/// A module that is ready to decide.
+#[derive(Debug)]
+pub struct Decider {
+    module: Module,
+    manifest: Manifest,
+    commands: HashMap<String, Validator>,
+}
+
+/// Why a payload does not reach the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfit {
+    /// The module has no such command; the nearest name that it has.
+    UnknownCommand {
+        /// The nearest name.
+        did_you_mean: Option<String>,
+    },
+    /// The payload breaks the command's schema: pointer and message of each place.
+    InvalidData(Vec<(String, String)>),
+}
+
+impl Decider {
+    /// Brings a compiled module and its manifest together.
+    ///
+    /// # Errors
+    ///
+    /// All schemas that are no JSON Schemas, one sentence each.
+    pub fn new(module: Module, manifest: Manifest) -> Result<Self, Vec<String>> {
+        let mut commands = HashMap::new();
+        let mut reasons = Vec::new();
+        for command in &manifest.commands {
+            match compile_schema(&command.schema) {
+                Ok(validator) => drop(commands.insert(command.name.clone(), validator)),
+                Err(reason) => reasons.push(format!(
+                    "the schema of command `{}` is invalid: {reason}",
+                    command.name
+                )),
+            }
+        }
+        for event in &manifest.events {
+            if let Err(reason) = compile_schema(&event.schema) {
+                reasons.push(format!(
+                    "the schema of event `{}` is invalid: {reason}",
+                    event.name
+                ));
+            }
+        }
+        if !reasons.is_empty() {
+            return Err(reasons);
+        }
+        Ok(Self {
+            module,
+            manifest,
+            commands,
+        })
+    }
+
+    /// The module's digest.
+    #[must_use]
+    pub fn digest(&self) -> ModuleDigest {
+        self.module.digest()
+    }
+
+    /// What the module says of itself.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The compiled module.
+    #[must_use]
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Whether the manifest declares the event in this schema version.
+    #[must_use]
+    pub fn declares(&self, event: &str, schema_version: u32) -> bool {
+        self.manifest
+            .events
+            .iter()
+            .any(|declared| declared.name == event && declared.schema_version == schema_version)
+    }
+
+    /// Checks a command before the module sees it.
+    ///
+    /// # Errors
+    ///
+    /// [`Unfit`] says what the sender has to change.
+    pub fn check_command(&self, command: &str, data: &Value) -> Result<(), Unfit> {
+        let Some(validator) = self.commands.get(command) else {
+            return Err(Unfit::UnknownCommand {
+                did_you_mean: self.nearest_command(command),
+            });
+        };
+        if validator.is_valid(data) {
+            return Ok(());
+        }
+        let place = |error: jsonschema::ValidationError<'_>| {
+            (error.instance_path().to_string(), error.to_string())
+        };
+        Err(Unfit::InvalidData(
+            validator
+                .iter_errors(data)
+                .take(VIOLATIONS_LIMIT)
+                .map(place)
+                .collect(),
+        ))
+    }
+
+    fn nearest_command(&self, command: &str) -> Option<String> {
+        let distance =
+            |name: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &command.to_lowercase());
+        // Comparing is quadratic in the lengths, and a sender chooses one of them.
+        let nearest = (command.len() <= 256)
+            .then(|| {
+                self.commands
+                    .keys()
+                    .map(|name| (distance(name), name))
+                    .min()
+            })
+            .flatten()?;
+        // Farther than half of the name is no typing mistake.
+        (nearest.0 * 2 <= nearest.1.len()).then(|| nearest.1.clone())
+    }
+}
+
+fn compile_schema(schema: &Value) -> Result<Validator, String> {
+    // A module without a schema accepts any payload.
+    let schema = if schema.is_null() {
+        &Value::Bool(true)
+    } else {
+        schema
+    };
+    jsonschema::options()
+        .with_draft(Draft::Draft202012)
+        // A hostile module must not be able to make matching take longer than linear time.
+        .with_pattern_options(PatternOptions::regex())
+        .build(schema)
+        .map_err(|error| error.to_string())
+}

@@ -1,0 +1,271 @@
+//! What a module says of itself: the parsed answer of `describe`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::core::{DeciderName, EventType};
+
+/// The one kind of module there is.
+const KIND_DECIDER: &str = "decider";
+
+/// The manifest of a module. What it declares is what the module may do: a command that is not here never reaches it, an
+/// event that is not here is never stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The name under which the module is activated unless another is given.
+    pub name: String,
+    /// Always `decider`.
+    pub kind: String,
+    /// The SDK that made it, with its version.
+    #[serde(default)]
+    pub sdk: Option<String>,
+    /// The commands that it decides.
+    pub commands: Vec<CommandType>,
+    /// The events that it may append, and all that it can fold.
+    pub events: Vec<EventDeclaration>,
+    /// The JSON Schema of its snapshots.
+    #[serde(default)]
+    pub state_schema: Value,
+    /// The codes with which it may reject.
+    #[serde(default)]
+    pub rejections: Vec<RejectionType>,
+    /// Its given/when/then specifications.
+    #[serde(default)]
+    pub specs: Vec<Spec>,
+}
+
+/// A command that a module decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommandType {
+    /// The name, in the imperative.
+    pub name: String,
+    /// The JSON Schema (2020-12) of its payload.
+    #[serde(default)]
+    pub schema: Value,
+}
+
+/// An event that a module folds, and may append.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventDeclaration {
+    /// The name, in the past tense.
+    pub name: String,
+    /// The version of its schema; the first is 1.
+    #[serde(default = "first_schema_version")]
+    pub schema_version: u32,
+    /// The JSON Schema (2020-12) of its payload.
+    #[serde(default)]
+    pub schema: Value,
+}
+
+/// A code with which a module may reject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RejectionType {
+    /// The code.
+    pub code: String,
+}
+
+/// A given/when/then specification.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// One sentence; unique in its module.
+    pub title: String,
+    /// The history, from none upwards.
+    #[serde(default)]
+    pub given: Vec<SpecEvent>,
+    /// The command.
+    pub when: SpecCommand,
+    /// What is expected of it.
+    pub then: SpecOutcome,
+}
+
+/// An event of a specification.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpecEvent {
+    /// Its name.
+    pub event: String,
+    /// Its payload.
+    #[serde(default = "empty_object")]
+    pub data: Value,
+    /// The version of its schema; the newest declared when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_version: Option<u32>,
+}
+
+/// The command of a specification.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpecCommand {
+    /// Its name.
+    pub command: String,
+    /// Its payload.
+    #[serde(default = "empty_object")]
+    pub data: Value,
+    /// What the decider knows beside state and command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<SpecContext>,
+}
+
+/// The part of a context that a specification may set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SpecContext {
+    /// The time, in milliseconds since 1970-01-01T00:00:00Z; 0 when absent.
+    pub now_ms: u64,
+    /// The random number; 0 when absent.
+    pub seed: u64,
+    /// The id of the stream; `spec` when absent.
+    pub stream_id: Option<String>,
+    /// Who sent the command.
+    pub actor: Option<String>,
+    /// What the sender attached.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// What a specification expects.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpecOutcome {
+    /// Exactly these events, in order; an empty list is an accepted command without events.
+    Events(Vec<SpecEvent>),
+    /// A rejection.
+    Rejected(ExpectedRejection),
+    /// This state after the command was accepted.
+    State(Value),
+}
+
+/// The rejection that a specification expects: by its code, or in more detail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ExpectedRejection {
+    /// Any rejection with this code.
+    Code(String),
+    /// What is named here must be equal.
+    Details {
+        /// The code.
+        code: String,
+        /// The sentence for people; any when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+        /// The facts; any when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<Value>,
+    },
+}
+
+fn first_schema_version() -> u32 {
+    1
+}
+
+fn empty_object() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+impl Manifest {
+    /// Parses what `describe` answered, and checks that it makes sense.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it, one sentence each.
+    pub fn parse(text: &str) -> Result<Self, Vec<String>> {
+        let manifest: Self = serde_json::from_str(text)
+            .map_err(|error| vec![format!("the manifest is malformed: {error}")])?;
+        let reasons = manifest.violations();
+        if reasons.is_empty() {
+            Ok(manifest)
+        } else {
+            Err(reasons)
+        }
+    }
+
+    fn violations(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if let Err(error) = DeciderName::new(&self.name) {
+            reasons.push(format!(
+                "the manifest's name `{}` is refused: {error}",
+                self.name
+            ));
+        }
+        if self.kind != KIND_DECIDER {
+            reasons.push(format!(
+                "the manifest's kind is `{}`, only `{KIND_DECIDER}` is known",
+                self.kind
+            ));
+        }
+        if self.commands.is_empty() {
+            reasons.push("the manifest declares no command".to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        for command in &self.commands {
+            check_name("command", &command.name, &mut reasons);
+            if !seen.insert(&command.name) {
+                reasons.push(format!("command `{}` is declared twice", command.name));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for event in &self.events {
+            check_name("event", &event.name, &mut reasons);
+            if event.schema_version == 0 {
+                reasons.push(format!(
+                    "event `{}` has schema version 0, the first is 1",
+                    event.name
+                ));
+            }
+            if !seen.insert((&event.name, event.schema_version)) {
+                reasons.push(format!(
+                    "event `{}` version {} is declared twice",
+                    event.name, event.schema_version
+                ));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for spec in &self.specs {
+            if !seen.insert(&spec.title) {
+                reasons.push(format!("two specs have the title `{}`", spec.title));
+            }
+        }
+        reasons
+    }
+
+    /// The entries of the registry that an activation makes.
+    #[must_use]
+    pub fn event_types(&self) -> Vec<EventType> {
+        let description = |schema: &Value| {
+            schema
+                .get("description")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        self.events
+            .iter()
+            .map(|event| EventType {
+                event: event.name.clone(),
+                schema_version: event.schema_version,
+                description: description(&event.schema),
+            })
+            .collect()
+    }
+
+    /// The newest schema version that is declared for an event.
+    #[must_use]
+    pub fn newest_schema_version(&self, event: &str) -> Option<u32> {
+        self.events
+            .iter()
+            .filter(|declared| declared.name == event)
+            .map(|declared| declared.schema_version)
+            .max()
+    }
+}
+
+/// Longest name of a command or event, in bytes (inclusive).
+const NAME_LIMIT_BYTES: usize = 128;
+
+fn check_name(what: &str, name: &str, reasons: &mut Vec<String>) {
+    if name.is_empty() || name.len() > NAME_LIMIT_BYTES || name.chars().any(char::is_control) {
+        reasons.push(format!(
+            "{what} name `{}` is refused: 1 to {NAME_LIMIT_BYTES} bytes without control characters",
+            name.escape_debug()
+        ));
+    }
+}

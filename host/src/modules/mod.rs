@@ -1,0 +1,244 @@
+//! Modules: taken in, described, kept by digest, made ready to decide, and pointed at.
+//!
+//! A module is immutable and named by its bytes; which of them a decider runs is a pointer, the newest entry of the activation
+//! log. **Invariant:** nothing is stored before it has been compiled, linked and described.
+
+mod active;
+mod decider;
+mod error;
+mod manifest;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+pub use active::Active;
+pub use decider::{Decider, Unfit};
+pub use error::Error;
+pub use manifest::{
+    CommandType, EventDeclaration, ExpectedRejection, Manifest, Spec, SpecCommand, SpecContext,
+    SpecEvent, SpecOutcome,
+};
+
+use crate::core::{Activation, DeciderName, Json, ModuleDigest, Namespace};
+use crate::runtime::{CompileError, Fault, Runtime};
+use crate::store::{DeleteModuleError, ModuleFilter, NewModule, Store, StoredModule};
+
+/// All modules of the installation.
+#[derive(Debug, Clone)]
+pub struct Modules(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<dyn Store>,
+    runtime: Runtime,
+    /// What is ready, as long as somebody holds it: the active ones do.
+    ready: Mutex<HashMap<ModuleDigest, Weak<Decider>>>,
+    active: active::Pointers,
+}
+
+impl Modules {
+    /// The modules that `store` keeps, run by `runtime`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, runtime: Runtime) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            runtime,
+            ready: Mutex::default(),
+            active: active::Pointers::default(),
+        }))
+    }
+
+    /// What runs the modules.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.0.runtime
+    }
+
+    /// Takes a module in. Gives back what is stored, and whether it was stored just now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with all reasons, [`Error::Compile`] and [`Error::NotRun`] when it could not be looked at now; nothing
+    /// was stored.
+    pub async fn upload(&self, wasm: Vec<u8>) -> Result<(StoredModule, bool), Error> {
+        let digest = ModuleDigest::of(&wasm);
+        if let Some(stored) = self.0.store.module(digest).await.map_err(Error::Store)? {
+            return Ok((stored, false));
+        }
+        let (decider, manifest) = self.examine(wasm.clone()).await?;
+        let module = NewModule {
+            digest,
+            wasm,
+            kind: decider.manifest().kind.clone(),
+            name: decider.manifest().name.clone(),
+            manifest,
+            imports: decider.module().imports().to_vec(),
+        };
+        self.0.store.put_module(module).await.map_err(Error::Store)
+    }
+
+    /// Compiles, links and describes a component without storing anything. Gives its manifest as the module wrote it, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Modules::upload`].
+    pub async fn examine(&self, wasm: Vec<u8>) -> Result<(Decider, Json), Error> {
+        let digest = ModuleDigest::of(&wasm);
+        let module = self
+            .0
+            .runtime
+            .prepare(digest, wasm)
+            .await
+            .map_err(invalid_or_compile)?;
+        let describing = module.clone();
+        let described = self
+            .0
+            .runtime
+            .run(move || -> Result<Json, Fault> { describing.instantiate()?.describe() })
+            .await
+            .map_err(Error::NotRun)?;
+        let json = described.map_err(|fault| Error::Invalid {
+            reasons: vec![format!("the module does not describe itself: {fault}")],
+        })?;
+        let invalid = |reasons| Error::Invalid { reasons };
+        let manifest = Manifest::parse(json.as_str()).map_err(invalid)?;
+        Ok((Decider::new(module, manifest).map_err(invalid)?, json))
+    }
+
+    /// One module, without its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], or [`Error::Store`].
+    pub async fn module(&self, digest: ModuleDigest) -> Result<StoredModule, Error> {
+        self.0
+            .store
+            .module(digest)
+            .await
+            .map_err(Error::Store)?
+            .ok_or(Error::NotFound { digest })
+    }
+
+    /// The bytes of a module.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], or [`Error::Store`].
+    pub async fn wasm(&self, digest: ModuleDigest) -> Result<Vec<u8>, Error> {
+        self.0
+            .store
+            .module_wasm(digest)
+            .await
+            .map_err(Error::Store)?
+            .ok_or(Error::NotFound { digest })
+    }
+
+    /// The modules that pass the filter, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn list(&self, filter: &ModuleFilter) -> Result<Vec<StoredModule>, Error> {
+        self.0
+            .store
+            .list_modules(filter)
+            .await
+            .map_err(Error::Store)
+    }
+
+    /// Forgets a module that was never active.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InUse`], or [`Error::Store`].
+    pub async fn delete(&self, digest: ModuleDigest) -> Result<(), Error> {
+        self.0
+            .store
+            .delete_module(digest)
+            .await
+            .map_err(|error| match error {
+                DeleteModuleError::NotFound => Error::NotFound { digest },
+                DeleteModuleError::InUse => Error::InUse { digest },
+                DeleteModuleError::Store(error) => Error::Store(error),
+            })
+    }
+
+    /// A stored module, ready to decide.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], or why it cannot be made ready.
+    pub async fn decider(&self, digest: ModuleDigest) -> Result<Arc<Decider>, Error> {
+        if let Some(ready) = self.ready(digest) {
+            return Ok(ready);
+        }
+        let stored = self.module(digest).await?;
+        let module = match self.0.runtime.load(digest).await {
+            Some(module) => module,
+            None => {
+                let wasm = self.wasm(digest).await?;
+                self.0
+                    .runtime
+                    .prepare(digest, wasm)
+                    .await
+                    .map_err(invalid_or_compile)?
+            }
+        };
+        let invalid = |reasons| Error::Invalid { reasons };
+        let manifest = Manifest::parse(stored.manifest.as_str()).map_err(invalid)?;
+        let decider = Arc::new(Decider::new(module, manifest).map_err(invalid)?);
+        let mut ready = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.retain(|_, decider| decider.strong_count() > 0);
+        ready.insert(digest, Arc::downgrade(&decider));
+        Ok(decider)
+    }
+
+    fn ready(&self, digest: ModuleDigest) -> Option<Arc<Decider>> {
+        self.0
+            .ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&digest)?
+            .upgrade()
+    }
+
+    /// The activation log of a decider, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn history(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Vec<Activation>, Error> {
+        self.0
+            .store
+            .activations(namespace, decider)
+            .await
+            .map_err(Error::Store)
+    }
+
+    /// The newest activation of each decider of a namespace, sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn list_active(&self, namespace: &Namespace) -> Result<Vec<Activation>, Error> {
+        self.0
+            .store
+            .list_active(Some(namespace))
+            .await
+            .map_err(Error::Store)
+    }
+}
+
+fn invalid_or_compile(error: CompileError) -> Error {
+    if error.is_retryable() {
+        Error::Compile(error)
+    } else {
+        Error::Invalid {
+            reasons: vec![error.to_string()],
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What can go wrong in a store. Every variant says whether trying again can help.
+
+use uuid::Uuid;
+
+use crate::core::{ActivationNumber, DeciderName, Position, StreamId, Version};
+
+/// What a database driver or file system said; for the log, never for a client.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// A read failed, or a write that is not an append.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store did not answer, or not in time. Nothing was written.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Source),
+    /// A stored row cannot be read. It is reported, never left out.
+    #[error("the event at {position} of stream {stream} cannot be read: {reason}")]
+    Malformed {
+        /// The stream, as the row names it.
+        stream: String,
+        /// The row's place in the log.
+        position: Position,
+        /// What is wrong with it.
+        reason: String,
+        /// The row's payload as it is stored.
+        raw: String,
+    },
+    /// A stored row that is no event cannot be read.
+    #[error("a stored {what} cannot be read: {reason}")]
+    Corrupt {
+        /// The kind of row.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Malformed { .. } | Self::Corrupt { .. } => false,
+        }
+    }
+}
+
+/// An append was refused, or its outcome is unknown.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The stream is not where the writer expected it. Load, decide again, retry.
+    #[error("stream {stream} is at version {current}, not {expected}")]
+    VersionConflict {
+        /// The stream.
+        stream: StreamId,
+        /// What was expected.
+        expected: Version,
+        /// Where it is.
+        current: Version,
+    },
+    /// The newest event is not the one that the writer named.
+    #[error("the newest event of stream {stream} is another one")]
+    WrongPreviousId {
+        /// The stream.
+        stream: StreamId,
+        /// The id of its newest event.
+        current: Option<Uuid>,
+    },
+    /// The stream has ended.
+    #[error("stream {stream} has ended with version {version}")]
+    StreamFinal {
+        /// The stream.
+        stream: StreamId,
+        /// Its last version.
+        version: Version,
+    },
+    /// An event id is in the store already, or twice in this append.
+    #[error("event id {event_id} is already in use")]
+    DuplicateEventId {
+        /// The id.
+        event_id: Uuid,
+    },
+    /// The registry does not know the event for this decider.
+    #[error("decider {decider} has no event {event} in schema version {schema_version}")]
+    EventUnregistered {
+        /// The decider.
+        decider: DeciderName,
+        /// The event's name.
+        event: String,
+        /// Its schema version.
+        schema_version: u32,
+    },
+    /// The ledger has a command with this id. Answer with its outcome.
+    #[error("command {command_id} is already recorded")]
+    DuplicateCommand {
+        /// The id.
+        command_id: Uuid,
+    },
+    /// Another module has become active. Decide again with it.
+    #[error("decider {decider} is at activation {current}, not {fence}")]
+    Fenced {
+        /// The decider.
+        decider: DeciderName,
+        /// The activation that decided.
+        fence: ActivationNumber,
+        /// The newest activation.
+        current: ActivationNumber,
+    },
+    /// The store did not answer; nothing was written.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Source),
+    /// A stored row that the append depends on cannot be read; nothing was written.
+    #[error("the store holds something that the append cannot follow")]
+    Corrupt(#[source] Error),
+    /// The connection was lost while committing: the events may or may not be there. Look up the command id, or read the stream.
+    #[error("the outcome of the append is unknown")]
+    OutcomeUnknown(#[source] Source),
+}
+
+impl AppendError {
+    /// Whether the command may be decided and appended again as it is.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::VersionConflict { .. } | Self::Fenced { .. } | Self::Unavailable(_) => true,
+            Self::WrongPreviousId { .. }
+            | Self::StreamFinal { .. }
+            | Self::DuplicateEventId { .. }
+            | Self::EventUnregistered { .. }
+            | Self::DuplicateCommand { .. }
+            | Self::Corrupt(_)
+            | Self::OutcomeUnknown(_) => false,
+        }
+    }
+}
+
+/// A module was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteModuleError {
+    /// There is none with this digest.
+    #[error("no such module")]
+    NotFound,
+    /// It is or was active.
+    #[error("the module is or was active")]
+    InUse,
+    /// The store failed.
+    #[error("the module could not be deleted")]
+    Store(#[source] Error),
+}
+
+impl DeleteModuleError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotFound | Self::InUse => false,
+            Self::Store(error) => error.is_retryable(),
+        }
+    }
+}
+
+/// An activation did not take place.
+#[derive(Debug, thiserror::Error)]
+pub enum ActivateError {
+    /// Another activation came first: compare with that one.
+    #[error("the decider is at activation {current}")]
+    Moved {
+        /// The newest activation.
+        current: ActivationNumber,
+    },
+    /// The module is not stored (any more).
+    #[error("no such module")]
+    ModuleNotFound,
+    /// The store failed. The activation may have taken place: read the newest one.
+    #[error("the activation could not be recorded")]
+    Store(#[source] Error),
+}
+
+impl ActivateError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Moved { .. } | Self::ModuleNotFound => false,
+            Self::Store(error) => error.is_retryable(),
+        }
+    }
+}
+
+/// A store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It cannot be reached or created.
+    #[error("cannot open the store at {url}")]
+    Unreachable {
+        /// Where, without credentials.
+        url: String,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+    /// Its schema is older than this program, and migrating was forbidden.
+    #[error("the schema of the store is not up to date, and migrating was turned off")]
+    NotMigrated,
+    /// Its schema could not be brought up to date.
+    #[error("the schema of the store cannot be brought up to date")]
+    Migrate(#[source] Source),
+    /// It does not keep what it acknowledges.
+    #[error("the server has `{setting}` off: what it acknowledges can be lost")]
+    NotDurable {
+        /// The setting.
+        setting: &'static str,
+    },
+}

@@ -1,0 +1,219 @@
+//! Where events, commands and modules are kept.
+//!
+//! A store knows bytes, versions and activation numbers. It knows nothing of deciders' logic: it neither decides nor folds.
+//! Two traits, [`EventStore`] and [`ModuleStore`], and three implementations that obey one list of cases, `conformance`.
+//!
+//! **Invariant:** an append is answered only after it is durable. What was answered is never lost, doubled or reordered.
+
+mod admit;
+mod append;
+#[cfg(test)]
+mod conformance;
+mod error;
+mod memory;
+mod modules;
+mod read;
+mod sqlite;
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use time::OffsetDateTime;
+
+pub use append::{Append, Appended, Fence, StreamAppend};
+pub use error::{ActivateError, AppendError, DeleteModuleError, Error, OpenError, Source};
+pub use memory::MemoryStore;
+pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
+pub use read::{Direction, LogFilter, LogPage, StreamHead, StreamRange, StreamSummary};
+pub use sqlite::SqliteStore;
+
+use crate::core::{
+    Activation, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
+    RecordedEvent, StreamId, Version,
+};
+
+/// Everything that a host keeps.
+pub trait Store: EventStore + ModuleStore {}
+
+impl<T: EventStore + ModuleStore> Store for T {}
+
+/// The events of all streams, and the ledger of the commands they follow from.
+///
+/// ```text
+/// stream a:  1 2 3 4          versions: per stream, from 1, without gaps
+/// stream b:      1 2          head(b) = 2
+/// log:       · · ·   · · ·    positions: over all streams, ascending, with gaps
+/// ```
+///
+/// - Versions of a stream MUST be 1, 2, 3 … in the order in which the appends were acknowledged.
+/// - `previous_id` of an event MUST be the id of the event before it in its stream, and none for the first.
+/// - `created_at` MUST NOT decrease within a stream.
+/// - Positions MUST ascend within a stream. Across streams they MAY differ from the order of acknowledgement.
+/// - A reader of the log that resumes after the last position it was given MUST see every event once, even when an append that
+///   took its position early commits late.
+#[async_trait]
+pub trait EventStore: Debug + Send + Sync {
+    /// Appends all parts in one transaction, or none of them.
+    ///
+    /// The answer has one [`Appended`] per part, in order. A later part on the same stream sees the events of those before it.
+    /// Implementations MUST lock the streams in the order of their [`StreamId`]s whatever the order of the parts, so that two appends never
+    /// deadlock, and MUST check in this order: the fence, the ledger (a known command id wins over a conflict: the caller then
+    /// answers with the recorded outcome), `is_final`, the expected version, the expected previous id, the registry, the event ids.
+    /// Fence and ledger of all parts come before the rest of any; of other faults in several parts any one MAY be reported.
+    /// Parts without events are checked like all others: nothing is decided on a stream that has moved or ended.
+    ///
+    /// Calls MAY share a transaction with others that arrive at the same time; the outcome of each is its own.
+    /// If the future is dropped after it was first polled, the append may or may not take place: look up the command id, or read the stream.
+    ///
+    /// # Errors
+    ///
+    /// Each variant of [`AppendError`] but `OutcomeUnknown` means that nothing was written.
+    async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError>;
+
+    /// The newest version of a stream and what belongs to it, in one step whatever the stream's length; a stream without events is at 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn head(&self, stream: &StreamId) -> Result<StreamHead, Error>;
+
+    /// The events of one stream within `range`, in its direction.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`] when a stored event cannot be read; none is left out. [`Error::Unavailable`] as ever.
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        range: StreamRange,
+    ) -> Result<Vec<RecordedEvent>, Error>;
+
+    /// The version that the stream had at a time: that of its last event created at or before `at`, else 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error>;
+
+    /// A page of the log of one namespace: the first `limit` events after `after` that pass the filter.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventStore::read_stream`].
+    async fn read_log(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> Result<LogPage, Error>;
+
+    /// The first `limit` streams of a decider whose id sorts after `after`, by id in the order of its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn list_streams(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<StreamSummary>, Error>;
+
+    /// What the ledger holds for a command.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn command(
+        &self,
+        namespace: &Namespace,
+        command_id: CommandId,
+    ) -> Result<Option<CommandRecord>, Error>;
+
+    /// Whether the store answers; one cheap round trip.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when it does not.
+    async fn ping(&self) -> Result<(), Error>;
+}
+
+/// The modules, and the append-only log of which decider runs which.
+#[async_trait]
+pub trait ModuleStore: Debug + Send + Sync {
+    /// Keeps a module. Gives back what is stored, and whether it was stored just now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when it cannot be written; then nothing was.
+    async fn put_module(&self, module: NewModule) -> Result<(StoredModule, bool), Error>;
+
+    /// One module, without its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn module(&self, digest: ModuleDigest) -> Result<Option<StoredModule>, Error>;
+
+    /// The component's bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn module_wasm(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>, Error>;
+
+    /// The modules that pass the filter, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn list_modules(&self, filter: &ModuleFilter) -> Result<Vec<StoredModule>, Error>;
+
+    /// Forgets a module that was never active.
+    ///
+    /// # Errors
+    ///
+    /// [`DeleteModuleError::InUse`] when any activation, of any time and namespace, names it.
+    async fn delete_module(&self, digest: ModuleDigest) -> Result<(), DeleteModuleError>;
+
+    /// Moves the pointer: registers the module's events, and appends to the activation log.
+    ///
+    /// Once this has returned, every append that carries an older [`Fence`] of that decider MUST be refused, on every host; appends that hold
+    /// the older fence and are under way MUST be finished first.
+    ///
+    /// # Errors
+    ///
+    /// [`ActivateError::Moved`] when another activation came first.
+    async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError>;
+
+    /// The newest activation of a decider.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn active(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Option<Activation>, Error>;
+
+    /// The newest activation of each decider of a namespace, or of all namespaces, sorted by namespace and name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn list_active(&self, namespace: Option<&Namespace>) -> Result<Vec<Activation>, Error>;
+
+    /// The activation log of a decider, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn activations(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Vec<Activation>, Error>;
+}
