@@ -26,5 +26,7 @@ mod shutdown;
 mod swaps;
 mod two_hosts;
 
+mod load;
+
 mod cli;
 mod coverage;
