@@ -1,3 +1,21 @@
-//! The `gavel` binary.
+//! The `gavel` binary: parses the command line, runs the command, ends with its code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use gavel_host::cli::{self, Arguments, Output};
+use gavel_host::runtime::{COMPILE_ARGUMENT, compile_child};
+
+fn main() -> ExitCode {
+    // Ahead of all else: the process that compiles a component reads no setting and starts no thread before it has bound itself.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == COMPILE_ARGUMENT)
+    {
+        return compile_child();
+    }
+    let arguments = Arguments::parse();
+    let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
+    let mut output = Output::new(arguments.output, &mut stdout, &mut stderr);
+    cli::run(&arguments, &mut output).into()
+}

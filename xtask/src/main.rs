@@ -1,1 +1,66 @@
-fn main() {}
+//! `cargo xtask`: everything a person or CI runs, one file per command.
+//!
+//! Progress goes to stderr. Nothing is written outside `target/`, but for the private PostgreSQL, which lives in the system's
+//! temporary directory and is removed with it.
+
+mod cargo;
+mod debian;
+mod demo;
+mod host;
+mod kept;
+mod modules;
+mod net;
+mod postgres;
+mod readme;
+mod test;
+mod toolchain;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use xshell::Shell;
+
+/// Runs the demo, the tests and the builds of this repository.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Command {
+    /// From nothing to a restaurant that takes orders, and a change of its rules while orders come in.
+    Demo(demo::Args),
+    /// Runs what CI runs, in the same order, up to the first failure.
+    Test(test::Args),
+    /// Builds the guest modules into `target/modules`.
+    Modules,
+}
+
+fn main() -> ExitCode {
+    let Err(error) = run(Command::parse()) else {
+        return ExitCode::SUCCESS;
+    };
+    // Without the backtrace that `RUST_BACKTRACE` would add: the reader wants to know which step of theirs failed.
+    eprintln!("\nerror: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn run(command: Command) -> Result<()> {
+    let sh = Shell::new().context("cannot tell the current directory")?;
+    sh.change_dir(root());
+    match command {
+        Command::Demo(args) => demo::run(&sh, &args),
+        Command::Test(args) => test::run(&sh, args),
+        Command::Modules => modules::build(&sh).map(drop),
+    }
+}
+
+/// The top of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask is a folder of the repository")
+}
+
+/// Where everything we make goes, whatever cargo's own target directory is.
+fn target() -> PathBuf {
+    root().join("target")
+}

@@ -1,1 +1,69 @@
+//! The macros of `gavel-guest-sdk`, which documents and re-exports them: use them as `gavel::…`.
 
+mod case;
+mod decider;
+mod event;
+mod rejection;
+mod specs;
+
+use proc_macro::TokenStream;
+use syn::parse_macro_input;
+
+/// Turns an `impl Decider for …` into a module: names it, embeds its specifications, and exports the component.
+///
+/// - `name = "account"`: what the decider is called, `[A-Za-z][A-Za-z0-9_-]{0,127}`.
+/// - `specs = "account.specs.yaml"` (optional): given/when/then specifications in YAML or JSON, the path relative to the
+///   crate's root. They are checked and embedded at compile time, and each becomes a test of `cargo test`.
+///
+/// The file is a list of specifications. `given` and every `data` may be left out when empty:
+///
+/// ```yaml
+/// - title: an amount over the balance cannot be withdrawn
+///   given:
+///     - { event: Opened, data: { owner: ann } }
+///     - { event: Deposited, data: { amount: 3 }, schema_version: 1 } # the current version, unless it says otherwise
+///   when: { command: Withdraw, data: { amount: 4 }, context: { now_ms: 5 } } # a context of zeroes, unless it says otherwise
+///   then: { rejected: insufficient-funds } # or { rejected: { code: …, data: … } }, { events: [ … ] }, { state: … }
+/// ```
+///
+/// `then: { state: … }` compares the whole state after the events that were decided.
+#[proc_macro_attribute]
+pub fn decider(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let expanded = decider::expand(arguments.into(), item.into());
+    expanded
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Says what is to be known of an event beside its data. Each attribute is optional, and so is the whole derive.
+///
+/// On a variant:
+///
+/// - `#[event(final)]`: the stream ends with this event.
+/// - `#[event(tags(order_id, restaurant_id = restaurant))]`: labels `order_id:<value>` and `restaurant_id:<value>`, made
+///   from the fields `order_id` and `restaurant` with [`Display`](std::fmt::Display).
+/// - `#[event(version = 3, upcast(1 = add_currency, 2 = split_name))]`: the data is in its third version, and the
+///   functions bring older data one version further. Each is a `fn(Old) -> New`, where `Old` can be deserialised and has
+///   a JSON Schema, which becomes the older version's in the manifest, and `New` can be serialised. Types that mirror
+///   the old data do, and so does `serde_json::Value`.
+#[proc_macro_derive(Event, attributes(event))]
+pub fn derive_event(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as syn::DeriveInput);
+    event::expand(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Makes an enum the rejections of a decider; it needs `Serialize` in serde's default representation too.
+///
+/// On a variant, `#[rejection(code = "…", message = "…")]`, both optional. The code defaults to the variant's name in
+/// kebab-case: `InsufficientFunds` becomes `insufficient-funds`. The message defaults to the same words, and may hold
+/// fields: `"the balance is {balance}"`, or `{0}` in a tuple variant. The rejection's data is what serde makes of the
+/// variant's fields; a variant without fields has none.
+#[proc_macro_derive(Rejection, attributes(rejection))]
+pub fn derive_rejection(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as syn::DeriveInput);
+    rejection::expand(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}

@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use super::session::{Decided, Session, to_new_event};
 use super::{
-    BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin, SchemaViolation, fingerprint,
-    refused_append,
+    BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin,
+    SchemaViolation, fingerprint, refused_append,
 };
 use crate::core::{
-    CommandOutcome, CommandRecord, DeciderName, ExpectedVersion, Json, Metadata, ModuleDigest, Namespace, StreamId,
-    reserved,
+    CommandOutcome, CommandRecord, DeciderName, ExpectedVersion, Json, Metadata, ModuleDigest,
+    Namespace, StreamId, reserved,
 };
 use crate::modules::{Active, Unfit};
 use crate::runtime::{GuestCommand, GuestContext};
@@ -71,17 +71,22 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    pub(super) async fn run(mut self, requests: &[CommandRequest]) -> Result<Vec<CommandAnswer>, Failure> {
+    pub(super) async fn run(
+        mut self,
+        requests: &[CommandRequest],
+    ) -> Result<Vec<CommandAnswer>, Failure> {
         for (index, request) in requests.iter().enumerate() {
             match self.decide(request).await {
                 Ok(()) => {}
-                Err(Stop::Rejected(part, rejected)) if requests.len() == 1 && !self.options.dry_run => {
+                Err(Stop::Rejected(part, rejected))
+                    if requests.len() == 1 && !self.options.dry_run =>
+                {
                     self.parts.push(*part);
                     self.append(requests).await?;
-                    return Err(Failure::Refused(BatchError { index, error: rejected }));
+                    return Err(Failure::Refused(BatchError::new(index, rejected)));
                 }
                 Err(Stop::Rejected(_, error) | Stop::Other(error)) => {
-                    return Err(self.refuse(requests, BatchError { index, error }).await);
+                    return Err(self.refuse(requests, BatchError::new(index, error)).await);
                 }
             }
         }
@@ -98,32 +103,54 @@ impl<'a> Attempt<'a> {
 
     /// Decides one command on the state that those before it have left.
     async fn decide(&mut self, request: &CommandRequest) -> Result<(), Stop> {
-        let active = self.active(request.stream.namespace(), request.stream.decider()).await?;
+        let active = self
+            .active(request.stream.namespace(), request.stream.decider())
+            .await?;
         check_command(&active, request)?;
-        let data = Json::from_value(&request.data).map_err(|error| {
-            Error::InvalidData {
-                violations: vec![SchemaViolation { pointer: String::new(), message: error.to_string() }],
-            }
+        let data = Json::from_value(&request.data).map_err(|error| Error::InvalidData {
+            violations: vec![SchemaViolation {
+                pointer: String::new(),
+                message: error.to_string(),
+            }],
         })?;
         let session = match self.sessions.remove(&request.stream) {
             Some(session) => session,
             None => {
                 let (runtime, store) = (self.commands.0.modules.runtime(), &*self.commands.0.store);
-                Session::load(runtime, store, active.decider.clone(), &request.stream, None).await?
+                Session::load(
+                    runtime,
+                    store,
+                    active.decider.clone(),
+                    &request.stream,
+                    None,
+                )
+                .await?
             }
         };
         let head = session.head();
         if head.is_final {
-            return Err(Error::StreamFinal { stream: request.stream.clone(), version: head.version }.into());
+            return Err(Error::StreamFinal {
+                stream: request.stream.clone(),
+                version: head.version,
+            }
+            .into());
         }
         if !request.expected.accepts(head.version) {
             let expected = request.expected.version().unwrap_or(head.version);
             let stream = request.stream.clone();
-            return Err(Error::VersionConflict { stream, expected, current: head.version }.into());
+            return Err(Error::VersionConflict {
+                stream,
+                expected,
+                current: head.version,
+            }
+            .into());
         }
 
         let mut record = self.record(request, data, &session);
-        let command = GuestCommand { name: record.command.clone(), data: record.data.clone() };
+        let command = GuestCommand {
+            name: record.command.clone(),
+            data: record.data.clone(),
+        };
         let (mut session, decided, fuel) = session.decide(command, context(&record)).await?;
         record.fuel = fuel;
         let (command_id, module) = (record.command_id, record.module);
@@ -140,18 +167,33 @@ impl<'a> Attempt<'a> {
                 record.outcome = CommandOutcome::Rejected(rejection.clone());
                 part.command = Some(record);
                 let (replayed, version) = (false, head.version);
-                let rejected = Error::Rejected { rejection, command_id, version, module, replayed };
+                let rejected = Error::Rejected {
+                    rejection,
+                    command_id,
+                    version,
+                    module,
+                    replayed,
+                };
                 return Err(Stop::Rejected(Box::new(part), rejected));
             }
             Decided::Accepted(events) => events,
         };
-        record.outcome = CommandOutcome::Accepted { events: u32::try_from(events.len()).unwrap_or(u32::MAX) };
+        record.outcome = CommandOutcome::Accepted {
+            events: u32::try_from(events.len()).unwrap_or(u32::MAX),
+        };
         let metadata = self.event_metadata(&record);
-        part.events = events.into_iter().map(|event| to_new_event(event, &record, metadata.clone())).collect();
+        part.events = events
+            .into_iter()
+            .map(|event| to_new_event(event, &record, metadata.clone()))
+            .collect();
 
         let now = record.now;
         part.command = Some(record);
-        let proposed = if self.options.dry_run { session.propose(&part.events, now) } else { Vec::new() };
+        let proposed = if self.options.dry_run {
+            session.propose(&part.events, now)
+        } else {
+            Vec::new()
+        };
         session.advance(&part.events);
         let mut state = None;
         if self.options.return_state {
@@ -175,10 +217,17 @@ impl<'a> Attempt<'a> {
     /// Appends what was decided, and completes the answers with it.
     async fn append(&mut self, requests: &[CommandRequest]) -> Result<(), Failure> {
         let parts = std::mem::take(&mut self.parts);
-        let first_id = parts.iter().find_map(|part| part.command.as_ref()).map(|record| record.command_id);
+        let first_id = parts
+            .iter()
+            .find_map(|part| part.command.as_ref())
+            .map(|record| record.command_id);
         let appended = match self.commands.0.store.append(Append { parts }).await {
             Ok(appended) => appended,
-            Err(error) => return Err(self.not_appended(requests, first_id.unwrap_or_default(), error).await),
+            Err(error) => {
+                return Err(self
+                    .not_appended(requests, first_id.unwrap_or_default(), error)
+                    .await);
+            }
         };
         for (answer, appended) in self.answers.iter_mut().zip(appended) {
             answer.version = appended.version;
@@ -187,34 +236,56 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    async fn not_appended(&self, requests: &[CommandRequest], command_id: Uuid, error: AppendError) -> Failure {
-        let concerned = |stream: &StreamId| requests.iter().position(|request| request.stream == *stream).unwrap_or(0);
+    async fn not_appended(
+        &self,
+        requests: &[CommandRequest],
+        command_id: Uuid,
+        error: AppendError,
+    ) -> Failure {
+        let concerned = |stream: &StreamId| {
+            requests
+                .iter()
+                .position(|request| request.stream == *stream)
+                .unwrap_or(0)
+        };
         match error {
-            AppendError::VersionConflict { ref stream, .. } | AppendError::WrongPreviousId { ref stream, .. } => {
+            AppendError::VersionConflict { ref stream, .. }
+            | AppendError::WrongPreviousId { ref stream, .. } => {
                 // Whoever expects something of the stream hears of it, even if another command of the batch came first.
                 let index = requests
                     .iter()
-                    .position(|request| request.stream == *stream && request.expected != ExpectedVersion::Any)
+                    .position(|request| {
+                        request.stream == *stream && request.expected != ExpectedVersion::Any
+                    })
                     .unwrap_or_else(|| concerned(stream));
-                Failure::Lost(BatchError { index, error: refused_append(error, command_id) })
+                Failure::Lost(BatchError::new(index, refused_append(error, command_id)))
             }
             AppendError::StreamFinal { ref stream, .. } => {
                 let index = concerned(stream);
-                Failure::Refused(BatchError { index, error: refused_append(error, command_id) })
+                Failure::Refused(BatchError::new(index, refused_append(error, command_id)))
             }
             AppendError::Fenced { ref decider, .. } => {
-                let index = requests.iter().position(|request| request.stream.decider() == decider).unwrap_or(0);
+                let index = requests
+                    .iter()
+                    .position(|request| request.stream.decider() == decider)
+                    .unwrap_or(0);
                 let namespace = requests[index].stream.namespace();
                 match self.commands.0.modules.active(namespace, decider).await {
-                    Ok(_) => Failure::Disturbed(BatchError { index, error: refused_append(error, command_id) }),
-                    Err(error) => Failure::Refused(BatchError { index, error: Error::Module(error) }),
+                    Ok(_) => Failure::Disturbed(BatchError::new(
+                        index,
+                        refused_append(error, command_id),
+                    )),
+                    Err(error) => Failure::Refused(BatchError::new(index, Error::Module(error))),
                 }
             }
-            AppendError::DuplicateCommand { .. } | AppendError::OutcomeUnknown(_) => Failure::InDoubt,
+            AppendError::DuplicateCommand { .. } | AppendError::OutcomeUnknown(_) => {
+                Failure::InDoubt
+            }
             AppendError::DuplicateEventId { .. }
             | AppendError::EventUnregistered { .. }
+            | AppendError::Corrupt(_)
             | AppendError::Unavailable(_) => {
-                Failure::Refused(BatchError { index: 0, error: refused_append(error, command_id) })
+                Failure::Refused(BatchError::new(0, refused_append(error, command_id)))
             }
         }
     }
@@ -230,11 +301,18 @@ impl<'a> Attempt<'a> {
 
     /// Whether any module that this attempt has used is not the active one any more.
     async fn overtaken(&self, requests: &[CommandRequest]) -> Result<bool, Failure> {
-        let Some(first) = requests.first() else { return Ok(false) };
+        let Some(first) = requests.first() else {
+            return Ok(false);
+        };
         for (decider, used) in &self.active {
-            let newest = self.commands.0.modules.active(first.stream.namespace(), decider).await;
-            let newest =
-                newest.map_err(|error| Failure::Refused(BatchError { index: 0, error: Error::Module(error) }))?;
+            let newest = self
+                .commands
+                .0
+                .modules
+                .active(first.stream.namespace(), decider)
+                .await;
+            let newest = newest
+                .map_err(|error| Failure::Refused(BatchError::new(0, Error::Module(error))))?;
             if newest.is_some_and(|newest| newest.activation.number != used.activation.number) {
                 return Ok(true);
             }
@@ -242,12 +320,24 @@ impl<'a> Attempt<'a> {
         Ok(false)
     }
 
-    async fn active(&mut self, namespace: &Namespace, decider: &DeciderName) -> Result<Arc<Active>, Error> {
+    async fn active(
+        &mut self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Arc<Active>, Error> {
         if let Some(active) = self.active.get(decider) {
             return Ok(active.clone());
         }
-        let active = self.commands.0.modules.known_active(namespace, decider).await.map_err(Error::Module)?;
-        let active = active.ok_or_else(|| Error::DeciderNotFound { decider: decider.clone() })?;
+        let active = self
+            .commands
+            .0
+            .modules
+            .known_active(namespace, decider)
+            .await
+            .map_err(Error::Module)?;
+        let active = active.ok_or_else(|| Error::DeciderNotFound {
+            decider: decider.clone(),
+        })?;
         self.active.insert(decider.clone(), active.clone());
         Ok(active)
     }
@@ -275,7 +365,10 @@ impl<'a> Attempt<'a> {
     /// What is written beside each event: the sender's metadata and the host's.
     fn event_metadata(&self, record: &CommandRecord) -> Metadata {
         let command_id = record.command_id.to_string();
-        let mut metadata = record.metadata.clone().with(reserved::MODULE, record.module.to_string());
+        let mut metadata = record
+            .metadata
+            .clone()
+            .with(reserved::MODULE, record.module.to_string());
         for key in [reserved::CORRELATION_ID, reserved::CAUSATION_ID] {
             if metadata.get(key).is_none() {
                 metadata = metadata.with(key, command_id.clone());
@@ -292,19 +385,22 @@ impl<'a> Attempt<'a> {
 }
 
 fn check_command(active: &Active, request: &CommandRequest) -> Result<(), Error> {
-    active.decider.check_command(&request.command, &request.data).map_err(|unfit| match unfit {
-        Unfit::UnknownCommand { did_you_mean } => Error::CommandUnknown {
-            decider: request.stream.decider().clone(),
-            command: request.command.clone(),
-            did_you_mean,
-        },
-        Unfit::InvalidData(violations) => Error::InvalidData {
-            violations: violations
-                .into_iter()
-                .map(|(pointer, message)| SchemaViolation { pointer, message })
-                .collect(),
-        },
-    })
+    active
+        .decider
+        .check_command(&request.command, &request.data)
+        .map_err(|unfit| match unfit {
+            Unfit::UnknownCommand { did_you_mean } => Error::CommandUnknown {
+                decider: request.stream.decider().clone(),
+                command: request.command.clone(),
+                did_you_mean,
+            },
+            Unfit::InvalidData(violations) => Error::InvalidData {
+                violations: violations
+                    .into_iter()
+                    .map(|(pointer, message)| SchemaViolation { pointer, message })
+                    .collect(),
+            },
+        })
 }
 
 fn context(record: &CommandRecord) -> GuestContext {
@@ -326,5 +422,5 @@ fn unix_ms(time: time::OffsetDateTime) -> u64 {
 
 fn swap_under_way(requests: &[CommandRequest]) -> BatchError {
     let decider = requests[0].stream.decider().clone();
-    BatchError { index: 0, error: Error::SwapUnderWay { decider } }
+    BatchError::new(0, Error::SwapUnderWay { decider })
 }

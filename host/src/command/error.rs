@@ -2,7 +2,7 @@
 
 use crate::core::{CommandId, DeciderName, EventId, ModuleDigest, Rejection, StreamId, Version};
 use crate::modules;
-use crate::runtime::{Fault, Overloaded};
+use crate::runtime::{Fault, RunError};
 use crate::store;
 
 /// One place where a payload breaks its schema.
@@ -112,9 +112,9 @@ pub enum Error {
         #[source]
         fault: Fault,
     },
-    /// More guest calls are waiting than the host holds.
-    #[error("the host is overloaded")]
-    Overloaded(#[source] Overloaded),
+    /// The guests' threads did not take the call.
+    #[error("the module could not be called")]
+    NotRun(#[source] RunError),
     /// The module was swapped more often than the command could be decided.
     #[error("decider {decider} is being swapped")]
     SwapUnderWay {
@@ -149,5 +149,16 @@ pub struct BatchError {
     pub index: usize,
     /// Why.
     #[source]
-    pub error: Error,
+    pub error: Box<Error>,
+}
+
+impl BatchError {
+    /// The command at `index` was not carried out because of `error`.
+    #[must_use]
+    pub fn new(index: usize, error: Error) -> Self {
+        Self {
+            index,
+            error: Box::new(error),
+        }
+    }
 }

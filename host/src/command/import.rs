@@ -12,6 +12,7 @@ impl Commands {
     /// # Errors
     ///
     /// `VersionConflict`, `StreamFinal`, `DuplicateEventId`, `EventUnregistered`, or what the store says.
+    #[expect(clippy::missing_panics_doc, reason = "one part has one outcome")]
     pub async fn import(
         &self,
         stream: &StreamId,
@@ -21,7 +22,10 @@ impl Commands {
         origin: &Origin,
     ) -> Result<(CommandId, Appended), Error> {
         let command_id = command_id.unwrap_or_else(Uuid::now_v7);
-        let events = events.into_iter().map(|event| to_new_event(event, command_id, origin)).collect();
+        let events = events
+            .into_iter()
+            .map(|event| to_new_event(event, command_id, origin))
+            .collect();
         let part = StreamAppend {
             stream: stream.clone(),
             expected,
@@ -32,12 +36,22 @@ impl Commands {
         };
         let appended = self.0.store.append(Append { parts: vec![part] }).await;
         let mut appended = appended.map_err(|error| refused_append(error, command_id))?;
-        Ok((command_id, appended.pop().expect("one part has one outcome")))
+        Ok((
+            command_id,
+            appended.pop().expect("one part has one outcome"),
+        ))
     }
 }
 
 fn to_new_event(event: ImportedEvent, command_id: CommandId, origin: &Origin) -> NewEvent {
-    let ImportedEvent { event, event_id, schema_version, data, is_final, mut metadata } = event;
+    let ImportedEvent {
+        event,
+        event_id,
+        schema_version,
+        data,
+        is_final,
+        mut metadata,
+    } = event;
     if let Some(actor) = &origin.actor {
         metadata = metadata.with(reserved::ACTOR, actor.clone());
     }
@@ -45,5 +59,14 @@ fn to_new_event(event: ImportedEvent, command_id: CommandId, origin: &Origin) ->
         metadata = metadata.with(reserved::TRACEPARENT, traceparent.clone());
     }
     let event_id = event_id.unwrap_or_else(Uuid::now_v7);
-    NewEvent { event_id, event, schema_version, data, is_final, tags: Vec::new(), metadata, command_id }
+    NewEvent {
+        event_id,
+        event,
+        schema_version,
+        data,
+        is_final,
+        tags: Vec::new(),
+        metadata,
+        command_id,
+    }
 }

@@ -22,11 +22,17 @@ pub(super) struct StreamGuards<'a> {
 
 impl StreamLocks {
     /// Waits for all of `streams`, in the order of their ids, whatever their order here and however often each is named.
-    pub(super) async fn lock<'a>(&'a self, streams: impl IntoIterator<Item = &StreamId>) -> StreamGuards<'a> {
+    pub(super) async fn lock<'a>(
+        &'a self,
+        streams: impl IntoIterator<Item = &StreamId>,
+    ) -> StreamGuards<'a> {
         let mut sorted: Vec<StreamId> = streams.into_iter().cloned().collect();
         sorted.sort_unstable();
         sorted.dedup();
-        let mut guards = StreamGuards { locks: self, held: Vec::with_capacity(sorted.len()) };
+        let mut guards = StreamGuards {
+            locks: self,
+            held: Vec::with_capacity(sorted.len()),
+        };
         for stream in sorted {
             let lock = {
                 let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +55,10 @@ impl Drop for StreamGuards<'_> {
         for (stream, guard) in self.held.drain(..) {
             drop(guard);
             // Only the map holds it: nobody works on the stream or waits for it.
-            if locks.get(&stream).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            if locks
+                .get(&stream)
+                .is_some_and(|lock| Arc::strong_count(lock) == 1)
+            {
                 locks.remove(&stream);
             }
         }
@@ -62,7 +71,12 @@ mod tests {
     use crate::core::{DeciderName, Namespace};
 
     fn stream(id: &str) -> StreamId {
-        StreamId::new(Namespace::default(), DeciderName::new("counter").unwrap(), id).unwrap()
+        StreamId::new(
+            Namespace::default(),
+            DeciderName::new("counter").unwrap(),
+            id,
+        )
+        .unwrap()
     }
 
     #[tokio::test]

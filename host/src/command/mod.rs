@@ -19,7 +19,9 @@ use rand::Rng as _;
 use uuid::Uuid;
 
 pub use error::{BatchError, Error, SchemaViolation};
-pub use request::{CommandAnswer, CommandOptions, CommandRequest, ImportedEvent, Moment, Origin, StateAnswer};
+pub use request::{
+    CommandAnswer, CommandOptions, CommandRequest, ImportedEvent, Moment, Origin, StateAnswer,
+};
 
 use crate::core::{Clock, CommandId, CommandOutcome, CommandRecord, ExpectedVersion, Fingerprint};
 use crate::modules::Modules;
@@ -42,7 +44,9 @@ pub struct CommandSettings {
 
 impl Default for CommandSettings {
     fn default() -> Self {
-        Self { conflict_retries: 16 }
+        Self {
+            conflict_retries: 16,
+        }
     }
 }
 
@@ -62,8 +66,19 @@ struct Inner {
 impl Commands {
     /// Commands on the streams of `store`, decided by what is active in `modules`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, modules: Modules, clock: Arc<dyn Clock>, settings: CommandSettings) -> Self {
-        Self(Arc::new(Inner { store, modules, clock, settings, locks: StreamLocks::default() }))
+    pub fn new(
+        store: Arc<dyn Store>,
+        modules: Modules,
+        clock: Arc<dyn Clock>,
+        settings: CommandSettings,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            modules,
+            clock,
+            settings,
+            locks: StreamLocks::default(),
+        }))
     }
 
     /// Carries out one command.
@@ -74,14 +89,21 @@ impl Commands {
     ///
     /// Every variant of [`Error`] but `OutcomeUnknown` means that no event was stored. `Rejected` is recorded in the ledger; the others
     /// leave no trace.
+    #[expect(clippy::missing_panics_doc, reason = "one command has one answer")]
     pub async fn execute(
         &self,
         request: CommandRequest,
         origin: &Origin,
         options: CommandOptions,
     ) -> Result<CommandAnswer, Error> {
-        let answers = self.execute_atomic(vec![request], origin, options).await.map_err(|batch| batch.error)?;
-        Ok(answers.into_iter().next().expect("one command has one answer"))
+        let answers = self
+            .execute_atomic(vec![request], origin, options)
+            .await
+            .map_err(|batch| *batch.error)?;
+        Ok(answers
+            .into_iter()
+            .next()
+            .expect("one command has one answer"))
     }
 
     /// Carries out all commands or none. Each sees the events of those before it.
@@ -99,7 +121,11 @@ impl Commands {
         options: CommandOptions,
     ) -> Result<Vec<CommandAnswer>, BatchError> {
         reject_repeated_ids(&requests)?;
-        let _guards = self.0.locks.lock(requests.iter().map(|request| &request.stream)).await;
+        let _guards = self
+            .0
+            .locks
+            .lock(requests.iter().map(|request| &request.stream))
+            .await;
         let ids_are_the_senders = requests.iter().any(|request| request.command_id.is_some());
         for request in &mut requests {
             request.command_id.get_or_insert_with(Uuid::now_v7);
@@ -127,9 +153,18 @@ impl Commands {
                 Err(Failure::Lost(conflict)) if turns.in_doubt => turns.disturbed(conflict).await?,
                 Err(Failure::Lost(conflict)) => {
                     metrics::counter!("gavel_append_conflicts_total").increment(1);
-                    let may_retry =
-                        options.retry_conflicts && requests[conflict.index].expected == ExpectedVersion::Any;
-                    turns.lost(conflict, if may_retry { self.0.settings.conflict_retries } else { 0 }).await?;
+                    let may_retry = options.retry_conflicts
+                        && requests[conflict.index].expected == ExpectedVersion::Any;
+                    turns
+                        .lost(
+                            conflict,
+                            if may_retry {
+                                self.0.settings.conflict_retries
+                            } else {
+                                0
+                            },
+                        )
+                        .await?;
                 }
                 Err(Failure::Refused(reason)) if turns.in_doubt => {
                     return self.refused_in_doubt(&requests, options, reason).await;
@@ -164,15 +199,29 @@ impl Commands {
     ) -> Result<Option<Vec<CommandAnswer>>, BatchError> {
         let mut answers = Vec::new();
         for (index, request) in requests.iter().enumerate() {
-            let failed = |error| BatchError { index, error };
-            let Some(command_id) = request.command_id else { continue };
+            let failed = |error| BatchError::new(index, error);
+            let Some(command_id) = request.command_id else {
+                continue;
+            };
             let namespace = request.stream.namespace();
-            let found = self.0.store.command(namespace, command_id).await.map_err(Error::Store).map_err(failed)?;
+            let found = self
+                .0
+                .store
+                .command(namespace, command_id)
+                .await
+                .map_err(Error::Store)
+                .map_err(failed)?;
             match found {
                 // A batch is recorded as a whole: a part of it under the same ids is another batch.
                 None if answers.is_empty() => {}
-                Some(record) if answers.len() == index && record.fingerprint == fingerprint(request) => {
-                    answers.push(self.replay(record, options, replayed).await.map_err(failed)?);
+                Some(record)
+                    if answers.len() == index && record.fingerprint == fingerprint(request) =>
+                {
+                    answers.push(
+                        self.replay(record, options, replayed)
+                            .await
+                            .map_err(failed)?,
+                    );
                 }
                 None | Some(_) => return Err(failed(Error::KeyReused { command_id })),
             }
@@ -187,27 +236,67 @@ impl Commands {
         options: CommandOptions,
         replayed: bool,
     ) -> Result<CommandAnswer, Error> {
-        let CommandRecord { command_id, stream, version, module, .. } = record;
+        let CommandRecord {
+            command_id,
+            stream,
+            version,
+            module,
+            ..
+        } = record;
         let events = match record.outcome {
             CommandOutcome::Rejected(rejection) => {
-                return Err(Error::Rejected { rejection, command_id, version, module, replayed });
+                return Err(Error::Rejected {
+                    rejection,
+                    command_id,
+                    version,
+                    module,
+                    replayed,
+                });
             }
             CommandOutcome::Accepted { events: 0 } => Vec::new(),
             CommandOutcome::Accepted { events } => {
-                let range = StreamRange { after: version, through: None, limit: events, direction: Direction::Forward };
-                self.0.store.read_stream(&stream, range).await.map_err(Error::Store)?
+                let range = StreamRange {
+                    after: version,
+                    through: None,
+                    limit: events,
+                    direction: Direction::Forward,
+                };
+                self.0
+                    .store
+                    .read_stream(&stream, range)
+                    .await
+                    .map_err(Error::Store)?
             }
         };
         let version = version.plus(events.len());
         let state = if options.return_state {
-            let decider = self.0.modules.decider(module).await.map_err(Error::Module)?;
-            let session =
-                Session::load(self.0.modules.runtime(), &*self.0.store, decider, &stream, Some(version)).await?;
+            let decider = self
+                .0
+                .modules
+                .decider(module)
+                .await
+                .map_err(Error::Module)?;
+            let session = Session::load(
+                self.0.modules.runtime(),
+                &*self.0.store,
+                decider,
+                &stream,
+                Some(version),
+            )
+            .await?;
             Some(session.state().await?.1)
         } else {
             None
         };
-        Ok(CommandAnswer { command_id, stream, version, replayed, module, events, state })
+        Ok(CommandAnswer {
+            command_id,
+            stream,
+            version,
+            replayed,
+            module,
+            events,
+            state,
+        })
     }
 }
 
@@ -244,7 +333,7 @@ impl Turns {
 
 fn outcome_unknown(requests: &[CommandRequest]) -> BatchError {
     let command_id = requests[0].command_id.unwrap_or_default();
-    BatchError { index: 0, error: Error::OutcomeUnknown { command_id } }
+    BatchError::new(0, Error::OutcomeUnknown { command_id })
 }
 
 fn is_outage(error: &Error) -> bool {
@@ -254,7 +343,12 @@ fn is_outage(error: &Error) -> bool {
 /// What a command asks for: the same id with another fingerprint is another command.
 fn fingerprint(request: &CommandRequest) -> Fingerprint {
     let data = request.data.to_string();
-    let mut parts = vec![request.stream.decider().as_str(), request.stream.id(), &request.command, &data];
+    let mut parts = vec![
+        request.stream.decider().as_str(),
+        request.stream.id(),
+        &request.command,
+        &data,
+    ];
     for (key, value) in request.metadata.entries() {
         parts.extend([key.as_str(), value.as_str()]);
     }
@@ -264,9 +358,11 @@ fn fingerprint(request: &CommandRequest) -> Fingerprint {
 fn reject_repeated_ids(requests: &[CommandRequest]) -> Result<(), BatchError> {
     let mut seen: Vec<CommandId> = Vec::new();
     for (index, request) in requests.iter().enumerate() {
-        let Some(command_id) = request.command_id else { continue };
+        let Some(command_id) = request.command_id else {
+            continue;
+        };
         if seen.contains(&command_id) {
-            return Err(BatchError { index, error: Error::KeyReused { command_id } });
+            return Err(BatchError::new(index, Error::KeyReused { command_id }));
         }
         seen.push(command_id);
     }
@@ -276,22 +372,39 @@ fn reject_repeated_ids(requests: &[CommandRequest]) -> Result<(), BatchError> {
 /// Waits a random while, longer with every turn, so that those who collided do not collide again.
 async fn pause(turn: u32) {
     let bound = Duration::from_millis(1 << turn.min(7)).min(LONGEST_PAUSE);
-    tokio::time::sleep(rand::rng().random_range(Duration::ZERO..=bound)).await;
+    // The generator belongs to this thread and must not be held across the await.
+    let pause = rand::rng().random_range(Duration::ZERO..=bound);
+    tokio::time::sleep(pause).await;
 }
 
 /// Errors of an append that mean the same to whoever asked for it.
 fn refused_append(error: AppendError, command_id: CommandId) -> Error {
     match error {
-        AppendError::VersionConflict { stream, expected, current } => {
-            Error::VersionConflict { stream, expected, current }
-        }
+        AppendError::VersionConflict {
+            stream,
+            expected,
+            current,
+        } => Error::VersionConflict {
+            stream,
+            expected,
+            current,
+        },
         AppendError::StreamFinal { stream, version } => Error::StreamFinal { stream, version },
         AppendError::DuplicateEventId { event_id } => Error::DuplicateEventId { event_id },
-        AppendError::EventUnregistered { decider, event, schema_version } => {
-            Error::EventUnregistered { decider, event, schema_version }
-        }
+        AppendError::EventUnregistered {
+            decider,
+            event,
+            schema_version,
+        } => Error::EventUnregistered {
+            decider,
+            event,
+            schema_version,
+        },
         AppendError::Unavailable(source) => Error::Store(crate::store::Error::Unavailable(source)),
-        AppendError::OutcomeUnknown(_) | AppendError::DuplicateCommand { .. } => Error::OutcomeUnknown { command_id },
+        AppendError::Corrupt(error) => Error::Store(error),
+        AppendError::OutcomeUnknown(_) | AppendError::DuplicateCommand { .. } => {
+            Error::OutcomeUnknown { command_id }
+        }
         AppendError::Fenced { decider, .. } => Error::SwapUnderWay { decider },
         AppendError::WrongPreviousId { stream, .. } => Error::WrongPreviousId { stream },
     }

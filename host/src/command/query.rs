@@ -17,10 +17,22 @@ impl Commands {
         module: Option<ModuleDigest>,
     ) -> Result<StateAnswer, Error> {
         let decider = match module {
-            Some(digest) => self.0.modules.decider(digest).await.map_err(Error::Module)?,
+            Some(digest) => self
+                .0
+                .modules
+                .decider(digest)
+                .await
+                .map_err(Error::Module)?,
             None => {
-                let active = self.0.modules.active(stream.namespace(), stream.decider()).await.map_err(Error::Module)?;
-                let active = active.ok_or_else(|| Error::DeciderNotFound { decider: stream.decider().clone() })?;
+                let active = self
+                    .0
+                    .modules
+                    .active(stream.namespace(), stream.decider())
+                    .await
+                    .map_err(Error::Module)?;
+                let active = active.ok_or_else(|| Error::DeciderNotFound {
+                    decider: stream.decider().clone(),
+                })?;
                 active.decider.clone()
             }
         };
@@ -31,13 +43,23 @@ impl Commands {
             Moment::Time(at) => Some(store.version_at(stream, at).await.map_err(Error::Store)?),
         };
         let module = decider.digest();
-        let session = Session::load(self.0.modules.runtime(), store, decider, stream, through).await?;
+        let session =
+            Session::load(self.0.modules.runtime(), store, decider, stream, through).await?;
         let head = session.head();
         if head.version == Version::EMPTY || through.is_some_and(|wanted| wanted != head.version) {
             let current = store.head(stream).await.map_err(Error::Store)?.version;
-            return Err(Error::StreamNotFound { stream: stream.clone(), current });
+            return Err(Error::StreamNotFound {
+                stream: stream.clone(),
+                current,
+            });
         }
         let (_, state) = session.state().await?;
-        Ok(StateAnswer { stream: stream.clone(), version: head.version, is_final: head.is_final, state, module })
+        Ok(StateAnswer {
+            stream: stream.clone(),
+            version: head.version,
+            is_final: head.is_final,
+            state,
+            module,
+        })
     }
 }

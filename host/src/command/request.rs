@@ -4,7 +4,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::core::{
-    CommandId, EventId, ExpectedVersion, Json, Metadata, ModuleDigest, RecordedEvent, StreamId, Version,
+    CommandId, EventId, ExpectedVersion, Json, Metadata, ModuleDigest, RecordedEvent, StreamId,
+    Version,
 };
 
 /// Who sends, and what the host writes beside every event that follows.
@@ -46,7 +47,11 @@ pub struct CommandOptions {
 
 impl Default for CommandOptions {
     fn default() -> Self {
-        Self { retry_conflicts: true, dry_run: false, return_state: false }
+        Self {
+            retry_conflicts: true,
+            dry_run: false,
+            return_state: false,
+        }
     }
 }
 
@@ -111,4 +116,3 @@ pub struct StateAnswer {
     /// The module that folded it.
     pub module: ModuleDigest,
 }
-

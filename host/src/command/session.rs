@@ -6,9 +6,13 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Error;
-use crate::core::{CommandRecord, EventId, Json, NewEvent, RecordedEvent, Rejection, StreamId, Version};
+use crate::core::{
+    CommandRecord, EventId, Json, NewEvent, RecordedEvent, Rejection, StreamId, Version,
+};
 use crate::modules::Decider;
-use crate::runtime::{Call, Decision, Fault, GuestCommand, GuestContext, GuestEvent, Instance, Runtime, State};
+use crate::runtime::{
+    Decision, Fault, GuestCommand, GuestContext, GuestEvent, Instance, Runtime, State,
+};
 use crate::store::{Direction, EventStore, StreamHead, StreamRange};
 
 /// How many events are read and folded at a time.
@@ -55,9 +59,16 @@ impl Session {
             head: StreamHead::default(),
         };
         loop {
-            let range =
-                StreamRange { after: session.head.version, through, limit: PAGE_EVENTS, direction: Direction::Forward };
-            let page = store.read_stream(stream, range).await.map_err(Error::Store)?;
+            let range = StreamRange {
+                after: session.head.version,
+                through,
+                limit: PAGE_EVENTS,
+                direction: Direction::Forward,
+            };
+            let page = store
+                .read_stream(stream, range)
+                .await
+                .map_err(Error::Store)?;
             let is_last = page.len() < PAGE_EVENTS as usize;
             if let Some(newest) = page.last() {
                 session.head = StreamHead {
@@ -70,7 +81,7 @@ impl Session {
             if is_last {
                 return Ok(session);
             }
-            session = session.with_guest(Call::default(), |_, _| Ok(())).await?.0;
+            session = session.with_guest(|_, _| Ok(())).await?.0;
         }
     }
 
@@ -84,23 +95,28 @@ impl Session {
         &self.decider
     }
 
-    /// Decides, and folds what was decided. Gives the units of fuel that both took.
+    /// Decides, and folds what was decided. Gives the units of fuel that deciding took.
     pub(super) async fn decide(
         self,
         command: GuestCommand,
         context: GuestContext,
     ) -> Result<(Self, Decided, u64), Error> {
-        let call = Call { now_ms: context.now_ms, seed: context.seed };
         let decider = self.decider.clone();
         let (session, (decided, fuel)) = self
-            .with_guest(call, move |instance, state| {
-                let before = instance.fuel_used();
-                let decided = match instance.decide(state, &command, &context)? {
+            .with_guest(move |instance, state| {
+                let decision = instance.decide(state, &command, &context)?;
+                let fuel = instance.fuel_used();
+                let decided = match decision {
                     Decision::Rejected(rejection) => Decided::Rejected(rejection),
                     Decision::Accepted(events) => {
-                        if let Some(event) = events.iter().find(|e| !decider.declares(&e.name, e.schema_version)) {
-                            let reason =
-                                format!("event {} version {} is not declared", event.name, event.schema_version);
+                        if let Some(event) = events
+                            .iter()
+                            .find(|e| !decider.declares(&e.name, e.schema_version))
+                        {
+                            let reason = format!(
+                                "event {} version {} is not declared",
+                                event.name, event.schema_version
+                            );
                             return Err(Fault::BrokeContract { reason });
                         }
                         // Folded before they are stored: nothing is stored that cannot be folded.
@@ -108,7 +124,7 @@ impl Session {
                         Decided::Accepted(events)
                     }
                 };
-                Ok((decided, instance.fuel_used().saturating_sub(before)))
+                Ok((decided, fuel))
             })
             .await?;
         Ok((session, decided, fuel))
@@ -127,13 +143,13 @@ impl Session {
 
     /// The state as JSON.
     pub(super) async fn state(self) -> Result<(Self, Json), Error> {
-        self.with_guest(Call::default(), |instance, state| instance.snapshot(state)).await
+        self.with_guest(|instance, state| instance.snapshot(state))
+            .await
     }
 
     /// Runs `work` on a guest thread, after what is not folded yet.
     async fn with_guest<T: Send + 'static>(
         mut self,
-        call: Call,
         work: impl FnOnce(&mut Instance, &State) -> Result<T, Fault> + Send + 'static,
     ) -> Result<(Self, T), Error> {
         let guest = self.guest.take();
@@ -143,21 +159,22 @@ impl Session {
             let (mut instance, state) = match guest {
                 Some(guest) => guest,
                 None => {
-                    let mut instance = module.instantiate(call)?;
+                    let mut instance = module.instantiate()?;
                     let state = instance.initial()?;
                     (instance, state)
                 }
             };
-            instance.set_call(call);
             if !unfolded.is_empty() {
                 instance.evolve(&state, &unfolded)?;
             }
             let done = work(&mut instance, &state)?;
             Ok((instance, state, done))
         };
-        let ended = self.runtime.run(job).await.map_err(Error::Overloaded)?;
-        let (instance, state, done) =
-            ended.map_err(|fault| Error::Fault { module: self.decider.digest(), fault })?;
+        let ended = self.runtime.run(job).await.map_err(Error::NotRun)?;
+        let (instance, state, done) = ended.map_err(|fault| Error::Fault {
+            module: self.decider.digest(),
+            fault,
+        })?;
         self.guest = Some((instance, state));
         Ok((self, done))
     }
@@ -183,14 +200,46 @@ impl Session {
 
 /// A stored event as the guest sees it.
 fn to_guest(recorded: RecordedEvent) -> GuestEvent {
-    let NewEvent { event, schema_version, data, is_final, tags, .. } = recorded.event;
-    GuestEvent { name: event, schema_version, data, is_final, tags }
+    let NewEvent {
+        event,
+        schema_version,
+        data,
+        is_final,
+        tags,
+        ..
+    } = recorded.event;
+    GuestEvent {
+        name: event,
+        schema_version,
+        data,
+        is_final,
+        tags,
+    }
 }
 
 /// An event of the guest as it is appended: the host makes its id.
-pub(super) fn to_new_event(event: GuestEvent, command: &CommandRecord, metadata: crate::core::Metadata) -> NewEvent {
+pub(super) fn to_new_event(
+    event: GuestEvent,
+    command: &CommandRecord,
+    metadata: crate::core::Metadata,
+) -> NewEvent {
     let event_id: EventId = Uuid::now_v7();
-    let GuestEvent { name, schema_version, data, is_final, tags } = event;
+    let GuestEvent {
+        name,
+        schema_version,
+        data,
+        is_final,
+        tags,
+    } = event;
     let command_id = command.command_id;
-    NewEvent { event_id, event: name, schema_version, data, is_final, tags, metadata, command_id }
+    NewEvent {
+        event_id,
+        event: name,
+        schema_version,
+        data,
+        is_final,
+        tags,
+        metadata,
+        command_id,
+    }
 }

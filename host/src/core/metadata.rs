@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 /// Most entries that a sender may attach (inclusive).
-pub const METADATA_ENTRIES_LIMIT: usize = 16;
+const METADATA_ENTRIES_LIMIT: usize = 16;
 /// Longest key or value, in bytes (inclusive).
-pub const METADATA_TEXT_LIMIT_BYTES: usize = 1024;
+const METADATA_TEXT_LIMIT_BYTES: usize = 1024;
 
 /// Keys that the host fills in; a sender cannot.
 pub mod reserved {

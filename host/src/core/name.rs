@@ -3,9 +3,9 @@
 use std::fmt;
 
 /// Longest decider name, in bytes (inclusive).
-pub const DECIDER_NAME_LIMIT: usize = 128;
+const DECIDER_NAME_LIMIT: usize = 128;
 /// Longest stream id within its decider, in bytes (inclusive).
-pub const STREAM_ID_LIMIT: usize = 255;
+const STREAM_ID_LIMIT: usize = 255;
 
 /// Ids that would collide with a resource below `/v1/deciders/{decider}/`.
 const RESERVED_STREAM_IDS: [&str; 5] = [

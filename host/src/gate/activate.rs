@@ -74,24 +74,53 @@ impl Gate {
         message: Option<String>,
         activated_by: Option<String>,
     ) -> Result<Activation, Error> {
-        let active = self.modules.active(namespace, decider).await.map_err(Error::Module)?;
-        let active = active.ok_or_else(|| Error::DeciderNotFound { decider: decider.clone() })?;
+        let active = self
+            .modules
+            .active(namespace, decider)
+            .await
+            .map_err(Error::Module)?;
+        let active = active.ok_or_else(|| Error::DeciderNotFound {
+            decider: decider.clone(),
+        })?;
         let digest = active.activation.replaces;
-        let digest = digest.ok_or_else(|| Error::NothingToRollBackTo { decider: decider.clone() })?;
+        let digest = digest.ok_or_else(|| Error::NothingToRollBackTo {
+            decider: decider.clone(),
+        })?;
         let (namespace, decider) = (namespace.clone(), decider.clone());
-        let request =
-            ActivationRequest { namespace, decider, digest, message, accept: Vec::new(), activated_by };
+        let request = ActivationRequest {
+            namespace,
+            decider,
+            digest,
+            message,
+            accept: Vec::new(),
+            activated_by,
+        };
         self.pass(request, Direction::Back).await
     }
 
-    async fn pass(&self, request: ActivationRequest, direction: Direction) -> Result<Activation, Error> {
-        let candidate = self.modules.decider(request.digest).await.map_err(Error::Module)?;
+    async fn pass(
+        &self,
+        request: ActivationRequest,
+        direction: Direction,
+    ) -> Result<Activation, Error> {
+        let candidate = self
+            .modules
+            .decider(request.digest)
+            .await
+            .map_err(Error::Module)?;
         for _ in 0..ATTEMPTS {
-            let active =
-                self.modules.active(&request.namespace, &request.decider).await.map_err(Error::Module)?;
-            let report = self.examine(&request, direction, active.as_deref(), &candidate).await?;
+            let active = self
+                .modules
+                .active(&request.namespace, &request.decider)
+                .await
+                .map_err(Error::Module)?;
+            let report = self
+                .examine(&request, direction, active.as_deref(), &candidate)
+                .await?;
             if !report.passed {
-                return Err(Error::Refused { report: report.to_json() });
+                return Err(Error::Refused {
+                    report: report.to_json(),
+                });
             }
             let activation = NewActivation {
                 namespace: request.namespace.clone(),
@@ -109,12 +138,16 @@ impl Gate {
                 // The candidate was compared with a module that is not active any more: look again.
                 Err(ActivateError::Moved { .. }) => {}
                 Err(ActivateError::ModuleNotFound) => {
-                    return Err(Error::Module(crate::modules::Error::NotFound { digest: request.digest }));
+                    return Err(Error::Module(crate::modules::Error::NotFound {
+                        digest: request.digest,
+                    }));
                 }
                 Err(ActivateError::Store(error)) => return Err(Error::Store(error)),
             }
         }
-        Err(Error::Contended { decider: request.decider })
+        Err(Error::Contended {
+            decider: request.decider,
+        })
     }
 
     async fn examine(
@@ -124,8 +157,11 @@ impl Gate {
         active: Option<&Active>,
         candidate: &Arc<Decider>,
     ) -> Result<Report, Error> {
-        let mut report =
-            Report::new(&request.decider, request.digest, active.map(|active| active.activation.digest));
+        let mut report = Report::new(
+            &request.decider,
+            request.digest,
+            active.map(|active| active.activation.digest),
+        );
         // A module is only ever stored, and made ready, after it has passed this.
         report.enter(
             Step::Validate,
@@ -165,25 +201,48 @@ impl Gate {
         let run = move || {
             let own = &running.manifest().specs;
             let theirs: Vec<&Spec> = match &former {
-                Some(former) => former.manifest().specs.iter().filter(|spec| !own.contains(spec)).collect(),
+                Some(former) => former
+                    .manifest()
+                    .specs
+                    .iter()
+                    .filter(|spec| !own.contains(spec))
+                    .collect(),
                 None => Vec::new(),
             };
             let count = own.len() + theirs.len();
             (count, run_specs(&running, own), run_specs(&running, theirs))
         };
-        let (count, own, theirs) = self.modules.runtime().run(run).await.map_err(Error::Overloaded)?;
+        let (count, own, theirs) = self
+            .modules
+            .runtime()
+            .run(run)
+            .await
+            .map_err(Error::NotRun)?;
 
-        let own = own.into_iter().map(|failure| finding("the module", failure, true));
+        let own = own
+            .into_iter()
+            .map(|failure| finding("the module", failure, true));
         // Going back must not fail on what only the module that is left behind has promised.
         let binding = direction == Direction::Forward;
-        let theirs = theirs.into_iter().map(|failure| finding("the active module", failure, binding));
+        let theirs = theirs
+            .into_iter()
+            .map(|failure| finding("the active module", failure, binding));
         let findings: Vec<Finding> = own.chain(theirs).collect();
-        Ok((format!("{count} specs run, {} do not hold.", findings.len()), findings))
+        Ok((
+            format!("{count} specs run, {} do not hold.", findings.len()),
+            findings,
+        ))
     }
 }
 
 fn finding(whose: &str, failure: SpecFailure, blocks: bool) -> Finding {
-    let SpecFailure { title, reason, expected, actual, faulted: _ } = failure;
+    let SpecFailure {
+        title,
+        reason,
+        expected,
+        actual,
+        faulted: _,
+    } = failure;
     Finding {
         name: format!("specs:{title}"),
         step: Step::Specs,

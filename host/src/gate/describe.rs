@@ -21,18 +21,36 @@ pub(super) async fn compare(
     candidate: &Manifest,
 ) -> Result<(String, Vec<Finding>), Error> {
     let events = |manifest: &Manifest| -> BTreeSet<(String, u32)> {
-        manifest.events.iter().map(|event| (event.name.clone(), event.schema_version)).collect()
+        manifest
+            .events
+            .iter()
+            .map(|event| (event.name.clone(), event.schema_version))
+            .collect()
     };
     let commands = |manifest: &Manifest| -> BTreeSet<String> {
-        manifest.commands.iter().map(|command| command.name.clone()).collect()
+        manifest
+            .commands
+            .iter()
+            .map(|command| command.name.clone())
+            .collect()
     };
-    let summary = format!("{} commands and {} events are declared.", candidate.commands.len(), candidate.events.len());
-    let Some(active) = active else { return Ok((summary, Vec::new())) };
+    let summary = format!(
+        "{} commands and {} events are declared.",
+        candidate.commands.len(),
+        candidate.events.len()
+    );
+    let Some(active) = active else {
+        return Ok((summary, Vec::new()));
+    };
 
     let mut findings = Vec::new();
     for (event, schema_version) in events(active).difference(&events(candidate)) {
         let written = is_in_history(store, namespace, decider, event, *schema_version).await?;
-        let consequence = if written { "and history holds it" } else { "but history does not hold it" };
+        let consequence = if written {
+            "and history holds it"
+        } else {
+            "but history does not hold it"
+        };
         findings.push(Finding {
             name: "schema".to_owned(),
             step: Step::Describe,
@@ -62,12 +80,22 @@ async fn is_in_history(
     event: &str,
     schema_version: u32,
 ) -> Result<bool, Error> {
-    let filter =
-        LogFilter { deciders: vec![decider.to_string()], events: vec![event.to_owned()], ..LogFilter::default() };
+    let filter = LogFilter {
+        deciders: vec![decider.to_string()],
+        events: vec![event.to_owned()],
+        ..LogFilter::default()
+    };
     let mut after = Position::BEGINNING;
     loop {
-        let page = store.read_log(namespace, after, &filter, PAGE_EVENTS).await.map_err(Error::Store)?;
-        if page.events.iter().any(|recorded| recorded.event.schema_version == schema_version) {
+        let page = store
+            .read_log(namespace, after, &filter, PAGE_EVENTS)
+            .await
+            .map_err(Error::Store)?;
+        if page
+            .events
+            .iter()
+            .any(|recorded| recorded.event.schema_version == schema_version)
+        {
             return Ok(true);
         }
         if page.caught_up {

@@ -2,7 +2,7 @@
 
 use crate::core::{DeciderName, Json};
 use crate::modules;
-use crate::runtime::Overloaded;
+use crate::runtime::RunError;
 use crate::store;
 
 /// Why an activation did not take place. Nothing has changed.
@@ -35,9 +35,9 @@ pub enum Error {
     /// The module cannot be had.
     #[error("the module could not be loaded")]
     Module(#[source] modules::Error),
-    /// More guest calls are waiting than the host holds.
-    #[error("the host is overloaded")]
-    Overloaded(#[source] Overloaded),
+    /// The guests' threads did not take the call.
+    #[error("the module could not be called")]
+    NotRun(#[source] RunError),
     /// The store failed.
     #[error("the store could not be used")]
     Store(#[source] store::Error),

@@ -75,7 +75,11 @@ pub struct StepReport {
 }
 
 impl Report {
-    pub(super) fn new(decider: &DeciderName, candidate: ModuleDigest, active: Option<ModuleDigest>) -> Self {
+    pub(super) fn new(
+        decider: &DeciderName,
+        candidate: ModuleDigest,
+        active: Option<ModuleDigest>,
+    ) -> Self {
         Self {
             decider: decider.to_string(),
             candidate: candidate.to_string(),
@@ -88,7 +92,13 @@ impl Report {
     }
 
     /// Enters a step with what it found, of which a person has accepted what `accept` names.
-    pub(super) fn enter(&mut self, step: Step, summary: String, findings: Vec<Finding>, accept: &[String]) {
+    pub(super) fn enter(
+        &mut self,
+        step: Step,
+        summary: String,
+        findings: Vec<Finding>,
+        accept: &[String],
+    ) {
         let mut outcome = StepOutcome::Passed;
         self.summary.push(summary.clone());
         for mut finding in findings {
@@ -101,16 +111,25 @@ impl Report {
             self.summary.push(format!("{}{accepted}", finding.summary));
             self.findings.push(finding);
         }
-        self.steps.push(StepReport { step, outcome, summary });
+        self.steps.push(StepReport {
+            step,
+            outcome,
+            summary,
+        });
     }
 
     /// The names of the findings that were let pass.
     pub(super) fn accepted(&self) -> Vec<String> {
-        self.findings.iter().filter(|finding| finding.accepted).map(|finding| finding.name.clone()).collect()
+        self.findings
+            .iter()
+            .filter(|finding| finding.accepted)
+            .map(|finding| finding.name.clone())
+            .collect()
     }
 
     /// The report as it is stored and sent.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a report has only text keys")]
     pub fn to_json(&self) -> Json {
         let value = serde_json::to_value(self).expect("a report has only text keys");
         // Payloads of specifications come from manifests, which were checked as JSON when they were taken in.

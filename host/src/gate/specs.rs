@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::core::{Json, Rejection};
 use crate::modules::{Decider, ExpectedRejection, Manifest, Spec, SpecEvent, SpecOutcome};
-use crate::runtime::{Call, Decision, Fault, GuestCommand, GuestContext, GuestEvent};
+use crate::runtime::{Decision, Fault, GuestCommand, GuestContext, GuestEvent};
 
 /// A specification that does not hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +26,10 @@ pub struct SpecFailure {
 /// A specification in which the module fails (traps, loops …) is the last one that is run, so that a hostile module with many
 /// of them holds a guest thread for one deadline only. Calls the guest: run it on a guest thread.
 #[must_use]
-pub fn run_specs<'a>(decider: &Decider, specs: impl IntoIterator<Item = &'a Spec>) -> Vec<SpecFailure> {
+pub fn run_specs<'a>(
+    decider: &Decider,
+    specs: impl IntoIterator<Item = &'a Spec>,
+) -> Vec<SpecFailure> {
     let mut failures = Vec::new();
     for spec in specs {
         if let Err(failure) = run_spec(decider, spec) {
@@ -54,25 +57,46 @@ pub fn run_spec(decider: &Decider, spec: &Spec) -> Result<(), SpecFailure> {
         actual,
         faulted: false,
     };
-    if decider.check_command(&spec.when.command, &spec.when.data).is_err() {
-        let reason = format!("the data of {} breaks its schema, or there is no such command", spec.when.command);
+    if decider
+        .check_command(&spec.when.command, &spec.when.data)
+        .is_err()
+    {
+        let reason = format!(
+            "the data of {} breaks its schema, or there is no such command",
+            spec.when.command
+        );
         return Err(failed(reason, Value::Null));
     }
     let (decision, state) = play(decider, spec).map_err(|fault| {
         let actual = json!({ "fault": fault.to_string() });
-        SpecFailure { faulted: true, ..failed(fault.to_string(), actual) }
+        SpecFailure {
+            faulted: true,
+            ..failed(fault.to_string(), actual)
+        }
     })?;
     let actual = match &decision {
         Decision::Rejected(rejection) => json!({ "rejected": rejection_json(rejection) }),
-        Decision::Accepted(_) if matches!(spec.then, SpecOutcome::State(_)) => json!({ "state": state.to_value() }),
-        Decision::Accepted(events) => json!({ "events": events.iter().map(event_json).collect::<Vec<_>>() }),
+        Decision::Accepted(_) if matches!(spec.then, SpecOutcome::State(_)) => {
+            json!({ "state": state.to_value() })
+        }
+        Decision::Accepted(events) => {
+            json!({ "events": events.iter().map(event_json).collect::<Vec<_>>() })
+        }
     };
     let verdict = match (&spec.then, &decision) {
-        (SpecOutcome::Events(wanted), Decision::Accepted(events)) => compare_events(decider.manifest(), wanted, events),
-        (SpecOutcome::State(wanted), Decision::Accepted(_)) => {
-            if state.to_value() == *wanted { Ok(()) } else { Err("the state is another one".to_owned()) }
+        (SpecOutcome::Events(wanted), Decision::Accepted(events)) => {
+            compare_events(decider.manifest(), wanted, events)
         }
-        (SpecOutcome::Rejected(wanted), Decision::Rejected(rejection)) => compare_rejection(wanted, rejection),
+        (SpecOutcome::State(wanted), Decision::Accepted(_)) => {
+            if state.to_value() == *wanted {
+                Ok(())
+            } else {
+                Err("the state is another one".to_owned())
+            }
+        }
+        (SpecOutcome::Rejected(wanted), Decision::Rejected(rejection)) => {
+            compare_rejection(wanted, rejection)
+        }
         (SpecOutcome::Rejected(_), Decision::Accepted(_)) => {
             Err("the command was accepted instead of rejected".to_owned())
         }
@@ -84,7 +108,11 @@ pub fn run_spec(decider: &Decider, spec: &Spec) -> Result<(), SpecFailure> {
 }
 
 fn play(decider: &Decider, spec: &Spec) -> Result<(Decision, Json), Fault> {
-    let given = spec.given.iter().map(|event| guest_event(decider.manifest(), event)).collect::<Result<Vec<_>, _>>()?;
+    let given = spec
+        .given
+        .iter()
+        .map(|event| guest_event(decider.manifest(), event))
+        .collect::<Result<Vec<_>, _>>()?;
     let set = spec.when.context.clone().unwrap_or_default();
     let context = GuestContext {
         command_id: uuid::Uuid::nil().to_string(),
@@ -96,9 +124,12 @@ fn play(decider: &Decider, spec: &Spec) -> Result<(Decision, Json), Fault> {
         actor: set.actor,
         metadata: set.metadata.into_iter().collect(),
     };
-    let command = GuestCommand { name: spec.when.command.clone(), data: json_of(&spec.when.data)? };
+    let command = GuestCommand {
+        name: spec.when.command.clone(),
+        data: json_of(&spec.when.data)?,
+    };
 
-    let mut instance = decider.module().instantiate(Call { now_ms: set.now_ms, seed: set.seed })?;
+    let mut instance = decider.module().instantiate()?;
     let state = instance.initial()?;
     instance.evolve(&state, &given)?;
     let decision = instance.decide(&state, &command, &context)?;
@@ -121,18 +152,32 @@ fn guest_event(manifest: &Manifest, event: &SpecEvent) -> Result<GuestEvent, Fau
 }
 
 fn json_of(value: &Value) -> Result<Json, Fault> {
-    Json::from_value(value).map_err(|error| Fault::BrokeContract { reason: error.to_string() })
+    Json::from_value(value).map_err(|error| Fault::BrokeContract {
+        reason: error.to_string(),
+    })
 }
 
-fn compare_events(manifest: &Manifest, wanted: &[SpecEvent], events: &[GuestEvent]) -> Result<(), String> {
+fn compare_events(
+    manifest: &Manifest,
+    wanted: &[SpecEvent],
+    events: &[GuestEvent],
+) -> Result<(), String> {
     if let Some(undeclared) = events.iter().find(|event| {
-        !manifest.events.iter().any(|known| known.name == event.name && known.schema_version == event.schema_version)
+        !manifest
+            .events
+            .iter()
+            .any(|known| known.name == event.name && known.schema_version == event.schema_version)
     }) {
-        return Err(format!("event {} version {} is not declared", undeclared.name, undeclared.schema_version));
+        return Err(format!(
+            "event {} version {} is not declared",
+            undeclared.name, undeclared.schema_version
+        ));
     }
     let equal = |(wanted, event): (&SpecEvent, &GuestEvent)| {
         wanted.event == event.name
-            && wanted.schema_version.is_none_or(|version| version == event.schema_version)
+            && wanted
+                .schema_version
+                .is_none_or(|version| version == event.schema_version)
             && wanted.data == event.data.to_value()
     };
     if wanted.len() == events.len() && wanted.iter().zip(events).all(equal) {
@@ -145,13 +190,25 @@ fn compare_events(manifest: &Manifest, wanted: &[SpecEvent], events: &[GuestEven
 fn compare_rejection(wanted: &ExpectedRejection, rejection: &Rejection) -> Result<(), String> {
     let holds = match wanted {
         ExpectedRejection::Code(code) => *code == rejection.code,
-        ExpectedRejection::Details { code, message, data } => {
+        ExpectedRejection::Details {
+            code,
+            message,
+            data,
+        } => {
             *code == rejection.code
-                && message.as_ref().is_none_or(|message| *message == rejection.message)
-                && data.as_ref().is_none_or(|data| Some(data) == rejection.data.as_ref().map(Json::to_value).as_ref())
+                && message
+                    .as_ref()
+                    .is_none_or(|message| *message == rejection.message)
+                && data.as_ref().is_none_or(|data| {
+                    Some(data) == rejection.data.as_ref().map(Json::to_value).as_ref()
+                })
         }
     };
-    if holds { Ok(()) } else { Err("the rejection is another one".to_owned()) }
+    if holds {
+        Ok(())
+    } else {
+        Err("the rejection is another one".to_owned())
+    }
 }
 
 fn rejection_json(rejection: &Rejection) -> Value {

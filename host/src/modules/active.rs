@@ -26,12 +26,19 @@ pub(super) struct Pointers(RwLock<HashMap<(Namespace, DeciderName), Arc<Active>>
 impl Pointers {
     fn get(&self, namespace: &Namespace, decider: &DeciderName) -> Option<Arc<Active>> {
         let key = (namespace.clone(), decider.clone());
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned()
     }
 
     /// Keeps `active` unless a newer one is known; gives back the newest.
     fn advance(&self, active: Arc<Active>) -> Arc<Active> {
-        let key = (active.activation.namespace.clone(), active.activation.decider.clone());
+        let key = (
+            active.activation.namespace.clone(),
+            active.activation.decider.clone(),
+        );
         let mut pointers = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let newest = pointers.entry(key).or_insert_with(|| active.clone());
         if newest.activation.number < active.activation.number {
@@ -47,7 +54,11 @@ impl Modules {
     /// # Errors
     ///
     /// Why the store or the module cannot be used.
-    pub async fn known_active(&self, namespace: &Namespace, decider: &DeciderName) -> Result<Option<Arc<Active>>, Error> {
+    pub async fn known_active(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Option<Arc<Active>>, Error> {
         match self.0.active.get(namespace, decider) {
             Some(active) => Ok(Some(active)),
             None => self.active(namespace, decider).await,
@@ -59,8 +70,18 @@ impl Modules {
     /// # Errors
     ///
     /// Why the store or the module cannot be used.
-    pub async fn active(&self, namespace: &Namespace, decider: &DeciderName) -> Result<Option<Arc<Active>>, Error> {
-        let Some(activation) = self.0.store.active(namespace, decider).await.map_err(Error::Store)? else {
+    pub async fn active(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Option<Arc<Active>>, Error> {
+        let Some(activation) = self
+            .0
+            .store
+            .active(namespace, decider)
+            .await
+            .map_err(Error::Store)?
+        else {
             return Ok(None);
         };
         if let Some(known) = self.0.active.get(namespace, decider)
@@ -69,7 +90,10 @@ impl Modules {
             return Ok(Some(known));
         }
         let decider = self.decider(activation.digest).await?;
-        Ok(Some(self.0.active.advance(Arc::new(Active { activation, decider }))))
+        Ok(Some(self.0.active.advance(Arc::new(Active {
+            activation,
+            decider,
+        }))))
     }
 
     /// Moves the pointer to a module that is ready, and keeps it ready.
@@ -77,9 +101,16 @@ impl Modules {
     /// # Errors
     ///
     /// [`ActivateError`], after which the former module goes on unless the store has moved the pointer all the same.
-    pub async fn activate(&self, activation: NewActivation, decider: Arc<Decider>) -> Result<Activation, ActivateError> {
+    pub async fn activate(
+        &self,
+        activation: NewActivation,
+        decider: Arc<Decider>,
+    ) -> Result<Activation, ActivateError> {
         let activation = self.0.store.activate(activation).await?;
-        self.0.active.advance(Arc::new(Active { activation: activation.clone(), decider }));
+        self.0.active.advance(Arc::new(Active {
+            activation: activation.clone(),
+            decider,
+        }));
         Ok(activation)
     }
 
@@ -91,7 +122,10 @@ impl Modules {
     pub async fn warm_up(&self) -> Result<Vec<(Activation, Error)>, Error> {
         let mut failures = Vec::new();
         for activation in self.0.store.list_active(None).await.map_err(Error::Store)? {
-            if let Err(error) = self.active(&activation.namespace, &activation.decider).await {
+            if let Err(error) = self
+                .active(&activation.namespace, &activation.decider)
+                .await
+            {
                 failures.push((activation, error));
             }
         }

@@ -44,18 +44,28 @@ impl Decider {
         for command in &manifest.commands {
             match compile_schema(&command.schema) {
                 Ok(validator) => drop(commands.insert(command.name.clone(), validator)),
-                Err(reason) => reasons.push(format!("the schema of command `{}` is invalid: {reason}", command.name)),
+                Err(reason) => reasons.push(format!(
+                    "the schema of command `{}` is invalid: {reason}",
+                    command.name
+                )),
             }
         }
         for event in &manifest.events {
             if let Err(reason) = compile_schema(&event.schema) {
-                reasons.push(format!("the schema of event `{}` is invalid: {reason}", event.name));
+                reasons.push(format!(
+                    "the schema of event `{}` is invalid: {reason}",
+                    event.name
+                ));
             }
         }
         if !reasons.is_empty() {
             return Err(reasons);
         }
-        Ok(Self { module, manifest, commands })
+        Ok(Self {
+            module,
+            manifest,
+            commands,
+        })
     }
 
     /// The module's digest.
@@ -79,7 +89,10 @@ impl Decider {
     /// Whether the manifest declares the event in this schema version.
     #[must_use]
     pub fn declares(&self, event: &str, schema_version: u32) -> bool {
-        self.manifest.events.iter().any(|declared| declared.name == event && declared.schema_version == schema_version)
+        self.manifest
+            .events
+            .iter()
+            .any(|declared| declared.name == event && declared.schema_version == schema_version)
     }
 
     /// Checks a command before the module sees it.
@@ -89,20 +102,36 @@ impl Decider {
     /// [`Unfit`] says what the sender has to change.
     pub fn check_command(&self, command: &str, data: &Value) -> Result<(), Unfit> {
         let Some(validator) = self.commands.get(command) else {
-            return Err(Unfit::UnknownCommand { did_you_mean: self.nearest_command(command) });
+            return Err(Unfit::UnknownCommand {
+                did_you_mean: self.nearest_command(command),
+            });
         };
         if validator.is_valid(data) {
             return Ok(());
         }
-        let place = |error: jsonschema::ValidationError<'_>| (error.instance_path().to_string(), error.to_string());
-        Err(Unfit::InvalidData(validator.iter_errors(data).take(VIOLATIONS_LIMIT).map(place).collect()))
+        let place = |error: jsonschema::ValidationError<'_>| {
+            (error.instance_path().to_string(), error.to_string())
+        };
+        Err(Unfit::InvalidData(
+            validator
+                .iter_errors(data)
+                .take(VIOLATIONS_LIMIT)
+                .map(place)
+                .collect(),
+        ))
     }
 
     fn nearest_command(&self, command: &str) -> Option<String> {
-        let distance = |name: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &command.to_lowercase());
+        let distance =
+            |name: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &command.to_lowercase());
         // Comparing is quadratic in the lengths, and a sender chooses one of them.
         let nearest = (command.len() <= 256)
-            .then(|| self.commands.keys().map(|name| (distance(name), name)).min())
+            .then(|| {
+                self.commands
+                    .keys()
+                    .map(|name| (distance(name), name))
+                    .min()
+            })
             .flatten()?;
         // Farther than half of the name is no typing mistake.
         (nearest.0 * 2 <= nearest.1.len()).then(|| nearest.1.clone())
@@ -111,7 +140,11 @@ impl Decider {
 
 fn compile_schema(schema: &Value) -> Result<Validator, String> {
     // A module without a schema accepts any payload.
-    let schema = if schema.is_null() { &Value::Bool(true) } else { schema };
+    let schema = if schema.is_null() {
+        &Value::Bool(true)
+    } else {
+        schema
+    };
     jsonschema::options()
         .with_draft(Draft::Draft202012)
         // A hostile module must not be able to make matching take longer than linear time.

@@ -1,7 +1,7 @@
 //! Why a module could not be taken, found or used.
 
 use crate::core::ModuleDigest;
-use crate::runtime::{CompileError, Overloaded};
+use crate::runtime::{CompileError, RunError};
 use crate::store;
 
 /// Why a module could not be taken, found or used.
@@ -28,9 +28,9 @@ pub enum Error {
     /// It could not be compiled now, for a reason that is not its own.
     #[error("the module could not be compiled")]
     Compile(#[source] CompileError),
-    /// More guest calls are waiting than the host holds.
-    #[error("the host is overloaded")]
-    Overloaded(#[source] Overloaded),
+    /// The guests' threads did not take the call.
+    #[error("the module could not be called")]
+    NotRun(#[source] RunError),
     /// The store failed.
     #[error("the store could not be used")]
     Store(#[source] store::Error),
@@ -43,7 +43,7 @@ impl Error {
         match self {
             Self::NotFound { .. } | Self::InUse { .. } | Self::Invalid { .. } => false,
             Self::Compile(error) => error.is_retryable(),
-            Self::Overloaded(_) => true,
+            Self::NotRun(error) => error.is_retryable(),
             Self::Store(error) => error.is_retryable(),
         }
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::core::{DeciderName, EventType};
 
 /// The one kind of module there is.
-pub const KIND_DECIDER: &str = "decider";
+const KIND_DECIDER: &str = "decider";
 
 /// The manifest of a module. What it declares is what the module may do: a command that is not here never reaches it, an
 /// event that is not here is never stored.
@@ -16,7 +16,7 @@ pub const KIND_DECIDER: &str = "decider";
 pub struct Manifest {
     /// The name under which the module is activated unless another is given.
     pub name: String,
-    /// Always [`KIND_DECIDER`].
+    /// Always `decider`.
     pub kind: String,
     /// The SDK that made it, with its version.
     #[serde(default)]
@@ -168,19 +168,29 @@ impl Manifest {
     ///
     /// All that is wrong with it, one sentence each.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let manifest: Self =
-            serde_json::from_str(text).map_err(|error| vec![format!("the manifest is malformed: {error}")])?;
+        let manifest: Self = serde_json::from_str(text)
+            .map_err(|error| vec![format!("the manifest is malformed: {error}")])?;
         let reasons = manifest.violations();
-        if reasons.is_empty() { Ok(manifest) } else { Err(reasons) }
+        if reasons.is_empty() {
+            Ok(manifest)
+        } else {
+            Err(reasons)
+        }
     }
 
     fn violations(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if let Err(error) = DeciderName::new(&self.name) {
-            reasons.push(format!("the manifest's name `{}` is refused: {error}", self.name));
+            reasons.push(format!(
+                "the manifest's name `{}` is refused: {error}",
+                self.name
+            ));
         }
         if self.kind != KIND_DECIDER {
-            reasons.push(format!("the manifest's kind is `{}`, only `{KIND_DECIDER}` is known", self.kind));
+            reasons.push(format!(
+                "the manifest's kind is `{}`, only `{KIND_DECIDER}` is known",
+                self.kind
+            ));
         }
         if self.commands.is_empty() {
             reasons.push("the manifest declares no command".to_owned());
@@ -196,10 +206,16 @@ impl Manifest {
         for event in &self.events {
             check_name("event", &event.name, &mut reasons);
             if event.schema_version == 0 {
-                reasons.push(format!("event `{}` has schema version 0, the first is 1", event.name));
+                reasons.push(format!(
+                    "event `{}` has schema version 0, the first is 1",
+                    event.name
+                ));
             }
             if !seen.insert((&event.name, event.schema_version)) {
-                reasons.push(format!("event `{}` version {} is declared twice", event.name, event.schema_version));
+                reasons.push(format!(
+                    "event `{}` version {} is declared twice",
+                    event.name, event.schema_version
+                ));
             }
         }
         let mut seen = BTreeSet::new();
@@ -214,7 +230,13 @@ impl Manifest {
     /// The entries of the registry that an activation makes.
     #[must_use]
     pub fn event_types(&self) -> Vec<EventType> {
-        let description = |schema: &Value| schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let description = |schema: &Value| {
+            schema
+                .get("description")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         self.events
             .iter()
             .map(|event| EventType {
@@ -228,7 +250,11 @@ impl Manifest {
     /// The newest schema version that is declared for an event.
     #[must_use]
     pub fn newest_schema_version(&self, event: &str) -> Option<u32> {
-        self.events.iter().filter(|declared| declared.name == event).map(|declared| declared.schema_version).max()
+        self.events
+            .iter()
+            .filter(|declared| declared.name == event)
+            .map(|declared| declared.schema_version)
+            .max()
     }
 }
 

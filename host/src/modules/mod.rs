@@ -15,11 +15,12 @@ pub use active::Active;
 pub use decider::{Decider, Unfit};
 pub use error::Error;
 pub use manifest::{
-    CommandType, EventDeclaration, ExpectedRejection, Manifest, Spec, SpecCommand, SpecContext, SpecEvent, SpecOutcome,
+    CommandType, EventDeclaration, ExpectedRejection, Manifest, Spec, SpecCommand, SpecContext,
+    SpecEvent, SpecOutcome,
 };
 
 use crate::core::{Activation, DeciderName, Json, ModuleDigest, Namespace};
-use crate::runtime::{Call, CompileError, Fault, Runtime};
+use crate::runtime::{CompileError, Fault, Runtime};
 use crate::store::{DeleteModuleError, ModuleFilter, NewModule, Store, StoredModule};
 
 /// All modules of the installation.
@@ -39,7 +40,12 @@ impl Modules {
     /// The modules that `store` keeps, run by `runtime`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, runtime: Runtime) -> Self {
-        Self(Arc::new(Inner { store, runtime, ready: Mutex::default(), active: active::Pointers::default() }))
+        Self(Arc::new(Inner {
+            store,
+            runtime,
+            ready: Mutex::default(),
+            active: active::Pointers::default(),
+        }))
     }
 
     /// What runs the modules.
@@ -52,7 +58,7 @@ impl Modules {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] with all reasons, [`Error::Compile`] and [`Error::Overloaded`] when it could not be looked at now; nothing
+    /// [`Error::Invalid`] with all reasons, [`Error::Compile`] and [`Error::NotRun`] when it could not be looked at now; nothing
     /// was stored.
     pub async fn upload(&self, wasm: Vec<u8>) -> Result<(StoredModule, bool), Error> {
         let digest = ModuleDigest::of(&wasm);
@@ -78,20 +84,24 @@ impl Modules {
     /// As [`Modules::upload`].
     pub async fn examine(&self, wasm: Vec<u8>) -> Result<(Decider, Json), Error> {
         let digest = ModuleDigest::of(&wasm);
-        let module = self.0.runtime.prepare(digest, wasm).await.map_err(invalid_or_compile)?;
+        let module = self
+            .0
+            .runtime
+            .prepare(digest, wasm)
+            .await
+            .map_err(invalid_or_compile)?;
         let describing = module.clone();
         let described = self
             .0
             .runtime
-            .run(move || -> Result<String, Fault> { describing.instantiate(Call::default())?.describe() })
+            .run(move || -> Result<Json, Fault> { describing.instantiate()?.describe() })
             .await
-            .map_err(Error::Overloaded)?;
-        let text = described.map_err(|fault| Error::Invalid {
+            .map_err(Error::NotRun)?;
+        let json = described.map_err(|fault| Error::Invalid {
             reasons: vec![format!("the module does not describe itself: {fault}")],
         })?;
         let invalid = |reasons| Error::Invalid { reasons };
-        let manifest = Manifest::parse(&text).map_err(invalid)?;
-        let json = Json::parse(&text).map_err(|error| invalid(vec![format!("the manifest is refused: {error}")]))?;
+        let manifest = Manifest::parse(json.as_str()).map_err(invalid)?;
         Ok((Decider::new(module, manifest).map_err(invalid)?, json))
     }
 
@@ -101,7 +111,12 @@ impl Modules {
     ///
     /// [`Error::NotFound`], or [`Error::Store`].
     pub async fn module(&self, digest: ModuleDigest) -> Result<StoredModule, Error> {
-        self.0.store.module(digest).await.map_err(Error::Store)?.ok_or(Error::NotFound { digest })
+        self.0
+            .store
+            .module(digest)
+            .await
+            .map_err(Error::Store)?
+            .ok_or(Error::NotFound { digest })
     }
 
     /// The bytes of a module.
@@ -110,7 +125,12 @@ impl Modules {
     ///
     /// [`Error::NotFound`], or [`Error::Store`].
     pub async fn wasm(&self, digest: ModuleDigest) -> Result<Vec<u8>, Error> {
-        self.0.store.module_wasm(digest).await.map_err(Error::Store)?.ok_or(Error::NotFound { digest })
+        self.0
+            .store
+            .module_wasm(digest)
+            .await
+            .map_err(Error::Store)?
+            .ok_or(Error::NotFound { digest })
     }
 
     /// The modules that pass the filter, newest first.
@@ -119,7 +139,11 @@ impl Modules {
     ///
     /// [`Error::Store`].
     pub async fn list(&self, filter: &ModuleFilter) -> Result<Vec<StoredModule>, Error> {
-        self.0.store.list_modules(filter).await.map_err(Error::Store)
+        self.0
+            .store
+            .list_modules(filter)
+            .await
+            .map_err(Error::Store)
     }
 
     /// Forgets a module that was never active.
@@ -128,11 +152,15 @@ impl Modules {
     ///
     /// [`Error::NotFound`], [`Error::InUse`], or [`Error::Store`].
     pub async fn delete(&self, digest: ModuleDigest) -> Result<(), Error> {
-        self.0.store.delete_module(digest).await.map_err(|error| match error {
-            DeleteModuleError::NotFound => Error::NotFound { digest },
-            DeleteModuleError::InUse => Error::InUse { digest },
-            DeleteModuleError::Store(error) => Error::Store(error),
-        })
+        self.0
+            .store
+            .delete_module(digest)
+            .await
+            .map_err(|error| match error {
+                DeleteModuleError::NotFound => Error::NotFound { digest },
+                DeleteModuleError::InUse => Error::InUse { digest },
+                DeleteModuleError::Store(error) => Error::Store(error),
+            })
     }
 
     /// A stored module, ready to decide.
@@ -149,7 +177,11 @@ impl Modules {
             Some(module) => module,
             None => {
                 let wasm = self.wasm(digest).await?;
-                self.0.runtime.prepare(digest, wasm).await.map_err(invalid_or_compile)?
+                self.0
+                    .runtime
+                    .prepare(digest, wasm)
+                    .await
+                    .map_err(invalid_or_compile)?
             }
         };
         let invalid = |reasons| Error::Invalid { reasons };
@@ -162,7 +194,12 @@ impl Modules {
     }
 
     fn ready(&self, digest: ModuleDigest) -> Option<Arc<Decider>> {
-        self.0.ready.lock().unwrap_or_else(PoisonError::into_inner).get(&digest)?.upgrade()
+        self.0
+            .ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&digest)?
+            .upgrade()
     }
 
     /// The activation log of a decider, newest first.
@@ -170,8 +207,16 @@ impl Modules {
     /// # Errors
     ///
     /// [`Error::Store`].
-    pub async fn history(&self, namespace: &Namespace, decider: &DeciderName) -> Result<Vec<Activation>, Error> {
-        self.0.store.activations(namespace, decider).await.map_err(Error::Store)
+    pub async fn history(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Vec<Activation>, Error> {
+        self.0
+            .store
+            .activations(namespace, decider)
+            .await
+            .map_err(Error::Store)
     }
 
     /// The newest activation of each decider of a namespace, sorted by name.
@@ -180,10 +225,20 @@ impl Modules {
     ///
     /// [`Error::Store`].
     pub async fn list_active(&self, namespace: &Namespace) -> Result<Vec<Activation>, Error> {
-        self.0.store.list_active(Some(namespace)).await.map_err(Error::Store)
+        self.0
+            .store
+            .list_active(Some(namespace))
+            .await
+            .map_err(Error::Store)
     }
 }
 
 fn invalid_or_compile(error: CompileError) -> Error {
-    if error.is_retryable() { Error::Compile(error) } else { Error::Invalid { reasons: error.reasons() } }
+    if error.is_retryable() {
+        Error::Compile(error)
+    } else {
+        Error::Invalid {
+            reasons: vec![error.to_string()],
+        }
+    }
 }

@@ -110,6 +110,9 @@ pub enum AppendError {
     /// The store did not answer; nothing was written.
     #[error("the store is unavailable")]
     Unavailable(#[source] Source),
+    /// A stored row that the append depends on cannot be read; nothing was written.
+    #[error("the store holds something that the append cannot follow")]
+    Corrupt(#[source] Error),
     /// The connection was lost while committing: the events may or may not be there. Look up the command id, or read the stream.
     #[error("the outcome of the append is unknown")]
     OutcomeUnknown(#[source] Source),
@@ -126,6 +129,7 @@ impl AppendError {
             | Self::DuplicateEventId { .. }
             | Self::EventUnregistered { .. }
             | Self::DuplicateCommand { .. }
+            | Self::Corrupt(_)
             | Self::OutcomeUnknown(_) => false,
         }
     }

@@ -5,10 +5,15 @@
 //!
 //! **Invariant:** an append is answered only after it is durable. What was answered is never lost, doubled or reordered.
 
+mod admit;
 mod append;
+#[cfg(test)]
+mod conformance;
 mod error;
+mod memory;
 mod modules;
 mod read;
+mod sqlite;
 
 use std::fmt::Debug;
 
@@ -16,9 +21,11 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 pub use append::{Append, Appended, Fence, StreamAppend};
-pub use error::{ActivateError, AppendError, DeleteModuleError, Error, OpenError};
+pub use error::{ActivateError, AppendError, DeleteModuleError, Error, OpenError, Source};
+pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
 pub use read::{Direction, LogFilter, LogPage, StreamHead, StreamRange, StreamSummary};
+pub use sqlite::SqliteStore;
 
 use crate::core::{
     Activation, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
@@ -51,7 +58,9 @@ pub trait EventStore: Debug + Send + Sync {
     /// The answer has one [`Appended`] per part, in order. A later part on the same stream sees the events of those before it.
     /// Implementations MUST lock the streams in the order of their [`StreamId`]s whatever the order of the parts, so that two appends never
     /// deadlock, and MUST check in this order: the fence, the ledger (a known command id wins over a conflict: the caller then
-    /// answers with the recorded outcome), `is_final`, the expected version, the registry, the ids.
+    /// answers with the recorded outcome), `is_final`, the expected version, the expected previous id, the registry, the event ids.
+    /// Fence and ledger of all parts come before the rest of any; of other faults in several parts any one MAY be reported.
+    /// Parts without events are checked like all others: nothing is decided on a stream that has moved or ended.
     ///
     /// Calls MAY share a transaction with others that arrive at the same time; the outcome of each is its own.
     /// If the future is dropped after it was first polled, the append may or may not take place: look up the command id, or read the stream.

@@ -2,7 +2,9 @@
 
 use time::OffsetDateTime;
 
-use crate::core::{ActivationNumber, DeciderName, EventType, Json, ModuleDigest, Namespace};
+use crate::core::{
+    Activation, ActivationNumber, DeciderName, EventType, Json, ModuleDigest, Namespace,
+};
 
 /// A module to keep: it has been compiled and described.
 #[derive(Debug, Clone)]
@@ -70,4 +72,26 @@ pub struct NewActivation {
     pub accepted: Vec<String>,
     /// What the gate found.
     pub report: Json,
+}
+
+impl NewActivation {
+    /// The step as it is recorded, once [`NewActivation::after`] is found to be the newest activation.
+    pub(super) fn into_activation(
+        self,
+        replaces: Option<ModuleDigest>,
+        activated_at: OffsetDateTime,
+    ) -> Activation {
+        Activation {
+            namespace: self.namespace,
+            decider: self.decider,
+            number: self.after.next(),
+            digest: self.digest,
+            replaces,
+            activated_at,
+            activated_by: self.activated_by,
+            message: self.message,
+            accepted: self.accepted,
+            report: self.report,
+        }
+    }
 }

@@ -57,8 +57,45 @@ pub struct LogFilter {
     pub deciders: Vec<String>,
     /// Any of these event names.
     pub events: Vec<String>,
-    /// A pattern for the stream id by dot-separated token: `*` is one token, `>` at the end is the rest (at least one token).
+    /// A pattern for the stream id by dot-separated token: `*` is one token, `>` at the end is the rest (at least one token). A token
+    /// may be empty; inside a longer token, and anywhere but at the end, these characters stand for themselves.
     pub id_pattern: Option<String>,
+}
+
+impl LogFilter {
+    /// Whether an event is wanted.
+    #[must_use]
+    pub fn passes(&self, event: &RecordedEvent) -> bool {
+        let is_any = |wanted: &[String], actual: &str| {
+            wanted.is_empty() || wanted.iter().any(|name| name == actual)
+        };
+        is_any(&self.deciders, event.stream.decider().as_str())
+            && is_any(&self.events, &event.event.event)
+            && self.passes_id(event.stream.id())
+    }
+
+    /// Whether events of streams with this id are wanted, by the pattern alone.
+    #[must_use]
+    pub fn passes_id(&self, id: &str) -> bool {
+        self.id_pattern
+            .as_ref()
+            .is_none_or(|pattern| matches_pattern(pattern, id))
+    }
+}
+
+fn matches_pattern(pattern: &str, id: &str) -> bool {
+    let mut tokens = id.split('.');
+    let mut wanted = pattern.split('.').peekable();
+    while let Some(want) = wanted.next() {
+        let token = tokens.next();
+        if want == ">" && wanted.peek().is_none() {
+            return token.is_some();
+        }
+        if token.is_none_or(|token| want != "*" && want != token) {
+            return false;
+        }
+    }
+    tokens.next().is_none()
 }
 
 /// A page of the log.

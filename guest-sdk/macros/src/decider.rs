@@ -1,0 +1,200 @@
+//! `#[decider]`: an `impl Decider` block becomes a module.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::{Error, Ident, ItemImpl, LitStr, Result, Token};
+
+use crate::case;
+use crate::specs::Specs;
+
+struct Arguments {
+    name: LitStr,
+    specs: Option<LitStr>,
+}
+
+struct Argument {
+    key: Ident,
+    value: LitStr,
+}
+
+impl Parse for Argument {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let key = input.parse()?;
+        input.parse::<Token![=]>()?;
+        Ok(Self {
+            key,
+            value: input.parse()?,
+        })
+    }
+}
+
+impl Parse for Arguments {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let (mut name, mut specs) = (None, None);
+        for Argument { key, value } in Punctuated::<Argument, Token![,]>::parse_terminated(input)? {
+            let slot = match key.to_string().as_str() {
+                "name" => &mut name,
+                "specs" => &mut specs,
+                other => {
+                    return Err(Error::new(
+                        key.span(),
+                        format!("unknown key `{other}`: there are `name` and `specs`"),
+                    ));
+                }
+            };
+            if slot.replace(value).is_some() {
+                return Err(Error::new(key.span(), format!("`{key}` is given twice")));
+            }
+        }
+        let name = name.ok_or_else(|| {
+            input.error("the decider needs a name: `#[decider(name = \"account\")]`")
+        })?;
+        check_name(&name)?;
+        Ok(Self { name, specs })
+    }
+}
+
+/// The host's rule for names, so that a module it would refuse does not compile.
+fn check_name(name: &LitStr) -> Result<()> {
+    let text = name.value();
+    let starts_well = text.starts_with(|first: char| first.is_ascii_alphabetic());
+    let goes_on_well = text
+        .chars()
+        .all(|next| next.is_ascii_alphanumeric() || next == '_' || next == '-');
+    if starts_well && goes_on_well && text.len() <= 128 {
+        return Ok(());
+    }
+    Err(Error::new(
+        name.span(),
+        "a decider's name is a letter, then up to 127 letters, digits, `_` or `-`",
+    ))
+}
+
+pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let Arguments { name, specs } = syn::parse2(arguments)?;
+    let block = syn::parse2::<ItemImpl>(item.clone())
+        .ok()
+        .filter(|block| block.trait_.is_some())
+        .ok_or_else(|| {
+            Error::new_spanned(
+                &item,
+                "`#[decider]` belongs on an `impl Decider for …` block",
+            )
+        })?;
+    if !block.generics.params.is_empty() {
+        return Err(Error::new_spanned(
+            &block.generics,
+            "a component runs one concrete decider: it cannot be generic",
+        ));
+    }
+    let state = &block.self_ty;
+    let specs = specs
+        .as_ref()
+        .map(EmbeddedSpecs::read)
+        .transpose()?
+        .unwrap_or_default();
+    let EmbeddedSpecs {
+        json,
+        dependency,
+        titles,
+    } = &specs;
+    let tests = tests(state, &name, titles);
+
+    Ok(quote! {
+        #block
+
+        impl ::gavel::Module for #state {
+            const NAME: &'static str = #name;
+            const SPECS: &'static str = #json;
+            const EVENTS: ::gavel::__private::EventTable<Self::Event> = {
+                #[allow(unused_imports)]
+                use ::gavel::__private::PlainEvents as _;
+                <::gavel::__private::EventProbe<<#state as ::gavel::Decider>::Event>>::TABLE
+            };
+        }
+
+        #dependency
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type __Component = ::gavel::__private::Component<#state>;
+            ::gavel::__private::__export_component!(__Component with_types_in ::gavel::__private::bindings);
+        };
+
+        #tests
+    })
+}
+
+/// What the expansion needs of the specifications' file.
+struct EmbeddedSpecs {
+    json: String,
+    /// Makes cargo build again when the file changes.
+    dependency: TokenStream,
+    titles: Vec<String>,
+}
+
+impl Default for EmbeddedSpecs {
+    fn default() -> Self {
+        Self {
+            json: "[]".to_owned(),
+            dependency: TokenStream::new(),
+            titles: Vec::new(),
+        }
+    }
+}
+
+impl EmbeddedSpecs {
+    fn read(literal: &LitStr) -> Result<Self> {
+        let wrong = |message: String| Error::new(literal.span(), message);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "cargo's way to tell a macro where the author's crate is"
+        )]
+        let root = std::env::var("CARGO_MANIFEST_DIR").map_err(|error| wrong(error.to_string()))?;
+        let specs = Specs::read(&PathBuf::from(root).join(literal.value())).map_err(wrong)?;
+        Ok(Self {
+            json: specs.to_json().map_err(|error| wrong(error.to_string()))?,
+            dependency: quote! {
+                const _: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", #literal));
+            },
+            titles: specs.titles().map(str::to_owned).collect(),
+        })
+    }
+}
+
+/// One test for each specification, and one for the manifest, whose faults would otherwise show up at upload.
+fn tests(state: &syn::Type, name: &LitStr, titles: &[String]) -> TokenStream {
+    let mut taken = HashSet::new();
+    let specs = titles.iter().enumerate().map(|(index, title)| {
+        let mut identifier = case::identifier(title);
+        if !taken.insert(identifier.clone()) {
+            identifier = format!("{identifier}_{index}");
+        }
+        let identifier = format_ident!("{identifier}");
+        quote! {
+            #[test]
+            fn #identifier() {
+                ::gavel::__private::assert_spec::<#state>(#index);
+            }
+        }
+    });
+    let module = format_ident!("{}_specs", case::identifier(&name.value()));
+    quote! {
+        #[cfg(test)]
+        mod #module {
+            use super::*;
+
+            #[test]
+            fn the_module_can_be_described() {
+                ::gavel::__private::describe::<#state>();
+            }
+
+            #(#specs)*
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! `#[derive(Event)]`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::meta::ParseNestedMeta;
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::{
+    Attribute, Data, DeriveInput, Error, Expr, Fields, Ident, LitInt, LitStr, Path, Result, Token,
+    Variant,
+};
+
+use crate::case;
+
+/// What `#[event(…)]` says of one variant.
+#[derive(Default)]
+struct Facts {
+    is_final: bool,
+    tags: Vec<Tag>,
+    version: Option<(u32, Span)>,
+    upcasts: Vec<Step>,
+}
+
+/// `key`, or `key = field`.
+struct Tag {
+    key: Ident,
+    field: Ident,
+}
+
+/// `1 = function`.
+struct Step {
+    from: LitInt,
+    function: Path,
+}
+
+impl Parse for Tag {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let key: Ident = input.parse()?;
+        let renamed = input.parse::<Option<Token![=]>>()?.is_some();
+        Ok(Self {
+            field: if renamed { input.parse()? } else { key.clone() },
+            key,
+        })
+    }
+}
+
+impl Parse for Step {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let from = input.parse()?;
+        input.parse::<Token![=]>()?;
+        Ok(Self {
+            from,
+            function: input.parse()?,
+        })
+    }
+}
+
+fn list<T: Parse>(meta: &ParseNestedMeta<'_>) -> Result<Vec<T>> {
+    let content;
+    syn::parenthesized!(content in meta.input);
+    Ok(Punctuated::<T, Token![,]>::parse_terminated(&content)?
+        .into_iter()
+        .collect())
+}
+
+impl Facts {
+    fn of(variant: &Variant) -> Result<Self> {
+        let mut facts = Self::default();
+        for attribute in variant
+            .attrs
+            .iter()
+            .filter(|attribute| attribute.path().is_ident("event"))
+        {
+            attribute.parse_nested_meta(|meta| facts.read(&meta))?;
+        }
+        facts.check(variant)?;
+        Ok(facts)
+    }
+
+    fn read(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
+        if meta.path.is_ident("final") {
+            self.is_final = true;
+        } else if meta.path.is_ident("tags") {
+            self.tags.extend(list::<Tag>(meta)?);
+        } else if meta.path.is_ident("version") {
+            let version: LitInt = meta.value()?.parse()?;
+            self.version = Some((version.base10_parse()?, version.span()));
+        } else if meta.path.is_ident("upcast") {
+            self.upcasts.extend(list::<Step>(meta)?);
+        } else {
+            return Err(meta.error(
+                "unknown key: there are `final`, `tags(…)`, `version = …` and `upcast(…)`",
+            ));
+        }
+        Ok(())
+    }
+
+    /// There is exactly one step from each version below the current one.
+    fn check(&self, variant: &Variant) -> Result<()> {
+        if let (Some(tag), false) = (
+            self.tags.first(),
+            matches!(variant.fields, Fields::Named(_)),
+        ) {
+            return Err(Error::new(
+                tag.key.span(),
+                "tags are made from named fields",
+            ));
+        }
+        let (version, span) = self.version.unwrap_or((1, variant.ident.span()));
+        if version == 0 {
+            return Err(Error::new(span, "the first schema version is 1"));
+        }
+        let mut expected = 1..version;
+        for step in &self.upcasts {
+            match expected.next() {
+                Some(next) if step.from.base10_parse::<u32>()? == next => {}
+                Some(next) => {
+                    return Err(Error::new(
+                        step.from.span(),
+                        format!("the upcaster from version {next} is due here"),
+                    ));
+                }
+                None => {
+                    return Err(Error::new(
+                        step.from.span(),
+                        format!("version {version} is current: nothing comes after it"),
+                    ));
+                }
+            }
+        }
+        match expected.next() {
+            Some(missing) => Err(Error::new(
+                span,
+                format!("there is no upcaster from version {missing}"),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
+    let Data::Enum(data) = &input.data else {
+        return Err(Error::new_spanned(
+            &input.ident,
+            "events are an enum with one variant for each",
+        ));
+    };
+    let rename_all = serde_rename_all(&input.attrs)?;
+    let (mut upcasts, mut finals, mut tags) = (Vec::new(), Vec::new(), Vec::new());
+    for variant in &data.variants {
+        let facts = Facts::of(variant)?;
+        let ident = &variant.ident;
+        if facts.is_final {
+            finals.push(quote! { Self::#ident { .. } => true, });
+        }
+        if !facts.tags.is_empty() {
+            let fields = facts.tags.iter().map(|tag| &tag.field);
+            let texts = facts.tags.iter().map(|Tag { key, field }| {
+                let key = key.to_string();
+                quote_spanned! { field.span() => ::std::format!("{}:{}", #key, #field) }
+            });
+            tags.push(quote! { Self::#ident { #(#fields,)* .. } => ::std::vec![#(#texts),*], });
+        }
+        if !facts.upcasts.is_empty() {
+            let name = serde_name(variant, rename_all.as_ref())?;
+            upcasts.extend(facts.upcasts.iter().map(|Step { from, function }| {
+                quote! {
+                    ::gavel::Upcast {
+                        name: #name,
+                        from: #from,
+                        apply: |data| ::gavel::__private::apply_upcaster(#function, data),
+                        schema: |schemas| ::gavel::__private::upcaster_schema(#function, schemas),
+                    }
+                }
+            }));
+        }
+    }
+    let ident = &input.ident;
+    Ok(quote! {
+        impl ::gavel::Event for #ident {
+            const UPCASTS: &'static [::gavel::Upcast] = &[#(#upcasts),*];
+
+            fn is_final(&self) -> bool {
+                #[allow(unreachable_patterns)]
+                match self {
+                    #(#finals)*
+                    _ => false,
+                }
+            }
+
+            fn tags(&self) -> ::std::vec::Vec<::std::string::String> {
+                #[allow(unreachable_patterns)]
+                match self {
+                    #(#tags)*
+                    _ => ::std::vec::Vec::new(),
+                }
+            }
+        }
+    })
+}
+
+/// The name that serde gives to `variant`: the name under which the event is stored.
+fn serde_name(variant: &Variant, rename_all: Option<&LitStr>) -> Result<String> {
+    let mut name = None;
+    for_each_serde_key(&variant.attrs, |meta, value| {
+        if meta.path.is_ident("rename") {
+            name = Some(
+                value
+                    .ok_or_else(|| meta.error("an event has one name: write `rename = \"…\"`"))?
+                    .value(),
+            );
+        }
+        Ok(())
+    })?;
+    let ident = variant.ident.to_string();
+    match (name, rename_all) {
+        (Some(name), _) => Ok(name),
+        (None, None) => Ok(ident),
+        (None, Some(rule)) => case::renamed(&ident, &rule.value())
+            .ok_or_else(|| Error::new(rule.span(), "unknown rule")),
+    }
+}
+
+fn serde_rename_all(attributes: &[Attribute]) -> Result<Option<LitStr>> {
+    let mut rule = None;
+    for_each_serde_key(attributes, |meta, value| {
+        if meta.path.is_ident("tag")
+            || meta.path.is_ident("content")
+            || meta.path.is_ident("untagged")
+        {
+            return Err(meta.error("events must be in serde's default representation"));
+        }
+        if meta.path.is_ident("rename_all") {
+            rule =
+                Some(value.ok_or_else(|| {
+                    meta.error("an event has one name: write `rename_all = \"…\"`")
+                })?);
+        }
+        Ok(())
+    })?;
+    Ok(rule)
+}
+
+/// Calls `visit` with each key of `#[serde(…)]`, and with its value when that is text.
+fn for_each_serde_key(
+    attributes: &[Attribute],
+    mut visit: impl FnMut(&ParseNestedMeta<'_>, Option<LitStr>) -> Result<()>,
+) -> Result<()> {
+    for attribute in attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("serde"))
+    {
+        attribute.parse_nested_meta(|meta| {
+            let mut text = None;
+            if meta.input.peek(Token![=]) {
+                let value: Expr = meta.value()?.parse()?;
+                text = syn::parse2(quote!(#value)).ok();
+            } else if meta.input.peek(syn::token::Paren) {
+                let content;
+                syn::parenthesized!(content in meta.input);
+                content.parse::<TokenStream>()?;
+            }
+            visit(&meta, text)
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! The specifications' file: read, checked and rewritten as the manifest's JSON, all while the author's crate compiles.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The specifications of a module.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Specs(Vec<Spec>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spec {
+    title: String,
+    #[serde(default)]
+    given: Vec<Recorded>,
+    when: Command,
+    then: Outcome,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recorded {
+    event: String,
+    #[serde(default = "empty")]
+    data: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema_version: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Command {
+    command: String,
+    #[serde(default = "empty")]
+    data: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<Map<String, Value>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Events(Vec<Decided>),
+    Rejected(Rejected),
+    State(Value),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decided {
+    event: String,
+    #[serde(default = "empty")]
+    data: Value,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Rejected {
+    Code(String),
+    CodeAndData {
+        code: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<Value>,
+    },
+}
+
+fn empty() -> Value {
+    Value::Object(Map::new())
+}
+
+impl Specs {
+    /// Reads a file; one that ends in `.json` as JSON, any other as YAML.
+    ///
+    /// # Errors
+    ///
+    /// One sentence that says what is wrong, and where.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let specs: Result<Self, String> = match path.extension() {
+            Some(extension) if extension == "json" => {
+                serde_json::from_str(&text).map_err(|error| error.to_string())
+            }
+            _ => serde_saphyr::from_str(&text).map_err(|error| error.to_string()),
+        };
+        let specs = specs.and_then(Self::check);
+        specs.map_err(|error| format!("{} holds no specifications: {error}", path.display()))
+    }
+
+    fn check(self) -> Result<Self, String> {
+        let mut titles = HashSet::new();
+        for (spec, number) in self.0.iter().zip(1..) {
+            if spec.title.trim().is_empty() {
+                return Err(format!("number {number} has an empty title"));
+            }
+            if !titles.insert(&spec.title) {
+                return Err(format!("more than one is called \"{}\"", spec.title));
+            }
+        }
+        Ok(self)
+    }
+
+    /// The titles, in the file's order.
+    pub(crate) fn titles(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|spec| spec.title.as_str())
+    }
+
+    /// The specifications in the manifest's form.
+    pub(crate) fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+}

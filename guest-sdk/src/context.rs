@@ -1,0 +1,58 @@
+//! What a decision may depend on beside state and command, and randomness made from it.
+
+/// Everything a decider may know beside state and command.
+///
+/// It is recorded with the command, so a decision can be made again on the very same inputs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Context {
+    /// Identifies the command: a UUID in its hyphenated form.
+    pub command_id: String,
+    /// The namespace of the stream.
+    pub namespace: String,
+    /// The id of the stream within its decider.
+    pub stream_id: String,
+    /// The version that is decided at: 0 for a stream without events.
+    pub version: u64,
+    /// The time of the decision, in milliseconds since 1970-01-01T00:00:00Z.
+    pub now_ms: u64,
+    /// A random number, different for every command.
+    pub seed: u64,
+    /// Who sent the command; none when the host does not authenticate.
+    pub actor: Option<String>,
+    /// What the sender attached, sorted by key, without duplicate keys.
+    pub metadata: std::collections::BTreeMap<String, String>,
+}
+
+impl Context {
+    /// A source of random numbers, the same for every repetition of this decision.
+    #[must_use]
+    pub fn random(&self) -> Random {
+        Random { state: self.seed }
+    }
+}
+
+/// A deterministic source of random numbers (SplitMix64). Not for secrets: whoever can read the ledger knows them.
+#[derive(Debug, Clone)]
+pub struct Random {
+    state: u64,
+}
+
+impl Random {
+    /// The next number, each of the 2⁶⁴ equally likely.
+    pub fn next_u64(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from 0 up to but not including `bound`; 0 when `bound` is 0.
+    ///
+    /// Lower numbers are favoured by at most `bound` / 2⁶⁴, which no simulation or lottery notices.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        let product = u128::from(self.next_u64()) * u128::from(bound);
+        (product >> 64) as u64
+    }
+}

@@ -1,0 +1,203 @@
+//! From a name and data to an enum.
+
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, EnumAccess, Error as _, IgnoredAny, IntoDeserializer,
+    MapAccess, VariantAccess, Visitor,
+};
+use serde_json::Error;
+
+type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Puts an enum in serde's default representation together from the variant's name and its data.
+///
+/// For a unit variant the data is `null` or any object.
+///
+/// # Errors
+///
+/// When there is no variant of that name, or when the data does not fit it.
+pub(crate) fn decode<T: DeserializeOwned>(name: &str, data: &str) -> Result<T> {
+    T::deserialize(Variant { name, data })
+}
+
+#[derive(Clone, Copy)]
+struct Variant<'a> {
+    name: &'a str,
+    data: &'a str,
+}
+
+impl<'de> Deserializer<'de> for Variant<'de> {
+    type Error = Error;
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        visitor.visit_enum(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value> {
+        Err(Error::custom(
+            "not an enum in serde's default representation: remove `tag`, `untagged` or a hand-written impl",
+        ))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl<'de> EnumAccess<'de> for Variant<'de> {
+    type Error = Error;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self)> {
+        let name: StrDeserializer<'de, Error> = self.name.into_deserializer();
+        Ok((seed.deserialize(name)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'de> {
+    type Error = Error;
+
+    fn unit_variant(self) -> Result<()> {
+        whole(self.data, |json| json.deserialize_any(NoData))
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
+        whole(self.data, |json| seed.deserialize(json))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
+        whole(self.data, |json| json.deserialize_tuple(length, visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        whole(self.data, |json| {
+            json.deserialize_struct("", fields, visitor)
+        })
+    }
+}
+
+/// Reads one JSON document with `read`, and refuses anything after it.
+fn whole<'de, T>(
+    data: &'de str,
+    read: impl FnOnce(&mut serde_json::Deserializer<serde_json::de::StrRead<'de>>) -> Result<T>,
+) -> Result<T> {
+    let mut json = serde_json::Deserializer::from_str(data);
+    let value = read(&mut json)?;
+    json.end()?;
+    Ok(value)
+}
+
+/// Unknown fields are ignored where there are fields, so they are ignored where there are none.
+struct NoData;
+
+impl<'de> Visitor<'de> for NoData {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    enum Sample {
+        Unit,
+        #[serde(rename = "renamed")]
+        Struct {
+            amount: u64,
+            note: Option<String>,
+        },
+        Newtype(Vec<u8>),
+        Tuple(u8, String),
+        Empty {},
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(tag = "type")]
+    enum Tagged {
+        Unit,
+    }
+
+    fn message(name: &str, data: &str) -> String {
+        decode::<Sample>(name, data).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_kind_of_variant_is_put_together_from_name_and_data() {
+        assert_eq!(decode::<Sample>("Unit", "{}").unwrap(), Sample::Unit);
+        assert_eq!(decode::<Sample>("Unit", "null").unwrap(), Sample::Unit);
+        assert_eq!(
+            decode::<Sample>("renamed", r#"{"amount":3}"#).unwrap(),
+            Sample::Struct {
+                amount: 3,
+                note: None
+            }
+        );
+        assert_eq!(
+            decode::<Sample>("Newtype", "[1,2]").unwrap(),
+            Sample::Newtype(vec![1, 2])
+        );
+        assert_eq!(
+            decode::<Sample>("Tuple", r#"[1,"a\n"]"#).unwrap(),
+            Sample::Tuple(1, "a\n".into())
+        );
+        assert_eq!(decode::<Sample>("Empty", "{}").unwrap(), Sample::Empty {});
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        assert!(
+            message("Nope", "{}")
+                .starts_with("unknown variant `Nope`, expected one of `Unit`, `renamed`")
+        );
+    }
+
+    #[test]
+    fn data_that_does_not_fit_is_answered_with_the_reason() {
+        assert!(message("renamed", "{}").starts_with("missing field `amount`"));
+        assert!(message("renamed", r#"{"amount":-1}"#).contains("expected u64"));
+        assert!(message("Unit", "[]").contains("expected an object"));
+        assert!(message("Unit", "{} {}").starts_with("trailing characters"));
+    }
+
+    #[test]
+    fn an_enum_in_another_representation_is_refused_with_the_reason() {
+        let error = decode::<Tagged>("Unit", "{}").unwrap_err();
+        assert!(error.to_string().contains("remove `tag`"), "{error}");
+    }
+}

@@ -1,0 +1,33 @@
+//! Why a decider says no, in a form for people and one for programs.
+
+/// A reason to say no. Derive it with [`Rejection`](macro@crate::Rejection).
+pub trait Rejection {
+    /// Every code that [`code`](Self::code) can return.
+    const CODES: &'static [&'static str];
+
+    /// Stable, for programs.
+    fn code(&self) -> &'static str;
+
+    /// One sentence for people.
+    fn message(&self) -> String;
+
+    /// Facts for programs: one JSON document.
+    fn data(&self) -> Option<String>;
+}
+
+/// For deciders that never say no.
+impl Rejection for std::convert::Infallible {
+    const CODES: &'static [&'static str] = &[];
+
+    fn code(&self) -> &'static str {
+        match *self {}
+    }
+
+    fn message(&self) -> String {
+        match *self {}
+    }
+
+    fn data(&self) -> Option<String> {
+        match *self {}
+    }
+}

@@ -1,0 +1,155 @@
+//! Talks to a host over its public HTTP API.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, RequestBuilder, Response, Url, redirect};
+
+use super::Connection;
+use super::answer::Answer;
+use super::exit::{Failure, Result};
+use super::problem::Problem;
+
+/// Longest time to connect. There is no limit on the answer: a gate may take minutes.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A connection to one host, in one namespace.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    server: Url,
+}
+
+impl Client {
+    /// Prepares a connection; nothing is sent yet.
+    pub(super) fn new(connection: &Connection) -> Result<Self> {
+        // An error means that the process already has a provider, which is all that is needed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .default_headers(headers(connection)?)
+            .user_agent(concat!("gavel/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_DEADLINE)
+            .redirect(redirect::Policy::none());
+        if connection.server.scheme() == "http" {
+            // Without TLS, a machine without CA certificates is good enough.
+            builder = builder.tls_certs_only([]);
+        }
+        if is_loopback(&connection.server) {
+            builder = builder.no_proxy();
+        }
+        Ok(Self {
+            http: builder.build().context("cannot set up the HTTP client")?,
+            server: connection.server.clone(),
+        })
+    }
+
+    /// A request to the path of `segments`, each of which is escaped.
+    pub(super) fn request(&self, method: Method, segments: &[&str]) -> Result<RequestBuilder> {
+        self.request_with_query(method, segments, &[])
+    }
+
+    /// A request with those parameters that have a value.
+    pub(super) fn request_with_query(
+        &self,
+        method: Method,
+        segments: &[&str],
+        parameters: &[(&str, Option<&str>)],
+    ) -> Result<RequestBuilder> {
+        // A URL library drops these, escaped or not, so that the request would mean something else.
+        if let Some(segment) = segments
+            .iter()
+            .find(|segment| ["", ".", ".."].contains(*segment))
+        {
+            return Err(Failure::Usage(format!(
+                "`{segment}` cannot be part of a URL"
+            )));
+        }
+        let mut url = self.server.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow!("{} cannot be the base of a URL", self.server))?
+            .pop_if_empty()
+            .extend(segments);
+        for (name, value) in parameters {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, value);
+            }
+        }
+        Ok(self.http.request(method, url))
+    }
+
+    /// Sends a request and waits for the answer. If dropped midway, the host may or may not have acted on it.
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer> {
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let retry_after = header(&response, &RETRY_AFTER);
+        let body = response
+            .text()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        if status.is_success() {
+            return Ok(Answer::new(status.as_u16(), body));
+        }
+        match Problem::parse(body, retry_after) {
+            Some(problem) => Err(Failure::Problem(Box::new(problem))),
+            None => Err(anyhow!(
+                "{} answered {status}, but not in the way of a Gavel host; is this its address?",
+                self.shown_server()
+            )
+            .into()),
+        }
+    }
+
+    /// The server as it is usually written.
+    fn shown_server(&self) -> &str {
+        self.server.as_str().trim_end_matches('/')
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let mut reason = error.source();
+        while let Some(deeper) = reason.and_then(std::error::Error::source) {
+            reason = Some(deeper);
+        }
+        let reason = reason.map_or_else(|| error.to_string(), ToString::to_string);
+        let server = self.shown_server();
+        Failure::Error(if error.is_connect() {
+            anyhow!(
+                "no host answers at {server}: {reason}\n  start one with `gavel serve`, or name another with --server or GAVEL_SERVER"
+            )
+        } else {
+            anyhow!(
+                "the connection to {server} broke before the answer came, so that the outcome is not known: {reason}"
+            )
+        })
+    }
+}
+
+fn headers(connection: &Connection) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let namespace = HeaderValue::from_str(&connection.namespace)
+        .map_err(|_| Failure::Usage("the namespace holds a control character".to_owned()))?;
+    headers.insert("gavel-namespace", namespace);
+    if let Some(token) = &connection.token {
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| Failure::Usage("the token holds a control character".to_owned()))?;
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+    }
+    Ok(headers)
+}
+
+fn header(response: &Response, name: &reqwest::header::HeaderName) -> Option<String> {
+    let value = response.headers().get(name)?;
+    value.to_str().ok().map(str::to_owned)
+}
+
+fn is_loopback(server: &Url) -> bool {
+    let host = server.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}

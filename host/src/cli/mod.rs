@@ -1,0 +1,38 @@
+//! The command line: `gavel`, server and client in one binary.
+//!
+//! One file per command. Data goes to standard output, progress and logs to standard error; `-o json` is for programs.
+//! The client commands speak the public HTTP API and nothing else: whatever they do, `curl` can do.
+//!
+//! **Invariant:** a command ends with one of the five codes of [`Exit`], and text from a server or module reaches a terminal
+//! only with its control characters escaped.
+
+mod answer;
+mod arguments;
+mod banner;
+mod client;
+mod config;
+mod deploy;
+mod difference;
+mod events;
+mod exit;
+mod inspect;
+mod logging;
+mod module;
+mod modules;
+mod output;
+mod problem;
+mod report;
+mod rollback;
+mod run;
+mod send;
+mod serve;
+mod shutdown;
+mod state;
+mod test;
+#[cfg(test)]
+mod test_server;
+
+pub use arguments::{Arguments, Command, Connection, Format};
+pub use exit::Exit;
+pub use output::Output;
+pub use run::run;

@@ -1,0 +1,145 @@
+//! What is in a module, in words.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::output::size;
+
+/// A module as the API shows it, and as `gavel inspect` finds it in a file.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Module {
+    pub(super) digest: String,
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) size_bytes: u64,
+    pub(super) imports: Vec<String>,
+    pub(super) sdk: Option<String>,
+    pub(super) commands: Vec<CommandType>,
+    pub(super) events: Vec<EventType>,
+    pub(super) state_schema: Value,
+    pub(super) specs: Vec<Spec>,
+    /// None for a module that is not uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) uploaded_at: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct CommandType {
+    pub(super) name: String,
+    pub(super) schema: Value,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct EventType {
+    pub(super) name: String,
+    pub(super) schema_version: u32,
+    pub(super) schema: Value,
+}
+
+/// A given/when/then specification, of which only the title is shown.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Spec {
+    pub(super) title: String,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, Value>,
+}
+
+impl Module {
+    /// The module on some lines; `is_refused` says which imports no host would link.
+    pub(super) fn in_words(&self, is_refused: impl Fn(&str) -> bool) -> String {
+        let mut words = format!(
+            "{}  {}, {}\n{}\n",
+            self.name,
+            self.kind,
+            size(self.size_bytes),
+            self.digest
+        );
+        if let Some(sdk) = &self.sdk {
+            let _ = writeln!(words, "made with {sdk}");
+        }
+        if let Some(uploaded_at) = &self.uploaded_at {
+            let _ = writeln!(words, "uploaded {uploaded_at}");
+        }
+        let commands = self
+            .commands
+            .iter()
+            .map(|command| format!("{} {}", command.name, fields(&command.schema)));
+        section(&mut words, "commands", commands);
+        let events = self.events.iter().map(|event| {
+            let fields = fields(&event.schema);
+            format!("{} v{} {fields}", event.name, event.schema_version)
+        });
+        section(&mut words, "events", events);
+        section(&mut words, "state", [fields(&self.state_schema)]);
+        let specs = self.specs.iter().map(|spec| spec.title.clone());
+        section(&mut words, "specs", specs);
+        let imports = self.imports.iter().map(|import| {
+            if is_refused(import) {
+                format!("{import}  REFUSED: hosts link only the imports of a pure std")
+            } else {
+                import.clone()
+            }
+        });
+        section(&mut words, "imports", imports);
+        words
+    }
+}
+
+fn section(words: &mut String, title: &str, lines: impl IntoIterator<Item = String>) {
+    let mut lines = lines.into_iter().peekable();
+    if lines.peek().is_some() {
+        let _ = writeln!(words, "\n{title}");
+    }
+    for line in lines {
+        let _ = writeln!(words, "  {}", line.trim_end());
+    }
+}
+
+/// The fields of an object schema, with `?` behind those that may be missing. Only `-o json` shows a schema in full.
+fn fields(schema: &Value) -> String {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+        return String::new();
+    };
+    let required = schema.get("required").and_then(Value::as_array);
+    let is_required =
+        |name: &str| required.is_some_and(|names| names.iter().any(|other| other == name));
+    let fields = properties.keys().map(|name| {
+        let mark = if is_required(name) { "" } else { "?" };
+        format!("{name}{mark}")
+    });
+    format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_module_reads_as_what_it_can_do() {
+        let module: Module = serde_json::from_value(json!({
+            "digest": "sha256:aa", "kind": "decider", "name": "account", "size_bytes": 185_344,
+            "imports": ["wasi:io/error@0.2.0", "wasi:sockets/tcp@0.2.0"], "sdk": "gavel-guest-sdk 0.1.0",
+            "commands": [
+                {"name": "Open", "schema": {"type": "object", "properties": {"owner": {}, "note": {}}, "required": ["owner"]}},
+                {"name": "Close", "schema": {"type": "null"}},
+            ],
+            "events": [{"name": "Opened", "schema_version": 2, "schema": {"properties": {"owner": {}}, "required": ["owner"]}}],
+            "state_schema": {"properties": {"balance": {}}, "required": ["balance"]},
+            "specs": [{"title": "an account opens once", "given": [], "when": {}, "then": {}}],
+        }))
+        .unwrap();
+        assert_eq!(
+            module.in_words(|import| import.contains("sockets")),
+            "account  decider, 181.0 KiB\nsha256:aa\nmade with gavel-guest-sdk 0.1.0\n\n\
+             commands\n  Open { note?, owner }\n  Close\n\n\
+             events\n  Opened v2 { owner }\n\n\
+             state\n  { balance }\n\n\
+             specs\n  an account opens once\n\n\
+             imports\n  wasi:io/error@0.2.0\n  wasi:sockets/tcp@0.2.0  REFUSED: hosts link only the imports of a pure std\n"
+        );
+    }
+}

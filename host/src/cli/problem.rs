@@ -1,0 +1,265 @@
+//! Problem documents (RFC 9457), and how they read.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+use super::exit::Exit;
+use super::report;
+
+/// Members that every problem has. They are shown in the first line, or mean nothing to people.
+const COMMON: [&str; 6] = ["type", "title", "status", "detail", "instance", "code"];
+
+/// A problem document from a host.
+#[derive(Debug)]
+pub(super) struct Problem {
+    body: String,
+    members: Map<String, Value>,
+    retry_after: Option<String>,
+}
+
+impl Problem {
+    /// Reads `body`; none when it is not a problem document of a Gavel host.
+    pub(super) fn parse(body: String, retry_after: Option<String>) -> Option<Self> {
+        let Value::Object(members) = serde_json::from_str(&body).ok()? else {
+            return None;
+        };
+        members.get("code")?.as_str()?;
+        Some(Self {
+            body,
+            members,
+            retry_after,
+        })
+    }
+
+    /// The document as it was received.
+    pub(super) fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// The code that programs match.
+    pub(super) fn code(&self) -> &str {
+        self.text("code")
+    }
+
+    /// The gate's report, if this is about one.
+    pub(super) fn report(&self) -> Option<&Value> {
+        self.members.get("report")
+    }
+
+    /// The code that a command ends with which met this problem.
+    pub(super) fn exit(&self) -> Exit {
+        match self.code() {
+            "command-rejected" | "gate-refused" | "invalid-module" => Exit::Refused,
+            _ if self.status() == 409 => Exit::Conflict,
+            _ => Exit::Error,
+        }
+    }
+
+    /// What is wrong and what is known about it, in a line or more.
+    pub(super) fn in_words(&self) -> String {
+        match (self.members.get("rejection"), self.report()) {
+            (Some(rejection), _) => rejection_in_words(rejection),
+            (None, Some(report)) => format!("{}\n{}", self.headline(), report::in_words(report)),
+            (None, None) => self.headline() + &self.facts(),
+        }
+    }
+
+    fn status(&self) -> u64 {
+        self.members
+            .get("status")
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+    }
+
+    fn text(&self, member: &str) -> &str {
+        self.members
+            .get(member)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    fn headline(&self) -> String {
+        match (self.text("title"), self.text("detail")) {
+            ("", "") => self.code().to_owned(),
+            (title, "") => title.to_owned(),
+            ("", detail) => detail.to_owned(),
+            (title, detail) => format!("{title}: {detail}"),
+        }
+    }
+
+    fn facts(&self) -> String {
+        let mut lines = String::new();
+        for (name, value) in self
+            .members
+            .iter()
+            .filter(|(name, _)| !COMMON.contains(&name.as_str()))
+        {
+            match (name.as_str(), value) {
+                ("did_you_mean", Value::String(name)) => {
+                    let _ = write!(lines, "\n  did you mean `{name}`?");
+                }
+                ("did_you_mean", Value::Array(names)) if !names.is_empty() => {
+                    let names: Vec<_> = names
+                        .iter()
+                        .map(|name| format!("`{}`", plain(name)))
+                        .collect();
+                    let _ = write!(lines, "\n  did you mean {}?", names.join(" or "));
+                }
+                (_, Value::Array(items)) => {
+                    for item in items {
+                        let _ = write!(lines, "\n  {}", fault(item));
+                    }
+                }
+                (_, Value::Null | Value::Object(_)) => {}
+                (name, value) => {
+                    let _ = write!(lines, "\n  {}: {}", name.replace('_', " "), plain(value));
+                }
+            }
+        }
+        if let Some(seconds) = &self.retry_after {
+            let _ = write!(lines, "\n  try again in {seconds} s");
+        }
+        // What went wrong inside is in the host's log, under this id.
+        if self.status() >= 500 && !self.text("instance").is_empty() {
+            let _ = write!(lines, "\n  request: {}", self.text("instance"));
+        }
+        lines
+    }
+}
+
+fn rejection_in_words(rejection: &Value) -> String {
+    let member = |name: &str| rejection.get(name).map(plain).unwrap_or_default();
+    let mut words = format!("rejected: {}: {}", member("code"), member("message"));
+    match rejection.get("data") {
+        None | Some(Value::Null) => {}
+        Some(data) => {
+            let _ = write!(words, "\n  {data}");
+        }
+    }
+    words
+}
+
+/// One of several faults: a sentence, or an object that says where and what.
+fn fault(item: &Value) -> String {
+    let place = ["pointer", "parameter", "header"]
+        .iter()
+        .find_map(|kind| item.get(kind)?.as_str());
+    match (place, item.get("message")) {
+        (None | Some(""), Some(message)) => plain(message),
+        (Some(place), Some(message)) => format!("{place}: {}", plain(message)),
+        (_, None) => plain(item),
+    }
+}
+
+/// A text without its quotes, anything else as JSON.
+fn plain(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn problem(document: &Value) -> Problem {
+        Problem::parse(document.to_string(), None).unwrap()
+    }
+
+    #[test]
+    fn codes_and_status_decide_how_the_command_ends() {
+        for (status, code, exit) in [
+            (422, "command-rejected", Exit::Refused),
+            (422, "gate-refused", Exit::Refused),
+            (422, "invalid-module", Exit::Refused),
+            (409, "version-conflict", Exit::Conflict),
+            (409, "stream-final", Exit::Conflict),
+            (422, "idempotency-key-reused", Exit::Error),
+            (404, "stream-not-found", Exit::Error),
+            (500, "module-trapped", Exit::Error),
+            (503, "draining", Exit::Error),
+        ] {
+            assert_eq!(
+                problem(&json!({"code": code, "status": status})).exit(),
+                exit,
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_conflict_says_both_versions() {
+        let conflict = problem(&json!({
+            "type": "https://gavel.dev/problems/version-conflict", "title": "Version conflict", "status": 409,
+            "detail": "the stream has moved", "code": "version-conflict", "instance": "0199",
+            "expected_version": 3, "current_version": 5,
+        }));
+        assert_eq!(
+            conflict.in_words(),
+            "Version conflict: the stream has moved\n  current version: 5\n  expected version: 3"
+        );
+    }
+
+    #[test]
+    fn a_rejection_is_told_in_the_deciders_words() {
+        let rejected = problem(&json!({
+            "code": "command-rejected", "status": 422, "title": "Command rejected",
+            "rejection": {"code": "insufficient_funds", "message": "the balance is 3", "data": {"balance": 3}},
+        }));
+        assert_eq!(
+            rejected.in_words(),
+            "rejected: insufficient_funds: the balance is 3\n  {\"balance\":3}"
+        );
+    }
+
+    #[test]
+    fn faults_are_listed_with_their_place() {
+        let invalid = problem(&json!({
+            "code": "invalid-command-data", "status": 422, "title": "Invalid command data",
+            "errors": [
+                {"pointer": "/data/amount", "message": "-1 is less than 0"},
+                {"pointer": "", "message": "too many members"},
+                {"header": "If-Match", "message": "it is no version"},
+            ],
+        }));
+        assert_eq!(
+            invalid.in_words(),
+            "Invalid command data\n  /data/amount: -1 is less than 0\n  too many members\n  If-Match: it is no version"
+        );
+    }
+
+    #[test]
+    fn a_mistyped_name_is_put_right() {
+        let unknown = json!({"code": "command-unknown", "title": "Unknown command", "did_you_mean": "Deposit"});
+        assert_eq!(
+            problem(&unknown).in_words(),
+            "Unknown command\n  did you mean `Deposit`?"
+        );
+        let unknown = json!({"code": "command-unknown", "title": "Unknown command", "did_you_mean": ["Open", "Close"]});
+        assert_eq!(
+            problem(&unknown).in_words(),
+            "Unknown command\n  did you mean `Open` or `Close`?"
+        );
+    }
+
+    #[test]
+    fn an_outage_names_the_request_and_when_to_try_again() {
+        let document =
+            json!({"code": "draining", "title": "Draining", "status": 503, "instance": "0199"});
+        let draining = Problem::parse(document.to_string(), Some("2".to_owned())).unwrap();
+        assert_eq!(
+            draining.in_words(),
+            "Draining\n  try again in 2 s\n  request: 0199"
+        );
+    }
+
+    #[test]
+    fn what_is_no_problem_document_is_not_taken_for_one() {
+        for body in ["", "<html>", "[]", "{}", r#"{"code":7}"#] {
+            assert!(Problem::parse(body.to_owned(), None).is_none(), "{body}");
+        }
+    }
+}

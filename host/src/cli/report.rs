@@ -1,0 +1,122 @@
+//! The gate's report in words.
+
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What the gate found.
+#[derive(Debug, Default, Deserialize)]
+struct Report {
+    steps: Vec<Step>,
+    findings: Vec<Finding>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Step {
+    step: String,
+    /// `passed` or `refused`.
+    outcome: String,
+    /// One sentence.
+    summary: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Finding {
+    /// The name under which it can be accepted.
+    name: String,
+    /// The step that found it.
+    step: String,
+    /// One sentence.
+    summary: String,
+    blocks: bool,
+    accepted: bool,
+}
+
+/// The report, a line for each step and finding.
+pub(super) fn in_words(report: &Value) -> String {
+    let Ok(report) = Report::deserialize(report) else {
+        return "  the report is of another version than this gavel; -o json shows it".to_owned();
+    };
+    let mut words = String::new();
+    for Step {
+        step,
+        outcome,
+        summary,
+    } in &report.steps
+    {
+        let _ = writeln!(words, "  {outcome:<8} {step:<9} {summary}");
+        for finding in report
+            .findings
+            .iter()
+            .filter(|finding| finding.step == *step)
+        {
+            let weight = match (finding.blocks, finding.accepted) {
+                (true, true) => "accepted",
+                (true, false) => "blocks",
+                (false, _) => "note",
+            };
+            let _ = writeln!(
+                words,
+                "           {weight:<9} {}: {}",
+                finding.name, finding.summary
+            );
+        }
+    }
+    words.trim_end().to_owned()
+}
+
+/// The names of the findings that stand in the way.
+pub(super) fn blocking(report: &Value) -> Vec<String> {
+    let findings = Report::deserialize(report).unwrap_or_default().findings;
+    let blocking = findings
+        .into_iter()
+        .filter(|finding| finding.blocks && !finding.accepted);
+    blocking.map(|finding| finding.name).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    pub(in crate::cli) fn refused() -> Value {
+        json!({
+            "decider": "account", "candidate": "sha256:new", "active": "sha256:old", "passed": false,
+            "steps": [
+                {"step": "validate", "outcome": "passed", "summary": "181 KiB, compiled in 52 ms"},
+                {"step": "describe", "outcome": "passed", "summary": "1 command is new"},
+                {"step": "specs", "outcome": "refused", "summary": "1 of 12 specs fails"},
+            ],
+            "findings": [
+                {"name": "schema", "step": "describe", "summary": "Close is new", "details": {}, "blocks": false, "accepted": false},
+                {"name": "specs:no overdraft", "step": "specs", "summary": "the command was accepted", "details": {}, "blocks": true, "accepted": false},
+            ],
+            "summary": [],
+        })
+    }
+
+    #[test]
+    fn a_report_reads_step_by_step() {
+        assert_eq!(
+            in_words(&refused()),
+            "  passed   validate  181 KiB, compiled in 52 ms\n\
+             \x20 passed   describe  1 command is new\n\
+             \x20          note      schema: Close is new\n\
+             \x20 refused  specs     1 of 12 specs fails\n\
+             \x20          blocks    specs:no overdraft: the command was accepted"
+        );
+    }
+
+    #[test]
+    fn only_what_blocks_needs_to_be_accepted() {
+        assert_eq!(blocking(&refused()), ["specs:no overdraft"]);
+        assert_eq!(blocking(&Value::Null), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_report_of_another_shape_is_not_dumped() {
+        assert!(in_words(&json!({"steps": 3})).contains("-o json"));
+    }
+}

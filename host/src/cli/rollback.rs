@@ -1,0 +1,56 @@
+//! `gavel rollback`: activate the module that was active before.
+
+use clap::Args;
+use reqwest::Method;
+use serde_json::json;
+
+use super::client::Client;
+use super::deploy::show_activation;
+use super::exit::Result;
+use super::output::Output;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  gavel rollback account -m 'fees were charged twice'")]
+pub(super) struct Arguments {
+    /// The decider.
+    decider: String,
+    /// Why, for the activation log.
+    #[arg(short, long)]
+    message: Option<String>,
+}
+
+pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Output<'_>) -> Result {
+    let request = client
+        .request(
+            Method::POST,
+            &["v1", "deciders", &arguments.decider, "rollback"],
+        )?
+        .json(&json!({ "message": arguments.message }));
+    let answer = client.send(request).await?;
+    show_activation(&arguments.decider, &answer, output)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Exit;
+    use super::super::test_server::TestServer;
+
+    #[test]
+    fn rolling_back_names_the_module_that_is_active_now() {
+        let server =
+            TestServer::answering([(201, json!({"digest": "sha256:old", "activation": 8}))]);
+        let ran = server.run(&["rollback", "account", "-m", "why"]);
+        assert_eq!(ran.exit, Exit::Done);
+        assert!(
+            ran.data
+                .contains("account now runs sha256:old (activation 8)"),
+            "{}",
+            ran.data
+        );
+        let request = &server.requests()[0];
+        assert_eq!(request.line, "POST /v1/deciders/account/rollback");
+        assert_eq!(request.json(), json!({"message": "why"}));
+    }
+}

@@ -1,0 +1,61 @@
+//! Runs a command and says how it ended.
+
+use std::future::Future;
+
+use anyhow::Context as _;
+
+use super::arguments::{Arguments, Command};
+use super::client::Client;
+use super::exit::{Exit, Failure, Result};
+use super::output::Output;
+use super::{config, deploy, events, inspect, modules, rollback, send, serve, state, test};
+
+/// Runs the command. What went wrong is written to `output`; the caller ends the process with the code.
+pub fn run(arguments: &Arguments, output: &mut Output<'_>) -> Exit {
+    match dispatch(arguments, output) {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            report(&failure, output);
+            failure.exit()
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments, output: &mut Output<'_>) -> Result {
+    let settings = &arguments.settings;
+    let client = || Client::new(&arguments.connection);
+    match &arguments.command {
+        Command::Serve(serve) => block_on(serve::run(serve, settings)),
+        Command::Deploy(deploy) => block_on(deploy::run(deploy, settings, &client()?, output)),
+        Command::Modules(modules) => block_on(modules::run(modules, &client()?, output)),
+        Command::Rollback(rollback) => block_on(rollback::run(rollback, &client()?, output)),
+        Command::Send(send) => block_on(send::run(send, &client()?, output)),
+        Command::State(state) => block_on(state::run(state, &client()?, output)),
+        Command::Events(events) => block_on(events::run(events, &client()?, output)),
+        Command::Test(test) => block_on(test::run(test, settings, output)),
+        Command::Inspect(inspect) => block_on(inspect::run(inspect, settings, output)),
+        Command::Config(_) => config::run(settings, output),
+    }
+}
+
+fn block_on(command: impl Future<Output = Result>) -> Result {
+    tokio::runtime::Runtime::new()
+        .context("cannot start the async runtime")?
+        .block_on(command)
+}
+
+/// Says what went wrong. A server's answer is data, also when it is a problem: as JSON it goes to standard output whatever it is,
+/// as text if it is an outcome, as a rejection or a report is.
+fn report(failure: &Failure, output: &mut Output<'_>) {
+    match failure {
+        Failure::Usage(message) => output.note(&format!("error: {message}")),
+        Failure::Settings(error) => output.note(&format!("error: {error}")),
+        Failure::Problem(problem) if output.is_json() => drop(output.received(problem.body())),
+        Failure::Problem(problem) if problem.exit() == Exit::Refused => {
+            drop(output.text(&problem.in_words()));
+        }
+        Failure::Problem(problem) => output.note(&format!("error: {}", problem.in_words())),
+        Failure::ReaderGone => {}
+        Failure::Error(error) => output.note(&format!("error: {error:#}")),
+    }
+}

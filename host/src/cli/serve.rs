@@ -1,0 +1,174 @@
+//! `gavel serve`: run the host.
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::{SettingsArguments, flag};
+use super::banner::Banner;
+use super::exit::{Failure, Result};
+use super::logging::load_settings;
+use super::shutdown;
+use crate::config::{Config, Flag};
+
+#[derive(Debug, Default, Args)]
+#[command(
+    after_help = "Example:\n  gavel serve\n  gavel serve --store postgres://gavel@db/gavel --listen 127.0.0.1:8080\n\n`gavel config` shows all settings; these flags are the most common ones."
+)]
+pub(super) struct Arguments {
+    /// Address and port to listen on [default: 127.0.0.1:4000].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// sqlite://PATH, postgres://… or memory: [default: sqlite://.gavel/gavel.db].
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Directory for files of the host [default: .gavel].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Refuse to start on an older schema instead of bringing it up to date.
+    #[arg(long)]
+    no_migrate: bool,
+    /// Serve an address that others can reach although no token is configured.
+    #[arg(long)]
+    insecure_no_auth: bool,
+}
+
+impl Arguments {
+    fn flags(&self) -> impl Iterator<Item = Flag> {
+        let no_migrate = self.no_migrate.then_some(false);
+        let insecure_no_auth = self.insecure_no_auth.then_some(true);
+        [
+            flag("server.listen", "--listen", self.listen.as_ref()),
+            flag("store.url", "--store", self.store.as_ref()),
+            flag("data.dir", "--data-dir", self.data_dir.as_ref()),
+            flag("store.migrate", "--no-migrate", no_migrate.as_ref()),
+            flag(
+                "auth.insecure_no_auth",
+                "--insecure-no-auth",
+                insecure_no_auth.as_ref(),
+            ),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+pub(super) async fn run(arguments: &Arguments, settings: &SettingsArguments) -> Result {
+    let config = load_settings(settings, arguments.flags())?;
+    refuse_open_address(&config)?;
+    let address = config.server.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))?;
+    let bound = listener.local_addr().context("cannot tell the address")?;
+    let banner = Banner::new(&config, bound);
+    let stop = shutdown::on_signal()?;
+    host(config, listener, || banner.show(), stop).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Without a token everything is allowed, which is fine only for those who are on this machine anyway.
+fn refuse_open_address(config: &Config) -> Result {
+    let address = config.server.listen;
+    let is_protected = address.ip().to_canonical().is_loopback() || !config.auth.tokens.is_empty();
+    if is_protected || config.auth.insecure_no_auth {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{address} can be reached by others, and no token is configured\n  \
+         add [[auth.tokens]] to gavel.toml, listen on 127.0.0.1, or say --insecure-no-auth"
+    )))
+}
+
+/// Opens the store, calls `ready` when requests can be answered, and serves until `stop` is cancelled and the last request is
+/// answered, at most `server.drain_deadline_ms` later.
+async fn host(
+    config: Config,
+    listener: TcpListener,
+    ready: impl FnOnce(),
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let _ = (config, listener, ready, stop);
+    anyhow::bail!("not wired yet")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::logging::load;
+    use super::super::{Arguments as Cli, Command, test_server};
+    use super::*;
+    use crate::config::{Source, StoreUrl, Token};
+
+    #[test]
+    fn every_flag_reaches_its_setting() {
+        let Cli {
+            command, settings, ..
+        } = test_server::parse(&[
+            "serve",
+            "--listen",
+            "[::1]:8080",
+            "--store",
+            "memory:",
+            "--data-dir",
+            "/data",
+            "--no-migrate",
+            "--insecure-no-auth",
+        ])
+        .unwrap();
+        let Command::Serve(arguments) = command else {
+            panic!("serve")
+        };
+        let loaded = load(&settings, arguments.flags()).unwrap();
+        let config = &loaded.config;
+        assert_eq!(config.server.listen, "[::1]:8080".parse().unwrap());
+        assert_eq!(config.store.url, StoreUrl::Memory);
+        assert_eq!(config.data.dir, std::path::Path::new("/data"));
+        assert!(!config.store.migrate && config.auth.insecure_no_auth);
+        let from_flags = loaded
+            .entries
+            .iter()
+            .filter(|entry| matches!(entry.source, Source::Flag(_)));
+        assert_eq!(from_flags.count(), 5);
+    }
+
+    #[test]
+    fn without_flags_no_setting_comes_from_the_command_line() {
+        assert_eq!(Arguments::default().flags().count(), 0);
+    }
+
+    #[test]
+    fn an_address_that_others_reach_needs_a_token_or_a_clear_word() {
+        let on = |listen: &str| {
+            let mut config = Config::default();
+            config.server.listen = listen.parse().unwrap();
+            config
+        };
+        for local in [
+            "127.0.0.1:4000",
+            "127.9.9.9:4000",
+            "[::1]:4000",
+            "[::ffff:127.0.0.1]:4000",
+        ] {
+            assert!(refuse_open_address(&on(local)).is_ok(), "{local}");
+        }
+        for open in ["0.0.0.0:4000", "[::]:4000", "10.0.0.1:4000"] {
+            assert!(
+                matches!(refuse_open_address(&on(open)), Err(Failure::Usage(_))),
+                "{open}"
+            );
+            let mut insecure = on(open);
+            insecure.auth.insecure_no_auth = true;
+            assert!(refuse_open_address(&insecure).is_ok(), "{open}");
+            let mut protected = on(open);
+            let (name, sha256) = ("ci".to_owned(), [0; 32]);
+            protected.auth.tokens.push(Token {
+                name,
+                sha256,
+                scopes: [].into(),
+            });
+            assert!(refuse_open_address(&protected).is_ok(), "{open}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A server with prepared answers on a real socket, and commands run against it as a person would.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use clap::Parser as _;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+use super::{Arguments, Exit, Output};
+
+/// What a command has done.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) exit: Exit,
+    /// Standard output.
+    pub(super) data: String,
+    /// Standard error.
+    pub(super) notes: String,
+}
+
+/// Parses arguments as `main` does.
+pub(super) fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+    Arguments::try_parse_from([&["gavel"], arguments].concat())
+}
+
+/// Runs a command as `main` does.
+#[track_caller]
+pub(super) fn run(arguments: &[&str]) -> Ran {
+    let arguments = parse(arguments).unwrap();
+    let (mut data, mut notes) = (Vec::new(), Vec::new());
+    let exit = super::run(
+        &arguments,
+        &mut Output::new(arguments.output, &mut data, &mut notes),
+    );
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran {
+        exit,
+        data: text(data),
+        notes: text(notes),
+    }
+}
+
+/// A request that has arrived.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// Method and target.
+    pub(super) line: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Request {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+#[derive(Default)]
+struct Script {
+    answers: VecDeque<(u16, Value)>,
+    requests: Vec<Request>,
+}
+
+/// Gives prepared answers in order and keeps what it was asked.
+pub(super) struct TestServer {
+    url: String,
+    script: Arc<Mutex<Script>>,
+    /// Ends the server when dropped.
+    _runtime: Runtime,
+}
+
+impl TestServer {
+    pub(super) fn answering(answers: impl IntoIterator<Item = (u16, Value)>) -> Self {
+        let script = Arc::new(Mutex::new(Script {
+            answers: answers.into_iter().collect(),
+            requests: Vec::new(),
+        }));
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state(script.clone());
+        runtime.spawn(async move { axum::serve(listener, router).await });
+        Self {
+            url,
+            script,
+            _runtime: runtime,
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn run(&self, arguments: &[&str]) -> Ran {
+        run(&[arguments, &["--server", &self.url]].concat())
+    }
+
+    pub(super) fn requests(&self) -> Vec<Request> {
+        self.script.lock().unwrap().requests.clone()
+    }
+}
+
+async fn answer(
+    State(script): State<Arc<Mutex<Script>>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let mut script = script.lock().unwrap();
+    script.requests.push(Request {
+        line: format!("{method} {uri}"),
+        headers,
+        body: body.to_vec(),
+    });
+    let (status, answer) = script
+        .answers
+        .pop_front()
+        .expect("an answer for each request");
+    (StatusCode::from_u16(status).unwrap(), answer.to_string()).into_response()
+}

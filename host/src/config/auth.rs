@@ -1,0 +1,137 @@
+//! Who may do what.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::area::area;
+use super::setting::Setting;
+
+area! {
+    /// Who may do what.
+    pub struct Auth in "auth" {
+        /// Serve an address that others can reach although no token is configured.
+        insecure_no_auth: bool = false;
+        /// The bearer tokens that are let in. Without any, everything is allowed, and only the loopback address is served.
+        tokens: Vec<Token> = Vec::new();
+    }
+}
+
+/// A bearer token that the host knows, by its hash only.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// Names the holder: the `actor` of its commands, and `activated_by` of its activations.
+    pub name: String,
+    /// The SHA-256 of the token; 64 hexadecimal digits in `gavel.toml`.
+    #[serde(deserialize_with = "sha256")]
+    pub sha256: [u8; 32],
+    /// What the holder may do.
+    pub scopes: BTreeSet<Scope>,
+}
+
+/// What a token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Read state, events and modules.
+    Read,
+    /// Send commands.
+    Command,
+    /// Upload, activate and roll back modules.
+    Deploy,
+    /// Append events without a decider.
+    Append,
+    /// Everything.
+    Admin,
+}
+
+fn sha256<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(String::deserialize(deserializer)?, &mut bytes)
+        .map_err(|_| serde::de::Error::custom("`sha256` is not 64 hexadecimal digits"))?;
+    Ok(bytes)
+}
+
+impl Setting for Vec<Token> {
+    const SECRET: bool = true;
+
+    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+        let tables = value
+            .as_array()
+            .ok_or("`[[auth.tokens]]` tables in gavel.toml")?;
+        let mut tokens: Self = Vec::new();
+        for (index, table) in tables.iter().enumerate() {
+            let place = index.saturating_add(1);
+            let token: Token = table.clone().try_into().map_err(|error: toml::de::Error| {
+                format!(
+                    "`name`, `sha256` and `scopes`, but of token {place}: {}",
+                    error.message()
+                )
+            })?;
+            if token.name.is_empty() || tokens.iter().any(|other| other.name == token.name) {
+                return Err(format!("a name of its own for token {place}"));
+            }
+            if token.scopes.is_empty() {
+                return Err(format!("at least one scope for token {place}"));
+            }
+            tokens.push(token);
+        }
+        Ok(tokens)
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        self.iter().map(|token| token.name.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(toml: &str) -> Result<Vec<Token>, String> {
+        let table: toml::Table = toml::from_str(toml).unwrap();
+        Vec::from_toml(&table["tokens"])
+    }
+
+    #[test]
+    fn a_token_is_a_name_a_hash_and_scopes() {
+        let hash = "0a".repeat(32);
+        let tokens = parse(&format!(
+            "[[tokens]]\nname = 'ci'\nsha256 = '{hash}'\nscopes = ['deploy', 'read']"
+        ))
+        .unwrap();
+        assert_eq!(tokens[0].name, "ci");
+        assert_eq!(tokens[0].sha256, [10; 32]);
+        assert_eq!(
+            tokens[0].scopes,
+            BTreeSet::from([Scope::Read, Scope::Deploy])
+        );
+    }
+
+    #[test]
+    fn a_bad_token_is_named_with_what_is_wrong() {
+        let hash = "0a".repeat(32);
+        let good = format!("[[tokens]]\nname = 'ci'\nsha256 = '{hash}'\nscopes = ['read']\n");
+        for (toml, wrong) in [
+            ("tokens = 'abc'".to_owned(), "tables"),
+            (good.replace("0a", "0x"), "64 hexadecimal digits"),
+            (good.replace("read", "write"), "unknown variant `write`"),
+            (good.replace("scopes", "scope"), "unknown field `scope`"),
+            (good.replace("'read'", ""), "at least one scope"),
+            (format!("{good}{good}"), "token 2"),
+        ] {
+            let message = parse(&toml).unwrap_err();
+            assert!(message.contains(wrong), "{message:?} should say {wrong:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_token_only_the_name_is_shown() {
+        let hash = "0a".repeat(32);
+        let tokens = parse(&format!(
+            "[[tokens]]\nname = 'ci'\nsha256 = '{hash}'\nscopes = ['read']"
+        ));
+        assert_eq!(tokens.unwrap().to_json(), serde_json::json!(["ci"]));
+    }
+}

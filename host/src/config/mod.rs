@@ -1,0 +1,43 @@
+//! The settings of a host: what they are, where they come from, what they must be.
+//!
+//! Each area is one struct in one file, declared in an `area!` table: name, type, default, bound and description of a
+//! setting stand in one place, and the key in `gavel.toml`, the environment variable and the lines of `gavel config` follow from it.
+//! The setting `listen` of the area `server` is `listen` under `[server]` in `gavel.toml` and `GAVEL_SERVER_LISTEN` in the environment.
+//!
+//! Layers, each over the one before: defaults, `gavel.toml`, the environment, flags. Every layer is checked, also where a higher one
+//! hides it, and all problems are reported at once.
+//!
+//! **Invariant:** nothing else in the host reads the environment, and a host never starts on a setting it does not understand.
+
+mod area;
+mod auth;
+mod commands;
+mod data;
+mod entry;
+mod environment;
+mod error;
+mod load;
+mod log;
+mod reader;
+mod sandbox;
+mod server;
+mod setting;
+mod store;
+
+pub use auth::{Auth, Scope, Token};
+pub use commands::Commands;
+pub use data::Data;
+pub use entry::{Entry, Source};
+pub use error::{Error, Problem};
+pub use load::{Config, Flag, Loaded};
+pub use log::{Log, LogFilter, LogFormat};
+pub use sandbox::Sandbox;
+pub use server::Server;
+pub use store::{Store, StoreUrl};
+
+/// Bytes in a KiB.
+const KIB: u64 = 1024;
+/// Bytes in a MiB.
+const MIB: u64 = 1024 * KIB;
+/// Bytes in a GiB.
+const GIB: u64 = 1024 * MIB;

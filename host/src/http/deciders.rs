@@ -1,0 +1,156 @@
+//! `/v1/deciders`: what runs, and how to change it.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse as _, Response};
+
+use super::dto::{Activation, ActivationBody, Decider, DeciderHistory, DeciderList, RollbackBody};
+use super::extract::{
+    DeciderPath, JsonBody, NamespaceHeader, OptionalJsonBody, Place, Sender, digest,
+};
+use super::problem::{Code, Problem};
+use super::state::AppState;
+use crate::core::{self, DeciderName};
+use crate::gate::ActivationRequest;
+
+/// Lists deciders
+///
+/// Those that have an active module, by name.
+#[utoipa::path(
+    get, path = "/v1/deciders", tag = "deciders",
+    responses((status = 200, description = "The deciders.", body = DeciderList))
+)]
+pub(super) async fn list_deciders(
+    State(state): State<AppState>,
+    NamespaceHeader(namespace): NamespaceHeader,
+) -> Result<Response, Problem> {
+    let active = state.modules.list_active(&namespace).await?;
+    Ok(Json(DeciderList {
+        deciders: active.iter().map(Decider::from).collect(),
+    })
+    .into_response())
+}
+
+/// Shows a decider
+///
+/// With all its activations, newest first.
+#[utoipa::path(
+    get, path = "/v1/deciders/{decider}", tag = "deciders",
+    responses(
+        (status = 200, description = "The decider.", body = DeciderHistory),
+        (status = 404, description = "`decider-not-found`"),
+    )
+)]
+pub(super) async fn get_decider(
+    State(state): State<AppState>,
+    DeciderPath { namespace, decider }: DeciderPath,
+) -> Result<Response, Problem> {
+    let history = state.modules.history(&namespace, &decider).await?;
+    let newest = history.first().ok_or_else(|| decider_not_found(&decider))?;
+    let activations = history.iter().map(Into::into).collect();
+    Ok(Json(DeciderHistory {
+        decider: decider.as_str(),
+        active: newest.into(),
+        activations,
+    })
+    .into_response())
+}
+
+/// Activates a module
+///
+/// If the gate lets it pass. Once this has answered, no host decides another command of the decider with the former module.
+#[utoipa::path(
+    post, path = "/v1/deciders/{decider}/activations", tag = "deciders", request_body = ActivationBody,
+    responses(
+        (status = 201, description = "Active, with the report of the gate.", body = Activation, headers(("Location" = String))),
+        (status = 404, description = "`module-not-found`"),
+        (status = 409, description = "`activation-contended`"),
+        (status = 422, description = "`gate-refused`, with the `report`; `invalid-module`. Nothing has changed."),
+    )
+)]
+pub(super) async fn activate_module(
+    State(state): State<AppState>,
+    DeciderPath { namespace, decider }: DeciderPath,
+    Sender(origin): Sender,
+    JsonBody(body): JsonBody<ActivationBody>,
+) -> Result<Response, Problem> {
+    let request = ActivationRequest {
+        namespace,
+        decider,
+        digest: digest(&body.digest, Place::pointer("/digest"))?,
+        message: body.message,
+        accept: body.accept,
+        activated_by: origin.actor,
+    };
+    Ok(activated(&state.gate.activate(request).await?))
+}
+
+/// Goes back
+///
+/// Activates the module that was active before, if the gate lets it pass.
+#[utoipa::path(
+    post, path = "/v1/deciders/{decider}/rollback", tag = "deciders", request_body(content = RollbackBody, description = "May be left out."),
+    responses(
+        (status = 201, description = "Active, with the report of the gate.", body = Activation, headers(("Location" = String))),
+        (status = 404, description = "`decider-not-found`"),
+        (status = 409, description = "`nothing-to-roll-back-to`, `activation-contended`"),
+        (status = 422, description = "`gate-refused`, with the `report`; `invalid-module`. Nothing has changed."),
+    )
+)]
+pub(super) async fn roll_back(
+    State(state): State<AppState>,
+    DeciderPath { namespace, decider }: DeciderPath,
+    Sender(origin): Sender,
+    OptionalJsonBody(body): OptionalJsonBody<RollbackBody>,
+) -> Result<Response, Problem> {
+    Ok(activated(
+        &state
+            .gate
+            .rollback(&namespace, &decider, body.message, origin.actor)
+            .await?,
+    ))
+}
+
+fn activated(activation: &core::Activation) -> Response {
+    let location = format!("/v1/deciders/{}", activation.decider);
+    (
+        StatusCode::CREATED,
+        [(LOCATION, location)],
+        Json(Activation::from(activation)),
+    )
+        .into_response()
+}
+
+/// Describes a decider as a typed API
+///
+/// OpenAPI 3.1, made from the schemas of the active module.
+#[utoipa::path(
+    get, path = "/v1/deciders/{decider}/openapi.json", tag = "deciders",
+    responses(
+        (status = 200, description = "The document.", body = Object),
+        (status = 404, description = "`decider-not-found`"),
+    )
+)]
+pub(super) async fn get_decider_openapi(
+    State(state): State<AppState>,
+    DeciderPath { namespace, decider }: DeciderPath,
+) -> Result<Response, Problem> {
+    let active = state
+        .modules
+        .active(&namespace, &decider)
+        .await?
+        .ok_or_else(|| decider_not_found(&decider))?;
+    Ok(Json(
+        state
+            .openapi
+            .of_decider(&decider, active.decider.manifest()),
+    )
+    .into_response())
+}
+
+pub(super) fn decider_not_found(decider: &DeciderName) -> Problem {
+    let detail = format!("The decider `{decider}` has no active module in this namespace.");
+    Problem::new(Code::DeciderNotFound, detail).with("decider", decider.as_str())
+}

@@ -1,0 +1,125 @@
+//! Deciders and their activations.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::core;
+
+/// A decider, and what it runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Decider<'a> {
+    /// Its name.
+    decider: &'a str,
+    /// The activation that is in force.
+    active: Active<'a>,
+}
+
+impl<'a> From<&'a core::Activation> for Decider<'a> {
+    fn from(activation: &'a core::Activation) -> Self {
+        Self {
+            decider: activation.decider.as_str(),
+            active: activation.into(),
+        }
+    }
+}
+
+/// Deciders, by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct DeciderList<'a> {
+    /// The deciders.
+    pub(in crate::http) deciders: Vec<Decider<'a>>,
+}
+
+/// A decider, what it runs, and what it ran.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct DeciderHistory<'a> {
+    /// Its name.
+    pub(in crate::http) decider: &'a str,
+    /// The activation that is in force.
+    pub(in crate::http) active: Active<'a>,
+    /// All activations, newest first.
+    pub(in crate::http) activations: Vec<Active<'a>>,
+}
+
+/// An entry of the activation log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Active<'a> {
+    /// The module that is run from here on.
+    digest: String,
+    /// Its place among the activations of the decider; the first is 1.
+    #[schema(minimum = 1)]
+    activation: i64,
+    /// The module that was run before; null for the first.
+    replaces: Option<String>,
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    activated_at: OffsetDateTime,
+    /// By whom; null when authentication is off.
+    activated_by: Option<&'a str>,
+    /// What the person said about it.
+    message: Option<&'a str>,
+    /// The findings of the gate that the person let pass.
+    accepted: &'a [String],
+}
+
+impl<'a> From<&'a core::Activation> for Active<'a> {
+    fn from(activation: &'a core::Activation) -> Self {
+        Self {
+            digest: activation.digest.to_string(),
+            activation: activation.number.get(),
+            replaces: activation.replaces.map(|digest| digest.to_string()),
+            activated_at: activation.activated_at,
+            activated_by: activation.activated_by.as_deref(),
+            message: activation.message.as_deref(),
+            accepted: &activation.accepted,
+        }
+    }
+}
+
+/// An activation, and what the gate found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Activation<'a> {
+    /// The decider.
+    decider: &'a str,
+    #[serde(flatten)]
+    entry: Active<'a>,
+    /// The report of the gate.
+    #[schema(value_type = Object)]
+    report: &'a RawValue,
+}
+
+impl<'a> From<&'a core::Activation> for Activation<'a> {
+    fn from(activation: &'a core::Activation) -> Self {
+        Self {
+            decider: activation.decider.as_str(),
+            entry: activation.into(),
+            report: activation.report.as_raw(),
+        }
+    }
+}
+
+/// What to activate.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ActivationRequest)]
+pub(in crate::http) struct ActivationBody {
+    /// The module.
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
+    pub(in crate::http) digest: String,
+    /// Why; recorded.
+    pub(in crate::http) message: Option<String>,
+    /// The findings to let pass, by name.
+    #[serde(default)]
+    pub(in crate::http) accept: Vec<String>,
+}
+
+/// What to say about going back.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RollbackRequest)]
+pub(in crate::http) struct RollbackBody {
+    /// Why; recorded.
+    pub(in crate::http) message: Option<String>,
+}

@@ -1,0 +1,29 @@
+//! What goes over the wire, as the contract names it.
+//!
+//! Answers borrow from what they show, and stored JSON goes out as the text it is. Bodies and queries refuse members that they do not
+//! know.
+
+mod command;
+mod decider;
+mod event;
+mod module;
+mod operations;
+mod problem;
+mod read;
+mod stream;
+
+pub(super) use command::{
+    BatchAnswer, BatchBody, BatchItem, CommandAnswer, CommandBody, CommandQuery, CommandResult,
+};
+pub(super) use decider::{
+    Activation, ActivationBody, Decider, DeciderHistory, DeciderList, RollbackBody,
+};
+pub(super) use event::Event;
+pub(super) use module::{Module, ModuleList, ModuleQuery};
+pub(super) use operations::{Info, Limits, Status};
+pub(super) use problem::ProblemBody;
+pub(super) use read::{Limit, metadata_schema, position, version};
+pub(super) use stream::{
+    ImportAnswer, ImportBody, ImportItem, LogPage, LogQuery, StateQuery, StreamEvents,
+    StreamEventsQuery, StreamList, StreamListQuery, StreamState, StreamSummary,
+};

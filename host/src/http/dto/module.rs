@@ -1,0 +1,78 @@
+//! Modules.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::modules::{CommandType, EventDeclaration, Manifest, Spec};
+use crate::store::StoredModule;
+
+/// Which modules are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct ModuleQuery {
+    /// Only modules of this name.
+    #[param(nullable = false)]
+    pub(in crate::http) name: Option<String>,
+    /// Only modules of this kind.
+    #[param(nullable = false)]
+    pub(in crate::http) kind: Option<String>,
+}
+
+/// A module, and what it says of itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Module {
+    /// Its name: `sha256:` and 64 hexadecimal digits.
+    digest: String,
+    /// `decider`.
+    kind: String,
+    /// The name under which it is activated unless another is given.
+    name: String,
+    /// The size of the component.
+    size_bytes: u64,
+    /// What the component imports.
+    imports: Vec<String>,
+    /// The SDK that made it.
+    sdk: Option<String>,
+    /// The commands that it decides: `name`, and the JSON Schema of the payload as `schema`.
+    #[schema(value_type = Vec<Object>)]
+    commands: Vec<CommandType>,
+    /// The events that it folds: `name`, `schema_version`, `schema`.
+    #[schema(value_type = Vec<Object>)]
+    events: Vec<EventDeclaration>,
+    /// The JSON Schema of its states.
+    state_schema: Value,
+    /// Its specifications: `title`, `given`, `when`, `then`.
+    #[schema(value_type = Vec<Object>)]
+    specs: Vec<Spec>,
+    /// When it was first stored.
+    #[serde(with = "time::serde::rfc3339")]
+    uploaded_at: OffsetDateTime,
+}
+
+impl Module {
+    pub(in crate::http) fn new(stored: &StoredModule, manifest: Manifest) -> Self {
+        Self {
+            digest: stored.digest.to_string(),
+            kind: stored.kind.clone(),
+            name: stored.name.clone(),
+            size_bytes: stored.size_bytes,
+            imports: stored.imports.clone(),
+            sdk: manifest.sdk,
+            commands: manifest.commands,
+            events: manifest.events,
+            state_schema: manifest.state_schema,
+            specs: manifest.specs,
+            uploaded_at: stored.uploaded_at,
+        }
+    }
+}
+
+/// Modules, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ModuleList {
+    /// The modules.
+    pub(in crate::http) modules: Vec<Module>,
+}

@@ -1,0 +1,95 @@
+//! How core values are read from bodies and queries.
+
+use std::fmt;
+
+use serde::de::{Error as _, Visitor};
+use serde::{Deserialize, Deserializer};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+
+use crate::core::{Position, Version};
+
+/// The number of things on a page: 1 to 1000, 100 unless told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u32")]
+pub(in crate::http) struct Limit(u32);
+
+impl Limit {
+    pub(in crate::http) fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The limit as a number of elements.
+    pub(in crate::http) fn len(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl TryFrom<u32> for Limit {
+    type Error = &'static str;
+
+    fn try_from(number: u32) -> Result<Self, Self::Error> {
+        if (1..=1000).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err("give a number from 1 to 1000")
+        }
+    }
+}
+
+/// Reads an optional version.
+pub(in crate::http) fn version<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Version>, D::Error> {
+    let number = Option::<u64>::deserialize(deserializer)?;
+    let version = |number| {
+        Version::new(number).ok_or_else(|| D::Error::custom("it is larger than any version"))
+    };
+    number.map(version).transpose()
+}
+
+/// Reads an optional position; an empty text is none.
+pub(in crate::http) fn position<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Position>, D::Error> {
+    struct Text;
+
+    impl Visitor<'_> for Text {
+        type Value = Option<Position>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a position")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            if text.is_empty() {
+                Ok(None)
+            } else {
+                text.parse().map(Some).map_err(E::custom)
+            }
+        }
+    }
+
+    deserializer.deserialize_str(Text)
+}
+
+/// What a sender may attach. Lengths are limited in bytes, which a schema cannot say.
+pub(in crate::http) fn metadata_schema() -> Schema {
+    let text = || {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .max_length(Some(1024))
+    };
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+        .description(Some("Stored beside every event that follows. `actor`, `module` and `traceparent` are the host's."))
+        .max_properties(Some(16))
+        .property_names(Some(text().min_length(Some(1))))
+        .additional_properties(Some(text()))
+        .into()
+}

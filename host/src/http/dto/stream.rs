@@ -1,0 +1,226 @@
+//! Streams: their states, their events, lists of them, and the log of all.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{Event, Limit, metadata_schema, position, version};
+use crate::command::StateAnswer;
+use crate::core::{Position, Version};
+use crate::store;
+
+/// Which state of a stream is wanted; the newest by the active module unless told.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct StateQuery {
+    /// After the event of this version. Excludes `at`.
+    #[serde(deserialize_with = "version")]
+    #[param(value_type = Option<i64>, minimum = 0, nullable = false)]
+    pub(in crate::http) version: Option<Version>,
+    /// After the last event created at or before this time (RFC 3339).
+    #[serde(with = "time::serde::rfc3339::option")]
+    #[param(value_type = Option<String>, format = "date-time", nullable = false)]
+    pub(in crate::http) at: Option<OffsetDateTime>,
+    /// Folded by the module with this digest.
+    #[param(pattern = "^sha256:[0-9a-f]{64}$", nullable = false)]
+    pub(in crate::http) module: Option<String>,
+}
+
+/// The state of a stream.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct StreamState<'a> {
+    /// The decider that rules the stream.
+    decider: &'a str,
+    /// The stream.
+    id: &'a str,
+    /// The version that the state belongs to.
+    version: u64,
+    /// Whether the stream ended with that version.
+    #[serde(rename = "final")]
+    is_final: bool,
+    /// The state, as the module shows it.
+    #[schema(value_type = serde_json::Value)]
+    state: &'a RawValue,
+    /// The digest of the module that folded it.
+    module: String,
+}
+
+impl<'a> From<&'a StateAnswer> for StreamState<'a> {
+    fn from(answer: &'a StateAnswer) -> Self {
+        Self {
+            decider: answer.stream.decider().as_str(),
+            id: answer.stream.id(),
+            version: answer.version.get(),
+            is_final: answer.is_final,
+            state: answer.state.as_raw(),
+            module: answer.module.to_string(),
+        }
+    }
+}
+
+/// Which events of a stream are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct StreamEventsQuery {
+    /// Only events of a higher version. Default: 0.
+    #[serde(deserialize_with = "version")]
+    #[param(value_type = Option<i64>, minimum = 0, nullable = false)]
+    pub(in crate::http) after_version: Option<Version>,
+    /// At most so many. Default: 100.
+    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
+    pub(in crate::http) limit: Limit,
+}
+
+/// A page of the events of a stream.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct StreamEvents<'a> {
+    /// By ascending version.
+    pub(in crate::http) events: Vec<Event<'a>>,
+    /// What to pass as `after_version` for the next page; null when there is none.
+    pub(in crate::http) next_after_version: Option<u64>,
+}
+
+/// Which streams of a decider are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct StreamListQuery {
+    /// Only streams whose id sorts after this one, by its bytes.
+    #[param(nullable = false)]
+    pub(in crate::http) after: Option<String>,
+    /// At most so many. Default: 100.
+    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
+    pub(in crate::http) limit: Limit,
+}
+
+/// A page of the streams of a decider.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct StreamList<'a> {
+    /// By id.
+    pub(in crate::http) streams: Vec<StreamSummary<'a>>,
+    /// What to pass as `after` for the next page; null when there is none.
+    pub(in crate::http) next: Option<&'a str>,
+}
+
+/// A stream in a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct StreamSummary<'a> {
+    /// Its id.
+    id: &'a str,
+    /// The version of its newest event.
+    version: u64,
+    /// Whether it has ended.
+    #[serde(rename = "final")]
+    is_final: bool,
+    /// When its newest event was created.
+    #[serde(with = "time::serde::rfc3339")]
+    updated_at: OffsetDateTime,
+}
+
+impl<'a> From<&'a store::StreamSummary> for StreamSummary<'a> {
+    fn from(stream: &'a store::StreamSummary) -> Self {
+        Self {
+            id: &stream.id,
+            version: stream.version.get(),
+            is_final: stream.is_final,
+            updated_at: stream.updated_at,
+        }
+    }
+}
+
+/// Which events of the log are wanted. All conditions hold together.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct LogQuery {
+    /// Only events behind this position, which an answer of the host has named. Default: from the beginning.
+    #[serde(deserialize_with = "position")]
+    #[param(value_type = Option<String>, nullable = false)]
+    pub(in crate::http) after: Option<Position>,
+    /// At most so many. Default: 100.
+    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
+    pub(in crate::http) limit: Limit,
+    /// Only events of this decider, or of one of these.
+    #[param(required = false)]
+    pub(in crate::http) decider: Vec<String>,
+    /// Only events of streams whose id is this or matches it, by dot-separated token: `*` is any one token, `>` at the end any rest.
+    #[param(nullable = false)]
+    pub(in crate::http) id: Option<String>,
+    /// Only events of this name, or of one of these.
+    #[param(required = false)]
+    pub(in crate::http) event: Vec<String>,
+}
+
+/// A page of the log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct LogPage<'a> {
+    /// By ascending position.
+    pub(in crate::http) events: Vec<Event<'a>>,
+    /// What to pass as `after` to go on, now or later.
+    pub(in crate::http) next: String,
+    /// Whether there was nothing more when the page was made.
+    pub(in crate::http) caught_up: bool,
+}
+
+/// Events to append without a decider: all of them, or none.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Import)]
+pub(in crate::http) struct ImportBody {
+    /// The version that the stream must be at; 0 means that it must be new. Needed here or in a header.
+    #[serde(default, deserialize_with = "version")]
+    #[schema(value_type = Option<i64>, minimum = 0)]
+    pub(in crate::http) expected_version: Option<Version>,
+    /// In order.
+    #[schema(min_items = 1)]
+    pub(in crate::http) events: Vec<ImportItem>,
+}
+
+/// An event to append.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ImportEvent)]
+pub(in crate::http) struct ImportItem {
+    /// Its name, as it is registered.
+    pub(in crate::http) event: String,
+    /// Its id; one is chosen unless it is given.
+    pub(in crate::http) event_id: Option<Uuid>,
+    /// The version of its schema. Default: 1.
+    #[serde(default = "first")]
+    #[schema(minimum = 1, required = false)]
+    pub(in crate::http) schema_version: u32,
+    /// What happened.
+    pub(in crate::http) data: Value,
+    /// Whether the stream ends with it.
+    #[serde(default, rename = "final")]
+    pub(in crate::http) is_final: bool,
+    /// Stored beside it.
+    #[schema(schema_with = metadata_schema, required = false)]
+    pub(in crate::http) metadata: Option<BTreeMap<String, String>>,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// What was appended.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ImportAnswer<'a> {
+    /// What the events have as their command.
+    pub(in crate::http) command_id: Uuid,
+    /// The decider that rules the stream.
+    pub(in crate::http) decider: &'a str,
+    /// The stream.
+    pub(in crate::http) id: &'a str,
+    /// The newest version of the stream.
+    pub(in crate::http) version: u64,
+    /// As they are stored.
+    pub(in crate::http) events: Vec<Event<'a>>,
+}

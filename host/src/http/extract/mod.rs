@@ -1,0 +1,82 @@
+//! What clients may send, checked once, on the way in.
+//!
+//! Every rejection is a [`Problem`] that names the place of the mistake. Whoever holds an extracted value need not check it again.
+
+mod body;
+mod headers;
+mod names;
+mod query;
+
+pub(super) use body::{JsonBody, OptionalJsonBody, WasmBody};
+pub(super) use headers::{IdempotencyKey, Preconditions, Sender, expected};
+pub(super) use names::{
+    DeciderPath, DigestPath, NamespaceHeader, StreamPath, decider_name, digest, metadata, stream_id,
+};
+pub(super) use query::Query;
+
+use serde::Serialize;
+use serde_path_to_error::{Path, Segment};
+
+use super::problem::{Code, Problem};
+
+/// A mistake in a request, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Mistake {
+    #[serde(flatten)]
+    place: Place,
+    message: String,
+}
+
+/// The part of a request that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Place {
+    /// A JSON pointer (RFC 6901) into the body.
+    Pointer(String),
+    /// A parameter of the path or the query.
+    Parameter(String),
+    /// A header.
+    Header(&'static str),
+}
+
+impl Place {
+    pub(super) fn pointer(pointer: impl Into<String>) -> Self {
+        Self::Pointer(pointer.into())
+    }
+
+    pub(super) fn parameter(name: &str) -> Self {
+        Self::Parameter(name.to_owned())
+    }
+}
+
+/// A request that is refused for one mistake.
+pub(super) fn malformed(place: Place, message: impl Into<String>) -> Problem {
+    let message = message.into();
+    let what = match &place {
+        Place::Pointer(pointer) if pointer.is_empty() => "The body".to_owned(),
+        Place::Pointer(pointer) => format!("The body at `{pointer}`"),
+        Place::Parameter(name) => format!("The parameter `{name}`"),
+        Place::Header(name) => format!("The header `{name}`"),
+    };
+    Problem::new(
+        Code::MalformedRequest,
+        format!("{what} is refused: {message}."),
+    )
+    .with("errors", [Mistake { place, message }])
+}
+
+/// The JSON pointer of a place in a document.
+fn pointer(path: &Path) -> String {
+    let mut pointer = String::new();
+    for segment in path.iter() {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => {
+                pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")))
+            }
+            // Variants are no level of the document, and an unknown place is as far as one can point.
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    pointer
+}

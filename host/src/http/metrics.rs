@@ -1,0 +1,79 @@
+//! What is counted at this layer.
+
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use metrics::{counter, describe_counter, describe_histogram, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusRecorder};
+
+use super::error::code_of;
+use crate::command::{CommandAnswer, Error};
+use crate::core::DeciderName;
+
+const REQUESTS: &str = "gavel_http_requests_total";
+const REQUEST_SECONDS: &str = "gavel_http_request_duration_seconds";
+const COMMANDS: &str = "gavel_commands_total";
+const GUEST_FAULTS: &str = "gavel_guest_faults_total";
+
+/// Upper bounds of the histograms of durations, in seconds.
+const SECONDS: [f64; 14] = [
+    0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 5.0, 30.0,
+];
+
+/// A recorder for all metrics of the host; to be installed once, by whoever starts the process.
+///
+/// # Errors
+///
+/// [`BuildError`] never, as long as there are buckets.
+pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    let buckets = Matcher::Suffix("_seconds".to_owned());
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(buckets, &SECONDS)?
+        .build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        describe_counter!(
+            REQUESTS,
+            "HTTP requests answered, by method, route and status."
+        );
+        describe_histogram!(
+            REQUEST_SECONDS,
+            "Time from a request's header to the head of its answer."
+        );
+        describe_counter!(COMMANDS, "Commands, by decider and outcome.");
+        describe_counter!(
+            GUEST_FAULTS,
+            "Guest calls that ended in a fault, by decider and code."
+        );
+    });
+    Ok(recorder)
+}
+
+pub(super) fn count_request(method: &Method, route: &str, status: StatusCode, duration: Duration) {
+    // What matches no route is counted under one name: a client must not be able to make up label values. So with methods.
+    let method = match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        _ => "other",
+    };
+    let route = if route.is_empty() { "none" } else { route }.to_owned();
+    histogram!(REQUEST_SECONDS, "method" => method, "route" => route.clone()).record(duration);
+    counter!(REQUESTS, "method" => method, "route" => route, "status" => status.as_u16().to_string()).increment(1);
+}
+
+pub(super) fn count_command(decider: &DeciderName, outcome: Result<&CommandAnswer, &Error>) {
+    let outcome = match outcome {
+        Ok(answer) if answer.replayed => "replayed",
+        Ok(_) => "accepted",
+        Err(error) => code_of(error).as_str(),
+    };
+    let decider = match outcome {
+        "decider-not-found" => String::new(),
+        _ => decider.to_string(),
+    };
+    if outcome.starts_with("module-") {
+        counter!(GUEST_FAULTS, "decider" => decider.clone(), "code" => outcome).increment(1);
+    }
+    counter!(COMMANDS, "decider" => decider, "outcome" => outcome).increment(1);
+}

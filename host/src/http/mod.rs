@@ -1,0 +1,34 @@
+//! The HTTP API: extract, call, respond.
+//!
+//! Handlers translate; nothing is decided here. What a client may send is checked in [`extract`], what it may be told is chosen in
+//! [`error`], and each resource has a file of its own. **Invariants:** every answer carries `Request-Id`; every error is a problem
+//! document (RFC 9457) with a stable code; text that was not written for clients never reaches one.
+
+mod admit;
+mod answer;
+mod auth;
+mod batch;
+mod commands;
+mod deciders;
+mod dto;
+mod error;
+mod extract;
+mod import;
+mod log;
+mod metrics;
+mod modules;
+mod openapi;
+mod operations;
+mod problem;
+mod router;
+mod server;
+mod settings;
+mod state;
+mod streams;
+
+pub use metrics::recorder;
+pub use problem::{Code, Problem};
+pub use router::router;
+pub use server::serve;
+pub use settings::{ApiSettings, BodyLimit, ServerSettings};
+pub use state::{AppState, Services};

@@ -1,0 +1,143 @@
+//! All routes, each with its guard and its description.
+
+use axum::Router;
+use axum::http::Uri;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::{Code, Problem};
+use super::state::AppState;
+use super::{
+    admit, answer, auth, batch, commands, deciders, import, log, modules, operations, streams,
+};
+use crate::config::Scope;
+
+/// Routes with the same conditions.
+pub(super) struct Group {
+    /// What a credential has to allow; none lets everybody in.
+    pub(super) scope: Option<Scope>,
+    /// Whether requests are turned away when there are too many, or the host drains.
+    pub(super) is_admitted: bool,
+    /// The routes, each with its description.
+    pub(super) routes: OpenApiRouter<AppState>,
+}
+
+/// All routes. There is no other way in: a route is guarded and described, or it does not exist.
+pub(super) fn groups() -> [Group; 6] {
+    let open = OpenApiRouter::default()
+        .routes(routes!(operations::get_liveness))
+        .routes(routes!(operations::get_readiness))
+        .routes(routes!(operations::get_openapi));
+    let watch = OpenApiRouter::default().routes(routes!(operations::get_metrics));
+    let read = OpenApiRouter::default()
+        .routes(routes!(operations::get_info))
+        .routes(routes!(modules::list_modules))
+        .routes(routes!(modules::get_module))
+        .routes(routes!(modules::get_module_wasm))
+        .routes(routes!(deciders::list_deciders))
+        .routes(routes!(deciders::get_decider))
+        .routes(routes!(deciders::get_decider_openapi))
+        .routes(routes!(streams::list_streams))
+        .routes(routes!(streams::get_stream))
+        .routes(routes!(streams::list_stream_events))
+        .routes(routes!(log::read_log));
+    let command = OpenApiRouter::default()
+        .routes(routes!(commands::send_command))
+        .routes(routes!(batch::send_commands));
+    let deploy = OpenApiRouter::default()
+        .routes(routes!(modules::upload_module))
+        .routes(routes!(modules::delete_module))
+        .routes(routes!(deciders::activate_module))
+        .routes(routes!(deciders::roll_back));
+    let append = OpenApiRouter::default().routes(routes!(import::append_events));
+    [
+        Group {
+            scope: None,
+            is_admitted: false,
+            routes: open,
+        },
+        // Metrics matter most when nothing else is answered.
+        Group {
+            scope: Some(Scope::Read),
+            is_admitted: false,
+            routes: watch,
+        },
+        Group {
+            scope: Some(Scope::Read),
+            is_admitted: true,
+            routes: read,
+        },
+        Group {
+            scope: Some(Scope::Command),
+            is_admitted: true,
+            routes: command,
+        },
+        Group {
+            scope: Some(Scope::Deploy),
+            is_admitted: true,
+            routes: deploy,
+        },
+        Group {
+            scope: Some(Scope::Append),
+            is_admitted: true,
+            routes: append,
+        },
+    ]
+}
+
+/// The whole API.
+pub fn router(state: AppState) -> Router {
+    let mut router = Router::new();
+    for Group {
+        scope,
+        is_admitted,
+        routes,
+    } in groups()
+    {
+        let mut routes = Router::from(routes);
+        if let Some(scope) = scope {
+            routes = routes.route_layer(from_fn_with_state((state.clone(), scope), auth::guard));
+        }
+        if is_admitted {
+            routes = routes.route_layer(from_fn_with_state(state.clone(), admit::admit));
+        }
+        router = router.merge(routes);
+    }
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(answer::complete))
+        .with_state(state)
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::new(
+        Code::NotFound,
+        format!("There is nothing at `{}`.", uri.path()),
+    )
+}
+
+/// The header `Allow` is added to its answer by axum.
+async fn method_not_allowed() -> Problem {
+    Problem::new(
+        Code::MethodNotAllowed,
+        "`Allow` names the methods that the resource has.",
+    )
+}
+
+/// The panic itself has been logged by the panic hook, which knows where it came from.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the layer asks for this signature"
+)]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    Problem::internal(format!("a handler panicked: {}", text.unwrap_or_default())).into_response()
+}

@@ -1,0 +1,95 @@
+//! What handlers work with.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::openapi;
+use super::settings::ApiSettings;
+use crate::command::Commands;
+use crate::gate::Gate;
+use crate::modules::Modules;
+use crate::store::Store;
+
+/// What does the work.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Carries out commands, and tells states.
+    pub commands: Commands,
+    /// Keeps modules.
+    pub modules: Modules,
+    /// Activates them.
+    pub gate: Gate,
+    /// Is read directly where nothing needs to be decided or folded.
+    pub store: Arc<dyn Store>,
+}
+
+/// What handlers work with; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct AppState(Arc<Shared>);
+
+/// The insides of [`AppState`].
+#[derive(Debug)]
+pub struct Shared {
+    pub(super) commands: Commands,
+    pub(super) modules: Modules,
+    pub(super) gate: Gate,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) settings: ApiSettings,
+    pub(super) metrics: PrometheusHandle,
+    pub(super) admissions: Semaphore,
+    pub(super) drain: CancellationToken,
+    pub(super) openapi: openapi::Document,
+    ready: AtomicBool,
+}
+
+impl AppState {
+    /// A state that is not ready yet. When `drain` is cancelled, no further request is let in.
+    #[must_use]
+    pub fn new(
+        services: Services,
+        settings: ApiSettings,
+        metrics: PrometheusHandle,
+        drain: CancellationToken,
+    ) -> Self {
+        let Services {
+            commands,
+            modules,
+            gate,
+            store,
+        } = services;
+        Self(Arc::new(Shared {
+            commands,
+            modules,
+            gate,
+            store,
+            metrics,
+            admissions: Semaphore::new(settings.max_requests_in_flight.min(Semaphore::MAX_PERMITS)),
+            drain,
+            openapi: openapi::Document::new(&settings),
+            ready: AtomicBool::new(false),
+            settings,
+        }))
+    }
+
+    /// Lets `/readyz` say yes: the active modules are compiled.
+    pub fn mark_ready(&self) {
+        self.0.ready.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.0.ready.load(Ordering::Acquire)
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

@@ -1,0 +1,134 @@
+//! `/v1/deciders/{decider}/{id}` and below: states and events of streams.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::ETAG;
+use axum::response::{IntoResponse as _, Response};
+
+use super::deciders::decider_not_found;
+use super::dto::{
+    Event, StateQuery, StreamEvents, StreamEventsQuery, StreamList, StreamListQuery, StreamState,
+    StreamSummary,
+};
+use super::extract::{DeciderPath, Place, Query, StreamPath, digest, malformed};
+use super::problem::{Code, Problem};
+use super::state::AppState;
+use crate::command::Moment;
+use crate::core::Version;
+use crate::store::{Direction, StreamRange};
+
+/// Shows the state of a stream
+///
+/// Now or then, folded by the active module or by another.
+#[utoipa::path(
+    get, path = "/v1/deciders/{decider}/{id}", tag = "streams", params(StateQuery),
+    responses(
+        (status = 200, description = "The state. `ETag` is its version.", body = StreamState, headers(("ETag" = String, description = "The version that the state belongs to."))),
+        (status = 404, description = "`decider-not-found`, `module-not-found`, `stream-not-found`"),
+    )
+)]
+pub(super) async fn get_stream(
+    State(state): State<AppState>,
+    StreamPath(stream): StreamPath,
+    Query(query): Query<StateQuery>,
+) -> Result<Response, Problem> {
+    let moment = match (query.version, query.at) {
+        (None, None) => Moment::Newest,
+        (Some(version), None) => Moment::Version(version),
+        (None, Some(time)) => Moment::Time(time),
+        (Some(_), Some(_)) => {
+            return Err(malformed(
+                Place::parameter("at"),
+                "give it or `version`, not both",
+            ));
+        }
+    };
+    let module = query
+        .module
+        .map(|text| digest(&text, Place::parameter("module")))
+        .transpose()?;
+    let answer = state.commands.state(&stream, moment, module).await?;
+    Ok((
+        [(ETAG, format!("\"{}\"", answer.version))],
+        Json(StreamState::from(&answer)),
+    )
+        .into_response())
+}
+
+/// Lists the events of a stream
+///
+/// Oldest first.
+#[utoipa::path(
+    get, path = "/v1/deciders/{decider}/{id}/events", tag = "streams", params(StreamEventsQuery),
+    responses(
+        (status = 200, description = "A page of events.", body = StreamEvents),
+        (status = 404, description = "`stream-not-found`"),
+    )
+)]
+pub(super) async fn list_stream_events(
+    State(state): State<AppState>,
+    StreamPath(stream): StreamPath,
+    Query(query): Query<StreamEventsQuery>,
+) -> Result<Response, Problem> {
+    let range = StreamRange {
+        after: query.after_version.unwrap_or(Version::EMPTY),
+        through: None,
+        // One more than the page holds tells whether there is another page.
+        limit: query.limit.get() + 1,
+        direction: Direction::Forward,
+    };
+    let mut events = state.store.read_stream(&stream, range).await?;
+    if events.is_empty() && state.store.head(&stream).await?.version == Version::EMPTY {
+        return Err(
+            Problem::new(Code::StreamNotFound, "The stream has no event.")
+                .with("current_version", 0),
+        );
+    }
+    let has_more = events.len() > query.limit.len();
+    events.truncate(query.limit.len());
+    let next_after_version = events
+        .last()
+        .filter(|_| has_more)
+        .map(|event| event.version.get());
+    Ok(Json(StreamEvents {
+        events: Event::all(&events),
+        next_after_version,
+    })
+    .into_response())
+}
+
+/// Lists the streams of a decider
+///
+/// By id, in the order of its bytes.
+#[utoipa::path(
+    get, path = "/v1/deciders/{decider}/streams", tag = "streams", params(StreamListQuery),
+    responses(
+        (status = 200, description = "A page of streams.", body = StreamList),
+        (status = 404, description = "`decider-not-found`"),
+    )
+)]
+pub(super) async fn list_streams(
+    State(state): State<AppState>,
+    DeciderPath { namespace, decider }: DeciderPath,
+    Query(query): Query<StreamListQuery>,
+) -> Result<Response, Problem> {
+    let after = query.after.as_deref().filter(|after| !after.is_empty());
+    let mut streams = state
+        .store
+        .list_streams(&namespace, &decider, after, query.limit.get() + 1)
+        .await?;
+    if streams.is_empty() && state.store.active(&namespace, &decider).await?.is_none() {
+        return Err(decider_not_found(&decider));
+    }
+    let has_more = streams.len() > query.limit.len();
+    streams.truncate(query.limit.len());
+    let next = streams
+        .last()
+        .filter(|_| has_more)
+        .map(|stream| stream.id.as_str());
+    Ok(Json(StreamList {
+        streams: streams.iter().map(StreamSummary::from).collect(),
+        next,
+    })
+    .into_response())
+}

@@ -1,0 +1,98 @@
+//! What the host keeps for one instance while guests run in it.
+
+use super::Limits;
+use super::limits::Limiter;
+use super::log::Log;
+
+/// What a call sees of the world: nothing, unless it decides a command.
+///
+/// Folding, snapshots and `describe` MUST give the same at any time, so that they see the moment zero and the seed zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Surroundings {
+    pub(super) now_ms: u64,
+    pub(super) seed: u64,
+}
+
+/// The data of a wasmtime store.
+#[derive(Debug)]
+pub(super) struct Host {
+    limiter: Limiter,
+    log: Log,
+    now_ms: u64,
+    random: SplitMix64,
+}
+
+impl Host {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            limiter: Limiter::new(limits),
+            log: Log::new(limits.log_bytes),
+            now_ms: 0,
+            random: SplitMix64(0),
+        }
+    }
+
+    /// Begins a call: nothing of what follows depends on earlier calls.
+    pub(super) fn begin_call(&mut self, surroundings: Surroundings) {
+        self.limiter.begin_call();
+        self.log.begin_call();
+        self.now_ms = surroundings.now_ms;
+        self.random = SplitMix64(surroundings.seed);
+    }
+
+    pub(super) fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    pub(super) fn limiter_mut(&mut self) -> &mut Limiter {
+        &mut self.limiter
+    }
+
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(super) fn log_mut(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    pub(super) fn next_random(&mut self) -> u64 {
+        self.random.next()
+    }
+}
+
+/// Steele, Lea and Flood's generator. Written out here, since replay needs these very numbers for ever and the generators of crates
+/// may change with a release. Not for secrets: a module has none to make.
+#[derive(Debug)]
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_numbers_are_those_of_the_published_algorithm() {
+        let mut random = SplitMix64(1_234_567);
+        assert_eq!(
+            [random.next(), random.next(), random.next()],
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423
+            ]
+        );
+    }
+}

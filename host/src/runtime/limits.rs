@@ -1,0 +1,199 @@
+//! How much a module may use, and the limiter that holds an instance to it.
+
+use std::time::Duration;
+
+use wasmtime::ResourceLimiter;
+
+/// What one module may use. All bounds are inclusive.
+///
+/// The defaults let guests of every supported language work: a Python component has 108 core instances and needs 13 MiB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Fuel for one call, about one unit per WebAssembly instruction. Deterministic: the limit of record. Default 500,000,000.
+    pub fuel: u64,
+    /// Wall-clock time of one call. A guard for what fuel does not see; not deterministic. Default 500 ms.
+    pub deadline: Duration,
+    /// Linear memory of one instance in bytes, all of its memories together. Default 64 MiB.
+    pub memory_bytes: usize,
+    /// Elements in all tables of one instance together. Default 200,000.
+    pub table_elements: usize,
+    /// Tables of one instance. Default 200.
+    pub tables: usize,
+    /// Linear memories of one instance. Default 16.
+    pub memories: usize,
+    /// Core instances that one component is made of. Default 250.
+    pub instances: usize,
+    /// Resource handles that are alive in one instance: each state is one, and a guest can make its own. Default 100,000.
+    pub handles: usize,
+    /// Stack of one call in bytes. Default 512 KiB.
+    pub stack_bytes: usize,
+    /// Bytes that the host allocates for what a guest passes out in one call, before it looks at them. Default 4 MiB.
+    pub hostcall_bytes: usize,
+    /// Events of one decision. Default 1,000.
+    pub events: usize,
+    /// Text that one call gives back in bytes: all events of a decision, a rejection, or a snapshot. Default 1 MiB.
+    pub output_bytes: usize,
+    /// The manifest in bytes. Default 1 MiB.
+    pub manifest_bytes: usize,
+    /// What is kept of a module's stdout and stderr until it is taken, in bytes. Default 64 KiB.
+    pub log_bytes: usize,
+    /// The component in bytes. Default 16 MiB.
+    pub module_bytes: usize,
+    /// Wall-clock time of compiling one component. Default 15 s.
+    pub compile_time: Duration,
+    /// Address space of the process that compiles, in bytes. Default 1 GiB.
+    pub compile_memory_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fuel: 500_000_000,
+            deadline: Duration::from_millis(500),
+            memory_bytes: 64 << 20,
+            table_elements: 200_000,
+            tables: 200,
+            memories: 16,
+            instances: 250,
+            handles: 100_000,
+            stack_bytes: 512 << 10,
+            hostcall_bytes: 4 << 20,
+            events: 1_000,
+            output_bytes: 1 << 20,
+            manifest_bytes: 1 << 20,
+            log_bytes: 64 << 10,
+            module_bytes: 16 << 20,
+            compile_time: Duration::from_secs(15),
+            compile_memory_bytes: 1 << 30,
+        }
+    }
+}
+
+/// A growth that was denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denied {
+    Memory,
+    TableElements,
+}
+
+/// Counts what an instance holds over all of its memories and tables; wasmtime's own limiter counts each memory by itself.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    memory: Budget,
+    elements: Budget,
+    instances: usize,
+    tables: usize,
+    memories: usize,
+    denied: Option<Denied>,
+}
+
+#[derive(Debug)]
+struct Budget {
+    used: usize,
+    limit: usize,
+    /// What the newest growth took, to give it back when the growth fails after all.
+    newest: usize,
+}
+
+impl Budget {
+    fn new(limit: usize) -> Self {
+        Self {
+            used: 0,
+            limit,
+            newest: 0,
+        }
+    }
+
+    fn take(&mut self, current: usize, desired: usize) -> bool {
+        let growth = desired.saturating_sub(current);
+        let within = growth <= self.limit - self.used;
+        if within {
+            self.used += growth;
+            self.newest = growth;
+        }
+        within
+    }
+
+    fn give_back(&mut self) {
+        self.used -= std::mem::take(&mut self.newest);
+    }
+}
+
+impl Limiter {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            memory: Budget::new(limits.memory_bytes),
+            elements: Budget::new(limits.table_elements),
+            instances: limits.instances,
+            tables: limits.tables,
+            memories: limits.memories,
+            denied: None,
+        }
+    }
+
+    /// Forgets the growth that a former call was denied and survived.
+    pub(super) fn begin_call(&mut self) {
+        self.denied = None;
+    }
+
+    /// What was denied since the call began: a guest that then traps has run out of it.
+    pub(super) fn denied(&self) -> Option<Denied> {
+        self.denied
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let granted = self.memory.take(current, desired);
+        if !granted {
+            self.denied = Some(Denied::Memory);
+        }
+        Ok(granted)
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory.give_back();
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let granted = self.elements.take(current, desired);
+        if !granted {
+            self.denied = Some(Denied::TableElements);
+        }
+        Ok(granted)
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.elements.give_back();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        self.instances
+    }
+
+    fn tables(&self) -> usize {
+        self.tables
+    }
+
+    fn memories(&self) -> usize {
+        self.memories
+    }
+}

@@ -1,0 +1,30 @@
+//! Running modules: WebAssembly components that export the decider world.
+//!
+//! A call into a guest is a function: its arguments in, its answer out. There is no I/O here but the cache of compiled code, no
+//! ambient time, and no idea of stores or HTTP. **Invariants:** nothing that a guest or an uploaded component does can panic the host or
+//! make it allocate without bound; what one instance did is never seen by another; compiled code is run only if this host made it.
+
+mod bindings;
+mod cache;
+mod check;
+mod compile;
+mod engine;
+mod error;
+mod host;
+mod instance;
+mod limits;
+mod log;
+mod module;
+mod service;
+mod threads;
+mod trap;
+mod value;
+mod wasi;
+
+pub use compile::{COMPILE_ARGUMENT, compile_child};
+pub use error::{CompileError, Fault, RunError, StartError};
+pub use instance::{Instance, Restored, State};
+pub use limits::Limits;
+pub use module::Module;
+pub use service::{Runtime, RuntimeOptions};
+pub use value::{Decision, GuestCommand, GuestContext, GuestEvent};

@@ -1,0 +1,92 @@
+//! A compiled and linked component, ready to be instantiated.
+
+use std::sync::Arc;
+
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use super::bindings::DeciderModulePre;
+use super::host::Host;
+use super::log::printable;
+use super::{CompileError, Fault, Instance, Limits, wasi};
+use crate::core::ModuleDigest;
+
+/// An immutable module. A cheap clone: all clones share the compiled code.
+#[derive(Clone)]
+pub struct Module {
+    digest: ModuleDigest,
+    imports: Arc<[String]>,
+    pre: DeciderModulePre<Host>,
+    limits: Arc<Limits>,
+}
+
+impl Module {
+    /// Links `component`; the component's own code is not run.
+    pub(super) fn link(
+        digest: ModuleDigest,
+        component: &Component,
+        limits: Arc<Limits>,
+    ) -> Result<Self, CompileError> {
+        let engine = component.engine();
+        // The structural check has refused any other import than stand-ins and the contract's own types.
+        let component_type = component.component_type();
+        let names = component_type.imports(engine).map(|(name, _)| name);
+        let mut imports: Vec<String> = names
+            .filter(|name| wasi::is_allowed(name))
+            .map(str::to_owned)
+            .collect();
+        imports.sort_unstable();
+        let pre = instantiate_pre(component).map_err(wrong_world)?;
+        Ok(Self {
+            digest,
+            imports: imports.into(),
+            pre: DeciderModulePre::new(pre).map_err(wrong_world)?,
+            limits,
+        })
+    }
+
+    /// The name of the module: the digest of the component's bytes.
+    #[must_use]
+    pub fn digest(&self) -> ModuleDigest {
+        self.digest
+    }
+
+    /// The component's imports but the contract's own types, sorted. Behind all of them are harmless stand-ins.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    /// A fresh instance, which shares no memory with any other. Guest code runs: call it on a guest's thread.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] when the component's start code traps or exceeds a limit.
+    pub fn instantiate(&self) -> Result<Instance, Fault> {
+        Instance::start(&self.pre, Arc::clone(&self.limits))
+    }
+
+    /// Checks the types of the component's exports, which wasmtime does as an instance is made.
+    pub(super) fn try_instantiate(&self) -> Result<(), CompileError> {
+        Instance::try_start(&self.pre, &self.limits)
+    }
+}
+
+fn instantiate_pre(component: &Component) -> wasmtime::Result<InstancePre<Host>> {
+    let mut linker = Linker::new(component.engine());
+    wasi::link(&mut linker, component)?;
+    linker.instantiate_pre(component)
+}
+
+fn wrong_world(error: wasmtime::Error) -> CompileError {
+    CompileError::WrongWorld {
+        reason: printable(&format!("{error:#}")),
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}

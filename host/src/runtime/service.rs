@@ -1,0 +1,204 @@
+//! The runtime as the rest of the host uses it.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+
+use super::cache::CodeCache;
+use super::compile::CompiledCode;
+use super::log::printable;
+use super::threads::GuestThreads;
+use super::{CompileError, Limits, Module, RunError, StartError, check, compile, engine};
+use crate::core::ModuleDigest;
+
+/// How the runtime uses its machine.
+#[derive(Debug, Clone)]
+pub struct RuntimeOptions {
+    /// Where compiled code is kept; the folder belongs to the runtime alone. Default none: compiled code lives in memory only.
+    pub cache_dir: Option<PathBuf>,
+    /// The program that compiles: this one, whose `main` calls [`compile_child`](super::compile_child). Default this process's own.
+    pub program: PathBuf,
+    /// Threads that run guests. Default the number of cores.
+    pub threads: NonZeroUsize,
+    /// Jobs that may wait for those threads; more are refused. Default 1,024.
+    pub queue: usize,
+}
+
+impl Default for RuntimeOptions {
+    fn default() -> Self {
+        Self {
+            cache_dir: None,
+            // By way of the kernel this is the very program that runs, even after a newer one has replaced its file.
+            program: PathBuf::from("/proc/self/exe"),
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            queue: 1024,
+        }
+    }
+}
+
+/// Compiles modules and runs them. A cheap clone: all clones are the same runtime.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    limits: Arc<Limits>,
+    cache: Option<CodeCache>,
+    program: PathBuf,
+    /// One component is compiled at a time: uploads wait for each other, and commands never for many of them.
+    compiling: Semaphore,
+    threads: GuestThreads,
+}
+
+impl Runtime {
+    /// Starts the engine and the threads, and opens the cache.
+    ///
+    /// # Errors
+    ///
+    /// A [`StartError`] names what is wrong with the machine or the cache's folder.
+    pub fn new(limits: Limits, options: RuntimeOptions) -> Result<Self, StartError> {
+        let engine =
+            engine::runner(&limits).map_err(|error| StartError::Engine(error.to_string()))?;
+        let cache = options
+            .cache_dir
+            .map(|folder| CodeCache::open(&folder, &engine))
+            .transpose()?;
+        let threads = GuestThreads::start(options.threads, options.queue, limits.stack_bytes)
+            .map_err(StartError::Threads)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                engine,
+                limits: Arc::new(limits),
+                cache,
+                program: options.program,
+                compiling: Semaphore::new(1),
+                threads,
+            }),
+        })
+    }
+
+    /// What modules may use.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// Checks, compiles and links the component `wasm`, whose digest is `digest`, and starts it once to see that its exports are those
+    /// of the world. Code from the cache is used if it is there.
+    ///
+    /// Dropped midway, the compiler is stopped; the cache may or may not have the code.
+    ///
+    /// # Errors
+    ///
+    /// A [`CompileError`] says what is wrong with the component, or that the host could not compile.
+    pub async fn prepare(
+        &self,
+        digest: ModuleDigest,
+        wasm: Vec<u8>,
+    ) -> Result<Module, CompileError> {
+        let inner = Arc::clone(&self.inner);
+        let wasm = blocking(move || {
+            check::check(&wasm, &inner.limits)?;
+            if ModuleDigest::of(&wasm) == digest {
+                Ok(wasm)
+            } else {
+                Err(CompileError::WrongDigest { digest })
+            }
+        })
+        .await?;
+        if let Some(module) = self.load(digest).await {
+            return Ok(module);
+        }
+        let code = {
+            let _alone = self.inner.compiling.acquire().await;
+            compile::compile(&self.inner.program, &wasm, &self.inner.limits).await?
+        };
+        drop(wasm);
+        let inner = Arc::clone(&self.inner);
+        let (module, code) = blocking(move || Ok((inner.link(digest, &code)?, code))).await?;
+        let candidate = module.clone();
+        self.run(move || candidate.try_instantiate())
+            .await
+            .map_err(|error| CompileError::Unavailable(io::Error::other(error)))??;
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            inner.remember(digest, &code);
+            Ok(module)
+        })
+        .await
+    }
+
+    /// The module `digest` if the cache has it. None otherwise: have its bytes [prepared](Self::prepare).
+    pub async fn load(&self, digest: ModuleDigest) -> Option<Module> {
+        let inner = Arc::clone(&self.inner);
+        let load = move || Ok(inner.recall(digest));
+        blocking(load).await.ok().flatten()
+    }
+
+    /// Runs `job`, which calls guests, on one of the guests' threads. Dropped midway, a job that has begun still runs to its end.
+    ///
+    /// # Errors
+    ///
+    /// - [`RunError::Overloaded`]: the job was not begun. Try later.
+    /// - [`RunError::Panicked`]: a bug of the host; what the job owned is gone.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, RunError> {
+        self.inner.threads.run(job).await
+    }
+}
+
+impl Inner {
+    fn link(&self, digest: ModuleDigest, code: &CompiledCode) -> Result<Module, CompileError> {
+        let component = code
+            .load(&self.engine)
+            .map_err(|error| CompileError::Invalid {
+                reason: printable(&error.to_string()),
+            })?;
+        Module::link(digest, &component, Arc::clone(&self.limits))
+    }
+
+    fn recall(&self, digest: ModuleDigest) -> Option<Module> {
+        let code = self.cache.as_ref()?.load(digest)?;
+        self.link(digest, &code)
+            .inspect_err(|error| {
+                tracing::warn!(module.digest = %digest, %error, "compiled code does not fit, compiling again");
+            })
+            .ok()
+    }
+
+    fn remember(&self, digest: ModuleDigest, code: &CompiledCode) {
+        let stored = self
+            .cache
+            .as_ref()
+            .map_or(Ok(()), |cache| cache.store(digest, code));
+        if let Err(error) = stored {
+            tracing::warn!(module.digest = %digest, %error, "compiled code cannot be kept, the next start compiles again");
+        }
+    }
+}
+
+/// Runs work that computes or waits for the disk where it holds up nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CompileError> + Send + 'static,
+) -> Result<T, CompileError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(CompileError::Unavailable(io::Error::other(error))))
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner")
+            .field("limits", &self.limits)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,125 @@
+//! One list of cases that every store runs: the contract of the traits, as tests.
+//!
+//! A store lists nothing. It says how a case gets a fresh, empty store, and takes the whole list:
+//!
+//! ```ignore (the macros exist in test builds only)
+//! macro_rules! memory_case { ($case:ident) => {
+//!     #[tokio::test]
+//!     async fn $case() { conformance::$case(Arc::new(MemoryStore::new(clock()))).await; }
+//! } }
+//! conformance::for_each_store_case!(memory_case);
+//! ```
+//!
+//! **Invariant:** a case that is written but not listed is dead code, of which the compiler warns; one that is listed runs on every store.
+//! Cases only rely on what the contract says: a store may show an event in its log some time after the append was answered, and
+//! may take the time from anywhere.
+
+mod append;
+mod atomic;
+mod isolation;
+mod ledger;
+mod log;
+mod modules;
+mod payload;
+mod races;
+mod read;
+pub(super) mod support;
+
+pub(super) use append::*;
+pub(super) use atomic::*;
+pub(super) use isolation::*;
+pub(super) use ledger::*;
+pub(super) use log::*;
+pub(super) use modules::*;
+pub(super) use payload::*;
+pub(super) use races::*;
+pub(super) use read::*;
+pub(super) use support::UnsteadyClock;
+
+/// Turns the list of cases into `for_each_store_case!`, which calls the macro it is given with the name of each.
+macro_rules! store_cases {
+    ($($case:ident,)*) => { store_cases!(@with_dollar ($) $($case,)*); };
+    (@with_dollar ($dollar:tt) $($case:ident,)*) => {
+        macro_rules! for_each_store_case {
+            ($dollar case:ident) => { $( $dollar case!($case); )* };
+        }
+        pub(super) use for_each_store_case;
+    };
+}
+
+store_cases!(
+    // append
+    every_expected_version_against_every_head,
+    appends_follow_the_model,
+    the_first_event_has_version_one_and_no_predecessor,
+    events_are_chained_across_appends,
+    an_append_answers_with_what_is_read_back,
+    the_expected_previous_id_is_checked,
+    nothing_follows_a_final_event,
+    an_unregistered_event_is_refused,
+    an_event_id_is_stored_once_in_all_streams_and_namespaces,
+    a_refused_append_writes_nothing,
+    checks_come_in_the_documented_order,
+    an_append_without_events_leaves_the_stream_as_it_is,
+    an_append_without_parts_does_nothing,
+    // atomic
+    parts_are_stored_together_or_not_at_all,
+    a_later_part_sees_the_events_of_those_before_it,
+    answers_come_in_the_order_of_the_parts,
+    fence_and_ledger_of_every_part_come_before_any_conflict,
+    one_command_id_in_two_parts_is_refused,
+    opposite_orders_of_streams_never_deadlock,
+    // races
+    of_racing_writers_one_wins,
+    of_twenty_concurrent_first_events_one_is_stored,
+    writers_without_expectation_each_get_a_version,
+    a_command_that_races_itself_is_recorded_once,
+    an_event_id_that_races_itself_is_stored_once,
+    no_stale_append_follows_an_activation,
+    of_racing_activations_one_wins,
+    a_dropped_append_is_whole_or_absent,
+    // payload
+    every_field_of_an_event_is_kept,
+    text_of_every_kind_is_kept,
+    numbers_keep_their_value,
+    the_largest_payload_is_kept,
+    stream_ids_that_look_alike_are_different_streams,
+    // ledger
+    every_field_of_a_command_is_kept,
+    an_unknown_command_is_not_found,
+    a_known_command_is_refused_whatever_its_outcome_was,
+    a_command_id_belongs_to_its_namespace,
+    a_stale_fence_is_refused_whatever_the_outcome,
+    a_fence_holds_for_its_decider_and_namespace_alone,
+    // read
+    every_range_of_a_stream_in_both_directions,
+    a_stream_without_events_is_at_version_zero,
+    the_head_names_the_newest_event,
+    the_version_at_a_time_is_that_of_the_last_event_until_then,
+    created_at_never_decreases_within_a_stream,
+    streams_are_listed_in_pages_by_the_bytes_of_their_ids,
+    a_stream_is_listed_from_its_first_event_on,
+    the_store_answers_a_ping,
+    // isolation
+    deciders_that_share_an_id_share_nothing_else,
+    namespaces_are_isolated_in_every_read,
+    // log
+    pages_of_the_log_join_without_loss_or_repetition,
+    reading_resumes_after_a_position_never_at_it,
+    the_log_is_filtered_by_decider_and_event,
+    the_log_is_filtered_by_patterns_of_stream_ids,
+    next_is_past_what_the_filter_left_out,
+    a_page_says_whether_there_was_more,
+    a_page_of_nothing_stays_where_it_is,
+    a_reader_misses_nothing_while_writers_race,
+    // modules
+    a_module_is_kept_once,
+    modules_are_listed_newest_first_and_filtered,
+    a_module_that_was_never_active_can_be_deleted,
+    a_module_that_is_or_was_active_cannot_be_deleted,
+    an_activation_is_recorded_with_every_field,
+    an_activation_after_another_than_the_newest_is_refused,
+    only_a_stored_module_is_activated,
+    an_activation_registers_its_events,
+    active_modules_are_listed_by_namespace_and_name,
+);

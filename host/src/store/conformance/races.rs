@@ -1,0 +1,209 @@
+//! Writers that arrive together.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures::future::join_all;
+use uuid::Uuid;
+
+use super::support::*;
+use crate::core::{ExpectedVersion, NewEvent};
+use crate::store::{ActivateError, Append, AppendError, Appended, Store, StreamAppend};
+
+/// Appends every part on a task of its own.
+async fn race(
+    store: &Arc<dyn Store>,
+    parts: Vec<StreamAppend>,
+) -> Vec<Result<Appended, AppendError>> {
+    let writers = parts.into_iter().map(|part| {
+        let store = Arc::clone(store);
+        tokio::spawn(async move { append(&*store, part).await })
+    });
+    join_all(writers)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect()
+}
+
+/// Asserts that one writer won and all others were refused for the same reason.
+#[track_caller]
+fn assert_one_wins(
+    outcomes: &[Result<Appended, AppendError>],
+    is_expected: impl Fn(&AppendError) -> bool,
+) {
+    let winners = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(winners, 1, "{outcomes:?}");
+    let losers = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+    for error in losers {
+        assert!(is_expected(error), "{error:?}");
+    }
+}
+
+pub(in crate::store) async fn of_racing_writers_one_wins(store: Arc<dyn Store>) {
+    activate_counter(&*store).await;
+    for round in 0..5 {
+        let parts = (0..8)
+            .map(|_| import(&stream("c"), exactly(round), increments(1)))
+            .collect();
+        assert_one_wins(&race(&store, parts).await, |error| {
+            matches!(error, AppendError::VersionConflict { expected, current, .. }
+                if expected.get() == round && current.get() == round + 1)
+        });
+    }
+    assert_eq!(version_of(&*store, &stream("c")).await, 5);
+}
+
+pub(in crate::store) async fn of_twenty_concurrent_first_events_one_is_stored(
+    store: Arc<dyn Store>,
+) {
+    activate_counter(&*store).await;
+    let parts = (0..20)
+        .map(|_| import(&stream("c"), ExpectedVersion::NoStream, increments(1)))
+        .collect();
+    assert_one_wins(
+        &race(&store, parts).await,
+        |error| matches!(error, AppendError::VersionConflict { current, .. } if current.get() == 1),
+    );
+    assert_eq!(events_of(&*store, &stream("c")).await.len(), 1);
+}
+
+pub(in crate::store) async fn writers_without_expectation_each_get_a_version(
+    store: Arc<dyn Store>,
+) {
+    activate_counter(&*store).await;
+    let parts = (0..20)
+        .map(|_| import(&stream("c"), ExpectedVersion::Any, increments(1)))
+        .collect();
+    let mut versions: Vec<u64> = race(&store, parts)
+        .await
+        .into_iter()
+        .map(|outcome| outcome.unwrap().version.get())
+        .collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (1..=20).collect::<Vec<_>>());
+    let events = events_of(&*store, &stream("c")).await;
+    for (older, newer) in events.iter().zip(&events[1..]) {
+        assert_eq!(newer.previous_id, Some(older.event.event_id));
+    }
+}
+
+pub(in crate::store) async fn a_command_that_races_itself_is_recorded_once(store: Arc<dyn Store>) {
+    let fence = activate_counter(&*store).await;
+    let command_id = Uuid::now_v7();
+    let parts = (0..10)
+        .map(|writer| {
+            let mut part = decided(&stream(&format!("c-{writer}")), fence, 0, increments(1));
+            part.command.as_mut().unwrap().command_id = command_id;
+            part
+        })
+        .collect();
+    assert_one_wins(
+        &race(&store, parts).await,
+        |error| matches!(error, AppendError::DuplicateCommand { command_id: id } if *id == command_id),
+    );
+    assert_eq!(log_of(&*store, stream("c").namespace(), 1).await.len(), 1);
+}
+
+pub(in crate::store) async fn an_event_id_that_races_itself_is_stored_once(store: Arc<dyn Store>) {
+    activate_counter(&*store).await;
+    let event_id = Uuid::now_v7();
+    let parts = (0..10)
+        .map(|writer| {
+            let event = NewEvent {
+                event_id,
+                ..incremented()
+            };
+            let stream = stream(&format!("c-{writer}"));
+            import(&stream, ExpectedVersion::NoStream, vec![event])
+        })
+        .collect();
+    assert_one_wins(
+        &race(&store, parts).await,
+        |error| matches!(error, AppendError::DuplicateEventId { event_id: id } if *id == event_id),
+    );
+    assert_eq!(log_of(&*store, stream("c").namespace(), 1).await.len(), 1);
+}
+
+pub(in crate::store) async fn no_stale_append_follows_an_activation(store: Arc<dyn Store>) {
+    let stale = activate_counter(&*store).await;
+    let writers: Vec<_> = (0..20)
+        .map(|_| {
+            let mut part = decided(&stream("c"), stale, 0, increments(1));
+            part.expected = ExpectedVersion::Any;
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { append(&*store, part).await })
+        })
+        .collect();
+    activate_counter(&*store).await;
+    let version_at_activation = version_of(&*store, &stream("c")).await;
+
+    let outcomes = join_all(writers).await.into_iter().map(Result::unwrap);
+    let mut stored = 0;
+    for outcome in outcomes {
+        match outcome {
+            Ok(_) => stored += 1,
+            Err(error) => assert!(
+                matches!(error, AppendError::Fenced { fence, current, .. }
+                    if fence == stale.0 && current == stale.0.next()),
+                "{error:?}"
+            ),
+        }
+    }
+    assert_eq!(stored, version_at_activation);
+    assert_eq!(
+        version_of(&*store, &stream("c")).await,
+        version_at_activation
+    );
+}
+
+pub(in crate::store) async fn of_racing_activations_one_wins(store: Arc<dyn Store>) {
+    let first = activate_counter(&*store).await;
+    let writers = (0..8).map(|_| {
+        let store = Arc::clone(&store);
+        let activation = activation(&stream("c"), first.0, "counter 0");
+        tokio::spawn(async move { store.activate(activation).await })
+    });
+    let outcomes: Vec<_> = join_all(writers)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let winners = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(winners, 1, "{outcomes:?}");
+    for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+        assert!(
+            matches!(error, ActivateError::Moved { current } if *current == first.0.next()),
+            "{error:?}"
+        );
+    }
+}
+
+pub(in crate::store) async fn a_dropped_append_is_whole_or_absent(store: Arc<dyn Store>) {
+    activate_counter(&*store).await;
+    // Dropped after 0, 1, 2 … polls: at each place where an append can be waiting.
+    for polls in 0..12 {
+        let stream = stream(&format!("dropped-{polls}"));
+        let part = import(&stream, ExpectedVersion::NoStream, increments(3));
+        let mut appending = store.append(Append { parts: vec![part] });
+        for _ in 0..polls {
+            if let Poll::Ready(outcome) = futures::poll!(appending.as_mut()) {
+                outcome.unwrap();
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(appending);
+
+        // The next append settles what becomes of the dropped one.
+        let appended = append(
+            &*store,
+            import(&stream, ExpectedVersion::Any, increments(1)),
+        )
+        .await
+        .unwrap();
+        assert!([1, 4].contains(&appended.version.get()), "{appended:?}");
+        let events = events_of(&*store, &stream).await;
+        assert_eq!(events.len() as u64, appended.version.get());
+    }
+}

@@ -1,0 +1,319 @@
+//! What the cases build their appends from.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::macros::datetime;
+use uuid::Uuid;
+
+use crate::core::{
+    ActivationNumber, Clock, CommandOutcome, CommandRecord, DeciderName, EventType,
+    ExpectedVersion, Fingerprint, Json, Metadata, ModuleDigest, Namespace, NewEvent, Position,
+    RecordedEvent, Rejection, StreamId, Version,
+};
+use crate::store::{
+    Append, AppendError, Appended, Direction, Fence, LogFilter, NewActivation, NewModule, Store,
+    StreamAppend, StreamRange,
+};
+
+/// How long a case waits for the log to show what was appended.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A clock that starts at a fixed time, advances by 7 ms with each look, and is a second late at every fifth.
+#[derive(Debug, Default)]
+pub(in crate::store) struct UnsteadyClock(AtomicI64);
+
+impl Clock for UnsteadyClock {
+    fn now(&self) -> OffsetDateTime {
+        let looks = self.0.fetch_add(1, Ordering::Relaxed);
+        let late_ms = if looks % 5 == 4 { 1_000 } else { 0 };
+        datetime!(2026-02-03 04:05:06.789 UTC) + time::Duration::milliseconds(looks * 7 - late_ms)
+    }
+}
+
+pub(in crate::store) fn json(text: &str) -> Json {
+    Json::parse(text).unwrap()
+}
+
+pub(in crate::store) fn version(number: u64) -> Version {
+    Version::new(number).unwrap()
+}
+
+pub(in crate::store) fn exactly(number: u64) -> ExpectedVersion {
+    ExpectedVersion::Exact(version(number))
+}
+
+pub(in crate::store) fn namespace(text: &str) -> Namespace {
+    Namespace::new(text).unwrap()
+}
+
+pub(in crate::store) fn decider(text: &str) -> DeciderName {
+    DeciderName::new(text).unwrap()
+}
+
+/// The stream `id` of the decider `counter` in the default namespace.
+pub(in crate::store) fn stream(id: &str) -> StreamId {
+    stream_of("default", "counter", id)
+}
+
+pub(in crate::store) fn stream_of(namespace_name: &str, decider_name: &str, id: &str) -> StreamId {
+    StreamId::new(namespace(namespace_name), decider(decider_name), id).unwrap()
+}
+
+/// The event types that [`activate`] registers: `Incremented`, `Reset`, `Closed`.
+pub(in crate::store) fn event_types() -> Vec<EventType> {
+    ["Incremented", "Reset", "Closed"].map(event_type).to_vec()
+}
+
+pub(in crate::store) fn event_type(event: &str) -> EventType {
+    EventType {
+        event: event.to_owned(),
+        schema_version: 1,
+        description: String::new(),
+    }
+}
+
+pub(in crate::store) fn module(name: &str, wasm: &str) -> NewModule {
+    NewModule {
+        digest: ModuleDigest::of(wasm.as_bytes()),
+        wasm: wasm.as_bytes().to_vec(),
+        kind: "decider".to_owned(),
+        name: name.to_owned(),
+        manifest: json(r#"{"name":"counter"}"#),
+        imports: Vec::new(),
+    }
+}
+
+/// An activation of the module whose bytes are `wasm` after the activation `after`.
+pub(in crate::store) fn activation(
+    of: &StreamId,
+    after: ActivationNumber,
+    wasm: &str,
+) -> NewActivation {
+    NewActivation {
+        namespace: of.namespace().clone(),
+        decider: of.decider().clone(),
+        after,
+        digest: ModuleDigest::of(wasm.as_bytes()),
+        events: event_types(),
+        activated_by: None,
+        message: None,
+        accepted: Vec::new(),
+        report: Json::empty_object(),
+    }
+}
+
+/// Activates a module once more for the decider and namespace of `of`, and gives back the fence that its appends carry.
+pub(in crate::store) async fn activate(store: &dyn Store, of: &StreamId) -> Fence {
+    let (namespace, decider) = (of.namespace(), of.decider());
+    let newest = store.active(namespace, decider).await.unwrap();
+    let after = newest.map_or(ActivationNumber::NONE, |newest| newest.number);
+    let wasm = format!("{decider} {after}");
+    store
+        .put_module(module(decider.as_str(), &wasm))
+        .await
+        .unwrap();
+    let activated = store.activate(activation(of, after, &wasm)).await.unwrap();
+    Fence(activated.number)
+}
+
+/// Activates `counter` in the default namespace, for the first time.
+pub(in crate::store) async fn activate_counter(store: &dyn Store) -> Fence {
+    activate(store, &stream("any")).await
+}
+
+pub(in crate::store) fn event(name: &str) -> NewEvent {
+    NewEvent {
+        event_id: Uuid::now_v7(),
+        event: name.to_owned(),
+        schema_version: 1,
+        data: json(r#"{"by":1}"#),
+        is_final: false,
+        tags: Vec::new(),
+        metadata: Metadata::default(),
+        command_id: Uuid::now_v7(),
+    }
+}
+
+pub(in crate::store) fn incremented() -> NewEvent {
+    event("Incremented")
+}
+
+pub(in crate::store) fn closed() -> NewEvent {
+    NewEvent {
+        is_final: true,
+        ..event("Closed")
+    }
+}
+
+pub(in crate::store) fn increments(count: usize) -> Vec<NewEvent> {
+    (0..count).map(|_| incremented()).collect()
+}
+
+/// A part without command and fence, as an import makes it.
+pub(in crate::store) fn import(
+    stream: &StreamId,
+    expected: ExpectedVersion,
+    events: Vec<NewEvent>,
+) -> StreamAppend {
+    StreamAppend {
+        stream: stream.clone(),
+        expected,
+        expected_previous_id: None,
+        events,
+        command: None,
+        fence: None,
+    }
+}
+
+/// A part as an accepted command makes it that was decided at version `at`.
+pub(in crate::store) fn decided(
+    stream: &StreamId,
+    fence: Fence,
+    at: u64,
+    mut events: Vec<NewEvent>,
+) -> StreamAppend {
+    let accepted = CommandOutcome::Accepted {
+        events: u32::try_from(events.len()).unwrap(),
+    };
+    let record = command(stream, at, accepted);
+    for event in &mut events {
+        event.command_id = record.command_id;
+    }
+    StreamAppend {
+        command: Some(record),
+        fence: Some(fence),
+        ..import(stream, exactly(at), events)
+    }
+}
+
+/// A part as a rejected command makes it that was decided at version `at`.
+pub(in crate::store) fn rejected(stream: &StreamId, fence: Fence, at: u64) -> StreamAppend {
+    let outcome = CommandOutcome::Rejected(Rejection {
+        code: "too-much".to_owned(),
+        message: "the counter cannot go that high".to_owned(),
+        data: None,
+    });
+    StreamAppend {
+        command: Some(command(stream, at, outcome)),
+        ..decided(stream, fence, at, Vec::new())
+    }
+}
+
+pub(in crate::store) fn command(
+    stream: &StreamId,
+    at: u64,
+    outcome: CommandOutcome,
+) -> CommandRecord {
+    CommandRecord {
+        command_id: Uuid::now_v7(),
+        stream: stream.clone(),
+        command: "Increment".to_owned(),
+        data: json(r#"{"by":1}"#),
+        fingerprint: Fingerprint::of(&["Increment", r#"{"by":1}"#]),
+        now: datetime!(2026-02-03 04:05:06.007 UTC),
+        seed: 7,
+        actor: None,
+        metadata: Metadata::default(),
+        version: version(at),
+        module: ModuleDigest::of(b"counter 0"),
+        outcome,
+        fuel: 1_234,
+    }
+}
+
+/// Appends one part.
+pub(in crate::store) async fn append(
+    store: &dyn Store,
+    part: StreamAppend,
+) -> Result<Appended, AppendError> {
+    let mut appended = append_all(store, vec![part]).await?;
+    assert_eq!(appended.len(), 1, "one answer per part");
+    Ok(appended.remove(0))
+}
+
+/// Appends several parts as one.
+pub(in crate::store) async fn append_all(
+    store: &dyn Store,
+    parts: Vec<StreamAppend>,
+) -> Result<Vec<Appended>, AppendError> {
+    store.append(Append { parts }).await
+}
+
+/// Appends `count` increments to a stream, whatever its version.
+pub(in crate::store) async fn grow(
+    store: &dyn Store,
+    stream: &StreamId,
+    count: usize,
+) -> Vec<RecordedEvent> {
+    let part = import(stream, ExpectedVersion::Any, increments(count));
+    append(store, part).await.unwrap().events
+}
+
+pub(in crate::store) const WHOLE: StreamRange = StreamRange {
+    after: Version::EMPTY,
+    through: None,
+    limit: u32::MAX,
+    direction: Direction::Forward,
+};
+
+/// All events of a stream, oldest first.
+pub(in crate::store) async fn events_of(
+    store: &dyn Store,
+    stream: &StreamId,
+) -> Vec<RecordedEvent> {
+    store.read_stream(stream, WHOLE).await.unwrap()
+}
+
+/// The newest version of a stream, as a number.
+pub(in crate::store) async fn version_of(store: &dyn Store, stream: &StreamId) -> u64 {
+    store.head(stream).await.unwrap().version.get()
+}
+
+/// Reads the log of a namespace in pages of `limit` until it has shown `count` events, and one page more.
+pub(in crate::store) async fn read_log_until(
+    store: &dyn Store,
+    namespace: &Namespace,
+    filter: &LogFilter,
+    limit: u32,
+    count: usize,
+) -> Vec<RecordedEvent> {
+    let mut events = Vec::new();
+    let mut after = Position::BEGINNING;
+    let reading = async {
+        loop {
+            let complete = events.len() >= count;
+            let page = store
+                .read_log(namespace, after, filter, limit)
+                .await
+                .unwrap();
+            assert!(
+                page.events.len() <= limit as usize,
+                "a page has at most `limit` events"
+            );
+            assert!(page.next >= after, "a reader never goes back");
+            after = page.next;
+            events.extend(page.events);
+            if complete {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(DEADLINE, reading).await;
+    assert!(
+        in_time.is_ok(),
+        "the log does not show all events within {DEADLINE:?}"
+    );
+    events
+}
+
+/// The whole log of a namespace, once it shows `count` events.
+pub(in crate::store) async fn log_of(
+    store: &dyn Store,
+    namespace: &Namespace,
+    count: usize,
+) -> Vec<RecordedEvent> {
+    read_log_until(store, namespace, &LogFilter::default(), 1_000, count).await
+}

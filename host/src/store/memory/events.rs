@@ -1,0 +1,171 @@
+//! Events and ledger in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use crate::core::{
+    Activation, CommandId, CommandRecord, DeciderName, EventType, Namespace, Position,
+    RecordedEvent, StreamId, Version,
+};
+use crate::store::admit::Facts;
+use crate::store::{
+    Append, AppendError, Appended, Direction, LogFilter, LogPage, StreamHead, StreamRange,
+    StreamSummary,
+};
+
+/// The events of one stream, oldest first; the index of an event is its version less 1.
+type Stream = Vec<Arc<RecordedEvent>>;
+
+/// All events, by stream and in the order of the log.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    /// Everything that appends are judged by.
+    facts: Facts,
+    /// By ascending position.
+    log: Vec<Arc<RecordedEvent>>,
+    streams: HashMap<(Namespace, DeciderName), BTreeMap<String, Stream>>,
+    commands: HashMap<(Namespace, CommandId), CommandRecord>,
+}
+
+impl Events {
+    pub(super) fn append(
+        &mut self,
+        append: Append,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Appended>, AppendError> {
+        let admitted = self.facts.admit(append, now)?;
+        for event in admitted.answers.iter().flat_map(|part| &part.events) {
+            let event = Arc::new(event.clone());
+            let stream = &event.stream;
+            self.streams
+                .entry((stream.namespace().clone(), stream.decider().clone()))
+                .or_default()
+                .entry(stream.id().to_owned())
+                .or_default()
+                .push(Arc::clone(&event));
+            self.log.push(event);
+        }
+        for command in admitted.commands {
+            let key = (command.stream.namespace().clone(), command.command_id);
+            self.commands.insert(key, command);
+        }
+        Ok(admitted.answers)
+    }
+
+    /// From now on appends are judged by this activation.
+    pub(super) fn obey(&mut self, activation: &Activation, event_types: Vec<EventType>) {
+        let decider = &activation.decider;
+        let key = (activation.namespace.clone(), decider.clone());
+        self.facts.activations.insert(key, activation.number);
+        let registered = event_types
+            .into_iter()
+            .map(|event| (decider.clone(), event.event, event.schema_version));
+        self.facts.registry.extend(registered);
+    }
+
+    fn stream(&self, stream: &StreamId) -> &[Arc<RecordedEvent>] {
+        self.streams
+            .get(&(stream.namespace().clone(), stream.decider().clone()))
+            .and_then(|streams| streams.get(stream.id()))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn head(&self, stream: &StreamId) -> StreamHead {
+        self.stream(stream)
+            .last()
+            .map_or_else(StreamHead::default, |newest| StreamHead {
+                version: newest.version,
+                last_event_id: Some(newest.event.event_id),
+                is_final: newest.event.is_final,
+            })
+    }
+
+    pub(super) fn read_stream(&self, stream: &StreamId, range: StreamRange) -> Vec<RecordedEvent> {
+        let events = self.stream(stream);
+        let index = |version: Version| usize::try_from(version.get()).unwrap_or(usize::MAX);
+        let end = range.through.map_or(events.len(), index).min(events.len());
+        let start = index(range.after).min(end);
+        let limit = usize::try_from(range.limit).unwrap_or(usize::MAX);
+        let in_range = events[start..end].iter();
+        let owned = |event: &Arc<RecordedEvent>| RecordedEvent::clone(event);
+        match range.direction {
+            Direction::Forward => in_range.take(limit).map(owned).collect(),
+            Direction::Backward => in_range.rev().take(limit).map(owned).collect(),
+        }
+    }
+
+    pub(super) fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Version {
+        let events = self.stream(stream);
+        // Sorted, for `created_at` never decreases within a stream.
+        let count = events.partition_point(|event| event.created_at <= at);
+        Version::EMPTY.plus(count)
+    }
+
+    pub(super) fn read_log(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> LogPage {
+        let start = self.log.partition_point(|event| event.position <= after);
+        let in_namespace = || {
+            let rest = self.log[start..].iter();
+            rest.filter(|event| event.stream.namespace() == namespace)
+        };
+        let mut passing = in_namespace().filter(|event| filter.passes(event));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let events: Vec<_> = passing
+            .by_ref()
+            .take(limit)
+            .map(|event| RecordedEvent::clone(event))
+            .collect();
+        let caught_up = passing.next().is_none();
+        let newest = if caught_up {
+            in_namespace().next_back().map(|event| event.position)
+        } else {
+            events.last().map(|event| event.position)
+        };
+        LogPage {
+            events,
+            next: newest.unwrap_or(after),
+            caught_up,
+        }
+    }
+
+    pub(super) fn list_streams(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Vec<StreamSummary> {
+        let Some(streams) = self.streams.get(&(namespace.clone(), decider.clone())) else {
+            return Vec::new();
+        };
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        streams
+            .range::<str, _>((start, Bound::Unbounded))
+            .filter_map(|(id, stream)| {
+                stream.last().map(|newest| StreamSummary {
+                    id: id.clone(),
+                    version: newest.version,
+                    is_final: newest.event.is_final,
+                    updated_at: newest.created_at,
+                })
+            })
+            .take(usize::try_from(limit).unwrap_or(usize::MAX))
+            .collect()
+    }
+
+    pub(super) fn command(
+        &self,
+        namespace: &Namespace,
+        command_id: CommandId,
+    ) -> Option<CommandRecord> {
+        self.commands.get(&(namespace.clone(), command_id)).cloned()
+    }
+}

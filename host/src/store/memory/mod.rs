@@ -1,0 +1,172 @@
+//! The store that forgets: everything in memory, for tests and for trying things out.
+//!
+//! It obeys the contract but for one word, *durable*: what it acknowledges is gone with the process.
+
+mod events;
+mod modules;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use time::OffsetDateTime;
+
+use super::{
+    ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, LogFilter,
+    LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, StoredModule, StreamHead,
+    StreamRange, StreamSummary,
+};
+use crate::core::{
+    Activation, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
+    RecordedEvent, StreamId, Version,
+};
+
+/// Keeps everything in memory. All calls answer at once; one append at a time.
+#[derive(Debug)]
+pub struct MemoryStore {
+    clock: Arc<dyn Clock>,
+    events: Mutex<events::Events>,
+    modules: Mutex<modules::Modules>,
+}
+
+impl MemoryStore {
+    /// An empty store that takes its times from `clock`.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            events: Mutex::default(),
+            modules: Mutex::default(),
+        }
+    }
+}
+
+/// Locks; each change is whole before anything can panic, so that a poisoned lock guards sound data.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[async_trait]
+impl EventStore for MemoryStore {
+    async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError> {
+        let mut events = lock(&self.events);
+        let now = self.clock.now();
+        events.append(append, now)
+    }
+
+    async fn head(&self, stream: &StreamId) -> Result<StreamHead, Error> {
+        Ok(lock(&self.events).head(stream))
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        range: StreamRange,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        Ok(lock(&self.events).read_stream(stream, range))
+    }
+
+    async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error> {
+        Ok(lock(&self.events).version_at(stream, at))
+    }
+
+    async fn read_log(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> Result<LogPage, Error> {
+        Ok(lock(&self.events).read_log(namespace, after, filter, limit))
+    }
+
+    async fn list_streams(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<StreamSummary>, Error> {
+        Ok(lock(&self.events).list_streams(namespace, decider, after, limit))
+    }
+
+    async fn command(
+        &self,
+        namespace: &Namespace,
+        command_id: CommandId,
+    ) -> Result<Option<CommandRecord>, Error> {
+        Ok(lock(&self.events).command(namespace, command_id))
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ModuleStore for MemoryStore {
+    async fn put_module(&self, module: NewModule) -> Result<(StoredModule, bool), Error> {
+        Ok(lock(&self.modules).put(module, self.clock.now()))
+    }
+
+    async fn module(&self, digest: ModuleDigest) -> Result<Option<StoredModule>, Error> {
+        Ok(lock(&self.modules).module(digest))
+    }
+
+    async fn module_wasm(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>, Error> {
+        Ok(lock(&self.modules).wasm(digest))
+    }
+
+    async fn list_modules(&self, filter: &ModuleFilter) -> Result<Vec<StoredModule>, Error> {
+        Ok(lock(&self.modules).list(filter))
+    }
+
+    async fn delete_module(&self, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
+        lock(&self.modules).delete(digest)
+    }
+
+    async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
+        // Both at once: an append under way holds `events`, so that it ends before the fence moves.
+        let mut events = lock(&self.events);
+        let event_types = activation.events.clone();
+        let activation = lock(&self.modules).activate(activation, self.clock.now())?;
+        events.obey(&activation, event_types);
+        Ok(activation)
+    }
+
+    async fn active(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Option<Activation>, Error> {
+        Ok(lock(&self.modules).active(namespace, decider))
+    }
+
+    async fn list_active(&self, namespace: Option<&Namespace>) -> Result<Vec<Activation>, Error> {
+        Ok(lock(&self.modules).list_active(namespace))
+    }
+
+    async fn activations(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Vec<Activation>, Error> {
+        Ok(lock(&self.modules).activations(namespace, decider))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance;
+
+    macro_rules! memory_case {
+        ($case:ident) => {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let clock = Arc::new(conformance::UnsteadyClock::default());
+                conformance::$case(Arc::new(MemoryStore::new(clock))).await;
+            }
+        };
+    }
+    conformance::for_each_store_case!(memory_case);
+}

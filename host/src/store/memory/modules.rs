@@ -1,0 +1,135 @@
+//! Modules and activations in memory.
+
+use std::collections::BTreeMap;
+
+use time::OffsetDateTime;
+
+use crate::core::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
+use crate::store::{
+    ActivateError, DeleteModuleError, ModuleFilter, NewActivation, NewModule, StoredModule,
+};
+
+/// All modules, and every decider's activations.
+#[derive(Debug, Default)]
+pub(super) struct Modules {
+    /// Oldest first, with the component's bytes.
+    modules: Vec<(StoredModule, Vec<u8>)>,
+    /// Oldest first; the index of an activation is its number less 1.
+    activations: BTreeMap<(Namespace, DeciderName), Vec<Activation>>,
+}
+
+impl Modules {
+    fn find(&self, digest: ModuleDigest) -> Option<&(StoredModule, Vec<u8>)> {
+        self.modules
+            .iter()
+            .find(|(module, _)| module.digest == digest)
+    }
+
+    pub(super) fn put(&mut self, module: NewModule, now: OffsetDateTime) -> (StoredModule, bool) {
+        if let Some(stored) = self.module(module.digest) {
+            return (stored, false);
+        }
+        let stored = StoredModule {
+            digest: module.digest,
+            size_bytes: module.wasm.len() as u64,
+            kind: module.kind,
+            name: module.name,
+            manifest: module.manifest,
+            imports: module.imports,
+            uploaded_at: now,
+        };
+        self.modules.push((stored.clone(), module.wasm));
+        (stored, true)
+    }
+
+    pub(super) fn module(&self, digest: ModuleDigest) -> Option<StoredModule> {
+        self.find(digest).map(|(module, _)| module.clone())
+    }
+
+    pub(super) fn wasm(&self, digest: ModuleDigest) -> Option<Vec<u8>> {
+        self.find(digest).map(|(_, wasm)| wasm.clone())
+    }
+
+    pub(super) fn list(&self, filter: &ModuleFilter) -> Vec<StoredModule> {
+        let is_wanted = |wanted: &Option<String>, actual: &String| {
+            wanted.as_ref().is_none_or(|wanted| wanted == actual)
+        };
+        let mut modules: Vec<StoredModule> = self
+            .modules
+            .iter()
+            .rev()
+            .map(|(module, _)| module)
+            .filter(|module| is_wanted(&filter.name, &module.name))
+            .filter(|module| is_wanted(&filter.kind, &module.kind))
+            .cloned()
+            .collect();
+        modules.sort_by_key(|module| std::cmp::Reverse(module.uploaded_at));
+        modules
+    }
+
+    pub(super) fn delete(&mut self, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
+        if self.find(digest).is_none() {
+            return Err(DeleteModuleError::NotFound);
+        }
+        let mut activations = self.activations.values().flatten();
+        if activations.any(|activation| activation.digest == digest) {
+            return Err(DeleteModuleError::InUse);
+        }
+        self.modules.retain(|(module, _)| module.digest != digest);
+        Ok(())
+    }
+
+    pub(super) fn activate(
+        &mut self,
+        activation: NewActivation,
+        now: OffsetDateTime,
+    ) -> Result<Activation, ActivateError> {
+        let newest = self.active(&activation.namespace, &activation.decider);
+        let current = newest
+            .as_ref()
+            .map_or(ActivationNumber::NONE, |newest| newest.number);
+        if current != activation.after {
+            return Err(ActivateError::Moved { current });
+        }
+        if self.find(activation.digest).is_none() {
+            return Err(ActivateError::ModuleNotFound);
+        }
+        let key = (activation.namespace.clone(), activation.decider.clone());
+        let recorded = activation.into_activation(newest.map(|newest| newest.digest), now);
+        self.activations
+            .entry(key)
+            .or_default()
+            .push(recorded.clone());
+        Ok(recorded)
+    }
+
+    pub(super) fn active(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Option<Activation> {
+        self.activations
+            .get(&(namespace.clone(), decider.clone()))
+            .and_then(|activations| activations.last().cloned())
+    }
+
+    pub(super) fn list_active(&self, namespace: Option<&Namespace>) -> Vec<Activation> {
+        self.activations
+            .values()
+            .filter_map(|activations| activations.last())
+            .filter(|activation| namespace.is_none_or(|wanted| activation.namespace == *wanted))
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn activations(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Vec<Activation> {
+        self.activations
+            .get(&(namespace.clone(), decider.clone()))
+            .map(|activations| activations.iter().rev().cloned().collect())
+            .unwrap_or_default()
+    }
+}

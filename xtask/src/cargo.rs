@@ -1,0 +1,49 @@
+//! Asks cargo what it built, instead of guessing where the files are.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use xshell::{Cmd, Shell, cmd};
+
+/// Builds the `gavel` binary for development and returns its path.
+///
+/// The whole workspace is selected so that dependencies get the features they have in the tests, and are compiled only once.
+///
+/// # Errors
+///
+/// When the build fails.
+pub(crate) fn build_gavel(sh: &Shell) -> Result<PathBuf> {
+    let build = cmd!(sh, "cargo build --workspace --bin gavel");
+    let messages = read_messages(build)?;
+    let executable = messages
+        .iter()
+        .find_map(|message| message["executable"].as_str());
+    Ok(executable.context("cargo built no `gavel` binary")?.into())
+}
+
+/// Runs a `cargo build` of guests and returns the components it made.
+///
+/// # Errors
+///
+/// When the build fails.
+pub(crate) fn build_components(build: Cmd<'_>) -> Result<Vec<PathBuf>> {
+    let messages = read_messages(build)?;
+    let files = messages
+        .iter()
+        .filter_map(|message| message["filenames"].as_array())
+        .flatten();
+    let components = files
+        .filter_map(Value::as_str)
+        .filter(|file| file.ends_with(".wasm"));
+    Ok(components.map(PathBuf::from).collect())
+}
+
+fn read_messages(build: Cmd<'_>) -> Result<Vec<Value>> {
+    let messages = build
+        .arg("--message-format=json-render-diagnostics")
+        .quiet()
+        .read()?;
+    let parse = |line| serde_json::from_str(line).context("cargo's message is not JSON");
+    messages.lines().map(parse).collect()
+}

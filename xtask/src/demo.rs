@@ -1,0 +1,203 @@
+//! `cargo xtask demo`: from nothing to a restaurant that takes orders, and a change of its rules while orders come in.
+//!
+//! Each step is a `gavel` command, shown before it runs, and each result is checked.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use xshell::Shell;
+
+use crate::host::{DEFAULT_ADDRESS, Host};
+use crate::{modules, net};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Stop the host at the end instead of serving on, and leave no data. It then listens on a free port, unless told where.
+    #[arg(long)]
+    once: bool,
+
+    /// Where the host listens [default: 127.0.0.1:4000]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+const MENU: &str = r#"{"name":"Trattoria","menu":{"menu_id":"m-1","cuisine":"Italian","items":[{"id":"i-1","name":"Pizza","price":900}]}}"#;
+
+/// How long the orders in the background may take to come through.
+const ORDERS_LIMIT: Duration = Duration::from_secs(60);
+
+/// The exit code of `gavel` for a command that the decider rejected.
+const REJECTED: i32 = 3;
+
+/// # Errors
+///
+/// When a step does not do what it is said to do.
+pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
+    modules::build(sh)?;
+    if args.once {
+        let address = match args.listen {
+            Some(address) => address,
+            None => (Ipv4Addr::LOCALHOST, net::free_port()?).into(),
+        };
+        let host = Host::start_in_scratch(sh, address)?;
+        tell(&host)?;
+        host.stop()?;
+        say("The host was stopped with SIGTERM and ended well");
+        return Ok(());
+    }
+    let address = args.listen.unwrap_or(DEFAULT_ADDRESS);
+    say("A host with an empty database in target/demo; what a former demo left there is removed");
+    let host = Host::start(sh, "demo", address)?;
+    tell(&host)?;
+    invite(address);
+    host.serve_on()
+}
+
+/// Deploys the restaurant, places orders and changes its rules, against a host with an empty database.
+///
+/// # Errors
+///
+/// When a step does not do what it is said to do.
+pub(crate) fn tell(host: &Host) -> Result<()> {
+    say("Deploy a decider, and send it commands");
+    host.gavel(
+        0,
+        &[
+            "deploy",
+            "target/modules/restaurant.wasm",
+            "-m",
+            "Opening day",
+        ],
+    )?;
+    host.gavel(0, &["send", "restaurant", "r-1", "CreateRestaurant", MENU])?;
+    host.gavel(
+        0,
+        &[
+            "send",
+            "restaurant",
+            "r-1",
+            "PlaceOrder",
+            &order("o-1", "i-1", "Pizza"),
+        ],
+    )?;
+
+    say("Nobody looks at the menu yet: a dish that is not on it is accepted too");
+    host.gavel(
+        0,
+        &[
+            "send",
+            "restaurant",
+            "r-1",
+            "PlaceOrder",
+            &order("o-2", "i-9", "Sushi"),
+        ],
+    )?;
+    host.gavel(0, &["state", "restaurant", "r-1"])?;
+    host.gavel(0, &["events", "restaurant", "r-1"])?;
+
+    say("Change that rule while orders come in");
+    let orders = swap_under_orders(host)?;
+
+    say("The same dish again: rejected, with exit code 3");
+    host.gavel(
+        REJECTED,
+        &[
+            "send",
+            "restaurant",
+            "r-1",
+            "PlaceOrder",
+            &order("o-3", "i-9", "Sushi"),
+        ],
+    )?;
+
+    let state = host.gavel_json(&["state", "restaurant", "r-1"])?;
+    let expected = 3 + orders;
+    ensure!(
+        state["version"] == expected,
+        "after {expected} accepted commands the stream says {state}"
+    );
+    say(&format!(
+        "{orders} orders were placed around the swap: all accepted, none lost, none doubled"
+    ));
+    Ok(())
+}
+
+/// Returns how many orders were accepted meanwhile.
+fn swap_under_orders(host: &Host) -> Result<u64> {
+    let accepted = AtomicU64::new(0);
+    let enough = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let orders = scope.spawn(|| keep_ordering(host, &accepted, &enough));
+        let wait_for_three_more = || {
+            let goal = accepted.load(Ordering::Relaxed) + 3;
+            let deadline = Instant::now() + ORDERS_LIMIT;
+            while accepted.load(Ordering::Relaxed) < goal && !orders.is_finished() {
+                ensure!(
+                    Instant::now() < deadline,
+                    "no three orders in {} s",
+                    ORDERS_LIMIT.as_secs()
+                );
+                thread::sleep(Duration::from_millis(20));
+            }
+            Ok(())
+        };
+        let swap = wait_for_three_more()
+            .and_then(|()| {
+                host.gavel(
+                    0,
+                    &[
+                        "deploy",
+                        "target/modules/restaurant-check-menu.wasm",
+                        "-m",
+                        "Only what is on the menu",
+                    ],
+                )
+            })
+            .and_then(|()| wait_for_three_more());
+        enough.store(true, Ordering::Relaxed);
+        let orders = orders
+            .join()
+            .expect("the thread that orders does not panic");
+        orders.context("an order was not accepted while the rule changed")?;
+        swap
+    })?;
+    Ok(accepted.into_inner())
+}
+
+fn keep_ordering(host: &Host, accepted: &AtomicU64, enough: &AtomicBool) -> Result<()> {
+    while !enough.load(Ordering::Relaxed) {
+        let number = accepted.load(Ordering::Relaxed) + 1;
+        host.gavel_json(&[
+            "send",
+            "restaurant",
+            "r-1",
+            "PlaceOrder",
+            &order(&format!("pizza-{number}"), "i-1", "Pizza"),
+        ])?;
+        accepted.store(number, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+fn order(order_id: &str, menu_item_id: &str, name: &str) -> String {
+    format!(
+        r#"{{"order_id":"{order_id}","line_items":[{{"id":"1","quantity":1,"menu_item_id":"{menu_item_id}","name":"{name}"}}]}}"#
+    )
+}
+
+fn invite(address: SocketAddr) {
+    say(&format!(
+        "Your turn, from another terminal (Ctrl-C here stops the host):\n\n  \
+         export PATH=\"$PWD/target/debug:$PATH\" GAVEL_SERVER=http://{address}\n  \
+         gavel events --follow\n  \
+         gavel rollback restaurant\n  \
+         curl http://{address}/v1/deciders/restaurant/r-1\n"
+    ));
+}
+
+fn say(words: &str) {
+    eprintln!("\n== {words}");
+}

@@ -1,0 +1,143 @@
+//! `cargo xtask test`: exactly what CI runs, in order, up to the first failure.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use xshell::{Shell, cmd};
+
+use crate::postgres::Postgres;
+use crate::{modules, readme};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// PostgreSQL for the tests, as a superuser: each test makes a database of its own. Without it a private server is started.
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+
+    /// Given to `cargo test`, e.g. `-- a_part_of_a_name` or `-- -p gavel-host`. Only the modules and these tests are run.
+    #[arg(last = true, value_name = "FILTER")]
+    filter: Vec<String>,
+}
+
+/// # Errors
+///
+/// With the name of the step that failed.
+pub(crate) fn run(sh: &Shell, args: Args) -> Result<()> {
+    let mut report = Report::default();
+    let database_url = args.database_url.as_deref();
+    if args.filter.is_empty() {
+        report.step("rustfmt", || check_format(sh))?;
+        let modules = report.step("modules", || modules::build(sh))?;
+        report.step("clippy", || check_lints(sh))?;
+        report.step("doc", || check_docs(sh))?;
+        report.step("examples", || test_examples(sh))?;
+        report.step("tests", || {
+            test_workspace(sh, &modules, database_url, &["--workspace".to_owned()])
+        })?;
+        report.step("readme", || readme::check(sh))?;
+    } else {
+        let modules = report.step("modules", || modules::build(sh))?;
+        report.step("tests", || {
+            test_workspace(sh, &modules, database_url, &args.filter)
+        })?;
+    }
+    report.print();
+    Ok(())
+}
+
+fn check_format(sh: &Shell) -> Result<()> {
+    cmd!(sh, "cargo fmt --all --check").run()?;
+    for workspace in modules::WORKSPACES {
+        cmd!(
+            sh,
+            "cargo fmt --all --check --manifest-path {workspace}/Cargo.toml"
+        )
+        .run()?;
+    }
+    Ok(())
+}
+
+fn check_lints(sh: &Shell) -> Result<()> {
+    cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings").run()?;
+    cmd!(
+        sh,
+        "cargo clippy --workspace --all-targets --manifest-path examples/Cargo.toml -- -D warnings"
+    )
+    .run()?;
+    Ok(())
+}
+
+fn check_docs(sh: &Shell) -> Result<()> {
+    cmd!(sh, "cargo doc --workspace --no-deps")
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()?;
+    Ok(())
+}
+
+/// As ordinary programs, without a host. The rule that the demo changes is tested as well.
+fn test_examples(sh: &Shell) -> Result<()> {
+    cmd!(
+        sh,
+        "cargo test --workspace --manifest-path examples/Cargo.toml"
+    )
+    .run()?;
+    cmd!(
+        sh,
+        "cargo test --features check-menu --manifest-path examples/restaurant/Cargo.toml"
+    )
+    .run()?;
+    Ok(())
+}
+
+fn test_workspace(
+    sh: &Shell,
+    modules: &Path,
+    database_url: Option<&str>,
+    selection: &[String],
+) -> Result<()> {
+    let private = match database_url {
+        Some(_) => None,
+        None => Some(Postgres::start(sh)?),
+    };
+    let url = database_url
+        .or(private.as_ref().map(Postgres::url))
+        .unwrap_or_default();
+    let tests = cmd!(sh, "cargo test {selection...}");
+    tests
+        .env("DATABASE_URL", url)
+        .env("GAVEL_MODULES", modules)
+        .run()?;
+    Ok(())
+}
+
+/// The steps that passed, and what they took.
+#[derive(Debug, Default)]
+struct Report {
+    passed: Vec<(&'static str, Duration)>,
+}
+
+impl Report {
+    fn step<T>(&mut self, name: &'static str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        eprintln!("\n==> {name}");
+        let start = Instant::now();
+        let result = run();
+        let elapsed = start.elapsed();
+        self.passed.push((name, elapsed));
+        result.with_context(|| format!("step `{name}` failed after {} s", elapsed.as_secs()))
+    }
+
+    fn print(&self) {
+        let steps: Vec<_> = self
+            .passed
+            .iter()
+            .map(|(name, took)| format!("{name} {} s", took.as_secs()))
+            .collect();
+        let total: Duration = self.passed.iter().map(|(_, took)| took).sum();
+        eprintln!(
+            "\nAll passed in {} s: {}",
+            total.as_secs(),
+            steps.join(", ")
+        );
+    }
+}
