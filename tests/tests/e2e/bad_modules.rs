@@ -18,9 +18,18 @@ on_every_store! {
 
 /// Checks that an upload was refused for reasons, and that the host is as it was: it has nothing stored, and takes a good one.
 async fn assert_refused(host: &Host, name: &str, wasm: Vec<u8>) -> String {
-    let problem = host.client().upload(wasm).await.problem(422, "invalid-module");
-    let reasons = problem["reasons"].as_array().unwrap_or_else(|| panic!("{name} is refused for reasons: {problem}"));
-    assert!(!reasons.is_empty() && reasons.iter().all(Value::is_string), "{name}: {problem}");
+    let problem = host
+        .client()
+        .upload(wasm)
+        .await
+        .problem(422, "invalid-module");
+    let reasons = problem["reasons"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{name} is refused for reasons: {problem}"));
+    assert!(
+        !reasons.is_empty() && reasons.iter().all(Value::is_string),
+        "{name}: {problem}"
+    );
     let stored = host.client().get("/v1/modules").send().await.json(200);
     assert_eq!(stored["modules"], json!([]), "{name} is not stored");
     problem["reasons"].to_string()
@@ -28,7 +37,11 @@ async fn assert_refused(host: &Host, name: &str, wasm: Vec<u8>) -> String {
 
 async fn assert_takes_a_good_one(host: &Host) {
     host.client().deploy_example(COUNTER).await;
-    host.client().stream(COUNTER, "c-1").increment().await.accepted();
+    host.client()
+        .stream(COUNTER, "c-1")
+        .increment()
+        .await
+        .accepted();
 }
 
 async fn what_is_no_decider_is_refused_with_reasons(store: Store) {
@@ -44,10 +57,19 @@ async fn what_is_no_decider_is_refused_with_reasons(store: Store) {
         ("a component without the world", EMPTY_COMPONENT.to_vec()),
         ("half a component", counter[..middle].to_vec()),
         ("a garbled component", garbled),
-        ("a component with a tail", [counter.as_slice(), b"tail"].concat()),
+        (
+            "a component with a tail",
+            [counter.as_slice(), b"tail"].concat(),
+        ),
         ("a manifest that is no JSON", component("manifest_not_json")),
-        ("a manifest of another shape", component("manifest_wrong_shape")),
-        ("a manifest of two million characters", component("manifest_too_large")),
+        (
+            "a manifest of another shape",
+            component("manifest_wrong_shape"),
+        ),
+        (
+            "a manifest of two million characters",
+            component("manifest_too_large"),
+        ),
     ];
     for (name, wasm) in refused {
         assert_refused(&host, name, wasm).await;
@@ -72,13 +94,29 @@ async fn an_import_that_is_not_allowed_is_named(store: Store) {
 
 async fn an_upload_has_to_be_of_the_right_type_and_size(store: Store) {
     let host = Host::start_with(&store, &[("GAVEL_SERVER_MODULE_BODY_BYTES", "400000")]).await;
-    let upload = |media_type: &str, body: Vec<u8>| host.client().request(Method::POST, "/v1/modules").body(media_type, body);
+    let upload = |media_type: &str, body: Vec<u8>| {
+        host.client()
+            .request(Method::POST, "/v1/modules")
+            .body(media_type, body)
+    };
 
-    upload("application/octet-stream", component(COUNTER)).send().await.problem(415, "unsupported-media-type");
-    upload("application/json", b"{}".to_vec()).send().await.problem(415, "unsupported-media-type");
-    let problem = upload("application/wasm", vec![0; 400_001]).send().await.problem(413, "too-large");
+    upload("application/octet-stream", component(COUNTER))
+        .send()
+        .await
+        .problem(415, "unsupported-media-type");
+    upload("application/json", b"{}".to_vec())
+        .send()
+        .await
+        .problem(415, "unsupported-media-type");
+    let problem = upload("application/wasm", vec![0; 400_001])
+        .send()
+        .await
+        .problem(413, "too-large");
     assert_eq!(problem["limit_bytes"], 400_000);
 
-    assert_eq!(host.client().get("/v1/modules").send().await.json(200)["modules"], json!([]));
+    assert_eq!(
+        host.client().get("/v1/modules").send().await.json(200)["modules"],
+        json!([])
+    );
     assert_takes_a_good_one(&host).await;
 }

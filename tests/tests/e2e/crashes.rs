@@ -28,7 +28,10 @@ async fn what_was_acknowledged_outlives_kill_nine_and_is_there_once(store: Store
 
         let client = host.client();
         assert_agrees(&client, &journal).await;
-        let unknown = journal.iter().filter(|sent| !matches!(sent.outcome, Outcome::Acknowledged(_))).count();
+        let unknown = journal
+            .iter()
+            .filter(|sent| !matches!(sent.outcome, Outcome::Acknowledged(_)))
+            .count();
         assert!(unknown > 0, "the host was killed while it was working");
         retry(&client, &mut journal).await;
         assert_agrees(&client, &journal).await;
@@ -42,7 +45,11 @@ async fn a_host_that_starts_again_knows_all_it_knew(store: Store) {
     there.deploy_example(COUNTER).await;
     for client in [host.client(), there] {
         client.stream(COUNTER, "c-1").increment().await.accepted();
-        client.stream(COUNTER, "c-1").send("Reset", json!({})).await.accepted();
+        client
+            .stream(COUNTER, "c-1")
+            .send("Reset", json!({}))
+            .await
+            .accepted();
     }
     let paths = [
         "/v1/modules".to_owned(),
@@ -69,9 +76,18 @@ async fn a_host_that_starts_again_knows_all_it_knew(store: Store) {
         }
         host.restart().await;
         for (path, before) in paths.iter().zip(&before) {
-            assert_eq!(&host.client().get(path).send().await.json(200), before, "{path} after start {restart}");
+            assert_eq!(
+                &host.client().get(path).send().await.json(200),
+                before,
+                "{path} after start {restart}"
+            );
         }
     }
-    let answer = host.client().stream(COUNTER, "c-1").increment().await.accepted();
+    let answer = host
+        .client()
+        .stream(COUNTER, "c-1")
+        .increment()
+        .await
+        .accepted();
     assert_eq!((answer.version, answer.module), (3, digest));
 }

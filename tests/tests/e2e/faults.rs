@@ -36,7 +36,12 @@ async fn harms_its_command_only(store: Store, misdeeds: &[Misdeed]) {
     for (version, (command, data, status, codes)) in (2..).zip(misdeeds) {
         let answer = stream.send(command, data.clone()).await;
         let code = answer.code().unwrap_or_default();
-        assert!(codes.contains(&code.as_str()), "{command} answers {}: {}", answer.status(), answer.text());
+        assert!(
+            codes.contains(&code.as_str()),
+            "{command} answers {}: {}",
+            answer.status(),
+            answer.text()
+        );
         let problem = answer.problem(*status, &code);
         assert_eq!(problem["module"], json!(digest), "{command}");
         if *status == 504 {
@@ -47,11 +52,22 @@ async fn harms_its_command_only(store: Store, misdeeds: &[Misdeed]) {
         let new = client.stream(HOSTILE, &format!("new-{command}"));
         new.send(command, data.clone()).await.expect(*status);
         new.assert_absent().await;
-        assert_eq!(other.increment().await.accepted().version, version - 1, "{command}");
-        assert_eq!(stream.increment().await.accepted().version, version, "{command}");
+        assert_eq!(
+            other.increment().await.accepted().version,
+            version - 1,
+            "{command}"
+        );
+        assert_eq!(
+            stream.increment().await.accepted().version,
+            version,
+            "{command}"
+        );
     }
     let stored = u64::try_from(misdeeds.len() + 1).unwrap();
-    assert_eq!(stream.state().send().await.json(200)["state"], json!(stored));
+    assert_eq!(
+        stream.state().send().await.json(200)["state"],
+        json!(stored)
+    );
     let events = stream.history().await;
     assert!(events.iter().all(|event| event.event == "Incremented"));
 }
@@ -60,7 +76,12 @@ async fn a_module_that_traps_harms_its_command_only(store: Store) {
     let trapped = &["module-trapped"];
     let misdeeds: [Misdeed; 6] = [
         ("Trap", json!({}), 500, trapped),
-        ("Panic", json!({ "text": "no stack of ours in the answer" }), 500, trapped),
+        (
+            "Panic",
+            json!({ "text": "no stack of ours in the answer" }),
+            500,
+            trapped,
+        ),
         ("Abort", json!({}), 500, trapped),
         ("Exit", json!({}), 500, trapped),
         ("Recurse", json!({}), 500, trapped),
@@ -84,7 +105,12 @@ async fn a_module_that_takes_too_much_harms_its_command_only(store: Store) {
     let misdeeds: [Misdeed; 2] = [
         ("EatMemory", json!({}), 504, &["module-out-of-memory"]),
         // Ten million events do not fit into the memory of the module, to begin with.
-        ("ManyEvents", json!({ "number": 10_000_000 }), 504, &["module-out-of-memory"]),
+        (
+            "ManyEvents",
+            json!({ "number": 10_000_000 }),
+            504,
+            &["module-out-of-memory"],
+        ),
     ];
     harms_its_command_only(store, &misdeeds).await;
 }
@@ -95,7 +121,12 @@ async fn a_module_that_answers_too_much_harms_its_command_only(store: Store) {
         ("ManyEvents", json!({ "number": 100_000 }), 500, broken),
         ("HugeEvent", json!({ "number": 20_000_000 }), 500, broken),
         ("AliasedEvents", json!({ "number": 1_000 }), 500, broken),
-        ("HugeRejection", json!({ "number": 20_000_000 }), 500, broken),
+        (
+            "HugeRejection",
+            json!({ "number": 20_000_000 }),
+            500,
+            broken,
+        ),
     ];
     harms_its_command_only(store, &misdeeds).await;
 }
@@ -139,7 +170,10 @@ async fn others_are_answered_while_modules_loop(store: Store) {
 }
 
 async fn increments(client: &Client, number: usize) -> u64 {
-    let stream = client.stream(if number % 2 == 0 { COUNTER } else { HOSTILE }, &format!("c-{number}"));
+    let stream = client.stream(
+        if number % 2 == 0 { COUNTER } else { HOSTILE },
+        &format!("c-{number}"),
+    );
     stream.increment().await.accepted();
     stream.increment().await.accepted();
     stream.increment().await.accepted().version
@@ -156,7 +190,11 @@ async fn a_fault_within_an_atomic_batch_stores_nothing_of_it(store: Store) {
         { "decider": HOSTILE, "id": "h-1", "command": "Increment" },
         { "decider": HOSTILE, "id": "h-1", "command": "Trap" },
     ] });
-    let problem = client.post("/v1/commands", &body).send().await.problem(500, "module-trapped");
+    let problem = client
+        .post("/v1/commands", &body)
+        .send()
+        .await
+        .problem(500, "module-trapped");
 
     assert_eq!(problem["command_index"], 2);
     for (decider, id) in [(COUNTER, "c-1"), (HOSTILE, "h-1")] {
@@ -170,17 +208,28 @@ async fn a_history_that_cannot_be_folded_harms_its_stream_only(store: Store) {
     let client = host.client();
     client.deploy_example(HOSTILE).await;
 
-    let histories = [("Poisoned", 500, "module-trapped"), ("Refused", 500, "module-broke-contract")];
+    let histories = [
+        ("Poisoned", 500, "module-trapped"),
+        ("Refused", 500, "module-broke-contract"),
+    ];
     for (event, status, code) in histories {
         let stream = client.stream(HOSTILE, event);
-        stream.append(0, &json!([{ "event": event, "data": {} }])).send().await.json(200);
+        stream
+            .append(0, &json!([{ "event": event, "data": {} }]))
+            .send()
+            .await
+            .json(200);
 
         stream.state().send().await.problem(status, code);
         stream.increment().await.problem(status, code);
 
         // What is stored can be read all the same, and others are as they were.
         assert_eq!(stream.history().await.len(), 1);
-        client.stream(HOSTILE, &format!("beside-{event}")).increment().await.accepted();
+        client
+            .stream(HOSTILE, &format!("beside-{event}"))
+            .increment()
+            .await
+            .accepted();
     }
 }
 
@@ -191,8 +240,16 @@ async fn what_a_fault_left_behind_is_not_seen_by_the_next_command(store: Store) 
 
     // It counts the calls in its memory: in an instance of its own, each is the first.
     for id in ["h-1", "h-1", "h-2"] {
-        let counted = client.stream(HOSTILE, id).send("Count", json!({})).await.accepted();
+        let counted = client
+            .stream(HOSTILE, id)
+            .send("Count", json!({}))
+            .await
+            .accepted();
         assert_eq!(counted.events[0].data, json!(0));
-        client.stream(HOSTILE, id).send("Trap", json!({})).await.problem(500, "module-trapped");
+        client
+            .stream(HOSTILE, id)
+            .send("Trap", json!({}))
+            .await
+            .problem(500, "module-trapped");
     }
 }

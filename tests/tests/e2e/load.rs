@@ -40,13 +40,21 @@ impl Load {
     pub(crate) fn start(client: &Client, name: &str, senders: usize, streams: usize) -> Self {
         let (acknowledged, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let senders = (0..senders).map(|sender| {
-            let (client, name, acknowledged, stop) = (client.clone(), name.to_owned(), acknowledged.clone(), stop.clone());
+            let (client, name, acknowledged, stop) = (
+                client.clone(),
+                name.to_owned(),
+                acknowledged.clone(),
+                stop.clone(),
+            );
             tokio::spawn(async move {
                 let mut journal = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     let stream = format!("{name}-{}", (sender + journal.len()) % streams);
                     let key = Uuid::new_v4();
-                    let command = client.stream(COUNTER, &stream).command("Increment", json!({})).key(&key.to_string());
+                    let command = client
+                        .stream(COUNTER, &stream)
+                        .command("Increment", json!({}))
+                        .key(&key.to_string());
                     let answer = command.try_send().await;
                     let is_broken = answer.is_err();
                     let outcome = match answer {
@@ -56,12 +64,18 @@ impl Load {
                         }
                         Ok(answer) => match answer.code().as_deref() {
                             Some("outcome-unknown") => Outcome::Unknown,
-                            Some(code) if answer.status() != 500 => Outcome::Refused(code.to_owned()),
+                            Some(code) if answer.status() != 500 => {
+                                Outcome::Refused(code.to_owned())
+                            }
                             _ => panic!("{}: {}", answer.status(), answer.text()),
                         },
                         Err(_) => Outcome::Unknown,
                     };
-                    journal.push(Sent { key, stream, outcome });
+                    journal.push(Sent {
+                        key,
+                        stream,
+                        outcome,
+                    });
                     if is_broken {
                         break;
                     }
@@ -69,7 +83,11 @@ impl Load {
                 journal
             })
         });
-        Self { senders: senders.collect(), acknowledged, stop }
+        Self {
+            senders: senders.collect(),
+            acknowledged,
+            stop,
+        }
     }
 
     /// How many were acknowledged so far.
@@ -81,7 +99,10 @@ impl Load {
     pub(crate) async fn acknowledges(&self, more: usize) {
         let goal = self.acknowledged() + more;
         let reached = async || {
-            assert!(self.senders.iter().any(|sender| !sender.is_finished()), "nobody sends any more");
+            assert!(
+                self.senders.iter().any(|sender| !sender.is_finished()),
+                "nobody sends any more"
+            );
             (self.acknowledged() >= goal).then_some(())
         };
         eventually("commands are acknowledged", LIMIT, reached).await;
@@ -103,23 +124,40 @@ impl Load {
 pub(crate) async fn assert_agrees(client: &Client, journal: &[Sent]) -> usize {
     let mut streams: HashMap<&str, HashMap<Uuid, &Sent>> = HashMap::new();
     for sent in journal {
-        streams.entry(&sent.stream).or_default().insert(sent.key, sent);
+        streams
+            .entry(&sent.stream)
+            .or_default()
+            .insert(sent.key, sent);
     }
     let mut found = 0;
     for (id, mut sent) in streams {
         let is_absent = client.stream(COUNTER, id).state().send().await.status() == 404;
-        let history = if is_absent { Vec::new() } else { client.stream(COUNTER, id).history().await };
+        let history = if is_absent {
+            Vec::new()
+        } else {
+            client.stream(COUNTER, id).history().await
+        };
         assert_sound(&history);
         for event in &history {
             let sent = sent.remove(&event.command_id);
-            match &sent.unwrap_or_else(|| panic!("{} was stored twice, or never sent", event.command_id)).outcome {
-                Outcome::Acknowledged(answer) => assert_eq!(answer.events, std::slice::from_ref(event)),
-                Outcome::Refused(code) => panic!("{} was stored although it was refused: {code}", event.command_id),
+            match &sent
+                .unwrap_or_else(|| panic!("{} was stored twice, or never sent", event.command_id))
+                .outcome
+            {
+                Outcome::Acknowledged(answer) => {
+                    assert_eq!(answer.events, std::slice::from_ref(event))
+                }
+                Outcome::Refused(code) => panic!(
+                    "{} was stored although it was refused: {code}",
+                    event.command_id
+                ),
                 Outcome::Unknown => found += 1,
             }
         }
         for missing in sent.values() {
-            let Outcome::Acknowledged(answer) = &missing.outcome else { continue };
+            let Outcome::Acknowledged(answer) = &missing.outcome else {
+                continue;
+            };
             panic!("{} was acknowledged and is lost: {answer:?}", missing.key);
         }
         if let Some(newest) = history.last() {
@@ -134,7 +172,9 @@ pub(crate) async fn assert_agrees(client: &Client, journal: &[Sent]) -> usize {
 pub(crate) async fn retry(client: &Client, journal: &mut [Sent]) {
     for sent in journal {
         if !matches!(sent.outcome, Outcome::Acknowledged(_)) {
-            let command = client.stream(COUNTER, &sent.stream).command("Increment", json!({}));
+            let command = client
+                .stream(COUNTER, &sent.stream)
+                .command("Increment", json!({}));
             let answer = command.key(&sent.key.to_string()).send().await.accepted();
             sent.outcome = Outcome::Acknowledged(answer);
         }

@@ -40,15 +40,23 @@ async fn while_the_database_is_away_the_host_says_so_and_then_goes_on() {
     let counter = client.stream(COUNTER, "c-1");
     counter.increment().await.accepted();
 
-    store.administer("ALTER DATABASE {name} ALLOW_CONNECTIONS false").await;
+    store
+        .administer("ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        .await;
     store.administer(CUT).await;
     counter.increment().await.problem(503, "store-unavailable");
     let answer = counter.state().send().await;
     answer.problem(503, "store-unavailable");
     assert!(answer.header("retry-after").is_some());
-    client.get("/readyz").send().await.problem(503, "store-unavailable");
+    client
+        .get("/readyz")
+        .send()
+        .await
+        .problem(503, "store-unavailable");
     client.get("/livez").send().await.expect(200);
-    store.administer("ALTER DATABASE {name} ALLOW_CONNECTIONS true").await;
+    store
+        .administer("ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        .await;
 
     let is_ready = async || (client.get("/readyz").send().await.status() == 200).then_some(());
     eventually("the host is ready again", LIMIT, is_ready).await;

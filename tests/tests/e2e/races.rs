@@ -19,14 +19,23 @@ async fn of_50_who_race_for_a_new_stream_one_wins(store: Store) {
 
     for round in 0..5 {
         let counter = host.client().stream(COUNTER, &format!("c-{round}"));
-        let sent = (0..SENDERS).map(|_| tokio::spawn(counter.command("Increment", json!({})).if_new().send()));
-        let answers: Vec<_> = join_all(sent).await.into_iter().map(Result::unwrap).collect();
+        let sent = (0..SENDERS)
+            .map(|_| tokio::spawn(counter.command("Increment", json!({})).if_new().send()));
+        let answers: Vec<_> = join_all(sent)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
 
-        let (winners, losers): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status() == 200);
+        let (winners, losers): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|answer| answer.status() == 200);
         assert_eq!((winners.len(), losers.len()), (1, SENDERS - 1));
         for loser in losers {
             let problem = loser.problem(409, "version-conflict");
-            assert_eq!((&problem["expected_version"], &problem["current_version"]), (&json!(0), &json!(1)));
+            assert_eq!(
+                (&problem["expected_version"], &problem["current_version"]),
+                (&json!(0), &json!(1))
+            );
         }
         assert_eq!(counter.history().await, winners[0].accepted().events);
     }
@@ -38,7 +47,10 @@ async fn of_50_increments_at_once_none_is_lost(store: Store) {
     let counter = host.client().stream(COUNTER, "c-1");
 
     let sent = (0..SENDERS).map(|_| tokio::spawn(counter.command("Increment", json!({})).send()));
-    let answers = join_all(sent).await.into_iter().map(|answer| answer.unwrap().accepted());
+    let answers = join_all(sent)
+        .await
+        .into_iter()
+        .map(|answer| answer.unwrap().accepted());
 
     let mut versions: Vec<_> = answers.map(|answer| answer.version).collect();
     versions.sort_unstable();
@@ -46,7 +58,10 @@ async fn of_50_increments_at_once_none_is_lost(store: Store) {
     let history = counter.history().await;
     assert_eq!(history.len(), SENDERS);
     assert_sound(&history);
-    assert_eq!(counter.state().send().await.json(200)["state"], json!({ "value": SENDERS }));
+    assert_eq!(
+        counter.state().send().await.json(200)["state"],
+        json!({ "value": SENDERS })
+    );
 }
 
 async fn of_50_who_expect_the_same_version_one_wins(store: Store) {
@@ -55,13 +70,27 @@ async fn of_50_who_expect_the_same_version_one_wins(store: Store) {
     let counter = host.client().stream(COUNTER, "c-1");
     counter.increment().await.accepted();
 
-    let sent = (0..SENDERS).map(|_| tokio::spawn(counter.command("Increment", json!({})).if_version(1).send()));
-    let answers: Vec<_> = join_all(sent).await.into_iter().map(Result::unwrap).collect();
+    let sent = (0..SENDERS)
+        .map(|_| tokio::spawn(counter.command("Increment", json!({})).if_version(1).send()));
+    let answers: Vec<_> = join_all(sent)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
 
-    assert_eq!(answers.iter().filter(|answer| answer.status() == 200).count(), 1);
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| answer.status() == 200)
+            .count(),
+        1
+    );
     for loser in answers.iter().filter(|answer| answer.status() != 200) {
         let problem = loser.problem(409, "version-conflict");
-        assert_eq!((&problem["expected_version"], &problem["current_version"]), (&json!(1), &json!(2)));
+        assert_eq!(
+            (&problem["expected_version"], &problem["current_version"]),
+            (&json!(1), &json!(2))
+        );
     }
     assert_eq!(counter.history().await.len(), 2);
 }
@@ -74,7 +103,11 @@ async fn opposite_batches_at_once_all_succeed(store: Store) {
 
     // Whoever locks streams in the order of the batch ends in a deadlock here.
     let sent = (0..40).map(|number| {
-        let (one, two) = if number % 2 == 0 { ("a", "b") } else { ("b", "a") };
+        let (one, two) = if number % 2 == 0 {
+            ("a", "b")
+        } else {
+            ("b", "a")
+        };
         let body = json!({ "atomic": true, "commands": [increment(one), increment(two)] });
         tokio::spawn(client.post("/v1/commands", &body).send())
     });

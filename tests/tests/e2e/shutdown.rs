@@ -25,7 +25,10 @@ async fn a_host_that_is_asked_to_end_answers_what_it_has_accepted(store: Store) 
     host.restart().await;
 
     assert!(status.success(), "the host ended with {status}");
-    assert!(took < Duration::from_secs(10), "the host took {took:?} to end");
+    assert!(
+        took < Duration::from_secs(10),
+        "the host took {took:?} to end"
+    );
     for sent in &journal {
         if let Outcome::Refused(code) = &sent.outcome {
             assert_eq!(code, "draining");
