@@ -11,54 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::problem::{Code, Problem};
 use super::state::AppState;
-
-/// What a credential allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// Looking at everything.
-    Read,
-    /// Sending commands.
-    Command,
-    /// Uploading, deleting and activating modules.
-    Deploy,
-    /// Appending events without a decider.
-    Append,
-    /// All of these.
-    Admin,
-}
-
-impl Scope {
-    /// The scope as clients are told it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Command => "command",
-            Self::Deploy => "deploy",
-            Self::Append => "append",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-/// A credential.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// Whom it belongs to; recorded as the actor of what is done with it.
-    pub name: String,
-    /// The SHA-256 of the token.
-    pub sha256: [u8; 32],
-    /// What it allows.
-    pub scopes: Vec<Scope>,
-}
-
-impl Token {
-    fn allows(&self, scope: Scope) -> bool {
-        self.scopes
-            .iter()
-            .any(|&held| held == scope || held == Scope::Admin)
-    }
-}
+use crate::config::{Scope, Token};
 
 /// The authenticated sender of a request; in its extensions.
 #[derive(Debug, Clone)]
@@ -114,7 +67,7 @@ mod tests {
         let token = |name: &str, scopes: &[Scope]| Token {
             name: name.to_owned(),
             sha256: Sha256::digest(format!("secret-of-{name}")).into(),
-            scopes: scopes.to_vec(),
+            scopes: scopes.iter().copied().collect(),
         };
         vec![
             token("ann", &[Scope::Read, Scope::Command]),

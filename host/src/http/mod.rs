@@ -30,7 +30,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{Scope, Token};
 pub use metrics::recorder;
 pub use problem::{Code, Problem};
 pub use router::router;

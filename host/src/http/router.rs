@@ -8,12 +8,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::Scope;
 use super::problem::{Code, Problem};
 use super::state::AppState;
 use super::{
     admit, answer, auth, batch, commands, deciders, import, log, modules, operations, streams,
 };
+use crate::config::Scope;
 
 /// Routes with the same conditions.
 pub(super) struct Group {

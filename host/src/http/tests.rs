@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 
 use super::testing::{Answer, Api};
-use super::{ApiSettings, BodyLimit, Scope, Token};
+use super::{ApiSettings, BodyLimit};
+use crate::config::{Scope, Token};
 
 const COMMANDS: &str = "/v1/deciders/counter/c-1/commands";
 
@@ -303,7 +304,7 @@ fn with_tokens() -> Api {
     let token = |name: &str, scope| Token {
         name: name.to_owned(),
         sha256: Sha256::digest(name).into(),
-        scopes: vec![scope],
+        scopes: [scope].into(),
     };
     let tokens = vec![
         token("reader", Scope::Read),

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::auth::Scope;
 use super::super::dto::ProblemBody;
 use super::super::problem::PROBLEM_JSON;
 use super::super::settings::ApiSettings;
+use crate::config::Scope;
 
 /// What operations refer to.
 pub(super) fn components(settings: &ApiSettings) -> Value {
