@@ -68,7 +68,11 @@ impl Answer {
     pub fn json(&self, status: u16) -> Value {
         self.expect(status);
         let media_type = self.header(CONTENT_TYPE.as_str()).unwrap_or_default();
-        assert!(media_type.starts_with("application/json"), "{} answers with {media_type}", self.request);
+        assert!(
+            media_type.starts_with("application/json"),
+            "{} answers with {media_type}",
+            self.request
+        );
         self.parse()
     }
 
@@ -80,7 +84,8 @@ impl Answer {
     #[track_caller]
     pub fn accepted(&self) -> Accepted {
         let body = self.json(200);
-        serde_json::from_value(body).unwrap_or_else(|error| panic!("{}: {error}: {}", self.request, self.text()))
+        serde_json::from_value(body)
+            .unwrap_or_else(|error| panic!("{}: {error}: {}", self.request, self.text()))
     }
 
     /// The problem document, after a look at the members that each of them has.
@@ -91,20 +96,35 @@ impl Answer {
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Value {
         self.expect(status);
-        assert_eq!(self.header(CONTENT_TYPE.as_str()), Some("application/problem+json"), "{}", self.request);
+        assert_eq!(
+            self.header(CONTENT_TYPE.as_str()),
+            Some("application/problem+json"),
+            "{}",
+            self.request
+        );
         let body = self.parse();
         assert_eq!(body["code"], code, "{}: {}", self.request, self.text());
         assert_eq!(body["status"], status, "{}: {body}", self.request);
-        assert_eq!(body["instance"].as_str(), self.header("request-id"), "{}: {body}", self.request);
+        assert_eq!(
+            body["instance"].as_str(),
+            self.header("request-id"),
+            "{}: {body}",
+            self.request
+        );
         for member in ["type", "title", "detail"] {
             let text = body[member].as_str().unwrap_or_default();
-            assert!(!text.is_empty(), "{}: a problem has a {member}: {body}", self.request);
+            assert!(
+                !text.is_empty(),
+                "{}: a problem has a {member}: {body}",
+                self.request
+            );
         }
         body
     }
 
     #[track_caller]
     fn parse(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{}: {error}: {}", self.request, self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{}: {error}: {}", self.request, self.text()))
     }
 }

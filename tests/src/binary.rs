@@ -20,10 +20,26 @@ pub(crate) fn gavel() -> &'static Path {
 /// Cargo hands a binary only to the tests of its own package.
 fn build() -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let profile = if cfg!(debug_assertions) {
+        "dev"
+    } else {
+        "release"
+    };
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "gavel-host", "--bin", "gavel"])
-        .args(["--profile", profile, "--message-format", "json-render-diagnostics"])
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "gavel-host",
+            "--bin",
+            "gavel",
+        ])
+        .args([
+            "--profile",
+            profile,
+            "--message-format",
+            "json-render-diagnostics",
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())
         .output()

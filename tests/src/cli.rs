@@ -21,7 +21,11 @@ impl CliOutput {
     #[must_use]
     pub fn of(host: Option<&Host>, folder: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(gavel());
-        command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(folder)
+            .env_clear()
+            .stdin(Stdio::null());
         if let Some(host) = host {
             command.env("GAVEL_SERVER", host.address());
         }
@@ -35,7 +39,13 @@ impl CliOutput {
     /// When the exit code is another one; the message holds what it printed.
     #[track_caller]
     pub fn exits_with(self, code: i32) -> Self {
-        assert_eq!(self.0.status.code(), Some(code), "stdout: {}\nstderr: {}", self.stdout(), self.stderr());
+        assert_eq!(
+            self.0.status.code(),
+            Some(code),
+            "stdout: {}\nstderr: {}",
+            self.stdout(),
+            self.stderr()
+        );
         self
     }
 
@@ -59,6 +69,7 @@ impl CliOutput {
     #[track_caller]
     #[must_use]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.0.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout()))
+        serde_json::from_slice(&self.0.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.stdout()))
     }
 }

@@ -33,9 +33,18 @@ impl Client {
         static PROVIDER: Once = Once::new();
         // TLS is compiled in for the host's sake. We speak plain HTTP, but no client is built without a provider.
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-        let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT).build().expect("a client can be built");
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(ANSWER_LIMIT)
+            .build()
+            .expect("a client can be built");
         let server = server.parse().expect("the host's address is a URL");
-        Self { http, server, namespace: None, document: None }
+        Self {
+            http,
+            server,
+            namespace: None,
+            document: None,
+        }
     }
 
     /// The same client, which objects to every answer that the host's own `/openapi.json` does not document.
@@ -48,7 +57,10 @@ impl Client {
     /// The same client in another namespace.
     #[must_use]
     pub fn in_namespace(&self, namespace: &str) -> Self {
-        Self { namespace: Some(namespace.to_owned()), ..self.clone() }
+        Self {
+            namespace: Some(namespace.to_owned()),
+            ..self.clone()
+        }
     }
 
     /// A request for `path`, a query included, which is sent as it stands.
@@ -63,7 +75,12 @@ impl Client {
         if let Some(namespace) = &self.namespace {
             builder = builder.header("Gavel-Namespace", namespace);
         }
-        Request { builder, method, path: url.path().to_owned(), document: self.document.clone() }
+        Request {
+            builder,
+            method,
+            path: url.path().to_owned(),
+            document: self.document.clone(),
+        }
     }
 
     /// A `GET`.
@@ -75,7 +92,8 @@ impl Client {
     /// A `POST` of a JSON document.
     #[must_use]
     pub fn post(&self, path: &str, body: &Value) -> Request {
-        self.request(Method::POST, path).body("application/json", body.to_string())
+        self.request(Method::POST, path)
+            .body("application/json", body.to_string())
     }
 
     /// A `DELETE`.
@@ -92,12 +110,20 @@ impl Client {
 
     /// Uploads a component.
     pub async fn upload(&self, component: Vec<u8>) -> Answer {
-        self.request(Method::POST, "/v1/modules").body("application/wasm", component).send().await
+        self.request(Method::POST, "/v1/modules")
+            .body("application/wasm", component)
+            .send()
+            .await
     }
 
     /// Asks for a module to become active.
     pub async fn activate(&self, decider: &str, digest: &str) -> Answer {
-        self.post(&format!("/v1/deciders/{decider}/activations"), &json!({ "digest": digest })).send().await
+        self.post(
+            &format!("/v1/deciders/{decider}/activations"),
+            &json!({ "digest": digest }),
+        )
+        .send()
+        .await
     }
 
     /// Uploads a component and activates it. Gives its digest.
@@ -107,8 +133,15 @@ impl Client {
     /// When one of these is refused.
     pub async fn deploy(&self, decider: &str, component: Vec<u8>) -> String {
         let uploaded = self.upload(component).await;
-        assert!([200, 201].contains(&uploaded.status()), "the module is taken: {}", uploaded.text());
-        let digest = uploaded.json(uploaded.status())["digest"].as_str().expect("a module has a digest").to_owned();
+        assert!(
+            [200, 201].contains(&uploaded.status()),
+            "the module is taken: {}",
+            uploaded.text()
+        );
+        let digest = uploaded.json(uploaded.status())["digest"]
+            .as_str()
+            .expect("a module has a digest")
+            .to_owned();
         self.activate(decider, &digest).await.expect(201);
         digest
     }
@@ -161,7 +194,9 @@ impl Request {
     /// When there is no answer, or one without `Request-Id`, or one that is not documented.
     pub async fn send(self) -> Answer {
         let what = format!("{} {}", self.method, self.path);
-        self.try_send().await.unwrap_or_else(|error| panic!("no answer to {what}: {error:?}"))
+        self.try_send()
+            .await
+            .unwrap_or_else(|error| panic!("no answer to {what}: {error:?}"))
     }
 
     /// Sends it to a host that may be killed meanwhile.
@@ -174,14 +209,29 @@ impl Request {
     ///
     /// When an answer came without `Request-Id`, or is not documented.
     pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
-        let Self { builder, method, path, document } = self;
+        let Self {
+            builder,
+            method,
+            path,
+            document,
+        } = self;
         let response = builder.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await?.to_vec();
-        let answer = Answer { request: format!("{method} {path}"), status, headers, body };
-        assert!(answer.header("request-id").is_some_and(|id| !id.is_empty()), "{method} {path} carries Request-Id");
+        let answer = Answer {
+            request: format!("{method} {path}"),
+            status,
+            headers,
+            body,
+        };
+        assert!(
+            answer.header("request-id").is_some_and(|id| !id.is_empty()),
+            "{method} {path} carries Request-Id"
+        );
         let media_type = answer.header(CONTENT_TYPE.as_str());
-        let objection = document.and_then(|document| document.objection(method.as_str(), &path, answer.status(), media_type));
+        let objection = document.and_then(|document| {
+            document.objection(method.as_str(), &path, answer.status(), media_type)
+        });
         assert_eq!(objection, None, "{}", answer.text());
         Ok(answer)
     }
@@ -193,6 +243,9 @@ impl Request {
     /// When there is no answer.
     pub async fn open(self) -> reqwest::Response {
         let what = format!("{} {}", self.method, self.path);
-        self.builder.send().await.unwrap_or_else(|error| panic!("no answer to {what}: {error:?}"))
+        self.builder
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("no answer to {what}: {error:?}"))
     }
 }

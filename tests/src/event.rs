@@ -8,7 +8,10 @@ use uuid::Uuid;
 
 /// The answer to an accepted command.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[expect(missing_docs, reason = "the fields of the HTTP API, under their names there")]
+#[expect(
+    missing_docs,
+    reason = "the fields of the HTTP API, under their names there"
+)]
 pub struct Accepted {
     pub command_id: Uuid,
     pub decider: String,
@@ -22,7 +25,10 @@ pub struct Accepted {
 
 /// An event, which looks the same wherever it is read.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[expect(missing_docs, reason = "the fields of the HTTP API, under their names there")]
+#[expect(
+    missing_docs,
+    reason = "the fields of the HTTP API, under their names there"
+)]
 pub struct Event {
     pub event_id: Uuid,
     // Said outright, since otherwise an absent member would do.
@@ -52,6 +58,8 @@ impl Event {
     /// When the event names none.
     #[must_use]
     pub fn module(&self) -> &str {
-        self.metadata.get("module").expect("a decided event names its module")
+        self.metadata
+            .get("module")
+            .expect("a decided event names its module")
     }
 }

@@ -16,11 +16,25 @@ pub fn assert_sound(events: &[Event]) {
     let mut previous: Option<&Event> = None;
     for (event, version) in events.iter().zip(1..) {
         let stream = format!("{}/{}", event.decider, event.id);
-        assert_eq!(event.version, version, "versions of {stream} have no gap and no double");
-        assert_eq!(event.previous_id, previous.map(|event| event.event_id), "{stream} is one chain at version {version}");
-        assert!(ids.insert(event.event_id), "event ids of {stream} are unique: {}", event.event_id);
+        assert_eq!(
+            event.version, version,
+            "versions of {stream} have no gap and no double"
+        );
+        assert_eq!(
+            event.previous_id,
+            previous.map(|event| event.event_id),
+            "{stream} is one chain at version {version}"
+        );
+        assert!(
+            ids.insert(event.event_id),
+            "event ids of {stream} are unique: {}",
+            event.event_id
+        );
         if let Some(previous) = previous {
-            assert!(previous.position < event.position, "positions of {stream} increase at version {version}");
+            assert!(
+                previous.position < event.position,
+                "positions of {stream} increase at version {version}"
+            );
         }
         previous = Some(event);
     }

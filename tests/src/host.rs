@@ -42,7 +42,10 @@ impl Host {
     /// As [`Host::start`].
     pub async fn start_with(store: &Store, settings: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder can be made");
-        let settings = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let settings = settings
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         let mut host = Self {
             process: spawn(&home, 1, store.url(), &settings),
             client: Client::new("http://127.0.0.1:1"),
@@ -62,7 +65,13 @@ impl Host {
     ///
     /// As [`Host::start`].
     pub async fn restart(&mut self) {
-        assert!(self.process.try_wait().expect("a child can be asked").is_some(), "the host still runs");
+        assert!(
+            self.process
+                .try_wait()
+                .expect("a child can be asked")
+                .is_some(),
+            "the host still runs"
+        );
         self.starts += 1;
         self.process = spawn(&self.home, self.starts, &self.store_url, &self.settings);
         self.become_ready().await;
@@ -123,7 +132,10 @@ impl Host {
     ///
     /// When it still runs after a while.
     pub async fn ended(&mut self) -> ExitStatus {
-        eventually("the host ends", LIMIT, async || self.process.try_wait().expect("a child can be asked")).await
+        eventually("the host ends", LIMIT, async || {
+            self.process.try_wait().expect("a child can be asked")
+        })
+        .await
     }
 
     /// What it has written so far, since its newest start.
@@ -137,7 +149,10 @@ impl Host {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a child has an id");
+        let pid = i32::try_from(self.process.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a child has an id");
         kill_process(pid, signal).expect("a child can be signalled");
     }
 
@@ -159,7 +174,11 @@ impl Host {
 
     fn assert_running(&mut self) {
         let ended = self.process.try_wait().expect("a child can be asked");
-        assert!(ended.is_none(), "the host has ended with {ended:?}:\n{}", self.log());
+        assert!(
+            ended.is_none(),
+            "the host has ended with {ended:?}:\n{}",
+            self.log()
+        );
     }
 }
 
@@ -171,7 +190,11 @@ impl Drop for Host {
             let log = fs::read_to_string(log_path(&self.home, self.starts)).unwrap_or_default();
             let lines: Vec<_> = log.lines().collect();
             let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
-            eprintln!("The end of the log of the host at {}:\n{}", self.address, tail.join("\n"));
+            eprintln!(
+                "The end of the log of the host at {}:\n{}",
+                self.address,
+                tail.join("\n")
+            );
         }
     }
 }
@@ -180,7 +203,14 @@ fn spawn(home: &TempDir, start: u32, store_url: &str, settings: &Vec<(String, St
     let log = File::create(log_path(home, start)).expect("a log can be written");
     let mut command = Command::new(gavel());
     command
-        .args(["serve", "--listen", "127.0.0.1:0", "--store", store_url, "--data-dir"])
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--store",
+            store_url,
+            "--data-dir",
+        ])
         .arg(home.path().join("data"))
         // Neither a `gavel.toml` nor a variable of whoever runs the tests is to have a say.
         .current_dir(home.path())
@@ -189,7 +219,9 @@ fn spawn(home: &TempDir, start: u32, store_url: &str, settings: &Vec<(String, St
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a file can be shared"))
         .stderr(log);
-    command.spawn().unwrap_or_else(|error| panic!("cannot run {}: {error}", gavel().display()))
+    command
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {}: {error}", gavel().display()))
 }
 
 fn log_path(home: &TempDir, start: u32) -> PathBuf {
@@ -199,7 +231,12 @@ fn log_path(home: &TempDir, start: u32) -> PathBuf {
 /// The address that the banner names; the port is a free one that the system has picked.
 fn address(log: &str) -> Option<String> {
     const HOST: &str = "http://127.0.0.1:";
-    let port: String = log.split_once(HOST)?.1.chars().take_while(char::is_ascii_digit).collect();
+    let port: String = log
+        .split_once(HOST)?
+        .1
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
     // The rest of the line may not be there yet.
     let is_whole = log.split_once(HOST)?.1.len() > port.len();
     (is_whole && !port.is_empty()).then(|| format!("{HOST}{port}"))

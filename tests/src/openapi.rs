@@ -17,7 +17,10 @@ impl Document {
     #[must_use]
     pub fn new(document: Value) -> Self {
         let version = document["openapi"].as_str().unwrap_or_default();
-        assert!(version.starts_with("3.1."), "/openapi.json is OpenAPI 3.1, not {version:?}");
+        assert!(
+            version.starts_with("3.1."),
+            "/openapi.json is OpenAPI 3.1, not {version:?}"
+        );
         Self(document)
     }
 
@@ -35,7 +38,9 @@ impl Document {
     #[must_use]
     pub fn operations(&self) -> BTreeSet<String> {
         let paths = self.0["paths"].as_object().expect("the document has paths");
-        let methods = ["get", "put", "post", "delete", "patch", "head", "options", "trace"];
+        let methods = [
+            "get", "put", "post", "delete", "patch", "head", "options", "trace",
+        ];
         let operations = paths.iter().flat_map(|(path, item)| {
             let methods = methods.iter().filter(|method| item.get(method).is_some());
             methods.map(move |method| format!("{} {path}", method.to_uppercase()))
@@ -47,13 +52,23 @@ impl Document {
     ///
     /// What is asked of no operation at all (an unknown path, a method that there is not) is foreseen nowhere, and well.
     #[must_use]
-    pub fn objection(&self, method: &str, path: &str, status: u16, media_type: Option<&str>) -> Option<String> {
+    pub fn objection(
+        &self,
+        method: &str,
+        path: &str,
+        status: u16,
+        media_type: Option<&str>,
+    ) -> Option<String> {
         let operation = self.operation(method, path)?;
         let responses = &operation["responses"];
         let range = format!("{}XX", status / 100);
-        let response = [status.to_string(), range, "default".to_owned()].into_iter().find_map(|key| responses.get(key));
+        let response = [status.to_string(), range, "default".to_owned()]
+            .into_iter()
+            .find_map(|key| responses.get(key));
         let Some(response) = response else {
-            return Some(format!("/openapi.json documents no {status} for {method} {path}"));
+            return Some(format!(
+                "/openapi.json documents no {status} for {method} {path}"
+            ));
         };
         let essence = media_type?.split(';').next()?.trim();
         let known = match response["content"].as_object() {
@@ -61,7 +76,9 @@ impl Document {
             // A reference to a component, which holds the content.
             None => response.get("$ref").is_some(),
         };
-        (!known).then(|| format!("/openapi.json documents no {essence} for the {status} of {method} {path}"))
+        (!known).then(|| {
+            format!("/openapi.json documents no {essence} for the {status} of {method} {path}")
+        })
     }
 
     fn operation(&self, method: &str, path: &str) -> Option<&Value> {
@@ -78,7 +95,8 @@ fn matches(template: &str, path: &str) -> bool {
     loop {
         match (template.next(), path.next()) {
             (None, None) => return true,
-            (Some(expected), Some(given)) if expected == given || (expected.starts_with('{') && !given.is_empty()) => {}
+            (Some(expected), Some(given))
+                if expected == given || (expected.starts_with('{') && !given.is_empty()) => {}
             _ => return false,
         }
     }
@@ -106,16 +124,42 @@ mod tests {
     #[test]
     fn what_is_documented_meets_no_objection() {
         let json = Some("application/json; charset=utf-8");
-        assert_eq!(document().objection("GET", "/v1/deciders/counter/c-1", 200, json), None);
-        assert_eq!(document().objection("GET", "/v1/deciders/counter/c-1", 404, Some("application/problem+json")), None);
-        assert_eq!(document().objection("GET", "/nowhere", 404, Some("application/problem+json")), None);
+        assert_eq!(
+            document().objection("GET", "/v1/deciders/counter/c-1", 200, json),
+            None
+        );
+        assert_eq!(
+            document().objection(
+                "GET",
+                "/v1/deciders/counter/c-1",
+                404,
+                Some("application/problem+json")
+            ),
+            None
+        );
+        assert_eq!(
+            document().objection("GET", "/nowhere", 404, Some("application/problem+json")),
+            None
+        );
     }
 
     #[test]
     fn another_status_or_media_type_meets_one() {
-        assert!(document().objection("GET", "/v1/deciders/counter/c-1", 409, None).is_some());
-        assert!(document().objection("GET", "/v1/deciders/counter/c-1", 200, Some("text/plain")).is_some());
+        assert!(
+            document()
+                .objection("GET", "/v1/deciders/counter/c-1", 409, None)
+                .is_some()
+        );
+        assert!(
+            document()
+                .objection("GET", "/v1/deciders/counter/c-1", 200, Some("text/plain"))
+                .is_some()
+        );
         // A literal path goes before one with a parameter.
-        assert!(document().objection("GET", "/v1/deciders/counter/streams", 404, None).is_some());
+        assert!(
+            document()
+                .objection("GET", "/v1/deciders/counter/streams", 404, None)
+                .is_some()
+        );
     }
 }

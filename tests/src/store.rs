@@ -23,13 +23,16 @@ pub enum Backend {
 pub struct Store {
     backend: Backend,
     url: String,
-    place: Place,
+    /// Where a SQLite store is; gone with it.
+    _folder: Option<TempDir>,
+    /// What a PostgreSQL store is.
+    database: Option<Database>,
 }
 
-#[derive(Debug)]
-enum Place {
-    Folder(TempDir),
-    Database { server: Url, name: String },
+#[derive(Debug, Clone)]
+struct Database {
+    server: Url,
+    name: String,
 }
 
 impl Store {
@@ -43,7 +46,12 @@ impl Store {
             Backend::Sqlite => {
                 let folder = tempfile::tempdir().expect("a temporary folder can be made");
                 let url = format!("sqlite://{}", folder.path().join("gavel.db").display());
-                Self { backend, url, place: Place::Folder(folder) }
+                Self {
+                    backend,
+                    url,
+                    _folder: Some(folder),
+                    database: None,
+                }
             }
             Backend::Postgres => {
                 let server = env::var("DATABASE_URL").expect(
@@ -54,7 +62,12 @@ impl Store {
                 execute(&server, format!("CREATE DATABASE {name}")).await;
                 let mut url = server.clone();
                 url.set_path(&name);
-                Self { backend, url: url.into(), place: Place::Database { server, name } }
+                Self {
+                    backend,
+                    url: url.into(),
+                    _folder: None,
+                    database: Some(Database { server, name }),
+                }
             }
         }
     }
@@ -77,21 +90,28 @@ impl Store {
     ///
     /// When the store is no database of a server, or the statement fails.
     pub async fn administer(&self, statement: &str) {
-        let Place::Database { server, name } = &self.place else {
-            panic!("{:?} has no server to administer", self.backend);
-        };
+        let Database { server, name } = self
+            .database
+            .as_ref()
+            .expect("only a server can be administered");
         execute(server, statement.replace("{name}", name)).await;
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        let Place::Database { server, name } = &self.place else { return };
-        let (server, statement) = (server.clone(), format!("DROP DATABASE {name} WITH (FORCE)"));
+        let Some(Database { server, name }) = self.database.take() else {
+            return;
+        };
+        let statement = format!("DROP DATABASE {name} WITH (FORCE)");
         // A thread with a runtime of its own: one cannot wait within the runtime of the test.
         let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime can be made").block_on(execute(&server, statement));
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime
+                .expect("a runtime can be made")
+                .block_on(execute(&server, statement));
         });
         if dropped.join().is_err() {
             eprintln!("the database {name} is left behind");
@@ -100,7 +120,15 @@ impl Drop for Store {
 }
 
 async fn execute(server: &Url, statement: String) {
-    let mut connection = PgConnection::connect(server.as_str()).await.expect("DATABASE_URL can be connected to");
-    connection.execute(AssertSqlSafe(statement)).await.expect("the statement succeeds");
-    connection.close().await.expect("the connection can be closed");
+    let mut connection = PgConnection::connect(server.as_str())
+        .await
+        .expect("DATABASE_URL can be connected to");
+    connection
+        .execute(AssertSqlSafe(statement))
+        .await
+        .expect("the statement succeeds");
+    connection
+        .close()
+        .await
+        .expect("the connection can be closed");
 }

@@ -18,7 +18,11 @@ pub struct Stream {
 
 impl Stream {
     pub(crate) fn new(client: Client, decider: &str, id: &str) -> Self {
-        Self { client, decider: decider.to_owned(), id: id.to_owned() }
+        Self {
+            client,
+            decider: decider.to_owned(),
+            id: id.to_owned(),
+        }
     }
 
     /// The id within the decider.
@@ -31,7 +35,10 @@ impl Stream {
     #[must_use]
     pub fn command(&self, command: &str, data: Value) -> CommandRequest {
         let request = self.client.request(Method::POST, &self.path("/commands"));
-        CommandRequest { request, body: json!({ "command": command, "data": data }) }
+        CommandRequest {
+            request,
+            body: json!({ "command": command, "data": data }),
+        }
     }
 
     /// Sends a command as plainly as can be.
@@ -59,7 +66,10 @@ impl Stream {
     /// Appends without a decider.
     #[must_use]
     pub fn append(&self, expected_version: u64, events: &Value) -> Request {
-        self.client.post(&self.path("/events"), &json!({ "expected_version": expected_version, "events": events }))
+        self.client.post(
+            &self.path("/events"),
+            &json!({ "expected_version": expected_version, "events": events }),
+        )
     }
 
     /// All its events, page by page, as they came.
@@ -71,11 +81,17 @@ impl Stream {
         let mut events: Vec<Value> = Vec::new();
         let mut after = 0;
         loop {
-            let request = self.events().query("after_version", after).query("limit", PAGE_EVENTS);
+            let request = self
+                .events()
+                .query("after_version", after)
+                .query("limit", PAGE_EVENTS);
             let page = request.send().await.json(200);
             events.extend_from_slice(page["events"].as_array().expect("a page has events"));
             match page["next_after_version"].as_u64() {
-                Some(next) => assert!(std::mem::replace(&mut after, next) < next, "pages go forward"),
+                Some(next) => assert!(
+                    std::mem::replace(&mut after, next) < next,
+                    "pages go forward"
+                ),
                 None => return events,
             }
         }
@@ -102,10 +118,16 @@ impl Stream {
 
     fn path(&self, rest: &str) -> String {
         let id = self.id.bytes().map(|byte| match byte {
-            byte if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) => char::from(byte).to_string(),
+            byte if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) => {
+                char::from(byte).to_string()
+            }
             byte => format!("%{byte:02X}"),
         });
-        format!("/v1/deciders/{}/{}{rest}", self.decider, id.collect::<String>())
+        format!(
+            "/v1/deciders/{}/{}{rest}",
+            self.decider,
+            id.collect::<String>()
+        )
     }
 }
 
@@ -162,7 +184,10 @@ impl CommandRequest {
     ///
     /// As [`Request::send`].
     pub async fn send(self) -> Answer {
-        self.request.body("application/json", self.body.to_string()).send().await
+        self.request
+            .body("application/json", self.body.to_string())
+            .send()
+            .await
     }
 
     /// Sends it to a host that may be killed meanwhile.
@@ -171,6 +196,9 @@ impl CommandRequest {
     ///
     /// As [`Request::try_send`].
     pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
-        self.request.body("application/json", self.body.to_string()).try_send().await
+        self.request
+            .body("application/json", self.body.to_string())
+            .try_send()
+            .await
     }
 }

@@ -10,7 +10,11 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// # Panics
 ///
 /// When it has given nothing within `limit`; the message says that `what` did not happen.
-pub async fn eventually<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    mut probe: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(found) = probe().await {

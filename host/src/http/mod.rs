@@ -25,6 +25,10 @@ mod server;
 mod settings;
 mod state;
 mod streams;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use metrics::recorder;
 pub use problem::{Code, Problem};

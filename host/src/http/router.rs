@@ -106,12 +106,16 @@ pub fn router(state: AppState) -> Router {
         }
         router = router.merge(routes);
     }
+    with_layers(router).with_state(state)
+}
+
+/// Adds what makes every answer, wherever it comes from, one of ours.
+pub(super) fn with_layers<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(answer::complete))
-        .with_state(state)
 }
 
 async fn not_found(uri: Uri) -> Problem {

@@ -1,8 +1,8 @@
-//! Every limit that the server keeps. The defaults are those of [`crate::config::Server`].
+//! Every limit that the server keeps, with its default.
 
 use std::time::Duration;
 
-use crate::config::{Auth, Server, Token};
+use crate::config::Token;
 
 /// Bounds on connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,23 +18,20 @@ pub struct ServerSettings {
     pub max_connections: usize,
     /// The longest that requests may go on after the server was told to stop. Default: 8 s.
     pub drain_timeout: Duration,
-}
-
-impl From<&Server> for ServerSettings {
-    fn from(server: &Server) -> Self {
-        Self {
-            header_timeout: Duration::from_millis(server.header_deadline_ms),
-            write_timeout: Duration::from_millis(server.write_deadline_ms),
-            header_limit_bytes: count(server.header_bytes),
-            max_connections: count(server.max_connections),
-            drain_timeout: Duration::from_millis(server.drain_deadline_ms),
-        }
-    }
+    /// The longest that bytes nobody wants are taken from a client that has been answered, so that it can read the answer. Default: 2 s.
+    pub linger_timeout: Duration,
 }
 
 impl Default for ServerSettings {
     fn default() -> Self {
-        Self::from(&Server::default())
+        Self {
+            header_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            header_limit_bytes: 64 * 1024,
+            max_connections: 16_384,
+            drain_timeout: Duration::from_secs(8),
+            linger_timeout: Duration::from_secs(2),
+        }
     }
 }
 
@@ -60,30 +57,19 @@ pub struct ApiSettings {
     pub tokens: Vec<Token>,
 }
 
-impl ApiSettings {
-    /// The bounds that `server` sets, for those whom `auth` lets in.
-    #[must_use]
-    pub fn new(server: &Server, auth: &Auth) -> Self {
-        let limit = |bytes, deadline_ms| BodyLimit {
-            bytes: count(bytes),
-            timeout: Duration::from_millis(deadline_ms),
-        };
-        Self {
-            command_body: limit(server.command_body_bytes, server.command_body_deadline_ms),
-            module_body: limit(server.module_body_bytes, server.module_body_deadline_ms),
-            max_requests_in_flight: count(server.max_requests_in_flight),
-            tokens: auth.tokens.clone(),
-        }
-    }
-}
-
 impl Default for ApiSettings {
     fn default() -> Self {
-        Self::new(&Server::default(), &Auth::default())
+        Self {
+            command_body: BodyLimit {
+                bytes: 256 * 1024,
+                timeout: Duration::from_secs(10),
+            },
+            module_body: BodyLimit {
+                bytes: 16 * 1024 * 1024,
+                timeout: Duration::from_secs(60),
+            },
+            max_requests_in_flight: 1024,
+            tokens: Vec::new(),
+        }
     }
-}
-
-/// A setting as a number of things in memory.
-fn count(setting: u64) -> usize {
-    usize::try_from(setting).unwrap_or(usize::MAX)
 }

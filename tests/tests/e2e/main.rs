@@ -2,7 +2,10 @@
 //!
 //! Laid out like the API, with the faults after it. A case takes a fresh store and starts hosts of its own on it; `on_every_store!` runs it
 //! on SQLite and on PostgreSQL.
-#![expect(clippy::unwrap_used, reason = "what is not as it should be fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "what is not as it should be fails the test"
+)]
 
 mod activations;
 mod batches;
@@ -25,6 +28,8 @@ mod races;
 mod shutdown;
 mod swaps;
 mod two_hosts;
+
+mod load;
 
 mod cli;
 mod coverage;

@@ -78,3 +78,130 @@ impl Document {
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Scope, Token};
+
+    fn operations(document: &Value) -> Vec<(String, Value)> {
+        let of_path = |(path, item): (&String, &Value)| {
+            members(item)
+                .map(|(method, operation)| (format!("{method} {path}"), operation.clone()))
+                .collect::<Vec<_>>()
+        };
+        members(&document["paths"]).flat_map(of_path).collect()
+    }
+
+    fn references(value: &Value, found: &mut Vec<String>) {
+        for (name, member) in members(value) {
+            match member {
+                Value::String(target) if name == "$ref" => found.push(target.clone()),
+                member => references(member, found),
+            }
+        }
+        for item in value.as_array().into_iter().flatten() {
+            references(item, found);
+        }
+    }
+
+    #[test]
+    fn every_operation_of_the_contract_is_described() {
+        let document = Document::new(&ApiSettings::default()).value;
+        let names: Vec<_> = operations(&document)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "get /livez",
+                "get /metrics",
+                "get /openapi.json",
+                "get /readyz",
+                "post /v1/commands",
+                "get /v1/deciders",
+                "get /v1/deciders/{decider}",
+                "post /v1/deciders/{decider}/activations",
+                "get /v1/deciders/{decider}/openapi.json",
+                "post /v1/deciders/{decider}/rollback",
+                "get /v1/deciders/{decider}/streams",
+                "get /v1/deciders/{decider}/{id}",
+                "post /v1/deciders/{decider}/{id}/commands",
+                "get /v1/deciders/{decider}/{id}/events",
+                "post /v1/deciders/{decider}/{id}/events",
+                "get /v1/events",
+                "get /v1/info",
+                "get /v1/modules",
+                "post /v1/modules",
+                "delete /v1/modules/{digest}",
+                "get /v1/modules/{digest}",
+                "get /v1/modules/{digest}/wasm",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_answer_names_its_request_and_every_failure_is_a_problem() {
+        for (name, operation) in operations(&Document::new(&ApiSettings::default()).value) {
+            for (status, response) in members(&operation["responses"]) {
+                assert!(
+                    response["headers"]["Request-Id"].is_object(),
+                    "{name} {status}"
+                );
+                let is_problem = response["content"]["application/problem+json"].is_object();
+                assert_eq!(is_problem, status.as_str() >= "400", "{name} {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = Document::new(&ApiSettings::default()).value;
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(!found.is_empty());
+        for target in found {
+            assert!(
+                document.pointer(target.trim_start_matches('#')).is_some(),
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_parameter_is_described_twice() {
+        for (name, operation) in operations(&Document::new(&ApiSettings::default()).value) {
+            let parameters = operation["parameters"].as_array().unwrap();
+            let names = parameters
+                .iter()
+                .map(|parameter| parameter["name"].as_str().or(parameter["$ref"].as_str()));
+            let mut names: Vec<_> = names.map(Option::unwrap).collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{name}: {parameters:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_described_where_they_are_needed() {
+        let token = Token {
+            name: "ann".to_owned(),
+            sha256: [0; 32],
+            scopes: [Scope::Admin].into(),
+        };
+        let guarded = Document::new(&ApiSettings {
+            tokens: vec![token],
+            ..ApiSettings::default()
+        })
+        .value;
+        assert_eq!(
+            guarded["paths"]["/v1/events"]["get"]["security"][0]["token"][0],
+            "read"
+        );
+        assert!(guarded["paths"]["/livez"]["get"]["security"].is_null());
+        let open = Document::new(&ApiSettings::default()).value;
+        assert!(open["paths"]["/v1/events"]["get"]["security"].is_null());
+    }
+}

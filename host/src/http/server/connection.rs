@@ -25,9 +25,6 @@ use tower::ServiceExt as _;
 use super::stall::StallGuard;
 use crate::http::settings::ServerSettings;
 
-/// The longest that bytes nobody wants are taken from a client that has been answered.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// What all connections of a server share.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
@@ -70,7 +67,11 @@ pub(super) async fn serve_connection(stream: TcpStream, shared: Shared) {
         }
     };
     if ended.is_ok() && !is_draining {
-        linger(connection.into_parts().io.into_inner(), LINGER_TIMEOUT).await;
+        linger(
+            connection.into_parts().io.into_inner(),
+            shared.settings.linger_timeout,
+        )
+        .await;
     }
 }
 

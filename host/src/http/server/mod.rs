@@ -6,5 +6,7 @@
 mod connection;
 mod listen;
 mod stall;
+#[cfg(test)]
+mod tests;
 
 pub use listen::serve;

@@ -94,28 +94,23 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_write_that_nobody_takes_fails_in_time() {
+    #[tokio::test]
+    async fn a_write_that_nobody_takes_fails() {
         let (near, _far) = tokio::io::duplex(8);
-        let mut guarded = StallGuard::new(near, Duration::from_secs(30));
-        let started = Instant::now();
+        let mut guarded = StallGuard::new(near, Duration::from_millis(1));
         let error = guarded.write_all(&[0; 9]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(started.elapsed().as_secs(), 30);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_reader_that_goes_on_reading_is_served() {
+    #[tokio::test]
+    async fn every_byte_that_is_taken_starts_the_deadline_anew() {
         let (near, mut far) = tokio::io::duplex(8);
-        let mut guarded = StallGuard::new(near, Duration::from_secs(30));
-        let reader = async move {
-            let mut taken = 0;
-            while taken < 64 {
-                tokio::time::advance(Duration::from_secs(29)).await;
-                taken += far.read(&mut [0; 8]).await.unwrap();
-            }
-        };
-        let (written, ()) = tokio::join!(guarded.write_all(&[0; 64]), reader);
-        written.unwrap();
+        let mut guarded = StallGuard::new(near, Duration::from_secs(3600));
+        guarded.write_all(&[0; 8]).await.unwrap();
+        let stalled = futures::poll!(Box::pin(guarded.write(&[0])));
+        assert!(stalled.is_pending() && guarded.stalled.is_some());
+        far.read_exact(&mut [0; 8]).await.unwrap();
+        guarded.write_all(&[0]).await.unwrap();
+        assert!(guarded.stalled.is_none());
     }
 }

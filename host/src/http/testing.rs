@@ -1,0 +1,125 @@
+//! The API in process, on a store in memory, for tests.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::{ApiSettings, AppState, Services, recorder, router};
+use crate::command::{CommandSettings, Commands};
+use crate::core::SystemClock;
+use crate::gate::Gate;
+use crate::modules::Modules;
+use crate::runtime::{Limits, Runtime, RuntimeOptions};
+use crate::store::MemoryStore;
+
+pub(super) struct Api {
+    pub(super) state: AppState,
+    pub(super) drain: CancellationToken,
+    router: Router,
+}
+
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Value,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Api {
+    pub(super) fn new(settings: ApiSettings) -> Self {
+        let options = RuntimeOptions {
+            threads: NonZeroUsize::MIN,
+            ..RuntimeOptions::default()
+        };
+        let clock = Arc::new(SystemClock);
+        let store = Arc::new(MemoryStore::new(clock.clone()));
+        let modules = Modules::new(
+            store.clone(),
+            Runtime::new(Limits::default(), options).unwrap(),
+        );
+        let services = Services {
+            commands: Commands::new(
+                store.clone(),
+                modules.clone(),
+                clock,
+                CommandSettings::default(),
+            ),
+            gate: Gate::new(store.clone(), modules.clone()),
+            modules,
+            store,
+        };
+        let drain = CancellationToken::new();
+        let state = AppState::new(
+            services,
+            settings,
+            recorder().unwrap().handle(),
+            drain.clone(),
+        );
+        Self {
+            router: router(state.clone()),
+            state,
+            drain,
+        }
+    }
+
+    /// Sends a request: `GET /path`, headers, and a body.
+    pub(super) async fn send(
+        &self,
+        line: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let (method, uri) = line.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self
+            .router
+            .clone()
+            .oneshot(request.body(body.into()).unwrap())
+            .await
+            .unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or_default();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.send(&format!("GET {path}"), &[], ()).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &str) -> Answer {
+        self.send(
+            &format!("POST {path}"),
+            &[("content-type", "application/json")],
+            body.to_owned(),
+        )
+        .await
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self::new(ApiSettings::default())
+    }
+}
