@@ -24,6 +24,7 @@ fn config(stack_bytes: usize) -> Config {
     config.consume_fuel(true); // the limit of record, since it is deterministic; it also measures cost
     config.epoch_interruption(true); // the wall-clock guard, for slow instructions and slow machines
     config.max_wasm_stack(stack_bytes); // recursion ends in a trap; guest threads have more stack than this
+    config.async_stack_size(stack_bytes); // never made, but wasmtime wants it no smaller than the other
     config.memory_may_move(false); // growing never copies: a memory lives in its reservation
 
     // Surface: what deciders do not need is neither compiled nor a way in.

@@ -38,7 +38,7 @@ impl GuestThreads {
     /// Starts `threads` threads with room for `guest_stack_bytes` of guest stack; at most `queue` jobs wait for them.
     pub(super) fn start(
         threads: NonZeroUsize,
-        queue: NonZeroUsize,
+        queue: usize,
         guest_stack_bytes: usize,
     ) -> std::io::Result<Self> {
         let queue = Arc::new(Queue {
@@ -47,7 +47,8 @@ impl GuestThreads {
                 closed: false,
             }),
             changed: Condvar::new(),
-            limit: queue.get(),
+            // Every job passes through the queue, even to a thread that is idle.
+            limit: queue.max(1),
         });
         // Made before the threads: should one fail to start, dropping this ends the others.
         let handle = Arc::new(Handle(Arc::clone(&queue)));
@@ -140,8 +141,8 @@ mod tests {
     use super::*;
 
     fn threads(threads: usize, queue: usize) -> GuestThreads {
-        let count = |number| NonZeroUsize::new(number).unwrap();
-        GuestThreads::start(count(threads), count(queue), 1 << 20).unwrap()
+        let threads = NonZeroUsize::new(threads).unwrap();
+        GuestThreads::start(threads, queue, 1 << 20).unwrap()
     }
 
     #[tokio::test]

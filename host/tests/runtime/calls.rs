@@ -3,7 +3,7 @@
 use gavel_host::core::Json;
 use gavel_host::runtime::{Decision, GuestEvent, Limits, Restored};
 
-use crate::support::{Guest, assert_works, hostile, runtime};
+use crate::support::{Guest, assert_works, hostile, hostile_within, limits, runtime};
 
 fn incremented() -> GuestEvent {
     GuestEvent {
@@ -120,9 +120,11 @@ async fn guests_run_on_their_own_threads() {
 
 #[tokio::test]
 async fn recursion_on_a_guests_thread_ends_that_call_alone() {
-    let runtime = runtime(Limits::default(), None);
+    // The largest stack that can be configured: the threads are made to have more.
+    let largest = limits(|limits| limits.stack_bytes = 16 << 20);
+    let runtime = runtime(largest.clone(), None);
     for _ in 0..10 {
-        let module = hostile();
+        let module = hostile_within(largest.clone());
         let fault = runtime
             .run(move || Guest::of(&module).decide("Recurse", "{}"))
             .await
