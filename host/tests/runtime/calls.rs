@@ -1,7 +1,7 @@
 //! The calls of the decider world.
 
 use gavel_host::core::Json;
-use gavel_host::runtime::{Decision, GuestEvent, Limits, Restored};
+use gavel_host::runtime::{Decision, Fault, GuestEvent, Limits, Restored};
 
 use crate::support::{Guest, assert_works, hostile, hostile_within, limits, runtime};
 
@@ -129,6 +129,11 @@ async fn recursion_on_a_guests_thread_ends_that_call_alone() {
             .run(move || Guest::of(&module).decide("Recurse", "{}"))
             .await
             .unwrap();
-        assert!(fault.is_err());
+        assert_eq!(
+            fault,
+            Err(Fault::StackOverflow {
+                limit_bytes: 16 << 20
+            })
+        );
     }
 }
