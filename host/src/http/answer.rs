@@ -10,8 +10,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use uuid::Uuid;
 
+use super::code::Code;
 use super::metrics;
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 
 /// Names one request, in its answer and in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 
-use super::problem::{Code, Problem};
+use super::code::Code;
+use super::problem::Problem;
 use super::state::AppState;
 
 /// What a credential allows.

@@ -9,7 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::Scope;
-use super::problem::{Code, Problem};
+use super::code::Code;
+use super::problem::Problem;
 use super::state::AppState;
 use super::{
     admit, answer, auth, batch, commands, deciders, import, log, modules, operations, streams,
