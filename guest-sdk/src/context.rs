@@ -1,9 +1,13 @@
 //! What a decision may depend on beside state and command, and randomness made from it.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
 /// Everything a decider may know beside state and command.
 ///
 /// It is recorded with the command, so a decision can be made again on the very same inputs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Context {
     /// Identifies the command: a UUID in its hyphenated form.
@@ -21,15 +25,29 @@ pub struct Context {
     /// Who sent the command; none when the host does not authenticate.
     pub actor: Option<String>,
     /// What the sender attached, sorted by key, without duplicate keys.
-    pub metadata: std::collections::BTreeMap<String, String>,
+    #[serde(deserialize_with = "sorted_by_key")]
+    pub metadata: Vec<(String, String)>,
 }
 
 impl Context {
+    /// What the sender attached under `key`.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
+    }
+
     /// A source of random numbers, the same for every repetition of this decision.
     #[must_use]
     pub fn random(&self) -> Random {
         Random { state: self.seed }
     }
+}
+
+fn sorted_by_key<'de, D: Deserializer<'de>>(object: D) -> Result<Vec<(String, String)>, D::Error> {
+    Ok(BTreeMap::deserialize(object)?.into_iter().collect())
 }
 
 /// A deterministic source of random numbers (SplitMix64). Not for secrets: whoever can read the ledger knows them.

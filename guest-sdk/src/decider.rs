@@ -1,10 +1,10 @@
 //! The trait that an author implements, and the one that `#[gavel::decider]` implements for them.
 
-use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::event::EventTable;
+use crate::schema::{JsonSchema, Variants};
 use crate::{Context, Rejection};
 
 /// The rules of one kind of stream; the implementing type is the state of such a stream.
@@ -17,13 +17,13 @@ pub trait Decider: Default + Serialize + DeserializeOwned + JsonSchema + 'static
     /// An enum with one variant for each command, in serde's default representation: no `tag`, no `untagged`.
     ///
     /// The variant's name, after serde's renaming, is the command's name; its fields are the command's data.
-    type Command: DeserializeOwned + JsonSchema;
+    type Command: DeserializeOwned + Variants;
 
     /// An enum with one variant for each event, in serde's default representation: no `tag`, no `untagged`.
     ///
     /// The name is stored with every event for good. To rename a variant later, keep the stored name with
     /// `#[serde(rename = "…")]`. Versions, final events and tags: see the derive macro [`Event`](macro@crate::Event).
-    type Event: Serialize + DeserializeOwned + JsonSchema;
+    type Event: Serialize + DeserializeOwned + Variants;
 
     /// The reasons to say no; see the derive macro [`Rejection`](macro@crate::Rejection).
     type Rejection: Rejection;

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::json::{self, Error};
+use crate::schema::{JsonSchema, SchemaWriter};
 
 /// The facts that the derive macro [`Event`](macro@crate::Event) reads from its attributes.
 ///
@@ -29,9 +31,9 @@ pub struct Upcast {
     #[doc(hidden)]
     pub from: u32,
     #[doc(hidden)]
-    pub apply: fn(&str) -> serde_json::Result<String>,
+    pub apply: fn(&str) -> Result<String, Error>,
     #[doc(hidden)]
-    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    pub schema: fn(&mut SchemaWriter),
 }
 
 /// Runs an author's upcaster on text.
@@ -39,17 +41,14 @@ pub struct Upcast {
 pub fn apply_upcaster<Old: DeserializeOwned, New: Serialize>(
     upcaster: fn(Old) -> New,
     data: &str,
-) -> serde_json::Result<String> {
-    serde_json::to_string(&upcaster(serde_json::from_str(data)?))
+) -> Result<String, Error> {
+    json::write(&upcaster(json::read(data)?))
 }
 
 /// The schema of what an author's upcaster accepts: everything, when it takes a `serde_json::Value`.
 #[doc(hidden)]
-pub fn upcaster_schema<Old: JsonSchema, New>(
-    _upcaster: fn(Old) -> New,
-    schemas: &mut SchemaGenerator,
-) -> Schema {
-    schemas.subschema_for::<Old>()
+pub fn upcaster_schema<Old: JsonSchema, New>(_: fn(Old) -> New, schema: &mut SchemaWriter) {
+    Old::schema(schema);
 }
 
 /// [`Event`] as values, so that a type without it has a table too.

@@ -112,7 +112,6 @@ impl From<WitContext> for Context {
             actor,
             metadata,
         } = context;
-        let metadata = metadata.into_iter().collect();
         Self {
             command_id,
             namespace,

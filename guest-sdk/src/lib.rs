@@ -6,6 +6,7 @@ mod decider;
 mod event;
 #[cfg(target_arch = "wasm32")]
 mod export;
+mod json;
 mod manifest;
 mod module;
 mod payload;
@@ -16,9 +17,9 @@ mod testing;
 pub use context::{Context, Random};
 pub use decider::{Decider, Module};
 pub use event::{Event, Upcast};
-pub use gavel_guest_sdk_macros::{Event, Rejection, decider};
+pub use gavel_guest_sdk_macros::{Event, JsonSchema, Rejection, decider};
 pub use rejection::Rejection;
-pub use schemars::{self, JsonSchema};
+pub use schema::{JsonSchema, SchemaWriter};
 pub use serde_json;
 pub use testing::{Given, Outcome, given, given_state};
 
@@ -30,7 +31,7 @@ pub mod __private {
     pub use crate::export::bindings::__export_component;
     #[cfg(target_arch = "wasm32")]
     pub use crate::export::{Component, bindings};
-    pub use crate::manifest::describe;
     pub use crate::module::rejection_data;
+    pub use crate::schema::{Field, Variant, Variants};
     pub use crate::testing::assert_spec;
 }

@@ -1,100 +1,89 @@
 //! The manifest: what a module says of itself.
 
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
-
-use crate::{Module, Rejection, schema};
+use crate::json::write_text;
+use crate::schema::{Variants, document};
+use crate::{Module, Rejection};
 
 const SDK: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-#[derive(Serialize)]
-struct Manifest<'a> {
-    name: &'a str,
-    kind: &'a str,
-    sdk: &'a str,
-    commands: Vec<CommandType>,
-    events: Vec<EventType>,
-    state_schema: Value,
-    rejections: Vec<RejectionType>,
-    specs: &'a RawValue,
-}
-
-#[derive(Serialize)]
-struct CommandType {
-    name: String,
-    schema: Value,
-}
-
-#[derive(Serialize)]
-struct EventType {
-    name: String,
-    schema_version: u32,
-    schema: Value,
-}
-
-#[derive(Serialize)]
-struct RejectionType {
-    code: &'static str,
-}
-
 /// The manifest of `D` as JSON.
 ///
-/// # Panics
-///
-/// When the commands or events of `D` are not enums in serde's default representation, since they have no names then.
-pub fn describe<D: Module>() -> String {
-    let commands = variants::<D::Command>()
-        .into_iter()
-        .map(|(name, schema)| CommandType { name, schema });
-    let manifest = Manifest {
-        name: D::NAME,
-        kind: "decider",
-        sdk: SDK,
-        commands: commands.collect(),
-        events: events::<D>(),
-        state_schema: schema::whole::<D>(),
-        rejections: D::Rejection::CODES
-            .iter()
-            .map(|code| RejectionType { code })
-            .collect(),
-        specs: serde_json::from_str(D::SPECS)
-            .expect("the attribute writes the specifications as JSON"),
-    };
-    serde_json::to_string(&manifest).expect("a tree of JSON values can be written")
-}
-
-/// Every pair of name and schema version, the current version of each name before its older ones.
-fn events<D: Module>() -> Vec<EventType> {
-    let current = variants::<D::Event>()
-        .into_iter()
-        .map(|(name, schema)| EventType {
-            schema_version: D::EVENTS.current_version(&name),
-            name,
-            schema,
-        });
-    let former = D::EVENTS.upcasts.iter().map(|upcast| {
-        let mut generator = schema::generator();
-        let mut schema = (upcast.schema)(&mut generator).to_value();
-        schema::add_definitions(
-            &mut schema,
-            &Value::Object(generator.take_definitions(true)),
-        );
-        EventType {
-            name: upcast.name.to_owned(),
-            schema_version: upcast.from,
-            schema,
-        }
+/// The older versions of an event follow all current ones.
+pub(crate) fn describe<D: Module>() -> String {
+    let mut text = Manifest(String::new());
+    text.member("{", "name");
+    text.text(D::NAME);
+    text.member(",", "kind");
+    text.text("decider");
+    text.member(",", "sdk");
+    text.text(SDK);
+    text.member(",", "commands");
+    text.list(D::Command::VARIANTS, |text, command| {
+        text.member("{", "name");
+        text.text(command.name);
+        text.member(",", "schema");
+        text.json(&document(command.schema));
+        text.json("}");
     });
-    current.chain(former).collect()
+    text.member(",", "events");
+    let current = D::Event::VARIANTS.iter().map(|event| {
+        (
+            event.name,
+            D::EVENTS.current_version(event.name),
+            event.schema,
+        )
+    });
+    let older = D::EVENTS
+        .upcasts
+        .iter()
+        .map(|upcast| (upcast.name, upcast.from, upcast.schema));
+    text.list(current.chain(older), |text, (name, version, schema)| {
+        text.member("{", "name");
+        text.text(name);
+        text.member(",", "schema_version");
+        text.json(&version.to_string());
+        text.member(",", "schema");
+        text.json(&document(schema));
+        text.json("}");
+    });
+    text.member(",", "state_schema");
+    text.json(&document(D::schema));
+    text.member(",", "rejections");
+    text.list(D::Rejection::CODES, |text, code| {
+        text.member("{", "code");
+        text.text(code);
+        text.json("}");
+    });
+    text.member(",", "specs");
+    text.json(D::SPECS);
+    text.json("}");
+    text.0
 }
 
-fn variants<T: JsonSchema>() -> Vec<(String, Value)> {
-    schema::variants::<T>().unwrap_or_else(|| {
-        panic!(
-            "{} must be an enum in serde's default representation: no `tag`, no `untagged`",
-            T::schema_name()
-        )
-    })
+struct Manifest(String);
+
+impl Manifest {
+    fn json(&mut self, json: &str) {
+        self.0.push_str(json);
+    }
+
+    fn text(&mut self, text: &str) {
+        write_text(&mut self.0, text);
+    }
+
+    /// Begins a member after `separator`.
+    fn member(&mut self, separator: &str, key: &str) {
+        self.json(separator);
+        self.text(key);
+        self.json(":");
+    }
+
+    fn list<T>(&mut self, items: impl IntoIterator<Item = T>, write: impl Fn(&mut Self, T)) {
+        self.json("[");
+        for (index, item) in items.into_iter().enumerate() {
+            self.json(if index == 0 { "" } else { "," });
+            write(self, item);
+        }
+        self.json("]");
+    }
 }

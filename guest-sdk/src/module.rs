@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::payload::{Encoded, decode, encode};
-use crate::{Context, Decider, Module, Rejection};
+use crate::{Context, Decider, Module, Rejection, json};
 
 /// An event as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +23,8 @@ pub(crate) struct StoredEvent {
 ///
 /// When the state holds something that JSON cannot express, such as a map whose keys are no strings or numbers.
 pub(crate) fn snapshot<S: Serialize>(state: &S) -> String {
-    let mut json = serde_json::to_value(state)
-        .unwrap_or_else(|error| panic!("the state cannot be written as JSON: {error}"));
-    // Sorted already, unless some crate in the build makes serde_json keep the order of insertion.
-    json.sort_all_objects();
-    json.to_string()
+    json::write_sorted(state)
+        .unwrap_or_else(|error| panic!("the state cannot be written as JSON: {error}"))
 }
 
 /// The state that `snapshot` described.
@@ -36,7 +33,7 @@ pub(crate) fn snapshot<S: Serialize>(state: &S) -> String {
 ///
 /// When the text is no snapshot of this type.
 pub(crate) fn restore<D: Decider>(snapshot: &str) -> Result<D, String> {
-    serde_json::from_str(snapshot).map_err(|error| error.to_string())
+    json::read(snapshot).map_err(|error| error.to_string())
 }
 
 /// Reads a stored event, upcasting it when it is older than this module.

@@ -1,111 +1,49 @@
-//! JSON Schemas of an enum's variants: the schema of each variant's data, complete in itself.
+//! JSON Schemas (2020-12) of Rust types, put together from text that the derive macro wrote at compile time.
+//!
+//! A schema travels in every module and is read once, at upload. So it is text from the start, and there is no tree of
+//! JSON values to build it from.
 
-use std::collections::BTreeSet;
+mod standard;
+mod writer;
 
-use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, SchemaGenerator};
-use serde_json::{Map, Value, json};
+pub use writer::{Field, SchemaWriter};
 
-const DEFINITIONS: &str = "$defs";
-const REFERENCE_PREFIX: &str = "#/$defs/";
+/// A type whose JSON has a schema. Derive it with [`JsonSchema`](macro@crate::JsonSchema).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no JSON Schema",
+    note = "add `#[derive(gavel::JsonSchema)]` to a type of yours; above a field of a foreign type, name a type with the same JSON: `#[schema(as = String)]`"
+)]
+pub trait JsonSchema {
+    /// Whether serde takes the absence of such a field for a value, as it does for an `Option`.
+    const OPTIONAL: bool = false;
 
-/// A generator for the dialect 2020-12, without a `$schema` in every document.
-pub(crate) fn generator() -> SchemaGenerator {
-    SchemaSettings::draft2020_12()
-        .with(|settings| settings.meta_schema = None)
-        .into_generator()
+    /// Writes the schema: one JSON object.
+    fn schema(schema: &mut SchemaWriter);
 }
 
-/// The schema of `T`, complete in itself.
-pub(crate) fn whole<T: JsonSchema>() -> Value {
-    generator().into_root_schema_for::<T>().to_value()
+/// An enum whose variants are commands or events. The derive macro [`JsonSchema`](macro@crate::JsonSchema) implements it
+/// for each enum in serde's default representation.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an enum of commands or events",
+    note = "they are an enum with `#[derive(gavel::JsonSchema)]` in serde's default representation: no `tag`, no `untagged`"
+)]
+pub trait Variants {
+    /// The variants in the order in which they are declared.
+    const VARIANTS: &'static [Variant];
 }
 
-/// The name and schema of each variant of `T`; none when `T` is not an enum in serde's default representation.
-pub(crate) fn variants<T: JsonSchema>() -> Option<Vec<(String, Value)>> {
-    let Value::Object(mut root) = whole::<T>() else {
-        return None;
-    };
-    let definitions = root.remove(DEFINITIONS).unwrap_or_default();
-    let members = match root.remove("oneOf") {
-        Some(Value::Array(members)) => members,
-        _ => vec![Value::Object(root)],
-    };
-    let mut variants = Vec::new();
-    for member in members {
-        match member.get("type").and_then(Value::as_str) {
-            Some("string") => variants.extend(unit_variants(&member)?),
-            _ => variants.push(variant_with_data(member)?),
-        }
-    }
-    for (_, schema) in &mut variants {
-        add_definitions(schema, &definitions);
-    }
-    Some(variants)
+/// One command or event.
+#[derive(Debug, Clone, Copy)]
+pub struct Variant {
+    /// The name of the command or event.
+    pub name: &'static str,
+    /// Writes the schema of its data.
+    pub schema: fn(&mut SchemaWriter),
 }
 
-/// Variants without data are text for serde, and an object without properties for us, so that fields can be added later.
-fn unit_variants(member: &Value) -> Option<Vec<(String, Value)>> {
-    let names = match member.get("enum") {
-        Some(Value::Array(names)) => names.as_slice(),
-        _ => std::slice::from_ref(member.get("const")?),
-    };
-    let mut schema = json!({ "type": "object" });
-    if let Some(description) = member.get("description") {
-        schema["description"] = description.clone();
-    }
-    names
-        .iter()
-        .map(|name| Some((name.as_str()?.to_owned(), schema.clone())))
-        .collect()
-}
-
-/// A variant with data is an object whose one property is the variant's name.
-fn variant_with_data(mut member: Value) -> Option<(String, Value)> {
-    let closed = member.get("additionalProperties") == Some(&Value::Bool(false));
-    let description = member.get("description").cloned();
-    let properties = std::mem::take(member.get_mut("properties")?.as_object_mut()?);
-    let mut properties = properties.into_iter();
-    let (name, mut schema) = properties.next().filter(|_| closed)?;
-    if let (Some(schema), Some(description)) = (schema.as_object_mut(), description) {
-        schema.insert("description".to_owned(), description);
-    }
-    properties.next().is_none().then_some((name, schema))
-}
-
-/// Adds to `schema` those of `definitions` that it refers to, directly or through others.
-pub(crate) fn add_definitions(schema: &mut Value, definitions: &Value) {
-    let mut needed = BTreeSet::new();
-    collect_references(schema, definitions, &mut needed);
-    let needed = needed
-        .into_iter()
-        .filter_map(|name| Some((name.to_owned(), definitions.get(name)?.clone())));
-    let needed: Map<String, Value> = needed.collect();
-    if let (Some(schema), false) = (schema.as_object_mut(), needed.is_empty()) {
-        schema.insert(DEFINITIONS.to_owned(), Value::Object(needed));
-    }
-}
-
-fn collect_references<'a>(value: &Value, definitions: &'a Value, found: &mut BTreeSet<&'a str>) {
-    match value {
-        Value::Object(members) => {
-            let target = members
-                .get("$ref")
-                .and_then(Value::as_str)
-                .and_then(|path| path.strip_prefix(REFERENCE_PREFIX));
-            let target = target.and_then(|name| definitions.as_object()?.get_key_value(name));
-            if let Some((name, definition)) = target
-                && found.insert(name)
-            {
-                collect_references(definition, definitions, found);
-            }
-            members
-                .values()
-                .for_each(|member| collect_references(member, definitions, found));
-        }
-        Value::Array(items) => items
-            .iter()
-            .for_each(|item| collect_references(item, definitions, found)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
+/// The schema of one type, complete in itself: what it refers to is in its `$defs`.
+pub(crate) fn document(schema: fn(&mut SchemaWriter)) -> String {
+    let mut writer = SchemaWriter::default();
+    schema(&mut writer);
+    writer.into_document()
 }

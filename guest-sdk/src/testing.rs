@@ -53,7 +53,9 @@ impl<D: Module> Stream<D> {
         let snapshot = snapshot(&self.state);
         match restore(&snapshot) {
             Ok(state) => Self { state, ..self },
-            Err(error) => panic!("the state cannot be restored from its snapshot {snapshot}: {error}"),
+            Err(error) => {
+                panic!("the state cannot be restored from its snapshot {snapshot}: {error}")
+            }
         }
     }
 

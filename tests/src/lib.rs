@@ -1,1 +1,30 @@
+//! What the end-to-end tests stand on: the real `gavel` binary as a process, a store of each kind, and a client.
+//!
+//! Nothing here reaches into the host: it is started, killed and spoken to from outside, as a user would. Whatever goes wrong is a panic
+//! that says what was expected; a client checks of *every* answer that it carries a `Request-Id` and that `/openapi.json` documents it.
 
+mod answer;
+mod binary;
+mod cases;
+mod cli;
+mod client;
+mod event;
+mod history;
+mod host;
+mod modules;
+mod openapi;
+mod store;
+mod stream;
+mod wait;
+
+pub use answer::Answer;
+pub use cli::CliOutput;
+pub use client::{Client, Request};
+pub use event::{Accepted, Event};
+pub use history::assert_sound;
+pub use host::Host;
+pub use modules::{COUNTER, component, revision};
+pub use openapi::Document;
+pub use store::{Backend, Store};
+pub use stream::{CommandRequest, Stream};
+pub use wait::{LIMIT, eventually};

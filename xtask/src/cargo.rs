@@ -6,14 +6,6 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
-/// Something that `cargo build` made, or found to be up to date.
-#[derive(Debug)]
-pub(crate) struct Artifact {
-    /// The name of the crate, with hyphens.
-    pub(crate) name: String,
-    pub(crate) path: PathBuf,
-}
-
 /// Builds the `gavel` binary for development and returns its path.
 ///
 /// The whole workspace is selected so that dependencies get the features they have in the tests, and are compiled only once.
@@ -35,18 +27,16 @@ pub(crate) fn build_gavel(sh: &Shell) -> Result<PathBuf> {
 /// # Errors
 ///
 /// When the build fails.
-pub(crate) fn build_components(build: Cmd<'_>) -> Result<Vec<Artifact>> {
+pub(crate) fn build_components(build: Cmd<'_>) -> Result<Vec<PathBuf>> {
     let messages = read_messages(build)?;
-    let components = messages.iter().filter_map(|message| {
-        let name = message["target"]["name"].as_str()?.replace('_', "-");
-        let mut files = message["filenames"].as_array()?.iter();
-        let path = files.find_map(|file| file.as_str().filter(|file| file.ends_with(".wasm")))?;
-        Some(Artifact {
-            name,
-            path: path.into(),
-        })
-    });
-    Ok(components.collect())
+    let files = messages
+        .iter()
+        .filter_map(|message| message["filenames"].as_array())
+        .flatten();
+    let components = files
+        .filter_map(Value::as_str)
+        .filter(|file| file.ends_with(".wasm"));
+    Ok(components.map(PathBuf::from).collect())
 }
 
 fn read_messages(build: Cmd<'_>) -> Result<Vec<Value>> {

@@ -24,12 +24,13 @@ pub(crate) struct Args {
     listen: Option<SocketAddr>,
 }
 
-const MENU: &str = r#"{"name":"Trattoria","menu":{"menu_id":"m-1","cuisine":"Italian","items":[{"id":"i-1","name":"Pizza","price":900}]}}"#;
+const RESTAURANT: &str = r#"{"identifier":"r-1","name":"Trattoria","menu":{"menu_id":"m-1","cuisine":"Italian","items":[{"id":"pizza","name":"Pizza","price":900}]}}"#;
 
 /// How long the orders in the background may take to come through.
 const ORDERS_LIMIT: Duration = Duration::from_secs(60);
 
-/// The exit code of `gavel` for a command that the decider rejected.
+/// The exit codes of `gavel` for what was done, and for a command that the decider rejected.
+const DONE: i32 = 0;
 const REJECTED: i32 = 3;
 
 /// # Errors
@@ -63,55 +64,20 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
 /// When a step does not do what it is said to do.
 pub(crate) fn tell(host: &Host) -> Result<()> {
     say("Deploy a decider, and send it commands");
-    host.gavel(
-        0,
-        &[
-            "deploy",
-            "target/modules/restaurant.wasm",
-            "-m",
-            "Opening day",
-        ],
-    )?;
-    host.gavel(0, &["send", "restaurant", "r-1", "CreateRestaurant", MENU])?;
-    host.gavel(
-        0,
-        &[
-            "send",
-            "restaurant",
-            "r-1",
-            "PlaceOrder",
-            &order("o-1", "i-1", "Pizza"),
-        ],
-    )?;
+    deploy(host, "restaurant", "Opening day")?;
+    send(host, DONE, "CreateRestaurant", RESTAURANT)?;
+    send(host, DONE, "PlaceOrder", &order("o-1", "pizza"))?;
 
     say("Nobody looks at the menu yet: a dish that is not on it is accepted too");
-    host.gavel(
-        0,
-        &[
-            "send",
-            "restaurant",
-            "r-1",
-            "PlaceOrder",
-            &order("o-2", "i-9", "Sushi"),
-        ],
-    )?;
-    host.gavel(0, &["state", "restaurant", "r-1"])?;
-    host.gavel(0, &["events", "restaurant", "r-1"])?;
+    send(host, DONE, "PlaceOrder", &order("o-2", "sushi"))?;
+    host.gavel(DONE, &["state", "restaurant", "r-1"])?;
+    host.gavel(DONE, &["events", "restaurant", "r-1"])?;
 
     say("Change that rule while orders come in");
     let orders = swap_under_orders(host)?;
 
     say("The same dish again: rejected, with exit code 3");
-    host.gavel(
-        REJECTED,
-        &[
-            "send",
-            "restaurant",
-            "r-1",
-            "PlaceOrder",
-            &order("o-3", "i-9", "Sushi"),
-        ],
-    )?;
+    send(host, REJECTED, "PlaceOrder", &order("o-3", "sushi"))?;
 
     let state = host.gavel_json(&["state", "restaurant", "r-1"])?;
     let expected = 3 + orders;
@@ -137,31 +103,20 @@ fn swap_under_orders(host: &Host) -> Result<u64> {
             while accepted.load(Ordering::Relaxed) < goal && !orders.is_finished() {
                 ensure!(
                     Instant::now() < deadline,
-                    "no three orders in {} s",
-                    ORDERS_LIMIT.as_secs()
+                    "no three orders in {ORDERS_LIMIT:?}"
                 );
                 thread::sleep(Duration::from_millis(20));
             }
             Ok(())
         };
         let swap = wait_for_three_more()
-            .and_then(|()| {
-                host.gavel(
-                    0,
-                    &[
-                        "deploy",
-                        "target/modules/restaurant-check-menu.wasm",
-                        "-m",
-                        "Only what is on the menu",
-                    ],
-                )
-            })
+            .and_then(|()| deploy(host, "restaurant-check-menu", "Only what is on the menu"))
             .and_then(|()| wait_for_three_more());
         enough.store(true, Ordering::Relaxed);
-        let orders = orders
+        let ordered = orders
             .join()
             .expect("the thread that orders does not panic");
-        orders.context("an order was not accepted while the rule changed")?;
+        ordered.context("an order was not accepted while the rule changed")?;
         swap
     })?;
     Ok(accepted.into_inner())
@@ -170,21 +125,26 @@ fn swap_under_orders(host: &Host) -> Result<u64> {
 fn keep_ordering(host: &Host, accepted: &AtomicU64, enough: &AtomicBool) -> Result<()> {
     while !enough.load(Ordering::Relaxed) {
         let number = accepted.load(Ordering::Relaxed) + 1;
-        host.gavel_json(&[
-            "send",
-            "restaurant",
-            "r-1",
-            "PlaceOrder",
-            &order(&format!("pizza-{number}"), "i-1", "Pizza"),
-        ])?;
+        let order = order(&format!("p-{number}"), "pizza");
+        host.gavel_json(&["send", "restaurant", "r-1", "PlaceOrder", &order])?;
         accepted.store(number, Ordering::Relaxed);
     }
     Ok(())
 }
 
-fn order(order_id: &str, menu_item_id: &str, name: &str) -> String {
+fn deploy(host: &Host, module: &str, message: &str) -> Result<()> {
+    let file = format!("target/modules/{module}.wasm");
+    host.gavel(DONE, &["deploy", &file, "-m", message])
+}
+
+fn send(host: &Host, expected_code: i32, command: &str, data: &str) -> Result<()> {
+    host.gavel(expected_code, &["send", "restaurant", "r-1", command, data])
+}
+
+/// The data of an order of one `dish`, which is also its id on the menu.
+fn order(order_id: &str, dish: &str) -> String {
     format!(
-        r#"{{"order_id":"{order_id}","line_items":[{{"id":"1","quantity":1,"menu_item_id":"{menu_item_id}","name":"{name}"}}]}}"#
+        r#"{{"identifier":"r-1","order_identifier":"{order_id}","line_items":[{{"id":"1","quantity":1,"menu_item_id":"{dish}","name":"{dish}"}}]}}"#
     )
 }
 

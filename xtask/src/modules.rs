@@ -1,16 +1,15 @@
 //! `cargo xtask modules`: builds every guest into `target/modules/<name>.wasm`.
 //!
-//! A module is named after its crate, with hyphens. The folder holds what the last build made and nothing else.
+//! A module has the name of its crate. The folder holds what the last build made and nothing else.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use xshell::{Shell, cmd};
 
-use crate::cargo::{self, Artifact};
-use crate::{target, toolchain};
+use crate::{cargo, target, toolchain};
 
 /// The workspaces whose members become modules.
 pub(crate) const WORKSPACES: [&str; 2] = ["examples", "tests/guests"];
@@ -32,57 +31,55 @@ pub(crate) fn build(sh: &Shell) -> Result<PathBuf> {
         )?;
         ensure!(
             !components.is_empty(),
-            "{workspace} has no member that is a component: is `crate-type` \"cdylib\"?"
+            "{workspace} has no member with `crate-type = [\"cdylib\"]`"
         );
         for component in components {
-            add(&mut modules, component.name, &component.path)?;
+            add(&mut modules, &component, "")?;
         }
     }
-    // The restaurant again, with the rule that the demo changes. It goes by the same file name, hence its own build, at the end.
-    let check_menu = compile(
+    // The restaurant again, with the rule that the demo changes. Its file has the same name, hence a build of its own.
+    let features = ["--features", "check-menu"];
+    for component in compile(
         sh,
         rustc.as_deref(),
         "examples/restaurant/Cargo.toml",
-        &["--features", "check-menu"],
-    )?;
-    for component in check_menu {
-        add(
-            &mut modules,
-            format!("{}-check-menu", component.name),
-            &component.path,
-        )?;
+        &features,
+    )? {
+        add(&mut modules, &component, "-check-menu")?;
     }
     replace_folder(&modules)
 }
 
 fn compile(
     sh: &Shell,
-    rustc: Option<&std::path::Path>,
+    rustc: Option<&Path>,
     manifest: &str,
     selection: &[&str],
-) -> Result<Vec<Artifact>> {
+) -> Result<Vec<PathBuf>> {
     let target = toolchain::TARGET;
     // Not the target directory of the host: compilers of different versions would undo each other's work.
     let guest_build = self::target().join("guest-build");
-    let mut build = cmd!(
+    let build = cmd!(
         sh,
-        "cargo build --release --target {target} --target-dir {guest_build} --manifest-path {manifest} {selection...}"
+        "cargo build --release --target {target} --target-dir {guest_build}"
     );
-    if let Some(rustc) = rustc {
-        build = build.env("RUSTC", rustc);
-    }
-    cargo::build_components(build)
+    let build = build.args(["--manifest-path", manifest]).args(selection);
+    cargo::build_components(match rustc {
+        Some(rustc) => build.env("RUSTC", rustc),
+        None => build,
+    })
 }
 
-/// Reads the component at once: a later build may write another one to the same path.
-fn add(
-    modules: &mut BTreeMap<String, Vec<u8>>,
-    name: String,
-    path: &std::path::Path,
-) -> Result<()> {
-    let component = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let former = modules.insert(name.clone(), component);
-    ensure!(former.is_none(), "two guests are named {name}");
+/// Reads the component at once, since a later build may write another one to the same path.
+fn add(modules: &mut BTreeMap<String, Vec<u8>>, component: &Path, suffix: &str) -> Result<()> {
+    let name = component
+        .file_stem()
+        .context("a component has a name")?
+        .to_string_lossy();
+    let bytes =
+        fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
+    let former = modules.insert(format!("{name}{suffix}"), bytes);
+    ensure!(former.is_none(), "two guests are named {name}{suffix}");
     Ok(())
 }
 

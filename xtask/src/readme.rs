@@ -4,6 +4,7 @@
 //! beside a host that is where the reader's is after `cargo xtask demo`. It listens on a free port instead of the usual one:
 //! the address is replaced in the text.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
@@ -29,11 +30,17 @@ pub(crate) fn check(sh: &Shell) -> Result<()> {
     let host = Host::start_in_scratch(sh, address)?;
     demo::tell(&host)?;
     let script = script.replace(&DEFAULT_ADDRESS.to_string(), &address.to_string());
-    let status = host
-        .command("sh")
+    // Left alone, curl is content with any answer.
+    let curl_home = tempfile::tempdir()?;
+    fs::write(
+        curl_home.path().join(".curlrc"),
+        "fail-with-body\nshow-error\n",
+    )?;
+    let mut shell = host.command("sh");
+    shell
         .args(["-euxc", &script])
-        .status()
-        .context("cannot run a shell")?;
+        .env("CURL_HOME", curl_home.path());
+    let status = shell.status().context("cannot run a shell")?;
     ensure!(
         status.success(),
         "a command of README.md ended with {status}: the last one shown above"

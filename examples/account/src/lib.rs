@@ -1,7 +1,6 @@
 //! A bank account: opened once, never overdrawn, closed for good when it is empty.
 
-use gavel::{Context, Decider};
-use schemars::JsonSchema;
+use gavel::{Context, Decider, JsonSchema};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -22,9 +21,15 @@ pub enum Command {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, gavel::Event)]
 pub enum Event {
     #[event(tags(owner))]
-    Opened { owner: String },
-    Deposited { amount: u64 },
-    Withdrawn { amount: u64 },
+    Opened {
+        owner: String,
+    },
+    Deposited {
+        amount: u64,
+    },
+    Withdrawn {
+        amount: u64,
+    },
     #[event(final)]
     Closed,
 }

@@ -1,7 +1,6 @@
 //! The smallest decider: it counts, and never below zero.
 
-use gavel::{Context, Decider};
-use schemars::JsonSchema;
+use gavel::{Context, Decider, JsonSchema};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,6 @@
-//! Names in other cases, by serde's rule: each capital letter begins a word.
+//! Names in other cases, by serde's rules.
 
-/// `InsufficientFunds` in lower case with `separator` between its words: `insufficient-funds`.
+/// `InsufficientFunds` in lower case with `separator` before each capital letter but the first: `insufficient-funds`.
 pub(crate) fn separated(name: &str, separator: char) -> String {
     let mut text = String::new();
     for (index, letter) in name.char_indices() {
@@ -13,23 +13,41 @@ pub(crate) fn separated(name: &str, separator: char) -> String {
 }
 
 /// What serde calls the variant `name` under `#[serde(rename_all = "rule")]`; none for an unknown rule.
-pub(crate) fn renamed(name: &str, rule: &str) -> Option<String> {
+pub(crate) fn variant(name: &str, rule: &str) -> Option<String> {
     Some(match rule {
         "PascalCase" => name.to_owned(),
         "lowercase" => name.to_lowercase(),
         "UPPERCASE" => name.to_uppercase(),
-        "camelCase" => name
-            .chars()
-            .take(1)
-            .flat_map(char::to_lowercase)
-            .chain(name.chars().skip(1))
-            .collect(),
+        "camelCase" => with_first(name, |first| first.to_lowercase().collect()),
         "snake_case" => separated(name, '_'),
         "SCREAMING_SNAKE_CASE" => separated(name, '_').to_uppercase(),
         "kebab-case" => separated(name, '-'),
         "SCREAMING-KEBAB-CASE" => separated(name, '-').to_uppercase(),
         _ => return None,
     })
+}
+
+/// What serde calls the field `name` under `#[serde(rename_all = "rule")]`; none for an unknown rule.
+pub(crate) fn field(name: &str, rule: &str) -> Option<String> {
+    let pascal = || {
+        name.split('_')
+            .map(|word| with_first(word, |first| first.to_uppercase().collect()))
+            .collect::<String>()
+    };
+    Some(match rule {
+        "lowercase" | "snake_case" => name.to_owned(),
+        "UPPERCASE" | "SCREAMING_SNAKE_CASE" => name.to_uppercase(),
+        "PascalCase" => pascal(),
+        "camelCase" => with_first(&pascal(), |first| first.to_lowercase().collect()),
+        "kebab-case" => name.replace('_', "-"),
+        "SCREAMING-KEBAB-CASE" => name.to_uppercase().replace('_', "-"),
+        _ => return None,
+    })
+}
+
+fn with_first(word: &str, change: impl Fn(char) -> String) -> String {
+    let mut letters = word.chars();
+    letters.next().map(change).unwrap_or_default() + letters.as_str()
 }
 
 /// A sentence as the name of a function: `It's closed!` becomes `it_s_closed`.
@@ -49,18 +67,48 @@ pub(crate) fn identifier(sentence: &str) -> String {
 mod tests {
     use super::*;
 
+    const RULES: [&str; 8] = [
+        "lowercase",
+        "UPPERCASE",
+        "PascalCase",
+        "camelCase",
+        "snake_case",
+        "SCREAMING_SNAKE_CASE",
+        "kebab-case",
+        "SCREAMING-KEBAB-CASE",
+    ];
+
     #[test]
-    fn names_follow_serdes_rules() {
-        let renamed = |rule| renamed("OrderPlaced", rule).unwrap();
-        assert_eq!(renamed("lowercase"), "orderplaced");
-        assert_eq!(renamed("UPPERCASE"), "ORDERPLACED");
-        assert_eq!(renamed("PascalCase"), "OrderPlaced");
-        assert_eq!(renamed("camelCase"), "orderPlaced");
-        assert_eq!(renamed("snake_case"), "order_placed");
-        assert_eq!(renamed("SCREAMING_SNAKE_CASE"), "ORDER_PLACED");
-        assert_eq!(renamed("kebab-case"), "order-placed");
-        assert_eq!(renamed("SCREAMING-KEBAB-CASE"), "ORDER-PLACED");
-        assert_eq!(super::renamed("OrderPlaced", "Title Case"), None);
+    fn variants_are_renamed_as_serde_does() {
+        let names = RULES.map(|rule| variant("OrderPlaced", rule).unwrap());
+        let expected = [
+            "orderplaced",
+            "ORDERPLACED",
+            "OrderPlaced",
+            "orderPlaced",
+            "order_placed",
+            "ORDER_PLACED",
+            "order-placed",
+            "ORDER-PLACED",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(variant("OrderPlaced", "Title Case"), None);
+    }
+
+    #[test]
+    fn fields_are_renamed_as_serde_does() {
+        let names = RULES.map(|rule| field("line_items", rule).unwrap());
+        let expected = [
+            "line_items",
+            "LINE_ITEMS",
+            "LineItems",
+            "lineItems",
+            "line_items",
+            "LINE_ITEMS",
+            "line-items",
+            "LINE-ITEMS",
+        ];
+        assert_eq!(names, expected);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
@@ -12,50 +12,51 @@ use syn::{Error, Ident, ItemImpl, LitStr, Result, Token};
 use crate::case;
 use crate::specs::Specs;
 
+/// `name = "…"` and `specs = "…"` or `specs = ["…", "…"]`.
+#[derive(Default)]
 struct Arguments {
-    name: LitStr,
-    specs: Option<LitStr>,
-}
-
-struct Argument {
-    key: Ident,
-    value: LitStr,
-}
-
-impl Parse for Argument {
-    fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let key = input.parse()?;
-        input.parse::<Token![=]>()?;
-        Ok(Self {
-            key,
-            value: input.parse()?,
-        })
-    }
+    name: Option<LitStr>,
+    specs: Vec<LitStr>,
 }
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let (mut name, mut specs) = (None, None);
-        for Argument { key, value } in Punctuated::<Argument, Token![,]>::parse_terminated(input)? {
-            let slot = match key.to_string().as_str() {
-                "name" => &mut name,
-                "specs" => &mut specs,
-                other => {
-                    return Err(Error::new(
-                        key.span(),
-                        format!("unknown key `{other}`: there are `name` and `specs`"),
-                    ));
-                }
-            };
-            if slot.replace(value).is_some() {
-                return Err(Error::new(key.span(), format!("`{key}` is given twice")));
+        let mut arguments = Self::default();
+        while !input.is_empty() {
+            arguments.parse_one(input)?;
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
             }
         }
-        let name = name.ok_or_else(|| {
-            input.error("the decider needs a name: `#[decider(name = \"account\")]`")
-        })?;
-        check_name(&name)?;
-        Ok(Self { name, specs })
+        Ok(arguments)
+    }
+}
+
+impl Arguments {
+    fn parse_one(&mut self, input: ParseStream<'_>) -> Result<()> {
+        let key: Ident = input.parse()?;
+        input.parse::<Token![=]>()?;
+        let known = match key.to_string().as_str() {
+            "name" => self.name.replace(input.parse()?).is_some(),
+            "specs" if input.peek(syn::token::Bracket) => {
+                let files;
+                syn::bracketed!(files in input);
+                let files = Punctuated::<LitStr, Token![,]>::parse_terminated(&files)?;
+                !std::mem::replace(&mut self.specs, files.into_iter().collect()).is_empty()
+            }
+            "specs" => !std::mem::replace(&mut self.specs, vec![input.parse()?]).is_empty(),
+            other => {
+                return Err(Error::new(
+                    key.span(),
+                    format!("unknown key `{other}`: there are `name` and `specs`"),
+                ));
+            }
+        };
+        if known {
+            Err(Error::new(key.span(), format!("`{key}` is given twice")))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -77,6 +78,14 @@ fn check_name(name: &LitStr) -> Result<()> {
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let Arguments { name, specs } = syn::parse2(arguments)?;
+    let missing = || {
+        Error::new(
+            Span::call_site(),
+            "the decider needs a name: `#[decider(name = \"account\")]`",
+        )
+    };
+    let name = name.ok_or_else(missing)?;
+    check_name(&name)?;
     let block = syn::parse2::<ItemImpl>(item.clone())
         .ok()
         .filter(|block| block.trait_.is_some())
@@ -93,17 +102,12 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         ));
     }
     let state = &block.self_ty;
-    let specs = specs
-        .as_ref()
-        .map(EmbeddedSpecs::read)
-        .transpose()?
-        .unwrap_or_default();
     let EmbeddedSpecs {
         json,
-        dependency,
+        dependencies,
         titles,
-    } = &specs;
-    let tests = tests(state, &name, titles);
+    } = EmbeddedSpecs::read(&specs)?;
+    let tests = tests(state, &name, &titles);
 
     Ok(quote! {
         #block
@@ -118,7 +122,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             };
         }
 
-        #dependency
+        #dependencies
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {
@@ -130,44 +134,42 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     })
 }
 
-/// What the expansion needs of the specifications' file.
+/// What the expansion needs of the specifications' files.
 struct EmbeddedSpecs {
     json: String,
-    /// Makes cargo build again when the file changes.
-    dependency: TokenStream,
+    /// Makes cargo build again when a file changes.
+    dependencies: TokenStream,
     titles: Vec<String>,
 }
 
-impl Default for EmbeddedSpecs {
-    fn default() -> Self {
-        Self {
-            json: "[]".to_owned(),
-            dependency: TokenStream::new(),
-            titles: Vec::new(),
-        }
-    }
-}
-
 impl EmbeddedSpecs {
-    fn read(literal: &LitStr) -> Result<Self> {
-        let wrong = |message: String| Error::new(literal.span(), message);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "cargo's way to tell a macro where the author's crate is"
-        )]
-        let root = std::env::var("CARGO_MANIFEST_DIR").map_err(|error| wrong(error.to_string()))?;
-        let specs = Specs::read(&PathBuf::from(root).join(literal.value())).map_err(wrong)?;
+    fn read(files: &[LitStr]) -> Result<Self> {
+        let mut specs = Specs::default();
+        for file in files {
+            let wrong = |message: String| Error::new(file.span(), message);
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "cargo's way to tell a macro where the author's crate is"
+            )]
+            let root =
+                std::env::var("CARGO_MANIFEST_DIR").map_err(|error| wrong(error.to_string()))?;
+            specs
+                .read(&PathBuf::from(root), &file.value())
+                .map_err(wrong)?;
+        }
         Ok(Self {
-            json: specs.to_json().map_err(|error| wrong(error.to_string()))?,
-            dependency: quote! {
-                const _: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", #literal));
+            json: specs
+                .to_json()
+                .map_err(|error| Error::new(Span::call_site(), error))?,
+            dependencies: quote! {
+                #(const _: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", #files));)*
             },
             titles: specs.titles().map(str::to_owned).collect(),
         })
     }
 }
 
-/// One test for each specification, and one for the manifest, whose faults would otherwise show up at upload.
+/// One test for each specification.
 fn tests(state: &syn::Type, name: &LitStr, titles: &[String]) -> TokenStream {
     let mut taken = HashSet::new();
     let specs = titles.iter().enumerate().map(|(index, title)| {
@@ -188,11 +190,6 @@ fn tests(state: &syn::Type, name: &LitStr, titles: &[String]) -> TokenStream {
         #[cfg(test)]
         mod #module {
             use super::*;
-
-            #[test]
-            fn the_module_can_be_described() {
-                ::gavel::__private::describe::<#state>();
-            }
 
             #(#specs)*
         }

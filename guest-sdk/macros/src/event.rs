@@ -5,12 +5,9 @@ use quote::{quote, quote_spanned};
 use syn::meta::ParseNestedMeta;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{
-    Attribute, Data, DeriveInput, Error, Expr, Fields, Ident, LitInt, LitStr, Path, Result, Token,
-    Variant,
-};
+use syn::{Data, DeriveInput, Error, Fields, Ident, LitInt, Path, Result, Token, Variant};
 
-use crate::case;
+use crate::serde_attributes;
 
 /// What `#[event(…)]` says of one variant.
 #[derive(Default)]
@@ -145,7 +142,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             "events are an enum with one variant for each",
         ));
     };
-    let rename_all = serde_rename_all(&input.attrs)?;
+    let keys = serde_attributes::keys(&input.attrs)?;
+    let rename_all = serde_attributes::text_of(&keys, "rename_all")?;
     let (mut upcasts, mut finals, mut tags) = (Vec::new(), Vec::new(), Vec::new());
     for variant in &data.variants {
         let facts = Facts::of(variant)?;
@@ -162,14 +160,15 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             tags.push(quote! { Self::#ident { #(#fields,)* .. } => ::std::vec![#(#texts),*], });
         }
         if !facts.upcasts.is_empty() {
-            let name = serde_name(variant, rename_all.as_ref())?;
+            let keys = serde_attributes::keys(&variant.attrs)?;
+            let name = serde_attributes::variant_name(ident, &keys, rename_all.as_ref())?;
             upcasts.extend(facts.upcasts.iter().map(|Step { from, function }| {
                 quote! {
                     ::gavel::Upcast {
                         name: #name,
                         from: #from,
                         apply: |data| ::gavel::__private::apply_upcaster(#function, data),
-                        schema: |schemas| ::gavel::__private::upcaster_schema(#function, schemas),
+                        schema: |schema| ::gavel::__private::upcaster_schema(#function, schema),
                     }
                 }
             }));
@@ -197,71 +196,4 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             }
         }
     })
-}
-
-/// The name that serde gives to `variant`: the name under which the event is stored.
-fn serde_name(variant: &Variant, rename_all: Option<&LitStr>) -> Result<String> {
-    let mut name = None;
-    for_each_serde_key(&variant.attrs, |meta, value| {
-        if meta.path.is_ident("rename") {
-            name = Some(
-                value
-                    .ok_or_else(|| meta.error("an event has one name: write `rename = \"…\"`"))?
-                    .value(),
-            );
-        }
-        Ok(())
-    })?;
-    let ident = variant.ident.to_string();
-    match (name, rename_all) {
-        (Some(name), _) => Ok(name),
-        (None, None) => Ok(ident),
-        (None, Some(rule)) => case::renamed(&ident, &rule.value())
-            .ok_or_else(|| Error::new(rule.span(), "unknown rule")),
-    }
-}
-
-fn serde_rename_all(attributes: &[Attribute]) -> Result<Option<LitStr>> {
-    let mut rule = None;
-    for_each_serde_key(attributes, |meta, value| {
-        if meta.path.is_ident("tag")
-            || meta.path.is_ident("content")
-            || meta.path.is_ident("untagged")
-        {
-            return Err(meta.error("events must be in serde's default representation"));
-        }
-        if meta.path.is_ident("rename_all") {
-            rule =
-                Some(value.ok_or_else(|| {
-                    meta.error("an event has one name: write `rename_all = \"…\"`")
-                })?);
-        }
-        Ok(())
-    })?;
-    Ok(rule)
-}
-
-/// Calls `visit` with each key of `#[serde(…)]`, and with its value when that is text.
-fn for_each_serde_key(
-    attributes: &[Attribute],
-    mut visit: impl FnMut(&ParseNestedMeta<'_>, Option<LitStr>) -> Result<()>,
-) -> Result<()> {
-    for attribute in attributes
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("serde"))
-    {
-        attribute.parse_nested_meta(|meta| {
-            let mut text = None;
-            if meta.input.peek(Token![=]) {
-                let value: Expr = meta.value()?.parse()?;
-                text = syn::parse2(quote!(#value)).ok();
-            } else if meta.input.peek(syn::token::Paren) {
-                let content;
-                syn::parenthesized!(content in meta.input);
-                content.parse::<TokenStream>()?;
-            }
-            visit(&meta, text)
-        })?;
-    }
-    Ok(())
 }

@@ -4,6 +4,8 @@ mod case;
 mod decider;
 mod event;
 mod rejection;
+mod schema;
+mod serde_attributes;
 mod specs;
 
 use proc_macro::TokenStream;
@@ -31,6 +33,19 @@ use syn::parse_macro_input;
 pub fn decider(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let expanded = decider::expand(arguments.into(), item.into());
     expanded
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Gives a type the JSON Schema of what serde makes of it; doc comments become descriptions.
+///
+/// It understands serde's attributes for names, defaults and skipped fields, `deny_unknown_fields`, `transparent`,
+/// `from` and `try_from`, and an enum's four representations. A field that serde reads in its own way (`flatten`, `with`)
+/// or whose type has no schema needs a type that has the same JSON: `#[schema(as = String)]`.
+#[proc_macro_derive(JsonSchema, attributes(schema, serde))]
+pub fn derive_json_schema(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as syn::DeriveInput);
+    schema::expand(&input)
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

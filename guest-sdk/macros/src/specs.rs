@@ -1,13 +1,12 @@
 //! The specifications' file: read, checked and rewritten as the manifest's JSON, all while the author's crate compiles.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The specifications of a module.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize)]
 pub(crate) struct Specs(Vec<Spec>);
 
 #[derive(Serialize, Deserialize)]
@@ -72,35 +71,36 @@ fn empty() -> Value {
 }
 
 impl Specs {
-    /// Reads a file; one that ends in `.json` as JSON, any other as YAML.
+    /// Adds those of a file in `folder`; one that ends in `.json` is JSON, any other YAML.
     ///
     /// # Errors
     ///
     /// One sentence that says what is wrong, and where.
-    pub(crate) fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path)
+    pub(crate) fn read(&mut self, folder: &Path, file: &str) -> Result<(), String> {
+        let path = folder.join(file);
+        let text = std::fs::read_to_string(&path)
             .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        let specs: Result<Self, String> = match path.extension() {
+        let specs: Result<Vec<Spec>, String> = match path.extension() {
             Some(extension) if extension == "json" => {
                 serde_json::from_str(&text).map_err(|error| error.to_string())
             }
             _ => serde_saphyr::from_str(&text).map_err(|error| error.to_string()),
         };
-        let specs = specs.and_then(Self::check);
-        specs.map_err(|error| format!("{} holds no specifications: {error}", path.display()))
-    }
-
-    fn check(self) -> Result<Self, String> {
-        let mut titles = HashSet::new();
-        for (spec, number) in self.0.iter().zip(1..) {
+        for spec in
+            specs.map_err(|error| format!("{file} is not a list of specifications: {error}"))?
+        {
             if spec.title.trim().is_empty() {
-                return Err(format!("number {number} has an empty title"));
+                return Err(format!("{file} holds a specification with an empty title"));
             }
-            if !titles.insert(&spec.title) {
-                return Err(format!("more than one is called \"{}\"", spec.title));
+            if self.titles().any(|title| title == spec.title) {
+                return Err(format!(
+                    "{file} holds a second specification called \"{}\"",
+                    spec.title
+                ));
             }
+            self.0.push(spec);
         }
-        Ok(self)
+        Ok(())
     }
 
     /// The titles, in the file's order.

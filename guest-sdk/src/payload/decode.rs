@@ -1,14 +1,12 @@
 //! From a name and data to an enum.
 
-use std::fmt;
-
+use crate::json::{Error, Reader};
 use serde::Deserializer;
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, EnumAccess, Error as _, IgnoredAny, IntoDeserializer,
-    MapAccess, VariantAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, EnumAccess, Error as _, IntoDeserializer, VariantAccess,
+    Visitor,
 };
-use serde_json::Error;
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -75,15 +73,17 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
     type Error = Error;
 
     fn unit_variant(self) -> Result<()> {
-        whole(self.data, |json| json.deserialize_any(NoData))
+        whole(self.data, Reader::no_data)
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
-        whole(self.data, |json| seed.deserialize(json))
+        whole(self.data, |reader| seed.deserialize(reader))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
-        whole(self.data, |json| json.deserialize_tuple(length, visitor))
+        whole(self.data, |reader| {
+            reader.deserialize_tuple(length, visitor)
+        })
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -91,41 +91,18 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        whole(self.data, |json| {
-            json.deserialize_struct("", fields, visitor)
+        whole(self.data, |reader| {
+            reader.deserialize_struct("", fields, visitor)
         })
     }
 }
 
 /// Reads one JSON document with `read`, and refuses anything after it.
-fn whole<'de, T>(
-    data: &'de str,
-    read: impl FnOnce(&mut serde_json::Deserializer<serde_json::de::StrRead<'de>>) -> Result<T>,
-) -> Result<T> {
-    let mut json = serde_json::Deserializer::from_str(data);
-    let value = read(&mut json)?;
-    json.end()?;
+fn whole<'de, T>(data: &'de str, read: impl FnOnce(&mut Reader<'de>) -> Result<T>) -> Result<T> {
+    let mut reader = Reader::new(data);
+    let value = read(&mut reader)?;
+    reader.end()?;
     Ok(value)
-}
-
-/// Unknown fields are ignored where there are fields, so they are ignored where there are none.
-struct NoData;
-
-impl<'de> Visitor<'de> for NoData {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(())
-    }
 }
 
 #[cfg(test)]

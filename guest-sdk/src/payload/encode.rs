@@ -2,10 +2,13 @@
 
 use serde::Serialize;
 use serde::ser::{
-    Error as _, Impossible, SerializeSeq, SerializeStruct, SerializeStructVariant,
-    SerializeTupleVariant, Serializer,
+    Impossible, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTupleVariant,
+    Serializer,
 };
-use serde_json::{Error, Result};
+
+use crate::json::{Error, Writer};
+
+type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The name and data of one variant.
 pub(crate) struct Encoded {
@@ -20,22 +23,17 @@ pub(crate) struct Encoded {
 ///
 /// When `value` is no such enum, or holds something that JSON cannot express.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Encoded> {
-    let mut json = Vec::new();
+    let mut writer = Writer::in_order();
     let name = value.serialize(VariantSerializer {
-        json: &mut serde_json::Serializer::new(&mut json),
+        writer: &mut writer,
     })?;
-    let data = (!json.is_empty())
-        .then(|| String::from_utf8(json))
-        .transpose()
-        .map_err(Error::custom)?;
+    let data = Some(writer.into_text()).filter(|data| !data.is_empty());
     Ok(Encoded { name, data })
 }
 
-type Json<'b> = serde_json::Serializer<&'b mut Vec<u8>>;
-
-/// Takes one enum variant: returns its name, and writes its data to `json`.
-struct VariantSerializer<'a, 'b> {
-    json: &'a mut Json<'b>,
+/// Takes one enum variant: returns its name, and writes its data to `writer`.
+struct VariantSerializer<'a> {
+    writer: &'a mut Writer,
 }
 
 /// Writes the fields of a variant as `body` does, and returns the variant's name at the end.
@@ -77,7 +75,7 @@ impl<Body: SerializeSeq<Ok = (), Error = Error>> SerializeTupleVariant for Field
 }
 
 fn not_a_variant<T>() -> Result<T> {
-    Err(Error::custom(
+    Err(Error::new(
         "not an enum in serde's default representation: remove `tag`, `untagged` or a hand-written impl",
     ))
 }
@@ -88,16 +86,16 @@ macro_rules! refuse {
     };
 }
 
-impl<'a, 'b> Serializer for VariantSerializer<'a, 'b> {
+impl<'a> Serializer for VariantSerializer<'a> {
     type Ok = &'static str;
     type Error = Error;
     type SerializeSeq = Impossible<&'static str, Error>;
     type SerializeTuple = Impossible<&'static str, Error>;
     type SerializeTupleStruct = Impossible<&'static str, Error>;
-    type SerializeTupleVariant = Fields<<&'a mut Json<'b> as Serializer>::SerializeSeq>;
+    type SerializeTupleVariant = Fields<<&'a mut Writer as Serializer>::SerializeSeq>;
     type SerializeMap = Impossible<&'static str, Error>;
     type SerializeStruct = Impossible<&'static str, Error>;
-    type SerializeStructVariant = Fields<<&'a mut Json<'b> as Serializer>::SerializeStruct>;
+    type SerializeStructVariant = Fields<<&'a mut Writer as Serializer>::SerializeStruct>;
 
     fn serialize_unit_variant(
         self,
@@ -115,7 +113,7 @@ impl<'a, 'b> Serializer for VariantSerializer<'a, 'b> {
         name: &'static str,
         value: &T,
     ) -> Result<&'static str> {
-        value.serialize(self.json)?;
+        value.serialize(self.writer)?;
         Ok(name)
     }
 
@@ -128,7 +126,7 @@ impl<'a, 'b> Serializer for VariantSerializer<'a, 'b> {
     ) -> Result<Self::SerializeTupleVariant> {
         Ok(Fields {
             name,
-            body: self.json.serialize_seq(Some(length))?,
+            body: self.writer.serialize_seq(Some(length))?,
         })
     }
 
@@ -141,7 +139,7 @@ impl<'a, 'b> Serializer for VariantSerializer<'a, 'b> {
     ) -> Result<Self::SerializeStructVariant> {
         Ok(Fields {
             name,
-            body: self.json.serialize_struct(name, length)?,
+            body: self.writer.serialize_struct(name, length)?,
         })
     }
 

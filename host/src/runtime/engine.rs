@@ -69,9 +69,9 @@ pub(super) fn runner(limits: &Limits) -> wasmtime::Result<Engine> {
     Ok(engine)
 }
 
-/// The number of ticks after which a call that begins now has had at least `deadline`.
+/// The number of ticks after which a call that begins now has had at least `deadline`, or eight months if that is longer.
 pub(super) fn ticks(deadline: Duration) -> u64 {
     let whole = deadline.as_nanos().div_ceil(TICK.as_nanos());
-    // The tick that is under way counts as one, however little of it is left.
-    u64::try_from(whole).unwrap_or(u64::MAX).saturating_add(1)
+    // The tick that is under way counts as one, however little of it is left. More would overflow what wasmtime adds it to.
+    u64::from(u32::try_from(whole).unwrap_or(u32::MAX)) + 1
 }

@@ -35,7 +35,7 @@ impl Module {
             .map(str::to_owned)
             .collect();
         imports.sort_unstable();
-        let pre = instantiate_pre(component, &imports).map_err(wrong_world)?;
+        let pre = instantiate_pre(component).map_err(wrong_world)?;
         Ok(Self {
             digest,
             imports: imports.into(),
@@ -71,14 +71,9 @@ impl Module {
     }
 }
 
-fn instantiate_pre(
-    component: &Component,
-    imports: &[String],
-) -> wasmtime::Result<InstancePre<Host>> {
+fn instantiate_pre(component: &Component) -> wasmtime::Result<InstancePre<Host>> {
     let mut linker = Linker::new(component.engine());
-    wasi::link(&mut linker, imports)?;
-    // What is left are functions on things that nobody can have, and the contract's types.
-    linker.define_unknown_imports_as_traps(component)?;
+    wasi::link(&mut linker, component)?;
     linker.instantiate_pre(component)
 }
 

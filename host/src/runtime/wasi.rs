@@ -7,8 +7,9 @@
 //!
 //! **Invariant:** there is no stand-in for anything else. A component with another import is refused.
 
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
-    ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, Val,
+    Component, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, Val,
 };
 use wasmtime::{Result, StoreContextMut, bail};
 
@@ -32,8 +33,8 @@ const STAND_INS: &[(&str, Define)] = &[
     ("wasi:cli/stdin", stdin),
     ("wasi:cli/stdout", stdout),
     ("wasi:cli/stderr", stderr),
-    ("wasi:cli/terminal-input", terminal_input),
-    ("wasi:cli/terminal-output", terminal_output),
+    ("wasi:cli/terminal-input", nothing),
+    ("wasi:cli/terminal-output", nothing),
     ("wasi:cli/terminal-stdin", terminal_stdin),
     ("wasi:cli/terminal-stdout", terminal_stdout),
     ("wasi:cli/terminal-stderr", terminal_stderr),
@@ -41,7 +42,7 @@ const STAND_INS: &[(&str, Define)] = &[
     ("wasi:clocks/wall-clock", wall_clock),
     ("wasi:filesystem/preopens", preopens),
     ("wasi:filesystem/types", nothing),
-    ("wasi:io/error", error),
+    ("wasi:io/error", nothing),
     ("wasi:io/poll", poll),
     ("wasi:io/streams", streams),
     ("wasi:random/insecure-seed", insecure_seed),
@@ -65,14 +66,39 @@ pub(super) fn is_allowed(import: &str) -> bool {
     stand_in(import).is_some()
 }
 
-/// Links the stand-ins for `imports`, each under the very version that the component names.
-pub(super) fn link(linker: &mut Linker<Host>, imports: &[String]) -> Result<()> {
-    for import in imports {
-        if let Some(define) = stand_in(import) {
-            define(&mut linker.instance(import)?)?;
+/// Links the stand-ins for the imports of `component`, each under the very version that the component names.
+pub(super) fn link(linker: &mut Linker<Host>, component: &Component) -> Result<()> {
+    let engine = component.engine();
+    for (import, item) in component.component_type().imports(engine) {
+        // An import that has the name of an interface and is none finds nothing to match with.
+        if let (Some(define), ComponentItem::ComponentInstance(interface)) =
+            (stand_in(import), item.ty)
+        {
+            let mut instance = linker.instance(import)?;
+            for (name, _) in interface.exports(engine) {
+                // Interfaces name the resources of others that they use: each must be the same wherever it is named.
+                if let Some(resource) = resource(name) {
+                    // Resources carry no state, so that dropping one is nothing.
+                    instance.resource(name, resource, |_, _| Ok(()))?;
+                }
+            }
+            define(&mut instance)?;
         }
     }
-    Ok(())
+    // What is left are functions on things that nobody can have, and the contract's own types.
+    linker.define_unknown_imports_as_traps(component)
+}
+
+fn resource(name: &str) -> Option<ResourceType> {
+    match name {
+        "error" => Some(ResourceType::host::<IoError>()),
+        "input-stream" => Some(ResourceType::host::<InputStream>()),
+        "output-stream" => Some(ResourceType::host::<OutputStream>()),
+        "pollable" => Some(ResourceType::host::<Pollable>()),
+        "terminal-input" => Some(ResourceType::host::<TerminalInput>()),
+        "terminal-output" => Some(ResourceType::host::<TerminalOutput>()),
+        _ => None,
+    }
 }
 
 struct InputStream;
@@ -102,11 +128,6 @@ struct Datetime {
 
 fn nothing(_: &mut LinkerInstance<'_, Host>) -> Result<()> {
     Ok(())
-}
-
-/// Resources carry no state, so that dropping one is nothing.
-fn resource<R: 'static>(instance: &mut LinkerInstance<'_, Host>, name: &str) -> Result<()> {
-    instance.resource(name, ResourceType::host::<R>(), |_, _| Ok(()))
 }
 
 fn environment(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
@@ -144,14 +165,6 @@ fn stderr(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
     instance.func_wrap("get-stderr", |_: Store<'_>, ()| {
         Ok((Resource::<OutputStream>::new_own(STDERR),))
     })
-}
-
-fn terminal_input(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    resource::<TerminalInput>(instance, "terminal-input")
-}
-
-fn terminal_output(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    resource::<TerminalOutput>(instance, "terminal-output")
 }
 
 fn terminal_stdin(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
@@ -204,12 +217,7 @@ fn preopens(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
     })
 }
 
-fn error(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    resource::<IoError>(instance, "error")
-}
-
 fn poll(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    resource::<Pollable>(instance, "pollable")?;
     instance.func_wrap(
         "[method]pollable.ready",
         |_: Store<'_>, (_pollable,): (Resource<Pollable>,)| Ok((true,)),
@@ -228,7 +236,6 @@ fn poll(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
 }
 
 fn streams(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    resource::<InputStream>(instance, "input-stream")?;
     for name in ["read", "blocking-read"] {
         instance.func_wrap(
             &format!("[method]input-stream.{name}"),
@@ -244,7 +251,6 @@ fn streams(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
         },
     )?;
 
-    resource::<OutputStream>(instance, "output-stream")?;
     instance.func_wrap(
         "[method]output-stream.check-write",
         |_: Store<'_>, (_stream,): (Resource<OutputStream>,)| {
@@ -279,10 +285,13 @@ fn streams(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
     )
 }
 
-/// Asked for once per instance, to seed hash maps, at whichever call first makes one. It is the same in every instance, so that a
-/// module that lets the order of a `HashMap` show still decides alike in a fresh instance and in one that has served before.
+/// Asked for once per instance, by whichever call first makes a hash map. The order of a `HashMap` is not among the things that a
+/// decider may let show: it also depends on how many were made before.
 fn insecure_seed(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    instance.func_wrap("insecure-seed", |_: Store<'_>, ()| Ok(((0_u64, 0_u64),)))
+    instance.func_wrap("insecure-seed", |mut store: Store<'_>, ()| {
+        let host = store.data_mut();
+        Ok(((host.next_random(), host.next_random()),))
+    })
 }
 
 fn random(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {

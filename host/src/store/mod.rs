@@ -12,7 +12,9 @@ mod conformance;
 mod error;
 mod memory;
 mod modules;
+mod postgres;
 mod read;
+mod sqlite;
 
 use std::fmt::Debug;
 
@@ -23,7 +25,9 @@ pub use append::{Append, Appended, Fence, StreamAppend};
 pub use error::{ActivateError, AppendError, DeleteModuleError, Error, OpenError, Source};
 pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use read::{Direction, LogFilter, LogPage, StreamHead, StreamRange, StreamSummary};
+pub use sqlite::SqliteStore;
 
 use crate::core::{
     Activation, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
@@ -94,6 +98,9 @@ pub trait EventStore: Debug + Send + Sync {
     async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error>;
 
     /// A page of the log of one namespace: the first `limit` events after `after` that pass the filter.
+    ///
+    /// A malformed event MAY end the page before it; it MUST fail the page that would begin with it. A reader that has reported it resumes
+    /// after the position that the error names.
     ///
     /// # Errors
     ///

@@ -179,7 +179,7 @@ pub(in crate::store) async fn next_is_past_what_the_filter_left_out(store: Arc<d
             ..LogFilter::default()
         },
     ];
-    for filter in filters {
+    for (filter, count) in filters.into_iter().zip(log.len() + 1..) {
         let page = store
             .read_log(&Namespace::default(), Position::BEGINNING, &filter, 10)
             .await
@@ -190,7 +190,7 @@ pub(in crate::store) async fn next_is_past_what_the_filter_left_out(store: Arc<d
         // What is appended later is after it all the same.
         let later = grow(&*store, &stream("a"), 1).await;
         let all = LogFilter::default();
-        log_of(&*store, &Namespace::default(), log.len() + 1).await;
+        log_of(&*store, &Namespace::default(), count).await;
         let resumed = store
             .read_log(&Namespace::default(), page.next, &all, 10)
             .await

@@ -23,7 +23,7 @@ mod modules;
 mod payload;
 mod races;
 mod read;
-mod support;
+pub(super) mod support;
 
 pub(super) use append::*;
 pub(super) use atomic::*;

@@ -136,7 +136,13 @@ async fn listed(store: &dyn Store, limit: u32) -> Vec<String> {
         if page.is_empty() {
             return ids;
         }
-        ids.extend(page.into_iter().map(|summary| summary.id));
+        for summary in page {
+            assert!(
+                ids.last().is_none_or(|last| *last < summary.id),
+                "{summary:?}"
+            );
+            ids.push(summary.id);
+        }
     }
 }
 

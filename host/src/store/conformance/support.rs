@@ -32,41 +32,41 @@ impl Clock for UnsteadyClock {
     }
 }
 
-pub(super) fn json(text: &str) -> Json {
+pub(in crate::store) fn json(text: &str) -> Json {
     Json::parse(text).unwrap()
 }
 
-pub(super) fn version(number: u64) -> Version {
+pub(in crate::store) fn version(number: u64) -> Version {
     Version::new(number).unwrap()
 }
 
-pub(super) fn exactly(number: u64) -> ExpectedVersion {
+pub(in crate::store) fn exactly(number: u64) -> ExpectedVersion {
     ExpectedVersion::Exact(version(number))
 }
 
-pub(super) fn namespace(text: &str) -> Namespace {
+pub(in crate::store) fn namespace(text: &str) -> Namespace {
     Namespace::new(text).unwrap()
 }
 
-pub(super) fn decider(text: &str) -> DeciderName {
+pub(in crate::store) fn decider(text: &str) -> DeciderName {
     DeciderName::new(text).unwrap()
 }
 
 /// The stream `id` of the decider `counter` in the default namespace.
-pub(super) fn stream(id: &str) -> StreamId {
+pub(in crate::store) fn stream(id: &str) -> StreamId {
     stream_of("default", "counter", id)
 }
 
-pub(super) fn stream_of(namespace_name: &str, decider_name: &str, id: &str) -> StreamId {
+pub(in crate::store) fn stream_of(namespace_name: &str, decider_name: &str, id: &str) -> StreamId {
     StreamId::new(namespace(namespace_name), decider(decider_name), id).unwrap()
 }
 
 /// The event types that [`activate`] registers: `Incremented`, `Reset`, `Closed`.
-pub(super) fn event_types() -> Vec<EventType> {
+pub(in crate::store) fn event_types() -> Vec<EventType> {
     ["Incremented", "Reset", "Closed"].map(event_type).to_vec()
 }
 
-pub(super) fn event_type(event: &str) -> EventType {
+pub(in crate::store) fn event_type(event: &str) -> EventType {
     EventType {
         event: event.to_owned(),
         schema_version: 1,
@@ -74,7 +74,7 @@ pub(super) fn event_type(event: &str) -> EventType {
     }
 }
 
-pub(super) fn module(name: &str, wasm: &str) -> NewModule {
+pub(in crate::store) fn module(name: &str, wasm: &str) -> NewModule {
     NewModule {
         digest: ModuleDigest::of(wasm.as_bytes()),
         wasm: wasm.as_bytes().to_vec(),
@@ -86,7 +86,11 @@ pub(super) fn module(name: &str, wasm: &str) -> NewModule {
 }
 
 /// An activation of the module whose bytes are `wasm` after the activation `after`.
-pub(super) fn activation(of: &StreamId, after: ActivationNumber, wasm: &str) -> NewActivation {
+pub(in crate::store) fn activation(
+    of: &StreamId,
+    after: ActivationNumber,
+    wasm: &str,
+) -> NewActivation {
     NewActivation {
         namespace: of.namespace().clone(),
         decider: of.decider().clone(),
@@ -101,7 +105,7 @@ pub(super) fn activation(of: &StreamId, after: ActivationNumber, wasm: &str) -> 
 }
 
 /// Activates a module once more for the decider and namespace of `of`, and gives back the fence that its appends carry.
-pub(super) async fn activate(store: &dyn Store, of: &StreamId) -> Fence {
+pub(in crate::store) async fn activate(store: &dyn Store, of: &StreamId) -> Fence {
     let (namespace, decider) = (of.namespace(), of.decider());
     let newest = store.active(namespace, decider).await.unwrap();
     let after = newest.map_or(ActivationNumber::NONE, |newest| newest.number);
@@ -115,11 +119,11 @@ pub(super) async fn activate(store: &dyn Store, of: &StreamId) -> Fence {
 }
 
 /// Activates `counter` in the default namespace, for the first time.
-pub(super) async fn activate_counter(store: &dyn Store) -> Fence {
+pub(in crate::store) async fn activate_counter(store: &dyn Store) -> Fence {
     activate(store, &stream("any")).await
 }
 
-pub(super) fn event(name: &str) -> NewEvent {
+pub(in crate::store) fn event(name: &str) -> NewEvent {
     NewEvent {
         event_id: Uuid::now_v7(),
         event: name.to_owned(),
@@ -132,23 +136,23 @@ pub(super) fn event(name: &str) -> NewEvent {
     }
 }
 
-pub(super) fn incremented() -> NewEvent {
+pub(in crate::store) fn incremented() -> NewEvent {
     event("Incremented")
 }
 
-pub(super) fn closed() -> NewEvent {
+pub(in crate::store) fn closed() -> NewEvent {
     NewEvent {
         is_final: true,
         ..event("Closed")
     }
 }
 
-pub(super) fn increments(count: usize) -> Vec<NewEvent> {
+pub(in crate::store) fn increments(count: usize) -> Vec<NewEvent> {
     (0..count).map(|_| incremented()).collect()
 }
 
 /// A part without command and fence, as an import makes it.
-pub(super) fn import(
+pub(in crate::store) fn import(
     stream: &StreamId,
     expected: ExpectedVersion,
     events: Vec<NewEvent>,
@@ -164,7 +168,7 @@ pub(super) fn import(
 }
 
 /// A part as an accepted command makes it that was decided at version `at`.
-pub(super) fn decided(
+pub(in crate::store) fn decided(
     stream: &StreamId,
     fence: Fence,
     at: u64,
@@ -185,7 +189,7 @@ pub(super) fn decided(
 }
 
 /// A part as a rejected command makes it that was decided at version `at`.
-pub(super) fn rejected(stream: &StreamId, fence: Fence, at: u64) -> StreamAppend {
+pub(in crate::store) fn rejected(stream: &StreamId, fence: Fence, at: u64) -> StreamAppend {
     let outcome = CommandOutcome::Rejected(Rejection {
         code: "too-much".to_owned(),
         message: "the counter cannot go that high".to_owned(),
@@ -197,7 +201,11 @@ pub(super) fn rejected(stream: &StreamId, fence: Fence, at: u64) -> StreamAppend
     }
 }
 
-pub(super) fn command(stream: &StreamId, at: u64, outcome: CommandOutcome) -> CommandRecord {
+pub(in crate::store) fn command(
+    stream: &StreamId,
+    at: u64,
+    outcome: CommandOutcome,
+) -> CommandRecord {
     CommandRecord {
         command_id: Uuid::now_v7(),
         stream: stream.clone(),
@@ -216,14 +224,17 @@ pub(super) fn command(stream: &StreamId, at: u64, outcome: CommandOutcome) -> Co
 }
 
 /// Appends one part.
-pub(super) async fn append(store: &dyn Store, part: StreamAppend) -> Result<Appended, AppendError> {
+pub(in crate::store) async fn append(
+    store: &dyn Store,
+    part: StreamAppend,
+) -> Result<Appended, AppendError> {
     let mut appended = append_all(store, vec![part]).await?;
     assert_eq!(appended.len(), 1, "one answer per part");
     Ok(appended.remove(0))
 }
 
 /// Appends several parts as one.
-pub(super) async fn append_all(
+pub(in crate::store) async fn append_all(
     store: &dyn Store,
     parts: Vec<StreamAppend>,
 ) -> Result<Vec<Appended>, AppendError> {
@@ -231,12 +242,16 @@ pub(super) async fn append_all(
 }
 
 /// Appends `count` increments to a stream, whatever its version.
-pub(super) async fn grow(store: &dyn Store, stream: &StreamId, count: usize) -> Vec<RecordedEvent> {
+pub(in crate::store) async fn grow(
+    store: &dyn Store,
+    stream: &StreamId,
+    count: usize,
+) -> Vec<RecordedEvent> {
     let part = import(stream, ExpectedVersion::Any, increments(count));
     append(store, part).await.unwrap().events
 }
 
-pub(super) const WHOLE: StreamRange = StreamRange {
+pub(in crate::store) const WHOLE: StreamRange = StreamRange {
     after: Version::EMPTY,
     through: None,
     limit: u32::MAX,
@@ -244,17 +259,20 @@ pub(super) const WHOLE: StreamRange = StreamRange {
 };
 
 /// All events of a stream, oldest first.
-pub(super) async fn events_of(store: &dyn Store, stream: &StreamId) -> Vec<RecordedEvent> {
+pub(in crate::store) async fn events_of(
+    store: &dyn Store,
+    stream: &StreamId,
+) -> Vec<RecordedEvent> {
     store.read_stream(stream, WHOLE).await.unwrap()
 }
 
 /// The newest version of a stream, as a number.
-pub(super) async fn version_of(store: &dyn Store, stream: &StreamId) -> u64 {
+pub(in crate::store) async fn version_of(store: &dyn Store, stream: &StreamId) -> u64 {
     store.head(stream).await.unwrap().version.get()
 }
 
 /// Reads the log of a namespace in pages of `limit` until it has shown `count` events, and one page more.
-pub(super) async fn read_log_until(
+pub(in crate::store) async fn read_log_until(
     store: &dyn Store,
     namespace: &Namespace,
     filter: &LogFilter,
@@ -292,7 +310,7 @@ pub(super) async fn read_log_until(
 }
 
 /// The whole log of a namespace, once it shows `count` events.
-pub(super) async fn log_of(
+pub(in crate::store) async fn log_of(
     store: &dyn Store,
     namespace: &Namespace,
     count: usize,

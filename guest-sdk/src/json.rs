@@ -1,0 +1,52 @@
+//! JSON text from and to Rust values, for serde.
+//!
+//! A codec of our own, since it travels in every module: without code for floats where a type has none, it is a third of
+//! the size of a general one, and its integers are those of JSON Schema, for which `5.0` is one. It deliberately knows
+//! no tree of JSON values.
+
+mod error;
+mod read;
+mod write;
+
+pub(crate) use error::Error;
+pub(crate) use read::Reader;
+pub(crate) use write::{Writer, write_text};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Reads one JSON document.
+///
+/// # Errors
+///
+/// When `text` is not JSON, or does not fit the type.
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    let mut reader = Reader::new(text);
+    let value = T::deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// Writes `value` in the order of its fields.
+///
+/// # Errors
+///
+/// When `value` holds what JSON cannot express: a float that is no number, or a map whose keys are not texts or numbers.
+pub(crate) fn write<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
+    finish(Writer::in_order(), value)
+}
+
+/// Writes `value` with every object's members sorted by key, so that equal values give equal text whatever order their
+/// maps have.
+///
+/// # Errors
+///
+/// As for [`write`].
+pub(crate) fn write_sorted<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
+    finish(Writer::sorted(), value)
+}
+
+fn finish<T: Serialize + ?Sized>(mut writer: Writer, value: &T) -> Result<String, Error> {
+    value.serialize(&mut writer)?;
+    Ok(writer.into_text())
+}

@@ -1,0 +1,88 @@
+//! What the server's codes mean to us. Told apart by SQLSTATE and constraint, never by text; the list is in `migrations/postgres/README.md`.
+
+use serde::Deserialize;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
+
+use super::query::Failure;
+use crate::core::ActivationNumber;
+use crate::store::{ActivateError, AppendError, DeleteModuleError, Error};
+
+const FOREIGN_KEY_VIOLATION: &str = "23503";
+const UNIQUE_VIOLATION: &str = "23505";
+const SERIALIZATION_FAILURE: &str = "40001";
+const DEADLOCK_DETECTED: &str = "40P01";
+const UNDEFINED_TABLE: &str = "42P01";
+const ACTIVATION_MOVED: &str = "GV005";
+
+const ACTIVATED_MODULE: &str = "activations_digest_fkey";
+
+/// Whether the statement lost a race, so that it finds out what it lost to when it is run again.
+///
+/// A broken unique constraint is one: the append has looked for what it would collide with, and that was not there yet.
+pub(super) fn is_lost_race(failure: &Failure) -> bool {
+    match failure {
+        Failure::Refused(error) => {
+            [SERIALIZATION_FAILURE, DEADLOCK_DETECTED, UNIQUE_VIOLATION].contains(&error.code())
+        }
+        Failure::NotSent(_) | Failure::Lost(_) => false,
+    }
+}
+
+pub(super) fn is_undefined_table(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| code == UNDEFINED_TABLE)
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotSent(source) | Failure::Lost(source) => Self::Unavailable(source),
+            Failure::Refused(error) => Self::Unavailable(error),
+        }
+    }
+}
+
+impl From<Failure> for AppendError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotSent(source) => Self::Unavailable(source),
+            Failure::Refused(error) => Self::Unavailable(error),
+            Failure::Lost(source) => Self::OutcomeUnknown(source),
+        }
+    }
+}
+
+impl From<Failure> for DeleteModuleError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(error) if breaks(&error, ACTIVATED_MODULE) => Self::InUse,
+            failure => Self::Store(failure.into()),
+        }
+    }
+}
+
+impl From<Failure> for ActivateError {
+    fn from(failure: Failure) -> Self {
+        #[derive(Deserialize)]
+        struct Moved {
+            current: i64,
+        }
+        match failure {
+            Failure::Refused(error) if breaks(&error, ACTIVATED_MODULE) => Self::ModuleNotFound,
+            Failure::Refused(error) if error.code() == ACTIVATION_MOVED => {
+                let facts = serde_json::from_str(error.detail().unwrap_or_default());
+                facts.map_or_else(
+                    |_| Self::Store(Error::Unavailable(error)),
+                    |Moved { current }| Self::Moved {
+                        current: ActivationNumber::new(current),
+                    },
+                )
+            }
+            failure => Self::Store(failure.into()),
+        }
+    }
+}
+
+fn breaks(error: &PgDatabaseError, foreign_key: &str) -> bool {
+    error.code() == FOREIGN_KEY_VIOLATION && error.constraint() == Some(foreign_key)
+}

@@ -1,0 +1,213 @@
+//! Events and commands: the trait, and its reads.
+
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+use time::OffsetDateTime;
+
+use super::PostgresStore;
+use super::query::{Failure, Statement, run};
+use super::rows::{self, event_columns};
+use crate::core::{
+    CommandId, CommandRecord, DeciderName, Namespace, Position, RecordedEvent, StreamId, Version,
+};
+use crate::store::{
+    Append, AppendError, Appended, Direction, Error, EventStore, LogFilter, LogPage, StreamHead,
+    StreamRange, StreamSummary,
+};
+
+/// How often a read is tried on another connection when one turns out to be dead.
+const READ_ATTEMPTS: u32 = 3;
+/// A filtered page looks at no fewer events than this, so that a rare event is found in few round trips.
+const SCAN: i64 = 1_000;
+
+const FORWARD: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events WHERE namespace = $1 AND decider = $2 AND decider_id = $3 AND version > $4 AND version <= $5 \
+     ORDER BY version LIMIT $6"
+);
+const BACKWARD: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events WHERE namespace = $1 AND decider = $2 AND decider_id = $3 AND version > $4 AND version <= $5 \
+     ORDER BY version DESC LIMIT $6"
+);
+/// Only what no transaction can come before any more: all of older generations, and in the newest one what was written by
+/// transactions older than every one that is still under way.
+const LOG: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events WHERE namespace = $1 \
+     AND (generation, transaction_id, \"offset\") > ($2, $3::TEXT::XID8, $4) \
+     AND (generation, transaction_id) < ((SELECT max(g.generation) FROM generations AS g), \
+                                         (SELECT pg_snapshot_xmin(pg_current_snapshot()))) \
+     ORDER BY generation, transaction_id, \"offset\" LIMIT $5"
+);
+
+impl PostgresStore {
+    /// Runs a statement that changes nothing, and so may be run again.
+    pub(super) async fn read<'q>(
+        &self,
+        statement: impl Fn() -> Statement<'q> + Send + Sync,
+    ) -> Result<Vec<PgRow>, Error> {
+        let mut attempt = 1;
+        loop {
+            match run(&self.pool, statement()).await {
+                Ok(rows) => return Ok(rows),
+                Err(Failure::Lost(_)) if attempt < READ_ATTEMPTS => attempt += 1,
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+    }
+}
+
+/// The statement `sql`, whose first three values name a stream.
+fn of_stream<'q>(sql: &'static str, stream: &StreamId) -> Statement<'q> {
+    sqlx::query(sql)
+        .bind(stream.namespace().as_str().to_owned())
+        .bind(stream.decider().as_str().to_owned())
+        .bind(stream.id().to_owned())
+}
+
+#[async_trait]
+impl EventStore for PostgresStore {
+    async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError> {
+        self.append_parts(&append).await
+    }
+
+    async fn head(&self, stream: &StreamId) -> Result<StreamHead, Error> {
+        let sql = "SELECT version, last_event_id, final FROM stream_heads \
+                   WHERE namespace = $1 AND decider = $2 AND decider_id = $3";
+        let found = self.read(|| of_stream(sql, stream)).await?;
+        let head = found.first().map(rows::head).transpose();
+        Ok(head
+            .map_err(|reason| reason.of("head"))?
+            .unwrap_or_default())
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        range: StreamRange,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let sql = match range.direction {
+            Direction::Forward => FORWARD,
+            Direction::Backward => BACKWARD,
+        };
+        let through = range.through.map_or(i64::MAX, Version::to_sql);
+        let statement = || {
+            of_stream(sql, stream)
+                .bind(range.after.to_sql())
+                .bind(through)
+                .bind(i64::from(range.limit))
+        };
+        self.read(statement)
+            .await?
+            .iter()
+            .map(rows::event)
+            .collect()
+    }
+
+    async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error> {
+        let sql = "SELECT version FROM events \
+                   WHERE namespace = $1 AND decider = $2 AND decider_id = $3 AND created_at <= $4 \
+                   ORDER BY version DESC LIMIT 1";
+        let found = self.read(|| of_stream(sql, stream).bind(at)).await?;
+        let version = found.first().map(rows::version_column).transpose();
+        Ok(version
+            .map_err(|reason| reason.of("event"))?
+            .unwrap_or_default())
+    }
+
+    async fn read_log(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> Result<LogPage, Error> {
+        let is_filtered = *filter != LogFilter::default();
+        // One more than is asked for tells whether there is more.
+        let wanted = i64::from(limit) + 1;
+        let scan = if is_filtered {
+            wanted.max(SCAN)
+        } else {
+            wanted
+        };
+        let statement = || {
+            sqlx::query(LOG)
+                .bind(namespace.as_str().to_owned())
+                .bind(i32::try_from(after.generation()).unwrap_or(i32::MAX))
+                .bind(after.transaction().to_string())
+                .bind(i64::try_from(after.offset()).unwrap_or(i64::MAX))
+                .bind(scan)
+        };
+        let found = self.read(statement).await?;
+        let is_last = i64::try_from(found.len()).is_ok_and(|count| count < scan);
+        let mut page = LogPage {
+            events: Vec::new(),
+            next: after,
+            caught_up: is_last,
+        };
+        for row in &found {
+            let event = match rows::event(row) {
+                Ok(event) => event,
+                // What comes before a malformed event is delivered; the next call begins with it.
+                Err(_) if page.next > after => {
+                    page.caught_up = false;
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            if filter.passes(&event) {
+                if page.events.len() >= limit as usize {
+                    page.caught_up = false;
+                    break;
+                }
+                page.next = event.position;
+                page.events.push(event);
+            } else {
+                page.next = event.position;
+            }
+        }
+        Ok(page)
+    }
+
+    async fn list_streams(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<StreamSummary>, Error> {
+        let sql = "SELECT decider_id, version, final, updated_at FROM stream_heads \
+                   WHERE namespace = $1 AND decider = $2 AND decider_id > $3 ORDER BY decider_id LIMIT $4";
+        let statement = || {
+            sqlx::query(sql)
+                .bind(namespace.as_str())
+                .bind(decider.as_str())
+                .bind(after.unwrap_or_default())
+                .bind(i64::from(limit))
+        };
+        let found = self.read(statement).await?;
+        let streams: Result<_, _> = found.iter().map(rows::summary).collect();
+        streams.map_err(|reason| reason.of("head"))
+    }
+
+    async fn command(
+        &self,
+        namespace: &Namespace,
+        command_id: CommandId,
+    ) -> Result<Option<CommandRecord>, Error> {
+        let sql = "SELECT *, data::TEXT AS data_text, rejection::TEXT AS rejection_text FROM commands \
+                   WHERE namespace = $1 AND command_id = $2";
+        let statement = || sqlx::query(sql).bind(namespace.as_str()).bind(command_id);
+        let found = self.read(statement).await?;
+        let command = found.first().map(rows::command).transpose();
+        command.map_err(|reason| reason.of("command"))
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.read(|| sqlx::query("SELECT 1")).await.map(|_| ())
+    }
+}

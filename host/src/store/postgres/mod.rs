@@ -1,0 +1,16 @@
+//! The production store: PostgreSQL 14 or newer, shared by any number of hosts and by writers of plain SQL.
+//!
+//! The rules of streams are kept by the database, for every writer (`migrations/postgres`). This module asks, and translates what it is
+//! answered; it holds no state but a pool of connections. **Invariant:** no statement is put together from values: they are all bound.
+
+mod append;
+mod errors;
+mod events;
+mod modules;
+mod open;
+mod query;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use open::{PostgresOptions, PostgresStore};

@@ -1,0 +1,160 @@
+//! Modules, and the log of activations.
+
+use async_trait::async_trait;
+use serde::Serialize;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json as SqlJson;
+
+use super::PostgresStore;
+use super::query::run;
+use super::rows;
+use crate::core::{Activation, DeciderName, ModuleDigest, Namespace};
+use crate::store::{
+    ActivateError, DeleteModuleError, Error, ModuleFilter, ModuleStore, NewActivation, NewModule,
+    StoredModule,
+};
+
+/// A module without its bytes.
+const MODULE: &str = "SELECT digest, kind, name, size_bytes, manifest::TEXT AS manifest_text, imports, uploaded_at \
+                      FROM modules WHERE digest = $1";
+
+/// An event as `gavel_activate` takes it.
+#[derive(Serialize)]
+struct EventTypeInput<'a> {
+    event: &'a str,
+    event_version: u32,
+    description: &'a str,
+}
+
+fn activations(found: &[PgRow]) -> Result<Vec<Activation>, Error> {
+    let activations: Result<_, _> = found.iter().map(rows::activation).collect();
+    activations.map_err(|reason| reason.of("activation"))
+}
+
+#[async_trait]
+impl ModuleStore for PostgresStore {
+    async fn put_module(&self, module: NewModule) -> Result<(StoredModule, bool), Error> {
+        let digest = module.digest;
+        let size = i64::try_from(module.wasm.len()).unwrap_or(i64::MAX);
+        let statement = sqlx::query(
+            "INSERT INTO modules (digest, kind, name, size_bytes, manifest, imports, wasm) \
+             VALUES ($1, $2, $3, $4, $5::TEXT::JSON, $6, $7) ON CONFLICT ON CONSTRAINT modules_pkey DO NOTHING RETURNING TRUE",
+        )
+        .bind(digest.to_string())
+        .bind(module.kind)
+        .bind(module.name)
+        .bind(size)
+        .bind(module.manifest.as_str().to_owned())
+        .bind(module.imports)
+        .bind(module.wasm);
+        let is_new = !run(&self.pool, statement).await?.is_empty();
+        let stored = self.module(digest).await?;
+        let stored =
+            stored.ok_or_else(|| Error::Unavailable("the module was deleted at once".into()))?;
+        Ok((stored, is_new))
+    }
+
+    async fn module(&self, digest: ModuleDigest) -> Result<Option<StoredModule>, Error> {
+        let found = self
+            .read(|| sqlx::query(MODULE).bind(digest.to_string()))
+            .await?;
+        let module = found.first().map(rows::module).transpose();
+        module.map_err(|reason| reason.of("module"))
+    }
+
+    async fn module_wasm(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>, Error> {
+        let sql = "SELECT wasm FROM modules WHERE digest = $1";
+        let found = self
+            .read(|| sqlx::query(sql).bind(digest.to_string()))
+            .await?;
+        let wasm = found.first().map(|row| row.try_get("wasm")).transpose();
+        wasm.map_err(|error| Error::Corrupt {
+            what: "module",
+            reason: error.to_string(),
+        })
+    }
+
+    async fn list_modules(&self, filter: &ModuleFilter) -> Result<Vec<StoredModule>, Error> {
+        let sql = "SELECT digest, kind, name, size_bytes, manifest::TEXT AS manifest_text, imports, uploaded_at FROM modules \
+                   WHERE ($1::TEXT IS NULL OR name = $1) AND ($2::TEXT IS NULL OR kind = $2) ORDER BY uploaded_at DESC, digest";
+        let statement = || sqlx::query(sql).bind(&filter.name).bind(&filter.kind);
+        let found = self.read(statement).await?;
+        let modules: Result<_, _> = found.iter().map(rows::module).collect();
+        modules.map_err(|reason| reason.of("module"))
+    }
+
+    async fn delete_module(&self, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
+        let statement = sqlx::query("DELETE FROM modules WHERE digest = $1 RETURNING TRUE")
+            .bind(digest.to_string());
+        if run(&self.pool, statement).await?.is_empty() {
+            return Err(DeleteModuleError::NotFound);
+        }
+        Ok(())
+    }
+
+    async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
+        let events = activation.events.iter().map(|event| EventTypeInput {
+            event: &event.event,
+            event_version: event.schema_version,
+            description: &event.description,
+        });
+        let statement = sqlx::query(
+            "SELECT *, report::TEXT AS report_text FROM gavel_activate($1, $2, $3, $4, $5, $6, $7, $8, $9::TEXT::JSON)",
+        )
+        .bind(activation.namespace.as_str())
+        .bind(activation.decider.as_str())
+        .bind(activation.after.get())
+        .bind(activation.digest.to_string())
+        .bind(SqlJson(events.collect::<Vec<_>>()))
+        .bind(&activation.activated_by)
+        .bind(&activation.message)
+        .bind(&activation.accepted)
+        .bind(activation.report.as_str());
+        let found = run(&self.pool, statement).await?;
+        let activated = activations(&found).map_err(ActivateError::Store)?.pop();
+        activated.ok_or_else(|| {
+            ActivateError::Store(Error::Corrupt {
+                what: "activation",
+                reason: "it was recorded and not given back".to_owned(),
+            })
+        })
+    }
+
+    async fn active(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Option<Activation>, Error> {
+        let sql = "SELECT *, report::TEXT AS report_text FROM activations WHERE namespace = $1 AND decider = $2 \
+                   ORDER BY number DESC LIMIT 1";
+        let statement = || {
+            sqlx::query(sql)
+                .bind(namespace.as_str())
+                .bind(decider.as_str())
+        };
+        Ok(activations(&self.read(statement).await?)?.pop())
+    }
+
+    async fn list_active(&self, namespace: Option<&Namespace>) -> Result<Vec<Activation>, Error> {
+        let sql = "SELECT DISTINCT ON (namespace, decider) *, report::TEXT AS report_text FROM activations \
+                   WHERE $1::TEXT IS NULL OR namespace = $1 ORDER BY namespace, decider, number DESC";
+        let statement = || sqlx::query(sql).bind(namespace.map(Namespace::as_str));
+        activations(&self.read(statement).await?)
+    }
+
+    async fn activations(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Vec<Activation>, Error> {
+        let sql = "SELECT *, report::TEXT AS report_text FROM activations WHERE namespace = $1 AND decider = $2 \
+                   ORDER BY number DESC";
+        let statement = || {
+            sqlx::query(sql)
+                .bind(namespace.as_str())
+                .bind(decider.as_str())
+        };
+        activations(&self.read(statement).await?)
+    }
+}

@@ -1,0 +1,198 @@
+//! Opening: what the server must be, its schema, and the pool.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{Connection as _, Row as _};
+
+use super::errors::is_undefined_table;
+use crate::store::OpenError;
+
+/// How long to wait for a connection, be it a new one or one of the pool.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that was idle for longer is tried before it is used; for a busy one that would double the round trips.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+
+/// What every connection asks of the server, so that a host that is gone or stuck holds up nobody for long.
+const SESSION_SETTINGS: [(&str, &str); 10] = [
+    ("statement_timeout", "30s"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+    ("client_connection_check_interval", "5s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "25s"),
+    // Compiling a plan costs more than any statement of ours takes.
+    ("jit", "off"),
+    ("default_transaction_isolation", "read committed"),
+];
+
+/// Where the database is, and how to treat it.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// `postgres://user:password@host:port/database?sslmode=…`, as libpq reads it. `options=-c search_path=…` chooses the schema.
+    pub url: String,
+    /// At most so many connections at a time.
+    pub max_connections: u32,
+    /// Whether to bring the schema up to date; otherwise an outdated one is an error.
+    pub migrate: bool,
+    /// Whether to accept a server that can lose what it acknowledged. For tests of other things only.
+    pub allow_unsafe_durability: bool,
+}
+
+/// Leaves out the URL, which may hold a password.
+impl std::fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresOptions")
+            .field("max_connections", &self.max_connections)
+            .field("migrate", &self.migrate)
+            .field("allow_unsafe_durability", &self.allow_unsafe_durability)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Events, commands and modules in a PostgreSQL database.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    pub(super) pool: PgPool,
+}
+
+impl PostgresStore {
+    /// Connects, checks that the server is the primary and durable, brings the schema up to date, and opens the pool.
+    ///
+    /// Several hosts may do so at the same time: one migrates, the others wait for it.
+    ///
+    /// # Errors
+    ///
+    /// - [`OpenError::Unreachable`]: no connection within 5 seconds, or the URL is not one.
+    /// - [`OpenError::NotDurable`]: `fsync`, `full_page_writes` or `synchronous_commit` is off.
+    /// - [`OpenError::NotMigrated`], [`OpenError::Migrate`]: the schema is outdated, and may not or cannot be changed.
+    pub async fn open(options: PostgresOptions) -> Result<Self, OpenError> {
+        let connect =
+            PgConnectOptions::from_str(&options.url).map_err(|source| OpenError::Unreachable {
+                url: "(not a URL of PostgreSQL)".to_owned(),
+                source: source.into(),
+            })?;
+        let unreachable = |source| OpenError::Unreachable {
+            url: without_credentials(&connect),
+            source,
+        };
+        let connect = connect.clone().application_name("gavel");
+
+        // Without the session's timeouts, which a migration may well exceed.
+        let setup = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .connect_with(connect.clone())
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        if !options.allow_unsafe_durability {
+            require_durability(&setup)
+                .await
+                .map_err(|error| match error {
+                    Durability::Unknown(error) => unreachable(error.into()),
+                    Durability::Off(setting) => OpenError::NotDurable { setting },
+                })?;
+        }
+        if options.migrate {
+            migrator()
+                .run(&setup)
+                .await
+                .map_err(|error| OpenError::Migrate(error.into()))?;
+        } else {
+            require_migrated(&setup).await?;
+        }
+        setup.close().await;
+
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, metadata| {
+                Box::pin(async move {
+                    if metadata.idle_for > TRUSTED_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .after_connect(|connection, _| Box::pin(require_primary(connection)))
+            .connect_with(connect.clone().options(SESSION_SETTINGS))
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        Ok(Self { pool })
+    }
+
+    /// Closes all connections once they are idle. Calls that come later are answered with `Unavailable`.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn without_credentials(options: &PgConnectOptions) -> String {
+    let (host, port) = (options.get_host(), options.get_port());
+    let database = options.get_database().unwrap_or(options.get_username());
+    format!("postgres://{host}:{port}/{database}")
+}
+
+/// The schema's history, as it was when this program was built.
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("../migrations/postgres");
+    // A newer host may have been here: every migration leaves the schema usable for the release before it.
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+async fn require_migrated(setup: &PgPool) -> Result<(), OpenError> {
+    let applied: Vec<i64> =
+        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+            .fetch_all(setup)
+            .await
+            .or_else(|error| match error {
+                sqlx::Error::Database(error) if is_undefined_table(&*error) => Ok(Vec::new()),
+                error => Err(OpenError::Migrate(MigrateError::from(error).into())),
+            })?;
+    let is_applied = |version| applied.contains(&version);
+    if migrator().iter().all(|known| is_applied(known.version)) {
+        Ok(())
+    } else {
+        Err(OpenError::NotMigrated)
+    }
+}
+
+enum Durability {
+    Off(&'static str),
+    Unknown(sqlx::Error),
+}
+
+async fn require_durability(setup: &PgPool) -> Result<(), Durability> {
+    for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
+        let value: String = sqlx::query_scalar("SELECT current_setting($1)")
+            .bind(setting)
+            .fetch_one(setup)
+            .await
+            .map_err(Durability::Unknown)?;
+        if value == "off" {
+            return Err(Durability::Off(setting));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a connection that leads to a standby, where reads are old, and notices when the database has moved to another cluster.
+async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let is_standby: bool = sqlx::query("SELECT pg_is_in_recovery()")
+        .fetch_one(&mut *connection)
+        .await?
+        .try_get(0)?;
+    if is_standby {
+        return Err(sqlx::Error::Configuration("the server is a standby".into()));
+    }
+    sqlx::query("SELECT gavel_generation()")
+        .fetch_all(connection)
+        .await?;
+    Ok(())
+}

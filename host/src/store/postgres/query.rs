@@ -1,0 +1,63 @@
+//! Running one statement, and the three ways in which that fails.
+
+use std::time::Duration;
+
+use sqlx::Postgres;
+use sqlx::postgres::{PgArguments, PgDatabaseError, PgPool, PgRow, PgSeverity};
+use sqlx::query::Query;
+
+use crate::store::Source;
+
+/// How long to wait for an answer. Longer than the server's own `statement_timeout`: only a connection that has fallen silent gets here.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// A statement with its values.
+pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// Why a statement gave no rows.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It never reached the server.
+    NotSent(Source),
+    /// The server refused it, and took back all it did.
+    Refused(Box<PgDatabaseError>),
+    /// The connection was lost while it was under way. It may have been carried out.
+    Lost(Source),
+}
+
+/// Runs a statement in a transaction of its own.
+///
+/// Always to the end: the server commits after it has sent the rows, so that a first row proves nothing.
+/// Dropped midway, the statement may or may not be carried out.
+pub(super) async fn run(pool: &PgPool, statement: Statement<'_>) -> Result<Vec<PgRow>, Failure> {
+    let mut connection = pool
+        .acquire()
+        .await
+        .map_err(|error| Failure::NotSent(error.into()))?;
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, statement.fetch_all(&mut *connection)).await;
+    let failure = match answer {
+        Ok(Ok(rows)) => return Ok(rows),
+        Ok(Err(error)) => Failure::from(error),
+        Err(elapsed) => Failure::Lost(elapsed.into()),
+    };
+    if matches!(failure, Failure::Lost(_)) {
+        // Back in the pool it would be tried first, which may take as long again.
+        drop(connection.detach());
+    }
+    Err(failure)
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Encode(_) => Self::NotSent(error.into()),
+            sqlx::Error::Database(error) => match error.try_downcast::<PgDatabaseError>() {
+                Ok(error) if error.severity() == PgSeverity::Error => Self::Refused(error),
+                // With worse than an error the server ends the connection, at any point of the transaction.
+                Ok(error) => Self::Lost(error),
+                Err(error) => Self::Lost(sqlx::Error::Database(error).into()),
+            },
+            error => Self::Lost(error.into()),
+        }
+    }
+}

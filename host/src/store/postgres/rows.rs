@@ -1,0 +1,286 @@
+//! What a row holds, as our types. A row that does not hold it is reported, never left out.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json as SqlJson;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::core::{
+    Activation, ActivationNumber, CommandOutcome, CommandRecord, DeciderName, Fingerprint, Json,
+    Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection, StreamId,
+    Version,
+};
+use crate::store::{Error, StoredModule, StreamHead, StreamSummary};
+
+/// The columns that [`event`] reads. Those that have no binary form or type of ours come as text, under another name: by the
+/// name of a column ORDER BY means what is selected, and texts of numbers sort otherwise.
+macro_rules! event_columns {
+    () => {
+        "event, event_id, event_version, decider, decider_id, data::TEXT AS data_text, command_id, previous_id, final, created_at, \
+         \"offset\", transaction_id::TEXT AS transaction_text, namespace, version, tags, metadata, generation"
+    };
+}
+pub(super) use event_columns;
+
+/// Why a row cannot be read, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unreadable(String);
+
+type Read<T> = Result<T, Unreadable>;
+
+impl Unreadable {
+    /// The error for a row that is no event.
+    pub(super) fn of(self, what: &'static str) -> Error {
+        Error::Corrupt {
+            what,
+            reason: self.0,
+        }
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Unreadable {
+    Unreadable(error.to_string())
+}
+
+fn column<'r, T>(row: &'r PgRow, name: &str) -> Read<T>
+where
+    T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    row.try_get(name).map_err(unreadable)
+}
+
+/// Why `gavel_append` refused a part, in the order of the checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Refused {
+    Fenced,
+    DuplicateCommand,
+    Final,
+    Conflict,
+    WrongPreviousId,
+    Unregistered,
+    DuplicateEvent,
+}
+
+impl Refused {
+    fn from_code(code: &str) -> Read<Self> {
+        Ok(match code {
+            "fenced" => Self::Fenced,
+            "duplicate-command" => Self::DuplicateCommand,
+            "final" => Self::Final,
+            "conflict" => Self::Conflict,
+            "wrong-previous-id" => Self::WrongPreviousId,
+            "unregistered" => Self::Unregistered,
+            "duplicate-event" => Self::DuplicateEvent,
+            other => return Err(Unreadable(format!("unknown refusal `{other}`"))),
+        })
+    }
+}
+
+/// A row of `gavel_append`, where its columns are explained.
+#[derive(Debug)]
+pub(super) struct PartOutcome {
+    pub(super) refused: Option<Refused>,
+    pub(super) number: Option<i64>,
+    pub(super) id: Option<Uuid>,
+    pub(super) version: Version,
+    pub(super) previous_id: Option<Uuid>,
+    pub(super) created_at: OffsetDateTime,
+    pub(super) positions: Vec<Position>,
+}
+
+impl PartOutcome {
+    /// The columns that [`PartOutcome::from_row`] reads.
+    pub(super) const SELECT: &str =
+        "SELECT *, transaction_id::TEXT AS transaction_text FROM gavel_append($1)";
+
+    pub(super) fn from_row(row: &PgRow) -> Read<Self> {
+        let refused: Option<&str> = column(row, "refused")?;
+        let offsets: Option<Vec<i64>> = column(row, "offsets")?;
+        let positions = offsets.unwrap_or_default().into_iter();
+        Ok(Self {
+            refused: refused.map(Refused::from_code).transpose()?,
+            number: column(row, "number")?,
+            id: column(row, "id")?,
+            version: version(row, "version")?,
+            previous_id: column(row, "previous_id")?,
+            created_at: column(row, "created_at")?,
+            positions: positions
+                .map(|offset| position(row, offset))
+                .collect::<Read<_>>()?,
+        })
+    }
+}
+
+fn version(row: &PgRow, name: &str) -> Read<Version> {
+    let number = column(row, name)?;
+    Version::from_sql(number).ok_or_else(|| Unreadable(format!("{name} is {number}")))
+}
+
+fn position(row: &PgRow, offset: i64) -> Read<Position> {
+    let generation: i32 = column(row, "generation")?;
+    let transaction: &str = column(row, "transaction_text")?;
+    Ok(Position::new(
+        u32::try_from(generation).map_err(unreadable)?,
+        transaction.parse().map_err(unreadable)?,
+        u64::try_from(offset).map_err(unreadable)?,
+    ))
+}
+
+fn stream(row: &PgRow) -> Read<StreamId> {
+    let namespace = Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?;
+    let decider = DeciderName::new(column::<&str>(row, "decider")?).map_err(unreadable)?;
+    StreamId::new(namespace, decider, column::<&str>(row, "decider_id")?).map_err(unreadable)
+}
+
+fn json(row: &PgRow, name: &str) -> Read<Json> {
+    Json::from_stored(column(row, name)?).map_err(unreadable)
+}
+
+fn metadata(row: &PgRow) -> Read<Metadata> {
+    let SqlJson(entries): SqlJson<BTreeMap<String, String>> = column(row, "metadata")?;
+    Ok(Metadata::from_stored(entries))
+}
+
+fn digest(text: &str) -> Read<ModuleDigest> {
+    text.parse().map_err(unreadable)
+}
+
+/// An event, from a row with the columns of `event_columns!`.
+pub(super) fn event(row: &PgRow) -> Result<RecordedEvent, Error> {
+    let place = || position(row, column(row, "offset")?);
+    let position = place().map_err(|reason| reason.of("event"))?;
+    let read = || -> Read<RecordedEvent> {
+        let schema_version: i64 = column(row, "event_version")?;
+        Ok(RecordedEvent {
+            stream: stream(row)?,
+            version: version(row, "version")?,
+            position,
+            previous_id: column(row, "previous_id")?,
+            created_at: column(row, "created_at")?,
+            event: NewEvent {
+                event_id: column(row, "event_id")?,
+                event: column(row, "event")?,
+                schema_version: schema_version.try_into().map_err(unreadable)?,
+                data: json(row, "data_text")?,
+                is_final: column(row, "final")?,
+                tags: column(row, "tags")?,
+                metadata: metadata(row)?,
+                command_id: column(row, "command_id")?,
+            },
+        })
+    };
+    read().map_err(|Unreadable(reason)| {
+        let text = |name| column::<String>(row, name).unwrap_or_default();
+        let [namespace, decider, id] = ["namespace", "decider", "decider_id"].map(text);
+        Error::Malformed {
+            stream: format!("{namespace}/{decider}/{id}"),
+            position,
+            reason,
+            raw: text("data_text"),
+        }
+    })
+}
+
+pub(super) fn head(row: &PgRow) -> Read<StreamHead> {
+    Ok(StreamHead {
+        version: version(row, "version")?,
+        last_event_id: column(row, "last_event_id")?,
+        is_final: column(row, "final")?,
+    })
+}
+
+pub(super) fn summary(row: &PgRow) -> Read<StreamSummary> {
+    Ok(StreamSummary {
+        id: column(row, "decider_id")?,
+        version: version(row, "version")?,
+        is_final: column(row, "final")?,
+        updated_at: column(row, "updated_at")?,
+    })
+}
+
+pub(super) fn version_column(row: &PgRow) -> Read<Version> {
+    version(row, "version")
+}
+
+/// A rejection as the ledger keeps it.
+#[derive(Deserialize)]
+struct StoredRejection {
+    code: String,
+    message: String,
+    data: Option<Box<RawValue>>,
+}
+
+pub(super) fn command(row: &PgRow) -> Read<CommandRecord> {
+    let rejection: Option<&str> = column(row, "rejection_text")?;
+    let outcome = match rejection {
+        None => {
+            let events: i64 = column(row, "events")?;
+            CommandOutcome::Accepted {
+                events: events.try_into().map_err(unreadable)?,
+            }
+        }
+        Some(text) => {
+            let stored: StoredRejection = serde_json::from_str(text).map_err(unreadable)?;
+            let data = stored
+                .data
+                .map(|data| Json::from_stored(data.get().to_owned()));
+            CommandOutcome::Rejected(Rejection {
+                code: stored.code,
+                message: stored.message,
+                data: data.transpose().map_err(unreadable)?,
+            })
+        }
+    };
+    let fingerprint = Fingerprint::from_stored(column(row, "fingerprint")?);
+    Ok(CommandRecord {
+        command_id: column(row, "command_id")?,
+        stream: stream(row)?,
+        command: column(row, "command")?,
+        data: json(row, "data_text")?,
+        fingerprint: fingerprint
+            .ok_or_else(|| Unreadable("fingerprint is not 32 bytes".to_owned()))?,
+        now: column(row, "now")?,
+        seed: column::<i64>(row, "seed")?.cast_unsigned(),
+        actor: column(row, "actor")?,
+        metadata: metadata(row)?,
+        version: version(row, "version")?,
+        module: digest(column(row, "module")?)?,
+        outcome,
+        fuel: column::<i64>(row, "fuel")?.cast_unsigned(),
+    })
+}
+
+pub(super) fn module(row: &PgRow) -> Read<StoredModule> {
+    let size: i64 = column(row, "size_bytes")?;
+    Ok(StoredModule {
+        digest: digest(column(row, "digest")?)?,
+        size_bytes: size.try_into().map_err(unreadable)?,
+        kind: column(row, "kind")?,
+        name: column(row, "name")?,
+        manifest: json(row, "manifest_text")?,
+        imports: column(row, "imports")?,
+        uploaded_at: column(row, "uploaded_at")?,
+    })
+}
+
+pub(super) fn activation(row: &PgRow) -> Read<Activation> {
+    let replaces: Option<&str> = column(row, "replaces")?;
+    Ok(Activation {
+        namespace: Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?,
+        decider: DeciderName::new(column::<&str>(row, "decider")?).map_err(unreadable)?,
+        number: ActivationNumber::new(column(row, "number")?),
+        digest: digest(column(row, "digest")?)?,
+        replaces: replaces.map(digest).transpose()?,
+        activated_at: column(row, "activated_at")?,
+        activated_by: column(row, "activated_by")?,
+        message: column(row, "message")?,
+        accepted: column(row, "accepted")?,
+        report: json(row, "report_text")?,
+    })
+}

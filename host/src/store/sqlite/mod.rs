@@ -1,0 +1,147 @@
+//! The embedded store: one SQLite file, the default.
+//!
+//! One connection writes, a few others read and never wait for it (WAL). An append is answered after its COMMIT has reached the disk
+//! (`synchronous=FULL`). Several processes may open one file: each write transaction takes SQLite's write lock before its first look.
+//! How values are held is in `migrations/README.md`.
+//!
+//! A function that runs in the caller's transaction ends in `_in_tx`.
+
+mod append;
+mod error;
+mod facts;
+mod log;
+mod modules;
+mod open;
+mod read;
+mod rows;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::SqlitePool;
+use time::OffsetDateTime;
+
+use super::{
+    ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, LogFilter,
+    LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, StoredModule, StreamHead,
+    StreamRange, StreamSummary,
+};
+use crate::core::{
+    Activation, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
+    RecordedEvent, StreamId, Version,
+};
+use writer::Writer;
+
+/// Keeps everything in one SQLite file. See [`SqliteStore::open`].
+#[derive(Debug)]
+pub struct SqliteStore {
+    clock: Arc<dyn Clock>,
+    writer: Writer,
+    readers: SqlitePool,
+}
+
+#[async_trait]
+impl EventStore for SqliteStore {
+    async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError> {
+        append::append(&self.writer, &*self.clock, append).await
+    }
+
+    async fn head(&self, stream: &StreamId) -> Result<StreamHead, Error> {
+        read::head(&self.readers, stream).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        range: StreamRange,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        read::stream(&self.readers, stream, range).await
+    }
+
+    async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error> {
+        read::version_at(&self.readers, stream, at).await
+    }
+
+    async fn read_log(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> Result<LogPage, Error> {
+        log::page(&self.readers, namespace, after, filter, limit).await
+    }
+
+    async fn list_streams(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<StreamSummary>, Error> {
+        read::streams(&self.readers, namespace, decider, after, limit).await
+    }
+
+    async fn command(
+        &self,
+        namespace: &Namespace,
+        command_id: CommandId,
+    ) -> Result<Option<CommandRecord>, Error> {
+        read::command(&self.readers, namespace, command_id).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        read::ping(&self.readers).await
+    }
+}
+
+#[async_trait]
+impl ModuleStore for SqliteStore {
+    async fn put_module(&self, module: NewModule) -> Result<(StoredModule, bool), Error> {
+        modules::put(&self.writer, &*self.clock, module).await
+    }
+
+    async fn module(&self, digest: ModuleDigest) -> Result<Option<StoredModule>, Error> {
+        modules::find(&self.readers, digest).await
+    }
+
+    async fn module_wasm(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>, Error> {
+        modules::wasm(&self.readers, digest).await
+    }
+
+    async fn list_modules(&self, filter: &ModuleFilter) -> Result<Vec<StoredModule>, Error> {
+        modules::list(&self.readers, filter).await
+    }
+
+    async fn delete_module(&self, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
+        modules::delete(&self.writer, digest).await
+    }
+
+    async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
+        modules::activate(&self.writer, &*self.clock, activation).await
+    }
+
+    async fn active(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Option<Activation>, Error> {
+        modules::active(&self.readers, namespace, decider).await
+    }
+
+    async fn list_active(&self, namespace: Option<&Namespace>) -> Result<Vec<Activation>, Error> {
+        modules::list_active(&self.readers, namespace).await
+    }
+
+    async fn activations(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Vec<Activation>, Error> {
+        modules::activations(&self.readers, namespace, decider).await
+    }
+}

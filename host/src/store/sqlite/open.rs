@@ -1,0 +1,135 @@
+//! Opening the file, and bringing its schema up to date.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+
+use super::SqliteStore;
+use super::writer::Writer;
+use crate::core::Clock;
+use crate::store::OpenError;
+
+/// How long a write waits for another process that writes, before the store counts as unavailable.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a read waits for a free connection, before the store counts as unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many reads run at the same time; more wait. Each connection is a thread and a page cache of 2 MB.
+const READERS: u32 = 4;
+
+impl SqliteStore {
+    /// Opens the file at `path`. With `migrate`, the file and its folder are created when they are not there, and its schema is brought
+    /// up to date; without, an older schema is refused. A newer schema is accepted: migrations leave the release before them working.
+    ///
+    /// If the future is dropped, the schema is either as it was or up to date.
+    ///
+    /// # Errors
+    ///
+    /// - [`OpenError::Unreachable`]: the file cannot be opened or created.
+    /// - [`OpenError::NotMigrated`]: its schema is older than this program, and `migrate` is false.
+    /// - [`OpenError::Migrate`]: its schema is not one that this program knows how to update.
+    pub async fn open(
+        path: impl AsRef<Path>,
+        migrate: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let unreachable = |source| OpenError::Unreachable {
+            url: format!("sqlite://{}", path.display()),
+            source,
+        };
+        if let Some(folder) = path.parent().filter(|_| migrate) {
+            tokio::fs::create_dir_all(folder)
+                .await
+                .map_err(|error| unreachable(error.into()))?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(migrate)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let mut connection = options
+            .connect()
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        bring_up_to_date(&mut connection, migrate).await?;
+
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(options.clone().create_if_missing(false).read_only(true))
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        Ok(Self {
+            clock,
+            writer: Writer::new(options, connection),
+            readers,
+        })
+    }
+}
+
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("../migrations/sqlite");
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+async fn bring_up_to_date(
+    connection: &mut SqliteConnection,
+    migrate: bool,
+) -> Result<(), OpenError> {
+    let migrator = migrator();
+    if !migrate {
+        let is_current = is_current(connection, &migrator)
+            .await
+            .map_err(|error| OpenError::Migrate(error.into()))?;
+        return if is_current {
+            Ok(())
+        } else {
+            Err(OpenError::NotMigrated)
+        };
+    }
+    // The write lock around all of it: of two processes that start together, one migrates and the other finds it done.
+    let mut tx = connection
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(|error| OpenError::Migrate(error.into()))?;
+    migrator
+        .run(&mut *tx)
+        .await
+        .map_err(|error| OpenError::Migrate(error.into()))?;
+    tx.commit()
+        .await
+        .map_err(|error| OpenError::Migrate(error.into()))
+}
+
+/// Whether every migration that this program knows has been run.
+async fn is_current(
+    connection: &mut SqliteConnection,
+    migrator: &Migrator,
+) -> Result<bool, sqlx::Error> {
+    let tables: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
+            .fetch_one(&mut *connection)
+            .await?;
+    if tables == 0 {
+        return Ok(false);
+    }
+    let applied: Vec<i64> =
+        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+            .fetch_all(connection)
+            .await?;
+    Ok(migrator
+        .iter()
+        .all(|known| applied.contains(&known.version)))
+}

@@ -1,0 +1,293 @@
+//! Rows, and what they mean. A row that cannot be read is reported, never left out.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row as _, Sqlite, Type};
+use time::OffsetDateTime;
+
+use super::error::failed;
+use crate::core::{
+    Activation, ActivationNumber, CommandOutcome, CommandRecord, DeciderName, Fingerprint, Json,
+    Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection, StreamId,
+    Version,
+};
+use crate::store::{Error, StoredModule};
+
+/// The columns that [`event`] reads, in its order.
+macro_rules! event_columns {
+    () => {
+        r#""offset", version, previous_id, created_at, event, event_id, event_version, data, final, tags, metadata, command_id"#
+    };
+}
+
+/// The columns that [`event_of_log`] reads, in its order.
+macro_rules! log_columns {
+    () => {
+        concat!(
+            crate::store::sqlite::rows::event_columns!(),
+            ", namespace, decider, decider_id"
+        )
+    };
+}
+
+/// The columns that [`command`] reads, in its order.
+macro_rules! command_columns {
+    () => {
+        "command_id, namespace, decider, decider_id, command, data, fingerprint, now, seed, actor, metadata, version, module, fuel, \
+         outcome, events, rejection_code, rejection_message, rejection_data"
+    };
+}
+
+/// The columns that [`module`] reads, in its order.
+macro_rules! module_columns {
+    () => {
+        "digest, size_bytes, kind, name, manifest, imports, uploaded_at"
+    };
+}
+
+/// The columns that [`activation`] reads, in its order.
+macro_rules! activation_columns {
+    () => {
+        "namespace, decider, number, digest, replaces, activated_at, activated_by, message, accepted, report"
+    };
+}
+
+pub(super) use {activation_columns, command_columns, event_columns, log_columns, module_columns};
+
+/// What is wrong with a row.
+type Reason = String;
+
+/// Reads the columns of a row from left to right.
+struct Cells<'r> {
+    row: &'r SqliteRow,
+    next: usize,
+}
+
+impl<'r> Cells<'r> {
+    fn of(row: &'r SqliteRow) -> Self {
+        Self { row, next: 0 }
+    }
+
+    fn take<T: Decode<'r, Sqlite> + Type<Sqlite>>(&mut self) -> Result<T, Reason> {
+        let index = self.next;
+        self.next += 1;
+        self.row.try_get(index).map_err(reason)
+    }
+
+    fn take_u32(&mut self) -> Result<u32, Reason> {
+        u32::try_from(self.take::<i64>()?).map_err(reason)
+    }
+
+    fn take_version(&mut self) -> Result<Version, Reason> {
+        Version::from_sql(self.take()?).ok_or_else(|| "a version is negative".to_owned())
+    }
+
+    fn take_time(&mut self) -> Result<OffsetDateTime, Reason> {
+        time(self.take()?)
+    }
+
+    fn take_json(&mut self) -> Result<Json, Reason> {
+        Json::from_stored(self.take()?).map_err(reason)
+    }
+
+    fn take_list(&mut self) -> Result<Vec<String>, Reason> {
+        serde_json::from_str(self.take()?).map_err(reason)
+    }
+
+    fn take_metadata(&mut self) -> Result<Metadata, Reason> {
+        let entries: BTreeMap<String, String> =
+            serde_json::from_str(self.take()?).map_err(reason)?;
+        Ok(Metadata::from_stored(entries))
+    }
+
+    fn take_digest(&mut self) -> Result<ModuleDigest, Reason> {
+        self.take::<&str>()?.parse().map_err(reason)
+    }
+
+    fn take_stream(&mut self) -> Result<StreamId, Reason> {
+        let namespace = Namespace::new(self.take::<&str>()?).map_err(reason)?;
+        let decider = DeciderName::new(self.take::<&str>()?).map_err(reason)?;
+        StreamId::new(namespace, decider, self.take::<&str>()?).map_err(reason)
+    }
+}
+
+fn reason(error: impl ToString) -> Reason {
+    error.to_string()
+}
+
+/// The event of a row of `stream`.
+pub(super) fn event(row: &SqliteRow, stream: &StreamId) -> Result<RecordedEvent, Error> {
+    read_event(&mut Cells::of(row), |_| Ok(stream.clone()))
+        .map_err(|reason| malformed(row, stream.to_string(), reason))
+}
+
+/// The event of a row that names its stream.
+pub(super) fn event_of_log(row: &SqliteRow) -> Result<RecordedEvent, Error> {
+    read_event(&mut Cells::of(row), Cells::take_stream).map_err(|reason| {
+        let names = ["namespace", "decider", "decider_id"].map(|name| text(row, name));
+        malformed(row, names.join("/"), reason)
+    })
+}
+
+fn read_event<'r>(
+    cells: &mut Cells<'r>,
+    stream: impl FnOnce(&mut Cells<'r>) -> Result<StreamId, Reason>,
+) -> Result<RecordedEvent, Reason> {
+    let position = position(cells.take()?);
+    let version = cells.take_version()?;
+    let previous_id = cells.take()?;
+    let created_at = cells.take_time()?;
+    let event: String = cells.take()?;
+    let event = NewEvent {
+        event,
+        event_id: cells.take()?,
+        schema_version: cells.take_u32()?,
+        data: cells.take_json()?,
+        is_final: cells.take()?,
+        tags: cells.take_list()?,
+        metadata: cells.take_metadata()?,
+        command_id: cells.take()?,
+    };
+    Ok(RecordedEvent {
+        stream: stream(cells)?,
+        version,
+        position,
+        previous_id,
+        created_at,
+        event,
+    })
+}
+
+fn malformed(row: &SqliteRow, stream: String, reason: Reason) -> Error {
+    match row.try_get("offset") {
+        Ok(offset) => Error::Malformed {
+            stream,
+            position: position(offset),
+            reason,
+            raw: text(row, "data"),
+        },
+        Err(error) => failed(error),
+    }
+}
+
+/// A column of a row that cannot be read, as well as can be.
+fn text(row: &SqliteRow, column: &str) -> String {
+    let bytes = row.try_get_unchecked::<&[u8], _>(column);
+    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
+}
+
+/// A row of the ledger.
+pub(super) fn command(row: &SqliteRow) -> Result<CommandRecord, Error> {
+    read_command(&mut Cells::of(row)).map_err(corrupt("command"))
+}
+
+fn read_command(cells: &mut Cells<'_>) -> Result<CommandRecord, Reason> {
+    Ok(CommandRecord {
+        command_id: cells.take()?,
+        stream: cells.take_stream()?,
+        command: cells.take()?,
+        data: cells.take_json()?,
+        fingerprint: Fingerprint::from_stored(cells.take()?)
+            .ok_or_else(|| "a fingerprint has not 32 bytes".to_owned())?,
+        now: cells.take_time()?,
+        seed: cells.take::<i64>()?.cast_unsigned(),
+        actor: cells.take()?,
+        metadata: cells.take_metadata()?,
+        version: cells.take_version()?,
+        module: cells.take_digest()?,
+        fuel: cells.take::<i64>()?.cast_unsigned(),
+        outcome: read_outcome(cells)?,
+    })
+}
+
+fn read_outcome(cells: &mut Cells<'_>) -> Result<CommandOutcome, Reason> {
+    let outcome: &str = cells.take()?;
+    let events = cells.take_u32()?;
+    match outcome {
+        "accepted" => Ok(CommandOutcome::Accepted { events }),
+        "rejected" => Ok(CommandOutcome::Rejected(Rejection {
+            code: cells.take()?,
+            message: cells.take()?,
+            data: cells
+                .take::<Option<String>>()?
+                .map(Json::from_stored)
+                .transpose()
+                .map_err(reason)?,
+        })),
+        unknown => Err(format!("`{unknown}` is no outcome")),
+    }
+}
+
+/// A row of the modules, without the bytes.
+pub(super) fn module(row: &SqliteRow) -> Result<StoredModule, Error> {
+    let read = |cells: &mut Cells<'_>| -> Result<StoredModule, Reason> {
+        Ok(StoredModule {
+            digest: cells.take_digest()?,
+            size_bytes: u64::try_from(cells.take::<i64>()?).map_err(reason)?,
+            kind: cells.take()?,
+            name: cells.take()?,
+            manifest: cells.take_json()?,
+            imports: cells.take_list()?,
+            uploaded_at: cells.take_time()?,
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("module"))
+}
+
+/// A row of the activation log.
+pub(super) fn activation(row: &SqliteRow) -> Result<Activation, Error> {
+    let read = |cells: &mut Cells<'_>| -> Result<Activation, Reason> {
+        Ok(Activation {
+            namespace: Namespace::new(cells.take::<&str>()?).map_err(reason)?,
+            decider: DeciderName::new(cells.take::<&str>()?).map_err(reason)?,
+            number: ActivationNumber::new(cells.take()?),
+            digest: cells.take_digest()?,
+            replaces: cells
+                .take::<Option<&str>>()?
+                .map(str::parse)
+                .transpose()
+                .map_err(reason)?,
+            activated_at: cells.take_time()?,
+            activated_by: cells.take()?,
+            message: cells.take()?,
+            accepted: cells.take_list()?,
+            report: cells.take_json()?,
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("activation"))
+}
+
+fn corrupt(what: &'static str) -> impl FnOnce(Reason) -> Error {
+    move |reason| Error::Corrupt { what, reason }
+}
+
+/// The text of names and labels as JSON.
+pub(super) fn json_text<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("text, numbers, lists and maps of text are JSON")
+}
+
+/// A time as a column holds it. Finer parts are cut off.
+pub(super) fn milliseconds(time: OffsetDateTime) -> i64 {
+    let milliseconds = time.unix_timestamp_nanos().div_euclid(1_000_000);
+    i64::try_from(milliseconds).expect("all times of this type are within ten thousand years")
+}
+
+/// The time that a column holds.
+pub(super) fn time(milliseconds: i64) -> Result<OffsetDateTime, Reason> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).map_err(reason)
+}
+
+/// The position of the row at `offset`; SQLite has one writer at a time.
+pub(super) fn position(offset: i64) -> Position {
+    Position::new(0, 0, u64::try_from(offset).unwrap_or_default())
+}
+
+/// The offset of the last row that is not after `position`, be it one of another store.
+pub(super) fn offset(position: Position) -> i64 {
+    if position.generation() > 0 || position.transaction() > 0 {
+        return i64::MAX;
+    }
+    i64::try_from(position.offset()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,170 @@
+//! What the tests of the runtime share: hostile modules, compiled once, and short ways to call them.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use gavel_host::core::{Json, ModuleDigest};
+use gavel_host::runtime::{
+    CompileError, Decision, Fault, GuestCommand, GuestContext, Instance, Limits, Module, Runtime,
+    RuntimeOptions, State,
+};
+use tempfile::TempDir;
+
+/// A folder that holds the code of `hostile`, so that it is compiled once however many limits are tried on it.
+static COMPILED: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = private_folder();
+    let _ = block_on(try_prepare(
+        &wasm("hostile"),
+        Limits::default(),
+        Some(folder.path()),
+    ))
+    .unwrap();
+    folder
+});
+
+static HOSTILE: LazyLock<Module> = LazyLock::new(|| hostile_within(Limits::default()));
+
+/// The bytes of a guest of `tests/guests`.
+#[track_caller]
+pub fn wasm(guest: &str) -> Vec<u8> {
+    let folder = std::env::var_os("GAVEL_MODULES").map(PathBuf::from).expect(
+        "GAVEL_MODULES names the folder of the compiled guests; `cargo xtask test` builds them and sets it",
+    );
+    let file = folder.join(guest).with_extension("wasm");
+    std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// The module that misbehaves on command, under the default limits.
+pub fn hostile() -> Module {
+    HOSTILE.clone()
+}
+
+/// The same under other limits.
+pub fn hostile_within(limits: Limits) -> Module {
+    let runtime = runtime(limits, Some(COMPILED.path()));
+    block_on(runtime.load(ModuleDigest::of(&wasm("hostile")))).expect("the code is in the cache")
+}
+
+/// A runtime that compiles with the `gavel` binary.
+pub fn runtime(limits: Limits, cache: Option<&Path>) -> Runtime {
+    let options = RuntimeOptions {
+        cache_dir: cache.map(Path::to_owned),
+        program: PathBuf::from(env!("CARGO_BIN_EXE_gavel")),
+        ..RuntimeOptions::default()
+    };
+    Runtime::new(limits, options).unwrap()
+}
+
+/// Has a fresh runtime take a component in.
+pub async fn try_prepare(
+    wasm: &[u8],
+    limits: Limits,
+    cache: Option<&Path>,
+) -> Result<Module, CompileError> {
+    let runtime = runtime(limits, cache);
+    runtime.prepare(ModuleDigest::of(wasm), wasm.to_vec()).await
+}
+
+pub async fn prepare(wasm: &[u8]) -> Result<Module, CompileError> {
+    try_prepare(wasm, Limits::default(), None).await
+}
+
+/// A folder as the cache demands it.
+pub fn private_folder() -> TempDir {
+    let private = Permissions::from_mode(0o700);
+    tempfile::Builder::new()
+        .permissions(private)
+        .tempdir()
+        .unwrap()
+}
+
+/// Waits on a thread of its own, since a test may be on an async one already.
+pub fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    std::thread::scope(|scope| {
+        let wait = || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(future)
+        };
+        scope.spawn(wait).join().unwrap()
+    })
+}
+
+/// An instance with one state.
+pub struct Guest {
+    pub instance: Instance,
+    pub state: State,
+}
+
+impl Guest {
+    #[track_caller]
+    pub fn of(module: &Module) -> Self {
+        let mut instance = module.instantiate().unwrap();
+        let state = instance.initial().unwrap();
+        Self { instance, state }
+    }
+
+    pub fn decide(&mut self, command: &str, data: &str) -> Result<Decision, Fault> {
+        self.decide_at(command, data, &context(1_000, 7))
+    }
+
+    pub fn decide_at(
+        &mut self,
+        command: &str,
+        data: &str,
+        context: &GuestContext,
+    ) -> Result<Decision, Fault> {
+        let command = GuestCommand {
+            name: command.to_owned(),
+            data: Json::parse(data).unwrap(),
+        };
+        self.instance.decide(&self.state, &command, context)
+    }
+
+    /// The data of the one event that `command` is answered with.
+    #[track_caller]
+    pub fn happened(
+        &mut self,
+        command: &str,
+        data: &str,
+        context: &GuestContext,
+    ) -> serde_json::Value {
+        match self.decide_at(command, data, context).unwrap() {
+            Decision::Accepted(events) if events.len() == 1 => events[0].data.to_value(),
+            other => panic!("not one event: {other:?}"),
+        }
+    }
+}
+
+pub fn context(now_ms: u64, seed: u64) -> GuestContext {
+    GuestContext {
+        command_id: "01990000-0000-7000-8000-000000000000".to_owned(),
+        namespace: "default".to_owned(),
+        stream_id: "s-1".to_owned(),
+        version: 0,
+        now_ms,
+        seed,
+        actor: Some("ann".to_owned()),
+        metadata: vec![("key".to_owned(), "value".to_owned())],
+    }
+}
+
+/// Asserts that `module` still does its work, in an instance of its own.
+#[track_caller]
+pub fn assert_works(module: &Module) {
+    let mut guest = Guest::of(module);
+    let Decision::Accepted(events) = guest.decide("Increment", "{}").unwrap() else {
+        panic!("the command is accepted");
+    };
+    guest.instance.evolve(&guest.state, &events).unwrap();
+    let snapshot = guest.instance.snapshot(&guest.state).unwrap();
+    assert_eq!(snapshot.as_str(), "1");
+}
+
+/// The default limits with one of them changed.
+pub fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
+}

@@ -1,0 +1,27 @@
+//! The manifest, which is honest: it declares all commands, and all events but the undeclared one.
+
+use serde_json::json;
+
+use crate::acts::ACTS;
+
+pub fn manifest() -> String {
+    let commands: Vec<_> = ACTS
+        .iter()
+        .map(|(name, _)| json!({ "name": name, "schema": { "type": "object" } }))
+        .collect();
+    let events: Vec<_> = ["Happened", "Incremented", "Poisoned", "Refused", "Slow"]
+        .iter()
+        .map(|name| json!({ "name": name, "schema_version": 1, "schema": true }))
+        .collect();
+    json!({
+        "name": "hostile",
+        "kind": "decider",
+        "sdk": "none",
+        "commands": commands,
+        "events": events,
+        "state_schema": { "type": "integer" },
+        "rejections": [{ "code": "no" }],
+        "specs": [],
+    })
+    .to_string()
+}

@@ -1,0 +1,11 @@
+//! Never gets as far as its first call.
+
+/// Runs before the first export of an instance is called, or as it is made.
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+base::module!("{}".to_owned());

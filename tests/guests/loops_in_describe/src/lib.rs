@@ -1,0 +1,5 @@
+//! Never says what it is.
+
+base::module!(loop {
+    std::hint::spin_loop();
+});

@@ -1,0 +1,3 @@
+//! Says what it is in two million characters.
+
+base::module!(format!("\"{}\"", "x".repeat(2_000_000)));

@@ -1,0 +1,54 @@
+//! Where the `gavel` binary is.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// The binary under test: the one that `GAVEL_BIN` names, otherwise the one of this workspace, built first with the profile of the tests.
+///
+/// # Panics
+///
+/// When it does not compile.
+pub(crate) fn gavel() -> &'static Path {
+    static GAVEL: OnceLock<PathBuf> = OnceLock::new();
+    GAVEL.get_or_init(|| env::var_os("GAVEL_BIN").map_or_else(build, PathBuf::from))
+}
+
+/// Cargo hands a binary only to the tests of its own package.
+fn build() -> PathBuf {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let profile = if cfg!(debug_assertions) {
+        "dev"
+    } else {
+        "release"
+    };
+    let output = Command::new(cargo)
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "gavel-host",
+            "--bin",
+            "gavel",
+        ])
+        .args([
+            "--profile",
+            profile,
+            "--message-format",
+            "json-render-diagnostics",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo can be run");
+    assert!(output.status.success(), "gavel does not compile");
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let executable = messages.lines().find_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    executable.expect("cargo names the binary it has built")
+}

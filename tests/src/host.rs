@@ -1,0 +1,243 @@
+//! The host as a process: started, killed, stopped, and started again on the same data.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::binary::gavel;
+use crate::{Client, LIMIT, Store, eventually};
+
+/// Lines of its log that are shown when a test fails.
+const LOG_TAIL_LINES: usize = 40;
+
+/// A `gavel serve` of our own. It is killed when this is dropped, and its files are removed.
+#[derive(Debug)]
+pub struct Host {
+    process: Child,
+    client: Client,
+    address: String,
+    starts: u32,
+    store_url: String,
+    settings: Vec<(String, String)>,
+    home: TempDir,
+}
+
+impl Host {
+    /// Starts a host on `store`, and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When it does not get ready in time; the message holds its log.
+    pub async fn start(store: &Store) -> Self {
+        Self::start_with(store, &[]).await
+    }
+
+    /// Starts a host with settings, as in `("GAVEL_SERVER_MAX_CONNECTIONS", "7")`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Host::start`].
+    pub async fn start_with(store: &Store, settings: &[(&str, &str)]) -> Self {
+        let home = tempfile::tempdir().expect("a temporary folder can be made");
+        let settings = settings
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let mut host = Self {
+            process: spawn(&home, 1, store.url(), &settings),
+            client: Client::new("http://127.0.0.1:1"),
+            address: String::new(),
+            starts: 1,
+            store_url: store.url().to_owned(),
+            settings,
+            home,
+        };
+        host.become_ready().await;
+        host
+    }
+
+    /// Starts it again on the same data, after it has ended.
+    ///
+    /// # Panics
+    ///
+    /// As [`Host::start`].
+    pub async fn restart(&mut self) {
+        assert!(
+            self.process
+                .try_wait()
+                .expect("a child can be asked")
+                .is_some(),
+            "the host still runs"
+        );
+        self.starts += 1;
+        self.process = spawn(&self.home, self.starts, &self.store_url, &self.settings);
+        self.become_ready().await;
+    }
+
+    /// Speaks to it. After a restart, ask for another one: the address has changed.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Where it listens, as in `http://127.0.0.1:4000`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends it with SIGKILL, in the middle of whatever it does.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be killed.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("a child can be killed");
+        self.process.wait().expect("a child can be waited for");
+    }
+
+    /// Asks it to end, with SIGTERM.
+    ///
+    /// # Panics
+    ///
+    /// When it is gone already.
+    pub fn ask_to_end(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Stops it in its tracks, with SIGSTOP, until it is [thawed](Self::thaw).
+    ///
+    /// # Panics
+    ///
+    /// When it is gone already.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    ///
+    /// When it is gone already.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Panics
+    ///
+    /// When it still runs after a while.
+    pub async fn ended(&mut self) -> ExitStatus {
+        eventually("the host ends", LIMIT, async || {
+            self.process.try_wait().expect("a child can be asked")
+        })
+        .await
+    }
+
+    /// What it has written so far, since its newest start.
+    ///
+    /// # Panics
+    ///
+    /// When its log cannot be read.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(log_path(&self.home, self.starts)).expect("the log can be read")
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.process.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a child has an id");
+        kill_process(pid, signal).expect("a child can be signalled");
+    }
+
+    async fn become_ready(&mut self) {
+        self.address = eventually("the host names its address", LIMIT, async || {
+            self.assert_running();
+            address(&self.log())
+        })
+        .await;
+        let client = Client::new(&self.address);
+        eventually("the host is ready", LIMIT, async || {
+            self.assert_running();
+            let answer = client.get("/readyz").try_send().await.ok()?;
+            (answer.status() == 200).then_some(())
+        })
+        .await;
+        self.client = client.watching().await;
+    }
+
+    fn assert_running(&mut self) {
+        let ended = self.process.try_wait().expect("a child can be asked");
+        assert!(
+            ended.is_none(),
+            "the host has ended with {ended:?}:\n{}",
+            self.log()
+        );
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(log_path(&self.home, self.starts)).unwrap_or_default();
+            let lines: Vec<_> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
+            eprintln!(
+                "The end of the log of the host at {}:\n{}",
+                self.address,
+                tail.join("\n")
+            );
+        }
+    }
+}
+
+fn spawn(home: &TempDir, start: u32, store_url: &str, settings: &Vec<(String, String)>) -> Child {
+    let log = File::create(log_path(home, start)).expect("a log can be written");
+    let mut command = Command::new(gavel());
+    command
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--store",
+            store_url,
+            "--data-dir",
+        ])
+        .arg(home.path().join("data"))
+        // Neither a `gavel.toml` nor a variable of whoever runs the tests is to have a say.
+        .current_dir(home.path())
+        .env_clear()
+        .envs(settings.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a file can be shared"))
+        .stderr(log);
+    command
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {}: {error}", gavel().display()))
+}
+
+fn log_path(home: &TempDir, start: u32) -> PathBuf {
+    home.path().join(format!("serve-{start}.log"))
+}
+
+/// The address that the banner names; the port is a free one that the system has picked.
+fn address(log: &str) -> Option<String> {
+    const HOST: &str = "http://127.0.0.1:";
+    let port: String = log
+        .split_once(HOST)?
+        .1
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
+    // The rest of the line may not be there yet.
+    let is_whole = log.split_once(HOST)?.1.len() > port.len();
+    (is_whole && !port.is_empty()).then(|| format!("{HOST}{port}"))
+}

@@ -1,0 +1,185 @@
+//! `/v1/deciders`: which module decides, and how that changes.
+
+use gavel_tests::{COUNTER, Host, Store, component, on_every_store, revision};
+use serde_json::{Value, json};
+
+on_every_store! {
+    every_activation_is_on_record,
+    a_rollback_brings_the_former_module_back,
+    what_the_gate_refuses_changes_nothing,
+    a_named_finding_can_be_accepted_and_that_is_recorded,
+    a_module_can_decide_under_another_name,
+}
+
+async fn every_activation_is_on_record(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    let path = format!("/v1/deciders/{COUNTER}");
+    let first = client.deploy_example(COUNTER).await;
+    let second = client
+        .upload(revision(component(COUNTER), 2))
+        .await
+        .json(201)["digest"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+
+    let request = json!({ "digest": second, "message": "nothing but another digest" });
+    let activation = client
+        .post(&format!("{path}/activations"), &request)
+        .send()
+        .await
+        .json(201);
+
+    assert_eq!(
+        (&activation["digest"], &activation["activation"]),
+        (&json!(second), &json!(2))
+    );
+    assert_eq!(activation["report"]["passed"], true);
+    let decider = client.get(&path).send().await.json(200);
+    assert_eq!(decider["decider"], COUNTER);
+    assert_eq!(decider["active"]["digest"], json!(second));
+    assert_eq!(decider["active"]["message"], "nothing but another digest");
+    assert!(
+        decider["active"]["activated_at"].is_string()
+            && decider["active"].get("activated_by").is_some()
+    );
+    let digests: Vec<_> = decider["activations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| &entry["digest"])
+        .collect();
+    assert_eq!(digests, [&json!(second), &json!(first)]);
+    let list = client.get("/v1/deciders").send().await.json(200);
+    assert_eq!(list["deciders"][0]["active"]["digest"], json!(second));
+}
+
+async fn a_rollback_brings_the_former_module_back(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    let path = format!("/v1/deciders/{COUNTER}/rollback");
+    client
+        .post(&path, &json!({}))
+        .send()
+        .await
+        .problem(404, "decider-not-found");
+    let first = client.deploy_example(COUNTER).await;
+    client
+        .deploy(COUNTER, revision(component(COUNTER), 2))
+        .await;
+    let counter = client.stream(COUNTER, "c-1");
+    counter.increment().await.accepted();
+
+    let back = client
+        .post(&path, &json!({ "message": "second thoughts" }))
+        .send()
+        .await
+        .json(201);
+
+    assert_eq!(
+        (&back["digest"], &back["activation"]),
+        (&json!(first), &json!(3))
+    );
+    let answer = counter.increment().await.accepted();
+    assert_eq!((answer.module, answer.version), (first, 2));
+}
+
+async fn what_the_gate_refuses_changes_nothing(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    let counter = client.stream(COUNTER, "c-1");
+    let good = client.deploy_example(COUNTER).await;
+    counter.increment().await.accepted();
+    // It knows nothing of counting, so that neither the schema nor the specifications of the counter hold.
+    let other = client.upload(component("account")).await.json(201)["digest"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+
+    let problem = client
+        .activate(COUNTER, &other)
+        .await
+        .problem(422, "gate-refused");
+
+    assert_eq!(problem["report"]["passed"], false);
+    assert!(
+        !problem["report"]["findings"].as_array().unwrap().is_empty(),
+        "{problem}"
+    );
+    assert_eq!(
+        client.get("/v1/deciders/counter").send().await.json(200)["active"]["digest"],
+        json!(good)
+    );
+    let answer = counter.increment().await.accepted();
+    assert_eq!((answer.module, answer.version), (good, 2));
+    assert_eq!(
+        client.get("/v1/deciders/counter").send().await.json(200)["activations"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+async fn a_named_finding_can_be_accepted_and_that_is_recorded(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example("restaurant").await;
+    let stricter = client
+        .upload(component("restaurant-check-menu"))
+        .await
+        .json(201)["digest"]
+        .clone();
+    let path = "/v1/deciders/restaurant/activations";
+
+    let refusal = client
+        .post(path, &json!({ "digest": stricter }))
+        .send()
+        .await
+        .problem(422, "gate-refused");
+    let findings = refusal["report"]["findings"].as_array().unwrap();
+    let blocking: Vec<&Value> = findings
+        .iter()
+        .filter(|finding| finding["blocks"] == true)
+        .collect();
+    assert!(
+        !blocking.is_empty(),
+        "the stricter restaurant breaks a specification of the other: {refusal}"
+    );
+    let names: Vec<_> = blocking
+        .iter()
+        .map(|finding| finding["name"].clone())
+        .collect();
+    let activation = client
+        .post(path, &json!({ "digest": stricter, "accept": names }))
+        .send()
+        .await
+        .json(201);
+
+    assert_eq!(activation["accepted"], json!(names));
+    assert_eq!(
+        client.get("/v1/deciders/restaurant").send().await.json(200)["active"]["accepted"],
+        json!(names)
+    );
+}
+
+async fn a_module_can_decide_under_another_name(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    client.deploy("tally", component(COUNTER)).await;
+
+    client.stream(COUNTER, "c-1").increment().await.accepted();
+    let tally = client.stream("tally", "c-1").increment().await.accepted();
+
+    // The same id under another decider is another stream.
+    assert_eq!(
+        (
+            tally.decider.as_str(),
+            tally.version,
+            tally.events[0].previous_id
+        ),
+        ("tally", 1, None)
+    );
+}

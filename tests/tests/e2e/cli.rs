@@ -1,0 +1,288 @@
+//! The `gavel` command line, from the first deployment to the way back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use gavel_tests::{COUNTER, CliOutput, Host, Store, component, on_every_store, revision};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+on_every_store! {
+    a_person_deploys_sends_looks_and_goes_back,
+    programs_get_what_the_api_answers,
+    each_way_to_fail_has_its_exit_code,
+    what_the_gate_finds_is_shown_and_can_be_accepted,
+}
+
+/// A folder with modules, and a `gavel` that is run in it.
+struct Terminal<'a> {
+    host: Option<&'a Host>,
+    folder: TempDir,
+}
+
+impl<'a> Terminal<'a> {
+    fn new(host: impl Into<Option<&'a Host>>) -> Self {
+        Self {
+            host: host.into(),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn module(&self, name: &str, wasm: Vec<u8>) -> String {
+        let path: PathBuf = self.folder.path().join(name);
+        fs::write(&path, wasm).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn gavel(&self, arguments: &[&str]) -> CliOutput {
+        CliOutput::of(self.host, self.folder.path(), arguments)
+    }
+}
+
+async fn a_person_deploys_sends_looks_and_goes_back(store: Store) {
+    let host = Host::start(&store).await;
+    let terminal = Terminal::new(&host);
+    let counter = terminal.module("counter.wasm", component(COUNTER));
+
+    let deployed = terminal
+        .gavel(&["deploy", &counter, "-m", "the first"])
+        .exits_with(0)
+        .stdout();
+    assert!(
+        deployed.contains("gavel rollback counter"),
+        "it says how to go back: {deployed}"
+    );
+    let sent = terminal
+        .gavel(&["send", COUNTER, "c-1", "Increment"])
+        .exits_with(0)
+        .stdout();
+    assert!(sent.contains("Incremented"), "{sent}");
+    terminal
+        .gavel(&[
+            "send",
+            COUNTER,
+            "c-1",
+            "Increment",
+            "{}",
+            "--expect",
+            "1",
+            "--key",
+            "k",
+        ])
+        .exits_with(0);
+    let state = terminal
+        .gavel(&["state", COUNTER, "c-1"])
+        .exits_with(0)
+        .stdout();
+    assert!(
+        state.contains("version 2") && state.contains("\"value\": 2"),
+        "{state}"
+    );
+    let state = terminal
+        .gavel(&["state", COUNTER, "c-1", "--version", "1"])
+        .exits_with(0)
+        .stdout();
+    assert!(state.contains("\"value\": 1"), "{state}");
+    let events = terminal
+        .gavel(&["events", COUNTER, "c-1"])
+        .exits_with(0)
+        .stdout();
+    assert_eq!(events.matches("Incremented").count(), 2, "{events}");
+
+    let second = terminal.module("second.wasm", revision(component(COUNTER), 2));
+    terminal.gavel(&["deploy", &second]).exits_with(0);
+    let modules = terminal.gavel(&["modules"]).exits_with(0).stdout();
+    assert_eq!(modules.matches("sha256:").count(), 2, "{modules}");
+    terminal.gavel(&["rollback", COUNTER]).exits_with(0);
+    let decider = host
+        .client()
+        .get("/v1/deciders/counter")
+        .send()
+        .await
+        .json(200);
+    assert_eq!(decider["active"]["activation"], 3);
+    assert_eq!(decider["activations"][2]["message"], "the first");
+}
+
+async fn programs_get_what_the_api_answers(store: Store) {
+    let host = Host::start(&store).await;
+    let terminal = Terminal::new(&host);
+    let counter = terminal.module("counter.wasm", component(COUNTER));
+    let gavel = |arguments: &[&str]| terminal.gavel(&[arguments, &["-o", "json"]].concat());
+
+    let activation = gavel(&["deploy", &counter]).exits_with(0).json();
+    assert_eq!(
+        (&activation["activation"], &activation["report"]["passed"]),
+        (&json!(1), &json!(true))
+    );
+    let sent = gavel(&["send", COUNTER, "c-1", "Increment"])
+        .exits_with(0)
+        .json();
+    let stream = host.client().stream(COUNTER, "c-1");
+    assert_eq!(sent["events"], json!(stream.history_json().await));
+    let state = gavel(&["state", COUNTER, "c-1"]).exits_with(0).json();
+    assert_eq!(state, stream.state().send().await.json(200));
+    let rejected = gavel(&["send", COUNTER, "c-2", "Decrement"])
+        .exits_with(3)
+        .json();
+    assert_eq!(
+        (&rejected["code"], &rejected["rejection"]["code"]),
+        (&json!("command-rejected"), &json!("at-zero"))
+    );
+    let rehearsed = gavel(&["send", COUNTER, "c-1", "Increment", "--dry-run"])
+        .exits_with(0)
+        .json();
+    assert_eq!(
+        (&rehearsed["version"], stream.history().await.len()),
+        (&json!(2), 1)
+    );
+    let back = gavel(&["rollback", COUNTER]).exits_with(4);
+    assert_eq!(back.stdout().lines().count().max(1), 1);
+}
+
+async fn each_way_to_fail_has_its_exit_code(store: Store) {
+    let host = Host::start(&store).await;
+    let terminal = Terminal::new(&host);
+    let counter = terminal.module("counter.wasm", component(COUNTER));
+    let text = terminal.module("text.wasm", b"no module".to_vec());
+    let sockets = terminal.module("sockets.wasm", component("imports_sockets"));
+    terminal.gavel(&["deploy", &counter]).exits_with(0);
+    terminal
+        .gavel(&["send", COUNTER, "c-1", "Increment"])
+        .exits_with(0);
+
+    // An error.
+    terminal
+        .gavel(&["send", "nobody", "1", "Increment"])
+        .exits_with(1);
+    terminal.gavel(&["state", COUNTER, "c-2"]).exits_with(1);
+    terminal
+        .gavel(&["deploy", "/no/such/file.wasm"])
+        .exits_with(1);
+    terminal
+        .gavel(&[
+            "send",
+            COUNTER,
+            "1",
+            "Increment",
+            "--server",
+            "http://127.0.0.1:1",
+        ])
+        .exits_with(1);
+    // A usage that makes no sense.
+    terminal.gavel(&["sned"]).exits_with(2);
+    terminal
+        .gavel(&["send", COUNTER, "c-1", "Increment", "{no json"])
+        .exits_with(2);
+    terminal
+        .gavel(&["serve", "--listen", "0.0.0.0:0"])
+        .exits_with(2);
+    // A refusal.
+    let rejected = terminal
+        .gavel(&["send", COUNTER, "c-2", "Decrement"])
+        .exits_with(3);
+    assert!(
+        rejected.stdout().contains("at-zero"),
+        "{}",
+        rejected.stdout()
+    );
+    terminal.gavel(&["deploy", &text]).exits_with(3);
+    terminal.gavel(&["deploy", &sockets]).exits_with(3);
+    // A conflict.
+    let conflict = terminal
+        .gavel(&["send", COUNTER, "c-1", "Increment", "--expect", "0"])
+        .exits_with(4);
+    assert!(conflict.stderr().contains('1'), "{}", conflict.stderr());
+    // Help is no failure.
+    assert!(
+        terminal
+            .gavel(&["send", "--help"])
+            .exits_with(0)
+            .stdout()
+            .contains("Example")
+    );
+}
+
+async fn what_the_gate_finds_is_shown_and_can_be_accepted(store: Store) {
+    let host = Host::start(&store).await;
+    let terminal = Terminal::new(&host);
+    let restaurant = terminal.module("restaurant.wasm", component("restaurant"));
+    let stricter = terminal.module("stricter.wasm", component("restaurant-check-menu"));
+    terminal.gavel(&["deploy", &restaurant]).exits_with(0);
+
+    let refused = terminal.gavel(&["deploy", &stricter]).exits_with(3);
+    assert!(
+        refused.stdout().contains("specs:"),
+        "the finding is named: {}",
+        refused.stdout()
+    );
+    terminal
+        .gavel(&["deploy", &stricter, "--yes"])
+        .exits_with(0);
+    // Going back is not held to what only the module that is left behind has promised.
+    terminal.gavel(&["rollback", "restaurant"]).exits_with(0);
+}
+
+#[test]
+fn specs_run_without_a_host() {
+    let terminal = Terminal::new(None);
+    let counter = terminal.module("counter.wasm", component(COUNTER));
+    let account = terminal.module("account.wasm", component("account"));
+
+    let tested = terminal
+        .gavel(&["test", &counter, &account])
+        .exits_with(0)
+        .stdout();
+
+    assert!(
+        tested.contains("a counter at zero cannot be decremented"),
+        "{tested}"
+    );
+    assert!(
+        tested.contains("an account is opened only once"),
+        "{tested}"
+    );
+    let json = terminal
+        .gavel(&["test", &counter, "-o", "json"])
+        .exits_with(0)
+        .json();
+    assert!(json.is_object() || json.is_array());
+}
+
+#[test]
+fn a_module_is_inspected_without_a_host() {
+    let terminal = Terminal::new(None);
+    let counter = terminal.module("counter.wasm", component(COUNTER));
+    let sockets = terminal.module("sockets.wasm", component("imports_sockets"));
+
+    let inspected = terminal
+        .gavel(&["inspect", &counter])
+        .exits_with(0)
+        .stdout();
+    for word in ["counter", "Increment", "Incremented", "wasi:"] {
+        assert!(inspected.contains(word), "it shows {word}: {inspected}");
+    }
+    let json: Value = terminal
+        .gavel(&["inspect", &counter, "-o", "json"])
+        .exits_with(0)
+        .json();
+    assert_eq!(json["name"], COUNTER);
+    let refused = terminal.gavel(&["inspect", &sockets]).exits_with(3);
+    let said = format!("{}{}", refused.stdout(), refused.stderr());
+    assert!(said.contains("wasi:sockets/"), "{said}");
+}
+
+#[test]
+fn a_setting_that_is_unknown_stops_the_start_and_is_named() {
+    let terminal = Terminal::new(None);
+    let configured = |text: &str| {
+        fs::write(Path::new(terminal.folder.path()).join("gavel.toml"), text).unwrap();
+        terminal
+            .gavel(&["serve", "--listen", "127.0.0.1:0", "--store", "memory:"])
+            .exits_with(2)
+            .stderr()
+    };
+
+    assert!(configured("[server]\nlissten = \"127.0.0.1:0\"\n").contains("lissten"));
+    assert!(configured("[sandbox]\nmemory_bytes = \"much\"\n").contains("memory_bytes"));
+}

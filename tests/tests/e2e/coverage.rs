@@ -1,0 +1,154 @@
+//! No endpoint without a test, and no test of an endpoint that is not described.
+
+use std::collections::BTreeSet;
+
+use gavel_tests::{Backend, Document, Host, Store};
+use reqwest::Method;
+
+/// Each operation of the API, and a case that would fail without it.
+const COVERED: &[(&str, &str)] = &[
+    ("GET /livez", "operations::a_host_tells_how_it_is"),
+    (
+        "GET /readyz",
+        "outages::while_the_database_is_away_the_host_says_so_and_then_goes_on",
+    ),
+    ("GET /metrics", "operations::commands_are_counted"),
+    (
+        "GET /openapi.json",
+        "coverage::every_operation_is_described_and_tested",
+    ),
+    ("GET /v1/info", "operations::a_host_tells_how_it_is"),
+    (
+        "POST /v1/modules",
+        "modules::a_module_is_stored_once_under_its_digest",
+    ),
+    (
+        "GET /v1/modules",
+        "modules::modules_are_listed_by_name_and_kind",
+    ),
+    (
+        "GET /v1/modules/{digest}",
+        "modules::a_module_is_stored_once_under_its_digest",
+    ),
+    (
+        "GET /v1/modules/{digest}/wasm",
+        "modules::a_module_is_stored_once_under_its_digest",
+    ),
+    (
+        "DELETE /v1/modules/{digest}",
+        "modules::only_a_module_that_was_never_active_can_be_deleted",
+    ),
+    (
+        "GET /v1/deciders",
+        "activations::every_activation_is_on_record",
+    ),
+    (
+        "GET /v1/deciders/{decider}",
+        "activations::every_activation_is_on_record",
+    ),
+    (
+        "GET /v1/deciders/{decider}/openapi.json",
+        "operations::a_decider_describes_itself_as_a_typed_api",
+    ),
+    (
+        "GET /v1/deciders/{decider}/streams",
+        "streams::streams_are_listed_by_pages",
+    ),
+    (
+        "POST /v1/deciders/{decider}/activations",
+        "activations::every_activation_is_on_record",
+    ),
+    (
+        "POST /v1/deciders/{decider}/rollback",
+        "activations::a_rollback_brings_the_former_module_back",
+    ),
+    (
+        "POST /v1/deciders/{decider}/{id}/commands",
+        "commands::a_command_stores_its_events_and_answers_with_them",
+    ),
+    (
+        "GET /v1/deciders/{decider}/{id}",
+        "time_travel::every_version_can_be_visited",
+    ),
+    (
+        "GET /v1/deciders/{decider}/{id}/events",
+        "streams::a_long_stream_is_read_by_pages",
+    ),
+    (
+        "POST /v1/deciders/{decider}/{id}/events",
+        "imports::imported_events_are_folded_like_decided_ones",
+    ),
+    (
+        "POST /v1/commands",
+        "batches::an_atomic_batch_is_stored_as_a_whole",
+    ),
+    (
+        "GET /v1/events",
+        "log::pages_of_the_log_hold_every_event_once_and_in_order",
+    ),
+];
+
+/// The files that the cases are in.
+const SOURCES: &[(&str, &str)] = &[
+    ("activations", include_str!("activations.rs")),
+    ("batches", include_str!("batches.rs")),
+    ("commands", include_str!("commands.rs")),
+    ("coverage", include_str!("coverage.rs")),
+    ("imports", include_str!("imports.rs")),
+    ("log", include_str!("log.rs")),
+    ("modules", include_str!("modules.rs")),
+    ("operations", include_str!("operations.rs")),
+    ("outages", include_str!("outages.rs")),
+    ("streams", include_str!("streams.rs")),
+    ("time_travel", include_str!("time_travel.rs")),
+];
+
+#[tokio::test]
+async fn every_operation_is_described_and_tested() {
+    let store = Store::new(Backend::Sqlite).await;
+    let host = Host::start(&store).await;
+    let document = Document::new(host.client().get("/openapi.json").send().await.json(200));
+
+    let covered: BTreeSet<_> = COVERED
+        .iter()
+        .map(|(operation, _)| (*operation).to_owned())
+        .collect();
+    assert_eq!(
+        document.operations(),
+        covered,
+        "left: described; right: tested"
+    );
+    for (operation, case) in COVERED {
+        let (file, name) = case.split_once("::").unwrap();
+        let source = SOURCES.iter().find(|(known, _)| *known == file);
+        let exists =
+            source.is_some_and(|(_, source)| source.contains(&format!("async fn {name}(")));
+        assert!(exists, "{operation} is tested by {case}");
+    }
+}
+
+#[tokio::test]
+async fn every_described_operation_is_routed() {
+    let store = Store::new(Backend::Sqlite).await;
+    let host = Host::start(&store).await;
+    let document = Document::new(host.client().get("/openapi.json").send().await.json(200));
+
+    for operation in document.operations() {
+        let (method, template) = operation.split_once(' ').unwrap();
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let path = template
+            .replace("{digest}", &digest)
+            .replace("{decider}", "counter")
+            .replace("{id}", "c-1");
+        let answer = host
+            .client()
+            .request(Method::from_bytes(method.as_bytes()).unwrap(), &path)
+            .send()
+            .await;
+        assert!(
+            !["not-found", "method-not-allowed"]
+                .contains(&answer.code().unwrap_or_default().as_str()),
+            "{operation}"
+        );
+    }
+}

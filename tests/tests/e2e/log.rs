@@ -1,0 +1,277 @@
+//! `GET /v1/events`: the log of all streams.
+
+use std::collections::HashMap;
+
+use gavel_tests::{COUNTER, Client, Event, Host, Request, Store, assert_sound, on_every_store};
+use serde_json::{Value, json};
+
+on_every_store! {
+    pages_of_the_log_hold_every_event_once_and_in_order,
+    the_log_can_be_followed_from_where_it_was_left,
+    the_log_can_be_filtered_by_decider_stream_and_event,
+    ids_match_patterns_by_token,
+    an_event_looks_the_same_wherever_it_is_read,
+    readers_miss_nothing_while_others_write,
+    a_position_that_nobody_gave_is_refused,
+}
+
+/// The events of one page, and where to go on when it is not the last.
+async fn page(request: Request) -> (Vec<Event>, String, bool) {
+    let page = request.send().await.json(200);
+    let events = serde_json::from_value(page["events"].clone()).unwrap();
+    (
+        events,
+        page["next"].as_str().unwrap().to_owned(),
+        page["caught_up"].as_bool().unwrap(),
+    )
+}
+
+/// The whole log behind a position, by pages of `limit`, and where it ends.
+async fn read(client: &Client, mut after: String, limit: usize) -> (Vec<Event>, String) {
+    let mut events = Vec::new();
+    loop {
+        let request = client
+            .get("/v1/events")
+            .query("after", &after)
+            .query("limit", limit);
+        let (found, next, caught_up) = page(request).await;
+        assert!(found.len() <= limit);
+        events.extend(found);
+        after = next;
+        if caught_up {
+            return (events, after);
+        }
+    }
+}
+
+async fn ids(client: &Client, query: &str) -> Vec<String> {
+    let (events, _, _) = page(client.get(&format!("/v1/events?{query}"))).await;
+    events.into_iter().map(|event| event.id).collect()
+}
+
+async fn pages_of_the_log_hold_every_event_once_and_in_order(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    let mut appended = Vec::new();
+    for number in 0..25 {
+        let answer = client
+            .stream(COUNTER, &format!("c-{}", number % 4))
+            .increment()
+            .await
+            .accepted();
+        appended.extend(answer.events);
+    }
+
+    for limit in [1, 7, 25, 1000] {
+        let (events, _) = read(&client, String::new(), limit).await;
+        assert_eq!(events, appended, "by pages of {limit}");
+        assert!(events.is_sorted_by(|one, two| one.position < two.position));
+    }
+}
+
+async fn the_log_can_be_followed_from_where_it_was_left(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    let counter = client.stream(COUNTER, "c-1");
+    let (nothing, start) = read(&client, String::new(), 10).await;
+    assert_eq!(nothing, []);
+
+    counter.increment().await.accepted();
+    let (first, middle) = read(&client, start.clone(), 10).await;
+    counter.increment().await.accepted();
+    let (second, end) = read(&client, middle, 10).await;
+
+    assert_eq!(
+        [first.clone(), second.clone()].concat(),
+        counter.history().await
+    );
+    let last = second[0].position.clone().unwrap();
+    assert_eq!(read(&client, last, 10).await.0, []);
+    assert_eq!(read(&client, end, 10).await.0, []);
+    // The place of an event is where reading goes on behind it.
+    assert_eq!(
+        read(&client, first[0].position.clone().unwrap(), 10)
+            .await
+            .0,
+        second
+    );
+}
+
+async fn the_log_can_be_filtered_by_decider_stream_and_event(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    client
+        .deploy("tally", gavel_tests::component(COUNTER))
+        .await;
+    for (decider, id) in [(COUNTER, "a"), ("tally", "b"), (COUNTER, "c")] {
+        client.stream(decider, id).increment().await.accepted();
+        client
+            .stream(decider, id)
+            .send("Reset", json!({}))
+            .await
+            .accepted();
+    }
+
+    assert_eq!(ids(&client, "decider=tally").await, ["b", "b"]);
+    assert_eq!(
+        ids(&client, "decider=tally&decider=counter&event=WasReset").await,
+        ["a", "b", "c"]
+    );
+    assert_eq!(
+        ids(&client, "event=WasReset&event=Incremented&id=c").await,
+        ["c", "c"]
+    );
+    assert_eq!(ids(&client, "decider=counter&id=b").await, [""; 0]);
+}
+
+async fn ids_match_patterns_by_token(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    for id in [
+        "eu.berlin.1",
+        "eu.paris.1",
+        "eu.paris",
+        "us.nyc.1",
+        "eu%",
+        "eu_paris",
+    ] {
+        client.stream(COUNTER, id).increment().await.accepted();
+    }
+
+    assert_eq!(
+        ids(&client, "id=eu.*.1").await,
+        ["eu.berlin.1", "eu.paris.1"]
+    );
+    assert_eq!(
+        ids(&client, "id=eu.>").await,
+        ["eu.berlin.1", "eu.paris.1", "eu.paris"]
+    );
+    assert_eq!(ids(&client, "id=*.paris").await, ["eu.paris"]);
+    assert_eq!(ids(&client, "id=eu%25").await, ["eu%"]);
+    assert_eq!(ids(&client, "id=*").await, ["eu%", "eu_paris"]);
+    client
+        .get("/v1/events?id=eu.>.1")
+        .send()
+        .await
+        .problem(400, "malformed-request");
+}
+
+async fn an_event_looks_the_same_wherever_it_is_read(store: Store) {
+    const MEMBERS: [&str; 13] = [
+        "command_id",
+        "created_at",
+        "data",
+        "decider",
+        "event",
+        "event_id",
+        "final",
+        "id",
+        "metadata",
+        "position",
+        "previous_id",
+        "schema_version",
+        "version",
+    ];
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example("account").await;
+    let account = client.stream("account", "acc-1");
+
+    let answered = account
+        .send("Open", json!({ "owner": "Ann \u{1f98a} \"O'Neil\" \\ ☃" }))
+        .await
+        .json(200);
+    let answered = &answered["events"][0];
+    let in_stream = &account.history_json().await[0];
+    let in_log = client.get("/v1/events").send().await.json(200);
+    let as_line = client
+        .get("/v1/events")
+        .header("Accept", "application/x-ndjson")
+        .send()
+        .await;
+
+    assert_eq!(in_stream, answered);
+    assert_eq!(&in_log["events"][0], answered);
+    let lines: Vec<Value> = as_line
+        .text()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines, [answered.clone()]);
+    for member in MEMBERS {
+        assert!(
+            answered.get(member).is_some(),
+            "an event has a {member}: {answered}"
+        );
+    }
+    let created_at = answered["created_at"].as_str().unwrap();
+    assert!(created_at.ends_with('Z'), "times are UTC: {created_at}");
+}
+
+async fn readers_miss_nothing_while_others_write(store: Store) {
+    const WRITERS: usize = 8;
+    const EACH: usize = 40;
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let counter = client.stream(COUNTER, &format!("c-{writer}"));
+            tokio::spawn(async move {
+                for _ in 0..EACH {
+                    counter.increment().await.accepted();
+                }
+            })
+        })
+        .collect();
+    // Tails the log while it grows, always from where it was left.
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    while seen.len() < WRITERS * EACH {
+        let finished = writers.iter().all(tokio::task::JoinHandle::is_finished);
+        let (events, next) = read(&client, after, 50).await;
+        assert!(
+            !(finished && events.is_empty()),
+            "{} of {} events were seen",
+            seen.len(),
+            WRITERS * EACH
+        );
+        seen.extend(events);
+        after = next;
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+
+    assert!(seen.is_sorted_by(|one, two| one.position < two.position));
+    let mut streams: HashMap<String, Vec<Event>> = HashMap::new();
+    for event in seen {
+        streams.entry(event.id.clone()).or_default().push(event);
+    }
+    assert!(streams.values().all(|events| events.len() == EACH));
+    streams.values().for_each(|events| assert_sound(events));
+}
+
+async fn a_position_that_nobody_gave_is_refused(store: Store) {
+    let host = Host::start(&store).await;
+    for after in ["7x", "-1", "0x1", "999999999999999999999"] {
+        host.client()
+            .get("/v1/events")
+            .query("after", after)
+            .send()
+            .await
+            .problem(400, "malformed-request");
+    }
+    for limit in ["0", "1001", "-1", "x"] {
+        host.client()
+            .get("/v1/events")
+            .query("limit", limit)
+            .send()
+            .await
+            .problem(400, "malformed-request");
+    }
+}

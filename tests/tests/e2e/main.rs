@@ -1,0 +1,35 @@
+//! End to end: the real binary, a real socket, and each store that keeps what it is given.
+//!
+//! Laid out like the API, with the faults after it. A case takes a fresh store and starts hosts of its own on it; `on_every_store!` runs it
+//! on SQLite and on PostgreSQL.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what is not as it should be fails the test"
+)]
+
+mod activations;
+mod batches;
+mod commands;
+mod idempotency;
+mod imports;
+mod log;
+mod modules;
+mod namespaces;
+mod operations;
+mod streams;
+mod time_travel;
+
+mod bad_modules;
+mod bad_requests;
+mod crashes;
+mod faults;
+mod outages;
+mod races;
+mod shutdown;
+mod swaps;
+mod two_hosts;
+
+mod load;
+
+mod cli;
+mod coverage;

@@ -1,0 +1,153 @@
+//! Modules are swapped while commands come in.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use futures::future::join_all;
+use gavel_tests::{
+    COUNTER, Client, Event, Host, LIMIT, Store, assert_sound, component, eventually,
+    on_every_store, revision,
+};
+
+const SWAPS: usize = 20;
+const COMMANDS: usize = 5_000;
+const SENDERS: usize = 16;
+const STREAMS: usize = 200;
+
+on_every_store! {
+    twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once,
+}
+
+/// A command, and when it was under way.
+struct Decided {
+    sent: Instant,
+    answered: Instant,
+    event: Event,
+}
+
+/// A swap, and when it was under way.
+struct Swap {
+    requested: Instant,
+    acknowledged: Instant,
+    digest: String,
+}
+
+async fn twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    let one = client.deploy_example(COUNTER).await;
+    let two = client
+        .upload(revision(component(COUNTER), 2))
+        .await
+        .json(201)["digest"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let (decided, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|sender| tokio::spawn(send(client.clone(), sender, decided.clone(), stop.clone())))
+        .collect();
+
+    let start = Instant::now();
+    let mut swaps = vec![Swap {
+        requested: start,
+        acknowledged: start,
+        digest: one.clone(),
+    }];
+    for number in 1..=SWAPS {
+        let goal = COMMANDS / SWAPS * number;
+        let reached = async || (decided.load(Ordering::Relaxed) >= goal).then_some(());
+        eventually("commands are decided between two swaps", LIMIT, reached).await;
+        let digest = if number % 2 == 1 {
+            two.clone()
+        } else {
+            one.clone()
+        };
+        let requested = Instant::now();
+        client.activate(COUNTER, &digest).await.expect(201);
+        swaps.push(Swap {
+            requested,
+            acknowledged: Instant::now(),
+            digest,
+        });
+    }
+    let goal = decided.load(Ordering::Relaxed) + 2 * SENDERS;
+    let reached = async || (decided.load(Ordering::Relaxed) >= goal).then_some(());
+    eventually("commands are decided after the last swap", LIMIT, reached).await;
+    stop.store(true, Ordering::Relaxed);
+    let decided: Vec<_> = join_all(senders)
+        .await
+        .into_iter()
+        .flat_map(Result::unwrap)
+        .collect();
+
+    assert!(decided.len() >= COMMANDS);
+    for Decided {
+        sent,
+        answered,
+        event,
+    } in &decided
+    {
+        // What could have decided: the newest module that was acknowledged before, and those that were asked for meanwhile.
+        let newest = swaps
+            .iter()
+            .rposition(|swap| swap.acknowledged <= *sent)
+            .unwrap_or(0);
+        let candidates = swaps[newest..]
+            .iter()
+            .take_while(|swap| swap.requested <= *answered);
+        let candidates: HashSet<_> = candidates.map(|swap| swap.digest.as_str()).collect();
+        assert!(
+            candidates.contains(event.module()),
+            "after swap {newest} {} has decided",
+            event.module()
+        );
+    }
+    let after_the_last = decided
+        .iter()
+        .filter(|decided| decided.sent >= swaps[SWAPS].acknowledged);
+    assert!(after_the_last.count() > 0);
+
+    let mut stored = 0;
+    for stream in 0..STREAMS {
+        let history = client
+            .stream(COUNTER, &format!("c-{stream}"))
+            .history()
+            .await;
+        assert_sound(&history);
+        stored += history.len();
+    }
+    assert_eq!(stored, decided.len());
+}
+
+async fn send(
+    client: Client,
+    sender: usize,
+    count: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+) -> Vec<Decided> {
+    let mut decided = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let stream = client.stream(
+            COUNTER,
+            &format!("c-{}", (sender * 31 + decided.len() * 7) % STREAMS),
+        );
+        let sent = Instant::now();
+        let mut answer = stream.increment().await.accepted();
+        let event = answer.events.remove(0);
+        assert_eq!(
+            event.module(),
+            answer.module,
+            "an event names the module that decided"
+        );
+        decided.push(Decided {
+            sent,
+            answered: Instant::now(),
+            event,
+        });
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+    decided
+}
