@@ -31,7 +31,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{Scope, Token};
 pub use code::Code;
 pub use metrics::recorder;
 pub use problem::Problem;
