@@ -1,6 +1,7 @@
 //! The parts of a host, made as the settings say.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,33 +18,23 @@ const CODE_CACHE: &str = "compiled";
 
 /// A sandbox within the configured limits, with the cache of compiled code below the data directory.
 pub(super) fn caching_runtime(config: &Config) -> anyhow::Result<Runtime> {
-    let cache_dir = Some(config.data.dir.join(CODE_CACHE));
-    runtime(
-        config,
-        RuntimeOptions {
-            cache_dir,
-            ..options(config)
-        },
-    )
+    runtime(config, Some(config.data.dir.join(CODE_CACHE)))
 }
 
 /// A sandbox within the configured limits, for one look at a module: it leaves no file behind.
 pub(super) fn passing_runtime(config: &Config) -> anyhow::Result<Runtime> {
-    runtime(config, options(config))
+    runtime(config, None)
 }
 
-fn runtime(config: &Config, options: RuntimeOptions) -> anyhow::Result<Runtime> {
-    Runtime::new(limits(config), options).context("cannot start the sandbox")
-}
-
-fn options(config: &Config) -> RuntimeOptions {
-    let threads =
-        NonZeroUsize::new(size(config.sandbox.guest_threads)).unwrap_or(NonZeroUsize::MIN);
-    RuntimeOptions {
-        threads,
-        queue: size(config.sandbox.queue),
+fn runtime(config: &Config, cache_dir: Option<PathBuf>) -> anyhow::Result<Runtime> {
+    let count = |setting| NonZeroUsize::new(size(setting)).unwrap_or(NonZeroUsize::MIN);
+    let options = RuntimeOptions {
+        cache_dir,
+        threads: count(config.sandbox.guest_threads),
+        queue: count(config.sandbox.queue),
         ..RuntimeOptions::default()
-    }
+    };
+    Runtime::new(limits(config), options).context("cannot start the sandbox")
 }
 
 fn limits(config: &Config) -> Limits {

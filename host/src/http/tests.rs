@@ -82,7 +82,7 @@ async fn a_panic_is_one_opaque_line() {
     let request = axum::http::Request::get("/panic")
         .body(Body::empty())
         .unwrap();
-    let response = super::router::with_layers(routes)
+    let response = super::router::with_layers(routes, &Api::default().state)
         .oneshot(request)
         .await
         .unwrap();
