@@ -14,21 +14,6 @@ use super::problem::Problem;
 use super::state::AppState;
 use crate::config::{Scope, Token};
 
-/// The scope as clients are told it.
-pub(super) fn scope_name(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Read => "read",
-        Scope::Command => "command",
-        Scope::Deploy => "deploy",
-        Scope::Append => "append",
-        Scope::Admin => "admin",
-    }
-}
-
-fn allows(token: &Token, scope: Scope) -> bool {
-    token.scopes.contains(&scope) || token.scopes.contains(&Scope::Admin)
-}
-
 /// The authenticated sender of a request; in its extensions.
 #[derive(Debug, Clone)]
 pub(super) struct Actor(pub(super) String);
@@ -55,12 +40,12 @@ fn check(tokens: &[Token], scope: Scope, headers: &HeaderMap) -> Result<Option<A
     let Some(token) = tokens.iter().find(|token| Some(token.sha256) == sha256) else {
         let detail = "Send a valid token: `Authorization: Bearer …`.";
         return Err(
-            Problem::new(Code::Unauthenticated, detail).with("needed_scope", scope_name(scope))
+            Problem::new(Code::Unauthenticated, detail).with("needed_scope", scope.as_str())
         );
     };
-    if !allows(token, scope) {
-        let detail = format!("The token does not have the scope `{}`.", scope_name(scope));
-        return Err(Problem::new(Code::Forbidden, detail).with("needed_scope", scope_name(scope)));
+    if !token.allows(scope) {
+        let detail = format!("The token does not have the scope `{}`.", scope.as_str());
+        return Err(Problem::new(Code::Forbidden, detail).with("needed_scope", scope.as_str()));
     }
     Ok(Some(Actor(token.name.clone())))
 }
