@@ -5,7 +5,7 @@ CREATE TABLE deciders (
     decider       TEXT COLLATE "C" NOT NULL,
     event         TEXT COLLATE "C" NOT NULL,
     event_version BIGINT           NOT NULL DEFAULT 1,
-    description   TEXT             NOT NULL,
+    description   TEXT             NOT NULL DEFAULT '',
     CONSTRAINT deciders_pkey PRIMARY KEY (decider, event, event_version),
     CONSTRAINT deciders_decider_check CHECK (decider ~ '^[A-Za-z][A-Za-z0-9_-]{0,127}$'),
     CONSTRAINT deciders_event_check CHECK (event <> ''),

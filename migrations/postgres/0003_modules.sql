@@ -27,7 +27,8 @@ CREATE TABLE activations (
     accepted     TEXT[]           NOT NULL,
     report       JSON             NOT NULL,
     CONSTRAINT activations_pkey PRIMARY KEY (namespace, decider, number),
-    CONSTRAINT activations_digest_fkey FOREIGN KEY (digest) REFERENCES modules (digest)
+    CONSTRAINT activations_digest_fkey FOREIGN KEY (digest) REFERENCES modules (digest),
+    CONSTRAINT activations_number_check CHECK (number >= 1)
 );
 
 -- For the foreign key, when a module is deleted.

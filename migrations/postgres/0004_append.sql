@@ -2,30 +2,38 @@
 
 -- Every command with all that it was decided on, and its outcome. An index that reads it in order is left to the gate.
 CREATE TABLE commands (
-    namespace   TEXT COLLATE "C" NOT NULL,
-    command_id  UUID             NOT NULL,
-    decider     TEXT COLLATE "C" NOT NULL,
-    decider_id  TEXT COLLATE "C" NOT NULL,
-    command     TEXT             NOT NULL,
+    namespace         TEXT COLLATE "C" NOT NULL,
+    command_id        UUID             NOT NULL,
+    decider           TEXT COLLATE "C" NOT NULL,
+    decider_id        TEXT COLLATE "C" NOT NULL,
+    command           TEXT             NOT NULL,
     -- JSON rather than JSONB, here and below: to decide again takes the same bytes.
-    data        JSON             NOT NULL,
-    fingerprint BYTEA            NOT NULL,
-    -- The time and the random number that the decider saw; the number's 64 bits, taken as signed.
-    now         TIMESTAMPTZ      NOT NULL,
-    seed        BIGINT           NOT NULL,
-    actor       TEXT,
-    metadata    JSONB            NOT NULL,
+    data              JSON             NOT NULL,
+    fingerprint       BYTEA            NOT NULL,
+    -- The time that the decider saw.
+    now               TIMESTAMPTZ      NOT NULL,
+    -- The random number that the decider saw: its 64 bits, taken as signed.
+    seed              BIGINT           NOT NULL,
+    actor             TEXT,
+    metadata          JSONB            NOT NULL,
     -- The version that was decided at.
-    version     BIGINT           NOT NULL,
+    version           BIGINT           NOT NULL,
     -- The digest of the module that decided.
-    module      TEXT COLLATE "C" NOT NULL,
-    -- How many events came of it; none when it was rejected.
-    events      BIGINT           NOT NULL,
-    -- {"code", "message", "data"}; NULL when it was accepted.
-    rejection   JSON,
-    -- The 64 bits of the number, taken as signed.
-    fuel        BIGINT           NOT NULL,
-    CONSTRAINT commands_pkey PRIMARY KEY (namespace, command_id)
+    module            TEXT COLLATE "C" NOT NULL,
+    outcome           TEXT             NOT NULL,
+    -- How many events came of it.
+    events            BIGINT           NOT NULL DEFAULT 0,
+    rejection_code    TEXT,
+    rejection_message TEXT,
+    rejection_data    JSON,
+    -- As seed: 64 bits.
+    fuel              BIGINT           NOT NULL,
+    CONSTRAINT commands_pkey PRIMARY KEY (namespace, command_id),
+    CONSTRAINT commands_fingerprint_check CHECK (octet_length(fingerprint) = 32),
+    CONSTRAINT commands_outcome_check CHECK (
+        outcome = 'accepted' AND num_nonnulls(rejection_code, rejection_message, rejection_data) = 0
+        OR outcome = 'rejected' AND num_nulls(rejection_code, rejection_message) = 0 AND events = 0
+    )
 );
 
 -- Appends in one statement and one transaction what has come together. `parts` is an array of objects, one for each part in order:
@@ -41,7 +49,7 @@ CREATE TABLE commands (
 --   repeated_command     whether a part of the append before this one has the same command id
 --   repeated_event_id    an event id that the append has used before
 --   events               objects with the columns of events that the writer chooses; previous_id is null for the first of the part
---   command              an object with the columns of commands, or null; data and rejection are texts, to keep them as they are
+--   command              an object with the columns of commands, or null; those that are JSON come as texts, which are kept as they are
 --
 -- No stream, command id or event id may be in two appends of one call.
 --
@@ -102,7 +110,7 @@ BEGIN
 
     RETURN QUERY
     WITH
-    found AS (
+    found AS MATERIALIZED (
         SELECT part.*,
                coalesce(head.version, 0) + part.ahead AS version,
                coalesce(part.ahead_id, head.last_event_id) AS previous_id,
@@ -174,13 +182,15 @@ BEGIN
     ),
     recorded AS (
         INSERT INTO commands (namespace, command_id, decider, decider_id, command, data, fingerprint, now, seed, actor, metadata,
-                              version, module, events, rejection, fuel)
+                              version, module, outcome, events, rejection_code, rejection_message, rejection_data, fuel)
         SELECT part.namespace, c.command_id, part.decider, part.decider_id, c.command, c.data::JSON, c.fingerprint, c.now, c.seed,
-               c.actor, c.metadata, c.version, c.module, c.events, c.rejection::JSON, c.fuel
+               c.actor, c.metadata, c.version, c.module, c.outcome, c.events, c.rejection_code, c.rejection_message,
+               c.rejection_data::JSON, c.fuel
         FROM part
         CROSS JOIN LATERAL jsonb_to_record(part.command) AS c (
             command_id UUID, command TEXT, data TEXT, fingerprint BYTEA, now TIMESTAMPTZ, seed BIGINT, actor TEXT, metadata JSONB,
-            version BIGINT, module TEXT, events BIGINT, rejection TEXT, fuel BIGINT
+            version BIGINT, module TEXT, outcome TEXT, events BIGINT, rejection_code TEXT, rejection_message TEXT,
+            rejection_data TEXT, fuel BIGINT
         )
         WHERE part.is_accepted AND part.command IS NOT NULL
     ),

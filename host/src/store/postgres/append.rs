@@ -17,7 +17,7 @@ use super::errors::is_lost_race;
 use super::query::run;
 use super::rows::{PartOutcome, Refused};
 use crate::core::{
-    ActivationNumber, CommandOutcome, CommandRecord, NewEvent, RecordedEvent, Rejection, StreamId,
+    ActivationNumber, CommandOutcome, CommandRecord, Json, NewEvent, RecordedEvent, StreamId,
     Version,
 };
 use crate::store::{Append, AppendError, Appended, StreamAppend};
@@ -95,17 +95,12 @@ struct CommandInput<'a> {
     metadata: &'a BTreeMap<String, String>,
     version: i64,
     module: String,
+    outcome: &'static str,
     events: u32,
-    rejection: Option<String>,
+    rejection_code: Option<&'a str>,
+    rejection_message: Option<&'a str>,
+    rejection_data: Option<&'a str>,
     fuel: i64,
-}
-
-/// A rejection as the ledger keeps it.
-#[derive(Serialize)]
-struct RejectionInput<'a> {
-    code: &'a str,
-    message: &'a str,
-    data: Option<&'a RawValue>,
 }
 
 /// What the parts so far do to one stream, seen from its head.
@@ -182,9 +177,9 @@ fn encode_events(events: &[NewEvent]) -> Vec<EventInput<'_>> {
 }
 
 fn encode_command(command: &CommandRecord) -> CommandInput<'_> {
-    let (events, rejection) = match &command.outcome {
-        CommandOutcome::Accepted { events } => (*events, None),
-        CommandOutcome::Rejected(rejection) => (0, Some(encode_rejection(rejection))),
+    let (outcome, events, rejection) = match &command.outcome {
+        CommandOutcome::Accepted { events } => ("accepted", *events, None),
+        CommandOutcome::Rejected(rejection) => ("rejected", 0, Some(rejection)),
     };
     CommandInput {
         command_id: command.command_id,
@@ -197,19 +192,15 @@ fn encode_command(command: &CommandRecord) -> CommandInput<'_> {
         metadata: command.metadata.entries(),
         version: command.version.to_sql(),
         module: command.module.to_string(),
+        outcome,
         events,
-        rejection,
+        rejection_code: rejection.map(|rejection| rejection.code.as_str()),
+        rejection_message: rejection.map(|rejection| rejection.message.as_str()),
+        rejection_data: rejection
+            .and_then(|rejection| rejection.data.as_ref())
+            .map(Json::as_str),
         fuel: command.fuel.cast_signed(),
     }
-}
-
-fn encode_rejection(rejection: &Rejection) -> String {
-    let input = RejectionInput {
-        code: &rejection.code,
-        message: &rejection.message,
-        data: rejection.data.as_ref().map(|data| data.as_raw()),
-    };
-    serde_json::to_string(&input).expect("texts and checked JSON are JSON")
 }
 
 /// What became of an append, from the answers for its parts.

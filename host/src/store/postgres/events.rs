@@ -199,7 +199,7 @@ impl EventStore for PostgresStore {
         namespace: &Namespace,
         command_id: CommandId,
     ) -> Result<Option<CommandRecord>, Error> {
-        let sql = "SELECT *, data::TEXT AS data_text, rejection::TEXT AS rejection_text FROM commands \
+        let sql = "SELECT *, data::TEXT AS data_text, rejection_data::TEXT AS rejection_data_text FROM commands \
                    WHERE namespace = $1 AND command_id = $2";
         let statement = || sqlx::query(sql).bind(namespace.as_str()).bind(command_id);
         let found = self.read(statement).await?;

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json as SqlJson;
@@ -208,34 +206,25 @@ pub(super) fn version_column(row: &PgRow) -> Read<Version> {
     version(row, "version")
 }
 
-/// A rejection as the ledger keeps it.
-#[derive(Deserialize)]
-struct StoredRejection {
-    code: String,
-    message: String,
-    data: Option<Box<RawValue>>,
-}
-
 pub(super) fn command(row: &PgRow) -> Read<CommandRecord> {
-    let rejection: Option<&str> = column(row, "rejection_text")?;
-    let outcome = match rejection {
-        None => {
-            let events: i64 = column(row, "events")?;
-            CommandOutcome::Accepted {
-                events: events.try_into().map_err(unreadable)?,
-            }
-        }
-        Some(text) => {
-            let stored: StoredRejection = serde_json::from_str(text).map_err(unreadable)?;
-            let data = stored
-                .data
-                .map(|data| Json::from_stored(data.get().to_owned()));
+    let outcome = match column(row, "outcome")? {
+        "accepted" => CommandOutcome::Accepted {
+            events: column::<i64>(row, "events")?
+                .try_into()
+                .map_err(unreadable)?,
+        },
+        "rejected" => {
+            let data: Option<String> = column(row, "rejection_data_text")?;
             CommandOutcome::Rejected(Rejection {
-                code: stored.code,
-                message: stored.message,
-                data: data.transpose().map_err(unreadable)?,
+                code: column(row, "rejection_code")?,
+                message: column(row, "rejection_message")?,
+                data: data
+                    .map(Json::from_stored)
+                    .transpose()
+                    .map_err(unreadable)?,
             })
         }
+        other => return Err(Unreadable(format!("unknown outcome `{other}`"))),
     };
     let fingerprint = Fingerprint::from_stored(column(row, "fingerprint")?);
     Ok(CommandRecord {
