@@ -7,6 +7,8 @@ mod rejection;
 mod schema;
 mod serde_attributes;
 mod specs;
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
 use syn::parse_macro_input;

@@ -15,6 +15,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             "rejections are an enum with one variant for each",
         ));
     };
+    if data.variants.is_empty() {
+        let message =
+            "a decider that never says no has `type Rejection = std::convert::Infallible`";
+        return Err(Error::new_spanned(&input.ident, message));
+    }
     let (mut codes, mut code_arms, mut message_arms) = (Vec::new(), Vec::new(), Vec::new());
     let mut taken = HashSet::new();
     for variant in &data.variants {

@@ -153,6 +153,8 @@ impl SchemaWriter {
     /// Writes the schema of `T` or null.
     pub(super) fn nullable<T: JsonSchema + ?Sized>(&mut self) {
         const TYPE: &str = "{\"type\":\"";
+        // Only the schema of a type without a definition is simple enough to change.
+        self.begun = true;
         let start = self.text.len();
         T::schema(self);
         let schema = self.text.split_off(start);

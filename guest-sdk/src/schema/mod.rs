@@ -47,3 +47,6 @@ pub(crate) fn document(schema: fn(&mut SchemaWriter)) -> String {
     schema(&mut writer);
     writer.into_document()
 }
+
+#[cfg(test)]
+mod tests;
