@@ -19,7 +19,7 @@ pub trait Event {
     /// Whether the stream ends with this event.
     fn is_final(&self) -> bool;
 
-    /// The labels by which the log can be queried: `key:value`, without duplicates.
+    /// The labels by which the log can be queried: `key:value`.
     fn tags(&self) -> Vec<String>;
 }
 

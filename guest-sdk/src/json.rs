@@ -50,3 +50,6 @@ fn finish<T: Serialize + ?Sized>(mut writer: Writer, value: &T) -> Result<String
     value.serialize(&mut writer)?;
     Ok(writer.into_text())
 }
+
+#[cfg(test)]
+mod tests;

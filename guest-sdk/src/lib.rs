@@ -11,15 +11,16 @@ mod manifest;
 mod module;
 mod payload;
 mod rejection;
-mod schema;
+pub mod schema;
 mod testing;
 
 pub use context::{Context, Random};
 pub use decider::{Decider, Module};
 pub use event::{Event, Upcast};
 pub use gavel_guest_sdk_macros::{Event, JsonSchema, Rejection, decider};
+pub use manifest::describe;
 pub use rejection::Rejection;
-pub use schema::{JsonSchema, SchemaWriter};
+pub use schema::JsonSchema;
 pub use serde_json;
 pub use testing::{Given, Outcome, given, given_state};
 
@@ -32,6 +33,12 @@ pub mod __private {
     #[cfg(target_arch = "wasm32")]
     pub use crate::export::{Component, bindings};
     pub use crate::module::rejection_data;
-    pub use crate::schema::{Field, Variant, Variants};
     pub use crate::testing::assert_spec;
 }
+
+// The macros' expansions name this crate as its users do.
+#[cfg(test)]
+extern crate self as gavel;
+
+#[cfg(test)]
+mod tests;

@@ -6,10 +6,11 @@ use crate::{Module, Rejection};
 
 const SDK: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// The manifest of `D` as JSON.
+/// The manifest of `D` as JSON: what the host reads at upload.
 ///
 /// The older versions of an event follow all current ones.
-pub(crate) fn describe<D: Module>() -> String {
+#[must_use]
+pub fn describe<D: Module>() -> String {
     let mut text = Manifest(String::new());
     text.member("{", "name");
     text.text(D::NAME);

@@ -59,12 +59,15 @@ pub(crate) fn write_event<D: Module>(event: &D::Event) -> StoredEvent {
     let Encoded { name, data } = encode(event).unwrap_or_else(|error| {
         panic!("an event of {} cannot be written as JSON: {error}", D::NAME)
     });
+    let mut tags = (D::EVENTS.tags)(event);
+    tags.sort_unstable();
+    tags.dedup();
     StoredEvent {
         schema_version: D::EVENTS.current_version(name),
         name: name.to_owned(),
         data: data.unwrap_or_else(|| "{}".to_owned()),
         is_final: (D::EVENTS.is_final)(event),
-        tags: (D::EVENTS.tags)(event),
+        tags,
     }
 }
 

@@ -10,8 +10,8 @@ pub mod modules;
 pub mod command;
 pub mod gate;
 
-pub mod http;
-
 pub mod config;
+
+pub mod http;
 
 pub mod cli;

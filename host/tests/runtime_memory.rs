@@ -1,5 +1,7 @@
 //! Whatever guests and uploads do, the host's memory stays bounded. Alone in its process, since it watches the whole of it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "runtime/support.rs"]
 #[expect(dead_code, reason = "the other tests of the runtime use more of it")]
 mod support;

@@ -1,5 +1,7 @@
 //! `#[derive(Event)]`.
 
+use std::collections::BTreeSet;
+
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::meta::ParseNestedMeta;
@@ -152,7 +154,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             finals.push(quote! { Self::#ident { .. } => true, });
         }
         if !facts.tags.is_empty() {
-            let fields = facts.tags.iter().map(|tag| &tag.field);
+            let fields: BTreeSet<&Ident> = facts.tags.iter().map(|tag| &tag.field).collect();
+            let fields = fields.iter();
             let texts = facts.tags.iter().map(|Tag { key, field }| {
                 let key = key.to_string();
                 quote_spanned! { field.span() => ::std::format!("{}:{}", #key, #field) }

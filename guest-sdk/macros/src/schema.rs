@@ -57,14 +57,14 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let (parameters, arguments, bounds) = generics.split_for_impl();
     let variants = variants.map(|variants| {
         quote! {
-            impl #parameters ::gavel::__private::Variants for #ident #arguments #bounds {
-                const VARIANTS: &'static [::gavel::__private::Variant] = &[#variants];
+            impl #parameters ::gavel::schema::Variants for #ident #arguments #bounds {
+                const VARIANTS: &'static [::gavel::schema::Variant] = &[#variants];
             }
         }
     });
     Ok(quote! {
         impl #parameters ::gavel::JsonSchema for #ident #arguments #bounds {
-            fn schema(schema: &mut ::gavel::SchemaWriter) {
+            fn schema(schema: &mut ::gavel::schema::SchemaWriter) {
                 schema.define::<Self>(#name, |schema| { #body });
             }
         }

@@ -84,7 +84,8 @@ impl Specs {
             Some(extension) if extension == "json" => {
                 serde_json::from_str(&text).map_err(|error| error.to_string())
             }
-            _ => serde_saphyr::from_str(&text).map_err(|error| error.to_string()),
+            _ => serde_saphyr::from_str(&text)
+                .map_err(|error| error.to_string().trim_start_matches("error: ").to_owned()),
         };
         for spec in
             specs.map_err(|error| format!("{file} is not a list of specifications: {error}"))?

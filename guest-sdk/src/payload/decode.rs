@@ -169,7 +169,7 @@ mod tests {
         assert!(message("renamed", "{}").starts_with("missing field `amount`"));
         assert!(message("renamed", r#"{"amount":-1}"#).contains("expected u64"));
         assert!(message("Unit", "[]").contains("expected an object"));
-        assert!(message("Unit", "{} {}").starts_with("trailing characters"));
+        assert!(message("Unit", "{} {}").starts_with("more after the end"));
     }
 
     #[test]

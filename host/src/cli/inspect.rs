@@ -1,7 +1,9 @@
 //! `gavel inspect`: show what is in a module, without a host.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
+use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
@@ -9,9 +11,13 @@ use super::arguments::SettingsArguments;
 use super::exit::Result;
 use super::logging::load_settings;
 use super::module::Module;
-use super::modules;
 use super::output::Output;
+use super::{modules, parts};
 use crate::config::Config;
+use crate::modules::examine;
+
+/// The one world that a module can export.
+const WORLD: &str = "gavel:decider/decider-module@0.1.0";
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  gavel inspect account.wasm")]
@@ -27,7 +33,7 @@ struct Inspection {
     #[serde(flatten)]
     module: Module,
     /// The world that it exports.
-    world: String,
+    world: &'static str,
     /// The imports that a host would not link; with any, the module cannot be uploaded.
     refused_imports: Vec<String>,
     /// How long it took to compile.
@@ -65,6 +71,19 @@ pub(super) async fn show(wasm: Vec<u8>, config: &Config, output: &mut Output<'_>
 
 /// Compiles `wasm` as a host would at upload, and reads its manifest.
 async fn inspect(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Inspection> {
-    let _ = (wasm, config);
-    anyhow::bail!("not wired yet")
+    let runtime = parts::passing_runtime(config)?;
+    let size_bytes = wasm.len() as u64;
+    let started = Instant::now();
+    let (decider, manifest) = examine(&runtime, wasm).await?;
+    let compile_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let mut module = manifest.to_value();
+    module["digest"] = decider.digest().to_string().into();
+    module["size_bytes"] = size_bytes.into();
+    module["imports"] = decider.module().imports().into();
+    Ok(Inspection {
+        module: serde_json::from_value(module).context("cannot show the manifest")?,
+        world: WORLD,
+        refused_imports: Vec::new(),
+        compile_ms,
+    })
 }

@@ -20,6 +20,7 @@ mod logging;
 mod module;
 mod modules;
 mod output;
+mod parts;
 mod problem;
 mod report;
 mod rollback;

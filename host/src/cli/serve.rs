@@ -1,5 +1,7 @@
 //! `gavel serve`: run the host.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use clap::Args;
 use tokio::net::TcpListener;
@@ -9,8 +11,13 @@ use super::arguments::{SettingsArguments, flag};
 use super::banner::Banner;
 use super::exit::{Failure, Result};
 use super::logging::load_settings;
-use super::shutdown;
+use super::{parts, shutdown};
+use crate::command::{CommandSettings, Commands};
 use crate::config::{Config, Flag};
+use crate::core::SystemClock;
+use crate::gate::Gate;
+use crate::http::{self, AppState, Services};
+use crate::modules::Modules;
 
 #[derive(Debug, Default, Args)]
 #[command(
@@ -90,8 +97,47 @@ async fn host(
     ready: impl FnOnce(),
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let _ = (config, listener, ready, stop);
-    anyhow::bail!("not wired yet")
+    let recorder = http::recorder().context("cannot set up the metrics")?;
+    let metrics = recorder.handle();
+    metrics::set_global_recorder(recorder).context("cannot set up the metrics")?;
+    let services = services(&config).await?;
+    let modules = services.modules.clone();
+    let state = AppState::new(services, parts::api(&config), metrics, stop.clone());
+    for (activation, error) in modules.warm_up().await? {
+        // The other deciders are served all the same; this one answers with what is wrong.
+        tracing::error!(
+            decider = %activation.decider,
+            namespace = %activation.namespace,
+            module.digest = %activation.digest,
+            error = &error as &dyn std::error::Error,
+            "an active module cannot be loaded"
+        );
+    }
+    state.mark_ready();
+    ready();
+    http::serve(listener, http::router(state), parts::server(&config), stop).await;
+    Ok(())
+}
+
+async fn services(config: &Config) -> anyhow::Result<Services> {
+    let store = parts::store(config).await?;
+    let modules = Modules::new(store.clone(), parts::caching_runtime(config)?);
+    let settings = CommandSettings {
+        conflict_retries: config.commands.conflict_retries,
+    };
+    let commands = Commands::new(
+        store.clone(),
+        modules.clone(),
+        Arc::new(SystemClock),
+        settings,
+    );
+    let gate = Gate::new(store.clone(), modules.clone());
+    Ok(Services {
+        commands,
+        modules,
+        gate,
+        store,
+    })
 }
 
 #[cfg(test)]

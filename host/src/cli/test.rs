@@ -12,8 +12,10 @@ use super::arguments::SettingsArguments;
 use super::exit::Result;
 use super::logging::load_settings;
 use super::output::Output;
-use super::{difference, modules};
+use super::{difference, modules, parts};
 use crate::config::Config;
+use crate::gate::{self, run_spec};
+use crate::modules::examine;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  gavel test target/wasm32-wasip2/release/*.wasm")]
@@ -92,8 +94,39 @@ fn in_words(file: &str, tested: &Tested) -> String {
 
 /// Compiles `wasm` and runs the specs in its manifest, as a host would at activation.
 async fn run_specs(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Tested> {
-    let _ = (wasm, config);
-    anyhow::bail!("not wired yet")
+    let runtime = parts::passing_runtime(config)?;
+    let (decider, _) = examine(&runtime, wasm).await?;
+    // One spec per call, so that one in which the module fails does not keep the others from being run.
+    let run_each = move || {
+        let specs = &decider.manifest().specs;
+        let failures = specs
+            .iter()
+            .filter_map(|spec| run_spec(&decider, spec).err());
+        (specs.len(), failures.collect::<Vec<_>>())
+    };
+    let (specs, failures) = runtime.run(run_each).await?;
+    Ok(Tested {
+        specs,
+        failures: failures.into_iter().map(SpecFailure::from).collect(),
+    })
+}
+
+impl From<gate::SpecFailure> for SpecFailure {
+    fn from(failure: gate::SpecFailure) -> Self {
+        let gate::SpecFailure {
+            title,
+            reason,
+            expected,
+            actual,
+            faulted: _,
+        } = failure;
+        Self {
+            title,
+            reason,
+            expected,
+            actual,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,14 @@ pub struct Token {
     pub scopes: BTreeSet<Scope>,
 }
 
+impl Token {
+    /// Whether the holder may do what needs `scope`.
+    #[must_use]
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+}
+
 /// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,6 +52,20 @@ pub enum Scope {
     Append,
     /// Everything.
     Admin,
+}
+
+impl Scope {
+    /// The scope as settings and clients name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Command => "command",
+            Self::Deploy => "deploy",
+            Self::Append => "append",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 fn sha256<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {

@@ -13,6 +13,8 @@ area! {
         url: StoreUrl = StoreUrl::Sqlite(PathBuf::from(".gavel/gavel.db"));
         /// Whether the schema is brought up to date at start; if not, an older one is refused.
         migrate: bool = true;
+        /// Whether to take a PostgreSQL server that can lose what it has acknowledged, having `fsync`, `full_page_writes` or `synchronous_commit` off.
+        allow_unsafe_durability: bool = false;
         /// Most connections to the database.
         pool_size: u32 = 8, within 1..=1_000;
     }

@@ -4,7 +4,8 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::problem::{Code, Problem};
+use super::code::Code;
+use super::problem::Problem;
 use super::state::AppState;
 
 /// Turns a request away at once rather than letting it wait in a queue that grows.

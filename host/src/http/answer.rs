@@ -4,14 +4,16 @@ use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use uuid::Uuid;
 
+use super::code::Code;
 use super::metrics;
-use super::problem::{Code, Problem};
+use super::problem::Problem;
+use super::state::AppState;
 
 /// Names one request, in its answer and in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +47,11 @@ impl RequestId {
 }
 
 /// The outermost layer.
-pub(super) async fn complete(mut request: Request, next: Next) -> Response {
+pub(super) async fn complete(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let id = RequestId::of(request.headers());
     let method = request.method().clone();
@@ -64,6 +70,7 @@ pub(super) async fn complete(mut request: Request, next: Next) -> Response {
         .insert(REQUEST_ID.clone(), id.0.clone());
     let (status, duration) = (response.status(), started.elapsed());
     metrics::count_request(&method, route, status, duration);
+    state.samples.count(&state.metrics);
     tracing::debug!(
         request.id = id.as_str(), http.method = %method, http.route = route, http.status = status.as_u16(),
         duration_ms = duration.as_secs_f64() * 1000.0, "request answered"

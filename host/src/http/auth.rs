@@ -9,55 +9,24 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 
-use super::problem::{Code, Problem};
+use super::code::Code;
+use super::problem::Problem;
 use super::state::AppState;
+use crate::config::{Scope, Token};
 
-/// What a credential allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// Looking at everything.
-    Read,
-    /// Sending commands.
-    Command,
-    /// Uploading, deleting and activating modules.
-    Deploy,
-    /// Appending events without a decider.
-    Append,
-    /// All of these.
-    Admin,
-}
-
-impl Scope {
-    /// The scope as clients are told it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Command => "command",
-            Self::Deploy => "deploy",
-            Self::Append => "append",
-            Self::Admin => "admin",
-        }
+/// The scope as clients are told it.
+pub(super) fn scope_name(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Read => "read",
+        Scope::Command => "command",
+        Scope::Deploy => "deploy",
+        Scope::Append => "append",
+        Scope::Admin => "admin",
     }
 }
 
-/// A credential.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// Whom it belongs to; recorded as the actor of what is done with it.
-    pub name: String,
-    /// The SHA-256 of the token.
-    pub sha256: [u8; 32],
-    /// What it allows.
-    pub scopes: Vec<Scope>,
-}
-
-impl Token {
-    fn allows(&self, scope: Scope) -> bool {
-        self.scopes
-            .iter()
-            .any(|&held| held == scope || held == Scope::Admin)
-    }
+fn allows(token: &Token, scope: Scope) -> bool {
+    token.scopes.contains(&scope) || token.scopes.contains(&Scope::Admin)
 }
 
 /// The authenticated sender of a request; in its extensions.
@@ -86,12 +55,12 @@ fn check(tokens: &[Token], scope: Scope, headers: &HeaderMap) -> Result<Option<A
     let Some(token) = tokens.iter().find(|token| Some(token.sha256) == sha256) else {
         let detail = "Send a valid token: `Authorization: Bearer …`.";
         return Err(
-            Problem::new(Code::Unauthenticated, detail).with("needed_scope", scope.as_str())
+            Problem::new(Code::Unauthenticated, detail).with("needed_scope", scope_name(scope))
         );
     };
-    if !token.allows(scope) {
-        let detail = format!("The token does not have the scope `{}`.", scope.as_str());
-        return Err(Problem::new(Code::Forbidden, detail).with("needed_scope", scope.as_str()));
+    if !allows(token, scope) {
+        let detail = format!("The token does not have the scope `{}`.", scope_name(scope));
+        return Err(Problem::new(Code::Forbidden, detail).with("needed_scope", scope_name(scope)));
     }
     Ok(Some(Actor(token.name.clone())))
 }
@@ -114,7 +83,7 @@ mod tests {
         let token = |name: &str, scopes: &[Scope]| Token {
             name: name.to_owned(),
             sha256: Sha256::digest(format!("secret-of-{name}")).into(),
-            scopes: scopes.to_vec(),
+            scopes: scopes.iter().copied().collect(),
         };
         vec![
             token("ann", &[Scope::Read, Scope::Command]),

@@ -6,11 +6,12 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 
+use super::code::Code;
 use super::dto::{Activation, ActivationBody, Decider, DeciderHistory, DeciderList, RollbackBody};
 use super::extract::{
     DeciderPath, JsonBody, NamespaceHeader, OptionalJsonBody, Place, Sender, digest,
 };
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::state::AppState;
 use crate::core::{self, DeciderName};
 use crate::gate::ActivationRequest;

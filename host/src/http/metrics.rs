@@ -1,10 +1,13 @@
 //! What is counted at this layer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use metrics::{counter, describe_counter, describe_histogram, histogram};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusRecorder};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 
 use super::error::code_of;
 use crate::command::{CommandAnswer, Error};
@@ -46,6 +49,21 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
         );
     });
     Ok(recorder)
+}
+
+/// Counts the samples that histograms hold on to. Until somebody looks at the metrics, or this sorts them in, each takes up memory.
+#[derive(Debug, Default)]
+pub(super) struct Samples(AtomicU64);
+
+impl Samples {
+    /// How many requests are answered between two times of sorting in.
+    const LIMIT: u64 = 10_000;
+
+    pub(super) fn count(&self, metrics: &PrometheusHandle) {
+        if self.0.fetch_add(1, Ordering::Relaxed) % Self::LIMIT == Self::LIMIT - 1 {
+            metrics.run_upkeep();
+        }
+    }
 }
 
 pub(super) fn count_request(method: &Method, route: &str, status: StatusCode, duration: Duration) {

@@ -8,6 +8,7 @@ mod admit;
 mod answer;
 mod auth;
 mod batch;
+mod code;
 mod commands;
 mod deciders;
 mod dto;
@@ -30,9 +31,9 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{Scope, Token};
+pub use code::Code;
 pub use metrics::recorder;
-pub use problem::{Code, Problem};
+pub use problem::Problem;
 pub use router::router;
 pub use server::serve;
 pub use settings::{ApiSettings, BodyLimit, ServerSettings};

@@ -6,8 +6,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 
 use super::batch::BATCH_LIMIT;
+use super::code::Code;
 use super::dto::{Info, Limits, Status};
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::state::AppState;
 
 /// Tells whether the process is alive

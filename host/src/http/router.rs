@@ -2,18 +2,19 @@
 
 use axum::Router;
 use axum::http::Uri;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::Scope;
-use super::problem::{Code, Problem};
+use super::code::Code;
+use super::problem::Problem;
 use super::state::AppState;
 use super::{
     admit, answer, auth, batch, commands, deciders, import, log, modules, operations, streams,
 };
+use crate::config::Scope;
 
 /// Routes with the same conditions.
 pub(super) struct Group {
@@ -106,16 +107,19 @@ pub fn router(state: AppState) -> Router {
         }
         router = router.merge(routes);
     }
-    with_layers(router).with_state(state)
+    with_layers(router, &state).with_state(state)
 }
 
 /// Adds what makes every answer, wherever it comes from, one of ours.
-pub(super) fn with_layers<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+pub(super) fn with_layers<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    state: &AppState,
+) -> Router<S> {
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(answer::complete))
+        .layer(from_fn_with_state(state.clone(), answer::complete))
 }
 
 async fn not_found(uri: Uri) -> Problem {

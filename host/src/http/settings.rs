@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::auth::Token;
+use crate::config::Token;
 
 /// Bounds on connections.
 #[derive(Debug, Clone, PartialEq, Eq)]

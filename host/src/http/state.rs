@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::Samples;
 use super::openapi;
 use super::settings::ApiSettings;
 use crate::command::Commands;
@@ -41,6 +42,7 @@ pub struct Shared {
     pub(super) store: Arc<dyn Store>,
     pub(super) settings: ApiSettings,
     pub(super) metrics: PrometheusHandle,
+    pub(super) samples: Samples,
     pub(super) admissions: Semaphore,
     pub(super) drain: CancellationToken,
     pub(super) openapi: openapi::Document,
@@ -68,6 +70,7 @@ impl AppState {
             gate,
             store,
             metrics,
+            samples: Samples::default(),
             admissions: Semaphore::new(settings.max_requests_in_flight.min(Semaphore::MAX_PERMITS)),
             drain,
             openapi: openapi::Document::new(&settings),

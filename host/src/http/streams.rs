@@ -5,13 +5,14 @@ use axum::extract::State;
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse as _, Response};
 
+use super::code::Code;
 use super::deciders::decider_not_found;
 use super::dto::{
     Event, StateQuery, StreamEvents, StreamEventsQuery, StreamList, StreamListQuery, StreamState,
     StreamSummary,
 };
 use super::extract::{DeciderPath, Place, Query, StreamPath, digest, malformed};
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::state::AppState;
 use crate::command::Moment;
 use crate::core::Version;

@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 
 use super::testing::{Answer, Api};
-use super::{ApiSettings, BodyLimit, Scope, Token};
+use super::{ApiSettings, BodyLimit};
+use crate::config::{Scope, Token};
 
 const COMMANDS: &str = "/v1/deciders/counter/c-1/commands";
 
@@ -81,7 +82,7 @@ async fn a_panic_is_one_opaque_line() {
     let request = axum::http::Request::get("/panic")
         .body(Body::empty())
         .unwrap();
-    let response = super::router::with_layers(routes)
+    let response = super::router::with_layers(routes, &Api::default().state)
         .oneshot(request)
         .await
         .unwrap();
@@ -303,7 +304,7 @@ fn with_tokens() -> Api {
     let token = |name: &str, scope| Token {
         name: name.to_owned(),
         sha256: Sha256::digest(name).into(),
-        scopes: vec![scope],
+        scopes: [scope].into(),
     };
     let tokens = vec![
         token("reader", Scope::Read),

@@ -65,7 +65,7 @@ impl Modules {
         if let Some(stored) = self.0.store.module(digest).await.map_err(Error::Store)? {
             return Ok((stored, false));
         }
-        let (decider, manifest) = self.examine(wasm.clone()).await?;
+        let (decider, manifest) = examine(&self.0.runtime, wasm.clone()).await?;
         let module = NewModule {
             digest,
             wasm,
@@ -75,34 +75,6 @@ impl Modules {
             imports: decider.module().imports().to_vec(),
         };
         self.0.store.put_module(module).await.map_err(Error::Store)
-    }
-
-    /// Compiles, links and describes a component without storing anything. Gives its manifest as the module wrote it, too.
-    ///
-    /// # Errors
-    ///
-    /// As [`Modules::upload`].
-    pub async fn examine(&self, wasm: Vec<u8>) -> Result<(Decider, Json), Error> {
-        let digest = ModuleDigest::of(&wasm);
-        let module = self
-            .0
-            .runtime
-            .prepare(digest, wasm)
-            .await
-            .map_err(invalid_or_compile)?;
-        let describing = module.clone();
-        let described = self
-            .0
-            .runtime
-            .run(move || -> Result<Json, Fault> { describing.instantiate()?.describe() })
-            .await
-            .map_err(Error::NotRun)?;
-        let json = described.map_err(|fault| Error::Invalid {
-            reasons: vec![format!("the module does not describe itself: {fault}")],
-        })?;
-        let invalid = |reasons| Error::Invalid { reasons };
-        let manifest = Manifest::parse(json.as_str()).map_err(invalid)?;
-        Ok((Decider::new(module, manifest).map_err(invalid)?, json))
     }
 
     /// One module, without its bytes.
@@ -231,6 +203,30 @@ impl Modules {
             .await
             .map_err(Error::Store)
     }
+}
+
+/// Compiles, links and describes a component without storing anything. Gives its manifest as the module wrote it, too.
+///
+/// # Errors
+///
+/// As [`Modules::upload`].
+pub async fn examine(runtime: &Runtime, wasm: Vec<u8>) -> Result<(Decider, Json), Error> {
+    let digest = ModuleDigest::of(&wasm);
+    let module = runtime
+        .prepare(digest, wasm)
+        .await
+        .map_err(invalid_or_compile)?;
+    let describing = module.clone();
+    let described = runtime
+        .run(move || -> Result<Json, Fault> { describing.instantiate()?.describe() })
+        .await
+        .map_err(Error::NotRun)?;
+    let json = described.map_err(|fault| Error::Invalid {
+        reasons: vec![format!("the module does not describe itself: {fault}")],
+    })?;
+    let invalid = |reasons| Error::Invalid { reasons };
+    let manifest = Manifest::parse(json.as_str()).map_err(invalid)?;
+    Ok((Decider::new(module, manifest).map_err(invalid)?, json))
 }
 
 fn invalid_or_compile(error: CompileError) -> Error {

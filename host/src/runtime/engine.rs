@@ -27,7 +27,7 @@ fn config(stack_bytes: usize) -> Config {
     config.memory_may_move(false); // growing never copies: a memory lives in its reservation
 
     // Surface: what deciders do not need is neither compiled nor a way in.
-    config.strategy(Strategy::Cranelift); // the one compiler that has both fuel and the best record of security fixes
+    config.strategy(Strategy::Cranelift); // the compiler that knows fuel and epochs
     config.wasm_memory64(false); // larger memories than any limit here, with slower bounds checks
     config.wasm_multi_memory(false); // one memory per core module is what languages make
     config.wasm_features(WasmFeatures::GC, false); // a host-side heap that the limiter would have to count
@@ -39,7 +39,7 @@ fn config(stack_bytes: usize) -> Config {
 
     // Errors: a trap is told in a sentence, never with a backtrace of ours.
     config.wasm_backtrace_max_frames(None); // collecting frames costs time on each trap and nobody is shown them
-    config.generate_address_map(false); // only backtraces need it; compiled code is a third smaller
+    config.generate_address_map(false); // only backtraces need it
     config.native_unwind_info(false); // native unwinders never walk guest frames
 
     config

@@ -25,9 +25,10 @@ pub struct Limits {
     pub instances: usize,
     /// Resource handles that are alive in one instance: each state is one, and a guest can make its own. Default 100,000.
     pub handles: usize,
-    /// Stack of one call in bytes. Default 512 KiB.
+    /// Stack of one call in bytes, at most 2 MiB. Default 512 KiB.
     pub stack_bytes: usize,
-    /// Bytes that the host allocates for what a guest passes out in one call, before it looks at them. Default 4 MiB.
+    /// Bytes that the host allocates for what a guest passes out in one call, before it looks at them: more than `output_bytes` and
+    /// `manifest_bytes`, since lists and their items count too. Default 4 MiB.
     pub hostcall_bytes: usize,
     /// Events of one decision. Default 1,000.
     pub events: usize,

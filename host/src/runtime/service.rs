@@ -25,7 +25,7 @@ pub struct RuntimeOptions {
     /// Threads that run guests. Default the number of cores.
     pub threads: NonZeroUsize,
     /// Jobs that may wait for those threads; more are refused. Default 1,024.
-    pub queue: usize,
+    pub queue: NonZeroUsize,
 }
 
 impl Default for RuntimeOptions {
@@ -35,7 +35,7 @@ impl Default for RuntimeOptions {
             // By way of the kernel this is the very program that runs, even after a newer one has replaced its file.
             program: PathBuf::from("/proc/self/exe"),
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            queue: 1024,
+            queue: NonZeroUsize::MIN.saturating_add(1023),
         }
     }
 }

@@ -38,7 +38,7 @@ impl GuestThreads {
     /// Starts `threads` threads with room for `guest_stack_bytes` of guest stack; at most `queue` jobs wait for them.
     pub(super) fn start(
         threads: NonZeroUsize,
-        queue: usize,
+        queue: NonZeroUsize,
         guest_stack_bytes: usize,
     ) -> std::io::Result<Self> {
         let queue = Arc::new(Queue {
@@ -47,7 +47,7 @@ impl GuestThreads {
                 closed: false,
             }),
             changed: Condvar::new(),
-            limit: queue,
+            limit: queue.get(),
         });
         // Made before the threads: should one fail to start, dropping this ends the others.
         let handle = Arc::new(Handle(Arc::clone(&queue)));
@@ -140,7 +140,8 @@ mod tests {
     use super::*;
 
     fn threads(threads: usize, queue: usize) -> GuestThreads {
-        GuestThreads::start(NonZeroUsize::new(threads).unwrap(), queue, 1 << 20).unwrap()
+        let count = |number| NonZeroUsize::new(number).unwrap();
+        GuestThreads::start(count(threads), count(queue), 1 << 20).unwrap()
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! Tests of the runtime with real components: well-behaved, trapping, looping, greedy, lying.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 mod caching;

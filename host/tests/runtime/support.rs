@@ -28,7 +28,7 @@ static HOSTILE: LazyLock<Module> = LazyLock::new(|| hostile_within(Limits::defau
 
 /// The bytes of a guest of `tests/guests`.
 #[track_caller]
-pub fn wasm(guest: &str) -> Vec<u8> {
+pub(crate) fn wasm(guest: &str) -> Vec<u8> {
     let folder = std::env::var_os("GAVEL_MODULES").map(PathBuf::from).expect(
         "GAVEL_MODULES names the folder of the compiled guests; `cargo xtask test` builds them and sets it",
     );
@@ -37,18 +37,18 @@ pub fn wasm(guest: &str) -> Vec<u8> {
 }
 
 /// The module that misbehaves on command, under the default limits.
-pub fn hostile() -> Module {
+pub(crate) fn hostile() -> Module {
     HOSTILE.clone()
 }
 
 /// The same under other limits.
-pub fn hostile_within(limits: Limits) -> Module {
+pub(crate) fn hostile_within(limits: Limits) -> Module {
     let runtime = runtime(limits, Some(COMPILED.path()));
     block_on(runtime.load(ModuleDigest::of(&wasm("hostile")))).expect("the code is in the cache")
 }
 
 /// A runtime that compiles with the `gavel` binary.
-pub fn runtime(limits: Limits, cache: Option<&Path>) -> Runtime {
+pub(crate) fn runtime(limits: Limits, cache: Option<&Path>) -> Runtime {
     let options = RuntimeOptions {
         cache_dir: cache.map(Path::to_owned),
         program: PathBuf::from(env!("CARGO_BIN_EXE_gavel")),
@@ -58,7 +58,7 @@ pub fn runtime(limits: Limits, cache: Option<&Path>) -> Runtime {
 }
 
 /// Has a fresh runtime take a component in.
-pub async fn try_prepare(
+pub(crate) async fn try_prepare(
     wasm: &[u8],
     limits: Limits,
     cache: Option<&Path>,
@@ -67,12 +67,12 @@ pub async fn try_prepare(
     runtime.prepare(ModuleDigest::of(wasm), wasm.to_vec()).await
 }
 
-pub async fn prepare(wasm: &[u8]) -> Result<Module, CompileError> {
+pub(crate) async fn prepare(wasm: &[u8]) -> Result<Module, CompileError> {
     try_prepare(wasm, Limits::default(), None).await
 }
 
 /// A folder as the cache demands it.
-pub fn private_folder() -> TempDir {
+pub(crate) fn private_folder() -> TempDir {
     let private = Permissions::from_mode(0o700);
     tempfile::Builder::new()
         .permissions(private)
@@ -81,7 +81,7 @@ pub fn private_folder() -> TempDir {
 }
 
 /// Waits on a thread of its own, since a test may be on an async one already.
-pub fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
+pub(crate) fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| {
         let wait = || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -92,24 +92,24 @@ pub fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
 }
 
 /// An instance with one state.
-pub struct Guest {
-    pub instance: Instance,
-    pub state: State,
+pub(crate) struct Guest {
+    pub(crate) instance: Instance,
+    pub(crate) state: State,
 }
 
 impl Guest {
     #[track_caller]
-    pub fn of(module: &Module) -> Self {
+    pub(crate) fn of(module: &Module) -> Self {
         let mut instance = module.instantiate().unwrap();
         let state = instance.initial().unwrap();
         Self { instance, state }
     }
 
-    pub fn decide(&mut self, command: &str, data: &str) -> Result<Decision, Fault> {
+    pub(crate) fn decide(&mut self, command: &str, data: &str) -> Result<Decision, Fault> {
         self.decide_at(command, data, &context(1_000, 7))
     }
 
-    pub fn decide_at(
+    pub(crate) fn decide_at(
         &mut self,
         command: &str,
         data: &str,
@@ -124,7 +124,7 @@ impl Guest {
 
     /// The data of the one event that `command` is answered with.
     #[track_caller]
-    pub fn happened(
+    pub(crate) fn happened(
         &mut self,
         command: &str,
         data: &str,
@@ -137,7 +137,7 @@ impl Guest {
     }
 }
 
-pub fn context(now_ms: u64, seed: u64) -> GuestContext {
+pub(crate) fn context(now_ms: u64, seed: u64) -> GuestContext {
     GuestContext {
         command_id: "01990000-0000-7000-8000-000000000000".to_owned(),
         namespace: "default".to_owned(),
@@ -152,7 +152,7 @@ pub fn context(now_ms: u64, seed: u64) -> GuestContext {
 
 /// Asserts that `module` still does its work, in an instance of its own.
 #[track_caller]
-pub fn assert_works(module: &Module) {
+pub(crate) fn assert_works(module: &Module) {
     let mut guest = Guest::of(module);
     let Decision::Accepted(events) = guest.decide("Increment", "{}").unwrap() else {
         panic!("the command is accepted");
@@ -163,7 +163,7 @@ pub fn assert_works(module: &Module) {
 }
 
 /// The default limits with one of them changed.
-pub fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+pub(crate) fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
     change(&mut limits);
     limits

@@ -128,7 +128,7 @@ pub(super) fn field(
     schema: &TokenStream,
 ) -> TokenStream {
     quote! {
-        ::gavel::__private::Field { name: #name, description: #description, required: #required, schema: #schema }
+        ::gavel::schema::Field { name: #name, description: #description, required: #required, schema: #schema }
     }
 }
 

@@ -99,7 +99,7 @@ fn table(container: &Container, variants: &[Variant]) -> TokenStream {
     let entries = each(variants, |variant| {
         let name = &variant.name;
         let body = variant.data(container);
-        quote! { ::gavel::__private::Variant { name: #name, schema: |schema| { #body } } }
+        quote! { ::gavel::schema::Variant { name: #name, schema: |schema| { #body } } }
     });
     quote! { #(#entries),* }
 }

@@ -92,9 +92,8 @@ impl<'de> Reader<'de> {
 }
 
 fn to_float(number: &str) -> Result<f64> {
-    number
-        .parse()
-        .map_err(|_| Error::new(format!("`{number}` is not a number")))
+    let float = number.parse().ok().filter(|float: &f64| float.is_finite());
+    float.ok_or_else(|| Error::new(format!("`{number}` is beyond the range of floats")))
 }
 
 fn is_part(byte: u8) -> bool {

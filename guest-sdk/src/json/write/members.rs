@@ -74,7 +74,8 @@ impl<'a> Object<'a> {
         }
         let start = self.written();
         write(self.writer)?;
-        let key_end = self.written();
+        // Without the closing quote, which would sort before or after what goes on there in a longer key.
+        let key_end = self.written() - 1;
         if self.writer.sorted {
             self.members.push(Member {
                 start,

@@ -7,7 +7,8 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::{Place, malformed, pointer};
-use crate::http::problem::{Code, Problem};
+use crate::http::code::Code;
+use crate::http::problem::Problem;
 use crate::http::settings::BodyLimit;
 use crate::http::state::AppState;
 

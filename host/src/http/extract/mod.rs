@@ -17,7 +17,8 @@ pub(super) use query::Query;
 use serde::Serialize;
 use serde_path_to_error::{Path, Segment};
 
-use super::problem::{Code, Problem};
+use super::code::Code;
+use super::problem::Problem;
 
 /// A mistake in a request, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

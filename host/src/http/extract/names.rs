@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 
 use super::{Place, malformed};
 use crate::core::{DeciderName, Metadata, ModuleDigest, NameError, Namespace, StreamId};
-use crate::http::problem::{Code, Problem};
+use crate::http::code::Code;
+use crate::http::problem::Problem;
 use crate::http::state::AppState;
 
 pub(crate) const NAMESPACE: &str = "Gavel-Namespace";

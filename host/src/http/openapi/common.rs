@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::auth::Scope;
+use super::super::auth::scope_name;
 use super::super::dto::ProblemBody;
 use super::super::problem::PROBLEM_JSON;
 use super::super::settings::ApiSettings;
+use crate::config::Scope;
 
 /// What operations refer to.
 pub(super) fn components(settings: &ApiSettings) -> Value {
@@ -54,7 +55,7 @@ pub(super) fn complete(operation: &mut Value, path: &str, needed: Option<Scope>,
     parameters.extend(common_parameters(path));
     operation["parameters"] = parameters.into();
     if let Some(scope) = needed {
-        operation["security"] = json!([{ "token": [scope.as_str()] }]);
+        operation["security"] = json!([{ "token": [scope_name(scope)] }]);
     }
     let has_body = operation.get("requestBody").is_some();
     let mut responses = operation["responses"]

@@ -82,7 +82,7 @@ fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Scope, Token};
+    use crate::config::{Scope, Token};
 
     fn operations(document: &Value) -> Vec<(String, Value)> {
         let of_path = |(path, item): (&String, &Value)| {
@@ -189,7 +189,7 @@ mod tests {
         let token = Token {
             name: "ann".to_owned(),
             sha256: [0; 32],
-            scopes: vec![Scope::Admin],
+            scopes: [Scope::Admin].into(),
         };
         let guarded = Document::new(&ApiSettings {
             tokens: vec![token],

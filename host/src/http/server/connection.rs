@@ -10,6 +10,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -44,15 +46,13 @@ pub(super) async fn serve_connection(stream: TcpStream, shared: Shared) {
     let _ = stream.set_nodelay(true);
     let was_used = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(StallGuard::new(stream, shared.settings.write_timeout));
+    let service = service(&shared, was_used.clone());
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.settings.header_timeout)
         // hyper panics below this.
         .max_buf_size(shared.settings.header_limit_bytes.max(8192))
-        .serve_connection(
-            io,
-            service(shared.router, shared.requests, was_used.clone()),
-        );
+        .serve_connection(io, service);
 
     let mut is_draining = false;
     let ended = loop {
@@ -60,9 +60,12 @@ pub(super) async fn serve_connection(stream: TcpStream, shared: Shared) {
             ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
             () = shared.drain.cancelled(), if !is_draining => {
                 is_draining = true;
-                Pin::new(&mut connection).graceful_shutdown();
+                // A connection without a request so far would be closed by this, before it can be told why.
+                if was_used.load(Ordering::Relaxed) {
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
             }
-            // Whoever has sent no request loses nothing. The others are about to be closed by the request they have sent.
+            // Whoever has sent no request loses nothing. The others end with the answer that is under way.
             () = shared.stop.cancelled(), if is_draining && !was_used.load(Ordering::Relaxed) => return,
         }
     };
@@ -76,8 +79,7 @@ pub(super) async fn serve_connection(stream: TcpStream, shared: Shared) {
 }
 
 fn service(
-    router: Router,
-    requests: TaskTracker,
+    shared: &Shared,
     was_used: Arc<AtomicBool>,
 ) -> impl Service<
     hyper::Request<Incoming>,
@@ -85,13 +87,25 @@ fn service(
     Error = Infallible,
     Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>,
 > + Unpin {
+    let Shared {
+        router,
+        requests,
+        drain,
+        ..
+    } = shared.clone();
     service_fn(move |request: hyper::Request<Incoming>| {
         was_used.store(true, Ordering::Relaxed);
         let under_way = requests.token();
         let request: Request = request.map(Body::new);
         let answer = router.clone().oneshot(request);
+        let drain = drain.clone();
         Box::pin(async move {
-            let answer = answer.await?;
+            let mut answer = answer.await?;
+            if drain.is_cancelled() {
+                answer
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             // The frames' mapper is dropped with the body, when the last of it has been handed over.
             Ok(answer.map(|body| {
                 Body::new(body.map_frame(move |frame| {

@@ -1,0 +1,6 @@
+//! The whole of the SDK on one decider.
+
+mod manifest;
+mod parcel;
+mod verbs;
+mod wire;

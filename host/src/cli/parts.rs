@@ -1,0 +1,112 @@
+//! The parts of a host, made as the settings say.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::config::{Config, StoreUrl};
+use crate::core::SystemClock;
+use crate::http::{ApiSettings, BodyLimit, ServerSettings};
+use crate::runtime::{Limits, Runtime, RuntimeOptions};
+use crate::store::{MemoryStore, OpenError, PostgresOptions, PostgresStore, SqliteStore, Store};
+
+/// Where compiled code is kept below the data directory.
+const CODE_CACHE: &str = "compiled";
+
+/// A sandbox within the configured limits, with the cache of compiled code below the data directory.
+pub(super) fn caching_runtime(config: &Config) -> anyhow::Result<Runtime> {
+    runtime(config, Some(config.data.dir.join(CODE_CACHE)))
+}
+
+/// A sandbox within the configured limits, for one look at a module: it leaves no file behind.
+pub(super) fn passing_runtime(config: &Config) -> anyhow::Result<Runtime> {
+    runtime(config, None)
+}
+
+fn runtime(config: &Config, cache_dir: Option<PathBuf>) -> anyhow::Result<Runtime> {
+    let count = |setting| NonZeroUsize::new(size(setting)).unwrap_or(NonZeroUsize::MIN);
+    let options = RuntimeOptions {
+        cache_dir,
+        threads: count(config.sandbox.guest_threads),
+        queue: count(config.sandbox.queue),
+        ..RuntimeOptions::default()
+    };
+    Runtime::new(limits(config), options).context("cannot start the sandbox")
+}
+
+fn limits(config: &Config) -> Limits {
+    let sandbox = &config.sandbox;
+    Limits {
+        fuel: sandbox.fuel,
+        deadline: Duration::from_millis(sandbox.deadline_ms),
+        memory_bytes: size(sandbox.memory_bytes),
+        table_elements: size(sandbox.table_elements),
+        instances: size(sandbox.instances),
+        handles: size(sandbox.handles),
+        stack_bytes: size(sandbox.stack_bytes),
+        hostcall_bytes: size(sandbox.hostcall_bytes),
+        events: size(sandbox.events),
+        output_bytes: size(sandbox.output_bytes),
+        manifest_bytes: size(sandbox.manifest_bytes),
+        log_bytes: size(sandbox.log_bytes),
+        module_bytes: size(config.server.module_body_bytes),
+        compile_time: Duration::from_secs(sandbox.compile_seconds),
+        compile_memory_bytes: sandbox.compile_memory_bytes,
+        ..Limits::default()
+    }
+}
+
+/// What the API takes from clients, and from whom.
+pub(super) fn api(config: &Config) -> ApiSettings {
+    let server = &config.server;
+    let body = |bytes, deadline_ms| BodyLimit {
+        bytes: size(bytes),
+        timeout: Duration::from_millis(deadline_ms),
+    };
+    ApiSettings {
+        command_body: body(server.command_body_bytes, server.command_body_deadline_ms),
+        module_body: body(server.module_body_bytes, server.module_body_deadline_ms),
+        max_requests_in_flight: size(server.max_requests_in_flight),
+        tokens: config.auth.tokens.clone(),
+    }
+}
+
+/// What the server takes from connections.
+pub(super) fn server(config: &Config) -> ServerSettings {
+    let server = &config.server;
+    ServerSettings {
+        header_timeout: Duration::from_millis(server.header_deadline_ms),
+        write_timeout: Duration::from_millis(server.write_deadline_ms),
+        header_limit_bytes: size(server.header_bytes),
+        max_connections: size(server.max_connections),
+        drain_timeout: Duration::from_millis(server.drain_deadline_ms),
+        ..ServerSettings::default()
+    }
+}
+
+/// A setting as a size in memory. On a machine with smaller addresses, what is larger than all of them is no limit.
+pub(super) fn size(setting: u64) -> usize {
+    usize::try_from(setting).unwrap_or(usize::MAX)
+}
+
+/// The store that the settings name, opened and, unless forbidden, with its schema brought up to date.
+pub(super) async fn store(config: &Config) -> Result<Arc<dyn Store>, OpenError> {
+    let settings = &config.store;
+    let clock = Arc::new(SystemClock);
+    Ok(match &settings.url {
+        StoreUrl::Memory => Arc::new(MemoryStore::new(clock)),
+        StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, settings.migrate, clock).await?),
+        StoreUrl::Postgres(url) => {
+            let options = PostgresOptions {
+                url: url.clone(),
+                max_connections: settings.pool_size,
+                migrate: settings.migrate,
+                allow_unsafe_durability: settings.allow_unsafe_durability,
+            };
+            Arc::new(PostgresStore::open(options).await?)
+        }
+    })
+}

@@ -1,0 +1,236 @@
+//! The codes that clients match, each with its status.
+
+use axum::http::StatusCode;
+
+/// Tells programs what is wrong; stable, unlike the sentence for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the title of each says it, one line below")]
+pub enum Code {
+    MalformedRequest,
+    InvalidNamespace,
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    DeciderNotFound,
+    ModuleNotFound,
+    StreamNotFound,
+    CommandUnknown,
+    MethodNotAllowed,
+    RequestTimeout,
+    VersionConflict,
+    StreamFinal,
+    DuplicateEventId,
+    ModuleInUse,
+    NothingToRollBackTo,
+    ActivationContended,
+    TooLarge,
+    UnsupportedMediaType,
+    CommandRejected,
+    InvalidCommandData,
+    InvalidModule,
+    GateRefused,
+    IdempotencyKeyReused,
+    EventUnregistered,
+    ModuleTrapped,
+    ModuleBrokeContract,
+    Internal,
+    StoreUnavailable,
+    OutcomeUnknown,
+    Overloaded,
+    Starting,
+    Draining,
+    ModuleDeadline,
+    ModuleOutOfFuel,
+    ModuleOutOfMemory,
+}
+
+impl Code {
+    /// The code as clients see it, its status, and its title.
+    fn row(self) -> (&'static str, StatusCode, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::MalformedRequest => (
+                "malformed-request",
+                S::BAD_REQUEST,
+                "The request is malformed",
+            ),
+            Self::InvalidNamespace => (
+                "invalid-namespace",
+                S::BAD_REQUEST,
+                "The namespace is malformed",
+            ),
+            Self::Unauthenticated => (
+                "unauthenticated",
+                S::UNAUTHORIZED,
+                "No valid credential was given",
+            ),
+            Self::Forbidden => (
+                "forbidden",
+                S::FORBIDDEN,
+                "The credential does not allow this",
+            ),
+            Self::NotFound => ("not-found", S::NOT_FOUND, "There is no such resource"),
+            Self::DeciderNotFound => (
+                "decider-not-found",
+                S::NOT_FOUND,
+                "The decider has no active module",
+            ),
+            Self::ModuleNotFound => ("module-not-found", S::NOT_FOUND, "There is no such module"),
+            Self::StreamNotFound => (
+                "stream-not-found",
+                S::NOT_FOUND,
+                "The stream has no event at that point",
+            ),
+            Self::CommandUnknown => (
+                "command-unknown",
+                S::NOT_FOUND,
+                "The decider has no such command",
+            ),
+            Self::MethodNotAllowed => (
+                "method-not-allowed",
+                S::METHOD_NOT_ALLOWED,
+                "The resource has no such method",
+            ),
+            Self::RequestTimeout => (
+                "request-timeout",
+                S::REQUEST_TIMEOUT,
+                "The request took too long to arrive",
+            ),
+            Self::VersionConflict => (
+                "version-conflict",
+                S::CONFLICT,
+                "The stream is not at the expected version",
+            ),
+            Self::StreamFinal => ("stream-final", S::CONFLICT, "The stream has ended"),
+            Self::DuplicateEventId => (
+                "duplicate-event-id",
+                S::CONFLICT,
+                "The event id is already in use",
+            ),
+            Self::ModuleInUse => ("module-in-use", S::CONFLICT, "The module is or was active"),
+            Self::NothingToRollBackTo => (
+                "nothing-to-roll-back-to",
+                S::CONFLICT,
+                "The decider has no former module",
+            ),
+            Self::ActivationContended => (
+                "activation-contended",
+                S::CONFLICT,
+                "Other activations came first",
+            ),
+            Self::TooLarge => (
+                "too-large",
+                S::PAYLOAD_TOO_LARGE,
+                "The request is too large",
+            ),
+            Self::UnsupportedMediaType => (
+                "unsupported-media-type",
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "The content type is not the expected one",
+            ),
+            Self::CommandRejected => (
+                "command-rejected",
+                S::UNPROCESSABLE_ENTITY,
+                "The decider rejected the command",
+            ),
+            Self::InvalidCommandData => (
+                "invalid-command-data",
+                S::UNPROCESSABLE_ENTITY,
+                "The data of the command breaks its schema",
+            ),
+            Self::InvalidModule => (
+                "invalid-module",
+                S::UNPROCESSABLE_ENTITY,
+                "The module is invalid",
+            ),
+            Self::GateRefused => (
+                "gate-refused",
+                S::UNPROCESSABLE_ENTITY,
+                "The gate refuses the module",
+            ),
+            Self::IdempotencyKeyReused => (
+                "idempotency-key-reused",
+                S::UNPROCESSABLE_ENTITY,
+                "The key was used for another command",
+            ),
+            Self::EventUnregistered => (
+                "event-unregistered",
+                S::UNPROCESSABLE_ENTITY,
+                "The decider has not registered the event",
+            ),
+            Self::ModuleTrapped => (
+                "module-trapped",
+                S::INTERNAL_SERVER_ERROR,
+                "The module trapped",
+            ),
+            Self::ModuleBrokeContract => (
+                "module-broke-contract",
+                S::INTERNAL_SERVER_ERROR,
+                "The module broke its contract",
+            ),
+            Self::Internal => (
+                "internal",
+                S::INTERNAL_SERVER_ERROR,
+                "Something went wrong in the host",
+            ),
+            Self::StoreUnavailable => (
+                "store-unavailable",
+                S::SERVICE_UNAVAILABLE,
+                "The store did not answer; nothing was written",
+            ),
+            Self::OutcomeUnknown => (
+                "outcome-unknown",
+                S::SERVICE_UNAVAILABLE,
+                "It is not known whether the command was carried out",
+            ),
+            Self::Overloaded => (
+                "overloaded",
+                S::SERVICE_UNAVAILABLE,
+                "The host has more work than it can take",
+            ),
+            Self::Starting => (
+                "starting",
+                S::SERVICE_UNAVAILABLE,
+                "The host is not ready yet",
+            ),
+            Self::Draining => (
+                "draining",
+                S::SERVICE_UNAVAILABLE,
+                "The host is shutting down",
+            ),
+            Self::ModuleDeadline => (
+                "module-deadline",
+                S::GATEWAY_TIMEOUT,
+                "The module took too long",
+            ),
+            Self::ModuleOutOfFuel => (
+                "module-out-of-fuel",
+                S::GATEWAY_TIMEOUT,
+                "The module used up its fuel",
+            ),
+            Self::ModuleOutOfMemory => (
+                "module-out-of-memory",
+                S::GATEWAY_TIMEOUT,
+                "The module used up its memory",
+            ),
+        }
+    }
+
+    /// The code as clients see it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The status that goes with it, always the same.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        self.row().1
+    }
+
+    /// One sentence about all problems with this code.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        self.row().2
+    }
+}
