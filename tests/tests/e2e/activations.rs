@@ -1,7 +1,7 @@
 //! `/v1/deciders`: which module decides, and how that changes.
 
 use gavel_tests::{COUNTER, Host, Store, component, on_every_store, revision};
-use serde_json::{Value, json};
+use serde_json::json;
 
 on_every_store! {
     every_activation_is_on_record,
@@ -125,43 +125,31 @@ async fn what_the_gate_refuses_changes_nothing(store: Store) {
 async fn a_named_finding_can_be_accepted_and_that_is_recorded(store: Store) {
     let host = Host::start(&store).await;
     let client = host.client();
-    client.deploy_example("restaurant").await;
-    let stricter = client
-        .upload(component("restaurant-check-menu"))
-        .await
-        .json(201)["digest"]
-        .clone();
-    let path = "/v1/deciders/restaurant/activations";
+    client.deploy_example(COUNTER).await;
+    let other = client.upload(component("account")).await.json(201)["digest"].clone();
+    let path = "/v1/deciders/counter/activations";
 
     let refusal = client
-        .post(path, &json!({ "digest": stricter }))
+        .post(path, &json!({ "digest": other }))
         .send()
         .await
         .problem(422, "gate-refused");
     let findings = refusal["report"]["findings"].as_array().unwrap();
-    let blocking: Vec<&Value> = findings
-        .iter()
-        .filter(|finding| finding["blocks"] == true)
-        .collect();
-    assert!(
-        !blocking.is_empty(),
-        "the stricter restaurant breaks a specification of the other: {refusal}"
-    );
-    let names: Vec<_> = blocking
-        .iter()
-        .map(|finding| finding["name"].clone())
-        .collect();
-    let activation = client
-        .post(path, &json!({ "digest": stricter, "accept": names }))
+    let blocking = findings.iter().filter(|finding| finding["blocks"] == true);
+    let names: Vec<_> = blocking.map(|finding| finding["name"].clone()).collect();
+    assert!(!names.is_empty(), "{refusal}");
+    let some = json!({ "digest": other, "accept": ["specs:of another module"] });
+    client
+        .post(path, &some)
         .send()
         .await
-        .json(201);
+        .problem(422, "gate-refused");
+    let all = json!({ "digest": other, "accept": names });
+    let activation = client.post(path, &all).send().await.json(201);
 
     assert_eq!(activation["accepted"], json!(names));
-    assert_eq!(
-        client.get("/v1/deciders/restaurant").send().await.json(200)["active"]["accepted"],
-        json!(names)
-    );
+    let decider = client.get("/v1/deciders/counter").send().await.json(200);
+    assert_eq!(decider["active"]["accepted"], json!(names));
 }
 
 async fn a_module_can_decide_under_another_name(store: Store) {

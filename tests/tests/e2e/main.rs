@@ -33,3 +33,4 @@ mod load;
 
 mod cli;
 mod coverage;
+mod examples;
