@@ -42,7 +42,7 @@ impl Host {
     /// As [`Host::start`].
     pub async fn start_with(store: &Store, settings: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder can be made");
-        let settings = settings
+        let settings: Vec<_> = settings
             .iter()
             .map(|&(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
@@ -199,7 +199,7 @@ impl Drop for Host {
     }
 }
 
-fn spawn(home: &TempDir, start: u32, store_url: &str, settings: &Vec<(String, String)>) -> Child {
+fn spawn(home: &TempDir, start: u32, store_url: &str, settings: &[(String, String)]) -> Child {
     let log = File::create(log_path(home, start)).expect("a log can be written");
     let mut command = Command::new(gavel());
     command

@@ -27,11 +27,11 @@ pub(super) fn passing_runtime(config: &Config) -> anyhow::Result<Runtime> {
 }
 
 fn runtime(config: &Config, cache_dir: Option<PathBuf>) -> anyhow::Result<Runtime> {
-    let count = |setting| NonZeroUsize::new(size(setting)).unwrap_or(NonZeroUsize::MIN);
+    let threads = size(config.sandbox.guest_threads);
     let options = RuntimeOptions {
         cache_dir,
-        threads: count(config.sandbox.guest_threads),
-        queue: count(config.sandbox.queue),
+        threads: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
+        queue: size(config.sandbox.queue),
         ..RuntimeOptions::default()
     };
     Runtime::new(limits(config), options).context("cannot start the sandbox")

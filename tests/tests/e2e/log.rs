@@ -201,7 +201,7 @@ async fn an_event_looks_the_same_wherever_it_is_read(store: Store) {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(lines, [answered.clone()]);
+    assert_eq!(lines, std::slice::from_ref(answered));
     for member in MEMBERS {
         assert!(
             answered.get(member).is_some(),
