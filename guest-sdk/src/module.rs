@@ -59,9 +59,12 @@ pub(crate) fn write_event<D: Module>(event: &D::Event) -> StoredEvent {
     let Encoded { name, data } = encode(event).unwrap_or_else(|error| {
         panic!("an event of {} cannot be written as JSON: {error}", D::NAME)
     });
-    let mut tags = (D::EVENTS.tags)(event);
-    tags.sort_unstable();
-    tags.dedup();
+    let mut tags = Vec::new();
+    for tag in (D::EVENTS.tags)(event) {
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
     StoredEvent {
         schema_version: D::EVENTS.current_version(name),
         name: name.to_owned(),
