@@ -21,7 +21,7 @@ pub(crate) struct StoredEvent {
 ///
 /// # Panics
 ///
-/// When the state holds something that JSON cannot express, such as a map whose keys are no strings or numbers.
+/// When the state holds something that JSON cannot express, such as a map whose keys are neither texts nor numbers.
 pub(crate) fn snapshot<S: Serialize>(state: &S) -> String {
     json::write_sorted(state)
         .unwrap_or_else(|error| panic!("the state cannot be written as JSON: {error}"))
@@ -108,7 +108,7 @@ pub(crate) fn decide<D: Module>(
     Ok(events.iter().map(write_event::<D>).collect())
 }
 
-/// The data of a rejection: an object of its variant's fields.
+/// The data of a rejection: what serde makes of its variant's fields.
 ///
 /// # Panics
 ///
