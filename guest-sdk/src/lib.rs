@@ -94,6 +94,7 @@ pub use gavel_guest_sdk_macros::{Event, JsonSchema, Rejection, decider};
 pub use manifest::describe;
 pub use rejection::Rejection;
 pub use schema::JsonSchema;
+/// For upcasters that take or make a [`serde_json::Value`].
 pub use serde_json;
 pub use testing::{Given, Outcome, given, given_state};
 

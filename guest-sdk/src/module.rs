@@ -21,7 +21,7 @@ pub(crate) struct StoredEvent {
 ///
 /// # Panics
 ///
-/// When the state holds something that JSON cannot express, such as a map whose keys are no strings or numbers.
+/// When the state holds something that JSON cannot express, such as a map whose keys are neither texts nor numbers.
 pub(crate) fn snapshot<S: Serialize>(state: &S) -> String {
     json::write_sorted(state)
         .unwrap_or_else(|error| panic!("the state cannot be written as JSON: {error}"))
@@ -59,9 +59,12 @@ pub(crate) fn write_event<D: Module>(event: &D::Event) -> StoredEvent {
     let Encoded { name, data } = encode(event).unwrap_or_else(|error| {
         panic!("an event of {} cannot be written as JSON: {error}", D::NAME)
     });
-    let mut tags = (D::EVENTS.tags)(event);
-    tags.sort_unstable();
-    tags.dedup();
+    let mut tags = Vec::new();
+    for tag in (D::EVENTS.tags)(event) {
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
     StoredEvent {
         schema_version: D::EVENTS.current_version(name),
         name: name.to_owned(),
@@ -105,7 +108,7 @@ pub(crate) fn decide<D: Module>(
     Ok(events.iter().map(write_event::<D>).collect())
 }
 
-/// The data of a rejection: an object of its variant's fields.
+/// The data of a rejection: what serde makes of its variant's fields.
 ///
 /// # Panics
 ///

@@ -116,7 +116,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             const NAME: &'static str = #name;
             const SPECS: &'static str = #json;
             const EVENTS: ::gavel::__private::EventTable<Self::Event> = {
-                #[allow(unused_imports)]
+                #[allow(unused_imports, reason = "a type with its own facts needs no others")]
                 use ::gavel::__private::PlainEvents as _;
                 <::gavel::__private::EventProbe<<#state as ::gavel::Decider>::Event>>::TABLE
             };

@@ -183,7 +183,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             const UPCASTS: &'static [::gavel::Upcast] = &[#(#upcasts),*];
 
             fn is_final(&self) -> bool {
-                #[allow(unreachable_patterns)]
+                #[allow(unreachable_patterns, reason = "every variant may have an arm")]
                 match self {
                     #(#finals)*
                     _ => false,
@@ -191,7 +191,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             }
 
             fn tags(&self) -> ::std::vec::Vec<::std::string::String> {
-                #[allow(unreachable_patterns)]
+                #[allow(unreachable_patterns, reason = "every variant may have an arm")]
                 match self {
                     #(#tags)*
                     _ => ::std::vec::Vec::new(),

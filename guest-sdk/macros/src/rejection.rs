@@ -47,7 +47,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 }
             }
 
-            #[allow(unused_variables)]
+            #[allow(unused_variables, reason = "a message need not name every field")]
             fn message(&self) -> ::std::string::String {
                 match self {
                     #(#message_arms)*

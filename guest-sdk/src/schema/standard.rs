@@ -30,18 +30,28 @@ text! {
 
 /// Bounds are exact, so that a number that fits the schema fits the type.
 macro_rules! integers {
-    ($($type:ident)*) => {
+    ($($type:ident $format:literal;)*) => {
         $(impl JsonSchema for $type {
             fn schema(schema: &mut SchemaWriter) {
                 let (least, most) = ($type::MIN, $type::MAX);
-                let format = stringify!($type).replace('i', "int").replace('u', "uint");
-                schema.raw(&format!(r#"{{"type":"integer","format":"{format}","minimum":{least},"maximum":{most}}}"#));
+                let bounds = format!(r#","minimum":{least},"maximum":{most}}}"#);
+                schema.raw(concat!(r#"{"type":"integer","format":""#, $format, "\""));
+                schema.raw(&bounds);
             }
         })*
     };
 }
 
-integers! { i8 i16 i32 i64 u8 u16 u32 u64 }
+integers! {
+    i8 "int8";
+    i16 "int16";
+    i32 "int32";
+    i64 "int64";
+    u8 "uint8";
+    u16 "uint16";
+    u32 "uint32";
+    u64 "uint64";
+}
 
 macro_rules! transparent {
     ($($type:ty)*) => {

@@ -29,9 +29,9 @@ fn sent(town: &str, country: &str) -> Event {
 #[test]
 fn events_are_stored_with_what_their_attributes_say() {
     let tags = vec![
-        "country:DE".into(),
-        "destination:Ulm".into(),
         "town:Ulm".into(),
+        "destination:Ulm".into(),
+        "country:DE".into(),
     ];
     let data = r#"{"town":"Ulm","country":"DE"}"#.into();
     assert_eq!(

@@ -13,7 +13,7 @@ const UNKNOWN_FORM: [&str; 3] = ["flatten", "with", "deserialize_with"];
 
 pub(super) enum Shape {
     Unit,
-    Newtype(Type),
+    Newtype(Box<Type>),
     Tuple(Vec<Type>),
     Object(Vec<Field>),
 }
@@ -51,7 +51,7 @@ impl Shape {
                     .map(|field| type_of(&field.attrs, &keys(&field.attrs)?, &field.ty));
                 let mut types: Vec<Type> = types.collect::<Result<_>>()?;
                 Ok(if types.len() == 1 {
-                    Self::Newtype(types.remove(0))
+                    Self::Newtype(Box::new(types.remove(0)))
                 } else {
                     Self::Tuple(types)
                 })
