@@ -1,9 +1,10 @@
 //! `kill -9` in the middle of it.
 
-use gavel_tests::{COUNTER, Host, Store, on_every_store};
+use gavel_tests::{COUNTER, Client, Host, Store, on_every_store};
 use serde_json::json;
 
 use crate::load::{Load, Outcome, assert_agrees, retry};
+use crate::log;
 
 const KILLS: usize = 4;
 const SENDERS: usize = 24;
@@ -51,6 +52,8 @@ async fn a_host_that_starts_again_knows_all_it_knew(store: Store) {
             .await
             .accepted();
     }
+    let in_log = async |client: Client| log::read(&client, "", 10, 2).await.0;
+    let logged = in_log(host.client()).await;
     let paths = [
         "/v1/modules".to_owned(),
         format!("/v1/modules/{digest}"),
@@ -60,7 +63,6 @@ async fn a_host_that_starts_again_knows_all_it_knew(store: Store) {
         "/v1/deciders/counter/c-1".to_owned(),
         "/v1/deciders/counter/c-1?version=1".to_owned(),
         "/v1/deciders/counter/c-1/events".to_owned(),
-        "/v1/events".to_owned(),
     ];
     let mut before = Vec::new();
     for path in &paths {
@@ -82,6 +84,7 @@ async fn a_host_that_starts_again_knows_all_it_knew(store: Store) {
                 "{path} after start {restart}"
             );
         }
+        assert_eq!(in_log(host.client()).await, logged);
     }
     let answer = host
         .client()

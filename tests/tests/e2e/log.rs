@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use gavel_tests::{COUNTER, Client, Event, Host, Request, Store, assert_sound, on_every_store};
+use gavel_tests::{
+    COUNTER, Client, Event, Host, LIMIT, Request, Store, assert_sound, component, eventually,
+    on_every_store,
+};
 use serde_json::{Value, json};
 
 on_every_store! {
@@ -26,22 +29,28 @@ async fn page(request: Request) -> (Vec<Event>, String, bool) {
     )
 }
 
-/// The whole log behind a position, by pages of `limit`, and where it ends.
-async fn read(client: &Client, mut after: String, limit: usize) -> (Vec<Event>, String) {
-    let mut events = Vec::new();
-    loop {
-        let request = client
-            .get("/v1/events")
-            .query("after", &after)
-            .query("limit", limit);
+/// The log behind a position, by pages of `limit`, and where it ends: as soon as `count` events can be seen.
+///
+/// That can be a moment after they were acknowledged: readers wait for transactions that began earlier, lest they skip one.
+pub(crate) async fn read(
+    client: &Client,
+    after: &str,
+    limit: usize,
+    count: usize,
+) -> (Vec<Event>, String) {
+    let (mut events, mut after) = (Vec::new(), after.to_owned());
+    let what = format!("the log shows {count} events");
+    let complete = async || {
+        let request = client.get("/v1/events");
+        let request = request.query("after", &after).query("limit", limit);
         let (found, next, caught_up) = page(request).await;
         assert!(found.len() <= limit);
         events.extend(found);
         after = next;
-        if caught_up {
-            return (events, after);
-        }
-    }
+        (caught_up && events.len() >= count).then_some(())
+    };
+    eventually(&what, LIMIT, complete).await;
+    (events, after)
 }
 
 async fn ids(client: &Client, query: &str) -> Vec<String> {
@@ -64,7 +73,7 @@ async fn pages_of_the_log_hold_every_event_once_and_in_order(store: Store) {
     }
 
     for limit in [1, 7, 25, 1000] {
-        let (events, _) = read(&client, String::new(), limit).await;
+        let (events, _) = read(&client, "", limit, appended.len()).await;
         assert_eq!(events, appended, "by pages of {limit}");
         assert!(events.is_sorted_by(|one, two| one.position < two.position));
     }
@@ -75,37 +84,28 @@ async fn the_log_can_be_followed_from_where_it_was_left(store: Store) {
     let client = host.client();
     client.deploy_example(COUNTER).await;
     let counter = client.stream(COUNTER, "c-1");
-    let (nothing, start) = read(&client, String::new(), 10).await;
+    let (nothing, start) = read(&client, "", 10, 0).await;
     assert_eq!(nothing, []);
 
     counter.increment().await.accepted();
-    let (first, middle) = read(&client, start.clone(), 10).await;
+    let (first, middle) = read(&client, &start, 10, 1).await;
     counter.increment().await.accepted();
-    let (second, end) = read(&client, middle, 10).await;
+    let (second, end) = read(&client, &middle, 10, 1).await;
 
-    assert_eq!(
-        [first.clone(), second.clone()].concat(),
-        counter.history().await
-    );
-    let last = second[0].position.clone().unwrap();
-    assert_eq!(read(&client, last, 10).await.0, []);
-    assert_eq!(read(&client, end, 10).await.0, []);
+    let both = [first.clone(), second.clone()].concat();
+    assert_eq!(both, counter.history().await);
+    let position = |events: &[Event]| events[0].position.clone().unwrap();
+    assert_eq!(read(&client, &end, 10, 0).await.0, []);
     // The place of an event is where reading goes on behind it.
-    assert_eq!(
-        read(&client, first[0].position.clone().unwrap(), 10)
-            .await
-            .0,
-        second
-    );
+    assert_eq!(read(&client, &position(&second), 10, 0).await.0, []);
+    assert_eq!(read(&client, &position(&first), 10, 1).await.0, second);
 }
 
 async fn the_log_can_be_filtered_by_decider_stream_and_event(store: Store) {
     let host = Host::start(&store).await;
     let client = host.client();
     client.deploy_example(COUNTER).await;
-    client
-        .deploy("tally", gavel_tests::component(COUNTER))
-        .await;
+    client.deploy("tally", component(COUNTER)).await;
     for (decider, id) in [(COUNTER, "a"), ("tally", "b"), (COUNTER, "c")] {
         client.stream(decider, id).increment().await.accepted();
         client
@@ -114,6 +114,8 @@ async fn the_log_can_be_filtered_by_decider_stream_and_event(store: Store) {
             .await
             .accepted();
     }
+
+    read(&client, "", 100, 6).await;
 
     assert_eq!(ids(&client, "decider=tally").await, ["b", "b"]);
     assert_eq!(
@@ -141,6 +143,8 @@ async fn ids_match_patterns_by_token(store: Store) {
     ] {
         client.stream(COUNTER, id).increment().await.accepted();
     }
+
+    read(&client, "", 100, 6).await;
 
     assert_eq!(
         ids(&client, "id=eu.*.1").await,
@@ -187,6 +191,7 @@ async fn an_event_looks_the_same_wherever_it_is_read(store: Store) {
         .json(200);
     let answered = &answered["events"][0];
     let in_stream = &account.history_json().await[0];
+    read(&client, "", 10, 1).await;
     let in_log = client.get("/v1/events").send().await.json(200);
     let as_line = client
         .get("/v1/events")
@@ -230,19 +235,7 @@ async fn readers_miss_nothing_while_others_write(store: Store) {
         })
         .collect();
     // Tails the log while it grows, always from where it was left.
-    let (mut seen, mut after) = (Vec::new(), String::new());
-    while seen.len() < WRITERS * EACH {
-        let finished = writers.iter().all(tokio::task::JoinHandle::is_finished);
-        let (events, next) = read(&client, after, 50).await;
-        assert!(
-            !(finished && events.is_empty()),
-            "{} of {} events were seen",
-            seen.len(),
-            WRITERS * EACH
-        );
-        seen.extend(events);
-        after = next;
-    }
+    let (seen, _) = read(&client, "", 50, WRITERS * EACH).await;
     for writer in writers {
         writer.await.unwrap();
     }

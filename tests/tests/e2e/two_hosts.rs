@@ -119,6 +119,21 @@ async fn one_key_sent_to_both_has_one_outcome() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_key_sent_to_both_has_one_outcome_whatever_was_expected() {
+    let (_store, one, two) = start().await;
+    for round in 0..25 {
+        let (id, key) = (format!("c-{round}"), Uuid::new_v4().to_string());
+        let keyed = |client: Client| {
+            let command = client.stream(COUNTER, &id).command("Increment", json!({}));
+            command.if_new().key(&key)
+        };
+        // Whoever comes second finds the stream moved, but by this very command.
+        let answers = race([&one, &two], 3, keyed).await;
+        assert!(answers.iter().all(|answer| answer.accepted().version == 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_activation_on_one_is_obeyed_by_the_other_from_its_acknowledgement_on() {
     let (_store, one, two) = start().await;
     let clients = [one.client(), two.client()];
@@ -205,11 +220,11 @@ async fn a_host_that_was_frozen_decides_on_no_old_state() {
     let (_store, one, two) = start().await;
     let counter = one.client().stream(COUNTER, "c-1");
     counter.increment().await.accepted();
-    let load = Load::start(&one.client(), "c", 8, 4);
+    let load = Load::start(&one.client(), "busy", 8, 4);
     load.acknowledges(50).await;
 
     one.freeze();
-    let meanwhile = Load::start(&two.client(), "c", 8, 4);
+    let meanwhile = Load::start(&two.client(), "busy", 8, 4);
     meanwhile.acknowledges(100).await;
     two.client()
         .stream(COUNTER, "c-1")
