@@ -171,7 +171,11 @@ async fn others_are_answered_while_modules_loop(store: Store) {
 
 async fn increments(client: &Client, number: usize) -> u64 {
     let stream = client.stream(
-        if number.is_multiple_of(2) { COUNTER } else { HOSTILE },
+        if number.is_multiple_of(2) {
+            COUNTER
+        } else {
+            HOSTILE
+        },
         &format!("c-{number}"),
     );
     stream.increment().await.accepted();
