@@ -43,6 +43,9 @@ BEGIN
 END;
 $$;
 
+-- The first one begins now, so that no writer has to wait for another that begins it.
+SELECT gavel_generation();
+
 CREATE TABLE events (
     event          TEXT COLLATE "C" NOT NULL,
     event_id       UUID             NOT NULL,
@@ -73,6 +76,7 @@ CREATE TABLE events (
     CONSTRAINT events_stream_version_key UNIQUE (namespace, decider, decider_id, version),
     CONSTRAINT events_decider_event_event_version_fkey
         FOREIGN KEY (decider, event, event_version) REFERENCES deciders (decider, event, event_version),
+    CONSTRAINT events_offset_check CHECK ("offset" >= 1),
     CONSTRAINT events_version_check CHECK (version >= 1),
     CONSTRAINT events_first_event_check CHECK ((version = 1) = (previous_id IS NULL)),
     -- The names of a stream are looked at once, with its first event: the chain holds the others to them.
@@ -186,6 +190,8 @@ BEGIN
            added.version IS NOT DISTINCT FROM previous.version + 1
                AND (added.namespace, added.decider, added.decider_id)
                    = (previous.namespace, previous.decider, previous.decider_id) AS follows,
+           (added.generation, added.transaction_id)
+               = ((SELECT max(generation) FROM generations), pg_current_xact_id()) AS is_placed,
            (previous.generation, previous.transaction_id) > (added.generation, added.transaction_id) AS overtakes
     INTO fault
     FROM added
@@ -211,7 +217,7 @@ BEGIN
             WHEN fault.follows_final THEN
                 RAISE EXCEPTION 'stream % has ended with version %', fault.stream, fault.previous_version
                     USING ERRCODE = 'GV002', DETAIL = json_build_object('version', fault.previous_version);
-            WHEN fault.overtakes THEN
+            WHEN fault.is_placed AND fault.overtakes THEN
                 -- This transaction had its id before the writer of the previous event had one. The log would show the two events in the
                 -- wrong order; begun again, this transaction comes after.
                 RAISE EXCEPTION 'stream % was appended to by a transaction that began later', fault.stream

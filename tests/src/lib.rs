@@ -17,6 +17,8 @@ mod store;
 mod stream;
 mod wait;
 
+pub mod postgres;
+
 pub use answer::Answer;
 pub use cli::CliOutput;
 pub use client::{Client, Request};

@@ -39,6 +39,8 @@ const ROUTE: &str = "/v1/commands";
         (status = 404, description = "Atomic: `decider-not-found`, `command-unknown`, with the `command_index`"),
         (status = 409, description = "Atomic: `version-conflict`, `stream-final`, with the `command_index`"),
         (status = 422, description = "Atomic: `command-rejected`, `invalid-command-data`, `idempotency-key-reused`, with the `command_index`"),
+        (status = 500, description = "Atomic: `module-trapped`, `module-broke-contract`, with the `command_index`; `internal`"),
+        (status = 504, description = "Atomic: `module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `command_index`"),
     )
 )]
 #[expect(
@@ -124,13 +126,13 @@ async fn execute_atomic(
         .await;
     match &outcome {
         Ok(answers) => {
-            answers
-                .iter()
-                .for_each(|answer| metrics::count_command(answer.stream.decider(), Ok(answer)));
+            answers.iter().for_each(|answer| {
+                metrics::count_command(answer.stream.decider(), options, Ok(answer))
+            });
         }
         Err(refused) => {
             if let Some(decider) = deciders.get(refused.index) {
-                metrics::count_command(decider, Err(&refused.error));
+                metrics::count_command(decider, options, Err(&refused.error));
             }
         }
     }

@@ -31,6 +31,8 @@ use crate::command::{self, CommandOptions, CommandRequest, Origin};
         (status = 404, description = "`decider-not-found`, `command-unknown`"),
         (status = 409, description = "`version-conflict`, `stream-final`"),
         (status = 422, description = "`command-rejected`, `invalid-command-data`, `idempotency-key-reused`"),
+        (status = 500, description = "`module-trapped`, `module-broke-contract`, with the `module`; `internal`"),
+        (status = 504, description = "`module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `limit`"),
     )
 )]
 pub(super) async fn send_command(
@@ -69,6 +71,6 @@ pub(super) async fn execute(
 ) -> Result<command::CommandAnswer, command::Error> {
     let decider = request.stream.decider().clone();
     let outcome = state.commands.execute(request, origin, options).await;
-    metrics::count_command(&decider, outcome.as_ref());
+    metrics::count_command(&decider, options, outcome.as_ref());
     outcome
 }

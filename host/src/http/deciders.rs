@@ -92,7 +92,7 @@ pub(super) async fn activate_module(
 ///
 /// Activates the module that was active before, if the gate lets it pass.
 #[utoipa::path(
-    post, path = "/v1/deciders/{decider}/rollback", tag = "deciders", request_body(content = RollbackBody, description = "May be left out."),
+    post, path = "/v1/deciders/{decider}/rollback", tag = "deciders", request_body(content = Option<RollbackBody>, description = "May be left out."),
     responses(
         (status = 201, description = "Active, with the report of the gate.", body = Activation, headers(("Location" = String))),
         (status = 404, description = "`decider-not-found`"),

@@ -9,8 +9,9 @@ use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
+use super::code::Code;
 use super::error::code_of;
-use crate::command::{CommandAnswer, Error};
+use crate::command::{CommandAnswer, CommandOptions, Error};
 use crate::core::DeciderName;
 
 const REQUESTS: &str = "gavel_http_requests_total";
@@ -80,18 +81,31 @@ pub(super) fn count_request(method: &Method, route: &str, status: StatusCode, du
     counter!(REQUESTS, "method" => method, "route" => route, "status" => status.as_u16().to_string()).increment(1);
 }
 
-pub(super) fn count_command(decider: &DeciderName, outcome: Result<&CommandAnswer, &Error>) {
-    let outcome = match outcome {
-        Ok(answer) if answer.replayed => "replayed",
-        Ok(_) => "accepted",
-        Err(error) => code_of(error).as_str(),
+pub(super) fn count_command(
+    decider: &DeciderName,
+    options: CommandOptions,
+    outcome: Result<&CommandAnswer, &Error>,
+) {
+    let code = outcome.err().map(code_of);
+    let name = match (outcome, code) {
+        (_, Some(code)) => code.as_str(),
+        (Ok(answer), _) if answer.replayed => "replayed",
+        _ if options.dry_run => "dry-run",
+        _ => "accepted",
     };
-    let decider = match outcome {
-        "decider-not-found" => String::new(),
+    // A decider that may not exist is not named: a client must not be able to make up label values.
+    let decider = match code {
+        Some(
+            Code::DeciderNotFound
+            | Code::StoreUnavailable
+            | Code::OutcomeUnknown
+            | Code::Overloaded
+            | Code::Internal,
+        ) => String::new(),
         _ => decider.to_string(),
     };
-    if outcome.starts_with("module-") {
-        counter!(GUEST_FAULTS, "decider" => decider.clone(), "code" => outcome).increment(1);
+    if let Err(Error::Fault { .. }) = outcome {
+        counter!(GUEST_FAULTS, "decider" => decider.clone(), "code" => name).increment(1);
     }
-    counter!(COMMANDS, "decider" => decider, "outcome" => outcome).increment(1);
+    counter!(COMMANDS, "decider" => decider, "outcome" => name).increment(1);
 }

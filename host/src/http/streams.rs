@@ -26,6 +26,8 @@ use crate::store::{Direction, StreamRange};
     responses(
         (status = 200, description = "The state. `ETag` is its version.", body = StreamState, headers(("ETag" = String, description = "The version that the state belongs to."))),
         (status = 404, description = "`decider-not-found`, `module-not-found`, `stream-not-found`"),
+        (status = 500, description = "`module-trapped`, `module-broke-contract`, with the `module`; `internal`"),
+        (status = 504, description = "`module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `limit`"),
     )
 )]
 pub(super) async fn get_stream(

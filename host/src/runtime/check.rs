@@ -25,7 +25,7 @@ enum Part {
     Segments,
 }
 
-/// Several times what the largest programs have: a component that brings Python along is made of 108 core instances.
+/// Chosen generously rather than measured; the one figure known is a component that brings Python along, with 108 core instances.
 const PARTS: [(&str, u64); 11] = [
     ("core modules", 500),
     ("nested components", 100),

@@ -8,7 +8,7 @@ use gavel_host::runtime::{CompileError, Limits, Runtime, RuntimeOptions};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::support::{assert_works, limits, prepare, runtime, try_prepare, wasm};
+use crate::support::{assert_works, compile_bomb, limits, prepare, runtime, try_prepare, wasm};
 
 #[tokio::test]
 async fn what_is_not_webassembly_is_refused() {
@@ -156,29 +156,22 @@ async fn a_structure_that_would_take_a_compiler_down_is_refused_before_one_sees_
 
 #[tokio::test]
 async fn compiling_that_takes_too_much_time_or_memory_is_stopped() {
-    // Passes the look at its structure: many locals, all of them alive in many blocks.
-    let sets: String = (0..4_000)
-        .map(|local| format!("(local.set {local} (call $f))"))
-        .collect();
-    let blocks = "(if (i32.wrap_i64 (call $f)) (then (local.set 0 (call $f))))".repeat(4_000);
-    let gets: String = (0..4_000)
-        .map(|local| format!("(call $g (local.get {local}))"))
-        .collect();
-    let locals = "(local i64)".repeat(4_000);
-    let function = format!("(func {locals} {sets} {blocks} {gets})");
-    let imports = r#"(import "" "f" (func $f (result i64))) (import "" "g" (func $g (param i64)))"#;
-    let bomb = component_of(&format!("{imports} {}", function.repeat(3)));
-
-    let impatient = limits(|limits| limits.compile_time = Duration::from_millis(200));
+    let bomb = compile_bomb();
+    let impatient = limits(|limits| {
+        limits.compile_time = Duration::from_secs(1);
+        limits.compile_memory_bytes = 8 << 30;
+    });
     let error = try_prepare(&bomb, impatient, None).await.unwrap_err();
     assert!(matches!(error, CompileError::Timeout { .. }), "{error:?}");
 
-    let stingy = limits(|limits| limits.compile_memory_bytes = 150 << 20);
-    let error = try_prepare(&bomb, stingy, None).await.unwrap_err();
+    let stingy = limits(|limits| limits.compile_memory_bytes = 400 << 20);
+    let error = try_prepare(&bomb, stingy.clone(), None).await.unwrap_err();
     assert!(
         matches!(error, CompileError::OutOfMemory { .. }),
         "{error:?}"
     );
+    // It is the bomb that does not fit, not compiling.
+    assert_works(&try_prepare(&wasm("hostile"), stingy, None).await.unwrap());
 }
 
 #[tokio::test]

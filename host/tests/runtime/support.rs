@@ -162,6 +162,27 @@ pub(crate) fn assert_works(module: &Module) {
     assert_eq!(snapshot.as_str(), "1");
 }
 
+/// A valid component that passes the look at its structure and takes compilers down: each of many locals is carried through each
+/// of many loops, in 82 KB.
+pub(crate) fn compile_bomb() -> Vec<u8> {
+    const LOCALS: u32 = 5_000;
+    let sets: String = (0..LOCALS)
+        .map(|local| format!("(local.set {local} (call $f))"))
+        .collect();
+    let loops = "(loop (br_if 0 (i32.wrap_i64 (call $f))))".repeat(4_000);
+    let gets: String = (0..LOCALS)
+        .map(|local| format!("(call $g (local.get {local}))"))
+        .collect();
+    let locals = "(local i64)".repeat(LOCALS as usize);
+    let bomb = format!(
+        r#"(component (core module
+            (import "" "f" (func $f (result i64)))
+            (import "" "g" (func $g (param i64)))
+            (func {locals} {sets} {loops} {gets})))"#
+    );
+    wat::parse_str(bomb).unwrap()
+}
+
 /// The default limits with one of them changed.
 pub(crate) fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();

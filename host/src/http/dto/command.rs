@@ -102,7 +102,11 @@ pub(in crate::http) struct BatchItem {
     #[schema(pattern = "^[A-Za-z][A-Za-z0-9_-]{0,127}$")]
     pub(in crate::http) decider: String,
     /// The stream.
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]+$"
+    )]
     pub(in crate::http) id: String,
     /// Its name, in the imperative.
     pub(in crate::http) command: String,

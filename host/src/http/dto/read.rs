@@ -89,7 +89,11 @@ pub(in crate::http) fn metadata_schema() -> Schema {
         .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
         .description(Some("Stored beside every event that follows. `actor`, `module` and `traceparent` are the host's."))
         .max_properties(Some(16))
-        .property_names(Some(text().min_length(Some(1))))
-        .additional_properties(Some(text()))
+        .property_names(Some(
+            text()
+                .min_length(Some(1))
+                .pattern(Some("^[^\\u0000]+$")),
+        ))
+        .additional_properties(Some(text().pattern(Some("^[^\\u0000]*$"))))
         .into()
 }

@@ -189,6 +189,7 @@ pub(in crate::http) struct ImportBody {
 #[schema(as = ImportEvent)]
 pub(in crate::http) struct ImportItem {
     /// Its name, as it is registered.
+    #[schema(min_length = 1, pattern = "^[^\\u0000]+$")]
     pub(in crate::http) event: String,
     /// Its id; one is chosen unless it is given.
     pub(in crate::http) event_id: Option<Uuid>,

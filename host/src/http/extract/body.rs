@@ -25,7 +25,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
     }
 }
 
-/// A JSON document, or nothing at all, which stands for the default.
+/// A JSON document, or nothing at all or `null`, which stand for the default.
 #[derive(Debug)]
 pub(crate) struct OptionalJsonBody<T>(pub(crate) T);
 
@@ -39,7 +39,7 @@ impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalJsonBody<T
             return Ok(Self(T::default()));
         }
         typed?;
-        parse(&bytes).map(Self)
+        parse::<Option<T>>(&bytes).map(|given| Self(given.unwrap_or_default()))
     }
 }
 

@@ -51,12 +51,16 @@ pub(super) fn complete(operation: &mut Value, path: &str, needed: Option<Scope>,
         .as_array()
         .cloned()
         .unwrap_or_default();
+    parameters.iter_mut().for_each(never_null);
     parameters.extend(common_parameters(path));
     operation["parameters"] = parameters.into();
     if let Some(scope) = needed {
         operation["security"] = json!([{ "token": [scope.as_str()] }]);
     }
     let has_body = operation.get("requestBody").is_some();
+    if let Some(content) = operation.pointer_mut("/requestBody/content") {
+        describe_bytes(content);
+    }
     let mut responses = operation["responses"]
         .as_object()
         .cloned()
@@ -70,6 +74,16 @@ pub(super) fn complete(operation: &mut Value, path: &str, needed: Option<Scope>,
         complete_response(status, response);
     }
     operation["responses"] = Value::Object(responses);
+}
+
+/// A parameter that may be left out is described as one that may be null, which text on a wire cannot be.
+fn never_null(parameter: &mut Value) {
+    if let Some(types) = parameter["schema"]["type"].as_array_mut() {
+        types.retain(|kind| kind != "null");
+        if let [kind] = types.as_slice() {
+            parameter["schema"]["type"] = kind.clone();
+        }
+    }
 }
 
 fn common_parameters(path: &str) -> Vec<Value> {
@@ -115,6 +129,13 @@ fn common_answers(
     answers
 }
 
+/// The bytes of a component are no JSON, so that no schema is about them.
+fn describe_bytes(content: &mut Value) {
+    if let Some(bytes) = content.get_mut("application/wasm") {
+        *bytes = json!({});
+    }
+}
+
 fn complete_response(status: &str, response: &mut Value) {
     let mut headers = response["headers"]
         .as_object()
@@ -133,6 +154,9 @@ fn complete_response(status: &str, response: &mut Value) {
         _ => {}
     }
     response["headers"] = Value::Object(headers);
+    if let Some(content) = response.get_mut("content") {
+        describe_bytes(content);
+    }
     if status.starts_with(['4', '5']) {
         response["content"] =
             json!({ PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/Problem" } } });

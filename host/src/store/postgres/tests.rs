@@ -1,5 +1,6 @@
 //! The conformance list, and what only a database that is shared with others can do wrong.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,12 +104,8 @@ fn stream(id: &str) -> StreamId {
     StreamId::new(Namespace::default(), decider, id).unwrap()
 }
 
-/// Appends one event, `Incremented`, which [`register`] has registered.
-async fn append(
-    store: &PostgresStore,
-    id: &str,
-    expected: ExpectedVersion,
-) -> Result<Appended, AppendError> {
+/// A part with one event, `Incremented`, which [`register`] has registered.
+fn increment(id: &str, expected: ExpectedVersion) -> StreamAppend {
     let event = NewEvent {
         event_id: Uuid::now_v7(),
         event: "Incremented".to_owned(),
@@ -119,15 +116,23 @@ async fn append(
         metadata: Metadata::default(),
         command_id: Uuid::now_v7(),
     };
-    let part = StreamAppend {
+    StreamAppend {
         stream: stream(id),
         expected,
         expected_previous_id: None,
         events: vec![event],
         command: None,
         fence: None,
-    };
-    let appended = store.append(Append { parts: vec![part] }).await?;
+    }
+}
+
+async fn append(
+    store: &PostgresStore,
+    id: &str,
+    expected: ExpectedVersion,
+) -> Result<Appended, AppendError> {
+    let parts = vec![increment(id, expected)];
+    let appended = store.append(Append { parts }).await?;
     Ok(appended.into_iter().next().unwrap())
 }
 
@@ -403,6 +408,55 @@ async fn two_hosts_never_store_one_version_twice_and_both_make_progress() {
         );
         let head = hosts[1].head(&stream("c")).await.unwrap();
         assert_eq!(head.version.get(), 2 * APPENDS);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_keeps_the_order_of_streams_that_many_appends_share() {
+    const WRITERS: usize = 8;
+    const APPENDS: usize = 25;
+    let pairs = [["a", "b"], ["b", "c"], ["c", "a"], ["b", "a"]];
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        register(&mut database.connect().await).await;
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    for _ in 0..APPENDS {
+                        let streams = pairs[writer % pairs.len()];
+                        let parts = streams
+                            .map(|id| increment(id, ExpectedVersion::Any))
+                            .to_vec();
+                        store.append(Append { parts }).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        let (mut versions, mut after) = (HashMap::new(), Position::BEGINNING);
+        let reading = async {
+            for _ in 0..WRITERS * APPENDS * 2 {
+                let event = loop {
+                    let filter = LogFilter::default();
+                    let page = store
+                        .read_log(&Namespace::default(), after, &filter, 1)
+                        .await
+                        .unwrap();
+                    after = page.next;
+                    if let Some(event) = page.events.into_iter().next() {
+                        break event;
+                    }
+                };
+                let version = versions.entry(event.stream).or_insert(0);
+                *version += 1;
+                assert_eq!(event.version.get(), *version);
+            }
+        };
+        tokio::time::timeout(DEADLINE, reading).await.unwrap();
+        for writer in writers {
+            writer.await.unwrap();
+        }
     })
     .await;
 }
