@@ -28,6 +28,8 @@ pub(super) enum Failure {
     Disturbed(BatchError),
     /// The append was broken off; it may have taken place. The ledger will tell.
     InDoubt,
+    /// Another host has carried out the command meanwhile. The ledger has its outcome.
+    Recorded,
     /// This is the answer.
     Refused(BatchError),
 }
@@ -278,9 +280,8 @@ impl<'a> Attempt<'a> {
                     Err(error) => Failure::Refused(BatchError::new(index, Error::Module(error))),
                 }
             }
-            AppendError::DuplicateCommand { .. } | AppendError::OutcomeUnknown(_) => {
-                Failure::InDoubt
-            }
+            AppendError::OutcomeUnknown(_) => Failure::InDoubt,
+            AppendError::DuplicateCommand { .. } => Failure::Recorded,
             AppendError::DuplicateEventId { .. }
             | AppendError::EventUnregistered { .. }
             | AppendError::Corrupt(_)

@@ -150,28 +150,47 @@ impl Commands {
                     turns.in_doubt = true;
                     turns.disturbed(outcome_unknown(&requests)).await?;
                 }
+                Err(Failure::Recorded) => turns.disturbed(outcome_unknown(&requests)).await?,
                 Err(Failure::Lost(conflict)) if turns.in_doubt => turns.disturbed(conflict).await?,
                 Err(Failure::Lost(conflict)) => {
                     metrics::counter!("gavel_append_conflicts_total").increment(1);
                     let may_retry = options.retry_conflicts
                         && requests[conflict.index].expected == ExpectedVersion::Any;
-                    turns
-                        .lost(
-                            conflict,
-                            if may_retry {
-                                self.0.settings.conflict_retries
-                            } else {
-                                0
-                            },
-                        )
-                        .await?;
+                    let limit = if may_retry {
+                        self.0.settings.conflict_retries
+                    } else {
+                        0
+                    };
+                    if let Err(conflict) = turns.lost(conflict, limit).await {
+                        return self.unless_recorded(&requests, options, conflict).await;
+                    }
                 }
                 Err(Failure::Refused(reason)) if turns.in_doubt => {
                     return self.refused_in_doubt(&requests, options, reason).await;
                 }
+                Err(Failure::Refused(reason))
+                    if matches!(*reason.error, Error::StreamFinal { .. }) =>
+                {
+                    return self.unless_recorded(&requests, options, reason).await;
+                }
                 Err(Failure::Refused(reason)) => return Err(reason),
             }
         }
+    }
+
+    /// Refuses commands for what has become of their stream, unless it has become so by these very commands: another host may have
+    /// carried them out since the ledger was asked.
+    async fn unless_recorded(
+        &self,
+        requests: &[CommandRequest],
+        options: CommandOptions,
+        refusal: BatchError,
+    ) -> Result<Vec<CommandAnswer>, BatchError> {
+        if options.dry_run {
+            return Err(refusal);
+        }
+        let recorded = self.recorded(requests, options, true).await?;
+        recorded.ok_or(refusal)
     }
 
     /// What looks like a refusal may be the trace of an earlier turn that was stored after all.

@@ -131,6 +131,11 @@ impl IntoResponse for Problem {
             | Code::Draining => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
+            // What is left of the body is not read, so that no other request can follow it: a client that kept the connection for its
+            // next one would lose that one.
+            Code::TooLarge | Code::RequestTimeout => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Code::Unauthenticated => {
                 headers.insert(
                     header::WWW_AUTHENTICATE,
