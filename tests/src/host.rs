@@ -47,8 +47,9 @@ impl Host {
     /// As [`Host::start`].
     pub async fn start_with(store: &Store, settings: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder can be made");
-        let settings: Vec<_> = settings
+        let settings: Vec<_> = SETTINGS
             .iter()
+            .chain(settings)
             .map(|&(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         let mut host = Self {

@@ -54,6 +54,10 @@ impl Store {
                 }
             }
             Backend::Postgres => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "tests are told here where the server is"
+                )]
                 let server = env::var("DATABASE_URL").expect(
                     "DATABASE_URL must name a PostgreSQL server, as a superuser; `cargo xtask test` starts one and sets it",
                 );

@@ -69,7 +69,7 @@ fn assert_moved(refusal: &Refusal, constraint: &str, expected: u64, current: u64
 
 #[track_caller]
 fn json(text: Option<&str>) -> serde_json::Value {
-    serde_json::from_str(text.unwrap_or("null")).unwrap()
+    serde_json::from_str(text.unwrap_or("null")).expect("psql answers with JSON")
 }
 
 #[test]
@@ -437,7 +437,7 @@ fn pages_of_an_append(session: &mut Session, decider_id: &str) -> u64 {
     let plan = session.rows(&format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {append}"));
     let plan = &json(Some(&plan.concat()))[0]["Plan"];
     ["Shared Hit Blocks", "Shared Read Blocks"]
-        .map(|blocks| plan[blocks].as_u64().unwrap())
+        .map(|blocks| plan[blocks].as_u64().expect("a plan counts its blocks"))
         .iter()
         .sum()
 }
