@@ -97,10 +97,14 @@ pub(super) fn show_activation(decider: &str, answer: &Answer, output: &mut Outpu
     if !activation.report.is_null() {
         output.text(&report::in_words(&activation.report))?;
     }
-    output.text(&format!(
-        "{decider} now runs {} (activation {})\nto go back: gavel rollback {decider}",
+    let mut words = format!(
+        "{decider} now runs {} (activation {})",
         activation.digest, activation.activation
-    ))
+    );
+    if activation.activation > 1 {
+        words.push_str(&format!("\nto go back: gavel rollback {decider}"));
+    }
+    output.text(&words)
 }
 
 #[cfg(test)]

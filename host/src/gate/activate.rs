@@ -82,10 +82,17 @@ impl Gate {
         let active = active.ok_or_else(|| Error::DeciderNotFound {
             decider: decider.clone(),
         })?;
-        let digest = active.activation.replaces;
-        let digest = digest.ok_or_else(|| Error::NothingToRollBackTo {
-            decider: decider.clone(),
-        })?;
+        let present = active.activation.digest;
+        let history = self.modules.history(namespace, decider).await;
+        // A module that was activated twice in a row has not replaced another one the second time.
+        let digest = history
+            .map_err(Error::Module)?
+            .into_iter()
+            .map(|activation| activation.digest)
+            .find(|digest| *digest != present)
+            .ok_or_else(|| Error::NothingToRollBackTo {
+                decider: decider.clone(),
+            })?;
         let (namespace, decider) = (namespace.clone(), decider.clone());
         let request = ActivationRequest {
             namespace,
