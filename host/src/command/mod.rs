@@ -162,14 +162,20 @@ impl Commands {
                         0
                     };
                     if let Err(conflict) = turns.lost(conflict, limit).await {
-                        return self.unless_recorded(&requests, options, conflict).await;
+                        return if ids_are_the_senders {
+                            self.unless_recorded(&requests, options, conflict).await
+                        } else {
+                            Err(conflict)
+                        };
                     }
                 }
                 Err(Failure::Refused(reason)) if turns.in_doubt => {
                     return self.refused_in_doubt(&requests, options, reason).await;
                 }
                 Err(Failure::Refused(reason))
-                    if matches!(*reason.error, Error::StreamFinal { .. }) =>
+                    if ids_are_the_senders
+                        && !options.dry_run
+                        && is_about_the_stream(&reason.error) =>
                 {
                     return self.unless_recorded(&requests, options, reason).await;
                 }
@@ -186,9 +192,6 @@ impl Commands {
         options: CommandOptions,
         refusal: BatchError,
     ) -> Result<Vec<CommandAnswer>, BatchError> {
-        if options.dry_run {
-            return Err(refusal);
-        }
         let recorded = self.recorded(requests, options, true).await?;
         recorded.ok_or(refusal)
     }
@@ -353,6 +356,14 @@ impl Turns {
 fn outcome_unknown(requests: &[CommandRequest]) -> BatchError {
     let command_id = requests[0].command_id.unwrap_or_default();
     BatchError::new(0, Error::OutcomeUnknown { command_id })
+}
+
+/// Whether a refusal says what has become of the stream, rather than what is wrong with the command.
+fn is_about_the_stream(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::VersionConflict { .. } | Error::StreamFinal { .. }
+    )
 }
 
 fn is_outage(error: &Error) -> bool {
