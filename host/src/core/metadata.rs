@@ -28,13 +28,13 @@ pub struct Metadata(BTreeMap<String, String>);
 /// Why a sender's metadata was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
-    /// More than [`METADATA_ENTRIES_LIMIT`] entries.
+    /// More than 16 entries.
     #[error("metadata has {entries} entries, {METADATA_ENTRIES_LIMIT} are allowed")]
     TooMany {
         /// How many there are.
         entries: usize,
     },
-    /// A key or value above [`METADATA_TEXT_LIMIT_BYTES`].
+    /// A key or value above 1,024 bytes.
     #[error("metadata `{key}` is longer than {METADATA_TEXT_LIMIT_BYTES} bytes")]
     TooLong {
         /// The key, shortened.
