@@ -7,14 +7,14 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-/// The binary under test: the one that `GAVEL_BIN` names, otherwise the one of this workspace, built first with the profile of the tests.
+/// The binary under test: the one that `GAVEL_TEST_BIN` names, otherwise the one of this workspace, built first with the profile of the tests.
 ///
 /// # Panics
 ///
 /// When it does not compile.
 pub(crate) fn gavel() -> &'static Path {
     static GAVEL: OnceLock<PathBuf> = OnceLock::new();
-    GAVEL.get_or_init(|| env::var_os("GAVEL_BIN").map_or_else(build, PathBuf::from))
+    GAVEL.get_or_init(|| env::var_os("GAVEL_TEST_BIN").map_or_else(build, PathBuf::from))
 }
 
 /// Cargo hands a binary only to the tests of its own package.

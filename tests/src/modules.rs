@@ -7,15 +7,15 @@ use std::{env, fs};
 /// (without any event when there is nothing to reset).
 pub const COUNTER: &str = "counter";
 
-/// The component `<name>.wasm` from the folder that `GAVEL_MODULES` names.
+/// The component `<name>.wasm` from the folder that `GAVEL_TEST_MODULES` names.
 ///
 /// # Panics
 ///
 /// When there is none: the message says how to get it.
 #[must_use]
 pub fn component(name: &str) -> Vec<u8> {
-    let folder = env::var_os("GAVEL_MODULES")
-        .expect("GAVEL_MODULES must name the folder of the built modules; `cargo xtask test` builds them and sets it");
+    let folder = env::var_os("GAVEL_TEST_MODULES")
+        .expect("GAVEL_TEST_MODULES must name the folder of the built modules; `cargo xtask test` builds them and sets it");
     let path = PathBuf::from(folder).join(format!("{name}.wasm"));
     fs::read(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
 }

@@ -106,7 +106,7 @@ fn test_workspace(
     let tests = cmd!(sh, "cargo test {selection...}");
     tests
         .env("DATABASE_URL", url)
-        .env("GAVEL_MODULES", modules)
+        .env("GAVEL_TEST_MODULES", modules)
         .run()?;
     Ok(())
 }

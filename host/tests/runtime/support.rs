@@ -29,8 +29,8 @@ static HOSTILE: LazyLock<Module> = LazyLock::new(|| hostile_within(Limits::defau
 /// The bytes of a guest of `tests/guests`.
 #[track_caller]
 pub(crate) fn wasm(guest: &str) -> Vec<u8> {
-    let folder = std::env::var_os("GAVEL_MODULES").map(PathBuf::from).expect(
-        "GAVEL_MODULES names the folder of the compiled guests; `cargo xtask test` builds them and sets it",
+    let folder = std::env::var_os("GAVEL_TEST_MODULES").map(PathBuf::from).expect(
+        "GAVEL_TEST_MODULES names the folder of the compiled guests; `cargo xtask test` builds them and sets it",
     );
     let file = folder.join(guest).with_extension("wasm");
     std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
