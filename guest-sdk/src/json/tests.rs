@@ -1,3 +1,5 @@
+//! The codec against serde_json, and where it deliberately differs.
+
 use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;

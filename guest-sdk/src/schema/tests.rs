@@ -1,3 +1,5 @@
+//! The schemas of the types that serde knows by itself.
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

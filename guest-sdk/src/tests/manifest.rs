@@ -1,3 +1,5 @@
+//! What a module says of itself.
+
 use serde_json::{Value, json};
 
 use super::parcel::Parcel;

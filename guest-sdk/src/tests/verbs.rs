@@ -1,3 +1,5 @@
+//! Given, when, then: what passes, and how a failure reads.
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::parcel::{Address, Command, Event, Parcel, Rejection};
