@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::stall::StallGuard;
+use super::unread::WatchedBody;
 use crate::http::settings::ServerSettings;
 
 /// What all connections of a server share.
@@ -96,12 +97,15 @@ fn service(
     service_fn(move |request: hyper::Request<Incoming>| {
         was_used.store(true, Ordering::Relaxed);
         let under_way = requests.token();
-        let request: Request = request.map(Body::new);
+        let (parts, body) = request.into_parts();
+        let (body, is_unread) = WatchedBody::new(body);
+        let request = Request::from_parts(parts, Body::new(body));
         let answer = router.clone().oneshot(request);
         let drain = drain.clone();
         Box::pin(async move {
             let mut answer = answer.await?;
-            if drain.is_cancelled() {
+            // hyper gives up a connection on which a body was left unread. A client that is not told may send its next request there.
+            if drain.is_cancelled() || is_unread.load(Ordering::Relaxed) {
                 answer
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));

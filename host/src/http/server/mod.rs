@@ -6,6 +6,7 @@
 mod connection;
 mod listen;
 mod stall;
+mod unread;
 #[cfg(test)]
 mod tests;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -53,7 +53,8 @@ async fn start(settings: ServerSettings) -> Server {
         .route("/", get("answer"))
         .route("/slow", get(slow))
         .route("/large", get(|| async { Body::from(vec![0; 64 << 20]) }))
-        .route("/refuse", post(|| async { StatusCode::PAYLOAD_TOO_LARGE }));
+        .route("/refuse", post(|| async { StatusCode::PAYLOAD_TOO_LARGE }))
+        .route("/read", post(|_: Bytes| async { "answer" }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let drain = CancellationToken::new();
@@ -224,6 +225,31 @@ async fn a_client_that_is_refused_midway_can_read_why() {
         "the body is taken, though not looked at: {written:?}"
     );
     assert!(rest(stream).await.starts_with("HTTP/1.1 413"));
+}
+
+#[tokio::test]
+async fn a_client_whose_body_was_not_read_is_told_that_the_connection_ends() {
+    let server = start(patient()).await;
+    let stream = server
+        .send(b"POST /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 8388608\r\n\r\n")
+        .await;
+    assert!(rest(stream).await.contains("connection: close\r\n"));
+}
+
+#[tokio::test]
+async fn a_connection_outlives_bodies_that_were_read() {
+    let server = start(patient()).await;
+    let mut stream = server.connect().await;
+    for framed in [
+        "Content-Length: 2\r\n\r\n{}",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "Content-Length: 0\r\n\r\n",
+    ] {
+        let request = format!("POST /read HTTP/1.1\r\nHost: h\r\n{framed}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = answer(&mut stream).await;
+        assert!(!answer.contains("connection: close"), "{framed}: {answer}");
+    }
 }
 
 #[tokio::test]
