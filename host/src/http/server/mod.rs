@@ -6,8 +6,8 @@
 mod connection;
 mod listen;
 mod stall;
-mod unread;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 pub use listen::serve;
