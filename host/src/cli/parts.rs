@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::command::{CommandSettings, SnapshotPolicy};
 use crate::config::{Config, StoreUrl};
 use crate::core::SystemClock;
 use crate::http::{ApiSettings, BodyLimit, ServerSettings};
@@ -56,6 +57,21 @@ fn limits(config: &Config) -> Limits {
         compile_time: Duration::from_secs(sandbox.compile_seconds),
         compile_memory_bytes: sandbox.compile_memory_bytes,
         ..Limits::default()
+    }
+}
+
+/// What bounds the commands that are carried out.
+pub(super) fn commands(config: &Config) -> CommandSettings {
+    let commands = &config.commands;
+    CommandSettings {
+        conflict_retries: commands.conflict_retries,
+        hot_streams: size(commands.hot_streams),
+        hot_bytes: size(commands.hot_bytes),
+        queue: size(commands.queue),
+        snapshots: SnapshotPolicy {
+            events: commands.snapshot_events,
+            replay: Duration::from_millis(commands.snapshot_replay_ms),
+        },
     }
 }
 

@@ -12,7 +12,7 @@ use super::banner::Banner;
 use super::exit::{Failure, Result};
 use super::logging::load_settings;
 use super::{parts, shutdown};
-use crate::command::{CommandSettings, Commands};
+use crate::command::Commands;
 use crate::config::{Config, Flag};
 use crate::core::SystemClock;
 use crate::gate::Gate;
@@ -122,14 +122,11 @@ async fn host(
 async fn services(config: &Config) -> anyhow::Result<Services> {
     let store = parts::store(config).await?;
     let modules = Modules::new(store.clone(), parts::caching_runtime(config)?);
-    let settings = CommandSettings {
-        conflict_retries: config.commands.conflict_retries,
-    };
     let commands = Commands::new(
         store.clone(),
         modules.clone(),
         Arc::new(SystemClock),
-        settings,
+        parts::commands(config),
     );
     let gate = Gate::new(store.clone(), modules.clone());
     Ok(Services {

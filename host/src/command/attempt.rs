@@ -3,21 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rand::Rng as _;
 use uuid::Uuid;
 
-use super::session::{Decided, Session, to_new_event};
+use super::decision::{Decided, Task};
+use super::session::Session;
 use super::{
     BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin,
-    SchemaViolation, fingerprint, refused_append,
+    refused_append,
 };
-use crate::core::{
-    CommandOutcome, CommandRecord, DeciderName, ExpectedVersion, Json, Metadata, ModuleDigest,
-    Namespace, StreamId, reserved,
-};
-use crate::modules::{Active, Unfit};
-use crate::runtime::{GuestCommand, GuestContext};
-use crate::store::{Append, AppendError, Fence, StreamAppend};
+use crate::core::{DeciderName, ExpectedVersion, Namespace, StreamId};
+use crate::modules::Active;
+use crate::store::{Append, AppendError, StreamAppend};
 
 /// How an attempt ended without an answer.
 #[derive(Debug)]
@@ -108,89 +104,36 @@ impl<'a> Attempt<'a> {
         let active = self
             .active(request.stream.namespace(), request.stream.decider())
             .await?;
-        check_command(&active, request)?;
-        let data = Json::from_value(&request.data).map_err(|error| Error::InvalidData {
-            violations: vec![SchemaViolation {
-                pointer: String::new(),
-                message: error.to_string(),
-            }],
-        })?;
+        let task = Task::new(active.clone(), request, self.origin)?;
         let session = match self.sessions.remove(&request.stream) {
             Some(session) => session,
             None => {
                 let (runtime, store) = (self.commands.0.modules.runtime(), &*self.commands.0.store);
-                Session::load(
-                    runtime,
-                    store,
-                    active.decider.clone(),
-                    &request.stream,
-                    None,
-                )
-                .await?
+                let decider = active.decider.clone();
+                Session::load(runtime, store, decider, &request.stream, None).await?
             }
         };
         let head = session.head();
-        if head.is_final {
-            return Err(Error::StreamFinal {
-                stream: request.stream.clone(),
-                version: head.version,
-            }
-            .into());
-        }
-        if !request.expected.accepts(head.version) {
-            let expected = request.expected.version().unwrap_or(head.version);
-            let stream = request.stream.clone();
-            return Err(Error::VersionConflict {
-                stream,
-                expected,
-                current: head.version,
-            }
-            .into());
-        }
+        task.check_head(&head)?;
 
-        let mut record = self.record(request, data, &session);
-        let command = GuestCommand {
-            name: record.command.clone(),
-            data: record.data.clone(),
-        };
-        let (mut session, decided, fuel) = session.decide(command, context(&record)).await?;
-        record.fuel = fuel;
-        let (command_id, module) = (record.command_id, record.module);
-        let mut part = StreamAppend {
-            stream: request.stream.clone(),
-            expected: ExpectedVersion::Exact(head.version),
-            expected_previous_id: None,
-            events: Vec::new(),
-            command: None,
-            fence: Some(Fence(active.activation.number)),
-        };
-        let events = match decided {
-            Decided::Rejected(rejection) => {
-                record.outcome = CommandOutcome::Rejected(rejection.clone());
-                part.command = Some(record);
-                let (replayed, version) = (false, head.version);
-                let rejected = Error::Rejected {
-                    rejection,
-                    command_id,
-                    version,
-                    module,
-                    replayed,
-                };
-                return Err(Stop::Rejected(Box::new(part), rejected));
-            }
-            Decided::Accepted(events) => events,
-        };
-        record.outcome = CommandOutcome::Accepted {
-            events: u32::try_from(events.len()).unwrap_or(u32::MAX),
-        };
-        let metadata = self.event_metadata(&record);
-        part.events = events
-            .into_iter()
-            .map(|event| to_new_event(event, &record, metadata.clone()))
-            .collect();
-
-        let now = record.now;
-        part.command = Some(record);
+        let (command_id, module) = (task.command_id, active.decider.digest());
+        let (mut session, decided) = session.decide(task, self.commands.0.clock.clone()).await?;
+        let Decided {
+            part,
+            rejection,
+            now,
+        } = decided;
+        if let Some(rejection) = rejection {
+            let (replayed, version) = (false, head.version);
+            let rejected = Error::Rejected {
+                rejection,
+                command_id,
+                version,
+                module,
+                replayed,
+            };
+            return Err(Stop::Rejected(Box::new(part), rejected));
+        }
         let proposed = if self.options.dry_run {
             session.propose(&part.events, now)
         } else {
@@ -342,83 +285,6 @@ impl<'a> Attempt<'a> {
         self.active.insert(decider.clone(), active.clone());
         Ok(active)
     }
-
-    /// The ledger's row, as far as it is known before the decision.
-    fn record(&self, request: &CommandRequest, data: Json, session: &Session) -> CommandRecord {
-        let module: ModuleDigest = session.decider().digest();
-        CommandRecord {
-            command_id: request.command_id.unwrap_or_else(Uuid::now_v7),
-            stream: request.stream.clone(),
-            command: request.command.clone(),
-            data,
-            fingerprint: fingerprint(request),
-            now: self.commands.0.clock.now(),
-            seed: rand::rng().random(),
-            actor: self.origin.actor.clone(),
-            metadata: request.metadata.clone(),
-            version: session.head().version,
-            module,
-            outcome: CommandOutcome::Accepted { events: 0 },
-            fuel: 0,
-        }
-    }
-
-    /// What is written beside each event: the sender's metadata and the host's.
-    fn event_metadata(&self, record: &CommandRecord) -> Metadata {
-        let command_id = record.command_id.to_string();
-        let mut metadata = record
-            .metadata
-            .clone()
-            .with(reserved::MODULE, record.module.to_string());
-        for key in [reserved::CORRELATION_ID, reserved::CAUSATION_ID] {
-            if metadata.get(key).is_none() {
-                metadata = metadata.with(key, command_id.clone());
-            }
-        }
-        if let Some(actor) = &self.origin.actor {
-            metadata = metadata.with(reserved::ACTOR, actor.clone());
-        }
-        if let Some(traceparent) = &self.origin.traceparent {
-            metadata = metadata.with(reserved::TRACEPARENT, traceparent.clone());
-        }
-        metadata
-    }
-}
-
-fn check_command(active: &Active, request: &CommandRequest) -> Result<(), Error> {
-    active
-        .decider
-        .check_command(&request.command, &request.data)
-        .map_err(|unfit| match unfit {
-            Unfit::UnknownCommand { did_you_mean } => Error::CommandUnknown {
-                decider: request.stream.decider().clone(),
-                command: request.command.clone(),
-                did_you_mean,
-            },
-            Unfit::InvalidData(violations) => Error::InvalidData {
-                violations: violations
-                    .into_iter()
-                    .map(|(pointer, message)| SchemaViolation { pointer, message })
-                    .collect(),
-            },
-        })
-}
-
-fn context(record: &CommandRecord) -> GuestContext {
-    GuestContext {
-        command_id: record.command_id.to_string(),
-        namespace: record.stream.namespace().as_str().to_owned(),
-        stream_id: record.stream.id().to_owned(),
-        version: record.version.get(),
-        now_ms: unix_ms(record.now),
-        seed: record.seed,
-        actor: record.actor.clone(),
-        metadata: record.metadata.entries().clone().into_iter().collect(),
-    }
-}
-
-fn unix_ms(time: time::OffsetDateTime) -> u64 {
-    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }
 
 fn swap_under_way(requests: &[CommandRequest]) -> BatchError {

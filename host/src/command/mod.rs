@@ -5,13 +5,15 @@
 //! gone when the append fails.
 
 mod attempt;
+mod decision;
 mod error;
+mod hot;
 mod import;
-mod locks;
 mod query;
 mod request;
 mod session;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,15 +21,17 @@ use rand::Rng as _;
 use uuid::Uuid;
 
 pub use error::{BatchError, Error, SchemaViolation};
+pub use hot::SnapshotPolicy;
 pub use request::{
     CommandAnswer, CommandOptions, CommandRequest, ImportedEvent, Moment, Origin, StateAnswer,
 };
 
-use crate::core::{Clock, CommandId, CommandOutcome, CommandRecord, ExpectedVersion, Fingerprint};
+use crate::core::{Clock, CommandId, CommandOutcome, CommandRecord, ExpectedVersion, StreamId};
 use crate::modules::Modules;
 use crate::store::{AppendError, Direction, Store, StreamRange};
 use attempt::{Attempt, Failure};
-use locks::StreamLocks;
+use decision::fingerprint;
+use hot::{HotStreams, Reservation};
 use session::Session;
 
 /// How often a decision is made again because of something other than the command itself: a swap under way, or a lost connection.
@@ -40,12 +44,27 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 pub struct CommandSettings {
     /// How often a command that lost a race is decided again before the sender hears of the conflict.
     pub conflict_retries: u32,
+    /// How many streams are kept hot, all modules together; those that were used least recently go first.
+    pub hot_streams: usize,
+    /// Linear memory of the instances in which they live, in bytes, all modules together.
+    pub hot_bytes: usize,
+    /// How many commands may wait in one shard of a module; more are turned away.
+    pub queue: usize,
+    /// When a snapshot of a stream is taken.
+    pub snapshots: SnapshotPolicy,
 }
 
 impl Default for CommandSettings {
     fn default() -> Self {
         Self {
             conflict_retries: 16,
+            hot_streams: 100_000,
+            hot_bytes: 256 << 20,
+            queue: 8_192,
+            snapshots: SnapshotPolicy {
+                events: 500,
+                replay: Duration::from_millis(20),
+            },
         }
     }
 }
@@ -60,7 +79,7 @@ struct Inner {
     modules: Modules,
     clock: Arc<dyn Clock>,
     settings: CommandSettings,
-    locks: StreamLocks,
+    hot: HotStreams,
 }
 
 impl Commands {
@@ -72,12 +91,13 @@ impl Commands {
         clock: Arc<dyn Clock>,
         settings: CommandSettings,
     ) -> Self {
+        let hot = HotStreams::new(store.clone(), &modules, clock.clone(), &settings);
         Self(Arc::new(Inner {
             store,
             modules,
             clock,
             settings,
-            locks: StreamLocks::default(),
+            hot,
         }))
     }
 
@@ -121,11 +141,6 @@ impl Commands {
         options: CommandOptions,
     ) -> Result<Vec<CommandAnswer>, BatchError> {
         reject_repeated_ids(&requests)?;
-        let _guards = self
-            .0
-            .locks
-            .lock(requests.iter().map(|request| &request.stream))
-            .await;
         let ids_are_the_senders = requests.iter().any(|request| request.command_id.is_some());
         for request in &mut requests {
             request.command_id.get_or_insert_with(Uuid::now_v7);
@@ -143,7 +158,7 @@ impl Commands {
                     Err(reason) => return Err(reason),
                 }
             }
-            match Attempt::new(self, origin, options).run(&requests).await {
+            match self.attempt(&requests, origin, options).await {
                 Ok(answers) => return Ok(answers),
                 Err(Failure::Disturbed(reason)) => turns.disturbed(reason).await?,
                 Err(Failure::InDoubt) => {
@@ -154,7 +169,9 @@ impl Commands {
                 Err(Failure::Lost(conflict)) if turns.in_doubt => turns.disturbed(conflict).await?,
                 Err(Failure::Lost(conflict)) => {
                     metrics::counter!("gavel_append_conflicts_total").increment(1);
+                    // A command by itself has been decided again where the state is.
                     let may_retry = options.retry_conflicts
+                        && requests.len() > 1
                         && requests[conflict.index].expected == ExpectedVersion::Any;
                     let limit = if may_retry {
                         self.0.settings.conflict_retries
@@ -182,6 +199,46 @@ impl Commands {
                 Err(Failure::Refused(reason)) => return Err(reason),
             }
         }
+    }
+
+    /// Decides the commands once, and stores what was decided.
+    async fn attempt(
+        &self,
+        requests: &[CommandRequest],
+        origin: &Origin,
+        options: CommandOptions,
+    ) -> Result<Vec<CommandAnswer>, Failure> {
+        match requests {
+            [request] if !options.dry_run => self
+                .attempt_hot(request, origin, options)
+                .await
+                .map(|answer| vec![answer]),
+            _ => {
+                let _reserved = if options.dry_run {
+                    Vec::new()
+                } else {
+                    self.reserve(requests).await?
+                };
+                Attempt::new(self, origin, options).run(requests).await
+            }
+        }
+    }
+
+    /// Keeps single commands away from the streams of a batch, so that neither loses races against the other.
+    async fn reserve(&self, requests: &[CommandRequest]) -> Result<Vec<Reservation>, Failure> {
+        let streams: BTreeSet<&StreamId> = requests.iter().map(|request| &request.stream).collect();
+        let mut reserved = Vec::with_capacity(streams.len());
+        // In one order for everyone, so that two batches never wait for each other.
+        for stream in streams {
+            let (namespace, decider) = (stream.namespace(), stream.decider());
+            let active = self.0.modules.known_active(namespace, decider).await;
+            let active = active
+                .map_err(|error| Failure::Refused(BatchError::new(0, Error::Module(error))))?;
+            if let Some(active) = active {
+                reserved.extend(self.0.hot.reserve(&active, stream).await);
+            }
+        }
+        Ok(reserved)
     }
 
     /// Refuses commands for what has become of their stream, unless it has become so by these very commands: another host may have
@@ -237,7 +294,9 @@ impl Commands {
                 // A batch is recorded as a whole: a part of it under the same ids is another batch.
                 None if answers.is_empty() => {}
                 Some(record)
-                    if answers.len() == index && record.fingerprint == fingerprint(request) =>
+                    if answers.len() == index
+                        && record.fingerprint
+                            == fingerprint(request, &request.data.to_string()) =>
                 {
                     answers.push(
                         self.replay(record, options, replayed)
@@ -368,21 +427,6 @@ fn is_about_the_stream(error: &Error) -> bool {
 
 fn is_outage(error: &Error) -> bool {
     matches!(error, Error::Store(error) if error.is_retryable())
-}
-
-/// What a command asks for: the same id with another fingerprint is another command.
-fn fingerprint(request: &CommandRequest) -> Fingerprint {
-    let data = request.data.to_string();
-    let mut parts = vec![
-        request.stream.decider().as_str(),
-        request.stream.id(),
-        &request.command,
-        &data,
-    ];
-    for (key, value) in request.metadata.entries() {
-        parts.extend([key.as_str(), value.as_str()]);
-    }
-    Fingerprint::of(&parts)
 }
 
 fn reject_repeated_ids(requests: &[CommandRequest]) -> Result<(), BatchError> {

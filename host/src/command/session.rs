@@ -3,16 +3,12 @@
 use std::sync::Arc;
 
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::Error;
-use crate::core::{
-    CommandRecord, EventId, Json, NewEvent, RecordedEvent, Rejection, StreamId, Version,
-};
+use super::decision::{Decided, Task, after};
+use crate::core::{Clock, Json, NewEvent, RecordedEvent, StreamId, Version};
 use crate::modules::Decider;
-use crate::runtime::{
-    Decision, Fault, GuestCommand, GuestContext, GuestEvent, Instance, Runtime, State,
-};
+use crate::runtime::{Fault, GuestEvent, Instance, Runtime, State};
 use crate::store::{Direction, EventStore, StreamHead, StreamRange};
 
 /// How many events are read and folded at a time.
@@ -30,15 +26,6 @@ pub(super) struct Session {
     /// Read, and not folded yet: folding waits for the next call into the guest, which often is the decision.
     unfolded: Vec<GuestEvent>,
     head: StreamHead,
-}
-
-/// What a decision gives.
-#[derive(Debug)]
-pub(super) enum Decided {
-    /// These events, already folded into the session's state.
-    Accepted(Vec<GuestEvent>),
-    /// Nothing; the state is as before.
-    Rejected(Rejection),
 }
 
 impl Session {
@@ -90,55 +77,20 @@ impl Session {
         self.head
     }
 
-    /// The module that folds and decides.
-    pub(super) fn decider(&self) -> &Decider {
-        &self.decider
-    }
-
-    /// Decides, and folds what was decided. Gives the units of fuel that deciding took.
+    /// Decides `task`, and folds what was decided.
     pub(super) async fn decide(
         self,
-        command: GuestCommand,
-        context: GuestContext,
-    ) -> Result<(Self, Decided, u64), Error> {
-        let decider = self.decider.clone();
-        let (session, (decided, fuel)) = self
-            .with_guest(move |instance, state| {
-                let decision = instance.decide(state, &command, &context)?;
-                let fuel = instance.fuel_used();
-                let decided = match decision {
-                    Decision::Rejected(rejection) => Decided::Rejected(rejection),
-                    Decision::Accepted(events) => {
-                        if let Some(event) = events
-                            .iter()
-                            .find(|e| !decider.declares(&e.name, e.schema_version))
-                        {
-                            let reason = format!(
-                                "event {} version {} is not declared",
-                                event.name, event.schema_version
-                            );
-                            return Err(Fault::BrokeContract { reason });
-                        }
-                        // Folded before they are stored: nothing is stored that cannot be folded.
-                        instance.evolve(state, &events)?;
-                        Decided::Accepted(events)
-                    }
-                };
-                Ok((decided, fuel))
-            })
-            .await?;
-        Ok((session, decided, fuel))
+        task: Task,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Decided), Error> {
+        let head = self.head;
+        self.with_guest(move |instance, state| task.decide(&*clock, instance, state, &head))
+            .await
     }
 
     /// Takes note of events that follow from a decision of this session, and that later decisions build on.
     pub(super) fn advance(&mut self, events: &[NewEvent]) {
-        if let Some(newest) = events.last() {
-            self.head = StreamHead {
-                version: self.head.version.plus(events.len()),
-                last_event_id: Some(newest.event_id),
-                is_final: newest.is_final,
-            };
-        }
+        self.head = after(self.head, events);
     }
 
     /// The state as JSON.
@@ -199,7 +151,7 @@ impl Session {
 }
 
 /// A stored event as the guest sees it.
-fn to_guest(recorded: RecordedEvent) -> GuestEvent {
+pub(super) fn to_guest(recorded: RecordedEvent) -> GuestEvent {
     let NewEvent {
         event,
         schema_version,
@@ -214,32 +166,5 @@ fn to_guest(recorded: RecordedEvent) -> GuestEvent {
         data,
         is_final,
         tags,
-    }
-}
-
-/// An event of the guest as it is appended: the host makes its id.
-pub(super) fn to_new_event(
-    event: GuestEvent,
-    command: &CommandRecord,
-    metadata: crate::core::Metadata,
-) -> NewEvent {
-    let event_id: EventId = Uuid::now_v7();
-    let GuestEvent {
-        name,
-        schema_version,
-        data,
-        is_final,
-        tags,
-    } = event;
-    let command_id = command.command_id;
-    NewEvent {
-        event_id,
-        event: name,
-        schema_version,
-        data,
-        is_final,
-        tags,
-        metadata,
-        command_id,
     }
 }

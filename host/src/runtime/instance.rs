@@ -47,6 +47,14 @@ pub enum Restored {
     Refused(String),
 }
 
+impl State {
+    /// The [id](Instance::id) of the instance that it lives in.
+    #[must_use]
+    pub fn instance(&self) -> u64 {
+        self.instance
+    }
+}
+
 impl Instance {
     pub(super) fn start(pre: &DeciderModulePre<Host>, limits: Arc<Limits>) -> Result<Self, Fault> {
         let mut store = new_store(pre, &limits);
@@ -218,6 +226,18 @@ impl Instance {
     #[must_use]
     pub fn take_log(&mut self) -> String {
         self.store.data_mut().log_mut().take()
+    }
+
+    /// Tells this instance from all others of the process.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Linear memory that the guest has asked for so far, in bytes; it never shrinks.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.store.data().limiter().memory_bytes()
     }
 
     /// Whether a fault has left the guest in pieces: then nothing but throwing it away is of use.

@@ -137,6 +137,11 @@ impl Limiter {
         self.denied = None;
     }
 
+    /// Linear memory that the instance holds, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory.used
+    }
+
     /// What was denied since the call began: a guest that then traps has run out of it.
     pub(super) fn denied(&self) -> Option<Denied> {
         self.denied

@@ -53,6 +53,7 @@ struct Inner {
     program: PathBuf,
     /// One component is compiled at a time: uploads wait for each other, and commands never for many of them.
     compiling: Semaphore,
+    thread_count: NonZeroUsize,
     threads: GuestThreads,
 }
 
@@ -78,6 +79,7 @@ impl Runtime {
                 cache,
                 program: options.program,
                 compiling: Semaphore::new(1),
+                thread_count: options.threads,
                 threads,
             }),
         })
@@ -152,6 +154,17 @@ impl Runtime {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RunError> {
         self.inner.threads.run(job).await
+    }
+
+    /// Runs `job`, which calls guests, on one of the guests' threads, however many jobs wait: the caller bounds how many it posts.
+    pub fn post(&self, job: impl FnOnce() + Send + 'static) {
+        self.inner.threads.post(job);
+    }
+
+    /// The number of threads on which guests run.
+    #[must_use]
+    pub fn threads(&self) -> NonZeroUsize {
+        self.inner.thread_count
     }
 }
 

@@ -68,14 +68,18 @@ impl GuestThreads {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RunError> {
         let (sender, receiver) = oneshot::channel();
-        self.handle.0.push(Box::new(move || {
-            // A panic drops what the job owned, an instance with its guest included; nothing of it is seen again.
-            if let Ok(result) = catch_unwind(AssertUnwindSafe(job)) {
-                // Nobody waits any more: the answer has no use.
-                let _ = sender.send(result);
-            }
-        }))?;
+        let limit = self.handle.0.limit;
+        self.handle.0.push(limit, move || {
+            // Nobody waits any more: the answer has no use.
+            let _ = sender.send(job());
+        })?;
         receiver.await.map_err(|_| RunError::Panicked)
+    }
+
+    /// Runs `job` on one of the threads however many wait already: for callers that bound themselves how many there can be.
+    pub(super) fn post(&self, job: impl FnOnce() + Send + 'static) {
+        // Without a limit nothing is refused.
+        let _ = self.handle.0.push(usize::MAX, job);
     }
 }
 
@@ -85,19 +89,20 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, job: Job) -> Result<(), RunError> {
+    fn push(&self, limit: usize, job: impl FnOnce() + Send + 'static) -> Result<(), RunError> {
         let mut waiting = self.lock();
-        if waiting.jobs.len() >= self.limit {
-            return Err(RunError::Overloaded { queue: self.limit });
+        if waiting.jobs.len() >= limit {
+            return Err(RunError::Overloaded { queue: limit });
         }
-        waiting.jobs.push_back(job);
+        waiting.jobs.push_back(Box::new(job));
         self.changed.notify_one();
         Ok(())
     }
 
     fn work(&self) {
         while let Some(job) = self.next() {
-            job();
+            // A panic drops what the job owned, an instance with its guest included; nothing of it is seen again.
+            let _ = catch_unwind(AssertUnwindSafe(job));
         }
     }
 

@@ -44,6 +44,29 @@ impl Error {
             Self::Malformed { .. } | Self::Corrupt { .. } => false,
         }
     }
+
+    /// The same error once more, for another one who waited for the same; of its source only the text is left.
+    #[must_use]
+    pub fn retold(&self) -> Self {
+        match self {
+            Self::Unavailable(source) => Self::Unavailable(source.to_string().into()),
+            Self::Malformed {
+                stream,
+                position,
+                reason,
+                raw,
+            } => Self::Malformed {
+                stream: stream.clone(),
+                position: *position,
+                reason: reason.clone(),
+                raw: raw.clone(),
+            },
+            Self::Corrupt { what, reason } => Self::Corrupt {
+                what,
+                reason: reason.clone(),
+            },
+        }
+    }
 }
 
 /// An append was refused, or its outcome is unknown.

@@ -1,0 +1,293 @@
+//! One command and one state: what the decider is asked, and what comes of it.
+
+use std::sync::Arc;
+
+use rand::Rng as _;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{CommandRequest, Error, Origin, SchemaViolation};
+use crate::core::{
+    Clock, CommandId, CommandOutcome, CommandRecord, ExpectedVersion, Fingerprint, Json, Metadata,
+    NewEvent, Rejection, StreamId, Version, reserved,
+};
+use crate::modules::{Active, Unfit};
+use crate::runtime::{Decision, Fault, GuestCommand, GuestContext, GuestEvent, Instance, State};
+use crate::store::{Fence, StreamAppend, StreamHead};
+
+/// A command that fits the module which is to decide it.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) active: Arc<Active>,
+    pub(super) stream: StreamId,
+    pub(super) command_id: CommandId,
+    pub(super) expected: ExpectedVersion,
+    command: GuestCommand,
+    fingerprint: Fingerprint,
+    metadata: Metadata,
+    origin: Origin,
+}
+
+/// What was decided, not stored yet.
+#[derive(Debug)]
+pub(super) struct Decided {
+    /// What to store: the events, the ledger's row, and what is expected of the stream.
+    pub(super) part: StreamAppend,
+    /// What the decider said if it said no.
+    pub(super) rejection: Option<Rejection>,
+    /// The time that the decider saw.
+    pub(super) now: OffsetDateTime,
+}
+
+impl Task {
+    /// Brings a request and the module that is to decide it together.
+    ///
+    /// # Errors
+    ///
+    /// `CommandUnknown` or `InvalidData`.
+    pub(super) fn new(
+        active: Arc<Active>,
+        request: &CommandRequest,
+        origin: &Origin,
+    ) -> Result<Self, Error> {
+        check_command(&active, request)?;
+        let data = Json::from_value(&request.data).map_err(|error| Error::InvalidData {
+            violations: vec![SchemaViolation {
+                pointer: String::new(),
+                message: error.to_string(),
+            }],
+        })?;
+        Ok(Self {
+            active,
+            stream: request.stream.clone(),
+            command_id: request.command_id.unwrap_or_else(Uuid::now_v7),
+            expected: request.expected,
+            fingerprint: fingerprint(request, data.as_str()),
+            command: GuestCommand {
+                name: request.command.clone(),
+                data,
+            },
+            metadata: request.metadata.clone(),
+            origin: origin.clone(),
+        })
+    }
+
+    /// Whether the stream is one that the sender expects, and that goes on.
+    ///
+    /// # Errors
+    ///
+    /// `StreamFinal` or `VersionConflict`.
+    pub(super) fn check_head(&self, head: &StreamHead) -> Result<(), Error> {
+        if head.is_final {
+            return Err(Error::StreamFinal {
+                stream: self.stream.clone(),
+                version: head.version,
+            });
+        }
+        if !self.expected.accepts(head.version) {
+            return Err(self.conflict(head.version));
+        }
+        Ok(())
+    }
+
+    /// The stream is at `current`, which is not what was expected of it.
+    pub(super) fn conflict(&self, current: Version) -> Error {
+        Error::VersionConflict {
+            stream: self.stream.clone(),
+            expected: self.expected.version().unwrap_or(current),
+            current,
+        }
+    }
+
+    /// Decides at `state`, and folds what was decided into it. Runs guest code: call it on a guest's thread.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`], after which `state` is not to be used any more.
+    pub(super) fn decide(
+        &self,
+        clock: &dyn Clock,
+        instance: &mut Instance,
+        state: &State,
+        head: &StreamHead,
+    ) -> Result<Decided, Fault> {
+        let mut record = self.record(clock.now(), head.version);
+        let decision = instance.decide(state, &self.command, &self.context(&record))?;
+        record.fuel = instance.fuel_used();
+        let mut part = StreamAppend {
+            stream: self.stream.clone(),
+            expected: ExpectedVersion::Exact(head.version),
+            expected_previous_id: None,
+            events: Vec::new(),
+            command: None,
+            fence: Some(Fence(self.active.activation.number)),
+        };
+        let rejection = match decision {
+            Decision::Rejected(rejection) => {
+                record.outcome = CommandOutcome::Rejected(rejection.clone());
+                Some(rejection)
+            }
+            Decision::Accepted(events) => {
+                self.check_declared(&events)?;
+                if !events.is_empty() {
+                    // Folded before they are stored: nothing is stored that cannot be folded.
+                    instance.evolve(state, &events)?;
+                }
+                record.outcome = CommandOutcome::Accepted {
+                    events: u32::try_from(events.len()).unwrap_or(u32::MAX),
+                };
+                let metadata = self.event_metadata(&record);
+                part.events = events
+                    .into_iter()
+                    .map(|event| to_new_event(event, self.command_id, metadata.clone()))
+                    .collect();
+                None
+            }
+        };
+        let now = record.now;
+        part.command = Some(record);
+        Ok(Decided {
+            part,
+            rejection,
+            now,
+        })
+    }
+
+    fn check_declared(&self, events: &[GuestEvent]) -> Result<(), Fault> {
+        let decider = &self.active.decider;
+        let undeclared = events
+            .iter()
+            .find(|event| !decider.declares(&event.name, event.schema_version));
+        undeclared.map_or(Ok(()), |event| {
+            Err(Fault::BrokeContract {
+                reason: format!(
+                    "event {} version {} is not declared",
+                    event.name, event.schema_version
+                ),
+            })
+        })
+    }
+
+    /// The ledger's row, as far as it is known before the decision.
+    fn record(&self, now: OffsetDateTime, version: Version) -> CommandRecord {
+        CommandRecord {
+            command_id: self.command_id,
+            stream: self.stream.clone(),
+            command: self.command.name.clone(),
+            data: self.command.data.clone(),
+            fingerprint: self.fingerprint,
+            now,
+            seed: rand::rng().random(),
+            actor: self.origin.actor.clone(),
+            metadata: self.metadata.clone(),
+            version,
+            module: self.active.decider.digest(),
+            outcome: CommandOutcome::Accepted { events: 0 },
+            fuel: 0,
+        }
+    }
+
+    fn context(&self, record: &CommandRecord) -> GuestContext {
+        GuestContext {
+            command_id: record.command_id.to_string(),
+            namespace: record.stream.namespace().as_str().to_owned(),
+            stream_id: record.stream.id().to_owned(),
+            version: record.version.get(),
+            now_ms: unix_ms(record.now),
+            seed: record.seed,
+            actor: record.actor.clone(),
+            metadata: record.metadata.entries().clone().into_iter().collect(),
+        }
+    }
+
+    /// What is written beside each event: the sender's metadata and the host's.
+    fn event_metadata(&self, record: &CommandRecord) -> Metadata {
+        let command_id = record.command_id.to_string();
+        let mut metadata = record
+            .metadata
+            .clone()
+            .with(reserved::MODULE, record.module.to_string());
+        for key in [reserved::CORRELATION_ID, reserved::CAUSATION_ID] {
+            if metadata.get(key).is_none() {
+                metadata = metadata.with(key, command_id.clone());
+            }
+        }
+        if let Some(actor) = &self.origin.actor {
+            metadata = metadata.with(reserved::ACTOR, actor.clone());
+        }
+        if let Some(traceparent) = &self.origin.traceparent {
+            metadata = metadata.with(reserved::TRACEPARENT, traceparent.clone());
+        }
+        metadata
+    }
+}
+
+/// What a command asks for: the same id with another fingerprint is another command. `data` is the text of the request's payload.
+pub(super) fn fingerprint(request: &CommandRequest, data: &str) -> Fingerprint {
+    let mut parts = vec![
+        request.stream.decider().as_str(),
+        request.stream.id(),
+        &request.command,
+        data,
+    ];
+    for (key, value) in request.metadata.entries() {
+        parts.extend([key.as_str(), value.as_str()]);
+    }
+    Fingerprint::of(&parts)
+}
+
+/// What a stream at `head` becomes with `events`.
+pub(super) fn after(head: StreamHead, events: &[NewEvent]) -> StreamHead {
+    match events.last() {
+        None => head,
+        Some(newest) => StreamHead {
+            version: head.version.plus(events.len()),
+            last_event_id: Some(newest.event_id),
+            is_final: newest.is_final,
+        },
+    }
+}
+
+fn check_command(active: &Active, request: &CommandRequest) -> Result<(), Error> {
+    active
+        .decider
+        .check_command(&request.command, &request.data)
+        .map_err(|unfit| match unfit {
+            Unfit::UnknownCommand { did_you_mean } => Error::CommandUnknown {
+                decider: request.stream.decider().clone(),
+                command: request.command.clone(),
+                did_you_mean,
+            },
+            Unfit::InvalidData(violations) => Error::InvalidData {
+                violations: violations
+                    .into_iter()
+                    .map(|(pointer, message)| SchemaViolation { pointer, message })
+                    .collect(),
+            },
+        })
+}
+
+/// An event of the guest as it is appended: the host makes its id.
+fn to_new_event(event: GuestEvent, command_id: CommandId, metadata: Metadata) -> NewEvent {
+    let GuestEvent {
+        name,
+        schema_version,
+        data,
+        is_final,
+        tags,
+    } = event;
+    NewEvent {
+        event_id: Uuid::now_v7(),
+        event: name,
+        schema_version,
+        data,
+        is_final,
+        tags,
+        metadata,
+        command_id,
+    }
+}
+
+fn unix_ms(time: OffsetDateTime) -> u64 {
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
+}

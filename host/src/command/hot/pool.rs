@@ -1,0 +1,177 @@
+//! The instances in which the states of one shard live.
+
+use std::collections::HashMap;
+
+use crate::core::Json;
+use crate::runtime::{Fault, Instance, Module, Restored, State};
+
+/// Most states that share an instance: a module that traps costs no more streams than these a fold.
+const STATES_PER_INSTANCE: usize = 1_024;
+
+/// Instances of one module for one namespace. A state lives in one of them; with its instance it is gone.
+#[derive(Debug)]
+pub(super) struct Pool {
+    module: Module,
+    /// Most linear memory of one instance, in bytes.
+    memory_limit: usize,
+    instances: HashMap<u64, Shared>,
+    /// The instance that takes the next state.
+    open: Option<u64>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    instance: Instance,
+    states: usize,
+    bytes: usize,
+    company: Company,
+}
+
+/// Whether other states may live beside one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Company {
+    /// Those of other streams.
+    Others,
+    /// None: its stream has been the end of an instance before.
+    None,
+}
+
+impl Pool {
+    pub(super) fn new(module: Module, memory_limit: usize) -> Self {
+        Self {
+            module,
+            memory_limit,
+            instances: HashMap::new(),
+            open: None,
+            bytes: 0,
+        }
+    }
+
+    /// Linear memory of all instances, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A new state: the one that `snapshot` describes if the module still knows it, otherwise that of a stream without events.
+    /// Says which of the two it is.
+    pub(super) fn place(
+        &mut self,
+        company: Company,
+        snapshot: Option<&Json>,
+    ) -> Result<(State, bool), Fault> {
+        let id = match self.with_room(company) {
+            Some(id) => id,
+            None => self.start(company)?,
+        };
+        let made = self.call(id, |instance| {
+            if let Some(snapshot) = snapshot
+                && let Restored::State(state) = instance.restore(snapshot)?
+            {
+                return Ok((state, true));
+            }
+            Ok((instance.initial()?, false))
+        });
+        if let Some(shared) = self.instances.get_mut(&id) {
+            shared.states += usize::from(made.is_ok());
+            if shared.states == 0 {
+                self.retire(id);
+            }
+        }
+        made
+    }
+
+    /// Whether the instance of `state` is still there.
+    pub(super) fn has(&self, state: &State) -> bool {
+        self.instances.contains_key(&state.instance())
+    }
+
+    /// Calls the instance of `state`. A fault that breaks the instance ends all states in it.
+    pub(super) fn with<T>(
+        &mut self,
+        state: &State,
+        call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.call(state.instance(), call)
+    }
+
+    /// Lets go of a state, and of its instance when it was the last one there.
+    pub(super) fn release(&mut self, state: State) {
+        let id = state.instance();
+        let Some(shared) = self.instances.get_mut(&id) else {
+            return;
+        };
+        shared.states -= 1;
+        if shared.states == 0 || shared.instance.release(state).is_err() {
+            self.retire(id);
+        }
+    }
+
+    /// Throws an instance away, with all states in it.
+    pub(super) fn retire(&mut self, id: u64) {
+        if let Some(shared) = self.instances.remove(&id) {
+            self.bytes -= shared.bytes;
+        }
+        self.open = self.open.filter(|open| *open != id);
+    }
+
+    /// Whether the instance of `state` has come so near to the limit of its memory that a fresh one serves its streams better.
+    pub(super) fn is_outgrown(&self, state: &State) -> bool {
+        let shared = self.instances.get(&state.instance());
+        shared.is_some_and(|shared| shared.states > 1 && shared.bytes > self.memory_limit / 4 * 3)
+    }
+
+    fn start(&mut self, company: Company) -> Result<u64, Fault> {
+        let instance = self.module.instantiate()?;
+        let (id, bytes) = (instance.id(), instance.memory_bytes());
+        self.bytes += bytes;
+        let shared = Shared {
+            instance,
+            states: 0,
+            bytes,
+            company,
+        };
+        self.instances.insert(id, shared);
+        if company == Company::Others {
+            self.open = Some(id);
+        }
+        Ok(id)
+    }
+
+    fn call<T>(
+        &mut self,
+        id: u64,
+        call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let shared = self.instances.get_mut(&id).ok_or(Fault::Spent)?;
+        let outcome = call(&mut shared.instance);
+        let bytes = shared.instance.memory_bytes();
+        self.bytes += bytes - shared.bytes;
+        shared.bytes = bytes;
+        if shared.instance.is_spent() {
+            self.retire(id);
+        }
+        outcome
+    }
+
+    /// An instance that takes another state. Half of its memory is left for those that it has to grow into.
+    fn with_room(&mut self, company: Company) -> Option<u64> {
+        if company == Company::None {
+            return None;
+        }
+        let half = self.memory_limit / 2;
+        let has_room = |shared: &Shared| {
+            shared.company == Company::Others
+                && shared.states < STATES_PER_INSTANCE
+                && shared.bytes <= half
+        };
+        let open = self
+            .open
+            .filter(|id| self.instances.get(id).is_some_and(has_room));
+        self.open = open.or_else(|| {
+            let mut instances = self.instances.iter();
+            instances.find_map(|(id, shared)| has_room(shared).then_some(*id))
+        });
+        self.open
+    }
+}

@@ -1,0 +1,416 @@
+//! One stream of a shard, and what is to be done for it next.
+//!
+//! ```text
+//! waiting ──decide──▶ decided ──hand over──▶ under way ──durable──▶ answered
+//!    ▲                   │                       │
+//!    └──── load, fold ◀──┴────────failed─────────┘
+//! ```
+//!
+//! A stream has one append under way at a time. What arrives meanwhile is decided on the state that this append is about to make true, and
+//! handed over together when it has. **Invariants:** nothing is refused on a state that is not durable yet; a state is gone when an append
+//! that it was advanced for fails.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::job::{Job, Pending, Stop};
+use super::pool::{Company, Pool};
+use super::shard::{Page, Reservation, Shard, Start};
+use crate::command::Error;
+use crate::command::decision::after;
+use crate::command::session::to_guest;
+use crate::core::{StreamId, Version};
+use crate::runtime::{Fault, GuestEvent, State};
+use crate::store::{self, StreamAppend, StreamHead};
+
+/// Most commands of one stream that are stored together, so that no transaction grows without bound.
+const COMMANDS_PER_APPEND: usize = 256;
+
+/// How many appends let other hosts go first after one of them did. A host that has the state at hand and appends without a break would never
+/// let in one that has to load it.
+const CONTENDED_APPENDS: u8 = 8;
+
+/// One stream.
+#[derive(Debug)]
+pub(super) struct HotStream {
+    id: StreamId,
+    /// The state after all that was decided; none when it has to be loaded. It is gone with its instance, too.
+    state: Option<State>,
+    /// What belongs to the state.
+    head: StreamHead,
+    waiting: VecDeque<Waiting>,
+    decided: Vec<(StreamAppend, Pending)>,
+    is_under_way: bool,
+    is_loading: bool,
+    is_reserved: bool,
+    /// How many appends are still to be followed by a rest, since another host works on the stream, too.
+    contended: u8,
+    is_resting: bool,
+    /// Whether it has been the end of an instance.
+    is_suspect: bool,
+    /// Whether its commands are stored one by one, to find the one that cannot be.
+    is_one_by_one: bool,
+    /// The version of its newest snapshot.
+    snapshot: Version,
+    /// How long the events after that snapshot took to fold.
+    replay: Duration,
+    /// When it was last used, in milliseconds of the process.
+    pub(super) used_ms: u64,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Command(Box<Job>),
+    Reservation(oneshot::Sender<Reservation>),
+}
+
+impl HotStream {
+    pub(super) fn new(id: StreamId) -> Self {
+        Self {
+            id,
+            state: None,
+            head: StreamHead::default(),
+            waiting: VecDeque::new(),
+            decided: Vec::new(),
+            is_under_way: false,
+            is_loading: false,
+            is_reserved: false,
+            contended: 0,
+            is_resting: false,
+            is_suspect: false,
+            is_one_by_one: false,
+            snapshot: Version::EMPTY,
+            replay: Duration::ZERO,
+            used_ms: 0,
+        }
+    }
+
+    /// Its state if it is still there.
+    pub(super) fn state(&self, pool: &Pool) -> Option<&State> {
+        self.state.as_ref().filter(|state| pool.has(state))
+    }
+
+    /// Whether nobody waits for anything of it.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_busy = self.is_loading || self.is_reserved || self.is_resting;
+        self.is_quiet() && self.waiting.is_empty() && !is_busy
+    }
+
+    /// Whether its state is as durable as this host knows.
+    fn is_quiet(&self) -> bool {
+        !self.is_under_way && self.decided.is_empty()
+    }
+
+    pub(super) fn push_command(&mut self, job: Box<Job>) {
+        self.waiting.push_back(Waiting::Command(job));
+    }
+
+    pub(super) fn push_reservation(&mut self, grant: oneshot::Sender<Reservation>) {
+        self.waiting.push_back(Waiting::Reservation(grant));
+    }
+
+    /// The reservation has ended; whoever had it may have appended.
+    pub(super) fn released(&mut self, pool: &mut Pool) {
+        self.is_reserved = false;
+        self.forget(pool);
+    }
+
+    /// The stream was found to be at `head`.
+    pub(super) fn moved(&mut self, head: StreamHead, pool: &mut Pool) {
+        if self.is_quiet() && self.head.version != head.version {
+            self.forget(pool);
+        }
+    }
+
+    /// Lets go of the state.
+    pub(super) fn forget(&mut self, pool: &mut Pool) {
+        if let Some(state) = self.state.take() {
+            pool.release(state);
+        }
+    }
+
+    /// Does what can be done now for what waits.
+    pub(super) fn advance(&mut self, pool: &mut Pool, shard: &Arc<Shard>) {
+        while !self.is_reserved && !self.is_loading {
+            // Others come between, so that a snapshot can be taken of what is durable.
+            if self.is_under_way && self.is_snapshot_due(shard) {
+                return;
+            }
+            match self.waiting.pop_front() {
+                None => return,
+                Some(Waiting::Reservation(grant)) if self.is_quiet() => {
+                    self.is_reserved = true;
+                    // If nobody waits for it any more it ends here, which comes back as a message.
+                    let _ = grant.send(Reservation::new(shard.clone(), self.id.clone()));
+                }
+                Some(Waiting::Command(job)) if job.is_unwanted() => {}
+                Some(Waiting::Command(job)) if self.state(pool).is_some() && !self.is_full() => {
+                    if let Err(job) = self.decide(job, pool, shard) {
+                        return self.waiting.push_front(Waiting::Command(job));
+                    }
+                }
+                Some(other) => {
+                    if matches!(other, Waiting::Command(_)) && self.is_quiet() {
+                        self.begin_loading(Start::Newest, pool, shard);
+                    }
+                    return self.waiting.push_front(other);
+                }
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let limit = if self.is_one_by_one {
+            1
+        } else {
+            COMMANDS_PER_APPEND
+        };
+        self.decided.len() >= limit
+    }
+
+    /// Decides a command. Gives it back if it has to wait for what is not durable yet.
+    fn decide(
+        &mut self,
+        job: Box<Job>,
+        pool: &mut Pool,
+        shard: &Arc<Shard>,
+    ) -> Result<(), Box<Job>> {
+        if let Err(error) = job.task.check_head(&self.head) {
+            return self.refuse(job, error);
+        }
+        // Of two commands with one id, the second is told what became of the first.
+        let id = job.task.command_id;
+        if self
+            .decided
+            .iter()
+            .any(|(_, first)| first.command_id() == id)
+        {
+            return Err(job);
+        }
+        let Some(state) = self.state.take() else {
+            return Err(job);
+        };
+        let head = self.head;
+        let decided = pool.with(&state, |instance| {
+            let decided = job
+                .task
+                .decide(&*shard.env.clock, instance, &state, &head)?;
+            let shown = job
+                .return_state
+                .then(|| instance.snapshot(&state))
+                .transpose()?;
+            Ok((decided, shown))
+        });
+        match decided {
+            Ok((decided, shown)) => {
+                self.head = after(head, &decided.part.events);
+                self.decided.push(job.pending(decided, shown));
+                if pool.is_outgrown(&state) {
+                    self.is_suspect = true;
+                    pool.retire(state.instance());
+                } else {
+                    self.state = Some(state);
+                }
+                Ok(())
+            }
+            Err(fault) => {
+                self.failed(state, pool);
+                self.refuse(job, shard.fault(fault))
+            }
+        }
+    }
+
+    /// A call on `state` has failed.
+    fn failed(&mut self, state: State, pool: &mut Pool) {
+        self.is_suspect |= !pool.has(&state);
+        pool.release(state);
+    }
+
+    /// Refuses a command if that follows from a durable state.
+    fn refuse(&mut self, job: Box<Job>, error: Error) -> Result<(), Box<Job>> {
+        if !self.is_quiet() {
+            return Err(job);
+        }
+        let head = self.head;
+        job.stop(Stop::Unconfirmed { error, head });
+        Ok(())
+    }
+
+    /// Gives what is to be stored, and those who wait for it.
+    pub(super) fn hand_over(&mut self) -> Option<(Vec<StreamAppend>, Vec<Pending>)> {
+        if self.is_under_way || self.is_resting || self.decided.is_empty() {
+            return None;
+        }
+        self.is_under_way = true;
+        Some(self.decided.drain(..).unzip())
+    }
+
+    /// What was under way has become durable, or not; its senders have been told.
+    pub(super) fn settled(
+        &mut self,
+        outcome: Settled,
+        again: Vec<Box<Job>>,
+        pool: &mut Pool,
+        shard: &Arc<Shard>,
+    ) {
+        self.is_under_way = false;
+        match outcome {
+            Settled::Durable if self.contended > 0 => {
+                self.contended -= 1;
+                self.is_resting = true;
+                return shard.rest(self.id.clone());
+            }
+            Settled::Durable => return,
+            Settled::Overtaken => self.contended = CONTENDED_APPENDS,
+            Settled::OneIsGuilty => self.is_one_by_one = true,
+            Settled::Failed => {}
+        }
+        self.forget(pool);
+        // In their order, before those that came later.
+        let decided = self.decided.drain(..);
+        let decided = decided.map(|(_, pending)| Box::new(pending.into_job()));
+        let jobs = again.into_iter().chain(decided);
+        let later = std::mem::take(&mut self.waiting);
+        self.waiting = jobs.map(Waiting::Command).chain(later).collect();
+    }
+
+    /// The others have had their chance.
+    pub(super) fn rested(&mut self) {
+        self.is_resting = false;
+    }
+
+    fn begin_loading(&mut self, start: Start, pool: &mut Pool, shard: &Arc<Shard>) {
+        self.is_loading = true;
+        if start == Start::Newest {
+            self.forget(pool);
+            self.head = StreamHead::default();
+            self.snapshot = Version::EMPTY;
+            self.replay = Duration::ZERO;
+            metrics::counter!("gavel_hot_loads_total").increment(1);
+        }
+        shard.load(self.id.clone(), start);
+    }
+
+    /// Takes the next page of its history.
+    pub(super) fn loaded(
+        &mut self,
+        page: Result<Page, store::Error>,
+        pool: &mut Pool,
+        shard: &Arc<Shard>,
+    ) {
+        self.is_loading = false;
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => return self.refuse_waiting(|| Error::Store(error.retold())),
+        };
+        let began = Instant::now();
+        let next = self.fold(page, pool);
+        self.replay += began.elapsed();
+        match next {
+            Ok(None) => {}
+            Ok(Some(start)) => self.begin_loading(start, pool, shard),
+            Err(fault) => self.refuse_waiting(|| shard.fault(fault.clone())),
+        }
+    }
+
+    /// Folds a page. Gives what has to be loaded next.
+    fn fold(&mut self, page: Page, pool: &mut Pool) -> Result<Option<Start>, Fault> {
+        let state = match self.state.take().filter(|state| pool.has(state)) {
+            Some(state) => state,
+            None if page.snapshot.is_some() || page.after == Version::EMPTY => {
+                let company = if self.is_suspect {
+                    Company::None
+                } else {
+                    Company::Others
+                };
+                let snapshot = page.snapshot.as_ref();
+                let (state, is_restored) = pool
+                    .place(company, snapshot)
+                    .inspect_err(|_| self.is_suspect = true)?;
+                if page.snapshot.is_some() && !is_restored {
+                    pool.release(state);
+                    return Ok(Some(Start::After(Version::EMPTY)));
+                }
+                self.head.version = page.after;
+                self.snapshot = page.after;
+                state
+            }
+            // Its instance has ended between two pages.
+            None => return Ok(Some(Start::Newest)),
+        };
+        if let Some(newest) = page.events.last() {
+            self.head = StreamHead {
+                version: newest.version,
+                last_event_id: Some(newest.event.event_id),
+                is_final: newest.event.is_final,
+            };
+        }
+        let events: Vec<GuestEvent> = page.events.into_iter().map(to_guest).collect();
+        if !events.is_empty()
+            && let Err(fault) = pool.with(&state, |instance| instance.evolve(&state, &events))
+        {
+            self.failed(state, pool);
+            return Err(fault);
+        }
+        self.state = Some(state);
+        Ok((!page.is_last).then_some(Start::After(self.head.version)))
+    }
+
+    /// Refuses all commands that wait for the history which cannot be had. What comes later has it loaded again.
+    fn refuse_waiting(&mut self, error: impl Fn() -> Error) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for waiting in waiting {
+            match waiting {
+                Waiting::Command(job) => job.stop(Stop::Unfolded(error())),
+                reservation @ Waiting::Reservation(_) => self.waiting.push_back(reservation),
+            }
+        }
+    }
+
+    fn is_snapshot_due(&self, shard: &Shard) -> bool {
+        let policy = &shard.env.snapshots;
+        let events = self.head.version.get().saturating_sub(self.snapshot.get());
+        events >= policy.events || (events > 0 && self.replay >= policy.replay)
+    }
+
+    /// Takes a snapshot if one is due, of a state that is durable.
+    pub(super) fn take_snapshot(&mut self, pool: &mut Pool, shard: &Arc<Shard>) {
+        // A stream that has ended has no further use for one, and a snapshot does not tell that it has.
+        let is_wanted = self.is_snapshot_due(shard) && !self.head.is_final;
+        if !is_wanted || !self.is_quiet() || self.is_loading {
+            return;
+        }
+        let Some(state) = self.state.take().filter(|state| pool.has(state)) else {
+            return;
+        };
+        // Also when it fails: the next one is tried after as many events again.
+        self.snapshot = self.head.version;
+        self.replay = Duration::ZERO;
+        match pool.with(&state, |instance| instance.snapshot(&state)) {
+            Ok(json) => {
+                shard.keep_snapshot(self.id.clone(), self.head.version, json);
+                self.state = Some(state);
+            }
+            Err(fault) => {
+                tracing::warn!(stream = %self.id, error = %fault, "no snapshot can be taken");
+                self.failed(state, pool);
+            }
+        }
+    }
+}
+
+/// What has become of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// It is durable.
+    Durable,
+    /// It is not; the stream has to be loaded again.
+    Failed,
+    /// Nor is this, for another host was faster.
+    Overtaken,
+    /// One of its commands can never be stored, and which one is not known.
+    OneIsGuilty,
+}
