@@ -10,6 +10,7 @@ mod append;
 #[cfg(test)]
 mod conformance;
 mod error;
+mod group;
 mod memory;
 mod modules;
 mod postgres;
@@ -22,7 +23,9 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 pub use append::{Append, Appended, Fence, StreamAppend};
-pub use error::{ActivateError, AppendError, DeleteModuleError, Error, OpenError, Source};
+pub use error::{
+    ActivateError, AppendError, DeleteModuleError, Error, OpenError, QueueLimit, Source,
+};
 pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
 pub use postgres::{PostgresOptions, PostgresStore};
