@@ -12,6 +12,7 @@ mod conformance;
 mod error;
 mod group;
 mod memory;
+pub mod metrics;
 mod modules;
 mod postgres;
 mod read;

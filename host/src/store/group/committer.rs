@@ -11,10 +11,8 @@ use tokio::sync::Semaphore;
 
 use super::queue::{Job, Queue, Ticket};
 use super::{Commit, Failed, Verdict};
+use crate::store::metrics::BATCH_SIZE;
 use crate::store::{Append, AppendError};
-
-/// How many appends share a transaction.
-const BATCH_SIZE: &str = "gavel_append_batch_size";
 
 /// One of the tasks that commit; they share all but their sessions.
 #[derive(Debug)]

@@ -16,6 +16,8 @@
 
 mod committer;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

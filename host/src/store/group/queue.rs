@@ -11,10 +11,8 @@ use metrics::gauge;
 use tokio::sync::{Notify, oneshot};
 
 use super::{Limits, MAX_BATCH_APPENDS, MAX_BATCH_BYTES, Outcome};
+use crate::store::metrics::QUEUE;
 use crate::store::{Append, AppendError, QueueLimit, StreamAppend};
-
-/// How many appends are not answered yet.
-const QUEUE: &str = "gavel_append_queue";
 
 /// What a row takes besides its texts, in bytes.
 const ROW_BYTES: usize = 256;
