@@ -228,6 +228,7 @@ impl<'a> Attempt<'a> {
             AppendError::DuplicateEventId { .. }
             | AppendError::EventUnregistered { .. }
             | AppendError::Corrupt(_)
+            | AppendError::Overloaded { .. }
             | AppendError::Unavailable(_) => {
                 Failure::Refused(BatchError::new(0, refused_append(error, command_id)))
             }

@@ -130,6 +130,12 @@ pub enum Error {
     /// A module could not be had.
     #[error("a module could not be loaded")]
     Module(#[source] modules::Error),
+    /// The store has more to write than it takes; nothing was written.
+    #[error("the store is overloaded: {limit} are waiting already")]
+    StoreOverloaded {
+        /// The limit that was reached.
+        limit: store::QueueLimit,
+    },
     /// The store did not answer; nothing was written.
     #[error("the store could not be used")]
     Store(#[source] store::Error),

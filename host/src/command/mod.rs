@@ -426,7 +426,11 @@ fn is_about_the_stream(error: &Error) -> bool {
 }
 
 fn is_outage(error: &Error) -> bool {
-    matches!(error, Error::Store(error) if error.is_retryable())
+    match error {
+        Error::Store(error) => error.is_retryable(),
+        Error::StoreOverloaded { .. } => true,
+        _ => false,
+    }
 }
 
 fn reject_repeated_ids(requests: &[CommandRequest]) -> Result<(), BatchError> {
@@ -474,6 +478,7 @@ fn refused_append(error: AppendError, command_id: CommandId) -> Error {
             event,
             schema_version,
         },
+        AppendError::Overloaded { limit } => Error::StoreOverloaded { limit },
         AppendError::Unavailable(source) => Error::Store(crate::store::Error::Unavailable(source)),
         AppendError::Corrupt(error) => Error::Store(error),
         AppendError::OutcomeUnknown(_) | AppendError::DuplicateCommand { .. } => {

@@ -27,7 +27,7 @@ pub(super) fn code_of(error: &command::Error) -> Code {
         E::StreamNotFound { .. } => Code::StreamNotFound,
         E::Fault { fault, .. } => code_of_fault(fault),
         E::NotRun(error) => code_of_run(*error),
-        E::SwapUnderWay { .. } => Code::Overloaded,
+        E::SwapUnderWay { .. } | E::StoreOverloaded { .. } => Code::Overloaded,
         E::Module(error) => match error {
             modules::Error::NotFound { .. } => Code::ModuleNotFound,
             modules::Error::Compile(_) => Code::Overloaded,
@@ -131,7 +131,7 @@ impl From<command::Error> for Problem {
             },
             E::Store(error) => error.into(),
             E::NotRun(error) => error.into(),
-            E::WrongPreviousId { .. } => problem,
+            E::WrongPreviousId { .. } | E::StoreOverloaded { .. } => problem,
         }
     }
 }
@@ -159,6 +159,7 @@ fn sentence(error: &command::Error) -> String {
         E::StreamNotFound { current, .. } if current.get() == 0 => "The stream has no event.".to_owned(),
         E::StreamNotFound { current, .. } => format!("The stream has no event at that point; it is at version {current}."),
         E::SwapUnderWay { decider } => format!("The decider `{decider}` is being swapped. Try again."),
+        E::StoreOverloaded { .. } => "More is waiting to be written than the host holds. Nothing was written. Try again.".to_owned(),
         E::WrongPreviousId { .. } => "The newest event of the stream is another one. Nothing was written.".to_owned(),
         E::OutcomeUnknown { .. } => {
             "The store broke off while writing. Send the command again with this `command_id` as its `Idempotency-Key`."
@@ -525,6 +526,8 @@ mod tests {
         assert_told(malformed, 500, "internal", &none);
         assert_told(RunError::Panicked, 500, "internal", &none);
         assert_told(RunError::Overloaded { queue: 1 }, 503, "overloaded", &none);
+        let limit = store::QueueLimit::Appends(1);
+        assert_told(E::StoreOverloaded { limit }, 503, "overloaded", &none);
         let unknown = E::OutcomeUnknown {
             command_id: Uuid::from_u128(7),
         };

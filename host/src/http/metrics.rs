@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use metrics::{counter, describe_counter, describe_histogram, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
@@ -13,6 +13,7 @@ use super::code::Code;
 use super::error::code_of;
 use crate::command::{CommandAnswer, CommandOptions, Error};
 use crate::core::DeciderName;
+use crate::store::metrics::{BATCH_SIZE, QUEUE};
 
 const REQUESTS: &str = "gavel_http_requests_total";
 const REQUEST_SECONDS: &str = "gavel_http_request_duration_seconds";
@@ -24,6 +25,9 @@ const SECONDS: [f64; 14] = [
     0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 5.0, 30.0,
 ];
 
+/// Upper bounds of the histogram of how many appends share a transaction.
+const BATCH_SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
 /// A recorder for all metrics of the host; to be installed once, by whoever starts the process.
 ///
 /// # Errors
@@ -33,6 +37,7 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
     let buckets = Matcher::Suffix("_seconds".to_owned());
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(buckets, &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(BATCH_SIZE.to_owned()), &BATCH_SIZES)?
         .build_recorder();
     metrics::with_local_recorder(&recorder, || {
         describe_counter!(
@@ -44,6 +49,8 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
             "Time from a request's header to the head of its answer."
         );
         describe_counter!(COMMANDS, "Commands, by decider and outcome.");
+        describe_histogram!(BATCH_SIZE, "Appends that shared a transaction.");
+        describe_gauge!(QUEUE, "Appends that are not answered yet.");
         describe_counter!(
             GUEST_FAULTS,
             "Guest calls that ended in a fault, by decider and code."

@@ -1,5 +1,7 @@
 //! What can go wrong in a store. Every variant says whether trying again can help.
 
+use std::fmt;
+
 use uuid::Uuid;
 
 use crate::core::{ActivationNumber, DeciderName, Position, StreamId, Version};
@@ -69,6 +71,24 @@ impl Error {
     }
 }
 
+/// How much may wait to be appended at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueLimit {
+    /// So many appends.
+    Appends(usize),
+    /// So many bytes of payload.
+    Bytes(usize),
+}
+
+impl fmt::Display for QueueLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Appends(limit) => write!(f, "{limit} appends"),
+            Self::Bytes(limit) => write!(f, "{limit} bytes of appends"),
+        }
+    }
+}
+
 /// An append was refused, or its outcome is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
@@ -130,6 +150,12 @@ pub enum AppendError {
         /// The newest activation.
         current: ActivationNumber,
     },
+    /// More appends are waiting than the store takes; nothing was written. Try later.
+    #[error("{limit} are waiting already")]
+    Overloaded {
+        /// The limit that was reached.
+        limit: QueueLimit,
+    },
     /// The store did not answer; nothing was written.
     #[error("the store is unavailable")]
     Unavailable(#[source] Source),
@@ -146,7 +172,10 @@ impl AppendError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::VersionConflict { .. } | Self::Fenced { .. } | Self::Unavailable(_) => true,
+            Self::VersionConflict { .. }
+            | Self::Fenced { .. }
+            | Self::Overloaded { .. }
+            | Self::Unavailable(_) => true,
             Self::WrongPreviousId { .. }
             | Self::StreamFinal { .. }
             | Self::DuplicateEventId { .. }

@@ -10,7 +10,9 @@ mod append;
 #[cfg(test)]
 mod conformance;
 mod error;
+mod group;
 mod memory;
+pub mod metrics;
 mod modules;
 mod postgres;
 mod read;
@@ -22,7 +24,9 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 pub use append::{Append, Appended, Fence, StreamAppend};
-pub use error::{ActivateError, AppendError, DeleteModuleError, Error, OpenError, Source};
+pub use error::{
+    ActivateError, AppendError, DeleteModuleError, Error, OpenError, QueueLimit, Source,
+};
 pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
 pub use postgres::{PostgresOptions, PostgresStore};

@@ -1,20 +1,12 @@
-//! The append: one statement, one round trip, one transaction.
-//!
-//! `gavel_append` takes any number of appends and answers for each of them alone. [`encode`] and [`outcome`] deal with one append of
-//! such a call.
+//! What `gavel_append` takes and gives: one statement for any number of appends, which it answers one by one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sqlx::types::Json as SqlJson;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::PostgresStore;
-use super::errors::is_lost_race;
-use super::query::run;
 use super::rows::{PartOutcome, Refused};
 use crate::core::{
     ActivationNumber, CommandOutcome, CommandRecord, Json, NewEvent, RecordedEvent, StreamId,
@@ -22,37 +14,8 @@ use crate::core::{
 };
 use crate::store::{Append, AppendError, Appended, StreamAppend};
 
-/// How often an append that loses races is run before it is given up.
-const ATTEMPTS: u32 = 6;
-
-impl PostgresStore {
-    pub(super) async fn append_parts(&self, append: &Append) -> Result<Vec<Appended>, AppendError> {
-        if append.parts.is_empty() {
-            return Ok(Vec::new());
-        }
-        let input = SqlJson(encode(0, append));
-        let mut attempt = 1;
-        let rows = loop {
-            let statement = sqlx::query(PartOutcome::SELECT).bind(&input);
-            match run(&self.pool, statement).await {
-                Ok(rows) => break rows,
-                Err(failure) if is_lost_race(&failure) && attempt < ATTEMPTS => {
-                    let pause_ms = rand::random_range(0..1 << attempt);
-                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-                    attempt += 1;
-                }
-                Err(failure) => return Err(failure.into()),
-            }
-        };
-        let parts: Result<Vec<_>, _> = rows.iter().map(PartOutcome::from_row).collect();
-        // By now it is stored, or refused: only a look into the ledger tells.
-        let parts = parts.map_err(|error| AppendError::OutcomeUnknown(error.into()))?;
-        outcome(append, parts)
-    }
-}
-
 #[derive(Serialize)]
-struct PartInput<'a> {
+pub(super) struct PartInput<'a> {
     append: usize,
     namespace: &'a str,
     decider: &'a str,
@@ -112,7 +75,7 @@ struct Ahead {
 }
 
 /// The append number `number` of a call, as `gavel_append` reads it.
-fn encode(number: usize, append: &Append) -> Vec<PartInput<'_>> {
+pub(super) fn encode(number: usize, append: &Append) -> Vec<PartInput<'_>> {
     let mut streams: HashMap<&StreamId, Ahead> = HashMap::new();
     let (mut commands, mut ids) = (HashSet::new(), HashSet::new());
     let parts = append.parts.iter().map(|part| {
@@ -204,7 +167,10 @@ fn encode_command(command: &CommandRecord) -> CommandInput<'_> {
 }
 
 /// What became of an append, from the answers for its parts.
-fn outcome(append: &Append, parts: Vec<PartOutcome>) -> Result<Vec<Appended>, AppendError> {
+pub(super) fn outcome(
+    append: &Append,
+    parts: Vec<PartOutcome>,
+) -> Result<Vec<Appended>, AppendError> {
     if parts.len() != append.parts.len() {
         let reason = format!("{} answers for {} parts", parts.len(), append.parts.len());
         return Err(AppendError::OutcomeUnknown(reason.into()));

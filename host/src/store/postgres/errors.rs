@@ -6,6 +6,7 @@ use sqlx::postgres::PgDatabaseError;
 
 use super::query::Failure;
 use crate::core::ActivationNumber;
+use crate::store::group::Failed;
 use crate::store::{ActivateError, AppendError, DeleteModuleError, Error};
 
 const FOREIGN_KEY_VIOLATION: &str = "23503";
@@ -42,12 +43,12 @@ impl From<Failure> for Error {
     }
 }
 
-impl From<Failure> for AppendError {
+impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::NotSent(source) => Self::Unavailable(source),
-            Failure::Refused(error) => Self::Unavailable(error),
-            Failure::Lost(source) => Self::OutcomeUnknown(source),
+            Failure::NotSent(source) => Self::NotSent(source),
+            Failure::Refused(error) => Self::Refused(AppendError::Unavailable(error)),
+            Failure::Lost(source) => Self::Lost(source),
         }
     }
 }

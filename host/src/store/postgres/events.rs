@@ -72,7 +72,7 @@ fn of_stream<'q>(sql: &'static str, stream: &StreamId) -> Statement<'q> {
 #[async_trait]
 impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError> {
-        self.append_parts(&append).await
+        self.group.append(append).await
     }
 
     async fn head(&self, stream: &StreamId) -> Result<StreamHead, Error> {

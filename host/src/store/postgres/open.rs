@@ -1,19 +1,25 @@
 //! Opening: what the server must be, its schema, and the pool.
 
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Row as _};
 
+use super::commit::Database;
 use super::errors::is_undefined_table;
 use crate::store::OpenError;
+use crate::store::group::{Group, Limits};
 
 /// How long to wait for a connection, be it a new one or one of the pool.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is tried before it is used; for a busy one that would double the round trips.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+pub(super) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+
+/// How many batches of appends are under way at the same time: while one waits for the disk, the other is worked on.
+const COMMITTERS: u32 = 2;
 
 /// What every connection asks of the server, so that a host that is gone or stuck holds up nobody for long.
 const SESSION_SETTINGS: [(&str, &str); 10] = [
@@ -35,7 +41,7 @@ const SESSION_SETTINGS: [(&str, &str); 10] = [
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database?sslmode=…`, as libpq reads it. `options=-c search_path=…` chooses the schema.
     pub url: String,
-    /// At most so many connections at a time.
+    /// At most so many connections at a time, two of them for appends; never fewer than three.
     pub max_connections: u32,
     /// Whether to bring the schema up to date; otherwise an outdated one is an error.
     pub migrate: bool,
@@ -58,6 +64,7 @@ impl std::fmt::Debug for PostgresOptions {
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     pub(super) pool: PgPool,
+    pub(super) group: Arc<Group>,
 }
 
 impl PostgresStore {
@@ -107,8 +114,10 @@ impl PostgresStore {
         }
         setup.close().await;
 
+        let connect = connect.clone().options(SESSION_SETTINGS);
+        let others = options.max_connections.saturating_sub(COMMITTERS);
         let pool = PgPoolOptions::new()
-            .max_connections(options.max_connections)
+            .max_connections(others.max(1))
             .acquire_timeout(CONNECT_TIMEOUT)
             .test_before_acquire(false)
             .before_acquire(|connection, metadata| {
@@ -120,14 +129,24 @@ impl PostgresStore {
                 })
             })
             .after_connect(|connection, _| Box::pin(require_primary(connection)))
-            .connect_with(connect.clone().options(SESSION_SETTINGS))
+            .connect_with(connect.clone())
             .await
             .map_err(|error| unreachable(error.into()))?;
-        Ok(Self { pool })
+        let database = Database {
+            connect,
+            pool: pool.clone(),
+        };
+        let group = Group::start(Arc::new(database), COMMITTERS as usize, Limits::default());
+        Ok(Self {
+            pool,
+            group: Arc::new(group),
+        })
     }
 
-    /// Closes all connections once they are idle. Calls that come later are answered with `Unavailable`.
+    /// Finishes the appends that are waiting, and closes all connections once they are idle. Calls that come later are answered with
+    /// `Unavailable`.
     pub async fn close(&self) {
+        self.group.close().await;
         self.pool.close().await;
     }
 }
@@ -183,7 +202,7 @@ async fn require_durability(setup: &PgPool) -> Result<(), Durability> {
 }
 
 /// Refuses a connection that leads to a standby, where reads are old, and notices when the database has moved to another cluster.
-async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let is_standby: bool = sqlx::query("SELECT pg_is_in_recovery()")
         .fetch_one(&mut *connection)
         .await?

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::Postgres;
-use sqlx::postgres::{PgArguments, PgDatabaseError, PgPool, PgRow, PgSeverity};
+use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgPool, PgRow, PgSeverity};
 use sqlx::query::Query;
 
 use crate::store::Source;
@@ -34,17 +34,23 @@ pub(super) async fn run(pool: &PgPool, statement: Statement<'_>) -> Result<Vec<P
         .acquire()
         .await
         .map_err(|error| Failure::NotSent(error.into()))?;
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, statement.fetch_all(&mut *connection)).await;
-    let failure = match answer {
-        Ok(Ok(rows)) => return Ok(rows),
-        Ok(Err(error)) => Failure::from(error),
-        Err(elapsed) => Failure::Lost(elapsed.into()),
-    };
-    if matches!(failure, Failure::Lost(_)) {
+    let answer = run_on(&mut connection, statement).await;
+    if matches!(answer, Err(Failure::Lost(_))) {
         // Back in the pool it would be tried first, which may take as long again.
         drop(connection.detach());
     }
-    Err(failure)
+    answer
+}
+
+/// As [`run`], on a connection that must not be used again once it is [`Failure::Lost`].
+pub(super) async fn run_on(
+    connection: &mut PgConnection,
+    statement: Statement<'_>,
+) -> Result<Vec<PgRow>, Failure> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, statement.fetch_all(connection)).await {
+        Ok(answer) => answer.map_err(Failure::from),
+        Err(elapsed) => Err(Failure::Lost(elapsed.into())),
+    }
 }
 
 impl From<sqlx::Error> for Failure {

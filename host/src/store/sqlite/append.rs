@@ -1,5 +1,8 @@
 //! Appending: look up, judge, write.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use time::OffsetDateTime;
 
@@ -7,34 +10,41 @@ use super::error::{append_failed, failed};
 use super::writer::Writer;
 use super::{facts, rows};
 use crate::core::{Clock, CommandOutcome, CommandRecord, RecordedEvent};
-use crate::store::{Append, AppendError, Appended, Error};
+use crate::store::group::{Commit, Failed, Outcome, Verdict};
+use crate::store::{Append, Error};
 
 /// Rows per INSERT: well below SQLite's limit of 32,766 values in a statement.
 const ROWS_PER_INSERT: usize = 64;
 
-/// Appends in a transaction of its own.
-pub(super) async fn append(
-    writer: &Writer,
-    clock: &dyn Clock,
-    append: Append,
-) -> Result<Vec<Appended>, AppendError> {
-    let begun = writer.begin().await;
-    let mut tx = begun.map_err(|error| append_failed(failed(error)))?;
-    // The time is taken under the write lock, so that later positions are not earlier in time while the clock goes forward.
-    let outcomes = append_in_tx(tx.connection(), vec![append], clock.now())
-        .await
-        .map_err(append_failed)?;
-    let answers: Result<Vec<_>, _> = outcomes.into_iter().collect();
-    match answers {
-        Ok(answers) => {
+/// Where batches go: the one file.
+#[derive(Debug)]
+pub(super) struct Database {
+    pub(super) writer: Arc<Writer>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Commit for Database {
+    /// The writer keeps the connection.
+    type Session = ();
+
+    async fn commit(&self, _session: &mut (), batch: &[Append]) -> Result<Vec<Verdict>, Failed> {
+        let begun = self.writer.begin().await;
+        let mut tx = begun.map_err(|error| Failed::NotSent(error.into()))?;
+        // The time is taken under the write lock, so that later positions are not earlier in time while the clock goes forward.
+        let outcomes = append_in_tx(tx.connection(), batch, self.clock.now()).await;
+        let outcomes = outcomes.map_err(|error| Failed::Refused(append_failed(error)))?;
+        if outcomes.iter().any(Result::is_ok) {
             let committed = tx.commit().await;
-            committed.map_err(|error| AppendError::OutcomeUnknown(error.into()))?;
-            Ok(answers.into_iter().flatten().collect())
-        }
-        Err(refused) => {
+            committed.map_err(|error| Failed::Lost(error.into()))?;
+        } else {
             tx.rollback().await;
-            Err(refused)
         }
+        Ok(outcomes.into_iter().map(Verdict::Settled).collect())
+    }
+
+    async fn commit_held(&self, _append: &Append) -> Result<Outcome, Failed> {
+        unreachable!("who writes to the file has it to himself, and no verdict is `Held`")
     }
 }
 
@@ -45,14 +55,14 @@ pub(super) async fn append(
 /// When the batch as a whole failed: the transaction must be undone.
 pub(super) async fn append_in_tx(
     tx: &mut SqliteConnection,
-    appends: Vec<Append>,
+    appends: &[Append],
     now: OffsetDateTime,
-) -> Result<Vec<Result<Vec<Appended>, AppendError>>, Error> {
-    let mut facts = facts::load_in_tx(tx, &appends).await?;
+) -> Result<Vec<Outcome>, Error> {
+    let mut facts = facts::load_in_tx(tx, appends).await?;
     let mut outcomes = Vec::with_capacity(appends.len());
     let mut commands = Vec::new();
     for append in appends {
-        let outcome = facts.admit(append, now).map(|admitted| {
+        let outcome = facts.admit(append.clone(), now).map(|admitted| {
             commands.extend(admitted.commands);
             admitted.answers
         });

@@ -25,6 +25,7 @@ use async_trait::async_trait;
 use sqlx::SqlitePool;
 use time::OffsetDateTime;
 
+use super::group::Group;
 use super::{
     ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, LogFilter,
     LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, StoredModule, StreamHead,
@@ -40,14 +41,15 @@ use writer::Writer;
 #[derive(Debug)]
 pub struct SqliteStore {
     clock: Arc<dyn Clock>,
-    writer: Writer,
+    writer: Arc<Writer>,
+    group: Group,
     readers: SqlitePool,
 }
 
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError> {
-        append::append(&self.writer, &*self.clock, append).await
+        self.group.append(append).await
     }
 
     async fn head(&self, stream: &StreamId) -> Result<StreamHead, Error> {

@@ -9,9 +9,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::SqliteStore;
+use super::append::Database;
 use super::writer::Writer;
 use crate::core::Clock;
 use crate::store::OpenError;
+use crate::store::group::{Group, Limits};
 
 /// How long a write waits for another process that writes, before the store counts as unavailable.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,9 +72,17 @@ impl SqliteStore {
             .connect_with(options.clone().create_if_missing(false).read_only(true))
             .await
             .map_err(|error| unreachable(error.into()))?;
+        let writer = Arc::new(Writer::new(options, connection));
+        let database = Database {
+            writer: Arc::clone(&writer),
+            clock: Arc::clone(&clock),
+        };
+        // One committer, for SQLite has one writer.
+        let group = Group::start(Arc::new(database), 1, Limits::default());
         Ok(Self {
             clock,
-            writer: Writer::new(options, connection),
+            writer,
+            group,
             readers,
         })
     }

@@ -449,7 +449,7 @@ async fn of_a_batch_the_refused_appends_keep_none_from_being_written() {
 
     let mut tx = store.writer.begin().await.unwrap();
     let now = time::macros::datetime!(2026-02-03 04:05:06 UTC);
-    let outcomes = super::append::append_in_tx(tx.connection(), batch, now)
+    let outcomes = super::append::append_in_tx(tx.connection(), &batch, now)
         .await
         .unwrap();
     tx.commit().await.unwrap();

@@ -1,0 +1,158 @@
+//! Group commit: appends that wait at the same time share a transaction, and each is answered for itself.
+//!
+//! ```text
+//! append() -> queue -> lines, one per stream, command id and event id
+//!                        | the first of all its lines is ready
+//!                        v
+//!             committers: take all that is ready, commit it, answer; again
+//! ```
+//!
+//! There is no timer: a committer that is free takes at once what is there, so that a lone append waits for nobody, and batches grow just as
+//! long as commits take. What a batch means to a database is behind [`Commit`]; this module knows only who goes with whom, and when.
+//!
+//! **Invariant:** two appends that share a stream, a command id or an event id are never under way at the same time. The later one begins
+//! when the outcome of the earlier one is known.
+//! **Invariant:** every append is answered once, and not before its commit.
+
+mod committer;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use self::committer::Committer;
+use self::queue::Queue;
+use super::{Append, AppendError, Appended, Source};
+
+/// Most appends in a batch. More save next to nothing, and all of them wait for the last.
+const MAX_BATCH_APPENDS: usize = 256;
+/// Most payload in a batch, in bytes as [`queue`] counts them; an append that is larger goes alone.
+const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// How many appends that are held up by foreign writers are run at the same time, each on its own.
+const MAX_HELD: usize = 4;
+
+/// What became of an append.
+pub(super) type Outcome = Result<Vec<Appended>, AppendError>;
+
+/// How much may wait before `append` is refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Most appends that are not answered yet.
+    pub(super) appends: usize,
+    /// Most payload of appends that are not answered yet, in bytes; a single append may be larger.
+    pub(super) bytes: usize,
+}
+
+impl Default for Limits {
+    /// 4,096 appends, which is a tenth of a second's work, and 64 MiB.
+    fn default() -> Self {
+        Self {
+            appends: 4_096,
+            bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// What a batch says of one of its appends.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Its outcome; the others' may differ.
+    Settled(Outcome),
+    /// It would have had to wait for a writer outside of this group, and the batch with it. Nothing of it is stored.
+    Held,
+}
+
+/// Why a batch as a whole has no verdicts.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// It never reached the database.
+    NotSent(Source),
+    /// The database refused it, and nothing is stored. It is what an append that was alone in its batch is answered.
+    Refused(AppendError),
+    /// The connection was lost while it was under way: it may be stored as a whole, or not at all.
+    Lost(Source),
+}
+
+/// A database that takes batches.
+#[async_trait]
+pub(super) trait Commit: Send + Sync + 'static {
+    /// What a committer keeps from one batch to the next, as its connection; begun anew after a panic.
+    type Session: Default + Send;
+
+    /// Stores the batch in one transaction, and gives a verdict for each append in order. MUST NOT return before the COMMIT is durable.
+    /// No stream, command id or event id is in two of the appends.
+    async fn commit(
+        &self,
+        session: &mut Self::Session,
+        batch: &[Append],
+    ) -> Result<Vec<Verdict>, Failed>;
+
+    /// Stores one append that a batch has found [`Verdict::Held`], waiting for whoever holds it up. Runs beside the committers.
+    async fn commit_held(&self, append: &Append) -> Result<Outcome, Failed>;
+}
+
+/// The appends of one store on their way into its database.
+///
+/// When it is dropped, what is queued is finished, and the committers end.
+#[derive(Debug)]
+pub(super) struct Group {
+    queue: Arc<Queue>,
+    committers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Group {
+    /// Starts `committers` tasks on the runtime that this is called in.
+    pub(super) fn start(database: Arc<impl Commit>, committers: usize, limits: Limits) -> Self {
+        let queue = Arc::new(Queue::new(limits));
+        let held = Arc::new(Semaphore::new(MAX_HELD));
+        let committers = (0..committers).map(|_| {
+            let committer = Committer {
+                queue: Arc::clone(&queue),
+                database: Arc::clone(&database),
+                held: Arc::clone(&held),
+            };
+            tokio::spawn(committer.run())
+        });
+        let committers = committers.collect();
+        Self {
+            queue,
+            committers: Mutex::new(committers),
+        }
+    }
+
+    /// Appends, together with what others append. Dropped after the first poll, the append may or may not take place.
+    pub(super) async fn append(&self, append: Append) -> Outcome {
+        if append.parts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answer = Queue::enter(&self.queue, append)?;
+        // Without an answer its batch has panicked, or the runtime is shutting down.
+        answer
+            .await
+            .unwrap_or_else(|error| Err(AppendError::OutcomeUnknown(error.into())))
+    }
+
+    /// Takes nothing more, finishes what is queued, and ends the committers.
+    pub(super) async fn close(&self) {
+        self.queue.close();
+        let committers = {
+            let mut committers = self
+                .committers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *committers)
+        };
+        futures::future::join_all(committers).await;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
