@@ -153,6 +153,9 @@ impl Pending {
             }
             AppendError::DuplicateCommand { .. } => Stop::Again,
             AppendError::OutcomeUnknown(_) => Stop::InDoubt,
+            AppendError::Overloaded { limit } => {
+                Stop::Refused(Error::StoreOverloaded { limit: *limit })
+            }
             AppendError::Unavailable(source) => Stop::Refused(Error::Store(
                 store::Error::Unavailable(source.to_string().into()),
             )),

@@ -28,8 +28,8 @@ use crate::store::{
 
 /// How long a turn may begin further messages.
 const TURN: Duration = Duration::from_millis(2);
-/// Longest rest after an append on a stream that another host works on, too: as long as a few appends.
-const LONGEST_REST: Duration = Duration::from_millis(4);
+/// Longest rest, however slow the store is.
+const LONGEST_REST: Duration = Duration::from_millis(50);
 /// How many events are read and folded at a time.
 const PAGE_EVENTS: u32 = 1_000;
 
@@ -293,10 +293,10 @@ impl Shard {
     /// Has a snapshot kept. It is a matter of speed alone: whether that works changes no answer.
     pub(super) fn keep_snapshot(&self, _stream: StreamId, _version: Version, _state: Json) {}
 
-    /// Lets others append to a stream for a moment.
-    pub(super) fn rest(self: &Arc<Self>, stream: StreamId) {
+    /// Lets others append to a stream for a random while of at most `longest`.
+    pub(super) fn rest(self: &Arc<Self>, stream: StreamId, longest: Duration) {
         let shard = self.clone();
-        let rest = rand::rng().random_range(Duration::ZERO..=LONGEST_REST);
+        let rest = rand::rng().random_range(Duration::ZERO..=longest.min(LONGEST_REST));
         self.env.tasks.spawn(async move {
             tokio::time::sleep(rest).await;
             let _ = shard.send(Message::Rested(stream));

@@ -29,9 +29,13 @@ use crate::store::{self, StreamAppend, StreamHead};
 /// Most commands of one stream that are stored together, so that no transaction grows without bound.
 const COMMANDS_PER_APPEND: usize = 256;
 
-/// How many appends let other hosts go first after one of them did. A host that has the state at hand and appends without a break would never
-/// let in one that has to load it.
-const CONTENDED_APPENDS: u8 = 8;
+// A host that has the state at hand and appends without a break would never let in another one, which has to load it. So each rests for a
+// moment now and then, and often where it has been overtaken: only an append that succeeds tells the others that there is somebody else.
+
+/// How many appends without a break are followed by a rest.
+const APPENDS_IN_A_ROW: u8 = 16;
+/// How many appends are followed by a rest each after another host was faster.
+const CONTENDED_APPENDS: u8 = 64;
 
 /// One stream.
 #[derive(Debug)]
@@ -44,10 +48,14 @@ pub(super) struct HotStream {
     waiting: VecDeque<Waiting>,
     decided: Vec<(StreamAppend, Pending)>,
     is_under_way: bool,
+    /// When what is or was last under way was handed over.
+    handed_over: Instant,
     is_loading: bool,
     is_reserved: bool,
-    /// How many appends are still to be followed by a rest, since another host works on the stream, too.
+    /// How many appends are still to be followed by a rest each.
     contended: u8,
+    /// How many appends have followed one another without a break.
+    in_a_row: u8,
     is_resting: bool,
     /// Whether it has been the end of an instance.
     is_suspect: bool,
@@ -76,9 +84,11 @@ impl HotStream {
             waiting: VecDeque::new(),
             decided: Vec::new(),
             is_under_way: false,
+            handed_over: Instant::now(),
             is_loading: false,
             is_reserved: false,
             contended: 0,
+            in_a_row: 0,
             is_resting: false,
             is_suspect: false,
             is_one_by_one: false,
@@ -245,6 +255,7 @@ impl HotStream {
             return None;
         }
         self.is_under_way = true;
+        self.handed_over = Instant::now();
         Some(self.decided.drain(..).unzip())
     }
 
@@ -258,12 +269,7 @@ impl HotStream {
     ) {
         self.is_under_way = false;
         match outcome {
-            Settled::Durable if self.contended > 0 => {
-                self.contended -= 1;
-                self.is_resting = true;
-                return shard.rest(self.id.clone());
-            }
-            Settled::Durable => return,
+            Settled::Durable => return self.rest_if_due(shard),
             Settled::Overtaken => self.contended = CONTENDED_APPENDS,
             Settled::OneIsGuilty => self.is_one_by_one = true,
             Settled::Failed => {}
@@ -275,6 +281,25 @@ impl HotStream {
         let jobs = again.into_iter().chain(decided);
         let later = std::mem::take(&mut self.waiting);
         self.waiting = jobs.map(Waiting::Command).chain(later).collect();
+    }
+
+    /// Lets other hosts go first where that is due.
+    fn rest_if_due(&mut self, shard: &Arc<Shard>) {
+        if self.is_idle() {
+            self.in_a_row = 0;
+            return;
+        }
+        self.in_a_row += 1;
+        let appends = match self.contended {
+            1.. => 4,
+            0 if self.in_a_row >= APPENDS_IN_A_ROW => 2,
+            0 => return,
+        };
+        self.contended = self.contended.saturating_sub(1);
+        self.in_a_row = 0;
+        self.is_resting = true;
+        // As long as a few appends take: the others have to load, decide and append.
+        shard.rest(self.id.clone(), self.handed_over.elapsed() * appends);
     }
 
     /// The others have had their chance.
