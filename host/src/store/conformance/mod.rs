@@ -78,6 +78,7 @@ store_cases!(
     no_stale_append_follows_an_activation,
     of_racing_activations_one_wins,
     a_dropped_append_is_whole_or_absent,
+    of_appends_at_the_same_time_each_has_its_own_outcome,
     // payload
     every_field_of_an_event_is_kept,
     text_of_every_kind_is_kept,
