@@ -12,6 +12,7 @@ mod modules;
 mod open;
 mod query;
 mod rows;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 

@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 use super::{PostgresOptions, PostgresStore};
 use crate::core::{
-    DeciderName, ExpectedVersion, Json, Metadata, Namespace, NewEvent, Position, RecordedEvent,
-    StreamId,
+    DeciderName, ExpectedVersion, Json, Metadata, ModuleDigest, Namespace, NewEvent, Position,
+    RecordedEvent, StreamId,
 };
 use crate::store::{
     Append, AppendError, Appended, Error, EventStore as _, LogFilter, LogPage, OpenError,
-    StreamAppend, conformance,
+    SnapshotStore as _, StreamAppend, conformance,
 };
 
 /// How long a test waits for what must come.
@@ -482,6 +482,30 @@ async fn a_connection_that_is_cut_under_a_batch_leaves_its_outcome_unknown_and_s
         for outcome in append_all(&store, parts.to_vec()).await {
             assert_eq!(outcome.unwrap()[0].version.get(), 1);
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_is_no_json_is_ignored() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        for _ in 0..3 {
+            append(&store, "c", ExpectedVersion::Any).await.unwrap();
+        }
+        let module = ModuleDigest::of(b"module");
+        sqlx::query(
+            "INSERT INTO snapshots (namespace, decider, decider_id, module, version, state) \
+             VALUES ('default', 'counter', 'c', $1, 2, '{')",
+        )
+        .bind(module.to_string())
+        .execute(&mut session)
+        .await
+        .unwrap();
+        let loaded = store.load(&stream("c"), module, 10).await.unwrap();
+        assert_eq!((loaded.snapshot, loaded.events.len()), (None, 3));
     })
     .await;
 }
