@@ -1,7 +1,7 @@
 //! Where events, commands and modules are kept.
 //!
 //! A store knows bytes, versions and activation numbers. It knows nothing of deciders' logic: it neither decides nor folds.
-//! Two traits, [`EventStore`] and [`ModuleStore`], and three implementations that obey one list of cases, `conformance`.
+//! Three traits, [`EventStore`], [`ModuleStore`] and [`SnapshotStore`], and three implementations that obey one list of cases, `conformance`.
 //!
 //! **Invariant:** an append is answered only after it is durable. What was answered is never lost, doubled or reordered.
 
@@ -16,6 +16,7 @@ pub mod metrics;
 mod modules;
 mod postgres;
 mod read;
+mod snapshots;
 mod sqlite;
 
 use std::fmt::Debug;
@@ -31,6 +32,7 @@ pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use read::{Direction, LogFilter, LogPage, StreamHead, StreamRange, StreamSummary};
+pub use snapshots::{Loaded, Snapshot, SnapshotStore};
 pub use sqlite::SqliteStore;
 
 use crate::core::{
@@ -39,9 +41,9 @@ use crate::core::{
 };
 
 /// Everything that a host keeps.
-pub trait Store: EventStore + ModuleStore {}
+pub trait Store: EventStore + ModuleStore + SnapshotStore {}
 
-impl<T: EventStore + ModuleStore> Store for T {}
+impl<T: EventStore + ModuleStore + SnapshotStore> Store for T {}
 
 /// The events of all streams, and the ledger of the commands they follow from.
 ///

@@ -23,6 +23,7 @@ mod modules;
 mod payload;
 mod races;
 mod read;
+mod snapshots;
 pub(super) mod support;
 
 pub(super) use append::*;
@@ -34,6 +35,7 @@ pub(super) use modules::*;
 pub(super) use payload::*;
 pub(super) use races::*;
 pub(super) use read::*;
+pub(super) use snapshots::*;
 pub(super) use support::UnsteadyClock;
 
 /// Turns the list of cases into `for_each_store_case!`, which calls the macro it is given with the name of each.
@@ -78,6 +80,7 @@ store_cases!(
     no_stale_append_follows_an_activation,
     of_racing_activations_one_wins,
     a_dropped_append_is_whole_or_absent,
+    of_appends_at_the_same_time_each_has_its_own_outcome,
     // payload
     every_field_of_an_event_is_kept,
     text_of_every_kind_is_kept,
@@ -122,4 +125,10 @@ store_cases!(
     only_a_stored_module_is_activated,
     an_activation_registers_its_events,
     active_modules_are_listed_by_namespace_and_name,
+    // snapshots
+    a_load_is_the_snapshot_and_what_follows_it,
+    a_stream_without_events_loads_as_nothing,
+    a_snapshot_never_gives_way_to_an_older_one,
+    a_snapshot_is_of_one_module_and_one_stream,
+    a_snapshot_beyond_the_head_is_ignored_until_the_stream_is_there,
 );

@@ -7,8 +7,8 @@ use futures::future::join_all;
 use uuid::Uuid;
 
 use super::support::*;
-use crate::core::{ExpectedVersion, NewEvent};
-use crate::store::{ActivateError, Append, AppendError, Appended, Store, StreamAppend};
+use crate::core::{ActivationNumber, ExpectedVersion, NewEvent, StreamId};
+use crate::store::{ActivateError, Append, AppendError, Appended, Fence, Store, StreamAppend};
 
 /// Appends every part on a task of its own.
 async fn race(
@@ -205,5 +205,59 @@ pub(in crate::store) async fn a_dropped_append_is_whole_or_absent(store: Arc<dyn
         assert!([1, 4].contains(&appended.version.get()), "{appended:?}");
         let events = events_of(&*store, &stream).await;
         assert_eq!(events.len() as u64, appended.version.get());
+    }
+}
+
+pub(in crate::store) async fn of_appends_at_the_same_time_each_has_its_own_outcome(
+    store: Arc<dyn Store>,
+) {
+    let fence = activate_counter(&*store).await;
+    let known = decided(&stream("known"), fence, 0, increments(1));
+    append(&*store, known.clone()).await.unwrap();
+    for round in 0..5 {
+        let at = |id: &str| stream(&format!("{round}-{id}"));
+        let mut known_command = decided(&at("command"), fence, 0, increments(1));
+        known_command.command.clone_from(&known.command);
+        let mut known_event = decided(&at("event"), fence, 0, increments(1));
+        known_event.events.clone_from(&known.events);
+        let stale = Fence(ActivationNumber::new(99));
+        let unheard = vec![event("Unheard")];
+        let mut parts = vec![
+            known_command,
+            known_event,
+            decided(&at("fence"), stale, 0, increments(1)),
+            decided(&at("conflict"), fence, 7, increments(1)),
+            decided(&at("unregistered"), fence, 0, unheard),
+        ];
+        let bystanders: Vec<StreamId> = (0..5).map(|number| at(&number.to_string())).collect();
+        // Each between two that are refused, on streams of their own.
+        for (number, bystander) in bystanders.iter().enumerate() {
+            parts.insert(2 * number, decided(bystander, fence, 0, increments(1)));
+        }
+        let appends = parts.into_iter().map(|part| append(&*store, part));
+        let outcomes = futures::future::join_all(appends).await;
+        let mut refused = Vec::new();
+        for (place, outcome) in outcomes.into_iter().enumerate() {
+            match outcome {
+                Ok(appended) => assert_eq!((appended.version, place % 2), (version(1), 0)),
+                Err(error) => refused.push(error),
+            }
+        }
+        assert!(
+            matches!(
+                refused.as_slice(),
+                [
+                    AppendError::DuplicateCommand { .. },
+                    AppendError::DuplicateEventId { .. },
+                    AppendError::Fenced { .. },
+                    AppendError::VersionConflict { .. },
+                    AppendError::EventUnregistered { .. },
+                ]
+            ),
+            "{refused:?}"
+        );
+        for bystander in &bystanders {
+            assert_eq!(version_of(&*store, bystander).await, 1);
+        }
     }
 }

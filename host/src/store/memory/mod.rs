@@ -5,15 +5,17 @@
 mod events;
 mod modules;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
+use super::snapshots::newest_of;
 use super::{
-    ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, LogFilter,
-    LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, StoredModule, StreamHead,
-    StreamRange, StreamSummary,
+    ActivateError, Append, AppendError, Appended, DeleteModuleError, Direction, Error, EventStore,
+    Loaded, LogFilter, LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, Snapshot,
+    SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
 };
 use crate::core::{
     Activation, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
@@ -26,6 +28,7 @@ pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     events: Mutex<events::Events>,
     modules: Mutex<modules::Modules>,
+    snapshots: Mutex<HashMap<(StreamId, ModuleDigest), Snapshot>>,
 }
 
 impl MemoryStore {
@@ -36,6 +39,7 @@ impl MemoryStore {
             clock,
             events: Mutex::default(),
             modules: Mutex::default(),
+            snapshots: Mutex::default(),
         }
     }
 }
@@ -98,6 +102,45 @@ impl EventStore for MemoryStore {
     }
 
     async fn ping(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for MemoryStore {
+    async fn load(
+        &self,
+        stream: &StreamId,
+        module: ModuleDigest,
+        limit: u32,
+    ) -> Result<Loaded, Error> {
+        let events = lock(&self.events);
+        let head = events.head(stream).version;
+        let snapshots = lock(&self.snapshots);
+        let snapshot = snapshots.get(&(stream.clone(), module)).cloned();
+        let snapshot = snapshot.filter(|snapshot| snapshot.version <= head);
+        let after = snapshot.as_ref().map(|snapshot| snapshot.version);
+        let range = StreamRange {
+            after: after.unwrap_or_default(),
+            through: None,
+            limit,
+            direction: Direction::Forward,
+        };
+        let events = events.read_stream(stream, range);
+        Ok(Loaded { snapshot, events })
+    }
+
+    async fn put_snapshots(&self, snapshots: Vec<Snapshot>) -> Result<(), Error> {
+        let mut kept = lock(&self.snapshots);
+        for snapshot in newest_of(snapshots) {
+            let key = (snapshot.stream.clone(), snapshot.module);
+            let is_newer = kept
+                .get(&key)
+                .is_none_or(|kept| kept.version < snapshot.version);
+            if is_newer {
+                kept.insert(key, snapshot);
+            }
+        }
         Ok(())
     }
 }

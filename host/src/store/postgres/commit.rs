@@ -1,19 +1,20 @@
 //! Committing batches: one statement, one round trip, one transaction each.
 
+use std::slice;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgRow};
-use sqlx::types::Json as SqlJson;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::append::{encode, outcome};
+use super::append::verdicts;
+use super::arguments::Columns;
 use super::errors::is_lost_race;
 use super::open::{CONNECT_TIMEOUT, TRUSTED_IDLE, require_primary};
 use super::query::{Failure, run, run_on};
-use super::rows::{PartOutcome, Unreadable};
+use super::rows::BatchOutcome;
+use crate::store::Append;
 use crate::store::group::{Commit, Failed, Outcome, Verdict};
-use crate::store::{Append, AppendError};
 
 /// How often a batch that loses races is run before it is given up.
 const ATTEMPTS: u32 = 6;
@@ -68,62 +69,46 @@ impl Commit for Database {
             let since = Instant::now();
             session.0 = Some(Idle { connection, since });
         }
-        Ok(verdicts(batch, &answer.map_err(Failed::from)?))
+        Ok(verdicts(batch, answer?))
     }
 
     async fn commit_held(&self, append: &Append) -> Result<Outcome, Failed> {
-        let alone = std::slice::from_ref(append);
-        let rows = run_batch(Way::Pool(&self.pool), alone).await?;
-        Ok(settled(
-            append,
-            rows.iter().map(PartOutcome::from_row).collect(),
-        ))
+        let batch = slice::from_ref(append);
+        let answer = run_batch(Way::Pool(&self.pool), batch).await?;
+        match verdicts(batch, answer).pop() {
+            Some(Verdict::Settled(outcome)) => Ok(outcome),
+            Some(Verdict::Held) | None => Err(Failed::Lost("the append was not answered".into())),
+        }
     }
 }
 
 /// On which connection a batch is run.
 enum Way<'a> {
+    /// That of a committer, whom nothing must keep waiting but the disk.
     Own(&'a mut PgConnection),
+    /// Any, to wait until the streams are free.
     Pool(&'a PgPool),
 }
 
-async fn run_batch(mut way: Way<'_>, batch: &[Append]) -> Result<Vec<PgRow>, Failure> {
-    let appends = batch.iter().enumerate();
-    let input = SqlJson(
-        appends
-            .flat_map(|(number, append)| encode(number, append))
-            .collect::<Vec<_>>(),
-    );
+async fn run_batch(mut way: Way<'_>, batch: &[Append]) -> Result<BatchOutcome, Failure> {
+    let columns = Columns::of(batch);
     let mut attempt = 1;
-    loop {
-        let statement = sqlx::query(PartOutcome::SELECT).bind(&input);
+    let rows = loop {
         let answer = match &mut way {
-            Way::Own(connection) => run_on(connection, statement).await,
-            Way::Pool(pool) => run(pool, statement).await,
+            Way::Own(connection) => run_on(connection, columns.statement(false)).await,
+            Way::Pool(pool) => run(pool, columns.statement(true)).await,
         };
         match answer {
+            Ok(rows) => break rows,
             Err(failure) if is_lost_race(&failure) && attempt < ATTEMPTS => {
                 let pause_ms = rand::random_range(0..1 << attempt);
                 tokio::time::sleep(Duration::from_millis(pause_ms)).await;
                 attempt += 1;
             }
-            answer => return answer,
+            Err(failure) => return Err(failure),
         }
-    }
-}
-
-/// The verdicts of a batch whose parts were answered by `rows`.
-fn verdicts(batch: &[Append], rows: &[PgRow]) -> Vec<Verdict> {
-    let mut rows = rows.iter();
-    let verdicts = batch.iter().map(|append| {
-        let rows = rows.by_ref().take(append.parts.len());
-        Verdict::Settled(settled(append, rows.map(PartOutcome::from_row).collect()))
-    });
-    verdicts.collect()
-}
-
-fn settled(append: &Append, parts: Result<Vec<PartOutcome>, Unreadable>) -> Outcome {
+    };
     // By now it is stored, or refused: only a look into the ledger tells.
-    let parts = parts.map_err(|error| AppendError::OutcomeUnknown(error.into()))?;
-    outcome(append, parts)
+    let row = rows.first().ok_or_else(|| Failure::Lost("no row".into()))?;
+    BatchOutcome::from_row(row).map_err(|error| Failure::Lost(error.into()))
 }

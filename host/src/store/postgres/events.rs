@@ -62,7 +62,7 @@ impl PostgresStore {
 }
 
 /// The statement `sql`, whose first three values name a stream.
-fn of_stream<'q>(sql: &'static str, stream: &StreamId) -> Statement<'q> {
+pub(super) fn of_stream<'q>(sql: &'static str, stream: &StreamId) -> Statement<'q> {
     sqlx::query(sql)
         .bind(stream.namespace().as_str().to_owned())
         .bind(stream.decider().as_str().to_owned())

@@ -4,6 +4,7 @@
 //! answered; it holds no state but connections, and the appends on their way. **Invariant:** no statement is put together from values: they are all bound.
 
 mod append;
+mod arguments;
 mod commit;
 mod errors;
 mod events;
@@ -11,6 +12,7 @@ mod modules;
 mod open;
 mod query;
 mod rows;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 

@@ -56,6 +56,8 @@ where
 /// Why `gavel_append` refused a part, in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Refused {
+    /// Another writer has the stream locked.
+    Held,
     Fenced,
     DuplicateCommand,
     Final,
@@ -68,6 +70,7 @@ pub(super) enum Refused {
 impl Refused {
     fn from_code(code: &str) -> Read<Self> {
         Ok(match code {
+            "held" => Self::Held,
             "fenced" => Self::Fenced,
             "duplicate-command" => Self::DuplicateCommand,
             "final" => Self::Final,
@@ -80,7 +83,7 @@ impl Refused {
     }
 }
 
-/// A row of `gavel_append`, where its columns are explained.
+/// The answer of `gavel_append` for one part.
 #[derive(Debug)]
 pub(super) struct PartOutcome {
     pub(super) refused: Option<Refused>,
@@ -89,28 +92,51 @@ pub(super) struct PartOutcome {
     pub(super) version: Version,
     pub(super) previous_id: Option<Uuid>,
     pub(super) created_at: OffsetDateTime,
+}
+
+/// The answer of `gavel_append`, which explains its columns.
+#[derive(Debug)]
+pub(super) struct BatchOutcome {
+    pub(super) parts: Vec<PartOutcome>,
+    /// Of all events that are stored, in order.
     pub(super) positions: Vec<Position>,
 }
 
-impl PartOutcome {
-    /// The columns that [`PartOutcome::from_row`] reads.
-    pub(super) const SELECT: &str =
-        "SELECT *, transaction_id::TEXT AS transaction_text FROM gavel_append($1)";
+impl BatchOutcome {
+    pub(super) const SELECT: &str = "SELECT *, transaction_id::TEXT AS transaction_text FROM gavel_append(\
+         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, \
+         $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45)";
 
     pub(super) fn from_row(row: &PgRow) -> Read<Self> {
-        let refused: Option<&str> = column(row, "refused")?;
+        let refused: Vec<Option<String>> = column(row, "refused")?;
+        let number: Vec<Option<i64>> = column(row, "number")?;
+        let id: Vec<Option<Uuid>> = column(row, "id")?;
+        let versions: Vec<i64> = column(row, "version")?;
+        let previous_id: Vec<Option<Uuid>> = column(row, "previous_id")?;
+        let created_at: Vec<OffsetDateTime> = column(row, "created_at")?;
+        let facts = number.into_iter().zip(id);
+        let at = versions.into_iter().zip(previous_id).zip(created_at);
+        let parts = refused.into_iter().zip(facts).zip(at);
+        let parts = parts.map(
+            |((refused, (number, id)), ((version, previous_id), created_at))| {
+                Ok(PartOutcome {
+                    refused: refused.as_deref().map(Refused::from_code).transpose()?,
+                    number,
+                    id,
+                    version: Version::from_sql(version)
+                        .ok_or_else(|| Unreadable(format!("version is {version}")))?,
+                    previous_id,
+                    created_at,
+                })
+            },
+        );
+        let parts = parts.collect::<Read<_>>()?;
         let offsets: Option<Vec<i64>> = column(row, "offsets")?;
-        let positions = offsets.unwrap_or_default().into_iter();
+        let offsets = offsets.unwrap_or_default().into_iter();
+        let positions = offsets.map(|offset| position(row, offset));
         Ok(Self {
-            refused: refused.map(Refused::from_code).transpose()?,
-            number: column(row, "number")?,
-            id: column(row, "id")?,
-            version: version(row, "version")?,
-            previous_id: column(row, "previous_id")?,
-            created_at: column(row, "created_at")?,
-            positions: positions
-                .map(|offset| position(row, offset))
-                .collect::<Read<_>>()?,
+            parts,
+            positions: positions.collect::<Read<_>>()?,
         })
     }
 }

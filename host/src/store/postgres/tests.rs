@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 use super::{PostgresOptions, PostgresStore};
 use crate::core::{
-    DeciderName, ExpectedVersion, Json, Metadata, Namespace, NewEvent, Position, RecordedEvent,
-    StreamId,
+    DeciderName, ExpectedVersion, Json, Metadata, ModuleDigest, Namespace, NewEvent, Position,
+    RecordedEvent, StreamId,
 };
 use crate::store::{
     Append, AppendError, Appended, Error, EventStore as _, LogFilter, LogPage, OpenError,
-    StreamAppend, conformance,
+    SnapshotStore as _, StreamAppend, conformance,
 };
 
 /// How long a test waits for what must come.
@@ -371,6 +371,141 @@ async fn the_outcome_is_known_when_the_server_refuses_and_unknown_when_the_conne
             .await
             .unwrap_err();
         assert!(matches!(error, AppendError::Unavailable(_)), "{error:?}");
+    })
+    .await;
+}
+
+/// Appends all at the same time, each for itself.
+async fn append_all(
+    store: &PostgresStore,
+    parts: Vec<StreamAppend>,
+) -> Vec<Result<Vec<Appended>, AppendError>> {
+    let appends = parts.into_iter().map(|part| {
+        let parts = vec![part];
+        store.append(Append { parts })
+    });
+    futures::future::join_all(appends).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_a_foreign_writer_holds_holds_up_no_other() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let mut foreign = database.connect().await;
+        register(&mut foreign).await;
+        append_and_stay_open(&mut foreign, "held").await;
+
+        let held = tokio::spawn({
+            let store = store.clone();
+            let parts = (0..3).map(|_| increment("held", ExpectedVersion::Any));
+            let parts: Vec<_> = parts.collect();
+            async move { append_all(&store, parts).await }
+        });
+        for round in 0..20 {
+            let parts =
+                (0..10).map(|id| increment(&format!("{round}-{id}"), ExpectedVersion::NoStream));
+            let outcomes = append_all(&store, parts.collect()).await;
+            assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        }
+        assert!(!held.is_finished());
+        foreign.execute("COMMIT").await.unwrap();
+        let versions: Vec<u64> = held
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|outcome| outcome.unwrap()[0].version.get())
+            .collect();
+        assert_eq!(versions, [2, 3, 4]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_the_database_refuses_fails_its_own_append_and_no_other() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        session
+            .execute(
+                "ALTER TABLE events ADD CONSTRAINT foreign_rule CHECK (decider_id <> 'poison')",
+            )
+            .await
+            .unwrap();
+        let ids = ["a", "b", "poison", "c", "d"];
+        let parts = ids.map(|id| increment(id, ExpectedVersion::NoStream));
+        let outcomes = append_all(&store, parts.to_vec()).await;
+        for (id, outcome) in ids.iter().zip(outcomes) {
+            match outcome {
+                Ok(_) => assert_ne!(*id, "poison"),
+                Err(AppendError::Unavailable(_)) => assert_eq!(*id, "poison"),
+                Err(error) => panic!("{id}: {error:?}"),
+            }
+            let head = store.head(&stream(id)).await.unwrap();
+            assert_eq!(head.version.get() == 1, *id != "poison");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_cut_under_a_batch_leaves_its_outcome_unknown_and_serves_the_next() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let (mut foreign, mut observer) = (database.connect().await, database.connect().await);
+        register(&mut foreign).await;
+        // What an append reads and writes is locked as a table, so that a batch stops midway.
+        foreign.execute("BEGIN").await.unwrap();
+        foreign.execute("LOCK TABLE stream_heads IN EXCLUSIVE MODE").await.unwrap();
+        let parts = ["a", "b", "c"].map(|id| increment(id, ExpectedVersion::NoStream));
+        let cutting = async {
+            loop {
+                observer
+                    .execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                         WHERE datname = current_database() AND application_name = 'gavel' AND wait_event_type = 'Lock'",
+                    )
+                    .await
+                    .unwrap();
+            }
+        };
+        let outcomes = tokio::select! {
+            outcomes = append_all(&store, parts.to_vec()) => outcomes,
+            () = cutting => Vec::new(),
+            () = tokio::time::sleep(DEADLINE) => panic!("a cut connection is noticed"),
+        };
+        assert_eq!(outcomes.len(), 3);
+        for outcome in outcomes {
+            assert!(matches!(outcome, Err(AppendError::OutcomeUnknown(_))), "{outcome:?}");
+        }
+        foreign.execute("COMMIT").await.unwrap();
+        for outcome in append_all(&store, parts.to_vec()).await {
+            assert_eq!(outcome.unwrap()[0].version.get(), 1);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_is_no_json_is_ignored() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        for _ in 0..3 {
+            append(&store, "c", ExpectedVersion::Any).await.unwrap();
+        }
+        let module = ModuleDigest::of(b"module");
+        sqlx::query(
+            "INSERT INTO snapshots (namespace, decider, decider_id, module, version, state) \
+             VALUES ('default', 'counter', 'c', $1, 2, '{')",
+        )
+        .bind(module.to_string())
+        .execute(&mut session)
+        .await
+        .unwrap();
+        let loaded = store.load(&stream("c"), module, 10).await.unwrap();
+        assert_eq!((loaded.snapshot, loaded.events.len()), (None, 3));
     })
     .await;
 }

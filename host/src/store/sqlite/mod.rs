@@ -14,6 +14,7 @@ mod modules;
 mod open;
 mod read;
 mod rows;
+mod snapshots;
 mod writer;
 
 #[cfg(test)]
@@ -27,9 +28,9 @@ use time::OffsetDateTime;
 
 use super::group::Group;
 use super::{
-    ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, LogFilter,
-    LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, StoredModule, StreamHead,
-    StreamRange, StreamSummary,
+    ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, Loaded,
+    LogFilter, LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, Snapshot,
+    SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
 };
 use crate::core::{
     Activation, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
@@ -98,6 +99,22 @@ impl EventStore for SqliteStore {
 
     async fn ping(&self) -> Result<(), Error> {
         read::ping(&self.readers).await
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for SqliteStore {
+    async fn load(
+        &self,
+        stream: &StreamId,
+        module: ModuleDigest,
+        limit: u32,
+    ) -> Result<Loaded, Error> {
+        snapshots::load(&self.readers, stream, module, limit).await
+    }
+
+    async fn put_snapshots(&self, snapshots: Vec<Snapshot>) -> Result<(), Error> {
+        snapshots::put(&self.writer, &*self.clock, snapshots).await
     }
 }
 

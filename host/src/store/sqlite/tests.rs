@@ -9,11 +9,11 @@ use sqlx::{ConnectOptions as _, SqliteConnection};
 use uuid::Uuid;
 
 use super::SqliteStore;
-use crate::core::{ExpectedVersion, Namespace, Position, RecordedEvent, StreamId};
+use crate::core::{ExpectedVersion, ModuleDigest, Namespace, Position, RecordedEvent, StreamId};
 use crate::store::conformance::support::*;
 use crate::store::{
     Append, AppendError, Error, EventStore as _, LogFilter, ModuleStore as _, OpenError,
-    conformance,
+    SnapshotStore as _, conformance,
 };
 
 macro_rules! sqlite_case {
@@ -229,12 +229,28 @@ async fn an_older_schema_is_refused_when_it_must_not_be_migrated() {
 
     drop(file.open().await);
     drop(open(&file.path(), false).await.unwrap());
-    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = 2")
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = 3")
         .execute(&mut file.plain_sql().await)
         .await
         .unwrap();
     let older = open(&file.path(), false).await.unwrap_err();
     assert!(matches!(older, OpenError::NotMigrated), "{older:?}");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_no_json_is_ignored() {
+    let file = File::new();
+    let store = file.open().await;
+    activate_counter(&store).await;
+    grow(&store, &stream("c"), 3).await;
+    let module = ModuleDigest::of(b"module");
+    sqlx::query("INSERT INTO snapshots VALUES ('default', 'counter', 'c', ?1, 2, '{', 0)")
+        .bind(module.to_string())
+        .execute(&mut file.plain_sql().await)
+        .await
+        .unwrap();
+    let loaded = store.load(&stream("c"), module, 10).await.unwrap();
+    assert_eq!((loaded.snapshot, loaded.events.len()), (None, 3));
 }
 
 #[tokio::test]

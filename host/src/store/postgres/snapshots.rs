@@ -1,0 +1,124 @@
+//! Snapshots.
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::PostgresStore;
+use super::events::of_stream;
+use super::query::run;
+use super::rows::{self, event_columns};
+use crate::core::{Json, ModuleDigest, RecordedEvent, StreamId, Version};
+use crate::store::snapshots::newest_of;
+use crate::store::{
+    Direction, Error, EventStore as _, Loaded, Snapshot, SnapshotStore, StreamRange,
+};
+
+/// A row for each event, the first of them with the snapshot; one row if there is a snapshot and no event.
+const LOAD: &str = concat!(
+    "SELECT event.*, snapshot.version AS snapshot_version, \
+            CASE WHEN row_number() OVER (ORDER BY event.version) = 1 THEN snapshot.state END AS snapshot_state \
+     FROM (SELECT TRUE) AS always \
+     LEFT JOIN ( \
+         SELECT version, state FROM snapshots \
+         WHERE namespace = $1 AND decider = $2 AND decider_id = $3 AND module = $4 \
+           AND version <= (SELECT head.version FROM stream_heads AS head \
+                           WHERE head.namespace = $1 AND head.decider = $2 AND head.decider_id = $3) \
+     ) AS snapshot ON TRUE \
+     LEFT JOIN LATERAL ( \
+         SELECT ",
+    event_columns!(),
+    " FROM events WHERE namespace = $1 AND decider = $2 AND decider_id = $3 AND version > coalesce(snapshot.version, 0) \
+         ORDER BY version LIMIT $5 \
+     ) AS event ON TRUE \
+     ORDER BY event.version"
+);
+
+const PUT: &str = "INSERT INTO snapshots AS kept (namespace, decider, decider_id, module, version, state) \
+     SELECT * FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::BIGINT[], $6::TEXT[]) \
+     ON CONFLICT ON CONSTRAINT snapshots_pkey DO UPDATE \
+         SET version = excluded.version, state = excluded.state, created_at = excluded.created_at \
+         WHERE kept.version < excluded.version";
+
+#[async_trait]
+impl SnapshotStore for PostgresStore {
+    async fn load(
+        &self,
+        stream: &StreamId,
+        module: ModuleDigest,
+        limit: u32,
+    ) -> Result<Loaded, Error> {
+        let statement = || {
+            of_stream(LOAD, stream)
+                .bind(module.to_string())
+                .bind(i64::from(limit))
+        };
+        let found = self.read(statement).await?;
+        let snapshot = match found.first().and_then(|row| snapshot(row, stream, module)) {
+            Some(Ok(snapshot)) => Some(snapshot),
+            None => None,
+            // Nothing but the whole stream will do, which costs another round trip.
+            Some(Err(Unusable)) => {
+                let range = StreamRange {
+                    after: Version::EMPTY,
+                    through: None,
+                    limit,
+                    direction: Direction::Forward,
+                };
+                return Ok(Loaded {
+                    snapshot: None,
+                    events: self.read_stream(stream, range).await?,
+                });
+            }
+        };
+        let events = found.iter().filter(|row| is_event(row)).map(rows::event);
+        Ok(Loaded {
+            snapshot,
+            events: events.collect::<Result<Vec<RecordedEvent>, _>>()?,
+        })
+    }
+
+    async fn put_snapshots(&self, snapshots: Vec<Snapshot>) -> Result<(), Error> {
+        let snapshots = newest_of(snapshots);
+        if snapshots.is_empty() {
+            return Ok(());
+        }
+        let of = |column: fn(&Snapshot) -> &str| snapshots.iter().map(column).collect::<Vec<_>>();
+        let modules = snapshots.iter().map(|snapshot| snapshot.module.to_string());
+        let versions = snapshots.iter().map(|snapshot| snapshot.version.to_sql());
+        let statement = sqlx::query(PUT)
+            .bind(of(|snapshot| snapshot.stream.namespace().as_str()))
+            .bind(of(|snapshot| snapshot.stream.decider().as_str()))
+            .bind(of(|snapshot| snapshot.stream.id()))
+            .bind(modules.collect::<Vec<_>>())
+            .bind(versions.collect::<Vec<_>>())
+            .bind(of(|snapshot| snapshot.state.as_str()));
+        run(&self.pool, statement).await?;
+        Ok(())
+    }
+}
+
+/// There is a snapshot, and it cannot be read.
+struct Unusable;
+
+fn snapshot(
+    row: &PgRow,
+    stream: &StreamId,
+    module: ModuleDigest,
+) -> Option<Result<Snapshot, Unusable>> {
+    let version: Option<i64> = row.try_get("snapshot_version").ok()?;
+    let version = Version::from_sql(version?)?;
+    let state = row.try_get("snapshot_state").map_err(|_| Unusable);
+    let state = state.and_then(|state| Json::from_stored(state).map_err(|_| Unusable));
+    Some(state.map(|state| Snapshot {
+        stream: stream.clone(),
+        module,
+        version,
+        state,
+    }))
+}
+
+/// Whether the row has an event, be it one that cannot be read.
+fn is_event(row: &PgRow) -> bool {
+    !matches!(row.try_get::<Option<i64>, _>("offset"), Ok(None))
+}

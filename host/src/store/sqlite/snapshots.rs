@@ -1,0 +1,87 @@
+//! Snapshots.
+
+use sqlx::SqlitePool;
+
+use super::error::failed;
+use super::writer::Writer;
+use super::{read, rows};
+use crate::core::{Clock, Json, ModuleDigest, StreamId, Version};
+use crate::store::snapshots::newest_of;
+use crate::store::{Direction, Error, Loaded, Snapshot, StreamRange};
+
+const SNAPSHOT: &str = "
+SELECT snapshot.version, snapshot.state FROM snapshots AS snapshot
+JOIN stream_heads AS head USING (namespace, decider, decider_id)
+WHERE snapshot.namespace = ?1 AND snapshot.decider = ?2 AND snapshot.decider_id = ?3 AND snapshot.module = ?4
+    AND snapshot.version <= head.version";
+
+/// All at once, as one JSON array. The WHERE is for SQLite's parser, which would take ON for that of a join.
+const PUT: &str = "
+INSERT INTO snapshots AS kept (namespace, decider, decider_id, module, version, state, created_at)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, ?2 FROM json_each(?1) WHERE TRUE
+ON CONFLICT (namespace, decider, decider_id, module) DO UPDATE
+    SET version = excluded.version, state = excluded.state, created_at = excluded.created_at
+    WHERE kept.version < excluded.version";
+
+/// Two statements: events are only ever added, so that those after a snapshot that was found are what they were then, or more.
+pub(super) async fn load(
+    readers: &SqlitePool,
+    stream: &StreamId,
+    module: ModuleDigest,
+    limit: u32,
+) -> Result<Loaded, Error> {
+    let found: Option<(i64, Vec<u8>)> = sqlx::query_as(SNAPSHOT)
+        .bind(stream.namespace().as_str())
+        .bind(stream.decider().as_str())
+        .bind(stream.id())
+        .bind(module.to_string())
+        .fetch_optional(readers)
+        .await
+        .map_err(failed)?;
+    let snapshot = found.and_then(|(version, state)| {
+        Some(Snapshot {
+            stream: stream.clone(),
+            module,
+            version: Version::from_sql(version)?,
+            state: Json::from_stored(String::from_utf8(state).ok()?).ok()?,
+        })
+    });
+    let range = StreamRange {
+        after: snapshot
+            .as_ref()
+            .map_or(Version::EMPTY, |snapshot| snapshot.version),
+        through: None,
+        limit,
+        direction: Direction::Forward,
+    };
+    let events = read::stream(readers, stream, range).await?;
+    Ok(Loaded { snapshot, events })
+}
+
+pub(super) async fn put(
+    writer: &Writer,
+    clock: &dyn Clock,
+    snapshots: Vec<Snapshot>,
+) -> Result<(), Error> {
+    let snapshots = newest_of(snapshots);
+    if snapshots.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = snapshots
+        .iter()
+        .map(|snapshot| {
+            let (stream, version) = (&snapshot.stream, snapshot.version.to_sql());
+            let (namespace, decider) = (stream.namespace().as_str(), stream.decider().as_str());
+            let (module, state) = (snapshot.module.to_string(), snapshot.state.as_str());
+            (namespace, decider, stream.id(), module, version, state)
+        })
+        .collect();
+    let mut tx = writer.begin().await.map_err(failed)?;
+    sqlx::query(PUT)
+        .bind(rows::json_text(&rows))
+        .bind(rows::milliseconds(clock.now()))
+        .execute(tx.connection())
+        .await
+        .map_err(failed)?;
+    tx.commit().await.map_err(failed)
+}
