@@ -64,13 +64,14 @@ pub trait EventStore: Debug + Send + Sync {
     /// Appends all parts in one transaction, or none of them.
     ///
     /// The answer has one [`Appended`] per part, in order. A later part on the same stream sees the events of those before it.
-    /// Implementations MUST lock the streams in the order of their [`StreamId`]s whatever the order of the parts, so that two appends never
-    /// deadlock, and MUST check in this order: the fence, the ledger (a known command id wins over a conflict: the caller then
+    /// Implementations MUST lock the streams in one order for all appends whatever the order of the parts, or without waiting, so that two
+    /// appends never deadlock, and MUST check in this order: the fence, the ledger (a known command id wins over a conflict: the caller then
     /// answers with the recorded outcome), `is_final`, the expected version, the expected previous id, the registry, the event ids.
     /// Fence and ledger of all parts come before the rest of any; of other faults in several parts any one MAY be reported.
     /// Parts without events are checked like all others: nothing is decided on a stream that has moved or ended.
     ///
-    /// Calls MAY share a transaction with others that arrive at the same time; the outcome of each is its own.
+    /// Calls MAY share a transaction with others that arrive at the same time; the outcome of each is its own. A store that has more to
+    /// write than it takes MUST refuse at once, with [`AppendError::Overloaded`].
     /// If the future is dropped after it was first polled, the append may or may not take place: look up the command id, or read the stream.
     ///
     /// # Errors

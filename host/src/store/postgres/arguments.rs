@@ -222,7 +222,7 @@ impl<'a> Commands<'a> {
             .push(command.map(|command| command.command.as_str()));
         self.data.push(command.map(|command| command.data.as_str()));
         self.fingerprint
-            .push(command.map(|command| &command.fingerprint.as_bytes()[..]));
+            .push(command.map(|command| command.fingerprint.as_bytes()));
         self.now.push(command.map(|command| command.now));
         self.seed
             .push(command.map(|command| command.seed.cast_signed()));

@@ -13,7 +13,7 @@ use crate::core::{Clock, CommandOutcome, CommandRecord, RecordedEvent};
 use crate::store::group::{Commit, Failed, Outcome, Verdict};
 use crate::store::{Append, Error};
 
-/// Rows per INSERT: well below SQLite's limit of 32,766 values in a statement.
+/// Most rows per INSERT, a power of two: well below SQLite's limit of 32,766 values in a statement.
 const ROWS_PER_INSERT: usize = 64;
 
 /// Where batches go: the one file.
@@ -79,7 +79,7 @@ async fn insert_events_in_tx(
     tx: &mut SqliteConnection,
     events: &[&RecordedEvent],
 ) -> Result<(), Error> {
-    for rows in events.chunks(ROWS_PER_INSERT) {
+    for rows in powers_of_two(events) {
         let mut insert = QueryBuilder::<Sqlite>::new(
             r#"INSERT INTO events ("offset", namespace, decider, decider_id, version, event, event_id, event_version, data,
             command_id, previous_id, final, tags, metadata, created_at) "#,
@@ -111,7 +111,7 @@ async fn insert_commands_in_tx(
     tx: &mut SqliteConnection,
     commands: &[CommandRecord],
 ) -> Result<(), Error> {
-    for rows in commands.chunks(ROWS_PER_INSERT) {
+    for rows in powers_of_two(commands) {
         let mut insert = QueryBuilder::<Sqlite>::new(
             "INSERT INTO commands (namespace, command_id, decider, decider_id, command, data, fingerprint, now, seed, actor,
             metadata, version, module, outcome, events, rejection_code, rejection_message, rejection_data, fuel) ",
@@ -146,4 +146,14 @@ async fn insert_commands_in_tx(
         insert.build().execute(&mut *tx).await.map_err(failed)?;
     }
     Ok(())
+}
+
+/// The rows in runs of 64, 32, 16 … 1, so that there are few statements, and few texts of them to prepare and to keep prepared.
+fn powers_of_two<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let power = rows.len().min(ROWS_PER_INSERT).checked_ilog2()?;
+        let (run, rest) = rows.split_at(1 << power);
+        rows = rest;
+        Some(run)
+    })
 }
