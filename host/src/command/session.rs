@@ -8,8 +8,8 @@ use super::Error;
 use super::decision::{Decided, Task, after};
 use crate::core::{Clock, Json, NewEvent, RecordedEvent, StreamId, Version};
 use crate::modules::Decider;
-use crate::runtime::{Fault, GuestEvent, Instance, Runtime, State};
-use crate::store::{Direction, EventStore, StreamHead, StreamRange};
+use crate::runtime::{Fault, GuestEvent, Instance, Restored, Runtime, State};
+use crate::store::{Direction, Store, StreamHead, StreamRange};
 
 /// How many events are read and folded at a time.
 const PAGE_EVENTS: u32 = 1_000;
@@ -32,7 +32,7 @@ impl Session {
     /// The state of `stream` through the version `through`, or through its newest event.
     pub(super) async fn load(
         runtime: &Runtime,
-        store: &dyn EventStore,
+        store: &dyn Store,
         decider: Arc<Decider>,
         stream: &StreamId,
         through: Option<Version>,
@@ -45,17 +45,28 @@ impl Session {
             unfolded: Vec::new(),
             head: StreamHead::default(),
         };
-        loop {
-            let range = StreamRange {
-                after: session.head.version,
-                through,
-                limit: PAGE_EVENTS,
-                direction: Direction::Forward,
-            };
-            let page = store
-                .read_stream(stream, range)
+        let mut page = if through.is_none() {
+            let loaded = store
+                .load(stream, session.decider.digest(), PAGE_EVENTS)
                 .await
                 .map_err(Error::Store)?;
+            match loaded.snapshot {
+                None => loaded.events,
+                Some(snapshot) => {
+                    let restored;
+                    (session, restored) = session.restore(snapshot.state).await?;
+                    if restored {
+                        session.head.version = snapshot.version;
+                        loaded.events
+                    } else {
+                        session.page(store, through).await?
+                    }
+                }
+            }
+        } else {
+            session.page(store, through).await?
+        };
+        loop {
             let is_last = page.len() < PAGE_EVENTS as usize;
             if let Some(newest) = page.last() {
                 session.head = StreamHead {
@@ -69,6 +80,48 @@ impl Session {
                 return Ok(session);
             }
             session = session.with_guest(|_, _| Ok(())).await?.0;
+            page = session.page(store, through).await?;
+        }
+    }
+
+    /// The next events of the stream.
+    async fn page(
+        &self,
+        store: &dyn Store,
+        through: Option<Version>,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let range = StreamRange {
+            after: self.head.version,
+            through,
+            limit: PAGE_EVENTS,
+            direction: Direction::Forward,
+        };
+        store
+            .read_stream(&self.stream, range)
+            .await
+            .map_err(Error::Store)
+    }
+
+    /// Goes on from a snapshot. False if the module does not know it any more: then the state is that of a stream without events.
+    async fn restore(mut self, snapshot: Json) -> Result<(Self, bool), Error> {
+        let module = self.decider.module().clone();
+        let job = move || -> Result<_, Fault> {
+            let mut instance = module.instantiate()?;
+            Ok(match instance.restore(&snapshot)? {
+                Restored::State(state) => Some((instance, state)),
+                Restored::Refused(_) => None,
+            })
+        };
+        let ended = self.runtime.run(job).await.map_err(Error::NotRun)?;
+        self.guest = ended.map_err(|fault| self.fault(fault))?;
+        let is_restored = self.guest.is_some();
+        Ok((self, is_restored))
+    }
+
+    fn fault(&self, fault: Fault) -> Error {
+        Error::Fault {
+            module: self.decider.digest(),
+            fault,
         }
     }
 
@@ -123,10 +176,7 @@ impl Session {
             Ok((instance, state, done))
         };
         let ended = self.runtime.run(job).await.map_err(Error::NotRun)?;
-        let (instance, state, done) = ended.map_err(|fault| Error::Fault {
-            module: self.decider.digest(),
-            fault,
-        })?;
+        let (instance, state, done) = ended.map_err(|fault| self.fault(fault))?;
         self.guest = Some((instance, state));
         Ok((self, done))
     }

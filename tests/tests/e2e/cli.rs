@@ -83,6 +83,7 @@ async fn a_person_deploys_sends_looks_and_goes_back(store: Store) {
         .exits_with(0)
         .stdout();
     assert!(state.contains("\"value\": 1"), "{state}");
+    crate::log::read(&host.client(), "", 10, 2).await;
     let events = terminal
         .gavel(&["events", COUNTER, "c-1"])
         .exits_with(0)

@@ -121,7 +121,7 @@ impl Pending {
     }
 
     /// Says why it was not stored, or gives it back to be decided again. `is_alone`: nothing else was in the same append.
-    pub(super) fn not_stored(mut self, error: &AppendError, is_alone: bool) -> Option<Box<Job>> {
+    pub(super) fn not_stored(mut self, error: &AppendError, is_alone: bool) -> Option<Job> {
         let task = &self.job.task;
         if matches!(error, AppendError::VersionConflict { .. })
             && task.expected == ExpectedVersion::Any
@@ -129,7 +129,7 @@ impl Pending {
         {
             metrics::counter!("gavel_append_conflicts_total").increment(1);
             self.job.retries -= 1;
-            return Some(Box::new(self.job));
+            return Some(self.job);
         }
         let stop = match error {
             AppendError::VersionConflict { current, .. } => {

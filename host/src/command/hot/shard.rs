@@ -23,7 +23,8 @@ use crate::core::{Clock, Json, ModuleDigest, RecordedEvent, StreamId, Version};
 use crate::modules::Decider;
 use crate::runtime::{Fault, Runtime};
 use crate::store::{
-    self, Append, AppendError, Direction, Store, StreamAppend, StreamHead, StreamRange,
+    self, Append, AppendError, Direction, Loaded, Snapshot, Store, StreamAppend, StreamHead,
+    StreamRange,
 };
 
 /// How long a turn may begin further messages.
@@ -96,9 +97,9 @@ pub(super) enum Message {
     /// The reservation has ended.
     Released(StreamId),
     /// A page of a stream's history.
-    Loaded(StreamId, Result<Page, store::Error>),
+    Loaded(StreamId, Box<Result<Page, store::Error>>),
     /// What was under way is durable, or not, and these commands are to be decided again.
-    Settled(StreamId, Settled, Vec<Box<Job>>),
+    Settled(StreamId, Settled, Vec<Job>),
     /// Others have had their chance on a stream.
     Rested(StreamId),
     /// The stream was found to be there.
@@ -266,32 +267,57 @@ impl Shard {
         let shard = self.clone();
         self.env.tasks.spawn(async move {
             let page = shard.read(&stream, start).await;
-            let _ = shard.send(Message::Loaded(stream, page));
+            let _ = shard.send(Message::Loaded(stream, Box::new(page)));
         });
     }
 
     async fn read(&self, stream: &StreamId, start: Start) -> Result<Page, store::Error> {
-        let after = match start {
-            Start::Newest => Version::EMPTY,
-            Start::After(version) => version,
+        let (loaded, begins_after) = match start {
+            Start::Newest => {
+                let store = &self.env.store;
+                (store.load(stream, self.module, PAGE_EVENTS).await?, None)
+            }
+            Start::After(after) => {
+                let range = StreamRange {
+                    after,
+                    through: None,
+                    limit: PAGE_EVENTS,
+                    direction: Direction::Forward,
+                };
+                let events = self.env.store.read_stream(stream, range).await?;
+                let snapshot = None;
+                (Loaded { snapshot, events }, Some(after))
+            }
         };
-        let range = StreamRange {
-            after,
-            through: None,
-            limit: PAGE_EVENTS,
-            direction: Direction::Forward,
-        };
-        let events = self.env.store.read_stream(stream, range).await?;
+        let snapshot = loaded.snapshot.as_ref();
         Ok(Page {
-            snapshot: None,
-            after,
-            is_last: events.len() < PAGE_EVENTS as usize,
-            events,
+            after: begins_after
+                .or(snapshot.map(|snapshot| snapshot.version))
+                .unwrap_or_default(),
+            is_last: loaded.events.len() < PAGE_EVENTS as usize,
+            snapshot: loaded.snapshot.map(|snapshot| snapshot.state),
+            events: loaded.events,
         })
     }
 
     /// Has a snapshot kept. It is a matter of speed alone: whether that works changes no answer.
-    pub(super) fn keep_snapshot(&self, _stream: StreamId, _version: Version, _state: Json) {}
+    pub(super) fn keep_snapshot(&self, stream: StreamId, version: Version, state: Json) {
+        let store = self.env.store.clone();
+        let snapshot = Snapshot {
+            stream,
+            module: self.module,
+            version,
+            state,
+        };
+        self.env.tasks.spawn(async move {
+            if let Err(error) = store.put_snapshots(vec![snapshot]).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a snapshot is not kept"
+                );
+            }
+        });
+    }
 
     /// Lets others append to a stream for a random while of at most `longest`.
     pub(super) fn rest(self: &Arc<Self>, stream: StreamId, longest: Duration) {
@@ -350,7 +376,7 @@ struct Settling {
     shard: Arc<Shard>,
     stream: StreamId,
     outcome: Settled,
-    again: Vec<Box<Job>>,
+    again: Vec<Job>,
 }
 
 impl Drop for Settling {
@@ -396,7 +422,7 @@ impl Desk {
                 stream.push_reservation(grant);
             }
             Message::Released(_) => stream.released(pool),
-            Message::Loaded(_, page) => stream.loaded(page, pool, shard),
+            Message::Loaded(_, page) => stream.loaded(*page, pool, shard),
             Message::Settled(_, outcome, again) => {
                 stream.settled(outcome, again, pool, shard);
                 stream.take_snapshot(pool, shard);

@@ -263,7 +263,7 @@ impl HotStream {
     pub(super) fn settled(
         &mut self,
         outcome: Settled,
-        again: Vec<Box<Job>>,
+        again: Vec<Job>,
         pool: &mut Pool,
         shard: &Arc<Shard>,
     ) {
@@ -277,8 +277,8 @@ impl HotStream {
         self.forget(pool);
         // In their order, before those that came later.
         let decided = self.decided.drain(..);
-        let decided = decided.map(|(_, pending)| Box::new(pending.into_job()));
-        let jobs = again.into_iter().chain(decided);
+        let decided = decided.map(|(_, pending)| pending.into_job());
+        let jobs = again.into_iter().chain(decided).map(Box::new);
         let later = std::mem::take(&mut self.waiting);
         self.waiting = jobs.map(Waiting::Command).chain(later).collect();
     }
