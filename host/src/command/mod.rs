@@ -9,6 +9,7 @@ mod decision;
 mod error;
 mod hot;
 mod import;
+pub mod metrics;
 mod query;
 mod request;
 mod session;
@@ -168,7 +169,7 @@ impl Commands {
                 Err(Failure::Recorded) => turns.disturbed(outcome_unknown(&requests)).await?,
                 Err(Failure::Lost(conflict)) if turns.in_doubt => turns.disturbed(conflict).await?,
                 Err(Failure::Lost(conflict)) => {
-                    metrics::counter!("gavel_append_conflicts_total").increment(1);
+                    ::metrics::counter!(metrics::CONFLICTS).increment(1);
                     // A command by itself has been decided again where the state is.
                     let may_retry = options.retry_conflicts
                         && requests.len() > 1

@@ -11,6 +11,9 @@ use metrics_exporter_prometheus::{
 
 use super::code::Code;
 use super::error::code_of;
+use crate::command::metrics::{
+    CONFLICTS, HOT_BYTES, HOT_EVICTIONS, HOT_HITS, HOT_LOADS, HOT_STREAMS,
+};
 use crate::command::{CommandAnswer, CommandOptions, Error};
 use crate::core::DeciderName;
 use crate::store::metrics::{BATCH_SIZE, QUEUE};
@@ -50,6 +53,18 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
         );
         describe_counter!(COMMANDS, "Commands, by decider and outcome.");
         describe_histogram!(BATCH_SIZE, "Appends that shared a transaction.");
+        describe_counter!(CONFLICTS, "Appends of commands that lost a race.");
+        describe_counter!(
+            HOT_HITS,
+            "Commands that found their stream's state in memory."
+        );
+        describe_counter!(HOT_LOADS, "Streams that were loaded for a command.");
+        describe_counter!(HOT_EVICTIONS, "States that were let go of to make room.");
+        describe_gauge!(HOT_STREAMS, "Streams in memory.");
+        describe_gauge!(
+            HOT_BYTES,
+            "Linear memory of the instances of hot streams, in bytes."
+        );
         describe_gauge!(QUEUE, "Appends that are not answered yet.");
         describe_counter!(
             GUEST_FAULTS,

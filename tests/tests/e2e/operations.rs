@@ -1,11 +1,12 @@
 //! Health, metrics, and what the API says of itself.
 
-use gavel_tests::{COUNTER, Host, Store, on_every_store};
+use gavel_tests::{COUNTER, Host, LIMIT, Store, eventually, on_every_store};
 use serde_json::json;
 
 on_every_store! {
     a_host_tells_how_it_is,
     commands_are_counted,
+    states_in_memory_are_bounded,
     a_decider_describes_itself_as_a_typed_api,
     a_request_id_is_taken_over_and_given_back,
 }
@@ -45,6 +46,28 @@ async fn commands_are_counted(store: Store) {
         .lines()
         .find(|line| line.starts_with("gavel_commands_total") && line.contains("accepted"));
     assert!(line.is_some_and(|line| line.ends_with(" 1")), "{counted}");
+}
+
+async fn states_in_memory_are_bounded(store: Store) {
+    let host = Host::start_with(&store, &[("GAVEL_COMMANDS_HOT_STREAMS", "20")]).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    for round in 1..=2 {
+        for number in 0..60 {
+            let stream = client.stream(COUNTER, &format!("c-{number}"));
+            assert_eq!(stream.increment().await.accepted().version, round);
+        }
+    }
+    let metric = async |name: &str| -> f64 {
+        let text = client.get("/metrics").send().await.expect(200).text();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("{name} is not among the metrics: {text}"))
+    };
+    let is_bounded = async || (metric("gavel_hot_streams").await <= 20.0).then_some(());
+    eventually("no more states than allowed are kept", LIMIT, is_bounded).await;
+    assert!(metric("gavel_hot_evictions_total").await > 0.0);
+    assert!(metric("gavel_hot_loads_total").await >= 60.0);
 }
 
 async fn a_decider_describes_itself_as_a_typed_api(store: Store) {

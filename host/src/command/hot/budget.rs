@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use metrics::gauge;
+
 use super::shard::{Message, Shard};
+use crate::command::metrics::{HOT_BYTES, HOT_STREAMS};
 use crate::core::{ModuleDigest, Namespace};
 
 /// What is kept.
@@ -60,8 +63,8 @@ impl Budget {
     pub(super) fn change(&self, before: Holdings, now: Holdings) {
         change(&self.streams, before.streams, now.streams);
         change(&self.bytes, before.bytes, now.bytes);
-        metrics::gauge!("gavel_hot_streams").set(self.streams.load(Ordering::Relaxed) as f64);
-        metrics::gauge!("gavel_hot_bytes").set(self.bytes.load(Ordering::Relaxed) as f64);
+        gauge!(HOT_STREAMS).set(self.streams.load(Ordering::Relaxed) as f64);
+        gauge!(HOT_BYTES).set(self.bytes.load(Ordering::Relaxed) as f64);
     }
 
     /// Asks the shard with the stream that was used least recently to let go, if too much is kept.

@@ -3,6 +3,7 @@
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::command::decision::{Decided, Task};
+use crate::command::metrics::CONFLICTS;
 use crate::command::{CommandAnswer, Error};
 use crate::core::{CommandId, ExpectedVersion, Json, Rejection};
 use crate::store::{self, AppendError, Appended, StreamAppend, StreamHead};
@@ -127,7 +128,7 @@ impl Pending {
             && task.expected == ExpectedVersion::Any
             && self.job.retries > 0
         {
-            metrics::counter!("gavel_append_conflicts_total").increment(1);
+            metrics::counter!(CONFLICTS).increment(1);
             self.job.retries -= 1;
             return Some(self.job);
         }

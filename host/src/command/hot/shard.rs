@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hashlink::LruCache;
+use metrics::counter;
 use rand::Rng as _;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -19,6 +20,7 @@ use super::job::{Job, Pending};
 use super::pool::Pool;
 use super::stream::{HotStream, Settled};
 use crate::command::Error;
+use crate::command::metrics::{HOT_EVICTIONS, HOT_HITS};
 use crate::core::{Clock, Json, ModuleDigest, RecordedEvent, StreamId, Version};
 use crate::modules::Decider;
 use crate::runtime::{Fault, Runtime};
@@ -412,7 +414,7 @@ impl Desk {
         match message {
             Message::Command(job) => {
                 if stream.state(pool).is_some() {
-                    metrics::counter!("gavel_hot_hits_total").increment(1);
+                    counter!(HOT_HITS).increment(1);
                 }
                 stream.used_ms = now_ms;
                 stream.push_command(job);
@@ -472,7 +474,7 @@ impl Desk {
                 _ => stream.forget(&mut self.pool),
             }
         }
-        metrics::counter!("gavel_hot_evictions_total").increment(evicted as u64);
+        counter!(HOT_EVICTIONS).increment(evicted as u64);
         budget.evicted();
     }
 

@@ -21,6 +21,7 @@ use super::pool::{Company, Pool};
 use super::shard::{Page, Reservation, Shard, Start};
 use crate::command::Error;
 use crate::command::decision::after;
+use crate::command::metrics::HOT_LOADS;
 use crate::command::session::to_guest;
 use crate::core::{StreamId, Version};
 use crate::runtime::{Fault, GuestEvent, State};
@@ -314,7 +315,7 @@ impl HotStream {
             self.head = StreamHead::default();
             self.snapshot = Version::EMPTY;
             self.replay = Duration::ZERO;
-            metrics::counter!("gavel_hot_loads_total").increment(1);
+            metrics::counter!(HOT_LOADS).increment(1);
         }
         shard.load(self.id.clone(), start);
     }
