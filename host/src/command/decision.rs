@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use rand::Rng as _;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::{CommandRequest, Error, Origin, SchemaViolation};
 use crate::core::{
     Clock, CommandId, CommandOutcome, CommandRecord, ExpectedVersion, Fingerprint, Json, Metadata,
-    NewEvent, Rejection, StreamId, Version, reserved,
+    NewEvent, Rejection, StreamId, Version, new_id, reserved,
 };
 use crate::modules::{Active, Unfit};
 use crate::runtime::{Decision, Fault, GuestCommand, GuestContext, GuestEvent, Instance, State};
@@ -60,7 +59,7 @@ impl Task {
         Ok(Self {
             active,
             stream: request.stream.clone(),
-            command_id: request.command_id.unwrap_or_else(Uuid::now_v7),
+            command_id: request.command_id.unwrap_or_else(new_id),
             expected: request.expected,
             fingerprint: fingerprint(request, data.as_str()),
             command: GuestCommand {
@@ -277,7 +276,7 @@ fn to_new_event(event: GuestEvent, command_id: CommandId, metadata: Metadata) ->
         tags,
     } = event;
     NewEvent {
-        event_id: Uuid::now_v7(),
+        event_id: new_id(),
         event: name,
         schema_version,
         data,

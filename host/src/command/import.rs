@@ -1,9 +1,7 @@
 //! Appending without a decider, for importers.
 
-use uuid::Uuid;
-
 use super::{Commands, Error, ImportedEvent, Origin, refused_append};
-use crate::core::{CommandId, ExpectedVersion, NewEvent, StreamId, reserved};
+use crate::core::{CommandId, ExpectedVersion, NewEvent, StreamId, new_id, reserved};
 use crate::store::{Append, Appended, StreamAppend};
 
 impl Commands {
@@ -21,7 +19,7 @@ impl Commands {
         command_id: Option<CommandId>,
         origin: &Origin,
     ) -> Result<(CommandId, Appended), Error> {
-        let command_id = command_id.unwrap_or_else(Uuid::now_v7);
+        let command_id = command_id.unwrap_or_else(new_id);
         let events = events
             .into_iter()
             .map(|event| to_new_event(event, command_id, origin))
@@ -58,7 +56,7 @@ fn to_new_event(event: ImportedEvent, command_id: CommandId, origin: &Origin) ->
     if let Some(traceparent) = &origin.traceparent {
         metadata = metadata.with(reserved::TRACEPARENT, traceparent.clone());
     }
-    let event_id = event_id.unwrap_or_else(Uuid::now_v7);
+    let event_id = event_id.unwrap_or_else(new_id);
     NewEvent {
         event_id,
         event,

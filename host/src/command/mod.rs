@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng as _;
-use uuid::Uuid;
 
 pub use error::{BatchError, Error, SchemaViolation};
 pub use hot::SnapshotPolicy;
@@ -27,7 +26,9 @@ pub use request::{
     CommandAnswer, CommandOptions, CommandRequest, ImportedEvent, Moment, Origin, StateAnswer,
 };
 
-use crate::core::{Clock, CommandId, CommandOutcome, CommandRecord, ExpectedVersion, StreamId};
+use crate::core::{
+    Clock, CommandId, CommandOutcome, CommandRecord, ExpectedVersion, StreamId, new_id,
+};
 use crate::modules::Modules;
 use crate::store::{AppendError, Direction, Store, StreamRange};
 use attempt::{Attempt, Failure};
@@ -144,7 +145,7 @@ impl Commands {
         reject_repeated_ids(&requests)?;
         let ids_are_the_senders = requests.iter().any(|request| request.command_id.is_some());
         for request in &mut requests {
-            request.command_id.get_or_insert_with(Uuid::now_v7);
+            request.command_id.get_or_insert_with(new_id);
         }
         let mut turns = Turns::default();
         loop {

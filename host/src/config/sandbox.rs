@@ -34,13 +34,14 @@ area! {
         compile_seconds: u64 = 15, within 1..=3_600;
         /// Most memory to compile a module, in bytes.
         compile_memory_bytes: u64 = GIB, within 64 * MIB..=64 * GIB;
-        /// Threads that run modules; by default one for each core.
-        guest_threads: u64 = cores(), within 1..=1_024;
+        /// Threads that run modules; by default two for each core, so that a module that holds some of them leaves the others theirs.
+        guest_threads: u64 = threads(), within 1..=1_024;
         /// Calls that may wait for such a thread; more are answered with 503.
         queue: u64 = 1_024, within 1..=1_000_000;
     }
 }
 
-fn cores() -> u64 {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
+fn threads() -> u64 {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    (2 * cores).min(1_024)
 }

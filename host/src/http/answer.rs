@@ -4,11 +4,11 @@ use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use crate::core::new_id;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
-use uuid::Uuid;
 
 use super::code::Code;
 use super::metrics;
@@ -37,7 +37,7 @@ impl RequestId {
     }
 
     fn new() -> Self {
-        let id = Uuid::now_v7().to_string();
+        let id = new_id().to_string();
         Self(HeaderValue::from_str(&id).expect("a UUID is visible ASCII"))
     }
 

@@ -1,7 +1,7 @@
 //! Compiling, in a process of its own.
 //!
 //! This program runs itself with [`COMPILE_ARGUMENT`]: the component goes in through stdin, machine code comes out of stdout. The child
-//! has an empty environment and bounds its own memory and processor time before it reads a byte; the parent bounds the wall-clock time.
+//! gets nothing from the host's environment and bounds its own memory and processor time before it reads a byte; the parent bounds the wall-clock time.
 //! Whatever a hostile component does to the compiler ends with that process.
 
 use std::io::{Read as _, Write as _};
@@ -55,6 +55,8 @@ pub(super) async fn compile(
         .arg(limits.compile_memory_bytes.to_string())
         .arg(processor_seconds.to_string())
         .env_clear()
+        // The allocator would reserve as much address space as the child may have in all.
+        .env("MIMALLOC_ARENA_RESERVE", "0")
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -426,7 +426,7 @@ impl Desk {
             Message::Released(_) => stream.released(pool),
             Message::Loaded(_, page) => stream.loaded(*page, pool, shard),
             Message::Settled(_, outcome, again) => {
-                stream.settled(outcome, again, pool, shard);
+                stream.settled(outcome, again, pool);
                 stream.take_snapshot(pool, shard);
             }
             Message::Rested(_) => stream.rested(),
@@ -442,7 +442,7 @@ impl Desk {
         let Some(stream) = self.streams.peek_mut(id) else {
             return;
         };
-        if let Some((parts, pending)) = stream.hand_over() {
+        if let Some((parts, pending)) = stream.hand_over(shard) {
             shard.store(id.clone(), parts, pending);
         } else if stream.is_idle() && stream.state(&self.pool).is_none() {
             self.streams.remove(id);

@@ -49,8 +49,10 @@ pub(super) struct HotStream {
     waiting: VecDeque<Waiting>,
     decided: Vec<(StreamAppend, Pending)>,
     is_under_way: bool,
-    /// When what is or was last under way was handed over.
-    handed_over: Instant,
+    /// When what is under way was handed over, and otherwise when the last append ended.
+    turned: Instant,
+    /// How long the last append took.
+    took: Duration,
     is_loading: bool,
     is_reserved: bool,
     /// How many appends are still to be followed by a rest each.
@@ -58,6 +60,8 @@ pub(super) struct HotStream {
     /// How many appends have followed one another without a break.
     in_a_row: u8,
     is_resting: bool,
+    /// Whether the next append need not wait for others.
+    has_rested: bool,
     /// Whether it has been the end of an instance.
     is_suspect: bool,
     /// Whether its commands are stored one by one, to find the one that cannot be.
@@ -85,12 +89,14 @@ impl HotStream {
             waiting: VecDeque::new(),
             decided: Vec::new(),
             is_under_way: false,
-            handed_over: Instant::now(),
+            turned: Instant::now(),
+            took: Duration::ZERO,
             is_loading: false,
             is_reserved: false,
             contended: 0,
             in_a_row: 0,
             is_resting: false,
+            has_rested: false,
             is_suspect: false,
             is_one_by_one: false,
             snapshot: Version::EMPTY,
@@ -251,27 +257,35 @@ impl HotStream {
     }
 
     /// Gives what is to be stored, and those who wait for it.
-    pub(super) fn hand_over(&mut self) -> Option<(Vec<StreamAppend>, Vec<Pending>)> {
+    pub(super) fn hand_over(
+        &mut self,
+        shard: &Arc<Shard>,
+    ) -> Option<(Vec<StreamAppend>, Vec<Pending>)> {
         if self.is_under_way || self.is_resting || self.decided.is_empty() {
             return None;
         }
+        if let Some(longest) = self.rest_due() {
+            self.is_resting = true;
+            shard.rest(self.id.clone(), longest);
+            return None;
+        }
         self.is_under_way = true;
-        self.handed_over = Instant::now();
+        self.has_rested = false;
+        self.turned = Instant::now();
         Some(self.decided.drain(..).unzip())
     }
 
     /// What was under way has become durable, or not; its senders have been told.
-    pub(super) fn settled(
-        &mut self,
-        outcome: Settled,
-        again: Vec<Job>,
-        pool: &mut Pool,
-        shard: &Arc<Shard>,
-    ) {
+    pub(super) fn settled(&mut self, outcome: Settled, again: Vec<Job>, pool: &mut Pool) {
         self.is_under_way = false;
+        self.took = self.turned.elapsed();
+        self.turned = Instant::now();
         match outcome {
-            Settled::Durable => return self.rest_if_due(shard),
-            Settled::Overtaken => self.contended = CONTENDED_APPENDS,
+            Settled::Durable => return,
+            Settled::Overtaken => {
+                self.contended = CONTENDED_APPENDS;
+                self.has_rested = true;
+            }
             Settled::OneIsGuilty => self.is_one_by_one = true,
             Settled::Failed => {}
         }
@@ -284,28 +298,32 @@ impl HotStream {
         self.waiting = jobs.map(Waiting::Command).chain(later).collect();
     }
 
-    /// Lets other hosts go first where that is due.
-    fn rest_if_due(&mut self, shard: &Arc<Shard>) {
-        if self.is_idle() {
-            self.in_a_row = 0;
-            return;
+    /// How long to rest at most before the next append, where other hosts are to be let go first.
+    fn rest_due(&mut self) -> Option<Duration> {
+        let is_in_a_row = self.turned.elapsed() < self.took;
+        self.in_a_row = if is_in_a_row {
+            self.in_a_row.saturating_add(1)
+        } else {
+            0
+        };
+        if self.has_rested || !is_in_a_row {
+            return None;
         }
-        self.in_a_row += 1;
+        // As long as a few appends take: the others have to load, decide and append.
         let appends = match self.contended {
             1.. => 4,
             0 if self.in_a_row >= APPENDS_IN_A_ROW => 2,
-            0 => return,
+            0 => return None,
         };
         self.contended = self.contended.saturating_sub(1);
         self.in_a_row = 0;
-        self.is_resting = true;
-        // As long as a few appends take: the others have to load, decide and append.
-        shard.rest(self.id.clone(), self.handed_over.elapsed() * appends);
+        Some(self.took * appends)
     }
 
     /// The others have had their chance.
     pub(super) fn rested(&mut self) {
         self.is_resting = false;
+        self.has_rested = true;
     }
 
     fn begin_loading(&mut self, start: Start, pool: &mut Pool, shard: &Arc<Shard>) {

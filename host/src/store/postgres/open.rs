@@ -19,7 +19,7 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// How many batches of appends are under way at the same time: while one waits for the disk, the other is worked on.
-const COMMITTERS: u32 = 2;
+const COMMITTERS: u32 = 1;
 
 /// What every connection asks of the server, so that a host that is gone or stuck holds up nobody for long.
 const SESSION_SETTINGS: [(&str, &str); 10] = [
