@@ -14,12 +14,22 @@ use xshell::{Cmd, Shell, cmd};
 ///
 /// When the build fails.
 pub(crate) fn build_gavel(sh: &Shell) -> Result<PathBuf> {
-    let build = cmd!(sh, "cargo build --workspace --bin gavel");
+    build_binary(cmd!(sh, "cargo build --workspace --bin gavel"), "gavel")
+}
+
+/// Runs a `cargo build` of the program `name` and returns its path.
+///
+/// # Errors
+///
+/// When the build fails.
+pub(crate) fn build_binary(build: Cmd<'_>, name: &str) -> Result<PathBuf> {
     let messages = read_messages(build)?;
     let executable = messages
         .iter()
         .find_map(|message| message["executable"].as_str());
-    Ok(executable.context("cargo built no `gavel` binary")?.into())
+    Ok(executable
+        .with_context(|| format!("cargo built no `{name}` binary"))?
+        .into())
 }
 
 /// Runs a `cargo build` of guests and returns the components it made.

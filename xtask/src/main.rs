@@ -3,6 +3,7 @@
 //! Progress goes to stderr. Nothing is written outside `target/`, but for the private PostgreSQL, which lives in the system's
 //! temporary directory and is removed with it.
 
+mod bench;
 mod cargo;
 mod debian;
 mod demo;
@@ -30,6 +31,8 @@ enum Command {
     Demo(demo::Args),
     /// Runs what CI runs, in the same order, up to the first failure.
     Test(test::Args),
+    /// Measures the host in release, on PostgreSQL and SQLite, and writes JSON into `target/bench`.
+    Bench(bench::Args),
     /// Builds the guest modules into `target/modules`.
     Modules,
 }
@@ -49,6 +52,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo(args) => demo::run(&sh, &args),
         Command::Test(args) => test::run(&sh, args),
+        Command::Bench(args) => bench::run(&sh, &args),
         Command::Modules => modules::build(&sh).map(drop),
     }
 }

@@ -1,0 +1,58 @@
+//! `commands`: what it costs to send commands, one by one and in every other way.
+
+mod latency;
+mod memory;
+mod pressure;
+mod streams;
+mod throughput;
+
+use anyhow::{Context as _, Result};
+
+use crate::lab::{self, Installation, Lab};
+use crate::report::Report;
+
+/// Runs the parts that were asked for.
+///
+/// # Errors
+///
+/// When a host cannot be started or prepared. What it answers under load is a result, not an error.
+pub async fn run(lab: &Lab) -> Result<Report> {
+    let mut report = Report::new("commands");
+    lab::describe(lab, &mut report).await?;
+    macro_rules! parts {
+        ($($name:literal: $part:path,)+) => {$(
+            if lab.wants($name) {
+                eprintln!("commands: {}", $name);
+                $part(lab, &mut report).await.context($name)?;
+            }
+        )+};
+    }
+    parts! {
+        "throughput": throughput::by_connections,
+        "batch": throughput::in_batches,
+        "hot": throughput::on_one_stream,
+        "variants": throughput::variants,
+        "latency": latency::at_half_of_the_maximum,
+        "swap": latency::around_a_swap,
+        "long-stream": streams::long_against_short,
+        "growth": streams::growth,
+        "memory": memory::memory,
+        "overload": pressure::overload,
+        "bystander": pressure::beside_a_spinning_module,
+    }
+    Ok(report)
+}
+
+/// Accounts that are opened before a load.
+fn accounts(lab: &Lab) -> u64 {
+    lab.pick(10_000, 1_000)
+}
+
+/// One host for each store, with open accounts.
+async fn hosts(lab: &Lab) -> Result<Vec<Installation>> {
+    let mut hosts = Vec::new();
+    for backend in lab.backends() {
+        hosts.push(Installation::with_accounts(lab, backend, accounts(lab)).await?);
+    }
+    Ok(hosts)
+}

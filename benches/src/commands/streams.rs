@@ -1,0 +1,103 @@
+//! What becomes of the throughput as streams get longer and the store fuller.
+
+use anyhow::Result;
+
+use super::accounts;
+use crate::lab::{CommandKind, Installation, Lab, command, deposits};
+use crate::load::{Stop, Workload, closed};
+use crate::paired::{Case, alternate};
+use crate::report::{Report, Row, median};
+
+/// Deposits to a long stream and to a short one, in turns.
+pub(super) async fn long_against_short(lab: &Lab, report: &mut Report) -> Result<()> {
+    const SHORT: u64 = 10;
+    let long = lab.pick(50_000, 5_000);
+    // So few that the short stream stays short.
+    let commands = lab.pick(200, 20);
+    let mut rows = Vec::new();
+    for backend in lab.backends() {
+        let host = Installation::with_accounts(lab, backend, 0).await?;
+        host.make_stream("long", long).await?;
+        let meter = host.meter().await?;
+        let mut runs = [Vec::new(), Vec::new()];
+        for run in 0..lab.runs().max(3) {
+            // A new one for each run, so that it is short in each.
+            let short = format!("short-{run}");
+            host.make_stream(&short, SHORT).await?;
+            for (id, runs) in ["long", &short].into_iter().zip(&mut runs) {
+                let id = id.to_owned();
+                let workload = Workload::new(&host.requests(), move |requests, _| {
+                    command(requests, &id, CommandKind::Deposit)
+                });
+                closed(&workload, 1, Stop::Count(5)).await?;
+                let load = async || closed(&workload, 1, Stop::Count(commands)).await;
+                runs.push(meter.measure(load).await?.1);
+            }
+        }
+        let (long_figures, short_figures) = (median(&runs[0]), median(&runs[1]));
+        let p50 = |figures: &[(_, f64)]| figures[1].1;
+        let ratio = p50(&long_figures) / p50(&short_figures);
+        for (length, figures) in [(SHORT, short_figures), (long, long_figures)] {
+            let ratio = if length == SHORT { 1.0 } else { ratio };
+            rows.push(Row {
+                labels: vec![
+                    ("store", backend.name().to_owned()),
+                    ("stream length", length.to_string()),
+                ],
+                figures: [vec![("p50_ratio", ratio)], figures].concat(),
+                note: String::new(),
+            });
+        }
+    }
+    let about = format!(
+        "One connection, {commands} Deposits to one stream after 5 that are not counted, in turns with one of the other length."
+    );
+    report.section("long-stream", about, rows);
+    Ok(())
+}
+
+/// The same load on a store with few and with many events.
+pub(super) async fn growth(lab: &Lab, report: &mut Report) -> Result<()> {
+    /// Events of one imported stream.
+    const STREAM: u64 = 1_000;
+    let events = lab
+        .options
+        .growth_events
+        .unwrap_or(lab.pick(1_000_000, 20_000));
+    let mut rows = Vec::new();
+    for backend in lab.backends() {
+        let host = Installation::with_accounts(lab, backend, accounts(lab)).await?;
+        let meter = host.meter().await?;
+        let requests = host.requests();
+        let case = |stored: u64| {
+            let workload = deposits(&requests, accounts(lab));
+            Case::new(&meter, workload, 64)
+                .label("store", backend.name())
+                .label("stored events, about", stored)
+        };
+        let before = alternate(lab, vec![case(accounts(lab))]).await?;
+        let streams: Vec<_> = (0..events / STREAM).collect();
+        for four in streams.chunks(4) {
+            let make = |number: &u64| {
+                let id = format!("old-{number}");
+                let host = &host;
+                async move { host.make_stream(&id, STREAM).await }
+            };
+            futures::future::try_join_all(four.iter().map(make)).await?;
+        }
+        let after = alternate(lab, vec![case(events)]).await?;
+        let few = before[0].figures[0].1;
+        for row in before.into_iter().chain(after) {
+            let ratio = ("ratio", row.figures[0].1 / few);
+            rows.push(Row {
+                figures: [vec![ratio], row.figures].concat(),
+                ..row
+            });
+        }
+    }
+    let about = format!(
+        "Closed loop, 64 connections, one Deposit per request, before and after streams of {STREAM} events were imported. Not paired: the second follows the first."
+    );
+    report.section("growth", about, rows);
+    Ok(())
+}

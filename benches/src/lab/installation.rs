@@ -1,0 +1,276 @@
+//! A host of our own with an empty store, and the calls that prepare it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::{Method, Request};
+use serde_json::{Value, json};
+
+use super::account::{self, CommandKind};
+use super::{Database, Lab, Meter, Server, free_address};
+use crate::load::{Connection, Requests, Stop, Workload, closed};
+use crate::processes;
+
+/// What events are kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Backend {
+    /// The server of `--database-url`.
+    Postgres,
+    /// A file.
+    Sqlite,
+}
+
+impl Backend {
+    /// As a label of a row.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
+/// Events that fit into the largest body that the host takes by default.
+const IMPORT_EVENTS: u64 = 4000;
+
+/// A host, its store and its files.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    // Before the database, so that it is gone when that is dropped.
+    server: Option<Server>,
+    gavel: PathBuf,
+    settings: Vec<(String, String)>,
+    folder: PathBuf,
+    pub(crate) backend: Backend,
+    database: Option<Database>,
+}
+
+impl Installation {
+    /// A host on an empty store, without any module.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub(crate) async fn empty(lab: &Lab, backend: Backend) -> Result<Self> {
+        let folder = lab.folder()?;
+        let database = match backend {
+            Backend::Sqlite => None,
+            Backend::Postgres => {
+                let name = folder.file_name().context("a folder has a name")?;
+                let name = name.to_string_lossy().to_lowercase().replace('.', "");
+                let name = format!("gavel_bench_{}_{name}", std::process::id());
+                Some(Database::create(&lab.options.database_url, name).await?)
+            }
+        };
+        let mut installation = Self {
+            server: None,
+            gavel: lab.options.gavel.clone(),
+            settings: lab.options.host_setting.clone(),
+            folder,
+            backend,
+            database,
+        };
+        installation.start().await?;
+        Ok(installation)
+    }
+
+    /// A host with the account module, and this many open accounts.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start, or refuses the module or an account.
+    pub(crate) async fn with_accounts(lab: &Lab, backend: Backend, accounts: u64) -> Result<Self> {
+        let installation = Self::empty(lab, backend).await?;
+        let digest = installation.upload(lab.module("account")?).await?;
+        installation.activate("default", "account", &digest).await?;
+        installation.open_accounts(0, accounts).await?;
+        Ok(installation)
+    }
+
+    async fn start(&mut self) -> Result<()> {
+        let address = free_address()?;
+        let store = match &self.database {
+            Some(database) => database.url(),
+            None => format!("sqlite://{}", self.folder.join("gavel.db").display()),
+        };
+        let mut command = Command::new(&self.gavel);
+        command
+            .args(["serve", "--listen", &address.to_string(), "--store", &store])
+            .arg("--data-dir")
+            .arg(self.folder.join("data"))
+            // Neither a `gavel.toml` nor a variable of whoever runs this is to have a say.
+            .current_dir(&self.folder)
+            .env_clear()
+            .envs(self.settings.iter().map(|(name, value)| (name, value)));
+        let log = self.folder.join("serve.log");
+        let server = Server::start(command, address, "/readyz", log).await;
+        self.server = Some(server.context("the host did not start")?);
+        Ok(())
+    }
+
+    /// Stops the host and starts it again on the same data.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end or does not start.
+    pub(crate) async fn restart(&mut self) -> Result<()> {
+        if let Some(server) = self.server.take() {
+            server.stop().await.context("the host does not stop")?;
+        }
+        self.start().await
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        self.server.as_ref().expect("it runs between our methods")
+    }
+
+    /// Makes requests for it.
+    pub(crate) fn requests(&self) -> Requests {
+        Requests::new(self.server().address())
+    }
+
+    /// Reads what loads cost it.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached.
+    pub(crate) async fn meter(&self) -> Result<Meter<'_>> {
+        let app = self.server().process();
+        match &self.database {
+            Some(database) => Meter::with_database(app, database).await,
+            None => Ok(Meter::with_store(app, None)),
+        }
+    }
+
+    /// Memory now and at most so far, in MB.
+    ///
+    /// # Errors
+    ///
+    /// When the host has gone.
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 bytes")]
+    pub(crate) fn resident_mb(&self) -> Result<(f64, f64)> {
+        let (now, most) = processes::resident_bytes(self.server().process())?;
+        Ok((now as f64 / 1e6, most as f64 / 1e6))
+    }
+
+    /// Sends one request over a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// When it is not answered with a status of success.
+    pub(crate) async fn call(&self, request: Request<Full<Bytes>>) -> Result<Value> {
+        let what = format!("{} {}", request.method(), request.uri());
+        let mut connection = Connection::open(self.server().address()).await?;
+        let (status, body) = connection.send(request).await?;
+        ensure!(
+            status.is_success(),
+            "{what} was answered with {status}: {}",
+            String::from_utf8_lossy(&body)
+        );
+        Ok(serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// Uploads a component and returns its digest.
+    ///
+    /// # Errors
+    ///
+    /// When it is refused.
+    pub(crate) async fn upload(&self, component: Vec<u8>) -> Result<String> {
+        let requests = self.requests();
+        let request = requests.request(
+            Method::POST,
+            "/v1/modules",
+            "application/wasm",
+            component.into(),
+        );
+        let module = self.call(request).await?;
+        let digest = module["digest"].as_str();
+        Ok(digest.context("a module has a digest")?.to_owned())
+    }
+
+    /// Makes a module the one that decides.
+    ///
+    /// # Errors
+    ///
+    /// When the gate refuses it.
+    pub(crate) async fn activate(
+        &self,
+        namespace: &str,
+        decider: &str,
+        digest: &str,
+    ) -> Result<()> {
+        let path = format!("/v1/deciders/{decider}/activations");
+        let body = json!({ "digest": digest }).to_string();
+        let mut request = self.requests().post(&path, body);
+        let namespace = namespace.parse().context("a namespace is visible text")?;
+        request.headers_mut().insert("gavel-namespace", namespace);
+        self.call(request).await.map(drop)
+    }
+
+    /// Opens the accounts `first..end`.
+    ///
+    /// # Errors
+    ///
+    /// When one is refused.
+    pub(crate) async fn open_accounts(&self, first: u64, end: u64) -> Result<()> {
+        const SIZE: u64 = 100;
+        ensure!(
+            (end - first).is_multiple_of(SIZE),
+            "accounts are opened by the {SIZE}"
+        );
+        let batches = (end - first) / SIZE;
+        let workload = Workload::new(&self.requests(), move |requests, number| {
+            let ids = first + number * SIZE..first + (number + 1) * SIZE;
+            requests.post(
+                "/v1/commands",
+                account::batch(ids.map(account::id), CommandKind::Open),
+            )
+        });
+        let workload = workload.of_batches(SIZE);
+        let tally = closed(&workload, 4, Stop::Count(batches)).await?;
+        ensure!(
+            tally.complaint().is_empty(),
+            "opening accounts: {}",
+            tally.complaint()
+        );
+        Ok(())
+    }
+
+    /// Makes a stream of `length` events: the account is opened, the rest is imported, many events at a time.
+    ///
+    /// # Errors
+    ///
+    /// When the host refuses them.
+    pub(crate) async fn make_stream(&self, id: &str, length: u64) -> Result<()> {
+        let requests = self.requests();
+        self.call(account::command(&requests, id, CommandKind::Open))
+            .await?;
+        let mut version = 1;
+        while version < length {
+            let count = IMPORT_EVENTS.min(length - version);
+            let event = r#"{"event":"Deposited","data":{"amount":1}}"#;
+            let events = vec![event; usize::try_from(count)?].join(",");
+            let body = format!(r#"{{"expected_version":{version},"events":[{events}]}}"#);
+            let path = format!("/v1/deciders/account/{id}/events");
+            self.call(requests.post(&path, body)).await?;
+            version += count;
+        }
+        Ok(())
+    }
+}
+
+/// The same component with another digest: a custom section with a number is added, which changes nothing else.
+pub(crate) fn variant(component: &[u8], number: u32) -> Vec<u8> {
+    let name = b"bench";
+    let mut content = vec![u8::try_from(name.len()).unwrap_or(0)];
+    content.extend_from_slice(name);
+    content.extend_from_slice(&number.to_le_bytes());
+    let mut variant = component.to_vec();
+    // Section 0 is custom; a length below 128 is one byte of LEB128.
+    variant.extend([0, u8::try_from(content.len()).unwrap_or(0)]);
+    variant.extend(content);
+    variant
+}

@@ -1,0 +1,42 @@
+//! `gavel-bench`: runs one bench, prints its tables and writes them as JSON. `cargo xtask bench` builds what it needs and calls it.
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use gavel_benches::{Lab, Options, benches};
+use tokio::task::LocalSet;
+
+/// Measures a `gavel` from outside.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What to measure.
+    #[arg(value_enum)]
+    bench: Bench,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Bench {
+    /// What it costs to send commands.
+    Commands,
+    /// How long a host with many modules takes to be ready.
+    Startup,
+    /// How fast history is folded.
+    Replay,
+}
+
+// One thread: the driver shares the machine with what it measures.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let out = arguments.options.out.clone();
+    let lab = Lab::new(arguments.options)?;
+    let bench = async {
+        match arguments.bench {
+            Bench::Commands => benches::commands(&lab).await,
+            Bench::Startup => benches::startup(&lab).await,
+            Bench::Replay => benches::replay(&lab).await,
+        }
+    };
+    LocalSet::new().run_until(bench).await?.finish(&out)
+}

@@ -1,0 +1,96 @@
+//! `cargo xtask bench`: builds a host for release, the modules and the driver, and measures.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use xshell::{Shell, cmd};
+
+use crate::postgres::Postgres;
+use crate::{cargo, modules, target};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to measure; everything unless told.
+    #[arg(value_enum)]
+    bench: Vec<Bench>,
+
+    /// Short runs on less data: shows that everything works, and little more.
+    #[arg(long)]
+    quick: bool,
+
+    /// Only the parts whose name contains this; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+
+    /// PostgreSQL to measure on, as a superuser. Without it a private server is started, with `fsync` on.
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+
+    /// Given to `gavel-bench`, e.g. `-- --store sqlite --runs 5`; `-- --help` shows all.
+    #[arg(last = true, value_name = "OPTION")]
+    options: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Bench {
+    /// What it costs to send commands.
+    Commands,
+    /// How long a host with many modules takes to be ready.
+    Startup,
+    /// How fast history is folded.
+    Replay,
+}
+
+/// # Errors
+///
+/// When something does not compile, or a bench cannot be run.
+pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
+    let modules = modules::build(sh)?;
+    let gavel = build(sh, "gavel-host", "gavel")?;
+    let driver = build(sh, "gavel-benches", "gavel-bench")?;
+    let private = match args.database_url {
+        Some(_) => None,
+        None => Some(Postgres::start(sh)?),
+    };
+    let url = args.database_url.as_deref();
+    let url = url
+        .or(private.as_ref().map(Postgres::url))
+        .unwrap_or_default();
+    let out = target().join("bench");
+    let mut flags = Vec::new();
+    flags.extend(args.quick.then(|| "--quick".to_owned()));
+    for part in &args.only {
+        flags.extend(["--only".to_owned(), part.clone()]);
+    }
+    let all = Bench::value_variants();
+    let benches = match args.bench.as_slice() {
+        [] => all,
+        some => some,
+    };
+    for bench in benches {
+        let name = bench.to_possible_value().context("each bench has a name")?;
+        let name = name.get_name();
+        eprintln!("\n==> bench {name}");
+        let (flags, options) = (&flags, &args.options);
+        cmd!(
+            sh,
+            "{driver} {name} --gavel {gavel} --modules {modules} --out {out} {flags...} {options...}"
+        )
+        .env("DATABASE_URL", url)
+        .quiet()
+        .run()?;
+    }
+    Ok(())
+}
+
+/// Each package by itself, so that the host is compiled with the features that its users get.
+fn build(sh: &Shell, package: &str, binary: &str) -> Result<PathBuf> {
+    cargo::build_binary(
+        cmd!(
+            sh,
+            "cargo build --release --package {package} --bin {binary}"
+        ),
+        binary,
+    )
+}
