@@ -48,14 +48,15 @@ pub(crate) async fn open(workload: &Workload, load: OpenLoop) -> Result<Tally> {
             let answer = connection.send(workload.next()).await;
             let latency = due.elapsed();
             let is_broken = answer.is_err();
-            let mut tally = tally.borrow_mut();
-            let is_expected = workload.judge(answer, latency, &mut tally);
-            let at = start.elapsed();
-            tally.elapsed = tally.elapsed.max(at);
-            if is_expected && load.with_timeline {
-                tally.timeline.push((at, latency));
+            {
+                let mut tally = tally.borrow_mut();
+                let is_expected = workload.judge(answer, latency, &mut tally);
+                let at = start.elapsed();
+                tally.elapsed = tally.elapsed.max(at);
+                if is_expected && load.with_timeline {
+                    tally.timeline.push((at, latency));
+                }
             }
-            drop(tally);
             if is_broken {
                 match Connection::open(workload.address()).await {
                     Ok(opened) => connection = opened,
