@@ -108,6 +108,18 @@ impl Client {
         Stream::new(self.clone(), decider, id)
     }
 
+    /// The value of a metric that has no labels.
+    ///
+    /// # Panics
+    ///
+    /// When it is not among the metrics.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics").send().await.expect(200).text();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("{name} is not among the metrics: {text}"))
+    }
+
     /// Uploads a component.
     pub async fn upload(&self, component: Vec<u8>) -> Answer {
         self.request(Method::POST, "/v1/modules")

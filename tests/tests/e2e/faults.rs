@@ -15,6 +15,7 @@ on_every_store! {
     a_module_that_takes_too_much_harms_its_command_only,
     a_module_that_answers_too_much_harms_its_command_only,
     a_module_that_breaks_its_contract_harms_its_command_only,
+    a_stream_that_traps_again_and_again_does_not_make_its_neighbours_load,
     others_are_answered_while_modules_loop,
     a_fault_within_an_atomic_batch_stores_nothing_of_it,
     a_history_that_cannot_be_folded_harms_its_stream_only,
@@ -88,6 +89,27 @@ async fn a_module_that_traps_harms_its_command_only(store: Store) {
         ("PoisonedEvent", json!({}), 500, trapped),
     ];
     harms_its_command_only(store, &misdeeds).await;
+}
+
+async fn a_stream_that_traps_again_and_again_does_not_make_its_neighbours_load(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(HOSTILE).await;
+    let (traps, neighbours) = (20, 10);
+    let bad = client.stream(HOSTILE, "bad");
+    for _ in 0..traps {
+        bad.send("Trap", json!({}))
+            .await
+            .problem(500, "module-trapped");
+        for number in 0..neighbours {
+            let good = client.stream(HOSTILE, &format!("good-{number}"));
+            good.increment().await.accepted();
+        }
+    }
+    let loads = client.metric("gavel_hot_loads_total").await;
+    // The first trap takes the neighbours of that moment along, and no later one does.
+    let most = f64::from(traps + 2 * neighbours);
+    assert!(loads <= most, "{loads} loads, at most {most} are needed");
 }
 
 async fn a_module_that_does_not_end_harms_its_command_only(store: Store) {

@@ -58,16 +58,10 @@ async fn states_in_memory_are_bounded(store: Store) {
             assert_eq!(stream.increment().await.accepted().version, round);
         }
     }
-    let metric = async |name: &str| -> f64 {
-        let text = client.get("/metrics").send().await.expect(200).text();
-        let mut lines = text.lines();
-        let value = lines.find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        value.unwrap_or_else(|| panic!("{name} is not among the metrics: {text}"))
-    };
-    let is_bounded = async || (metric("gavel_hot_streams").await <= 20.0).then_some(());
+    let is_bounded = async || (client.metric("gavel_hot_streams").await <= 20.0).then_some(());
     eventually("no more states than allowed are kept", LIMIT, is_bounded).await;
-    assert!(metric("gavel_hot_evictions_total").await > 0.0);
-    assert!(metric("gavel_hot_loads_total").await >= 60.0);
+    assert!(client.metric("gavel_hot_evictions_total").await > 0.0);
+    assert!(client.metric("gavel_hot_loads_total").await >= 60.0);
 }
 
 async fn a_decider_describes_itself_as_a_typed_api(store: Store) {

@@ -59,6 +59,12 @@ impl Budget {
         shards.retain(|_, shard| !Arc::ptr_eq(shard, ended));
     }
 
+    /// Forgets all shards, which hold on to what holds on to them.
+    pub(super) fn end(&self) {
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.clear();
+    }
+
     /// A shard that kept `before` keeps `now`.
     pub(super) fn change(&self, before: Holdings, now: Holdings) {
         change(&self.streams, before.streams, now.streams);

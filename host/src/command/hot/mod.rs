@@ -100,6 +100,12 @@ impl HotStreams {
     }
 }
 
+impl Drop for HotStreams {
+    fn drop(&mut self) {
+        self.env.budget.end();
+    }
+}
+
 impl Commands {
     /// Decides one command on the hot state of its stream, and stores what it decides.
     pub(super) async fn attempt_hot(

@@ -444,7 +444,7 @@ impl Desk {
         };
         if let Some((parts, pending)) = stream.hand_over(shard) {
             shard.store(id.clone(), parts, pending);
-        } else if stream.is_idle() && stream.state(&self.pool).is_none() {
+        } else if stream.is_forgettable(&self.pool) {
             self.streams.remove(id);
         }
     }

@@ -116,6 +116,11 @@ impl HotStream {
         self.is_quiet() && self.waiting.is_empty() && !is_busy
     }
 
+    /// Whether nothing is lost with it. That it has been the end of an instance is to be remembered, or it would be the end of many.
+    pub(super) fn is_forgettable(&self, pool: &Pool) -> bool {
+        self.is_idle() && !self.is_suspect && self.state(pool).is_none()
+    }
+
     /// Whether its state is as durable as this host knows.
     fn is_quiet(&self) -> bool {
         !self.is_under_way && self.decided.is_empty()
