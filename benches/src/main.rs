@@ -23,6 +23,8 @@ enum Bench {
     Startup,
     /// How fast history is folded.
     Replay,
+    /// The same load on other event stores.
+    Peers,
 }
 
 // One thread: the driver shares the machine with what it measures.
@@ -36,6 +38,7 @@ async fn main() -> Result<()> {
             Bench::Commands => benches::commands(&lab).await,
             Bench::Startup => benches::startup(&lab).await,
             Bench::Replay => benches::replay(&lab).await,
+            Bench::Peers => benches::peers(&lab).await,
         }
     };
     LocalSet::new().run_until(bench).await?.finish(&out)

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use xshell::{Shell, cmd};
 
 use crate::postgres::Postgres;
-use crate::{cargo, modules, target};
+use crate::{cargo, modules, peers, target};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -40,6 +40,8 @@ enum Bench {
     Startup,
     /// How fast history is folded.
     Replay,
+    /// The same load on other event stores; `--only` picks some of them by name.
+    Peers,
 }
 
 /// # Errors
@@ -72,7 +74,16 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
         let name = bench.to_possible_value().context("each bench has a name")?;
         let name = name.get_name();
         eprintln!("\n==> bench {name}");
-        let (flags, options) = (&flags, &args.options);
+        let (mut flags, options) = (flags.clone(), &args.options);
+        if *bench == Bench::Peers {
+            let is_wanted = |name: &str| {
+                args.only.is_empty() || args.only.iter().any(|part| name.contains(part.as_str()))
+            };
+            for peer in peers::build(sh, is_wanted)? {
+                let program = peer.program.display();
+                flags.extend(["--peer".to_owned(), format!("{}={program}", peer.name)]);
+            }
+        }
         cmd!(
             sh,
             "{driver} {name} --gavel {gavel} --modules {modules} --out {out} {flags...} {options...}"

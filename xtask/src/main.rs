@@ -11,6 +11,7 @@ mod host;
 mod kept;
 mod modules;
 mod net;
+mod peers;
 mod postgres;
 mod readme;
 mod test;

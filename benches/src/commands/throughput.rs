@@ -5,9 +5,10 @@ use hyper::StatusCode;
 
 use super::{accounts, hosts};
 use crate::lab::{
-    CommandKind, Installation, Lab, Meter, batch_of_deposits, command, deposits, keyed_deposits,
+    self, CommandKind, Installation, Lab, Meter, batch_of_deposits, command, deposits,
+    keyed_deposits,
 };
-use crate::load::Workload;
+use crate::load::{Workload, scattered};
 use crate::paired::{Case, alternate};
 use crate::report::Report;
 
@@ -22,17 +23,30 @@ async fn meters(hosts: &[Installation]) -> Result<Vec<Meter<'_>>> {
     Ok(meters)
 }
 
-/// Hosts and their meters make cases.
-fn cases<'a>(
+/// The cases of all hosts, as many for each, in an order in which the stores alternate.
+fn cases<'a, const N: usize>(
     hosts: &'a [Installation],
     meters: &'a [Meter<'a>],
-    make: impl Fn(&Installation, &'a Meter<'a>) -> Vec<Case<'a>>,
+    make: impl Fn(&Installation, &dyn Fn(Workload, usize) -> Case<'a>) -> [Case<'a>; N],
 ) -> Vec<Case<'a>> {
-    let pairs = hosts.iter().zip(meters);
-    pairs
-        .flat_map(|(host, meter)| {
-            let cases = make(host, meter).into_iter();
-            cases.map(|case| case.label("store", host.backend.name()))
+    let mut by_host: Vec<_> = hosts
+        .iter()
+        .zip(meters)
+        .map(|(host, meter)| {
+            let case = |workload, connections| {
+                Case::new(meter, workload, connections)
+                    .label("store", host.backend.name())
+                    .label("connections", connections)
+            };
+            make(host, &case).into_iter()
+        })
+        .collect();
+    (0..N)
+        .flat_map(|_| {
+            by_host
+                .iter_mut()
+                .filter_map(Iterator::next)
+                .collect::<Vec<_>>()
         })
         .collect()
 }
@@ -42,12 +56,9 @@ pub(super) async fn by_connections(lab: &Lab, report: &mut Report) -> Result<()>
     let accounts = accounts(lab);
     let hosts = hosts(lab).await?;
     let meters = meters(&hosts).await?;
-    let cases = cases(&hosts, &meters, |host, meter| {
-        let case = |connections| {
-            let workload = deposits(&host.requests(), accounts);
-            Case::new(meter, workload, connections).label("connections", connections)
-        };
-        [1, 8, 64, 256].map(case).into()
+    let cases = cases(&hosts, &meters, |host, case| {
+        let workload = || deposits(&host.requests(), accounts);
+        [1, 8, 64, 256].map(|connections| case(workload(), connections))
     });
     let rows = alternate(lab, cases).await?;
     let about = format!("Closed loop, one Deposit per request, {accounts} open accounts.");
@@ -60,12 +71,9 @@ pub(super) async fn in_batches(lab: &Lab, report: &mut Report) -> Result<()> {
     let accounts = accounts(lab);
     let hosts = hosts(lab).await?;
     let meters = meters(&hosts).await?;
-    let cases = cases(&hosts, &meters, |host, meter| {
-        let case = |connections| {
-            let workload = batch_of_deposits(&host.requests(), accounts, BATCH);
-            Case::new(meter, workload, connections).label("connections", connections)
-        };
-        [1, 8].map(case).into()
+    let cases = cases(&hosts, &meters, |host, case| {
+        let workload = || batch_of_deposits(&host.requests(), accounts, BATCH);
+        [1, 8].map(|connections| case(workload(), connections))
     });
     let rows = alternate(lab, cases).await?;
     let about = format!(
@@ -79,11 +87,11 @@ pub(super) async fn in_batches(lab: &Lab, report: &mut Report) -> Result<()> {
 pub(super) async fn on_one_stream(lab: &Lab, report: &mut Report) -> Result<()> {
     let hosts = hosts(lab).await?;
     let meters = meters(&hosts).await?;
-    let cases = cases(&hosts, &meters, |host, meter| {
+    let cases = cases(&hosts, &meters, |host, case| {
         let workload = Workload::new(&host.requests(), |requests, _| {
             command(requests, "acc-0", CommandKind::Deposit)
         });
-        vec![Case::new(meter, workload, 64).label("connections", 64)]
+        [case(workload, 64)]
     });
     let rows = alternate(lab, cases).await?;
     let about = "Closed loop, Deposits to one account, no expected version. A 409 in a note is a command that lost too many races.";
@@ -96,10 +104,10 @@ pub(super) async fn variants(lab: &Lab, report: &mut Report) -> Result<()> {
     let accounts = accounts(lab);
     let hosts = hosts(lab).await?;
     let meters = meters(&hosts).await?;
-    let cases = cases(&hosts, &meters, |host, meter| {
+    let cases = cases(&hosts, &meters, |host, case| {
         let requests = host.requests();
         let rejected = Workload::new(&requests, move |requests, number| {
-            let account = crate::lab::id(crate::load::scattered(number) % accounts);
+            let account = lab::id(scattered(number) % accounts);
             command(requests, &account, CommandKind::DepositNothing)
         });
         let variants = [
@@ -110,11 +118,10 @@ pub(super) async fn variants(lab: &Lab, report: &mut Report) -> Result<()> {
                 rejected.expecting(StatusCode::UNPROCESSABLE_ENTITY),
             ),
         ];
-        let case = |(name, workload)| Case::new(meter, workload, 64).label("variant", name);
-        variants.map(case).into()
+        variants.map(|(name, workload)| case(workload, 64).label("variant", name))
     });
     let rows = alternate(lab, cases).await?;
-    let about = "Closed loop, 64 connections. `keyed` has an Idempotency-Key of its own on each request; `rejected` deposits nothing, which the module refuses (422, in the ledger).";
+    let about = "Closed loop. `keyed` has an Idempotency-Key of its own on each request; `rejected` deposits nothing, which the module refuses (422, in the ledger).";
     report.section("variants", about, rows);
     Ok(())
 }

@@ -98,7 +98,8 @@ impl Server {
         Ok(())
     }
 
-    fn log(&self) -> String {
+    /// What it has written so far.
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_else(|error| error.to_string())
     }
 }

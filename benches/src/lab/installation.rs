@@ -58,12 +58,7 @@ impl Installation {
         let folder = lab.folder()?;
         let database = match backend {
             Backend::Sqlite => None,
-            Backend::Postgres => {
-                let name = folder.file_name().context("a folder has a name")?;
-                let name = name.to_string_lossy().to_lowercase().replace('.', "");
-                let name = format!("gavel_bench_{}_{name}", std::process::id());
-                Some(Database::create(&lab.options.database_url, name).await?)
-            }
+            Backend::Postgres => Some(lab.database(&folder).await?),
         };
         let mut installation = Self {
             server: None,

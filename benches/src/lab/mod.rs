@@ -7,7 +7,7 @@ mod installation;
 mod machine;
 mod meter;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -129,6 +129,18 @@ impl Lab {
     /// When it cannot be made.
     pub(crate) fn folder(&self) -> Result<PathBuf> {
         Ok(tempfile::Builder::new().tempdir_in(&self.scratch)?.keep())
+    }
+
+    /// An empty database, named after a folder of ours.
+    ///
+    /// # Errors
+    ///
+    /// When PostgreSQL cannot be reached or refuses.
+    pub(crate) async fn database(&self, folder: &Path) -> Result<Database> {
+        let name = folder.file_name().context("a folder has a name")?;
+        let name = name.to_string_lossy().to_lowercase().replace('.', "");
+        let name = format!("gavel_bench_{}_{name}", std::process::id());
+        Database::create(&self.options.database_url, name).await
     }
 
     /// The bytes of a module by its name.

@@ -43,20 +43,20 @@ pub(crate) async fn open(workload: &Workload, load: OpenLoop) -> Result<Tally> {
     let queue = Queue::default();
     let tally = RefCell::new(Tally::default());
     tally.borrow_mut().elapsed = load.length;
+    let count = |answer, latency| {
+        let (at, mut tally) = (start.elapsed(), tally.borrow_mut());
+        let is_expected = workload.judge(answer, latency, &mut tally);
+        tally.elapsed = tally.elapsed.max(at);
+        if is_expected && load.with_timeline {
+            tally.timeline.push((at, latency));
+        }
+    };
     let send = async |mut connection: Connection| {
         while let Some(due) = queue.take().await {
             let answer = connection.send(workload.next()).await;
             let latency = due.elapsed();
             let is_broken = answer.is_err();
-            {
-                let mut tally = tally.borrow_mut();
-                let is_expected = workload.judge(answer, latency, &mut tally);
-                let at = start.elapsed();
-                tally.elapsed = tally.elapsed.max(at);
-                if is_expected && load.with_timeline {
-                    tally.timeline.push((at, latency));
-                }
-            }
+            count(answer, latency);
             if is_broken {
                 match Connection::open(workload.address()).await {
                     Ok(opened) => connection = opened,
