@@ -15,6 +15,9 @@ use crate::report::Report;
 /// Each twin as its packages come, and with what a user would set after a day of measuring.
 const VARIANTS: [&str; 2] = ["default", "best"];
 
+/// Twins whose store is a child of theirs.
+const NOT_ON_POSTGRES: [&str; 1] = ["umadb"];
+
 /// A running twin and the database that it may use.
 #[derive(Debug)]
 struct Twin {
@@ -58,7 +61,11 @@ pub async fn run(lab: &Lab) -> Result<Report> {
         gavel.meter().await?,
     )];
     for twin in &twins {
-        let meter = Meter::with_database(twin.server.process(), &twin.database).await?;
+        let process = twin.server.process();
+        let meter = match NOT_ON_POSTGRES.contains(&&*twin.name) {
+            true => Meter::with_files(process),
+            false => Meter::with_database(process, &twin.database).await?,
+        };
         let requests = Requests::new(twin.server.address());
         servers.push((twin.name.clone(), twin.variant, requests, meter));
     }
@@ -68,9 +75,16 @@ pub async fn run(lab: &Lab) -> Result<Report> {
                 .label("server", name)
                 .label("variant", variant)
         });
-        let rows = alternate(lab, cases.collect()).await?;
+        let mut rows = alternate(lab, cases.collect()).await?;
+        for (row, twin) in rows.iter_mut().skip(1).zip(&twins) {
+            if !row.note.is_empty() {
+                let log = twin.server.log();
+                let last = log.lines().next_back().unwrap_or_default();
+                row.note = format!("{}; its log ends with: {last}", row.note);
+            }
+        }
         let about = format!(
-            "Closed loop, one Deposit per request, {accounts} open accounts, all servers running and measured in turns. The processor time of a server that is not PostgreSQL is within `app_cpu_us`."
+            "Closed loop, one Deposit per request, {accounts} open accounts, all servers running and measured in turns. UmaDB's server is a child of its twin, so its processor time is within `app_cpu_us`."
         );
         report.section(name, about, rows);
     }
@@ -96,16 +110,21 @@ async fn start(
     let server = Server::start(command_line, address, "/readyz", log).await;
     let server = server.with_context(|| format!("{name} did not start"))?;
 
-    let open = Workload::new(&Requests::new(address), |requests, number| {
-        command(requests, &lab::id(number), CommandKind::Open)
+    let open = Workload::new(&Requests::new(address), move |requests, number| {
+        command(requests, &lab::id(number % accounts), CommandKind::Open)
     });
     let tally = closed(&open, 8, Stop::Count(accounts)).await?;
-    ensure!(
-        tally.complaint().is_empty(),
-        "{name} did not open all accounts: {}. Its log:\n{}",
-        tally.complaint(),
-        server.log()
-    );
+    if tally.commands < accounts {
+        // Some lost too many races. Alone there are none; those that are open already are rejected.
+        let again = closed(&open, 1, Stop::Count(accounts)).await?;
+        let rejected = again.others.get(&422).copied().unwrap_or(0);
+        ensure!(
+            again.commands + rejected == accounts,
+            "{name} did not open all accounts: {}. Its log:\n{}",
+            again.complaint(),
+            server.log()
+        );
+    }
     Ok(Twin {
         name: name.to_owned(),
         variant,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 /// The unit of processor times in `/proc`: a hundredth of a second on every Linux that we know.
 const TICK: Duration = Duration::from_millis(10);
@@ -15,28 +15,53 @@ const TICK: Duration = Duration::from_millis(10);
 ///
 /// When there is no such process.
 pub(crate) fn cpu_time(root: u32) -> Result<Duration> {
-    let stats: HashMap<u32, Stat> = fs::read_dir("/proc")?
+    let family = family(root)?;
+    Ok(TICK * family.iter().map(|(_, stat)| stat.ticks).sum::<u32>())
+}
+
+/// Bytes that a process and all that it has started have sent to the disk; those that have ended do not count.
+///
+/// # Errors
+///
+/// When there is no such process.
+pub(crate) fn written_bytes(root: u32) -> Result<u64> {
+    let written = |pid: u32| -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("write_bytes:"))?;
+        line.trim().parse().ok()
+    };
+    Ok(family(root)?
+        .iter()
+        .filter_map(|(pid, _)| written(*pid))
+        .sum())
+}
+
+/// A process and all that it has started.
+fn family(root: u32) -> Result<Vec<(u32, Stat)>> {
+    let mut stats: HashMap<u32, Stat> = fs::read_dir("/proc")?
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         // A process may end while we look.
         .filter_map(|pid| Some((pid, Stat::read(pid).ok()?)))
         .collect();
-    anyhow::ensure!(stats.contains_key(&root), "there is no process {root}");
-    let descends = |mut pid: u32| {
+    ensure!(stats.contains_key(&root), "there is no process {root}");
+    let parents: HashMap<_, _> = stats
+        .iter()
+        .map(|(pid, stat)| (*pid, stat.parent))
+        .collect();
+    stats.retain(|pid, _| {
+        let mut pid = *pid;
         while pid != root {
-            match stats.get(&pid) {
-                Some(stat) => pid = stat.parent,
+            match parents.get(&pid) {
+                Some(parent) => pid = *parent,
                 None => return false,
             }
         }
         true
-    };
-    let ticks = stats
-        .iter()
-        .filter(|(pid, _)| descends(**pid))
-        .map(|(_, stat)| stat.ticks)
-        .sum::<u32>();
-    Ok(TICK * ticks)
+    });
+    Ok(stats.into_iter().collect())
 }
 
 /// The processor time of a process alone. Accurate to 10 ms.

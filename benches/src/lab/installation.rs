@@ -136,7 +136,7 @@ impl Installation {
         let app = self.server().process();
         match &self.database {
             Some(database) => Meter::with_database(app, database).await,
-            None => Ok(Meter::with_store(app, None)),
+            None => Ok(Meter::with_files(app)),
         }
     }
 

@@ -1,6 +1,5 @@
 //! What a load costs: processor time, memory and bytes written, from before it to after it.
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -24,7 +23,7 @@ struct Reading {
     store: Option<Duration>,
     driver: Duration,
     wal_bytes: Option<i64>,
-    written_bytes: Option<u64>,
+    written_bytes: u64,
 }
 
 impl<'a> Meter<'a> {
@@ -41,9 +40,9 @@ impl<'a> Meter<'a> {
         })
     }
 
-    /// For a program that stores in files, or in another `store` process.
-    pub(crate) fn with_store(app: u32, store: Option<u32>) -> Self {
-        let database = None;
+    /// For a program that stores in files, itself or through a child.
+    pub(crate) fn with_files(app: u32) -> Self {
+        let (store, database) = (None, None);
         Self {
             app,
             store,
@@ -89,7 +88,7 @@ impl<'a> Meter<'a> {
             store: self.store.map(processes::cpu_time).transpose()?,
             driver: processes::own_cpu_time(std::process::id())?,
             wal_bytes,
-            written_bytes: written_bytes(self.store.unwrap_or(self.app)),
+            written_bytes: processes::written_bytes(self.app)?,
         })
     }
 
@@ -114,19 +113,10 @@ impl<'a> Meter<'a> {
         figures.push(("app_rss_mb", resident as f64 / 1e6));
         if let (Some(before), Some(after)) = (before.wal_bytes, after.wal_bytes) {
             figures.push(("wal_bytes", (after - before) as f64 / commands));
-        } else if let (Some(before), Some(after)) = (before.written_bytes, after.written_bytes) {
-            let written = after.saturating_sub(before);
+        } else {
+            let written = after.written_bytes.saturating_sub(before.written_bytes);
             figures.push(("written_bytes", written as f64 / commands));
         }
         Ok(figures)
     }
-}
-
-/// What a process has sent to the disk; none if the system does not tell.
-fn written_bytes(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("write_bytes:"))?;
-    line.trim().parse().ok()
 }

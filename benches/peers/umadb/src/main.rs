@@ -77,14 +77,14 @@ fn main() -> Result<(), Error> {
         .enable_all()
         .build()?;
     match words.as_slice() {
-        [role, address, pipelined] if role == SERVER => {
-            runtime.block_on(run_server(address, pipelined == "true"))
+        [role, address, cache_mb] if role == SERVER => {
+            runtime.block_on(run_server(address, cache_mb.parse()?))
         }
         _ => runtime.block_on(run_twin()),
     }
 }
 
-async fn run_server(address: &str, is_pipelined: bool) -> Result<(), Error> {
+async fn run_server(address: &str, cache_mb: usize) -> Result<(), Error> {
     let (stop, stopped) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
@@ -99,7 +99,7 @@ async fn run_server(address: &str, is_pipelined: bool) -> Result<(), Error> {
     options.storage = options
         .storage
         .db_path("umadb.db")
-        .pipelined_writer(is_pipelined);
+        .page_cache_max_mb(cache_mb);
     start_server_with_options(options, stopped)
         .await
         .map_err(|error| error.to_string().into())
@@ -109,7 +109,11 @@ async fn run_twin() -> Result<(), Error> {
     let arguments = Arguments::parse()?;
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let server = Process::new(std::env::current_exe()?)
-        .args([SERVER, &address.to_string(), &arguments.is_best.to_string()])
+        .args([
+            SERVER,
+            &address.to_string(),
+            &arguments.pick(0, 256).to_string(),
+        ])
         .stdin(Stdio::piped())
         .spawn()?;
     let server = Server(server);
