@@ -79,8 +79,9 @@ pub async fn run(lab: &Lab) -> Result<Report> {
         for (row, twin) in rows.iter_mut().skip(1).zip(&twins) {
             if !row.note.is_empty() {
                 let log = twin.server.log();
-                let last = log.lines().next_back().unwrap_or_default();
-                row.note = format!("{}; its log ends with: {last}", row.note);
+                if let Some(last) = log.lines().next_back() {
+                    row.note = format!("{}; its log ends with: {last}", row.note);
+                }
             }
         }
         let about = format!(
