@@ -73,7 +73,7 @@ pub(super) async fn in_batches(lab: &Lab, report: &mut Report) -> Result<()> {
     let meters = meters(&hosts).await?;
     let cases = cases(&hosts, &meters, |host, case| {
         let workload = || batch_of_deposits(&host.requests(), accounts, BATCH);
-        [1, 8].map(|connections| case(workload(), connections))
+        [1, 8, 32].map(|connections| case(workload(), connections))
     });
     let rows = alternate(lab, cases).await?;
     let about = format!(
