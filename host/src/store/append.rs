@@ -1,5 +1,10 @@
 //! What is appended, and what comes of it.
 
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+use super::AppendError;
 use crate::core::{
     ActivationNumber, CommandRecord, EventId, ExpectedVersion, NewEvent, RecordedEvent, StreamId,
     Version,
@@ -32,6 +37,17 @@ pub struct StreamAppend {
 /// Refuses an append that was decided by a module that is not active any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fence(pub ActivationNumber);
+
+/// A stream that no other writer appends to until this is dropped, or has appended; nor for more than a few seconds.
+#[async_trait]
+pub trait Claim: Debug + Send {
+    /// As `EventStore::append`, on the stream that is claimed, which is free afterwards.
+    ///
+    /// # Errors
+    ///
+    /// As there; a claim that has lasted too long is [`AppendError::Unavailable`].
+    async fn append(self: Box<Self>, append: Append) -> Result<Vec<Appended>, AppendError>;
+}
 
 /// What a part of an append has become.
 #[derive(Debug, Clone, PartialEq)]

@@ -24,7 +24,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
-pub use append::{Append, Appended, Fence, StreamAppend};
+pub use append::{Append, Appended, Claim, Fence, StreamAppend};
 pub use error::{
     ActivateError, AppendError, DeleteModuleError, Error, OpenError, QueueLimit, Source,
 };
@@ -78,6 +78,18 @@ pub trait EventStore: Debug + Send + Sync {
     ///
     /// Each variant of [`AppendError`] but `OutcomeUnknown` means that nothing was written.
     async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError>;
+
+    /// Keeps the writers of all hosts away from a stream, once those before have finished, so that what is decided on it then is not
+    /// overtaken. For streams on which others have been faster; the append is checked as ever.
+    ///
+    /// None where this store has one host only, or where too many streams are claimed already: then appends as ever have to do.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when the stream does not become free in time.
+    async fn claim(&self, _stream: &StreamId) -> Result<Option<Box<dyn Claim>>, Error> {
+        Ok(None)
+    }
 
     /// The newest version of a stream and what belongs to it, in one step whatever the stream's length; a stream without events is at 0.
     ///

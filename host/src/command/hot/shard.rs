@@ -12,27 +12,23 @@ use std::time::{Duration, Instant};
 
 use hashlink::LruCache;
 use metrics::counter;
-use rand::Rng as _;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::budget::{Budget, Holdings};
-use super::job::{Job, Pending};
+use super::job::Job;
 use super::pool::Pool;
-use super::stream::{HotStream, Settled};
+use super::stream::{Handed, HotStream, Settled};
 use crate::command::Error;
 use crate::command::metrics::{HOT_EVICTIONS, HOT_HITS};
 use crate::core::{Clock, Json, ModuleDigest, RecordedEvent, StreamId, Version};
 use crate::modules::Decider;
 use crate::runtime::{Fault, Runtime};
 use crate::store::{
-    self, Append, AppendError, Direction, Loaded, Snapshot, Store, StreamAppend, StreamHead,
-    StreamRange,
+    self, Append, AppendError, Claim, Direction, Loaded, Snapshot, Store, StreamHead, StreamRange,
 };
 
 /// How long a turn may begin further messages.
 const TURN: Duration = Duration::from_millis(2);
-/// Longest rest, however slow the store is.
-const LONGEST_REST: Duration = Duration::from_millis(50);
 /// How many events are read and folded at a time.
 const PAGE_EVENTS: u32 = 1_000;
 
@@ -102,8 +98,6 @@ pub(super) enum Message {
     Loaded(StreamId, Box<Result<Page, store::Error>>),
     /// What was under way is durable, or not, and these commands are to be decided again.
     Settled(StreamId, Settled, Vec<Job>),
-    /// Others have had their chance on a stream.
-    Rested(StreamId),
     /// The stream was found to be there.
     Moved(StreamId, StreamHead),
     /// Let go of what was used least recently, for others need the room.
@@ -118,6 +112,8 @@ pub(super) struct Page {
     pub(super) after: Version,
     pub(super) events: Vec<RecordedEvent>,
     pub(super) is_last: bool,
+    /// There if the stream was claimed first, and could be.
+    pub(super) claim: Option<Box<dyn Claim>>,
 }
 
 /// Where a stream's history is to be read from.
@@ -127,6 +123,8 @@ pub(super) enum Start {
     Newest,
     /// From the event after a version.
     After(Version),
+    /// The same, with the other hosts kept away from before it is read until what is decided then is stored.
+    Claimed(Version),
 }
 
 /// Keeps commands away from a stream until it is dropped.
@@ -274,19 +272,21 @@ impl Shard {
     }
 
     async fn read(&self, stream: &StreamId, start: Start) -> Result<Page, store::Error> {
+        let store = &self.env.store;
+        let claim = match start {
+            Start::Claimed(_) => store.claim(stream).await?,
+            Start::Newest | Start::After(_) => None,
+        };
         let (loaded, begins_after) = match start {
-            Start::Newest => {
-                let store = &self.env.store;
-                (store.load(stream, self.module, PAGE_EVENTS).await?, None)
-            }
-            Start::After(after) => {
+            Start::Newest => (store.load(stream, self.module, PAGE_EVENTS).await?, None),
+            Start::After(after) | Start::Claimed(after) => {
                 let range = StreamRange {
                     after,
                     through: None,
                     limit: PAGE_EVENTS,
                     direction: Direction::Forward,
                 };
-                let events = self.env.store.read_stream(stream, range).await?;
+                let events = store.read_stream(stream, range).await?;
                 let snapshot = None;
                 (Loaded { snapshot, events }, Some(after))
             }
@@ -299,6 +299,7 @@ impl Shard {
             is_last: loaded.events.len() < PAGE_EVENTS as usize,
             snapshot: loaded.snapshot.map(|snapshot| snapshot.state),
             events: loaded.events,
+            claim,
         })
     }
 
@@ -321,18 +322,13 @@ impl Shard {
         });
     }
 
-    /// Lets others append to a stream for a random while of at most `longest`.
-    pub(super) fn rest(self: &Arc<Self>, stream: StreamId, longest: Duration) {
-        let shard = self.clone();
-        let rest = rand::rng().random_range(Duration::ZERO..=longest.min(LONGEST_REST));
-        self.env.tasks.spawn(async move {
-            tokio::time::sleep(rest).await;
-            let _ = shard.send(Message::Rested(stream));
-        });
-    }
-
     /// Has decisions stored, tells their senders, and sends itself what has become of it.
-    fn store(self: &Arc<Self>, stream: StreamId, parts: Vec<StreamAppend>, pending: Vec<Pending>) {
+    fn store(self: &Arc<Self>, stream: StreamId, handed: Handed) {
+        let Handed {
+            parts,
+            pending,
+            claim,
+        } = handed;
         let settling = Settling {
             shard: self.clone(),
             stream,
@@ -342,7 +338,11 @@ impl Shard {
         self.env.tasks.spawn(async move {
             // As a whole: of its fields only copies would come along.
             let mut settling = settling;
-            let appended = settling.shard.env.store.append(Append { parts }).await;
+            let append = Append { parts };
+            let appended = match claim {
+                Some(claim) => claim.append(append).await,
+                None => settling.shard.env.store.append(append).await,
+            };
             match appended {
                 Ok(appended) => {
                     settling.outcome = Settled::Durable;
@@ -403,7 +403,6 @@ impl Desk {
             | Message::Released(id)
             | Message::Loaded(id, _)
             | Message::Settled(id, ..)
-            | Message::Rested(id)
             | Message::Moved(id, _) => id.clone(),
             Message::Evict(excess) => return self.evict(*excess, &shard.env.budget),
         };
@@ -429,7 +428,6 @@ impl Desk {
                 stream.settled(outcome, again, pool);
                 stream.take_snapshot(pool, shard);
             }
-            Message::Rested(_) => stream.rested(),
             Message::Moved(_, head) => stream.moved(head, pool),
             Message::Evict(_) => {}
         }
@@ -442,8 +440,8 @@ impl Desk {
         let Some(stream) = self.streams.peek_mut(id) else {
             return;
         };
-        if let Some((parts, pending)) = stream.hand_over(shard) {
-            shard.store(id.clone(), parts, pending);
+        if let Some(handed) = stream.hand_over() {
+            shard.store(id.clone(), handed);
         } else if stream.is_forgettable(&self.pool) {
             self.streams.remove(id);
         }

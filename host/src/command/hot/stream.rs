@@ -25,18 +25,10 @@ use crate::command::metrics::HOT_LOADS;
 use crate::command::session::to_guest;
 use crate::core::{StreamId, Version};
 use crate::runtime::{Fault, GuestEvent, State};
-use crate::store::{self, StreamAppend, StreamHead};
+use crate::store::{self, Claim, StreamAppend, StreamHead};
 
 /// Most commands of one stream that are stored together, so that no transaction grows without bound.
 const COMMANDS_PER_APPEND: usize = 256;
-
-// A host that has the state at hand and appends without a break would never let in another one, which has to load it. So each rests for a
-// moment now and then, and often where it has been overtaken: only an append that succeeds tells the others that there is somebody else.
-
-/// How many appends without a break are followed by a rest.
-const APPENDS_IN_A_ROW: u8 = 16;
-/// How many appends are followed by a rest each after another host was faster.
-const CONTENDED_APPENDS: u8 = 64;
 
 /// One stream.
 #[derive(Debug)]
@@ -49,19 +41,13 @@ pub(super) struct HotStream {
     waiting: VecDeque<Waiting>,
     decided: Vec<(StreamAppend, Pending)>,
     is_under_way: bool,
-    /// When what is under way was handed over, and otherwise when the last append ended.
-    turned: Instant,
-    /// How long the last append took.
-    took: Duration,
     is_loading: bool,
     is_reserved: bool,
-    /// How many appends are still to be followed by a rest each.
-    contended: u8,
-    /// How many appends have followed one another without a break.
-    in_a_row: u8,
-    is_resting: bool,
-    /// Whether the next append need not wait for others.
-    has_rested: bool,
+    /// Whether another host was faster the last time. Then it is kept away the next time: one that has the state at hand, and appends
+    /// without a break, would never let in another that has to load it first.
+    is_overtaken: bool,
+    /// Keeps the other hosts away until what is decided is stored.
+    claim: Option<Box<dyn Claim>>,
     /// Whether it has been the end of an instance.
     is_suspect: bool,
     /// Whether its commands are stored one by one, to find the one that cannot be.
@@ -89,14 +75,10 @@ impl HotStream {
             waiting: VecDeque::new(),
             decided: Vec::new(),
             is_under_way: false,
-            turned: Instant::now(),
-            took: Duration::ZERO,
             is_loading: false,
             is_reserved: false,
-            contended: 0,
-            in_a_row: 0,
-            is_resting: false,
-            has_rested: false,
+            is_overtaken: false,
+            claim: None,
             is_suspect: false,
             is_one_by_one: false,
             snapshot: Version::EMPTY,
@@ -112,7 +94,7 @@ impl HotStream {
 
     /// Whether nobody waits for anything of it.
     pub(super) fn is_idle(&self) -> bool {
-        let is_busy = self.is_loading || self.is_reserved || self.is_resting;
+        let is_busy = self.is_loading || self.is_reserved;
         self.is_quiet() && self.waiting.is_empty() && !is_busy
     }
 
@@ -262,35 +244,31 @@ impl HotStream {
     }
 
     /// Gives what is to be stored, and those who wait for it.
-    pub(super) fn hand_over(
-        &mut self,
-        shard: &Arc<Shard>,
-    ) -> Option<(Vec<StreamAppend>, Vec<Pending>)> {
-        if self.is_under_way || self.is_resting || self.decided.is_empty() {
+    pub(super) fn hand_over(&mut self) -> Option<Handed> {
+        if self.is_under_way {
             return None;
         }
-        if let Some(longest) = self.rest_due() {
-            self.is_resting = true;
-            shard.rest(self.id.clone(), longest);
+        if self.decided.is_empty() {
+            if !self.is_loading {
+                self.claim = None;
+            }
             return None;
         }
         self.is_under_way = true;
-        self.has_rested = false;
-        self.turned = Instant::now();
-        Some(self.decided.drain(..).unzip())
+        let (parts, pending) = self.decided.drain(..).unzip();
+        Some(Handed {
+            parts,
+            pending,
+            claim: self.claim.take(),
+        })
     }
 
     /// What was under way has become durable, or not; its senders have been told.
     pub(super) fn settled(&mut self, outcome: Settled, again: Vec<Job>, pool: &mut Pool) {
         self.is_under_way = false;
-        self.took = self.turned.elapsed();
-        self.turned = Instant::now();
         match outcome {
             Settled::Durable => return,
-            Settled::Overtaken => {
-                self.contended = CONTENDED_APPENDS;
-                self.has_rested = true;
-            }
+            Settled::Overtaken => self.is_overtaken = true,
             Settled::OneIsGuilty => self.is_one_by_one = true,
             Settled::Failed => {}
         }
@@ -303,38 +281,11 @@ impl HotStream {
         self.waiting = jobs.map(Waiting::Command).chain(later).collect();
     }
 
-    /// How long to rest at most before the next append, where other hosts are to be let go first.
-    fn rest_due(&mut self) -> Option<Duration> {
-        let is_in_a_row = self.turned.elapsed() < self.took;
-        self.in_a_row = if is_in_a_row {
-            self.in_a_row.saturating_add(1)
-        } else {
-            0
-        };
-        if self.has_rested || !is_in_a_row {
-            return None;
-        }
-        // As long as a few appends take: the others have to load, decide and append.
-        let appends = match self.contended {
-            1.. => 4,
-            0 if self.in_a_row >= APPENDS_IN_A_ROW => 2,
-            0 => return None,
-        };
-        self.contended = self.contended.saturating_sub(1);
-        self.in_a_row = 0;
-        Some(self.took * appends)
-    }
-
-    /// The others have had their chance.
-    pub(super) fn rested(&mut self) {
-        self.is_resting = false;
-        self.has_rested = true;
-    }
-
     fn begin_loading(&mut self, start: Start, pool: &mut Pool, shard: &Arc<Shard>) {
         self.is_loading = true;
         if start == Start::Newest {
             self.forget(pool);
+            self.claim = None;
             self.head = StreamHead::default();
             self.snapshot = Version::EMPTY;
             self.replay = Duration::ZERO;
@@ -366,7 +317,7 @@ impl HotStream {
     }
 
     /// Folds a page. Gives what has to be loaded next.
-    fn fold(&mut self, page: Page, pool: &mut Pool) -> Result<Option<Start>, Fault> {
+    fn fold(&mut self, mut page: Page, pool: &mut Pool) -> Result<Option<Start>, Fault> {
         let state = match self.state.take().filter(|state| pool.has(state)) {
             Some(state) => state,
             None if page.snapshot.is_some() || page.after == Version::EMPTY => {
@@ -405,7 +356,13 @@ impl HotStream {
             return Err(fault);
         }
         self.state = Some(state);
-        Ok((!page.is_last).then_some(Start::After(self.head.version)))
+        self.claim = page.claim.take().or(self.claim.take());
+        if !page.is_last {
+            return Ok(Some(Start::After(self.head.version)));
+        }
+        // Once, whether that can be had or not; and late, so that the others wait for a short page only.
+        let is_overtaken = std::mem::take(&mut self.is_overtaken);
+        Ok(is_overtaken.then_some(Start::Claimed(self.head.version)))
     }
 
     /// Refuses all commands that wait for the history which cannot be had. What comes later has it loaded again.
@@ -449,6 +406,15 @@ impl HotStream {
             }
         }
     }
+}
+
+/// What is to be stored together.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) parts: Vec<StreamAppend>,
+    /// Those who wait for the parts, in the same order.
+    pub(super) pending: Vec<Pending>,
+    pub(super) claim: Option<Box<dyn Claim>>,
 }
 
 /// What has become of an append.

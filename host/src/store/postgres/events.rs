@@ -11,8 +11,8 @@ use crate::core::{
     CommandId, CommandRecord, DeciderName, Namespace, Position, RecordedEvent, StreamId, Version,
 };
 use crate::store::{
-    Append, AppendError, Appended, Direction, Error, EventStore, LogFilter, LogPage, StreamHead,
-    StreamRange, StreamSummary,
+    Append, AppendError, Appended, Claim, Direction, Error, EventStore, LogFilter, LogPage,
+    StreamHead, StreamRange, StreamSummary,
 };
 
 /// How often a read is tried on another connection when one turns out to be dead.
@@ -73,6 +73,10 @@ pub(super) fn of_stream<'q>(sql: &'static str, stream: &StreamId) -> Statement<'
 impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError> {
         self.group.append(append).await
+    }
+
+    async fn claim(&self, stream: &StreamId) -> Result<Option<Box<dyn Claim>>, Error> {
+        self.claim_stream(stream).await
     }
 
     async fn head(&self, stream: &StreamId) -> Result<StreamHead, Error> {

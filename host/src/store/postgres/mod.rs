@@ -5,6 +5,7 @@
 
 mod append;
 mod arguments;
+mod claim;
 mod commit;
 mod errors;
 mod events;

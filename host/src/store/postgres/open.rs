@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Row as _};
+use tokio::sync::Semaphore;
 
 use super::commit::Database;
 use super::errors::is_undefined_table;
@@ -18,7 +19,7 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is tried before it is used; for a busy one that would double the round trips.
 pub(super) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
-/// How many batches of appends are under way at the same time: while one waits for the disk, the other is worked on.
+/// How many batches of appends are under way at the same time. A second one would make both of them smaller, for the same work each.
 const COMMITTERS: u32 = 1;
 
 /// What every connection asks of the server, so that a host that is gone or stuck holds up nobody for long.
@@ -41,7 +42,7 @@ const SESSION_SETTINGS: [(&str, &str); 10] = [
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database?sslmode=…`, as libpq reads it. `options=-c search_path=…` chooses the schema.
     pub url: String,
-    /// At most so many connections at a time, two of them for appends; never fewer than three.
+    /// At most so many connections at a time, one of them for appends; never fewer than two.
     pub max_connections: u32,
     /// Whether to bring the schema up to date; otherwise an outdated one is an error.
     pub migrate: bool,
@@ -65,6 +66,8 @@ impl std::fmt::Debug for PostgresOptions {
 pub struct PostgresStore {
     pub(super) pool: PgPool,
     pub(super) group: Arc<Group>,
+    /// Permits for claims, each of which holds a connection.
+    pub(super) claims: Arc<Semaphore>,
 }
 
 impl PostgresStore {
@@ -115,9 +118,9 @@ impl PostgresStore {
         setup.close().await;
 
         let connect = connect.clone().options(SESSION_SETTINGS);
-        let others = options.max_connections.saturating_sub(COMMITTERS);
+        let pool_size = options.max_connections.saturating_sub(COMMITTERS).max(1);
         let pool = PgPoolOptions::new()
-            .max_connections(others.max(1))
+            .max_connections(pool_size)
             .acquire_timeout(CONNECT_TIMEOUT)
             .test_before_acquire(false)
             .before_acquire(|connection, metadata| {
@@ -140,6 +143,7 @@ impl PostgresStore {
         Ok(Self {
             pool,
             group: Arc::new(group),
+            claims: Arc::new(Semaphore::new(pool_size as usize / 4)),
         })
     }
 

@@ -672,3 +672,32 @@ async fn a_malformed_event_is_reported_with_its_place_and_payload_after_those_be
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_keeps_the_writers_of_other_hosts_away_until_it_has_appended_or_is_let_go() {
+    on_new_database(async |database: Database| {
+        let (store, other) = (database.open().await, database.open().await);
+        let mut observer = database.connect().await;
+        register(&mut observer).await;
+        let stream = stream("claimed");
+        for is_used in [true, false] {
+            let claim = store.claim(&stream).await.unwrap().expect("it is free");
+            let waiting = tokio::spawn({
+                let other = other.clone();
+                async move { append(&other, "claimed", ExpectedVersion::Any).await }
+            });
+            blocked_backend(&mut observer).await;
+            let version = if is_used {
+                let parts = vec![increment("claimed", ExpectedVersion::NoStream)];
+                let appended = claim.append(Append { parts }).await.unwrap();
+                appended[0].version.get()
+            } else {
+                drop(claim);
+                store.head(&stream).await.unwrap().version.get()
+            };
+            let later = waiting.await.unwrap().unwrap();
+            assert_eq!(later.version.get(), version + 1);
+        }
+    })
+    .await;
+}
