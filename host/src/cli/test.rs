@@ -97,6 +97,7 @@ async fn run_specs(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Tested> {
     let runtime = parts::passing_runtime(config)?;
     let (decider, _) = examine(&runtime, wasm).await?;
     // One spec per call, so that one in which the module fails does not keep the others from being run.
+    let module = decider.module().clone();
     let run_each = move || {
         let specs = &decider.manifest().specs;
         let failures = specs
@@ -104,7 +105,7 @@ async fn run_specs(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Tested> {
             .filter_map(|spec| run_spec(&decider, spec).err());
         (specs.len(), failures.collect::<Vec<_>>())
     };
-    let (specs, failures) = runtime.run(run_each).await?;
+    let (specs, failures) = runtime.run(&module, run_each).await?;
     Ok(Tested {
         specs,
         failures: failures.into_iter().map(SpecFailure::from).collect(),

@@ -105,14 +105,19 @@ impl Session {
     /// Goes on from a snapshot. False if the module does not know it any more: then the state is that of a stream without events.
     async fn restore(mut self, snapshot: Json) -> Result<(Self, bool), Error> {
         let module = self.decider.module().clone();
+        let restoring = module.clone();
         let job = move || -> Result<_, Fault> {
-            let mut instance = module.instantiate()?;
+            let mut instance = restoring.instantiate()?;
             Ok(match instance.restore(&snapshot)? {
                 Restored::State(state) => Some((instance, state)),
                 Restored::Refused(_) => None,
             })
         };
-        let ended = self.runtime.run(job).await.map_err(Error::NotRun)?;
+        let ended = self
+            .runtime
+            .run(&module, job)
+            .await
+            .map_err(Error::NotRun)?;
         self.guest = ended.map_err(|fault| self.fault(fault))?;
         let is_restored = self.guest.is_some();
         Ok((self, is_restored))
@@ -159,12 +164,13 @@ impl Session {
     ) -> Result<(Self, T), Error> {
         let guest = self.guest.take();
         let module = self.decider.module().clone();
+        let running = module.clone();
         let unfolded = std::mem::take(&mut self.unfolded);
         let job = move || -> Result<_, Fault> {
             let (mut instance, state) = match guest {
                 Some(guest) => guest,
                 None => {
-                    let mut instance = module.instantiate()?;
+                    let mut instance = running.instantiate()?;
                     let state = instance.initial()?;
                     (instance, state)
                 }
@@ -175,7 +181,11 @@ impl Session {
             let done = work(&mut instance, &state)?;
             Ok((instance, state, done))
         };
-        let ended = self.runtime.run(job).await.map_err(Error::NotRun)?;
+        let ended = self
+            .runtime
+            .run(&module, job)
+            .await
+            .map_err(Error::NotRun)?;
         let (instance, state, done) = ended.map_err(|fault| self.fault(fault))?;
         self.guest = Some((instance, state));
         Ok((self, done))

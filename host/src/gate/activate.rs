@@ -222,7 +222,7 @@ impl Gate {
         let (count, own, theirs) = self
             .modules
             .runtime()
-            .run(run)
+            .run(candidate.module(), run)
             .await
             .map_err(Error::NotRun)?;
 

@@ -218,7 +218,9 @@ pub async fn examine(runtime: &Runtime, wasm: Vec<u8>) -> Result<(Decider, Json)
         .map_err(invalid_or_compile)?;
     let describing = module.clone();
     let described = runtime
-        .run(move || -> Result<Json, Fault> { describing.instantiate()?.describe() })
+        .run(&module, move || -> Result<Json, Fault> {
+            describing.instantiate()?.describe()
+        })
         .await
         .map_err(Error::NotRun)?;
     let json = described.map_err(|fault| Error::Invalid {

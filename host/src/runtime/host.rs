@@ -1,8 +1,15 @@
 //! What the host keeps for one instance while guests run in it.
 
-use super::Limits;
+use std::time::Duration;
+
+use wasmtime::{Trap, UpdateDeadline};
+
 use super::limits::Limiter;
 use super::log::Log;
+use super::{Limits, engine, threads};
+
+/// A call that takes longer gives way to all others. Hardly one does, for it then has nothing but what they leave over.
+const PROMPT: Duration = Duration::from_millis(50);
 
 /// What a call sees of the world: nothing, unless it decides a command.
 ///
@@ -20,6 +27,8 @@ pub(super) struct Host {
     log: Log,
     now_ms: u64,
     random: SplitMix64,
+    /// How many ticks the call has left once it takes long; none when that has begun.
+    ticks_left: Option<u64>,
 }
 
 impl Host {
@@ -29,15 +38,29 @@ impl Host {
             log: Log::new(limits.log_bytes),
             now_ms: 0,
             random: SplitMix64(0),
+            ticks_left: None,
         }
     }
 
     /// Begins a call: nothing of what follows depends on earlier calls.
-    pub(super) fn begin_call(&mut self, surroundings: Surroundings) {
+    ///
+    /// Gives the ticks after which to ask [`Host::is_late`].
+    pub(super) fn begin_call(&mut self, surroundings: Surroundings, deadline: Duration) -> u64 {
         self.limiter.begin_call();
         self.log.begin_call();
         self.now_ms = surroundings.now_ms;
         self.random = SplitMix64(surroundings.seed);
+        let ticks = engine::ticks(deadline);
+        let prompt = engine::ticks(PROMPT).min(ticks);
+        self.ticks_left = Some(ticks - prompt).filter(|left| *left > 0);
+        prompt
+    }
+
+    /// Lets a call that takes long go on with lower priority until its deadline.
+    pub(super) fn is_late(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        let left = self.ticks_left.take().ok_or(Trap::Interrupt)?;
+        threads::give_way();
+        Ok(UpdateDeadline::Continue(left))
     }
 
     pub(super) fn limiter(&self) -> &Limiter {

@@ -10,8 +10,9 @@ use super::bindings::exports::gavel::decider::decider::Guest;
 use super::bindings::{DeciderModule, DeciderModulePre};
 use super::host::{Host, Surroundings};
 use super::log::printable;
+use super::pace::Pace;
 use super::value::{self, Decision, GuestCommand, GuestContext, GuestEvent};
-use super::{CompileError, Fault, Limits, engine, trap};
+use super::{CompileError, Fault, Limits, trap};
 use crate::core::Json;
 
 static INSTANCES: AtomicU64 = AtomicU64::new(0);
@@ -25,6 +26,7 @@ pub struct Instance {
     store: Store<Host>,
     guest: DeciderModule,
     limits: Arc<Limits>,
+    pace: Arc<Pace>,
     spent: bool,
     fuel_used: u64,
 }
@@ -56,7 +58,11 @@ impl State {
 }
 
 impl Instance {
-    pub(super) fn start(pre: &DeciderModulePre<Host>, limits: Arc<Limits>) -> Result<Self, Fault> {
+    pub(super) fn start(
+        pre: &DeciderModulePre<Host>,
+        limits: Arc<Limits>,
+        pace: Arc<Pace>,
+    ) -> Result<Self, Fault> {
         let mut store = new_store(pre, &limits);
         let guest = match pre.instantiate(&mut store) {
             Ok(guest) => guest,
@@ -67,6 +73,7 @@ impl Instance {
             store,
             guest,
             limits,
+            pace,
             spent: false,
             fuel_used: 0,
         })
@@ -259,10 +266,18 @@ impl Instance {
         let result = call(self.guest.gavel_decider_decider(), &mut self.store);
         let left = self.store.get_fuel().expect("the engine counts fuel");
         self.fuel_used = self.limits.fuel.saturating_sub(left);
-        result.map_err(|error| {
+        let result = result.map_err(|error| {
             self.spent = true;
             trap::fault(&error, self.store.data(), &self.limits)
-        })
+        });
+        // Slow instructions use time rather than fuel.
+        let is_late = matches!(result, Err(Fault::Deadline { .. }));
+        self.pace.used(if is_late {
+            self.limits.fuel
+        } else {
+            self.fuel_used
+        });
+        result
     }
 
     fn own(&self, handle: ResourceAny) -> State {
@@ -284,6 +299,7 @@ impl Instance {
 fn new_store(pre: &DeciderModulePre<Host>, limits: &Limits) -> Store<Host> {
     let mut store = Store::new(pre.engine(), Host::new(limits));
     store.limiter(|host| host.limiter_mut());
+    store.epoch_deadline_callback(|mut store| store.data_mut().is_late());
     store.set_hostcall_fuel(limits.hostcall_bytes);
     store.set_max_component_handles(limits.handles);
     begin_call(&mut store, limits, Surroundings::default());
@@ -291,9 +307,9 @@ fn new_store(pre: &DeciderModulePre<Host>, limits: &Limits) -> Store<Host> {
 }
 
 fn begin_call(store: &mut Store<Host>, limits: &Limits, surroundings: Surroundings) {
-    store.data_mut().begin_call(surroundings);
+    let ticks = store.data_mut().begin_call(surroundings, limits.deadline);
     store.set_fuel(limits.fuel).expect("the engine counts fuel");
-    store.set_epoch_deadline(engine::ticks(limits.deadline));
+    store.set_epoch_deadline(ticks);
 }
 
 impl std::fmt::Debug for Instance {

@@ -15,6 +15,7 @@ mod instance;
 mod limits;
 mod log;
 mod module;
+mod pace;
 mod service;
 mod threads;
 mod trap;

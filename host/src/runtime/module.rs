@@ -7,6 +7,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use super::bindings::DeciderModulePre;
 use super::host::Host;
 use super::log::printable;
+use super::pace::{Lane, Pace};
 use super::{CompileError, Fault, Instance, Limits, wasi};
 use crate::core::ModuleDigest;
 
@@ -17,6 +18,7 @@ pub struct Module {
     imports: Arc<[String]>,
     pre: DeciderModulePre<Host>,
     limits: Arc<Limits>,
+    pace: Arc<Pace>,
 }
 
 impl Module {
@@ -40,6 +42,7 @@ impl Module {
             digest,
             imports: imports.into(),
             pre: DeciderModulePre::new(pre).map_err(wrong_world)?,
+            pace: Arc::new(Pace::new(limits.fuel)),
             limits,
         })
     }
@@ -62,7 +65,12 @@ impl Module {
     ///
     /// A [`Fault`] when the component's start code traps or exceeds a limit.
     pub fn instantiate(&self) -> Result<Instance, Fault> {
-        Instance::start(&self.pre, Arc::clone(&self.limits))
+        Instance::start(&self.pre, Arc::clone(&self.limits), Arc::clone(&self.pace))
+    }
+
+    /// Where its calls run now.
+    pub(super) fn lane(&self) -> Lane {
+        self.pace.lane()
     }
 
     /// Checks the types of the component's exports, which wasmtime does as an instance is made.

@@ -22,7 +22,8 @@ pub struct RuntimeOptions {
     pub cache_dir: Option<PathBuf>,
     /// The program that compiles: this one, whose `main` calls [`compile_child`](super::compile_child). Default this process's own.
     pub program: PathBuf,
-    /// Threads that run guests. Default the number of cores.
+    /// Threads that run guests; a quarter as many more are for modules that compute without end, and give way to all others. Default the number of
+    /// cores.
     pub threads: NonZeroUsize,
     /// Jobs that may wait for those threads, at least one; more are refused. Default 1,024.
     pub queue: usize,
@@ -125,7 +126,7 @@ impl Runtime {
         let inner = Arc::clone(&self.inner);
         let (module, code) = blocking(move || Ok((inner.link(digest, &code)?, code))).await?;
         let candidate = module.clone();
-        self.run(move || candidate.try_instantiate())
+        self.run(&module, move || candidate.try_instantiate())
             .await
             .map_err(|error| CompileError::Unavailable(io::Error::other(error)))??;
         let inner = Arc::clone(&self.inner);
@@ -143,7 +144,7 @@ impl Runtime {
         blocking(load).await.ok().flatten()
     }
 
-    /// Runs `job`, which calls guests, on one of the guests' threads. Dropped midway, a job that has begun still runs to its end.
+    /// Runs `job`, which calls guests of `module`, on one of the guests' threads. Dropped midway, a job that has begun still runs to its end.
     ///
     /// # Errors
     ///
@@ -151,17 +152,18 @@ impl Runtime {
     /// - [`RunError::Panicked`]: a bug of the host; what the job owned is gone.
     pub async fn run<T: Send + 'static>(
         &self,
+        module: &Module,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RunError> {
-        self.inner.threads.run(job).await
+        self.inner.threads.run(module.lane(), job).await
     }
 
-    /// Runs `job`, which calls guests, on one of the guests' threads, however many jobs wait: the caller bounds how many it posts.
-    pub fn post(&self, job: impl FnOnce() + Send + 'static) {
-        self.inner.threads.post(job);
+    /// Runs `job`, which calls guests of `module`, on one of the guests' threads, however many jobs wait: the caller bounds how many it posts.
+    pub fn post(&self, module: &Module, job: impl FnOnce() + Send + 'static) {
+        self.inner.threads.post(module.lane(), job);
     }
 
-    /// The number of threads on which guests run.
+    /// The number of threads on which guests run, without those for modules that compute without end.
     #[must_use]
     pub fn threads(&self) -> NonZeroUsize {
         self.inner.thread_count

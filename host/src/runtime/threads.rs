@@ -1,29 +1,50 @@
-//! The threads on which guests run: a bounded number behind a bounded queue, never those of the async runtime.
+//! The threads on which guests run: in each of two lanes a bounded number behind a bounded queue, never those of the async runtime.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::{io, thread};
 
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
 use tokio::sync::oneshot;
 
 use super::RunError;
+use super::pace::Lane;
 
 /// What a guest's thread needs beside the guest's stack: wasmtime, lifting and lowering, and parsing JSON.
 const HOST_STACK_BYTES: usize = 2 << 20;
 
+thread_local! {
+    /// How the guest's thread that this is treats others; none on all other threads.
+    static MANNER: Cell<Option<Manner>> = const { Cell::new(None) };
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Equal,
+    GivesWay,
+}
+
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A handle to the threads. They end when the last handle is gone and the queue is empty.
+/// A handle to the threads. They end when the last handle is gone and the queues are empty.
 #[derive(Debug, Clone)]
 pub(super) struct GuestThreads {
-    handle: Arc<Handle>,
+    light: Arc<Handle>,
+    heavy: Arc<Handle>,
 }
 
 #[derive(Debug)]
 struct Handle(Arc<Queue>);
 
 struct Queue {
+    lane: Lane,
+    stack_bytes: usize,
     waiting: Mutex<Waiting>,
     changed: Condvar,
     limit: usize,
@@ -35,41 +56,44 @@ struct Waiting {
 }
 
 impl GuestThreads {
-    /// Starts `threads` threads with room for `guest_stack_bytes` of guest stack; at most `queue` jobs wait for them.
+    /// Starts `threads` threads for the light lane, and a quarter of that for the heavy one, with room for `guest_stack_bytes` of guest stack; at
+    /// most `queue` jobs wait in each.
     pub(super) fn start(
         threads: NonZeroUsize,
         queue: usize,
         guest_stack_bytes: usize,
-    ) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue {
-            waiting: Mutex::new(Waiting {
-                jobs: VecDeque::new(),
-                closed: false,
-            }),
-            changed: Condvar::new(),
-            // Every job passes through the queue, even to a thread that is idle.
-            limit: queue.max(1),
-        });
-        // Made before the threads: should one fail to start, dropping this ends the others.
-        let handle = Arc::new(Handle(Arc::clone(&queue)));
-        for number in 0..threads.get() {
-            let queue = Arc::clone(&queue);
-            std::thread::Builder::new()
-                .name(format!("gavel-guest-{number}"))
-                .stack_size(guest_stack_bytes + HOST_STACK_BYTES)
-                .spawn(move || queue.work())?;
+    ) -> io::Result<Self> {
+        let start = |lane, threads| {
+            let queue = Queue::new(lane, queue, guest_stack_bytes + HOST_STACK_BYTES);
+            // Made before the threads: should one fail to start, dropping this ends the others.
+            let handle = Handle(Arc::new(queue));
+            for number in 0..threads {
+                handle.0.start_thread(number)?;
+            }
+            Ok::<_, io::Error>(Arc::new(handle))
+        };
+        Ok(Self {
+            light: start(Lane::Light, threads.get())?,
+            heavy: start(Lane::Heavy, threads.get().div_ceil(4))?,
+        })
+    }
+
+    fn queue(&self, lane: Lane) -> &Arc<Queue> {
+        match lane {
+            Lane::Light => &self.light.0,
+            Lane::Heavy => &self.heavy.0,
         }
-        Ok(Self { handle })
     }
 
     /// Runs `job` on one of the threads. Dropped midway, a job that has begun still runs to its end.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        lane: Lane,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RunError> {
         let (sender, receiver) = oneshot::channel();
-        let limit = self.handle.0.limit;
-        self.handle.0.push(limit, move || {
+        let queue = self.queue(lane);
+        queue.push(queue.limit, move || {
             // Nobody waits any more: the answer has no use.
             let _ = sender.send(job());
         })?;
@@ -77,13 +101,54 @@ impl GuestThreads {
     }
 
     /// Runs `job` on one of the threads however many wait already: for callers that bound themselves how many there can be.
-    pub(super) fn post(&self, job: impl FnOnce() + Send + 'static) {
+    pub(super) fn post(&self, lane: Lane, job: impl FnOnce() + Send + 'static) {
         // Without a limit nothing is refused.
-        let _ = self.handle.0.push(usize::MAX, job);
+        let _ = self.queue(lane).push(usize::MAX, job);
+    }
+}
+
+/// Lets the other threads of the machine come before this one, from now on: a call on it takes long.
+pub(super) fn give_way() {
+    if MANNER.get() != Some(Manner::Equal) {
+        return;
+    }
+    MANNER.set(Some(Manner::GivesWay));
+    // `nice` is not enough: a thread that is merely slowed down keeps its core for a slice of milliseconds when another wakes up.
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    let set = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+    if let Err(error) = set {
+        tracing::warn!(%error, "a module that computes without end is run at normal priority");
     }
 }
 
 impl Queue {
+    fn new(lane: Lane, limit: usize, stack_bytes: usize) -> Self {
+        Self {
+            lane,
+            stack_bytes,
+            waiting: Mutex::new(Waiting {
+                jobs: VecDeque::new(),
+                closed: false,
+            }),
+            changed: Condvar::new(),
+            // Every job passes through the queue, even to a thread that is idle.
+            limit: limit.max(1),
+        }
+    }
+
+    fn start_thread(self: &Arc<Self>, number: usize) -> io::Result<()> {
+        let name = match self.lane {
+            Lane::Light => format!("gavel-guest-{number}"),
+            Lane::Heavy => format!("gavel-heavy-{number}"),
+        };
+        let queue = Arc::clone(self);
+        let thread = thread::Builder::new().name(name);
+        thread
+            .stack_size(self.stack_bytes)
+            .spawn(move || queue.work(number))?;
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Jobs run outside the lock and their panics are caught: a poisoned queue is still whole.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -99,10 +164,21 @@ impl Queue {
         Ok(())
     }
 
-    fn work(&self) {
+    fn work(self: Arc<Self>, number: usize) {
+        MANNER.set(Some(Manner::Equal));
+        if self.lane == Lane::Heavy {
+            give_way();
+        }
         while let Some(job) = self.next() {
             // A panic drops what the job owned, an instance with its guest included; nothing of it is seen again.
             let _ = catch_unwind(AssertUnwindSafe(job));
+            // What a thread has given away it is not given back. If no other can be had it goes on as it is.
+            let is_replaced = self.lane == Lane::Light
+                && MANNER.get() == Some(Manner::GivesWay)
+                && self.start_thread(number).is_ok();
+            if is_replaced {
+                return;
+            }
         }
     }
 
@@ -153,9 +229,11 @@ mod tests {
     #[tokio::test]
     async fn a_panicking_job_is_reported_and_its_thread_takes_the_next_one() {
         let threads = threads(1, 4);
-        let panicked = threads.run(|| panic!("a bug of the host")).await;
+        let panicked = threads
+            .run(Lane::Light, || panic!("a bug of the host"))
+            .await;
         assert_eq!(panicked, Err::<(), _>(RunError::Panicked));
-        assert_eq!(threads.run(|| 7).await, Ok(7));
+        assert_eq!(threads.run(Lane::Light, || 7).await, Ok(7));
     }
 
     #[tokio::test]
@@ -167,7 +245,7 @@ mod tests {
             let threads = threads.clone();
             async move {
                 threads
-                    .run(move || {
+                    .run(Lane::Light, move || {
                         started.send(()).unwrap();
                         released.recv().unwrap();
                     })
@@ -177,9 +255,9 @@ mod tests {
         tokio::task::spawn_blocking(move || has_started.recv().unwrap())
             .await
             .unwrap();
-        let mut waiting = Box::pin(threads.run(|| "waited"));
+        let mut waiting = Box::pin(threads.run(Lane::Light, || "waited"));
         assert!(futures::poll!(&mut waiting).is_pending());
-        let refused = threads.run(|| "refused").await;
+        let refused = threads.run(Lane::Light, || "refused").await;
         assert_eq!(refused, Err(RunError::Overloaded { queue: 1 }));
 
         release.send(()).unwrap();

@@ -1,7 +1,7 @@
 //! The calls of the decider world.
 
 use gavel_host::core::Json;
-use gavel_host::runtime::{Decision, Fault, GuestEvent, Limits, Restored};
+use gavel_host::runtime::{Decision, Fault, GuestEvent, Limits, Module, Restored, Runtime};
 
 use crate::support::{Guest, assert_works, hostile, hostile_within, limits, runtime};
 
@@ -104,18 +104,54 @@ fn instances_share_no_memory() {
     }
 }
 
-#[tokio::test]
-async fn guests_run_on_their_own_threads() {
-    let runtime = runtime(Limits::default(), None);
-    let module = hostile();
+/// The name of the thread that a good call of `module` runs on.
+async fn thread_of(runtime: &Runtime, module: &Module) -> String {
+    let running = module.clone();
     let name = runtime
-        .run(move || {
-            assert_works(&module);
+        .run(module, move || {
+            assert_works(&running);
             std::thread::current().name().map(str::to_owned)
         })
         .await
         .unwrap();
-    assert!(name.is_some_and(|name| name.starts_with("gavel-guest-")));
+    name.expect("guests' threads have names")
+}
+
+#[tokio::test]
+async fn guests_run_on_their_own_threads() {
+    let runtime = runtime(Limits::default(), None);
+    assert!(
+        thread_of(&runtime, &hostile())
+            .await
+            .starts_with("gavel-guest-")
+    );
+}
+
+#[tokio::test]
+async fn a_module_that_computes_without_end_moves_to_threads_that_give_way() {
+    let runtime = runtime(Limits::default(), None);
+    let [spinning, neighbour] = [(); 2].map(|()| hostile_within(Limits::default()));
+    let running = spinning.clone();
+    let fault = runtime
+        .run(&spinning, move || Guest::of(&running).decide("Loop", "{}"))
+        .await
+        .unwrap();
+    assert!(
+        matches!(fault, Err(Fault::OutOfFuel { .. } | Fault::Deadline { .. })),
+        "{:?}",
+        fault.err()
+    );
+
+    assert!(
+        thread_of(&runtime, &spinning)
+            .await
+            .starts_with("gavel-heavy-")
+    );
+    assert!(
+        thread_of(&runtime, &neighbour)
+            .await
+            .starts_with("gavel-guest-")
+    );
 }
 
 #[tokio::test]
@@ -125,8 +161,9 @@ async fn recursion_on_a_guests_thread_ends_that_call_alone() {
     let runtime = runtime(largest.clone(), None);
     for _ in 0..10 {
         let module = hostile_within(largest.clone());
+        let running = module.clone();
         let fault = runtime
-            .run(move || Guest::of(&module).decide("Recurse", "{}"))
+            .run(&module, move || Guest::of(&running).decide("Recurse", "{}"))
             .await
             .unwrap();
         assert_eq!(

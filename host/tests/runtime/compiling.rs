@@ -164,7 +164,11 @@ async fn compiling_that_takes_too_much_time_or_memory_is_stopped() {
     let error = try_prepare(&bomb, impatient, None).await.unwrap_err();
     assert!(matches!(error, CompileError::Timeout { .. }), "{error:?}");
 
-    let stingy = limits(|limits| limits.compile_memory_bytes = 400 << 20);
+    let stingy = limits(|limits| {
+        // Long enough for a machine that is busy.
+        limits.compile_time = Duration::from_mins(10);
+        limits.compile_memory_bytes = 400 << 20;
+    });
     let error = try_prepare(&bomb, stingy.clone(), None).await.unwrap_err();
     assert!(
         matches!(error, CompileError::OutOfMemory { .. }),
@@ -222,8 +226,9 @@ async fn mutated_components_crash_nothing() {
         }
         // Whatever the answer is, there is one.
         if let Ok(module) = runtime.prepare(ModuleDigest::of(&wasm), wasm).await {
+            let running = module.clone();
             let _ = runtime
-                .run(move || module.instantiate()?.describe())
+                .run(&module, move || running.instantiate()?.describe())
                 .await
                 .unwrap();
         }

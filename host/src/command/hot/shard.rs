@@ -2,7 +2,7 @@
 //!
 //! Messages come from anywhere; a *turn* on a guest's thread takes those that wait, decides, and hands over what is to be stored. A shard with
 //! nothing to do occupies no thread. Turns are short, so that modules share the threads fairly; a module that burns its whole deadline on
-//! every call holds no more threads than it has shards.
+//! every call holds no more threads than it has shards, and soon only such as give way to others.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,9 +20,9 @@ use super::pool::Pool;
 use super::stream::{Handed, HotStream, Settled};
 use crate::command::Error;
 use crate::command::metrics::{HOT_EVICTIONS, HOT_HITS};
-use crate::core::{Clock, Json, ModuleDigest, RecordedEvent, StreamId, Version};
+use crate::core::{Clock, Json, RecordedEvent, StreamId, Version};
 use crate::modules::Decider;
-use crate::runtime::{Fault, Runtime};
+use crate::runtime::{Fault, Module, Runtime};
 use crate::store::{
     self, Append, AppendError, Claim, Direction, Loaded, Snapshot, Store, StreamHead, StreamRange,
 };
@@ -58,7 +58,7 @@ pub struct SnapshotPolicy {
 #[derive(Debug)]
 pub(super) struct Shard {
     pub(super) env: Arc<Environment>,
-    module: ModuleDigest,
+    module: Module,
     /// Places for commands that wait.
     places: Arc<Semaphore>,
     mailbox: Mutex<Mailbox>,
@@ -152,7 +152,7 @@ impl Shard {
         let pool = Pool::new(decider.module().clone(), env.runtime.limits().memory_bytes);
         Self {
             env,
-            module: decider.digest(),
+            module: decider.module().clone(),
             places: Arc::new(Semaphore::new(queue)),
             mailbox: Mutex::default(),
             desk: Mutex::new(Desk {
@@ -189,10 +189,10 @@ impl Shard {
 
     fn schedule(self: &Arc<Self>) {
         let shard = self.clone();
-        self.env.runtime.post(move || {
+        self.env.runtime.post(&self.module, move || {
             if catch_unwind(AssertUnwindSafe(|| shard.turn())).is_err() {
                 // A bug of ours. Its senders are told as their replies are dropped; the next command finds another shard.
-                tracing::error!(module.digest = %shard.module, "a shard has panicked");
+                tracing::error!(module.digest = %shard.module.digest(), "a shard has panicked");
                 shard.close();
             }
         });
@@ -257,7 +257,7 @@ impl Shard {
     /// A fault of the module as an answer.
     pub(super) fn fault(&self, fault: Fault) -> Error {
         Error::Fault {
-            module: self.module,
+            module: self.module.digest(),
             fault,
         }
     }
@@ -278,7 +278,12 @@ impl Shard {
             Start::Newest | Start::After(_) => None,
         };
         let (loaded, begins_after) = match start {
-            Start::Newest => (store.load(stream, self.module, PAGE_EVENTS).await?, None),
+            Start::Newest => (
+                store
+                    .load(stream, self.module.digest(), PAGE_EVENTS)
+                    .await?,
+                None,
+            ),
             Start::After(after) | Start::Claimed(after) => {
                 let range = StreamRange {
                     after,
@@ -308,7 +313,7 @@ impl Shard {
         let store = self.env.store.clone();
         let snapshot = Snapshot {
             stream,
-            module: self.module,
+            module: self.module.digest(),
             version,
             state,
         };
