@@ -7,7 +7,6 @@ CREATE TABLE events (
     event_version INTEGER NOT NULL DEFAULT 1, -- of the event's schema
     decider       TEXT    NOT NULL,
     decider_id    TEXT    NOT NULL,
-    data          TEXT    NOT NULL CHECK (json_valid(data)),
     command_id    BLOB    NOT NULL CHECK (length(command_id) = 16),
     previous_id   BLOB,                       -- NULL for the first event of a stream; unique by the trigger below
     final         INTEGER NOT NULL DEFAULT 0 CHECK (final IN (0, 1)),
@@ -17,6 +16,7 @@ CREATE TABLE events (
     version       INTEGER NOT NULL CHECK (version > 0),
     tags          TEXT    NOT NULL DEFAULT '[]' CHECK (json_valid(tags)),
     metadata      TEXT    NOT NULL DEFAULT '{}' CHECK (json_valid(metadata)),
+    data          TEXT    NOT NULL CHECK (json_valid(data)), -- last, so that the columns above are read without it
     UNIQUE (namespace, decider, decider_id, version),
     FOREIGN KEY (decider, event, event_version) REFERENCES deciders (decider, event, event_version)
 ) STRICT;

@@ -211,6 +211,28 @@ async fn plain_sql_obeys_the_rules_of_a_stream() {
 }
 
 #[tokio::test]
+async fn plain_sql_sees_the_newest_event_of_each_stream() {
+    let file = File::new();
+    let store = file.open().await;
+    activate_counter(&store).await;
+    for (id, events) in [("a", 3), ("b", 1)] {
+        grow(&store, &stream(id), events).await;
+    }
+    let seen: Vec<(String, i64, Uuid, bool)> = sqlx::query_as(
+        "SELECT decider_id, version, last_event_id, final FROM stream_heads ORDER BY decider_id",
+    )
+    .fetch_all(&mut file.plain_sql().await)
+    .await
+    .unwrap();
+    assert_eq!(seen.len(), 2);
+    for (id, number, last_event_id, is_final) in seen {
+        let head = store.head(&stream(&id)).await.unwrap();
+        let expected = (head.version.to_sql(), head.last_event_id, head.is_final);
+        assert_eq!((number, Some(last_event_id), is_final), expected);
+    }
+}
+
+#[tokio::test]
 async fn an_older_schema_is_refused_when_it_must_not_be_migrated() {
     let file = File::new();
     let missing = open(&file.path(), false).await.unwrap_err();
