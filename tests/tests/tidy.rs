@@ -18,23 +18,42 @@ const LAYERS: [&[&str]; 5] = [
 
 /// What a part of the tree never mentions: crates, types, and modules of the host (as `crate::name`).
 const NEVER: [(&str, &[&str]); 9] = [
-    ("host/src/core/", &["tokio", "sqlx", "axum", "wasmtime"]),
+    (
+        "host/src/core/",
+        &["tokio", "sqlx", "rusqlite", "axum", "wasmtime"],
+    ),
     (
         "host/src/store/",
         &["wasmtime", "crate::runtime", "crate::http"],
     ),
     (
         "host/src/runtime/",
-        &["sqlx", "crate::store", "crate::http"],
+        &["sqlx", "rusqlite", "crate::store", "crate::http"],
     ),
-    ("host/src/command/", &["axum", "StatusCode", "sqlx"]),
-    ("host/src/log/", &["axum", "StatusCode", "sqlx"]),
-    ("host/src/gate/", &["axum", "StatusCode", "sqlx"]),
-    ("host/src/modules/", &["axum", "StatusCode", "sqlx"]),
-    ("host/src/http/", &["sqlx", "wasmtime"]),
+    (
+        "host/src/command/",
+        &["axum", "StatusCode", "sqlx", "rusqlite"],
+    ),
+    ("host/src/log/", &["axum", "StatusCode", "sqlx", "rusqlite"]),
+    (
+        "host/src/gate/",
+        &["axum", "StatusCode", "sqlx", "rusqlite"],
+    ),
+    (
+        "host/src/modules/",
+        &["axum", "StatusCode", "sqlx", "rusqlite"],
+    ),
+    ("host/src/http/", &["sqlx", "rusqlite", "wasmtime"]),
     (
         "guest-sdk/",
-        &["gavel_host", "tokio", "sqlx", "axum", "wasmtime"],
+        &[
+            "gavel_host",
+            "tokio",
+            "sqlx",
+            "rusqlite",
+            "axum",
+            "wasmtime",
+        ],
     ),
 ];
 

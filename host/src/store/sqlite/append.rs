@@ -3,18 +3,25 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use rusqlite::{Connection, params};
 use time::OffsetDateTime;
 
-use super::error::{append_failed, failed};
-use super::writer::Writer;
+use super::error::{append_failed, write_failed};
+use super::writer::{WriteError, Writer};
 use super::{facts, rows};
 use crate::core::{Clock, CommandOutcome, CommandRecord, RecordedEvent};
 use crate::store::group::{Commit, Failed, Outcome, Verdict};
 use crate::store::{Append, Error};
 
-/// Most rows per INSERT, a power of two: well below SQLite's limit of 32,766 values in a statement.
-const ROWS_PER_INSERT: usize = 64;
+const INSERT_EVENT: &str = r#"
+INSERT INTO events ("offset", namespace, decider, decider_id, version, event, event_id, event_version, data,
+    command_id, previous_id, final, tags, metadata, created_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"#;
+
+const INSERT_COMMAND: &str = "
+INSERT INTO commands (namespace, command_id, decider, decider_id, command, data, fingerprint, now, seed, actor,
+    metadata, version, module, outcome, events, rejection_code, rejection_message, rejection_data, fuel)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
 
 /// Where batches go: the one file.
 #[derive(Debug)]
@@ -29,18 +36,17 @@ impl Commit for Database {
     type Session = ();
 
     async fn commit(&self, _session: &mut (), batch: &[Append]) -> Result<Vec<Verdict>, Failed> {
-        let begun = self.writer.begin().await;
-        let mut tx = begun.map_err(|error| Failed::NotSent(error.into()))?;
+        let (batch, clock) = (batch.to_vec(), Arc::clone(&self.clock));
         // The time is taken under the write lock, so that later positions are not earlier in time while the clock goes forward.
-        let outcomes = append_in_tx(tx.connection(), batch, self.clock.now()).await;
-        let outcomes = outcomes.map_err(|error| Failed::Refused(append_failed(error)))?;
-        if outcomes.iter().any(Result::is_ok) {
-            let committed = tx.commit().await;
-            committed.map_err(|error| Failed::Lost(error.into()))?;
-        } else {
-            tx.rollback().await;
+        let written = self
+            .writer
+            .write(move |tx| append_in_tx(tx, batch, clock.now()));
+        match written.await {
+            Ok(outcomes) => Ok(outcomes.into_iter().map(Verdict::Settled).collect()),
+            Err(WriteError::NotBegun(source)) => Err(Failed::NotSent(source)),
+            Err(WriteError::Undone(error)) => Err(Failed::Refused(append_failed(error))),
+            Err(WriteError::Unknown(source)) => Err(Failed::Lost(source)),
         }
-        Ok(outcomes.into_iter().map(Verdict::Settled).collect())
     }
 
     async fn commit_held(&self, _append: &Append) -> Result<Outcome, Failed> {
@@ -53,107 +59,84 @@ impl Commit for Database {
 /// # Errors
 ///
 /// When the batch as a whole failed: the transaction must be undone.
-pub(super) async fn append_in_tx(
-    tx: &mut SqliteConnection,
-    appends: &[Append],
+pub(super) fn append_in_tx(
+    tx: &Connection,
+    appends: Vec<Append>,
     now: OffsetDateTime,
 ) -> Result<Vec<Outcome>, Error> {
-    let mut facts = facts::load_in_tx(tx, appends).await?;
-    let mut outcomes = Vec::with_capacity(appends.len());
+    let mut facts = facts::load_in_tx(tx, &appends).map_err(write_failed)?;
     let mut commands = Vec::new();
-    for append in appends {
-        let outcome = facts.admit(append.clone(), now).map(|admitted| {
+    let judged = appends.into_iter().map(|append| {
+        facts.admit(append, now).map(|admitted| {
             commands.extend(admitted.commands);
             admitted.answers
-        });
-        outcomes.push(outcome);
-    }
+        })
+    });
+    let outcomes: Vec<Outcome> = judged.collect();
     let admitted = outcomes.iter().flatten().flatten();
-    let events: Vec<&RecordedEvent> = admitted.flat_map(|part| &part.events).collect();
-    insert_events_in_tx(tx, &events).await?;
-    insert_commands_in_tx(tx, &commands).await?;
+    insert_events_in_tx(tx, admitted.flat_map(|part| &part.events)).map_err(write_failed)?;
+    insert_commands_in_tx(tx, &commands).map_err(write_failed)?;
     Ok(outcomes)
 }
 
-async fn insert_events_in_tx(
-    tx: &mut SqliteConnection,
-    events: &[&RecordedEvent],
-) -> Result<(), Error> {
-    for rows in powers_of_two(events) {
-        let mut insert = QueryBuilder::<Sqlite>::new(
-            r#"INSERT INTO events ("offset", namespace, decider, decider_id, version, event, event_id, event_version, data,
-            command_id, previous_id, final, tags, metadata, created_at) "#,
-        );
-        insert.push_values(rows, |mut row, recorded| {
-            let (stream, event) = (&recorded.stream, &recorded.event);
-            row.push_bind(rows::offset(recorded.position))
-                .push_bind(stream.namespace().as_str())
-                .push_bind(stream.decider().as_str())
-                .push_bind(stream.id())
-                .push_bind(recorded.version.to_sql())
-                .push_bind(event.event.as_str())
-                .push_bind(event.event_id)
-                .push_bind(event.schema_version)
-                .push_bind(event.data.as_str())
-                .push_bind(event.command_id)
-                .push_bind(recorded.previous_id)
-                .push_bind(event.is_final)
-                .push_bind(rows::json_text(&event.tags))
-                .push_bind(rows::json_text(event.metadata.entries()))
-                .push_bind(rows::milliseconds(recorded.created_at));
-        });
-        insert.build().execute(&mut *tx).await.map_err(failed)?;
+fn insert_events_in_tx<'a>(
+    tx: &Connection,
+    events: impl Iterator<Item = &'a RecordedEvent>,
+) -> rusqlite::Result<()> {
+    let mut insert = tx.prepare_cached(INSERT_EVENT)?;
+    for recorded in events {
+        let (stream, event) = (&recorded.stream, &recorded.event);
+        insert.execute(params![
+            rows::offset(recorded.position),
+            stream.namespace().as_str(),
+            stream.decider().as_str(),
+            stream.id(),
+            recorded.version.to_sql(),
+            event.event,
+            event.event_id.as_bytes(),
+            event.schema_version,
+            event.data.as_str(),
+            event.command_id.as_bytes(),
+            recorded.previous_id.as_ref().map(|id| id.as_bytes()),
+            event.is_final,
+            rows::json_text(&event.tags),
+            rows::json_text(event.metadata.entries()),
+            rows::milliseconds(recorded.created_at),
+        ])?;
     }
     Ok(())
 }
 
-async fn insert_commands_in_tx(
-    tx: &mut SqliteConnection,
-    commands: &[CommandRecord],
-) -> Result<(), Error> {
-    for rows in powers_of_two(commands) {
-        let mut insert = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO commands (namespace, command_id, decider, decider_id, command, data, fingerprint, now, seed, actor,
-            metadata, version, module, outcome, events, rejection_code, rejection_message, rejection_data, fuel) ",
-        );
-        insert.push_values(rows, |mut row, command| {
-            let stream = &command.stream;
-            let (outcome, events, rejection) = match &command.outcome {
-                CommandOutcome::Accepted { events } => ("accepted", *events, None),
-                CommandOutcome::Rejected(rejection) => ("rejected", 0, Some(rejection)),
-            };
-            let rejection_data = rejection.and_then(|rejection| rejection.data.as_ref());
-            row.push_bind(stream.namespace().as_str())
-                .push_bind(command.command_id)
-                .push_bind(stream.decider().as_str())
-                .push_bind(stream.id())
-                .push_bind(command.command.as_str())
-                .push_bind(command.data.as_str())
-                .push_bind(command.fingerprint.as_bytes())
-                .push_bind(rows::milliseconds(command.now))
-                .push_bind(command.seed.cast_signed())
-                .push_bind(command.actor.as_deref())
-                .push_bind(rows::json_text(command.metadata.entries()))
-                .push_bind(command.version.to_sql())
-                .push_bind(command.module.to_string())
-                .push_bind(outcome)
-                .push_bind(events)
-                .push_bind(rejection.map(|rejection| rejection.code.as_str()))
-                .push_bind(rejection.map(|rejection| rejection.message.as_str()))
-                .push_bind(rejection_data.map(|data| data.as_str()))
-                .push_bind(command.fuel.cast_signed());
-        });
-        insert.build().execute(&mut *tx).await.map_err(failed)?;
+fn insert_commands_in_tx(tx: &Connection, commands: &[CommandRecord]) -> rusqlite::Result<()> {
+    let mut insert = tx.prepare_cached(INSERT_COMMAND)?;
+    for command in commands {
+        let stream = &command.stream;
+        let (outcome, events, rejection) = match &command.outcome {
+            CommandOutcome::Accepted { events } => ("accepted", *events, None),
+            CommandOutcome::Rejected(rejection) => ("rejected", 0, Some(rejection)),
+        };
+        let rejection_data = rejection.and_then(|rejection| rejection.data.as_ref());
+        insert.execute(params![
+            stream.namespace().as_str(),
+            command.command_id.as_bytes(),
+            stream.decider().as_str(),
+            stream.id(),
+            command.command.as_str(),
+            command.data.as_str(),
+            command.fingerprint.as_bytes(),
+            rows::milliseconds(command.now),
+            command.seed.cast_signed(),
+            command.actor,
+            rows::json_text(command.metadata.entries()),
+            command.version.to_sql(),
+            command.module.to_string(),
+            outcome,
+            events,
+            rejection.map(|rejection| rejection.code.as_str()),
+            rejection.map(|rejection| rejection.message.as_str()),
+            rejection_data.map(|data| data.as_str()),
+            command.fuel.cast_signed(),
+        ])?;
     }
     Ok(())
-}
-
-/// The rows in runs of 64, 32, 16 … 1, so that there are few statements, and few texts of them to prepare and to keep prepared.
-fn powers_of_two<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let power = rows.len().min(ROWS_PER_INSERT).checked_ilog2()?;
-        let (run, rest) = rows.split_at(1 << power);
-        rows = rest;
-        Some(run)
-    })
 }

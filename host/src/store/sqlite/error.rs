@@ -1,8 +1,6 @@
 //! What SQLite says, in the words of the store.
 
-use sqlx::error::DatabaseError;
-
-use crate::store::{AppendError, Error};
+use crate::store::{AppendError, Error, Source};
 
 /// Primary result codes (the low byte of an extended one) of a store that may answer later.
 const OUTAGES: [i32; 10] = [
@@ -21,21 +19,25 @@ const OUTAGES: [i32; 10] = [
 /// The extended result code of a row that another row refers to.
 const CONSTRAINT_FOREIGN_KEY: i32 = 787;
 
-fn extended_code(error: &dyn DatabaseError) -> Option<i32> {
-    error.code()?.parse().ok()
+/// What an error with an extended result code is to the store.
+fn of_code(extended_code: Option<i32>, error: Source) -> Error {
+    match extended_code {
+        Some(code) if OUTAGES.contains(&(code & 0xff)) => Error::Unavailable(error),
+        // A constraint that the checks should have kept us from, a damaged file, a table that is not there.
+        _ => Error::Corrupt {
+            what: "database",
+            reason: error.to_string(),
+        },
+    }
 }
 
-/// A read failed, or a write of which nothing was committed.
+/// A read failed.
 pub(super) fn failed(error: sqlx::Error) -> Error {
     match error {
-        sqlx::Error::Database(ref database) => match extended_code(&**database) {
-            Some(code) if OUTAGES.contains(&(code & 0xff)) => Error::Unavailable(error.into()),
-            // A constraint that the checks should have kept us from, a damaged file, a table that is not there.
-            _ => Error::Corrupt {
-                what: "database",
-                reason: database.to_string(),
-            },
-        },
+        sqlx::Error::Database(database) => {
+            let code = database.code().and_then(|code| code.parse().ok());
+            of_code(code, database.into())
+        }
         sqlx::Error::Io(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
@@ -43,6 +45,17 @@ pub(super) fn failed(error: sqlx::Error) -> Error {
         other => Error::Corrupt {
             what: "row",
             reason: other.to_string(),
+        },
+    }
+}
+
+/// A statement of a write failed; nothing is committed.
+pub(super) fn write_failed(error: rusqlite::Error) -> Error {
+    match error.sqlite_error() {
+        Some(found) => of_code(Some(found.extended_code), error.into()),
+        None => Error::Corrupt {
+            what: "row",
+            reason: error.to_string(),
         },
     }
 }
@@ -56,9 +69,8 @@ pub(super) fn append_failed(error: Error) -> AppendError {
 }
 
 /// Whether a row could not be deleted because another refers to it.
-pub(super) fn is_referred_to(error: &sqlx::Error) -> bool {
+pub(super) fn is_referred_to(error: &rusqlite::Error) -> bool {
     error
-        .as_database_error()
-        .and_then(extended_code)
-        .is_some_and(|code| code == CONSTRAINT_FOREIGN_KEY)
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == CONSTRAINT_FOREIGN_KEY)
 }

@@ -1,224 +1,135 @@
-//! Looking up what a batch of appends is judged by: one statement per kind of fact, whatever the number of appends.
+//! Looking up what a batch of appends is judged by.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
-use serde::Serialize;
-use sqlx::SqliteConnection;
-use uuid::Uuid;
+use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
-use super::error::failed;
 use super::rows;
-use crate::core::{
-    ActivationNumber, CommandId, DeciderName, EventId, Namespace, StreamId, Version,
-};
-use crate::store::admit::{Facts, RegistryKey, Tip, registry_key};
-use crate::store::{Append, Error, StreamAppend, StreamHead};
+use crate::core::{ActivationNumber, StreamId};
+use crate::store::admit::{Facts, registry_key};
+use crate::store::{Append, StreamAppend};
 
-// Each list is bound as one JSON array; `key` is the place of an item in it.
+const TIP: &str = "
+SELECT version, event_id, final, created_at FROM events
+WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3
+ORDER BY version DESC LIMIT 1";
 
-const TIPS: &str = "
-SELECT wanted.key, head.version, head.last_event_id, head.final, head.updated_at
-FROM json_each(?1) AS wanted
-CROSS JOIN stream_heads AS head ON head.namespace = wanted.value ->> 0
-    AND head.decider = wanted.value ->> 1
-    AND head.decider_id = wanted.value ->> 2";
+const ACTIVATION: &str =
+    "SELECT max(number) FROM activations WHERE namespace = ?1 AND decider = ?2";
 
-const ACTIVATIONS: &str = "
-SELECT wanted.key, max(activation.number)
-FROM json_each(?1) AS wanted
-CROSS JOIN activations AS activation ON activation.namespace = wanted.value ->> 0
-    AND activation.decider = wanted.value ->> 1
-GROUP BY wanted.key";
+const COMMAND: &str = "SELECT 1 FROM commands WHERE namespace = ?1 AND command_id = ?2";
 
-const COMMANDS: &str = "
-SELECT wanted.key
-FROM json_each(?1) AS wanted
-CROSS JOIN commands AS command ON command.namespace = wanted.value ->> 0
-    AND command.command_id = unhex(wanted.value ->> 1)";
+const REGISTERED: &str =
+    "SELECT 1 FROM deciders WHERE decider = ?1 AND event = ?2 AND event_version = ?3";
 
-const REGISTRY: &str = "
-SELECT wanted.key
-FROM json_each(?1) AS wanted
-CROSS JOIN deciders AS registered ON registered.decider = wanted.value ->> 0
-    AND registered.event = wanted.value ->> 1
-    AND registered.event_version = wanted.value ->> 2";
-
-const EVENT_IDS: &str = "
-SELECT wanted.key
-FROM json_each(?1) AS wanted
-CROSS JOIN events ON events.event_id = unhex(wanted.value)";
+const EVENT_ID: &str = "SELECT 1 FROM events WHERE event_id = ?1";
 
 const LAST_OFFSET: &str = r#"SELECT max("offset") FROM events"#;
 
 /// Everything that `appends` can touch, as it is inside this transaction.
-pub(super) async fn load_in_tx(
-    tx: &mut SqliteConnection,
-    appends: &[Append],
-) -> Result<Facts, Error> {
+pub(super) fn load_in_tx(tx: &Connection, appends: &[Append]) -> Result<Facts> {
     let parts = || appends.iter().flat_map(|append| &append.parts);
     let mut facts = Facts::default();
-    load_tips(tx, &mut facts, parts().map(|part| &part.stream).collect()).await?;
-    load_activations(tx, &mut facts, parts().filter_map(fenced).collect()).await?;
-    load_commands(tx, &mut facts, parts().filter_map(command).collect()).await?;
-    let events = || parts().flat_map(|part| part.events.iter().map(move |event| (part, event)));
-    if events().next().is_none() {
-        return Ok(facts);
-    }
-    let kinds = events().map(|(part, event)| registry_key(&part.stream, event));
-    load_registry(tx, &mut facts, kinds.collect()).await?;
-    let ids = events().map(|(_, event)| event.event_id);
-    load_event_ids(tx, &mut facts, ids.collect()).await?;
-    let last: Option<i64> = sqlx::query_scalar(LAST_OFFSET)
-        .fetch_one(tx)
-        .await
-        .map_err(failed)?;
+    load_tips(tx, &mut facts, parts())?;
+    load_activations(tx, &mut facts, parts())?;
+    load_commands(tx, &mut facts, parts())?;
+    load_registry(tx, &mut facts, parts())?;
+    load_event_ids(tx, &mut facts, parts())?;
+    let last: Option<i64> = tx
+        .prepare_cached(LAST_OFFSET)?
+        .query_row([], |row| row.get(0))?;
     facts.last_offset = last.map_or(0, i64::unsigned_abs);
     Ok(facts)
 }
 
-fn fenced(part: &StreamAppend) -> Option<(&Namespace, &DeciderName)> {
-    part.fence
-        .map(|_| (part.stream.namespace(), part.stream.decider()))
-}
-
-fn command(part: &StreamAppend) -> Option<(&Namespace, CommandId)> {
-    let command = part.command.as_ref()?;
-    Some((part.stream.namespace(), command.command_id))
-}
-
-async fn load_tips(
-    tx: &mut SqliteConnection,
+fn load_tips<'a>(
+    tx: &Connection,
     facts: &mut Facts,
-    streams: BTreeSet<&StreamId>,
-) -> Result<(), Error> {
-    let wanted = list(streams.iter().map(|stream| {
-        (
+    parts: impl Iterator<Item = &'a StreamAppend>,
+) -> Result<()> {
+    let mut select = tx.prepare_cached(TIP)?;
+    let streams: HashSet<&StreamId> = parts.map(|part| &part.stream).collect();
+    for stream in streams {
+        let names = [
             stream.namespace().as_str(),
             stream.decider().as_str(),
             stream.id(),
-        )
-    }));
-    let streams: Vec<&StreamId> = streams.into_iter().collect();
-    let found: Vec<(i64, i64, Uuid, bool, i64)> = sqlx::query_as(TIPS)
-        .bind(wanted)
-        .fetch_all(tx)
-        .await
-        .map_err(failed)?;
-    for (key, version, last_event_id, is_final, updated_at) in found {
-        let corrupt = |reason| Error::Corrupt {
-            what: "stream head",
-            reason,
-        };
-        let head = StreamHead {
-            version: Version::from_sql(version)
-                .ok_or_else(|| corrupt("its version is negative".to_owned()))?,
-            last_event_id: Some(last_event_id),
-            is_final,
-        };
-        let updated_at = Some(rows::time(updated_at).map_err(corrupt)?);
-        if let Some(&stream) = item(&streams, key) {
-            facts.tips.insert(stream.clone(), Tip { head, updated_at });
+        ];
+        if let Some(tip) = select.query_row(names, rows::written_tip).optional()? {
+            facts.tips.insert(stream.clone(), tip);
         }
     }
     Ok(())
 }
 
-async fn load_activations(
-    tx: &mut SqliteConnection,
+fn load_activations<'a>(
+    tx: &Connection,
     facts: &mut Facts,
-    deciders: HashSet<(&Namespace, &DeciderName)>,
-) -> Result<(), Error> {
-    if deciders.is_empty() {
-        return Ok(());
-    }
-    let deciders: Vec<_> = deciders.into_iter().collect();
-    let wanted = deciders
-        .iter()
-        .map(|(namespace, decider)| (namespace.as_str(), decider.as_str()));
-    let found: Vec<(i64, i64)> = sqlx::query_as(ACTIVATIONS)
-        .bind(list(wanted))
-        .fetch_all(tx)
-        .await
-        .map_err(failed)?;
-    for (key, number) in found {
-        if let Some(&(namespace, decider)) = item(&deciders, key) {
+    parts: impl Iterator<Item = &'a StreamAppend>,
+) -> Result<()> {
+    let mut select = tx.prepare_cached(ACTIVATION)?;
+    let fenced = parts.filter(|part| part.fence.is_some());
+    let deciders: HashSet<_> = fenced
+        .map(|part| (part.stream.namespace(), part.stream.decider()))
+        .collect();
+    for (namespace, decider) in deciders {
+        let names = [namespace.as_str(), decider.as_str()];
+        let newest: Option<i64> = select.query_row(names, |row| row.get(0))?;
+        if let Some(newest) = newest {
             let decider = (namespace.clone(), decider.clone());
-            let number = ActivationNumber::new(number);
+            let number = ActivationNumber::new(newest);
             facts.activations.insert(decider, number);
         }
     }
     Ok(())
 }
 
-async fn load_commands(
-    tx: &mut SqliteConnection,
+fn load_commands<'a>(
+    tx: &Connection,
     facts: &mut Facts,
-    commands: HashSet<(&Namespace, CommandId)>,
-) -> Result<(), Error> {
-    if commands.is_empty() {
-        return Ok(());
-    }
-    let commands: Vec<_> = commands.into_iter().collect();
-    let wanted = commands
-        .iter()
-        .map(|(namespace, id)| (namespace.as_str(), hexadecimal(*id)));
-    for key in find(tx, COMMANDS, list(wanted)).await? {
-        if let Some(&(namespace, id)) = item(&commands, key) {
+    parts: impl Iterator<Item = &'a StreamAppend>,
+) -> Result<()> {
+    let mut select = tx.prepare_cached(COMMAND)?;
+    for part in parts {
+        let Some(command) = &part.command else {
+            continue;
+        };
+        let (namespace, id) = (part.stream.namespace(), command.command_id);
+        if select.exists(params![namespace.as_str(), id.as_bytes()])? {
             facts.commands.insert((namespace.clone(), id));
         }
     }
     Ok(())
 }
 
-async fn load_registry(
-    tx: &mut SqliteConnection,
+fn load_registry<'a>(
+    tx: &Connection,
     facts: &mut Facts,
-    kinds: HashSet<RegistryKey>,
-) -> Result<(), Error> {
-    let kinds: Vec<RegistryKey> = kinds.into_iter().collect();
-    let wanted = kinds
-        .iter()
-        .map(|(decider, event, schema_version)| (decider.as_str(), event, schema_version));
-    for key in find(tx, REGISTRY, list(wanted)).await? {
-        facts.registry.extend(item(&kinds, key).cloned());
+    parts: impl Iterator<Item = &'a StreamAppend>,
+) -> Result<()> {
+    let mut select = tx.prepare_cached(REGISTERED)?;
+    let events = parts.flat_map(|part| part.events.iter().map(move |event| (part, event)));
+    let kinds: HashSet<_> = events
+        .map(|(part, event)| registry_key(&part.stream, event))
+        .collect();
+    for kind in kinds {
+        if select.exists(params![kind.0.as_str(), kind.1, kind.2])? {
+            facts.registry.insert(kind);
+        }
     }
     Ok(())
 }
 
-async fn load_event_ids(
-    tx: &mut SqliteConnection,
+fn load_event_ids<'a>(
+    tx: &Connection,
     facts: &mut Facts,
-    ids: Vec<EventId>,
-) -> Result<(), Error> {
-    let wanted = list(ids.iter().copied().map(hexadecimal));
-    for key in find(tx, EVENT_IDS, wanted).await? {
-        facts.event_ids.extend(item(&ids, key));
+    parts: impl Iterator<Item = &'a StreamAppend>,
+) -> Result<()> {
+    let mut select = tx.prepare_cached(EVENT_ID)?;
+    for event in parts.flat_map(|part| &part.events) {
+        if select.exists([event.event_id.as_bytes()])? {
+            facts.event_ids.insert(event.event_id);
+        }
     }
     Ok(())
-}
-
-/// The keys of the wanted items that are there.
-async fn find(
-    tx: &mut SqliteConnection,
-    statement: &'static str,
-    wanted: String,
-) -> Result<Vec<i64>, Error> {
-    sqlx::query_scalar(statement)
-        .bind(wanted)
-        .fetch_all(tx)
-        .await
-        .map_err(failed)
-}
-
-fn item<T>(items: &[T], key: i64) -> Option<&T> {
-    items.get(usize::try_from(key).ok()?)
-}
-
-fn list<T: Serialize>(items: impl Iterator<Item = T>) -> String {
-    rows::json_text(&items.collect::<Vec<T>>())
-}
-
-/// JSON has no bytes.
-fn hexadecimal(id: Uuid) -> String {
-    id.simple().to_string()
 }

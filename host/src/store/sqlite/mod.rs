@@ -2,6 +2,8 @@
 //!
 //! One connection writes, a few others read and never wait for it (WAL). An append is answered after its COMMIT has reached the disk
 //! (`synchronous=FULL`). Several processes may open one file: each write transaction takes SQLite's write lock before its first look.
+//! Writes go through `rusqlite`, each transaction as a whole on one thread, for a batch is several hundred statements; reads go through
+//! `sqlx`. Both are linked to the same SQLite.
 //! How values are held is in `migrations/README.md`.
 //!
 //! A function that runs in the caller's transaction ends in `_in_tx`.
@@ -121,7 +123,7 @@ impl SnapshotStore for SqliteStore {
 #[async_trait]
 impl ModuleStore for SqliteStore {
     async fn put_module(&self, module: NewModule) -> Result<(StoredModule, bool), Error> {
-        modules::put(&self.writer, &*self.clock, module).await
+        modules::put(&self.writer, &self.clock, module).await
     }
 
     async fn module(&self, digest: ModuleDigest) -> Result<Option<StoredModule>, Error> {
@@ -141,7 +143,7 @@ impl ModuleStore for SqliteStore {
     }
 
     async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
-        modules::activate(&self.writer, &*self.clock, activation).await
+        modules::activate(&self.writer, &self.clock, activation).await
     }
 
     async fn active(

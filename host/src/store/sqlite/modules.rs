@@ -1,8 +1,12 @@
 //! Modules and the log of activations.
 
-use sqlx::{SqliteConnection, SqlitePool};
+use std::convert::identity;
+use std::sync::Arc;
 
-use super::error::{failed, is_referred_to};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use sqlx::SqlitePool;
+
+use super::error::{failed, is_referred_to, write_failed};
 use super::rows::{self, activation_columns, module_columns};
 use super::writer::Writer;
 use crate::core::{Activation, ActivationNumber, Clock, DeciderName, ModuleDigest, Namespace};
@@ -39,6 +43,10 @@ const REGISTER: &str = "
 INSERT INTO deciders (decider, event, event_version, description) VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (decider, event, event_version) DO NOTHING";
 
+const NEWEST: &str = "
+SELECT number, digest FROM activations
+WHERE namespace = ?1 AND decider = ?2 ORDER BY number DESC LIMIT 1";
+
 const ACTIVATIONS: &str = concat!(
     "SELECT ",
     activation_columns!(),
@@ -56,31 +64,35 @@ const LIST_ACTIVE: &str = concat!(
 
 pub(super) async fn put(
     writer: &Writer,
-    clock: &dyn Clock,
+    clock: &Arc<dyn Clock>,
     module: NewModule,
 ) -> Result<(StoredModule, bool), Error> {
-    let mut tx = writer.begin().await.map_err(failed)?;
-    let size_bytes = i64::try_from(module.wasm.len()).unwrap_or(i64::MAX);
-    let inserted = sqlx::query(INSERT)
-        .bind(module.digest.to_string())
-        .bind(size_bytes)
-        .bind(module.kind)
-        .bind(module.name)
-        .bind(module.manifest.as_str())
-        .bind(rows::json_text(&module.imports))
-        .bind(rows::milliseconds(clock.now()))
-        .bind(module.wasm)
-        .execute(tx.connection())
-        .await
-        .map_err(failed)?;
-    let stored = sqlx::query(FIND)
-        .bind(module.digest.to_string())
-        .fetch_one(tx.connection())
-        .await
-        .map_err(failed)?;
-    let stored = rows::module(&stored)?;
-    tx.commit().await.map_err(failed)?;
-    Ok((stored, inserted.rows_affected() > 0))
+    let clock = Arc::clone(clock);
+    let written = writer.write(move |tx| put_in_tx(tx, &*clock, &module).map_err(write_failed));
+    written.await.map_err(|error| error.into_error(identity))
+}
+
+fn put_in_tx(
+    tx: &Connection,
+    clock: &dyn Clock,
+    module: &NewModule,
+) -> rusqlite::Result<(StoredModule, bool)> {
+    let digest = module.digest.to_string();
+    let inserted = tx.execute(
+        INSERT,
+        params![
+            digest,
+            i64::try_from(module.wasm.len()).unwrap_or(i64::MAX),
+            module.kind,
+            module.name,
+            module.manifest.as_str(),
+            rows::json_text(&module.imports),
+            rows::milliseconds(clock.now()),
+            module.wasm,
+        ],
+    )?;
+    let stored = tx.query_row(FIND, [digest], rows::written_module)?;
+    Ok((stored, inserted > 0))
 }
 
 pub(super) async fn find(
@@ -120,100 +132,91 @@ pub(super) async fn list(
 }
 
 pub(super) async fn delete(writer: &Writer, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
-    let store = |error| DeleteModuleError::Store(failed(error));
-    let mut tx = writer.begin().await.map_err(store)?;
-    let deleted = sqlx::query("DELETE FROM modules WHERE digest = ?1")
-        .bind(digest.to_string())
-        .execute(tx.connection())
-        .await;
-    match deleted {
-        Ok(deleted) if deleted.rows_affected() > 0 => tx.commit().await.map_err(store),
-        Ok(_) => {
-            tx.rollback().await;
-            Err(DeleteModuleError::NotFound)
+    let written = writer.write(move |tx| {
+        match tx.execute(
+            "DELETE FROM modules WHERE digest = ?1",
+            [digest.to_string()],
+        ) {
+            Ok(0) => Err(DeleteModuleError::NotFound),
+            Ok(_) => Ok(()),
+            Err(error) if is_referred_to(&error) => Err(DeleteModuleError::InUse),
+            Err(error) => Err(DeleteModuleError::Store(write_failed(error))),
         }
-        Err(error) if is_referred_to(&error) => {
-            tx.rollback().await;
-            Err(DeleteModuleError::InUse)
-        }
-        Err(error) => Err(store(error)),
-    }
+    });
+    written
+        .await
+        .map_err(|error| error.into_error(DeleteModuleError::Store))
 }
 
 pub(super) async fn activate(
     writer: &Writer,
-    clock: &dyn Clock,
+    clock: &Arc<dyn Clock>,
     activation: NewActivation,
 ) -> Result<Activation, ActivateError> {
-    let store = |error| ActivateError::Store(failed(error));
-    let mut tx = writer.begin().await.map_err(store)?;
-    match activate_in_tx(tx.connection(), clock, activation).await {
-        Ok(activation) => {
-            tx.commit().await.map_err(store)?;
-            Ok(activation)
-        }
-        Err(refused) => {
-            tx.rollback().await;
-            Err(refused)
-        }
-    }
+    let clock = Arc::clone(clock);
+    let written = writer.write(move |tx| activate_in_tx(tx, &*clock, activation));
+    written
+        .await
+        .map_err(|error| error.into_error(ActivateError::Store))
 }
 
-async fn activate_in_tx(
-    tx: &mut SqliteConnection,
+fn activate_in_tx(
+    tx: &Connection,
     clock: &dyn Clock,
     activation: NewActivation,
 ) -> Result<Activation, ActivateError> {
-    let store = |error| ActivateError::Store(failed(error));
-    let newest = sqlx::query(ACTIVATIONS)
-        .bind(activation.namespace.as_str())
-        .bind(activation.decider.as_str())
-        .bind(1)
-        .fetch_optional(&mut *tx)
-        .await
+    let store = |error| ActivateError::Store(write_failed(error));
+    let decider = [activation.namespace.as_str(), activation.decider.as_str()];
+    let newest = tx
+        .query_row(NEWEST, decider, rows::written_activation)
+        .optional()
         .map_err(store)?;
-    let newest = newest.as_ref().map(rows::activation).transpose();
-    let newest = newest.map_err(ActivateError::Store)?;
-    let current = newest
-        .as_ref()
-        .map_or(ActivationNumber::NONE, |newest| newest.number);
+    let (current, replaces) = newest.unzip();
+    let current = current.unwrap_or(ActivationNumber::NONE);
     if current != activation.after {
         return Err(ActivateError::Moved { current });
     }
-    let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM modules WHERE digest = ?1")
-        .bind(activation.digest.to_string())
-        .fetch_optional(&mut *tx)
-        .await
+    let mut known = tx
+        .prepare("SELECT 1 FROM modules WHERE digest = ?1")
         .map_err(store)?;
-    if known.is_none() {
+    if !known
+        .exists([activation.digest.to_string()])
+        .map_err(store)?
+    {
         return Err(ActivateError::ModuleNotFound);
     }
-    for event in &activation.events {
-        sqlx::query(REGISTER)
-            .bind(activation.decider.as_str())
-            .bind(event.event.as_str())
-            .bind(event.schema_version)
-            .bind(event.description.as_str())
-            .execute(&mut *tx)
-            .await
-            .map_err(store)?;
-    }
-    let activation = activation.into_activation(newest.map(|newest| newest.digest), clock.now());
-    sqlx::query(ACTIVATE)
-        .bind(activation.namespace.as_str())
-        .bind(activation.decider.as_str())
-        .bind(activation.number.get())
-        .bind(activation.digest.to_string())
-        .bind(activation.replaces.map(|digest| digest.to_string()))
-        .bind(rows::milliseconds(activation.activated_at))
-        .bind(activation.activated_by.as_deref())
-        .bind(activation.message.as_deref())
-        .bind(rows::json_text(&activation.accepted))
-        .bind(activation.report.as_str())
-        .execute(tx)
-        .await
-        .map_err(store)?;
+    register_in_tx(tx, &activation).map_err(store)?;
+    let activation = activation.into_activation(replaces, clock.now());
+    tx.execute(
+        ACTIVATE,
+        params![
+            activation.namespace.as_str(),
+            activation.decider.as_str(),
+            activation.number.get(),
+            activation.digest.to_string(),
+            activation.replaces.map(|digest| digest.to_string()),
+            rows::milliseconds(activation.activated_at),
+            activation.activated_by,
+            activation.message,
+            rows::json_text(&activation.accepted),
+            activation.report.as_str(),
+        ],
+    )
+    .map_err(store)?;
     Ok(activation)
+}
+
+fn register_in_tx(tx: &Connection, activation: &NewActivation) -> rusqlite::Result<()> {
+    let mut register = tx.prepare(REGISTER)?;
+    for event in &activation.events {
+        register.execute(params![
+            activation.decider.as_str(),
+            event.event.as_str(),
+            event.schema_version,
+            event.description.as_str(),
+        ])?;
+    }
+    Ok(())
 }
 
 pub(super) async fn active(

@@ -16,7 +16,7 @@ use crate::store::OpenError;
 use crate::store::group::{Group, Limits};
 
 /// How long a write waits for another process that writes, before the store counts as unavailable.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a read waits for a free connection, before the store counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,10 +69,12 @@ impl SqliteStore {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            .connect_with(options.clone().create_if_missing(false).read_only(true))
+            .connect_with(options.create_if_missing(false).read_only(true))
             .await
             .map_err(|error| unreachable(error.into()))?;
-        let writer = Arc::new(Writer::new(options, connection));
+        let writer = Writer::open(path)
+            .map(Arc::new)
+            .map_err(|error| unreachable(error.into()))?;
         let database = Database {
             writer: Arc::clone(&writer),
             clock: Arc::clone(&clock),

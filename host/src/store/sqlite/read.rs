@@ -11,8 +11,9 @@ use crate::core::{
 use crate::store::{Direction, Error, StreamHead, StreamRange, StreamSummary};
 
 const HEAD: &str = "
-SELECT version, last_event_id, final FROM stream_heads
-WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3";
+SELECT version, event_id, final FROM events
+WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3
+ORDER BY version DESC LIMIT 1";
 
 const FORWARD: &str = concat!(
     "SELECT ",
@@ -33,10 +34,21 @@ SELECT version FROM events
 WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND created_at <= ?4
 ORDER BY version DESC LIMIT 1";
 
+/// Leaps from the first event of one stream to that of the next, and from there to its last, so that streams cost the same however long they are.
 const STREAMS: &str = "
-SELECT decider_id, version, final, updated_at FROM stream_heads
-WHERE namespace = ?1 AND decider = ?2 AND decider_id > ?3
-ORDER BY decider_id LIMIT ?4";
+WITH RECURSIVE streams (decider_id) AS (
+    SELECT min(decider_id) FROM events WHERE namespace = ?1 AND decider = ?2 AND decider_id > ?3
+    UNION ALL
+    SELECT (SELECT min(decider_id) FROM events WHERE namespace = ?1 AND decider = ?2 AND decider_id > streams.decider_id)
+    FROM streams WHERE decider_id IS NOT NULL
+    LIMIT ?4
+)
+SELECT decider_id, version, final, created_at
+FROM streams CROSS JOIN events USING (decider_id)
+WHERE namespace = ?1 AND decider = ?2 AND version = (
+    SELECT max(version) FROM events WHERE namespace = ?1 AND decider = ?2 AND decider_id = streams.decider_id
+)
+ORDER BY decider_id";
 
 const COMMAND: &str = concat!(
     "SELECT ",

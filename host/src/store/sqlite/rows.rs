@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::types::Type as ColumnType;
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row as _, Sqlite, Type};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::error::failed;
 use crate::core::{
@@ -13,7 +15,8 @@ use crate::core::{
     Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection, StreamId,
     Version,
 };
-use crate::store::{Error, StoredModule};
+use crate::store::admit::Tip;
+use crate::store::{Error, Source, StoredModule, StreamHead};
 
 /// The columns that [`event`] reads, in its order.
 macro_rules! event_columns {
@@ -257,6 +260,52 @@ pub(super) fn activation(row: &SqliteRow) -> Result<Activation, Error> {
         })
     };
     read(&mut Cells::of(row)).map_err(corrupt("activation"))
+}
+
+/// A row of the modules as the writer sees it.
+pub(super) fn written_module(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredModule> {
+    let imports: String = row.get(5)?;
+    Ok(StoredModule {
+        digest: written(0, row.get::<_, String>(0)?.parse())?,
+        size_bytes: written(1, u64::try_from(row.get::<_, i64>(1)?))?,
+        kind: row.get(2)?,
+        name: row.get(3)?,
+        manifest: written(4, Json::from_stored(row.get(4)?))?,
+        imports: written(5, serde_json::from_str(&imports))?,
+        uploaded_at: written(6, time(row.get(6)?))?,
+    })
+}
+
+/// The number and the module of an activation, as the writer sees them.
+pub(super) fn written_activation(
+    row: &rusqlite::Row<'_>,
+) -> rusqlite::Result<(ActivationNumber, ModuleDigest)> {
+    let digest: String = row.get(1)?;
+    Ok((
+        ActivationNumber::new(row.get(0)?),
+        written(1, digest.parse())?,
+    ))
+}
+
+/// The newest event of a stream as the writer sees it: version, id, `final`, time.
+pub(super) fn written_tip(row: &rusqlite::Row<'_>) -> rusqlite::Result<Tip> {
+    let version = Version::from_sql(row.get(0)?);
+    Ok(Tip {
+        head: StreamHead {
+            version: written(0, version.ok_or("it is negative"))?,
+            last_event_id: Some(Uuid::from_bytes(row.get(1)?)),
+            is_final: row.get(2)?,
+        },
+        updated_at: Some(written(3, time(row.get(3)?))?),
+    })
+}
+
+/// What a column holds, or why it cannot be read.
+fn written<T>(column: usize, value: Result<T, impl Into<Source>>) -> rusqlite::Result<T> {
+    let unreadable = |reason: _| {
+        rusqlite::Error::FromSqlConversionFailure(column, ColumnType::Null, Into::into(reason))
+    };
+    value.map_err(unreadable)
 }
 
 fn corrupt(what: &'static str) -> impl FnOnce(Reason) -> Error {

@@ -1,8 +1,10 @@
 //! Snapshots.
 
+use std::convert::identity;
+
 use sqlx::SqlitePool;
 
-use super::error::failed;
+use super::error::{failed, write_failed};
 use super::writer::Writer;
 use super::{read, rows};
 use crate::core::{Clock, Json, ModuleDigest, StreamId, Version};
@@ -11,9 +13,8 @@ use crate::store::{Direction, Error, Loaded, Snapshot, StreamRange};
 
 const SNAPSHOT: &str = "
 SELECT snapshot.version, snapshot.state FROM snapshots AS snapshot
-JOIN stream_heads AS head USING (namespace, decider, decider_id)
 WHERE snapshot.namespace = ?1 AND snapshot.decider = ?2 AND snapshot.decider_id = ?3 AND snapshot.module = ?4
-    AND snapshot.version <= head.version";
+    AND snapshot.version <= (SELECT max(version) FROM events WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3)";
 
 /// All at once, as one JSON array. The WHERE is for SQLite's parser, which would take ON for that of a join.
 const PUT: &str = "
@@ -76,12 +77,13 @@ pub(super) async fn put(
             (namespace, decider, stream.id(), module, version, state)
         })
         .collect();
-    let mut tx = writer.begin().await.map_err(failed)?;
-    sqlx::query(PUT)
-        .bind(rows::json_text(&rows))
-        .bind(rows::milliseconds(clock.now()))
-        .execute(tx.connection())
-        .await
-        .map_err(failed)?;
-    tx.commit().await.map_err(failed)
+    let (rows, now) = (rows::json_text(&rows), rows::milliseconds(clock.now()));
+    let written = writer.write(move |tx| {
+        let put = tx
+            .prepare_cached(PUT)
+            .and_then(|mut put| put.execute((rows, now)));
+        put.map_err(write_failed)
+    });
+    written.await.map_err(|error| error.into_error(identity))?;
+    Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::Poll;
 
+use rusqlite::types::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, SqliteConnection};
 use uuid::Uuid;
@@ -79,18 +80,15 @@ async fn assert_sound(file: &File) {
 #[tokio::test]
 async fn what_is_acknowledged_is_on_disk() {
     let store = File::new().open().await;
-    let mut tx = store.writer.begin().await.unwrap();
     for (pragma, expected) in [
-        ("PRAGMA synchronous", "2"),
-        ("PRAGMA journal_mode", "wal"),
-        ("PRAGMA foreign_keys", "1"),
+        ("synchronous", Value::from(2)),
+        ("journal_mode", Value::from("wal".to_owned())),
+        ("foreign_keys", Value::from(1)),
     ] {
-        let row = sqlx::query(pragma)
-            .fetch_one(tx.connection())
-            .await
-            .unwrap();
-        let value: String = sqlx::Row::get_unchecked(&row, 0);
-        assert_eq!(value, expected, "{pragma}");
+        let written = store
+            .writer
+            .write(move |tx| tx.pragma_query_value(None, pragma, |row| row.get::<_, Value>(0)));
+        assert_eq!(written.await.unwrap(), expected, "{pragma}");
     }
 }
 
@@ -210,6 +208,28 @@ async fn plain_sql_obeys_the_rules_of_a_stream() {
         matches!(error, AppendError::StreamFinal { .. }),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn plain_sql_sees_the_newest_event_of_each_stream() {
+    let file = File::new();
+    let store = file.open().await;
+    activate_counter(&store).await;
+    for (id, events) in [("a", 3), ("b", 1)] {
+        grow(&store, &stream(id), events).await;
+    }
+    let seen: Vec<(String, i64, Uuid, bool)> = sqlx::query_as(
+        "SELECT decider_id, version, last_event_id, final FROM stream_heads ORDER BY decider_id",
+    )
+    .fetch_all(&mut file.plain_sql().await)
+    .await
+    .unwrap();
+    assert_eq!(seen.len(), 2);
+    for (id, number, last_event_id, is_final) in seen {
+        let head = store.head(&stream(&id)).await.unwrap();
+        let expected = (head.version.to_sql(), head.last_event_id, head.is_final);
+        assert_eq!((number, Some(last_event_id), is_final), expected);
+    }
 }
 
 #[tokio::test]
@@ -396,12 +416,10 @@ async fn a_full_disk_refuses_appends_until_there_is_room() {
     let file = File::new();
     let store = file.open().await;
     activate_counter(&store).await;
-    let mut tx = store.writer.begin().await.unwrap();
-    sqlx::query("PRAGMA max_page_count = 1")
-        .execute(tx.connection())
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
+    let limited = store
+        .writer
+        .write(|tx| tx.pragma_update_and_check(None, "max_page_count", 1, |_| Ok(())));
+    limited.await.unwrap();
 
     let error = append(
         &store,
@@ -463,12 +481,11 @@ async fn of_a_batch_the_refused_appends_keep_none_from_being_written() {
     ];
     let batch = batch.map(|parts| Append { parts }).to_vec();
 
-    let mut tx = store.writer.begin().await.unwrap();
     let now = time::macros::datetime!(2026-02-03 04:05:06 UTC);
-    let outcomes = super::append::append_in_tx(tx.connection(), &batch, now)
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
+    let written = store
+        .writer
+        .write(move |tx| super::append::append_in_tx(tx, batch, now));
+    let outcomes = written.await.unwrap();
 
     assert!(
         matches!(outcomes[1], Err(AppendError::VersionConflict { .. })),

@@ -1,65 +1,116 @@
 //! The one connection that writes.
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, SqliteConnection};
-use tokio::sync::{Mutex, MutexGuard};
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Gives one write transaction at a time, first come, first served.
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use super::open::BUSY_TIMEOUT;
+use crate::store::{Error, Source};
+
+/// Runs one write transaction at a time, first come, first served, each as a whole on a thread that may wait for the disk.
 ///
-/// **Invariant:** a connection is kept only after a COMMIT or ROLLBACK that succeeded. Whatever else happens to a transaction, be it dropped
-/// midway or rolled back by SQLite itself on a full disk, its connection is closed, which undoes it, and the next one opens another.
+/// **Invariant:** a connection is kept only after a COMMIT that succeeded. Whatever else happens to a transaction, be it rolled back by SQLite
+/// itself on a full disk, its connection is closed, which undoes it, and the next one opens another.
 #[derive(Debug)]
 pub(super) struct Writer {
-    options: SqliteConnectOptions,
-    idle: Mutex<Option<SqliteConnection>>,
+    path: PathBuf,
+    idle: Arc<Mutex<Option<Connection>>>,
 }
 
-/// A transaction that holds SQLite's write lock; undone when dropped.
+/// Why a transaction did not come to its end.
 #[derive(Debug)]
-pub(super) struct WriteTransaction<'a> {
-    idle: MutexGuard<'a, Option<SqliteConnection>>,
-    connection: SqliteConnection,
+pub(super) enum WriteError<E> {
+    /// It never began.
+    NotBegun(Source),
+    /// What ran in it failed, and all of it is undone.
+    Undone(E),
+    /// COMMIT failed. What was written may still appear after a crash.
+    Unknown(Source),
+}
+
+impl<E> WriteError<E> {
+    /// For callers to whom a COMMIT that failed is like any other outage.
+    pub(super) fn into_error(self, store: impl FnOnce(Error) -> E) -> E {
+        match self {
+            Self::Undone(error) => error,
+            Self::NotBegun(source) | Self::Unknown(source) => store(Error::Unavailable(source)),
+        }
+    }
 }
 
 impl Writer {
-    pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection) -> Self {
-        Self {
-            options,
-            idle: Mutex::new(Some(connection)),
-        }
+    /// Opens the file at `path`, which is there and has its schema.
+    pub(super) fn open(path: &Path) -> Result<Self, rusqlite::Error> {
+        Ok(Self {
+            path: path.to_owned(),
+            idle: Arc::new(Mutex::new(Some(connect(path)?))),
+        })
     }
 
-    /// Begins a transaction with the write lock already held, so that what it reads is not outdated when it writes.
-    pub(super) async fn begin(&self) -> Result<WriteTransaction<'_>, sqlx::Error> {
-        let mut idle = self.idle.lock().await;
-        let mut connection = match idle.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await?,
-        };
-        sqlx::query("BEGIN IMMEDIATE")
-            .execute(&mut connection)
-            .await?;
-        Ok(WriteTransaction { idle, connection })
+    /// Runs `work` in a transaction and makes it durable, or undoes it if `work` fails.
+    ///
+    /// The write lock is held from the start, so that what `work` reads is not outdated when it writes. If the future is dropped once the
+    /// transaction has begun, it goes on without it.
+    pub(super) async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, WriteError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let mut idle = Arc::clone(&self.idle).lock_owned().await;
+        let path = self.path.clone();
+        let written = spawn_blocking(move || write_blocking(&mut idle, &path, work));
+        written
+            .await
+            .unwrap_or_else(|error| match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The runtime is shutting down.
+                Err(cancelled) => Err(WriteError::NotBegun(cancelled.into())),
+            })
     }
 }
 
-impl WriteTransaction<'_> {
-    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.connection
-    }
+fn write_blocking<T, E>(
+    idle: &mut Option<Connection>,
+    path: &Path,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, WriteError<E>> {
+    let not_begun = |error: rusqlite::Error| WriteError::NotBegun(error.into());
+    let mut connection = match idle.take() {
+        Some(connection) => connection,
+        None => connect(path).map_err(not_begun)?,
+    };
+    let tx = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(not_begun)?;
+    let result = work(&tx).map_err(WriteError::Undone)?;
+    tx.commit()
+        .map_err(|error| WriteError::Unknown(error.into()))?;
+    *idle = Some(connection);
+    Ok(result)
+}
 
-    /// Makes it durable. When it fails, what was written may still appear after a crash: the outcome is unknown.
-    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        sqlx::query("COMMIT").execute(&mut self.connection).await?;
-        *self.idle = Some(self.connection);
-        Ok(())
-    }
+/// How many pages of the log make a COMMIT copy them into the file, which costs two waits for the disk. 16 MB, which the log outgrows only while
+/// a reader holds on to an old state.
+const CHECKPOINT_PAGES: u32 = 4_000;
 
-    /// Undoes it, as dropping does, but keeps the connection.
-    pub(super) async fn rollback(mut self) {
-        let outcome = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
-        if outcome.is_ok() {
-            *self.idle = Some(self.connection);
-        }
-    }
+/// Size of the page cache, in KiB: the inner pages and the ends of all indexes, and the leaves of streams that are written to.
+const CACHE_KIB: i32 = 16 * 1024;
+
+fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // Negative: KiB, not pages.
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    Ok(connection)
 }
