@@ -73,7 +73,7 @@ impl Drop for Database {
     }
 }
 
-fn connect(server: &str, database: Option<&str>) -> Session {
+pub(crate) fn connect(server: &str, database: Option<&str>) -> Session {
     // psql writes answers to one stream and errors to another; read as one they keep their order.
     let mut psql = Command::new("sh")
         .args([

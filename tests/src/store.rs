@@ -7,6 +7,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::postgres::{self, Session};
+
 /// The kinds of store that survive their host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
@@ -86,6 +88,16 @@ impl Store {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Begins a session of `psql` in this database.
+    ///
+    /// # Panics
+    ///
+    /// When `psql` is not installed. What it is told fails when the store is no database of a server.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        postgres::connect(&self.url, None)
     }
 
     /// Runs a statement as superuser, outside of this database. In it `{name}` stands for the name of the database.

@@ -1,9 +1,13 @@
 //! `kill -9` in the middle of it.
 
-use gavel_tests::{COUNTER, Client, Host, Store, on_every_store};
+use futures::future::join_all;
+use gavel_tests::postgres::Session;
+use gavel_tests::{Backend, COUNTER, Client, Host, Store, on_every_store};
 use serde_json::json;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
 
-use crate::load::{Load, Outcome, assert_agrees, retry};
+use crate::load::{Load, Outcome, Sent, assert_agrees, retry};
 use crate::log;
 
 const KILLS: usize = 4;
@@ -93,4 +97,85 @@ async fn a_host_that_starts_again_knows_all_it_knew(store: Store) {
         .await
         .accepted();
     assert_eq!((answer.version, answer.module), (3, digest));
+}
+
+/// Increments of one counter that are decided, and of which none can be stored before the session lets go of its stream.
+async fn decided(host: &Host, session: &mut Session) -> Vec<JoinHandle<Sent>> {
+    let client = host.client();
+    client.stream(COUNTER, "c-1").increment().await.accepted();
+    session.rows("BEGIN");
+    session.rows("SELECT pg_advisory_xact_lock(gavel_stream_key('default', 'counter', 'c-1'))");
+    let increment = |_| {
+        let (key, stream) = (Uuid::new_v4(), "c-1".to_owned());
+        let command = client
+            .stream(COUNTER, &stream)
+            .command("Increment", json!({}));
+        tokio::spawn(async move {
+            let answer = command.key(&key.to_string()).try_send().await;
+            let outcome = match answer {
+                Ok(answer) if answer.status() == 200 => Outcome::Acknowledged(answer.accepted()),
+                Ok(answer) => {
+                    answer.problem(503, "outcome-unknown");
+                    Outcome::Unknown
+                }
+                Err(_) => Outcome::Unknown,
+            };
+            Sent {
+                key,
+                stream,
+                outcome,
+            }
+        })
+    };
+    let sent = (0..8).map(increment).collect();
+    // The first of them; what came later is decided on the state that it is about to make true.
+    session.until_blocked(1);
+    sent
+}
+
+/// Each of `sent` has one outcome in the end.
+async fn assert_each_has_one_outcome(client: &Client, sent: Vec<JoinHandle<Sent>>) {
+    let mut journal: Vec<_> = join_all(sent)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    retry(client, &mut journal).await;
+    let history = client.stream(COUNTER, "c-1").history().await;
+    assert_eq!(history.len(), 1 + journal.len());
+    for sent in journal {
+        let Outcome::Acknowledged(answer) = sent.outcome else {
+            panic!("{} has no outcome", sent.key);
+        };
+        assert!(history.contains(&answer.events[0]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_decided_and_not_stored_at_kill_nine_has_one_outcome() {
+    let store = Store::new(Backend::Postgres).await;
+    let mut host = Host::start(&store).await;
+    host.client().deploy_example(COUNTER).await;
+    let mut session = store.session();
+    let sent = decided(&host, &mut session).await;
+
+    host.kill();
+    session.rows("ROLLBACK");
+    host.restart().await;
+    assert_each_has_one_outcome(&host.client(), sent).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_decided_on_a_connection_that_is_cut_has_one_outcome() {
+    let store = Store::new(Backend::Postgres).await;
+    let host = Host::start(&store).await;
+    host.client().deploy_example(COUNTER).await;
+    let mut session = store.session();
+    let sent = decided(&host, &mut session).await;
+
+    session.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    );
+    session.rows("ROLLBACK");
+    assert_each_has_one_outcome(&host.client(), sent).await;
 }
