@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use time::OffsetDateTime;
 
-use super::error::{append_failed, write_failed};
+use super::error::append_failed;
 use super::writer::{WriteError, Writer};
 use super::{facts, rows};
 use crate::core::{Clock, CommandOutcome, CommandRecord, RecordedEvent};
@@ -64,7 +64,7 @@ pub(super) fn append_in_tx(
     appends: Vec<Append>,
     now: OffsetDateTime,
 ) -> Result<Vec<Outcome>, Error> {
-    let mut facts = facts::load_in_tx(tx, &appends).map_err(write_failed)?;
+    let mut facts = facts::load_in_tx(tx, &appends)?;
     let mut commands = Vec::new();
     let judged = appends.into_iter().map(|append| {
         facts.admit(append, now).map(|admitted| {
@@ -74,8 +74,8 @@ pub(super) fn append_in_tx(
     });
     let outcomes: Vec<Outcome> = judged.collect();
     let admitted = outcomes.iter().flatten().flatten();
-    insert_events_in_tx(tx, admitted.flat_map(|part| &part.events)).map_err(write_failed)?;
-    insert_commands_in_tx(tx, &commands).map_err(write_failed)?;
+    insert_events_in_tx(tx, admitted.flat_map(|part| &part.events))?;
+    insert_commands_in_tx(tx, &commands)?;
     Ok(outcomes)
 }
 

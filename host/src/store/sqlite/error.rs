@@ -1,6 +1,6 @@
 //! What SQLite says, in the words of the store.
 
-use crate::store::{AppendError, Error, Source};
+use crate::store::{AppendError, Error};
 
 /// Primary result codes (the low byte of an extended one) of a store that may answer later.
 const OUTAGES: [i32; 10] = [
@@ -19,44 +19,20 @@ const OUTAGES: [i32; 10] = [
 /// The extended result code of a row that another row refers to.
 const CONSTRAINT_FOREIGN_KEY: i32 = 787;
 
-/// What an error with an extended result code is to the store.
-fn of_code(extended_code: Option<i32>, error: Source) -> Error {
-    match extended_code {
-        Some(code) if OUTAGES.contains(&(code & 0xff)) => Error::Unavailable(error),
-        // A constraint that the checks should have kept us from, a damaged file, a table that is not there.
-        _ => Error::Corrupt {
-            what: "database",
-            reason: error.to_string(),
-        },
-    }
-}
-
-/// A read failed.
-pub(super) fn failed(error: sqlx::Error) -> Error {
-    match error {
-        sqlx::Error::Database(database) => {
-            let code = database.code().and_then(|code| code.parse().ok());
-            of_code(code, database.into())
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        let (what, code) = match error.sqlite_error() {
+            Some(found) => ("database", Some(found.extended_code)),
+            None => ("row", None),
+        };
+        match code {
+            Some(code) if OUTAGES.contains(&(code & 0xff)) => Self::Unavailable(error.into()),
+            // A constraint that the checks should have kept us from, a damaged file, a table that is not there.
+            _ => Self::Corrupt {
+                what,
+                reason: error.to_string(),
+            },
         }
-        sqlx::Error::Io(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => Error::Unavailable(error.into()),
-        other => Error::Corrupt {
-            what: "row",
-            reason: other.to_string(),
-        },
-    }
-}
-
-/// A statement of a write failed; nothing is committed.
-pub(super) fn write_failed(error: rusqlite::Error) -> Error {
-    match error.sqlite_error() {
-        Some(found) => of_code(Some(found.extended_code), error.into()),
-        None => Error::Corrupt {
-            what: "row",
-            reason: error.to_string(),
-        },
     }
 }
 

@@ -2,17 +2,12 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, OptionalExtension as _, Result, params};
+use rusqlite::{Connection, params};
 
-use super::rows;
+use super::{read, rows};
 use crate::core::{ActivationNumber, StreamId};
 use crate::store::admit::{Facts, registry_key};
-use crate::store::{Append, StreamAppend};
-
-const TIP: &str = "
-SELECT version, event_id, final, created_at FROM events
-WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3
-ORDER BY version DESC LIMIT 1";
+use crate::store::{Append, Error, StreamAppend};
 
 const ACTIVATION: &str =
     "SELECT max(number) FROM activations WHERE namespace = ?1 AND decider = ?2";
@@ -27,7 +22,7 @@ const EVENT_ID: &str = "SELECT 1 FROM events WHERE event_id = ?1";
 const LAST_OFFSET: &str = r#"SELECT max("offset") FROM events"#;
 
 /// Everything that `appends` can touch, as it is inside this transaction.
-pub(super) fn load_in_tx(tx: &Connection, appends: &[Append]) -> Result<Facts> {
+pub(super) fn load_in_tx(tx: &Connection, appends: &[Append]) -> Result<Facts, Error> {
     let parts = || appends.iter().flat_map(|append| &append.parts);
     let mut facts = Facts::default();
     load_tips(tx, &mut facts, parts())?;
@@ -46,16 +41,10 @@ fn load_tips<'a>(
     tx: &Connection,
     facts: &mut Facts,
     parts: impl Iterator<Item = &'a StreamAppend>,
-) -> Result<()> {
-    let mut select = tx.prepare_cached(TIP)?;
+) -> Result<(), Error> {
     let streams: HashSet<&StreamId> = parts.map(|part| &part.stream).collect();
     for stream in streams {
-        let names = [
-            stream.namespace().as_str(),
-            stream.decider().as_str(),
-            stream.id(),
-        ];
-        if let Some(tip) = select.query_row(names, rows::written_tip).optional()? {
+        if let Some(tip) = rows::one(tx, read::HEAD, read::names(stream), rows::tip)? {
             facts.tips.insert(stream.clone(), tip);
         }
     }
@@ -66,7 +55,7 @@ fn load_activations<'a>(
     tx: &Connection,
     facts: &mut Facts,
     parts: impl Iterator<Item = &'a StreamAppend>,
-) -> Result<()> {
+) -> Result<(), Error> {
     let mut select = tx.prepare_cached(ACTIVATION)?;
     let fenced = parts.filter(|part| part.fence.is_some());
     let deciders: HashSet<_> = fenced
@@ -88,7 +77,7 @@ fn load_commands<'a>(
     tx: &Connection,
     facts: &mut Facts,
     parts: impl Iterator<Item = &'a StreamAppend>,
-) -> Result<()> {
+) -> Result<(), Error> {
     let mut select = tx.prepare_cached(COMMAND)?;
     for part in parts {
         let Some(command) = &part.command else {
@@ -106,7 +95,7 @@ fn load_registry<'a>(
     tx: &Connection,
     facts: &mut Facts,
     parts: impl Iterator<Item = &'a StreamAppend>,
-) -> Result<()> {
+) -> Result<(), Error> {
     let mut select = tx.prepare_cached(REGISTERED)?;
     let events = parts.flat_map(|part| part.events.iter().map(move |event| (part, event)));
     let kinds: HashSet<_> = events
@@ -124,7 +113,7 @@ fn load_event_ids<'a>(
     tx: &Connection,
     facts: &mut Facts,
     parts: impl Iterator<Item = &'a StreamAppend>,
-) -> Result<()> {
+) -> Result<(), Error> {
     let mut select = tx.prepare_cached(EVENT_ID)?;
     for event in parts.flat_map(|part| &part.events) {
         if select.exists([event.event_id.as_bytes()])? {

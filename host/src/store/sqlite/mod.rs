@@ -2,8 +2,8 @@
 //!
 //! One connection writes, a few others read and never wait for it (WAL). An append is answered after its COMMIT has reached the disk
 //! (`synchronous=FULL`). Several processes may open one file: each write transaction takes SQLite's write lock before its first look.
-//! Writes go through `rusqlite`, each transaction as a whole on one thread, for a batch is several hundred statements; reads go through
-//! `sqlx`. Both are linked to the same SQLite.
+//! Both go through `rusqlite`, each transaction and each read as a whole on one thread, for they are of several hundred statements or rows.
+//! `sqlx`, which is linked to the same SQLite, brings the schema up to date.
 //! How values are held is in `migrations/README.md`.
 //!
 //! A function that runs in the caller's transaction ends in `_in_tx`.
@@ -15,6 +15,7 @@ mod log;
 mod modules;
 mod open;
 mod read;
+mod readers;
 mod rows;
 mod snapshots;
 mod writer;
@@ -25,7 +26,6 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::SqlitePool;
 use time::OffsetDateTime;
 
 use super::group::Group;
@@ -38,6 +38,7 @@ use crate::core::{
     Activation, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
     RecordedEvent, StreamId, Version,
 };
+use readers::Readers;
 use writer::Writer;
 
 /// Keeps everything in one SQLite file. See [`SqliteStore::open`].
@@ -46,7 +47,7 @@ pub struct SqliteStore {
     clock: Arc<dyn Clock>,
     writer: Arc<Writer>,
     group: Group,
-    readers: SqlitePool,
+    readers: Readers,
 }
 
 #[async_trait]

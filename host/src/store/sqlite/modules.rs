@@ -3,10 +3,10 @@
 use std::convert::identity;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
-use sqlx::SqlitePool;
+use rusqlite::{Connection, params};
 
-use super::error::{failed, is_referred_to, write_failed};
+use super::error::is_referred_to;
+use super::readers::Readers;
 use super::rows::{self, activation_columns, module_columns};
 use super::writer::Writer;
 use crate::core::{Activation, ActivationNumber, Clock, DeciderName, ModuleDigest, Namespace};
@@ -31,6 +31,8 @@ const LIST: &str = concat!(
     " FROM modules WHERE name = coalesce(?1, name) AND kind = coalesce(?2, kind)
     ORDER BY uploaded_at DESC, rowid DESC"
 );
+
+const WASM: &str = "SELECT wasm FROM modules WHERE digest = ?1";
 
 const ACTIVATE: &str = concat!(
     "INSERT INTO activations (",
@@ -68,7 +70,7 @@ pub(super) async fn put(
     module: NewModule,
 ) -> Result<(StoredModule, bool), Error> {
     let clock = Arc::clone(clock);
-    let written = writer.write(move |tx| put_in_tx(tx, &*clock, &module).map_err(write_failed));
+    let written = writer.write(move |tx| put_in_tx(tx, &*clock, &module));
     written.await.map_err(|error| error.into_error(identity))
 }
 
@@ -76,7 +78,7 @@ fn put_in_tx(
     tx: &Connection,
     clock: &dyn Clock,
     module: &NewModule,
-) -> rusqlite::Result<(StoredModule, bool)> {
+) -> Result<(StoredModule, bool), Error> {
     let digest = module.digest.to_string();
     let inserted = tx.execute(
         INSERT,
@@ -91,44 +93,42 @@ fn put_in_tx(
             module.wasm,
         ],
     )?;
-    let stored = tx.query_row(FIND, [digest], rows::written_module)?;
+    let stored = rows::one(tx, FIND, [digest], rows::module)?;
+    let stored = stored.ok_or_else(|| Error::Corrupt {
+        what: "module",
+        reason: "it is not there after it was stored".to_owned(),
+    })?;
     Ok((stored, inserted > 0))
 }
 
 pub(super) async fn find(
-    readers: &SqlitePool,
+    readers: &Readers,
     digest: ModuleDigest,
 ) -> Result<Option<StoredModule>, Error> {
-    let found = sqlx::query(FIND)
-        .bind(digest.to_string())
-        .fetch_optional(readers)
+    let digest = digest.to_string();
+    readers
+        .read(move |database| rows::one(database, FIND, [digest], rows::module))
         .await
-        .map_err(failed)?;
-    found.as_ref().map(rows::module).transpose()
 }
 
 pub(super) async fn wasm(
-    readers: &SqlitePool,
+    readers: &Readers,
     digest: ModuleDigest,
 ) -> Result<Option<Vec<u8>>, Error> {
-    sqlx::query_scalar("SELECT wasm FROM modules WHERE digest = ?1")
-        .bind(digest.to_string())
-        .fetch_optional(readers)
+    let digest = digest.to_string();
+    readers
+        .read(move |database| rows::one(database, WASM, [digest], |row| Ok(row.get(0)?)))
         .await
-        .map_err(failed)
 }
 
 pub(super) async fn list(
-    readers: &SqlitePool,
+    readers: &Readers,
     filter: &ModuleFilter,
 ) -> Result<Vec<StoredModule>, Error> {
-    let found = sqlx::query(LIST)
-        .bind(filter.name.as_deref())
-        .bind(filter.kind.as_deref())
-        .fetch_all(readers)
+    let values = [filter.name.clone(), filter.kind.clone()];
+    readers
+        .read(move |database| rows::all(database, LIST, values, rows::module))
         .await
-        .map_err(failed)?;
-    found.iter().map(rows::module).collect()
 }
 
 pub(super) async fn delete(writer: &Writer, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
@@ -140,7 +140,7 @@ pub(super) async fn delete(writer: &Writer, digest: ModuleDigest) -> Result<(), 
             Ok(0) => Err(DeleteModuleError::NotFound),
             Ok(_) => Ok(()),
             Err(error) if is_referred_to(&error) => Err(DeleteModuleError::InUse),
-            Err(error) => Err(DeleteModuleError::Store(write_failed(error))),
+            Err(error) => Err(DeleteModuleError::Store(error.into())),
         }
     });
     written
@@ -165,12 +165,9 @@ fn activate_in_tx(
     clock: &dyn Clock,
     activation: NewActivation,
 ) -> Result<Activation, ActivateError> {
-    let store = |error| ActivateError::Store(write_failed(error));
+    let store = |error: rusqlite::Error| ActivateError::Store(error.into());
     let decider = [activation.namespace.as_str(), activation.decider.as_str()];
-    let newest = tx
-        .query_row(NEWEST, decider, rows::written_activation)
-        .optional()
-        .map_err(store)?;
+    let newest = rows::one(tx, NEWEST, decider, rows::pointer).map_err(ActivateError::Store)?;
     let (current, replaces) = newest.unzip();
     let current = current.unwrap_or(ActivationNumber::NONE);
     if current != activation.after {
@@ -220,7 +217,7 @@ fn register_in_tx(tx: &Connection, activation: &NewActivation) -> rusqlite::Resu
 }
 
 pub(super) async fn active(
-    readers: &SqlitePool,
+    readers: &Readers,
     namespace: &Namespace,
     decider: &DeciderName,
 ) -> Result<Option<Activation>, Error> {
@@ -229,7 +226,7 @@ pub(super) async fn active(
 }
 
 pub(super) async fn activations(
-    readers: &SqlitePool,
+    readers: &Readers,
     namespace: &Namespace,
     decider: &DeciderName,
 ) -> Result<Vec<Activation>, Error> {
@@ -237,29 +234,25 @@ pub(super) async fn activations(
 }
 
 async fn newest_first(
-    readers: &SqlitePool,
+    readers: &Readers,
     namespace: &Namespace,
     decider: &DeciderName,
     limit: u32,
 ) -> Result<Vec<Activation>, Error> {
-    let found = sqlx::query(ACTIVATIONS)
-        .bind(namespace.as_str())
-        .bind(decider.as_str())
-        .bind(limit)
-        .fetch_all(readers)
-        .await
-        .map_err(failed)?;
-    found.iter().map(rows::activation).collect()
+    let (namespace, decider) = (namespace.clone(), decider.clone());
+    let found = readers.read(move |database| {
+        let values = params![namespace.as_str(), decider.as_str(), limit];
+        rows::all(database, ACTIVATIONS, values, rows::activation)
+    });
+    found.await
 }
 
 pub(super) async fn list_active(
-    readers: &SqlitePool,
+    readers: &Readers,
     namespace: Option<&Namespace>,
 ) -> Result<Vec<Activation>, Error> {
-    let found = sqlx::query(LIST_ACTIVE)
-        .bind(namespace.map(Namespace::as_str))
-        .fetch_all(readers)
+    let namespace = namespace.map(|namespace| namespace.as_str().to_owned());
+    readers
+        .read(move |database| rows::all(database, LIST_ACTIVE, [namespace], rows::activation))
         .await
-        .map_err(failed)?;
-    found.iter().map(rows::activation).collect()
 }

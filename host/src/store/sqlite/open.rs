@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::SqliteStore;
 use super::append::Database;
+use super::readers::Readers;
 use super::writer::Writer;
 use crate::core::Clock;
 use crate::store::OpenError;
@@ -17,12 +18,6 @@ use crate::store::group::{Group, Limits};
 
 /// How long a write waits for another process that writes, before the store counts as unavailable.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a read waits for a free connection, before the store counts as unavailable.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How many reads run at the same time; more wait. Each connection is a thread and a page cache of 2 MB.
-const READERS: u32 = 4;
 
 impl SqliteStore {
     /// Opens the file at `path`. With `migrate`, the file and its folder are created when they are not there, and its schema is brought
@@ -63,15 +58,7 @@ impl SqliteStore {
             .map_err(|error| unreachable(error.into()))?;
         bring_up_to_date(&mut connection, migrate).await?;
 
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .connect_with(options.create_if_missing(false).read_only(true))
-            .await
-            .map_err(|error| unreachable(error.into()))?;
+        let readers = Readers::open(path).map_err(|error| unreachable(error.into()))?;
         let writer = Writer::open(path)
             .map(Arc::new)
             .map_err(|error| unreachable(error.into()))?;

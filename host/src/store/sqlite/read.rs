@@ -1,17 +1,17 @@
 //! Reading streams and the ledger. Each call is one statement, so that it sees one state of the store.
 
-use sqlx::SqlitePool;
+use rusqlite::{Connection, params};
 use time::OffsetDateTime;
 
-use super::error::failed;
+use super::readers::Readers;
 use super::rows::{self, command_columns, event_columns};
 use crate::core::{
     CommandId, CommandRecord, DeciderName, Namespace, RecordedEvent, StreamId, Version,
 };
 use crate::store::{Direction, Error, StreamHead, StreamRange, StreamSummary};
 
-const HEAD: &str = "
-SELECT version, event_id, final FROM events
+pub(super) const HEAD: &str = "
+SELECT version, event_id, final, created_at FROM events
 WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3
 ORDER BY version DESC LIMIT 1";
 
@@ -30,7 +30,7 @@ const BACKWARD: &str = concat!(
 );
 
 const VERSION_AT: &str = "
-SELECT version FROM events
+SELECT version, event_id, final, created_at FROM events
 WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND created_at <= ?4
 ORDER BY version DESC LIMIT 1";
 
@@ -56,26 +56,28 @@ const COMMAND: &str = concat!(
     " FROM commands WHERE namespace = ?1 AND command_id = ?2"
 );
 
-pub(super) async fn head(readers: &SqlitePool, stream: &StreamId) -> Result<StreamHead, Error> {
-    let found: Option<(i64, CommandId, bool)> = sqlx::query_as(HEAD)
-        .bind(stream.namespace().as_str())
-        .bind(stream.decider().as_str())
-        .bind(stream.id())
-        .fetch_optional(readers)
-        .await
-        .map_err(failed)?;
-    let Some((version, last_event_id, is_final)) = found else {
-        return Ok(StreamHead::default());
-    };
-    Ok(StreamHead {
-        version: stored_version(version)?,
-        last_event_id: Some(last_event_id),
-        is_final,
-    })
+pub(super) async fn head(readers: &Readers, stream: &StreamId) -> Result<StreamHead, Error> {
+    let stream = stream.clone();
+    let tip = readers
+        .read(move |database| rows::one(database, HEAD, names(&stream), rows::tip))
+        .await?;
+    Ok(tip.map(|tip| tip.head).unwrap_or_default())
 }
 
 pub(super) async fn stream(
-    readers: &SqlitePool,
+    readers: &Readers,
+    stream: &StreamId,
+    range: StreamRange,
+) -> Result<Vec<RecordedEvent>, Error> {
+    let stream = stream.clone();
+    readers
+        .read(move |database| stream_in(database, &stream, range))
+        .await
+}
+
+/// As [`stream`], on one connection.
+pub(super) fn stream_in(
+    database: &Connection,
     stream: &StreamId,
     range: StreamRange,
 ) -> Result<Vec<RecordedEvent>, Error> {
@@ -83,90 +85,68 @@ pub(super) async fn stream(
         Direction::Forward => FORWARD,
         Direction::Backward => BACKWARD,
     };
-    let found = sqlx::query(statement)
-        .bind(stream.namespace().as_str())
-        .bind(stream.decider().as_str())
-        .bind(stream.id())
-        .bind(range.after.to_sql())
-        .bind(range.through.map_or(i64::MAX, Version::to_sql))
-        .bind(range.limit)
-        .fetch_all(readers)
-        .await
-        .map_err(failed)?;
-    found.iter().map(|row| rows::event(row, stream)).collect()
+    let [namespace, decider, id] = names(stream);
+    let after = range.after.to_sql();
+    let through = range.through.map_or(i64::MAX, Version::to_sql);
+    let values = params![namespace, decider, id, after, through, range.limit];
+    rows::all(database, statement, values, |row| rows::event(row, stream))
 }
 
 pub(super) async fn version_at(
-    readers: &SqlitePool,
+    readers: &Readers,
     stream: &StreamId,
     at: OffsetDateTime,
 ) -> Result<Version, Error> {
-    let found: Option<i64> = sqlx::query_scalar(VERSION_AT)
-        .bind(stream.namespace().as_str())
-        .bind(stream.decider().as_str())
-        .bind(stream.id())
-        .bind(rows::milliseconds(at))
-        .fetch_optional(readers)
-        .await
-        .map_err(failed)?;
-    found.map_or(Ok(Version::EMPTY), stored_version)
+    let stream = stream.clone();
+    let found = readers.read(move |database| {
+        let [namespace, decider, id] = names(&stream);
+        let values = params![namespace, decider, id, rows::milliseconds(at)];
+        rows::one(database, VERSION_AT, values, rows::tip)
+    });
+    Ok(found.await?.map(|tip| tip.head.version).unwrap_or_default())
 }
 
 pub(super) async fn streams(
-    readers: &SqlitePool,
+    readers: &Readers,
     namespace: &Namespace,
     decider: &DeciderName,
     after: Option<&str>,
     limit: u32,
 ) -> Result<Vec<StreamSummary>, Error> {
-    let found: Vec<(String, i64, bool, i64)> = sqlx::query_as(STREAMS)
-        .bind(namespace.as_str())
-        .bind(decider.as_str())
-        .bind(after.unwrap_or_default())
-        .bind(limit)
-        .fetch_all(readers)
-        .await
-        .map_err(failed)?;
-    let summary = |(id, version, is_final, updated_at)| {
-        Ok(StreamSummary {
-            id,
-            version: stored_version(version)?,
-            is_final,
-            updated_at: rows::time(updated_at).map_err(corrupt_head)?,
-        })
-    };
-    found.into_iter().map(summary).collect()
+    let (namespace, decider) = (namespace.clone(), decider.clone());
+    let after = after.unwrap_or_default().to_owned();
+    let found = readers.read(move |database| {
+        let values = params![namespace.as_str(), decider.as_str(), after, limit];
+        rows::all(database, STREAMS, values, rows::summary)
+    });
+    found.await
 }
 
 pub(super) async fn command(
-    readers: &SqlitePool,
+    readers: &Readers,
     namespace: &Namespace,
     command_id: CommandId,
 ) -> Result<Option<CommandRecord>, Error> {
-    let found = sqlx::query(COMMAND)
-        .bind(namespace.as_str())
-        .bind(command_id)
-        .fetch_optional(readers)
-        .await
-        .map_err(failed)?;
-    found.as_ref().map(rows::command).transpose()
+    let namespace = namespace.clone();
+    let found = readers.read(move |database| {
+        let values = params![namespace.as_str(), command_id.as_bytes()];
+        rows::one(database, COMMAND, values, rows::command)
+    });
+    found.await
 }
 
-pub(super) async fn ping(readers: &SqlitePool) -> Result<(), Error> {
-    sqlx::query("SELECT count(*) FROM sqlite_schema")
-        .execute(readers)
-        .await
-        .map_err(failed)?;
+pub(super) async fn ping(readers: &Readers) -> Result<(), Error> {
+    let count = "SELECT count(*) FROM sqlite_schema";
+    let found = readers.read(move |database| rows::one(database, count, [], |_| Ok(())));
+    found.await?;
     Ok(())
 }
 
-fn stored_version(number: i64) -> Result<Version, Error> {
-    Version::from_sql(number).ok_or_else(|| corrupt_head("its version is negative".to_owned()))
-}
-
-fn corrupt_head(reason: String) -> Error {
-    Error::Corrupt {
-        what: "stream head",
-        reason,
-    }
+/// The values that name a stream.
+pub(super) fn names(stream: &StreamId) -> [&str; 3] {
+    [
+        stream.namespace().as_str(),
+        stream.decider().as_str(),
+        stream.id(),
+    ]
 }

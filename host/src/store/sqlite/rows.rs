@@ -2,21 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::types::Type as ColumnType;
+use rusqlite::types::{FromSql, ValueRef};
+use rusqlite::{Connection, Params, Row};
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row as _, Sqlite, Type};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::error::failed;
 use crate::core::{
     Activation, ActivationNumber, CommandOutcome, CommandRecord, DeciderName, Fingerprint, Json,
     Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection, StreamId,
     Version,
 };
 use crate::store::admit::Tip;
-use crate::store::{Error, Source, StoredModule, StreamHead};
+use crate::store::{Error, StoredModule, StreamHead, StreamSummary};
 
 /// The columns that [`event`] reads, in its order.
 macro_rules! event_columns {
@@ -64,19 +62,31 @@ type Reason = String;
 
 /// Reads the columns of a row from left to right.
 struct Cells<'r> {
-    row: &'r SqliteRow,
+    row: &'r Row<'r>,
     next: usize,
 }
 
 impl<'r> Cells<'r> {
-    fn of(row: &'r SqliteRow) -> Self {
+    fn of(row: &'r Row<'r>) -> Self {
         Self { row, next: 0 }
     }
 
-    fn take<T: Decode<'r, Sqlite> + Type<Sqlite>>(&mut self) -> Result<T, Reason> {
-        let index = self.next;
+    fn step(&mut self) -> usize {
         self.next += 1;
-        self.row.try_get(index).map_err(reason)
+        self.next - 1
+    }
+
+    fn take<T: FromSql>(&mut self) -> Result<T, Reason> {
+        self.row.get(self.step()).map_err(reason)
+    }
+
+    fn take_text(&mut self) -> Result<&'r str, Reason> {
+        let cell = self.row.get_ref(self.step()).map_err(reason)?;
+        cell.as_str().map_err(reason)
+    }
+
+    fn take_id(&mut self) -> Result<Uuid, Reason> {
+        self.take().map(Uuid::from_bytes)
     }
 
     fn take_u32(&mut self) -> Result<u32, Reason> {
@@ -96,23 +106,23 @@ impl<'r> Cells<'r> {
     }
 
     fn take_list(&mut self) -> Result<Vec<String>, Reason> {
-        serde_json::from_str(self.take()?).map_err(reason)
+        serde_json::from_str(self.take_text()?).map_err(reason)
     }
 
     fn take_metadata(&mut self) -> Result<Metadata, Reason> {
         let entries: BTreeMap<String, String> =
-            serde_json::from_str(self.take()?).map_err(reason)?;
+            serde_json::from_str(self.take_text()?).map_err(reason)?;
         Ok(Metadata::from_stored(entries))
     }
 
     fn take_digest(&mut self) -> Result<ModuleDigest, Reason> {
-        self.take::<&str>()?.parse().map_err(reason)
+        self.take_text()?.parse().map_err(reason)
     }
 
     fn take_stream(&mut self) -> Result<StreamId, Reason> {
-        let namespace = Namespace::new(self.take::<&str>()?).map_err(reason)?;
-        let decider = DeciderName::new(self.take::<&str>()?).map_err(reason)?;
-        StreamId::new(namespace, decider, self.take::<&str>()?).map_err(reason)
+        let namespace = Namespace::new(self.take_text()?).map_err(reason)?;
+        let decider = DeciderName::new(self.take_text()?).map_err(reason)?;
+        StreamId::new(namespace, decider, self.take_text()?).map_err(reason)
     }
 }
 
@@ -121,15 +131,15 @@ fn reason(error: impl ToString) -> Reason {
 }
 
 /// The event of a row of `stream`.
-pub(super) fn event(row: &SqliteRow, stream: &StreamId) -> Result<RecordedEvent, Error> {
+pub(super) fn event(row: &Row<'_>, stream: &StreamId) -> Result<RecordedEvent, Error> {
     read_event(&mut Cells::of(row), |_| Ok(stream.clone()))
         .map_err(|reason| malformed(row, stream.to_string(), reason))
 }
 
 /// The event of a row that names its stream.
-pub(super) fn event_of_log(row: &SqliteRow) -> Result<RecordedEvent, Error> {
+pub(super) fn event_of_log(row: &Row<'_>) -> Result<RecordedEvent, Error> {
     read_event(&mut Cells::of(row), Cells::take_stream).map_err(|reason| {
-        let names = ["namespace", "decider", "decider_id"].map(|name| text(row, name));
+        let names = ["namespace", "decider", "decider_id"].map(|name| lossy(row, name));
         malformed(row, names.join("/"), reason)
     })
 }
@@ -140,18 +150,18 @@ fn read_event<'r>(
 ) -> Result<RecordedEvent, Reason> {
     let position = position(cells.take()?);
     let version = cells.take_version()?;
-    let previous_id = cells.take()?;
+    let previous_id = cells.take::<Option<_>>()?.map(Uuid::from_bytes);
     let created_at = cells.take_time()?;
     let event: String = cells.take()?;
     let event = NewEvent {
         event,
-        event_id: cells.take()?,
+        event_id: cells.take_id()?,
         schema_version: cells.take_u32()?,
         data: cells.take_json()?,
         is_final: cells.take()?,
         tags: cells.take_list()?,
         metadata: cells.take_metadata()?,
-        command_id: cells.take()?,
+        command_id: cells.take_id()?,
     };
     Ok(RecordedEvent {
         stream: stream(cells)?,
@@ -163,36 +173,40 @@ fn read_event<'r>(
     })
 }
 
-fn malformed(row: &SqliteRow, stream: String, reason: Reason) -> Error {
-    match row.try_get("offset") {
+fn malformed(row: &Row<'_>, stream: String, reason: Reason) -> Error {
+    match row.get("offset") {
         Ok(offset) => Error::Malformed {
             stream,
             position: position(offset),
             reason,
-            raw: text(row, "data"),
+            raw: lossy(row, "data"),
         },
-        Err(error) => failed(error),
+        Err(error) => error.into(),
     }
 }
 
 /// A column of a row that cannot be read, as well as can be.
-fn text(row: &SqliteRow, column: &str) -> String {
-    let bytes = row.try_get_unchecked::<&[u8], _>(column);
-    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
+fn lossy(row: &Row<'_>, column: &str) -> String {
+    match row.get_ref(column) {
+        Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
+            String::from_utf8_lossy(bytes).into_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 /// A row of the ledger.
-pub(super) fn command(row: &SqliteRow) -> Result<CommandRecord, Error> {
+pub(super) fn command(row: &Row<'_>) -> Result<CommandRecord, Error> {
     read_command(&mut Cells::of(row)).map_err(corrupt("command"))
 }
 
 fn read_command(cells: &mut Cells<'_>) -> Result<CommandRecord, Reason> {
     Ok(CommandRecord {
-        command_id: cells.take()?,
+        command_id: cells.take_id()?,
         stream: cells.take_stream()?,
         command: cells.take()?,
         data: cells.take_json()?,
-        fingerprint: Fingerprint::from_stored(cells.take()?)
+        fingerprint: Fingerprint::from_stored(&cells.take::<Vec<u8>>()?)
             .ok_or_else(|| "a fingerprint has not 32 bytes".to_owned())?,
         now: cells.take_time()?,
         seed: cells.take::<i64>()?.cast_unsigned(),
@@ -206,7 +220,7 @@ fn read_command(cells: &mut Cells<'_>) -> Result<CommandRecord, Reason> {
 }
 
 fn read_outcome(cells: &mut Cells<'_>) -> Result<CommandOutcome, Reason> {
-    let outcome: &str = cells.take()?;
+    let outcome = cells.take_text()?;
     let events = cells.take_u32()?;
     match outcome {
         "accepted" => Ok(CommandOutcome::Accepted { events }),
@@ -224,7 +238,7 @@ fn read_outcome(cells: &mut Cells<'_>) -> Result<CommandOutcome, Reason> {
 }
 
 /// A row of the modules, without the bytes.
-pub(super) fn module(row: &SqliteRow) -> Result<StoredModule, Error> {
+pub(super) fn module(row: &Row<'_>) -> Result<StoredModule, Error> {
     let read = |cells: &mut Cells<'_>| -> Result<StoredModule, Reason> {
         Ok(StoredModule {
             digest: cells.take_digest()?,
@@ -240,16 +254,16 @@ pub(super) fn module(row: &SqliteRow) -> Result<StoredModule, Error> {
 }
 
 /// A row of the activation log.
-pub(super) fn activation(row: &SqliteRow) -> Result<Activation, Error> {
+pub(super) fn activation(row: &Row<'_>) -> Result<Activation, Error> {
     let read = |cells: &mut Cells<'_>| -> Result<Activation, Reason> {
         Ok(Activation {
-            namespace: Namespace::new(cells.take::<&str>()?).map_err(reason)?,
-            decider: DeciderName::new(cells.take::<&str>()?).map_err(reason)?,
+            namespace: Namespace::new(cells.take_text()?).map_err(reason)?,
+            decider: DeciderName::new(cells.take_text()?).map_err(reason)?,
             number: ActivationNumber::new(cells.take()?),
             digest: cells.take_digest()?,
             replaces: cells
-                .take::<Option<&str>>()?
-                .map(str::parse)
+                .take::<Option<String>>()?
+                .map(|digest| digest.parse())
                 .transpose()
                 .map_err(reason)?,
             activated_at: cells.take_time()?,
@@ -262,50 +276,68 @@ pub(super) fn activation(row: &SqliteRow) -> Result<Activation, Error> {
     read(&mut Cells::of(row)).map_err(corrupt("activation"))
 }
 
-/// A row of the modules as the writer sees it.
-pub(super) fn written_module(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredModule> {
-    let imports: String = row.get(5)?;
-    Ok(StoredModule {
-        digest: written(0, row.get::<_, String>(0)?.parse())?,
-        size_bytes: written(1, u64::try_from(row.get::<_, i64>(1)?))?,
-        kind: row.get(2)?,
-        name: row.get(3)?,
-        manifest: written(4, Json::from_stored(row.get(4)?))?,
-        imports: written(5, serde_json::from_str(&imports))?,
-        uploaded_at: written(6, time(row.get(6)?))?,
-    })
-}
-
-/// The number and the module of an activation, as the writer sees them.
-pub(super) fn written_activation(
-    row: &rusqlite::Row<'_>,
-) -> rusqlite::Result<(ActivationNumber, ModuleDigest)> {
-    let digest: String = row.get(1)?;
-    Ok((
-        ActivationNumber::new(row.get(0)?),
-        written(1, digest.parse())?,
-    ))
-}
-
-/// The newest event of a stream as the writer sees it: version, id, `final`, time.
-pub(super) fn written_tip(row: &rusqlite::Row<'_>) -> rusqlite::Result<Tip> {
-    let version = Version::from_sql(row.get(0)?);
-    Ok(Tip {
-        head: StreamHead {
-            version: written(0, version.ok_or("it is negative"))?,
-            last_event_id: Some(Uuid::from_bytes(row.get(1)?)),
-            is_final: row.get(2)?,
-        },
-        updated_at: Some(written(3, time(row.get(3)?))?),
-    })
-}
-
-/// What a column holds, or why it cannot be read.
-fn written<T>(column: usize, value: Result<T, impl Into<Source>>) -> rusqlite::Result<T> {
-    let unreadable = |reason: _| {
-        rusqlite::Error::FromSqlConversionFailure(column, ColumnType::Null, Into::into(reason))
+/// The number and the module of an activation.
+pub(super) fn pointer(row: &Row<'_>) -> Result<(ActivationNumber, ModuleDigest), Error> {
+    let read = |cells: &mut Cells<'_>| -> Result<_, Reason> {
+        Ok((ActivationNumber::new(cells.take()?), cells.take_digest()?))
     };
-    value.map_err(unreadable)
+    read(&mut Cells::of(row)).map_err(corrupt("activation"))
+}
+
+/// The newest event of a stream: version, id, `final`, time.
+pub(super) fn tip(row: &Row<'_>) -> Result<Tip, Error> {
+    let read = |cells: &mut Cells<'_>| -> Result<Tip, Reason> {
+        Ok(Tip {
+            head: StreamHead {
+                version: cells.take_version()?,
+                last_event_id: Some(cells.take_id()?),
+                is_final: cells.take()?,
+            },
+            updated_at: Some(cells.take_time()?),
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("stream head"))
+}
+
+/// A row of the list of streams: id, version, `final`, time.
+pub(super) fn summary(row: &Row<'_>) -> Result<StreamSummary, Error> {
+    let read = |cells: &mut Cells<'_>| -> Result<StreamSummary, Reason> {
+        Ok(StreamSummary {
+            id: cells.take()?,
+            version: cells.take_version()?,
+            is_final: cells.take()?,
+            updated_at: cells.take_time()?,
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("stream head"))
+}
+
+/// The only row of a statement, if there is one.
+pub(super) fn one<T>(
+    database: &Connection,
+    statement: &str,
+    values: impl Params,
+    read: impl FnOnce(&Row<'_>) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    let mut statement = database.prepare_cached(statement)?;
+    let mut rows = statement.query(values)?;
+    rows.next()?.map(read).transpose()
+}
+
+/// All rows of a statement.
+pub(super) fn all<T>(
+    database: &Connection,
+    statement: &str,
+    values: impl Params,
+    mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let mut statement = database.prepare_cached(statement)?;
+    let mut rows = statement.query(values)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row)?);
+    }
+    Ok(found)
 }
 
 fn corrupt(what: &'static str) -> impl FnOnce(Reason) -> Error {

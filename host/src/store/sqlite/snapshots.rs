@@ -2,9 +2,9 @@
 
 use std::convert::identity;
 
-use sqlx::SqlitePool;
+use rusqlite::params;
 
-use super::error::{failed, write_failed};
+use super::readers::Readers;
 use super::writer::Writer;
 use super::{read, rows};
 use crate::core::{Clock, Json, ModuleDigest, StreamId, Version};
@@ -26,37 +26,42 @@ ON CONFLICT (namespace, decider, decider_id, module) DO UPDATE
 
 /// Two statements: events are only ever added, so that those after a snapshot that was found are what they were then, or more.
 pub(super) async fn load(
-    readers: &SqlitePool,
+    readers: &Readers,
     stream: &StreamId,
     module: ModuleDigest,
     limit: u32,
 ) -> Result<Loaded, Error> {
-    let found: Option<(i64, Vec<u8>)> = sqlx::query_as(SNAPSHOT)
-        .bind(stream.namespace().as_str())
-        .bind(stream.decider().as_str())
-        .bind(stream.id())
-        .bind(module.to_string())
-        .fetch_optional(readers)
-        .await
-        .map_err(failed)?;
-    let snapshot = found.and_then(|(version, state)| {
-        Some(Snapshot {
-            stream: stream.clone(),
-            module,
-            version: Version::from_sql(version)?,
-            state: Json::from_stored(String::from_utf8(state).ok()?).ok()?,
-        })
+    let stream = stream.clone();
+    let loaded = readers.read(move |database| {
+        let [namespace, decider, id] = read::names(&stream);
+        let values = params![namespace, decider, id, module.to_string()];
+        let found = rows::one(database, SNAPSHOT, values, |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get_ref(1)?.as_bytes().ok().map(<[u8]>::to_vec),
+            ))
+        })?;
+        // One that cannot be read is none.
+        let snapshot = found.and_then(|(version, state)| {
+            Some(Snapshot {
+                stream: stream.clone(),
+                module,
+                version: Version::from_sql(version)?,
+                state: Json::from_stored(String::from_utf8(state?).ok()?).ok()?,
+            })
+        });
+        let range = StreamRange {
+            after: snapshot
+                .as_ref()
+                .map_or(Version::EMPTY, |snapshot| snapshot.version),
+            through: None,
+            limit,
+            direction: Direction::Forward,
+        };
+        let events = read::stream_in(database, &stream, range)?;
+        Ok(Loaded { snapshot, events })
     });
-    let range = StreamRange {
-        after: snapshot
-            .as_ref()
-            .map_or(Version::EMPTY, |snapshot| snapshot.version),
-        through: None,
-        limit,
-        direction: Direction::Forward,
-    };
-    let events = read::stream(readers, stream, range).await?;
-    Ok(Loaded { snapshot, events })
+    loaded.await
 }
 
 pub(super) async fn put(
@@ -82,7 +87,7 @@ pub(super) async fn put(
         let put = tx
             .prepare_cached(PUT)
             .and_then(|mut put| put.execute((rows, now)));
-        put.map_err(write_failed)
+        Ok(put?)
     });
     written.await.map_err(|error| error.into_error(identity))?;
     Ok(())
