@@ -144,7 +144,10 @@ impl HotStream {
                 return;
             }
             match self.waiting.pop_front() {
-                None => return,
+                None => {
+                    self.waiting.shrink_to_fit();
+                    return;
+                }
                 Some(Waiting::Reservation(grant)) if self.is_quiet() => {
                     self.is_reserved = true;
                     // If nobody waits for it any more it ends here, which comes back as a message.
@@ -211,6 +214,9 @@ impl HotStream {
         match decided {
             Ok((decided, shown)) => {
                 self.head = after(head, &decided.part.events);
+                if self.decided.is_empty() {
+                    self.decided.reserve_exact(1);
+                }
                 self.decided.push(job.pending(decided, shown));
                 if pool.is_outgrown(&state) {
                     self.is_suspect = true;
@@ -255,7 +261,8 @@ impl HotStream {
             return None;
         }
         self.is_under_way = true;
-        let (parts, pending) = self.decided.drain(..).unzip();
+        // With what it has reserved: most of the time most streams have nothing to store.
+        let (parts, pending) = std::mem::take(&mut self.decided).into_iter().unzip();
         Some(Handed {
             parts,
             pending,
@@ -274,7 +281,7 @@ impl HotStream {
         }
         self.forget(pool);
         // In their order, before those that came later.
-        let decided = self.decided.drain(..);
+        let decided = std::mem::take(&mut self.decided).into_iter();
         let decided = decided.map(|(_, pending)| pending.into_job());
         let jobs = again.into_iter().chain(decided).map(Box::new);
         let later = std::mem::take(&mut self.waiting);
