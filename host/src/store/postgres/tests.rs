@@ -692,8 +692,9 @@ async fn a_claim_keeps_the_writers_of_other_hosts_away_until_it_has_appended_or_
                 let appended = claim.append(Append { parts }).await.unwrap();
                 appended[0].version.get()
             } else {
+                let head = store.head(&stream).await.unwrap();
                 drop(claim);
-                store.head(&stream).await.unwrap().version.get()
+                head.version.get()
             };
             let later = waiting.await.unwrap().unwrap();
             assert_eq!(later.version.get(), version + 1);
