@@ -12,8 +12,11 @@ use crate::{Client, LIMIT, Store, eventually};
 
 /// Settings of all hosts here, which a test can override.
 ///
-/// The wall-clock guard is for a machine that has nothing else to do. Where several tests share two cores, fuel alone is to decide.
-const SETTINGS: [(&str, &str); 1] = [("GAVEL_SANDBOX_DEADLINE_MS", "3000")];
+/// The wall-clock guards are for a machine that has nothing else to do. Where several tests share two cores, fuel alone is to decide.
+const SETTINGS: [(&str, &str); 2] = [
+    ("GAVEL_SANDBOX_DEADLINE_MS", "3000"),
+    ("GAVEL_SANDBOX_COMPILE_SECONDS", "60"),
+];
 
 /// Lines of its log that are shown when a test fails.
 const LOG_TAIL_LINES: usize = 40;

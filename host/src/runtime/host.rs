@@ -8,7 +8,7 @@ use super::limits::Limiter;
 use super::log::Log;
 use super::{Limits, engine, threads};
 
-/// A call that takes longer gives way to all others. Hardly one does, for it then has nothing but what they leave over.
+/// A call that takes longer gives way to all others.
 const PROMPT: Duration = Duration::from_millis(50);
 
 /// What a call sees of the world: nothing, unless it decides a command.

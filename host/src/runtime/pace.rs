@@ -2,7 +2,7 @@
 //!
 //! Guests of all modules share the machine with what serves them: the network and the database. A module that computes without end must
 //! not slow down its neighbours: a call that takes long gives way to others for the rest of it (`threads.rs`), and the calls of a module that
-//! makes many of these begin on threads that give way from the start. There they have what is left over.
+//! makes many of these begin on threads that give way from the start.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

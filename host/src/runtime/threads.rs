@@ -7,10 +7,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
-use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-    set_thread_priority_and_policy, thread_native_id,
-};
 use tokio::sync::oneshot;
 
 use super::RunError;
@@ -18,6 +14,10 @@ use super::pace::Lane;
 
 /// What a guest's thread needs beside the guest's stack: wasmtime, lifting and lowering, and parsing JSON.
 const HOST_STACK_BYTES: usize = 2 << 20;
+
+/// How much a thread gives way, as for `nice`: it has about a tenth of what others get when all want to run. With less, a good command of a
+/// module that has others would not meet its deadline on a busy machine.
+const GIVING_WAY: i32 = 10;
 
 thread_local! {
     /// How the guest's thread that this is treats others; none on all other threads.
@@ -113,10 +113,8 @@ pub(super) fn give_way() {
         return;
     }
     MANNER.set(Some(Manner::GivesWay));
-    // `nice` is not enough: a thread that is merely slowed down keeps its core for a slice of milliseconds when another wakes up.
-    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    let set = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
-    if let Err(error) = set {
+    // On Linux this is about the calling thread alone.
+    if let Err(error) = rustix::process::setpriority_process(None, GIVING_WAY) {
         tracing::warn!(%error, "a module that computes without end is run at normal priority");
     }
 }
