@@ -114,10 +114,12 @@ async fn decided(host: &Host, session: &mut Session) -> Vec<JoinHandle<Sent>> {
             let answer = command.key(&key.to_string()).try_send().await;
             let outcome = match answer {
                 Ok(answer) if answer.status() == 200 => Outcome::Acknowledged(answer.accepted()),
-                Ok(answer) => {
-                    answer.problem(503, "outcome-unknown");
-                    Outcome::Unknown
-                }
+                // On a machine that is busy the wait for the lock may end before the host does.
+                Ok(answer) => match answer.code().as_deref() {
+                    Some("outcome-unknown") => Outcome::Unknown,
+                    Some("store-unavailable") => Outcome::Refused("store-unavailable".to_owned()),
+                    _ => panic!("{}: {}", answer.status(), answer.text()),
+                },
                 Err(_) => Outcome::Unknown,
             };
             Sent {
