@@ -6,6 +6,7 @@
 mod activation;
 mod clock;
 mod command;
+mod consumer;
 mod digest;
 mod event;
 mod id;
@@ -18,6 +19,7 @@ mod version;
 pub use activation::{Activation, ActivationNumber};
 pub use clock::{Clock, SystemClock};
 pub use command::{CommandId, CommandOutcome, CommandRecord, Fingerprint, Rejection};
+pub use consumer::{Consumer, ConsumerId, ConsumerSettings, Lease, LeaseId, Parked, Push, Start};
 pub use digest::{DigestError, ModuleDigest};
 pub use event::{EventId, EventType, NewEvent, RecordedEvent};
 pub use id::new_id;

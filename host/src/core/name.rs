@@ -1,4 +1,4 @@
-//! Names: of namespaces, deciders and streams.
+//! Names: of namespaces, deciders and streams; those of consumers are in `consumer.rs`.
 
 use std::fmt;
 
@@ -30,6 +30,11 @@ pub enum NameError {
     /// Empty, too long, or holding a control character.
     #[error("a stream id is 1 to 255 bytes of text without control characters")]
     StreamId,
+    /// Not `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`.
+    #[error(
+        "a consumer's name is 1 to 128 characters of A-Z, a-z, 0-9, `.`, `_` and `-`, and starts with a letter or a digit"
+    )]
+    Consumer,
     /// One of the names that mean something else in a URL.
     #[error("`{0}` is reserved and cannot be a stream id")]
     Reserved(String),

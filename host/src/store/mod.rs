@@ -9,6 +9,7 @@ mod admit;
 mod append;
 #[cfg(test)]
 mod conformance;
+mod consumers;
 mod error;
 mod group;
 mod memory;
@@ -23,8 +24,10 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
+use tokio::sync::watch;
 
 pub use append::{Append, Appended, Claim, Fence, StreamAppend};
+pub use consumers::{ConsumerError, ConsumerStore, Leased, Nacked, Unpark};
 pub use error::{
     ActivateError, AppendError, DeleteModuleError, Error, OpenError, QueueLimit, Source,
 };
@@ -155,6 +158,10 @@ pub trait EventStore: Debug + Send + Sync {
         namespace: &Namespace,
         command_id: CommandId,
     ) -> Result<Option<CommandRecord>, Error>;
+
+    /// Changes when there may be something new in [`EventStore::read_log`], once for many appends. An event that is held back because another
+    /// transaction is under way, or that another program has appended, MAY come without it: whoever waits MUST poll as well.
+    fn wakeups(&self) -> watch::Receiver<()>;
 
     /// Whether the store answers; one cheap round trip.
     ///

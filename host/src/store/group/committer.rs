@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use metrics::histogram;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::queue::{Job, Queue, Ticket};
 use super::{Commit, Failed, Verdict};
@@ -21,6 +21,8 @@ pub(super) struct Committer<C> {
     pub(super) database: Arc<C>,
     /// Permits for appends that are held up and run on their own.
     pub(super) held: Arc<Semaphore>,
+    /// Changes after every commit.
+    pub(super) committed: watch::Sender<()>,
 }
 
 impl<C: Commit> Committer<C> {
@@ -68,16 +70,21 @@ impl<C: Commit> Committer<C> {
                 Verdict::Held => self.run_held(append, ticket),
             }
         }
+        self.committed.send_replace(());
     }
 
     /// Runs an append beside the committers. It keeps its place in the queue until it is answered.
     fn run_held(&self, append: Append, ticket: Ticket) {
         let (database, held) = (Arc::clone(&self.database), Arc::clone(&self.held));
+        let committed = self.committed.clone();
         tokio::spawn(async move {
             // The semaphore is never closed.
             let _permit = held.acquire().await;
             match database.commit_held(&append).await {
-                Ok(outcome) => ticket.settle(outcome),
+                Ok(outcome) => {
+                    ticket.settle(outcome);
+                    committed.send_replace(());
+                }
                 Err(failed) => fail([ticket], failed),
             }
         });

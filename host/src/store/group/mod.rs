@@ -22,7 +22,7 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use self::committer::Committer;
@@ -103,6 +103,7 @@ pub(super) trait Commit: Send + Sync + 'static {
 pub(super) struct Group {
     queue: Arc<Queue>,
     committers: Mutex<Vec<JoinHandle<()>>>,
+    committed: watch::Sender<()>,
 }
 
 impl Group {
@@ -110,11 +111,13 @@ impl Group {
     pub(super) fn start(database: Arc<impl Commit>, committers: usize, limits: Limits) -> Self {
         let queue = Arc::new(Queue::new(limits));
         let held = Arc::new(Semaphore::new(MAX_HELD));
+        let committed = watch::Sender::new(());
         let committers = (0..committers).map(|_| {
             let committer = Committer {
                 queue: Arc::clone(&queue),
                 database: Arc::clone(&database),
                 held: Arc::clone(&held),
+                committed: committed.clone(),
             };
             tokio::spawn(committer.run())
         });
@@ -122,6 +125,7 @@ impl Group {
         Self {
             queue,
             committers: Mutex::new(committers),
+            committed,
         }
     }
 
@@ -135,6 +139,16 @@ impl Group {
         answer
             .await
             .unwrap_or_else(|error| Err(AppendError::OutcomeUnknown(error.into())))
+    }
+
+    /// Changes after commits: once for a batch, whether or not anything of it was stored.
+    pub(super) fn commits(&self) -> watch::Receiver<()> {
+        self.committed.subscribe()
+    }
+
+    /// Tells of a commit that was made beside this group.
+    pub(super) fn committed_beside(&self) {
+        self.committed.send_replace(());
     }
 
     /// Takes nothing more, finishes what is queued, and ends the committers.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
+use tokio::sync::watch;
 
 use super::snapshots::newest_of;
 use super::{
@@ -29,6 +30,7 @@ pub struct MemoryStore {
     events: Mutex<events::Events>,
     modules: Mutex<modules::Modules>,
     snapshots: Mutex<HashMap<(StreamId, ModuleDigest), Snapshot>>,
+    appended: watch::Sender<()>,
 }
 
 impl MemoryStore {
@@ -40,6 +42,7 @@ impl MemoryStore {
             events: Mutex::default(),
             modules: Mutex::default(),
             snapshots: Mutex::default(),
+            appended: watch::Sender::new(()),
         }
     }
 }
@@ -52,9 +55,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[async_trait]
 impl EventStore for MemoryStore {
     async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError> {
-        let mut events = lock(&self.events);
-        let now = self.clock.now();
-        events.append(append, now)
+        let outcome = {
+            let mut events = lock(&self.events);
+            events.append(append, self.clock.now())
+        };
+        self.appended.send_replace(());
+        outcome
     }
 
     async fn head(&self, stream: &StreamId) -> Result<StreamHead, Error> {
@@ -99,6 +105,10 @@ impl EventStore for MemoryStore {
         command_id: CommandId,
     ) -> Result<Option<CommandRecord>, Error> {
         Ok(lock(&self.events).command(namespace, command_id))
+    }
+
+    fn wakeups(&self) -> watch::Receiver<()> {
+        self.appended.subscribe()
     }
 
     async fn ping(&self) -> Result<(), Error> {

@@ -79,6 +79,7 @@ impl Claim for PostgresClaim {
             .commit()
             .await
             .map_err(|error| lost(error.into()))?;
+        self.store.group.committed_beside();
         let row = rows.first().ok_or_else(|| lost("no row".into()))?;
         let answer = BatchOutcome::from_row(row).map_err(|error| lost(error.into()))?;
         match verdicts(batch, answer).pop() {

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
+use tokio::sync::watch;
 
 use super::PostgresStore;
 use super::query::{Failure, Statement, run};
@@ -209,6 +210,10 @@ impl EventStore for PostgresStore {
         let found = self.read(statement).await?;
         let command = found.first().map(rows::command).transpose();
         command.map_err(|reason| reason.of("command"))
+    }
+
+    fn wakeups(&self) -> watch::Receiver<()> {
+        self.group.commits()
     }
 
     async fn ping(&self) -> Result<(), Error> {

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
+use tokio::sync::watch;
 
 use super::group::Group;
 use super::{
@@ -98,6 +99,10 @@ impl EventStore for SqliteStore {
         command_id: CommandId,
     ) -> Result<Option<CommandRecord>, Error> {
         read::command(&self.readers, namespace, command_id).await
+    }
+
+    fn wakeups(&self) -> watch::Receiver<()> {
+        self.group.commits()
     }
 
     async fn ping(&self) -> Result<(), Error> {

@@ -1,0 +1,221 @@
+//! Consumers: named readers that share their work.
+
+use std::fmt;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{NameError, Namespace, Position, RecordedEvent, StreamId, Version};
+
+/// Longest name of a consumer, in bytes (inclusive).
+const CONSUMER_NAME_LIMIT: usize = 128;
+
+/// Identifies one lease; whoever holds it may settle what was leased. A new one for each lease, so that a late holder cannot be taken for
+/// the one that has taken over.
+pub type LeaseId = Uuid;
+
+/// Names one consumer of the whole installation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConsumerId {
+    namespace: Namespace,
+    name: String,
+}
+
+impl ConsumerId {
+    /// # Errors
+    ///
+    /// [`NameError::Consumer`] when `name` does not follow `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`.
+    pub fn new(namespace: Namespace, name: impl Into<String>) -> Result<Self, NameError> {
+        let name = name.into();
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let starts_well = name
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphanumeric());
+        if starts_well && name.len() <= CONSUMER_NAME_LIMIT && name.bytes().all(allowed) {
+            Ok(Self { namespace, name })
+        } else {
+            Err(NameError::Consumer)
+        }
+    }
+
+    /// The namespace whose events it reads.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The name within the namespace.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for ConsumerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// How a consumer is served. Changing any of it moves no checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerSettings {
+    /// Only events of these deciders; none for all.
+    pub deciders: Vec<String>,
+    /// Only events of these names; none for all.
+    pub events: Vec<String>,
+    /// How long a lease holds, unless it is extended; in whole milliseconds, at least 1.
+    pub lock_timeout: Duration,
+    /// How often an event is delivered before its stream is parked; at least 1.
+    pub max_attempts: u32,
+    /// How long a stream rests after its first failure, twice as long after each further one; in whole milliseconds.
+    pub backoff: Duration,
+    /// Where the host delivers by itself; none for consumers that ask.
+    pub push: Option<Push>,
+}
+
+impl ConsumerSettings {
+    /// The longest rest after a failure.
+    pub const LONGEST_BACKOFF: Duration = Duration::from_secs(3_600);
+
+    /// How long a stream rests after the failure of its `attempt`, which counts from 1.
+    #[must_use]
+    pub fn rest_after(&self, attempt: u32) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(31);
+        self.backoff
+            .saturating_mul(1 << doublings)
+            .min(Self::LONGEST_BACKOFF.max(self.backoff))
+    }
+
+    /// Whether an event of this decider and name is wanted.
+    #[must_use]
+    pub fn wants(&self, decider: &str, event: &str) -> bool {
+        let is_any = |wanted: &[String], actual: &str| {
+            wanted.is_empty() || wanted.iter().any(|name| name == actual)
+        };
+        is_any(&self.deciders, decider) && is_any(&self.events, event)
+    }
+}
+
+/// Where the host delivers to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Push {
+    /// An `http` or `https` URL.
+    pub url: String,
+    /// What deliveries are signed with.
+    pub secret: Option<String>,
+}
+
+/// Without the secret, which belongs into no log.
+impl fmt::Debug for Push {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Push")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where in the log a consumer begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the first event.
+    Beginning,
+    /// With the first event that is committed after this.
+    Now,
+    /// With the first event after a position.
+    After(Position),
+    /// With the first event created at this time or later; earlier ones are left out, wherever they are in the log.
+    Since(OffsetDateTime),
+}
+
+/// A consumer, and how far it has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Consumer {
+    /// Its name.
+    pub id: ConsumerId,
+    /// How it is served.
+    pub settings: ConsumerSettings,
+    /// Whether nothing is leased until it is resumed.
+    pub is_paused: bool,
+    /// When it was created.
+    pub created_at: OffsetDateTime,
+    /// How many wanted events are not done, those that are in flight or parked among them. From [`Consumer::LAG_LIMIT`] on, at least so many.
+    pub lag_events: u64,
+    /// How old the oldest of them is; zero when there is none.
+    pub lag: Duration,
+    /// How many streams are leased.
+    pub in_flight: u64,
+    /// How many streams are parked.
+    pub parked: u64,
+}
+
+impl Consumer {
+    /// So many events that have not been looked at yet are counted one by one.
+    pub const LAG_LIMIT: u64 = 100_000;
+}
+
+/// The next events of one stream, handed to one worker until `expires_at`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lease {
+    /// Settles it.
+    pub id: LeaseId,
+    /// The stream.
+    pub stream: StreamId,
+    /// How often the first of the events has been delivered, this time included.
+    pub attempt: u32,
+    /// When another worker may be given the same events.
+    pub expires_at: OffsetDateTime,
+    /// The events, in the order of the stream; at least one.
+    pub events: Vec<RecordedEvent>,
+}
+
+/// A stream that is not delivered any more until somebody has looked at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    /// The stream.
+    pub stream: StreamId,
+    /// The version of the first event that is not done.
+    pub version: Version,
+    /// Its place in the log.
+    pub position: Position,
+    /// How often it was delivered.
+    pub attempts: u32,
+    /// What was said of the last failure.
+    pub reason: String,
+    /// When it was parked.
+    pub parked_at: OffsetDateTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_consumers_are_plain() {
+        let id = |name: &str| ConsumerId::new(Namespace::default(), name);
+        for name in ["a", "0", "mail.sender_2-b", &"x".repeat(128)] {
+            assert_eq!(id(name).unwrap().name(), name);
+        }
+        for name in ["", ".a", "-a", "_a", "a b", "a/b", "ä", &"x".repeat(129)] {
+            assert_eq!(id(name), Err(NameError::Consumer), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_stream_rests_twice_as_long_after_each_failure_up_to_an_hour() {
+        let settings = ConsumerSettings {
+            deciders: Vec::new(),
+            events: Vec::new(),
+            lock_timeout: Duration::from_secs(30),
+            max_attempts: 5,
+            backoff: Duration::from_secs(1),
+            push: None,
+        };
+        let rests: Vec<_> = [1, 2, 3, 12, 13, u32::MAX]
+            .map(|attempt| settings.rest_after(attempt).as_secs())
+            .into();
+        assert_eq!(rests, [1, 2, 4, 2_048, 3_600, 3_600]);
+    }
+}
