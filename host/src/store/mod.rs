@@ -11,6 +11,7 @@ mod append;
 mod conformance;
 mod error;
 mod group;
+mod lookup;
 mod memory;
 pub mod metrics;
 mod modules;
@@ -145,7 +146,9 @@ pub trait EventStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<StreamSummary>, Error>;
 
-    /// What the ledger holds for a command.
+    /// What the ledger holds for a command. Whatever was acknowledged before the call MUST be found.
+    ///
+    /// Calls MAY share a round trip with others that are made at the same time.
     ///
     /// # Errors
     ///

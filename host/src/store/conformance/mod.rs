@@ -92,6 +92,7 @@ store_cases!(
     an_unknown_command_is_not_found,
     a_known_command_is_refused_whatever_its_outcome_was,
     a_command_id_belongs_to_its_namespace,
+    commands_that_are_looked_up_together_are_told_apart,
     a_stale_fence_is_refused_whatever_the_outcome,
     a_fence_holds_for_its_decider_and_namespace_alone,
     // read

@@ -1,7 +1,7 @@
 //! Events and commands: the trait, and its reads.
 
 use async_trait::async_trait;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgPool, PgRow};
 use time::OffsetDateTime;
 
 use super::PostgresStore;
@@ -50,13 +50,21 @@ impl PostgresStore {
         &self,
         statement: impl Fn() -> Statement<'q> + Send + Sync,
     ) -> Result<Vec<PgRow>, Error> {
-        let mut attempt = 1;
-        loop {
-            match run(&self.pool, statement()).await {
-                Ok(rows) => return Ok(rows),
-                Err(Failure::Lost(_)) if attempt < READ_ATTEMPTS => attempt += 1,
-                Err(failure) => return Err(failure.into()),
-            }
+        read(&self.pool, statement).await
+    }
+}
+
+/// As [`PostgresStore::read`], for those who have no more than the pool.
+pub(super) async fn read<'q>(
+    pool: &PgPool,
+    statement: impl Fn() -> Statement<'q> + Send + Sync,
+) -> Result<Vec<PgRow>, Error> {
+    let mut attempt = 1;
+    loop {
+        match run(pool, statement()).await {
+            Ok(rows) => return Ok(rows),
+            Err(Failure::Lost(_)) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(failure) => return Err(failure.into()),
         }
     }
 }
@@ -203,12 +211,7 @@ impl EventStore for PostgresStore {
         namespace: &Namespace,
         command_id: CommandId,
     ) -> Result<Option<CommandRecord>, Error> {
-        let sql = "SELECT *, data::TEXT AS data_text, rejection_data::TEXT AS rejection_data_text FROM commands \
-                   WHERE namespace = $1 AND command_id = $2";
-        let statement = || sqlx::query(sql).bind(namespace.as_str()).bind(command_id);
-        let found = self.read(statement).await?;
-        let command = found.first().map(rows::command).transpose();
-        command.map_err(|reason| reason.of("command"))
+        self.lookups.find(namespace, command_id).await
     }
 
     async fn ping(&self) -> Result<(), Error> {

@@ -9,6 +9,7 @@ mod claim;
 mod commit;
 mod errors;
 mod events;
+mod ledger;
 mod modules;
 mod open;
 mod query;

@@ -487,6 +487,50 @@ async fn a_connection_that_is_cut_under_a_batch_leaves_its_outcome_unknown_and_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_look_up_outlives_its_connection_and_fails_with_its_statement_alone() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let (mut foreign, mut observer) = (database.connect().await, database.connect().await);
+        for (end, is_answered) in [("pg_terminate_backend", true), ("pg_cancel_backend", false)] {
+            foreign
+                .execute("BEGIN; LOCK TABLE commands IN ACCESS EXCLUSIVE MODE")
+                .await
+                .unwrap();
+            let look_up = || {
+                let store = store.clone();
+                tokio::spawn(
+                    async move { store.command(&Namespace::default(), Uuid::now_v7()).await },
+                )
+            };
+            let under_way = look_up();
+            let pid = blocked_backend(&mut observer).await;
+            let waiting: Vec<_> = (0..3).map(|_| look_up()).collect();
+            sqlx::query(AssertSqlSafe(format!("SELECT {end}($1)")))
+                .bind(pid)
+                .execute(&mut observer)
+                .await
+                .unwrap();
+            // One that lost its connection waits for the lock again, on another.
+            if is_answered {
+                foreign.execute("COMMIT").await.unwrap();
+                assert_eq!(under_way.await.unwrap().unwrap(), None);
+            } else {
+                let error = under_way.await.unwrap().unwrap_err();
+                assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+                foreign.execute("COMMIT").await.unwrap();
+            }
+            for waiting in waiting {
+                assert_eq!(waiting.await.unwrap().unwrap(), None);
+            }
+        }
+        store.close().await;
+        let closed = store.command(&Namespace::default(), Uuid::now_v7()).await;
+        assert!(matches!(closed, Err(Error::Unavailable(_))), "{closed:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_that_is_no_json_is_ignored() {
     on_new_database(async |database: Database| {
         let store = database.open().await;

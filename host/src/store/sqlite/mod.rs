@@ -29,6 +29,7 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::group::Group;
+use super::lookup::Lookups;
 use super::{
     ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, Loaded,
     LogFilter, LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, Snapshot,
@@ -48,6 +49,7 @@ pub struct SqliteStore {
     writer: Arc<Writer>,
     group: Group,
     readers: Readers,
+    lookups: Lookups,
 }
 
 #[async_trait]
@@ -97,7 +99,7 @@ impl EventStore for SqliteStore {
         namespace: &Namespace,
         command_id: CommandId,
     ) -> Result<Option<CommandRecord>, Error> {
-        read::command(&self.readers, namespace, command_id).await
+        self.lookups.find(namespace, command_id).await
     }
 
     async fn ping(&self) -> Result<(), Error> {

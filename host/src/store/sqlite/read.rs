@@ -1,13 +1,13 @@
-//! Reading streams and the ledger. Each call is one statement, so that it sees one state of the store.
+//! Reading streams and the ledger. Each answer is that of one statement, so that it is of one state of the store.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use time::OffsetDateTime;
 
 use super::readers::Readers;
 use super::rows::{self, command_columns, event_columns};
-use crate::core::{
-    CommandId, CommandRecord, DeciderName, Namespace, RecordedEvent, StreamId, Version,
-};
+use crate::core::{DeciderName, Namespace, RecordedEvent, StreamId, Version};
+use crate::store::lookup::{Found, Key, Ledger};
 use crate::store::{Direction, Error, StreamHead, StreamRange, StreamSummary};
 
 pub(super) const HEAD: &str = "
@@ -122,17 +122,18 @@ pub(super) async fn streams(
     found.await
 }
 
-pub(super) async fn command(
-    readers: &Readers,
-    namespace: &Namespace,
-    command_id: CommandId,
-) -> Result<Option<CommandRecord>, Error> {
-    let namespace = namespace.clone();
-    let found = readers.read(move |database| {
-        let values = params![namespace.as_str(), command_id.as_bytes()];
-        rows::one(database, COMMAND, values, rows::command)
-    });
-    found.await
+#[async_trait]
+impl Ledger for Readers {
+    async fn find(&self, wanted: Vec<Key>) -> Result<Vec<Found>, Error> {
+        self.read(move |database| {
+            let found = wanted.iter().map(|(namespace, command_id)| {
+                let values = params![namespace.as_str(), command_id.as_bytes()];
+                rows::one(database, COMMAND, values, rows::command)
+            });
+            Ok(found.collect())
+        })
+        .await
+    }
 }
 
 pub(super) async fn ping(readers: &Readers) -> Result<(), Error> {
