@@ -19,7 +19,7 @@ pub use activation::{Activation, ActivationNumber};
 pub use clock::{Clock, SystemClock};
 pub use command::{CommandId, CommandOutcome, CommandRecord, Fingerprint, Rejection};
 pub use digest::{DigestError, ModuleDigest};
-pub use event::{EventId, EventType, NewEvent, RecordedEvent};
+pub use event::{Event, EventId, EventType, NewEvent, RecordedEvent};
 pub use id::new_id;
 pub use json::{Json, JsonError};
 pub use metadata::{Metadata, MetadataError, reserved};

@@ -11,8 +11,8 @@ use crate::core::{
     CommandId, CommandRecord, DeciderName, Namespace, Position, RecordedEvent, StreamId, Version,
 };
 use crate::store::{
-    Append, AppendError, Appended, Claim, Direction, Error, EventStore, LogFilter, LogPage,
-    StreamHead, StreamRange, StreamSummary,
+    Append, AppendError, Appended, Claim, Direction, Error, EventStore, History, LogFilter,
+    LogPage, StreamHead, StreamRange, StreamSummary,
 };
 
 /// How often a read is tried on another connection when one turns out to be dead.
@@ -118,6 +118,16 @@ impl EventStore for PostgresStore {
             .iter()
             .map(rows::event)
             .collect()
+    }
+
+    async fn history(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        through: Option<Version>,
+        limit: u32,
+    ) -> Result<History, Error> {
+        self.read_history(stream, after, through, limit).await
     }
 
     async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error> {

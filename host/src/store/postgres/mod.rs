@@ -9,6 +9,7 @@ mod claim;
 mod commit;
 mod errors;
 mod events;
+mod history;
 mod ledger;
 mod modules;
 mod open;

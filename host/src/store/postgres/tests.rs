@@ -13,11 +13,11 @@ use uuid::Uuid;
 use super::{PostgresOptions, PostgresStore};
 use crate::core::{
     DeciderName, ExpectedVersion, Json, Metadata, ModuleDigest, Namespace, NewEvent, Position,
-    RecordedEvent, StreamId,
+    RecordedEvent, StreamId, Version,
 };
 use crate::store::{
-    Append, AppendError, Appended, Error, EventStore as _, LogFilter, LogPage, OpenError,
-    SnapshotStore as _, StreamAppend, conformance,
+    Append, AppendError, Appended, Error, EventStore as _, History, LogFilter, LogPage, OpenError,
+    Snapshot, SnapshotStore as _, StreamAppend, conformance,
 };
 
 /// How long a test waits for what must come.
@@ -549,7 +549,7 @@ async fn a_snapshot_that_is_no_json_is_ignored() {
         .await
         .unwrap();
         let loaded = store.load(&stream("c"), module, 10).await.unwrap();
-        assert_eq!((loaded.snapshot, loaded.events.len()), (None, 3));
+        assert_eq!((loaded.snapshot, loaded.history.events.len()), (None, 3));
     })
     .await;
 }
@@ -713,6 +713,55 @@ async fn a_malformed_event_is_reported_with_its_place_and_payload_after_those_be
         );
         let rest = read_log(&store, position).await.unwrap();
         assert_eq!(rest.events, log[2..]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_folded_for_its_row_is_reported_with_its_place() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        for _ in 0..3 {
+            append(&store, "c", ExpectedVersion::Any).await.unwrap();
+        }
+        let log = log_of(&store, Position::BEGINNING, 3).await;
+        session
+            .execute(
+                "SET session_replication_role = replica;
+                 ALTER TABLE events DROP CONSTRAINT events_tags_check;
+                 UPDATE events SET tags = '{NULL}' WHERE version = 2;",
+            )
+            .await
+            .unwrap();
+
+        let (stream, module) = (stream("c"), ModuleDigest::of(b"module"));
+        let history = store.history(&stream, Version::EMPTY, None, 10).await;
+        let loaded = store.load(&stream, module, 10).await;
+        let snapshot = Snapshot {
+            stream: stream.clone(),
+            module,
+            version: log[0].version,
+            state: Json::empty_object(),
+        };
+        store.put_snapshots(vec![snapshot]).await.unwrap();
+        let after_snapshot = store.load(&stream, module, 10).await;
+        for error in [
+            history.unwrap_err(),
+            loaded.unwrap_err(),
+            after_snapshot.unwrap_err(),
+        ] {
+            let Error::Malformed { position, raw, .. } = error else {
+                panic!("{error:?}");
+            };
+            assert_eq!((position, raw.as_str()), (log[1].position, "{}"));
+        }
+        // What comes before it and after it can be had.
+        let before = store.history(&stream, Version::EMPTY, None, 1).await;
+        assert_eq!(before.unwrap(), History::from(log[..1].to_vec()));
+        let after = store.history(&stream, log[1].version, None, 10).await;
+        assert_eq!(after.unwrap(), History::from(log[2..].to_vec()));
     })
     .await;
 }

@@ -31,8 +31,8 @@ use time::OffsetDateTime;
 use super::group::Group;
 use super::lookup::Lookups;
 use super::{
-    ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, Loaded,
-    LogFilter, LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, Snapshot,
+    ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
+    Loaded, LogFilter, LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, Snapshot,
     SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
 };
 use crate::core::{
@@ -68,6 +68,16 @@ impl EventStore for SqliteStore {
         range: StreamRange,
     ) -> Result<Vec<RecordedEvent>, Error> {
         read::stream(&self.readers, stream, range).await
+    }
+
+    async fn history(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        through: Option<Version>,
+        limit: u32,
+    ) -> Result<History, Error> {
+        read::history(&self.readers, stream, after, through, limit).await
     }
 
     async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error> {
