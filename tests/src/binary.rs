@@ -18,6 +18,8 @@ pub(crate) fn gavel() -> &'static Path {
 }
 
 /// Cargo hands a binary only to the tests of its own package.
+///
+/// The whole workspace is selected so that dependencies get the features they have in its tests, and are compiled only once.
 fn build() -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let profile = if cfg!(debug_assertions) {
@@ -26,14 +28,7 @@ fn build() -> PathBuf {
         "release"
     };
     let output = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "gavel-host",
-            "--bin",
-            "gavel",
-        ])
+        .args(["build", "--quiet", "--workspace", "--bin", "gavel"])
         .args([
             "--profile",
             profile,

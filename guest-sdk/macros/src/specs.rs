@@ -80,11 +80,16 @@ impl Specs {
         let path = folder.join(file);
         let text = std::fs::read_to_string(&path)
             .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        let specs: Result<Vec<Spec>, String> = match path.extension() {
+        self.add(file, &text)
+    }
+
+    /// As [`Specs::read`], of a file that holds `text`.
+    pub(crate) fn add(&mut self, file: &str, text: &str) -> Result<(), String> {
+        let specs: Result<Vec<Spec>, String> = match Path::new(file).extension() {
             Some(extension) if extension == "json" => {
-                serde_json::from_str(&text).map_err(|error| error.to_string())
+                serde_json::from_str(text).map_err(|error| error.to_string())
             }
-            _ => serde_saphyr::from_str(&text)
+            _ => serde_saphyr::from_str(text)
                 .map_err(|error| error.to_string().trim_start_matches("error: ").to_owned()),
         };
         for spec in

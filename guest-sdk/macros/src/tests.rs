@@ -92,11 +92,9 @@ fn a_missing_file_of_specifications_is_pointed_at() {
 
 #[test]
 fn malformed_specifications_are_located() {
-    let folder = tempfile::tempdir().unwrap();
     let read = |yaml: &str| {
-        std::fs::write(folder.path().join("specs.yaml"), yaml).unwrap();
         crate::specs::Specs::default()
-            .read(folder.path(), "specs.yaml")
+            .add("specs.yaml", yaml)
             .expect_err("the file is wrong")
     };
     let message = read("- title: one\n  when: { command: Open }\n");
@@ -130,11 +128,9 @@ fn malformed_specifications_are_located() {
 
 #[test]
 fn specifications_get_the_manifests_form() {
-    let folder = tempfile::tempdir().unwrap();
     let yaml = "- title: one\n  given: [{ event: Opened }]\n  when: { command: Open }\n  then: { rejected: open }\n";
-    std::fs::write(folder.path().join("specs.yaml"), yaml).unwrap();
     let mut specs = crate::specs::Specs::default();
-    specs.read(folder.path(), "specs.yaml").unwrap();
+    specs.add("specs.yaml", yaml).unwrap();
     let expected = r#"[{"title":"one","given":[{"event":"Opened","data":{}}],"when":{"command":"Open","data":{}},"then":{"rejected":"open"}}]"#;
     assert_eq!(specs.to_json().unwrap(), expected);
 }

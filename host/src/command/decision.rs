@@ -7,11 +7,11 @@ use time::OffsetDateTime;
 
 use super::{CommandRequest, Error, Origin, SchemaViolation};
 use crate::core::{
-    Clock, CommandId, CommandOutcome, CommandRecord, ExpectedVersion, Fingerprint, Json, Metadata,
-    NewEvent, Rejection, StreamId, Version, new_id, reserved,
+    Clock, CommandId, CommandOutcome, CommandRecord, Event, ExpectedVersion, Fingerprint, Json,
+    Metadata, NewEvent, Rejection, StreamId, Version, new_id, reserved,
 };
 use crate::modules::{Active, Unfit};
-use crate::runtime::{Decision, Fault, GuestCommand, GuestContext, GuestEvent, Instance, State};
+use crate::runtime::{Decision, Fault, GuestCommand, GuestContext, Instance, State};
 use crate::store::{Fence, StreamAppend, StreamHead};
 
 /// A command that fits the module which is to decide it.
@@ -152,7 +152,7 @@ impl Task {
         })
     }
 
-    fn check_declared(&self, events: &[GuestEvent]) -> Result<(), Fault> {
+    fn check_declared(&self, events: &[Event]) -> Result<(), Fault> {
         let decider = &self.active.decider;
         let undeclared = events
             .iter()
@@ -266,9 +266,9 @@ fn check_command(active: &Active, request: &CommandRequest) -> Result<(), Error>
         })
 }
 
-/// An event of the guest as it is appended: the host makes its id.
-fn to_new_event(event: GuestEvent, command_id: CommandId, metadata: Metadata) -> NewEvent {
-    let GuestEvent {
+/// An event as it is appended: the host makes its id.
+fn to_new_event(event: Event, command_id: CommandId, metadata: Metadata) -> NewEvent {
+    let Event {
         name,
         schema_version,
         data,

@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use rand::Rng as _;
 
 pub use error::{BatchError, Error, SchemaViolation};
@@ -278,21 +279,20 @@ impl Commands {
         options: CommandOptions,
         replayed: bool,
     ) -> Result<Option<Vec<CommandAnswer>>, BatchError> {
-        let mut answers = Vec::new();
-        for (index, request) in requests.iter().enumerate() {
-            let failed = |error| BatchError::new(index, error);
-            let Some(command_id) = request.command_id else {
-                continue;
-            };
+        let with_ids = requests.iter().enumerate();
+        let with_ids = with_ids.filter_map(|(index, request)| {
+            let command_id = request.command_id?;
+            Some((index, request, command_id))
+        });
+        let looking_up = with_ids.clone().map(|(_, request, command_id)| {
             let namespace = request.stream.namespace();
-            let found = self
-                .0
-                .store
-                .command(namespace, command_id)
-                .await
-                .map_err(Error::Store)
-                .map_err(failed)?;
-            match found {
+            self.0.store.command(namespace, command_id)
+        });
+        let found = join_all(looking_up).await;
+        let mut answers = Vec::new();
+        for ((index, request, command_id), found) in with_ids.zip(found) {
+            let failed = |error| BatchError::new(index, error);
+            match found.map_err(Error::Store).map_err(failed)? {
                 // A batch is recorded as a whole: a part of it under the same ids is another batch.
                 None if answers.is_empty() => {}
                 Some(record)

@@ -6,13 +6,13 @@ use time::OffsetDateTime;
 
 use super::Error;
 use super::decision::{Decided, Task, after};
-use crate::core::{Clock, Json, NewEvent, RecordedEvent, StreamId, Version};
+use crate::core::{Clock, Event, Json, NewEvent, RecordedEvent, StreamId, Version};
 use crate::modules::Decider;
-use crate::runtime::{Fault, GuestEvent, Instance, Restored, Runtime, State};
-use crate::store::{Direction, Store, StreamHead, StreamRange};
+use crate::runtime::{Fault, Instance, Restored, Runtime, State};
+use crate::store::{Store, StreamHead};
 
 /// How many events are read and folded at a time.
-const PAGE_EVENTS: u32 = 1_000;
+pub(super) const PAGE_EVENTS: u32 = 1_000;
 
 /// A stream's state in an instance of its own.
 ///
@@ -24,7 +24,7 @@ pub(super) struct Session {
     stream: StreamId,
     guest: Option<(Instance, State)>,
     /// Read, and not folded yet: folding waits for the next call into the guest, which often is the decision.
-    unfolded: Vec<GuestEvent>,
+    unfolded: Vec<Event>,
     head: StreamHead,
 }
 
@@ -45,61 +45,43 @@ impl Session {
             unfolded: Vec::new(),
             head: StreamHead::default(),
         };
+        let read = async |after| {
+            let page = store.history(stream, after, through, PAGE_EVENTS).await;
+            page.map_err(Error::Store)
+        };
         let mut page = if through.is_none() {
-            let loaded = store
-                .load(stream, session.decider.digest(), PAGE_EVENTS)
-                .await
-                .map_err(Error::Store)?;
+            let module = session.decider.digest();
+            let loaded = store.load(stream, module, PAGE_EVENTS).await;
+            let loaded = loaded.map_err(Error::Store)?;
             match loaded.snapshot {
-                None => loaded.events,
+                None => loaded.history,
                 Some(snapshot) => {
                     let restored;
                     (session, restored) = session.restore(snapshot.state).await?;
                     if restored {
                         session.head.version = snapshot.version;
-                        loaded.events
+                        loaded.history
                     } else {
-                        session.page(store, through).await?
+                        read(Version::EMPTY).await?
                     }
                 }
             }
         } else {
-            session.page(store, through).await?
+            read(Version::EMPTY).await?
         };
         loop {
-            let is_last = page.len() < PAGE_EVENTS as usize;
-            if let Some(newest) = page.last() {
-                session.head = StreamHead {
-                    version: newest.version,
-                    last_event_id: Some(newest.event.event_id),
-                    is_final: newest.event.is_final,
-                };
-            }
-            session.unfolded = page.into_iter().map(to_guest).collect();
+            let is_last = page.events.len() < PAGE_EVENTS as usize;
+            session.head = page.head.unwrap_or(session.head);
+            session.unfolded = page.events;
             if is_last {
                 return Ok(session);
             }
-            session = session.with_guest(|_, _| Ok(())).await?.0;
-            page = session.page(store, through).await?;
+            // The next page is read while this one is folded.
+            let next = read(session.head.version);
+            let (folded, next) = futures::join!(session.with_guest(|_, _| Ok(())), next);
+            session = folded?.0;
+            page = next?;
         }
-    }
-
-    /// The next events of the stream.
-    async fn page(
-        &self,
-        store: &dyn Store,
-        through: Option<Version>,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        let range = StreamRange {
-            after: self.head.version,
-            through,
-            limit: PAGE_EVENTS,
-            direction: Direction::Forward,
-        };
-        store
-            .read_stream(&self.stream, range)
-            .await
-            .map_err(Error::Store)
     }
 
     /// Goes on from a snapshot. False if the module does not know it any more: then the state is that of a stream without events.
@@ -207,24 +189,5 @@ impl Session {
             });
         }
         proposed
-    }
-}
-
-/// A stored event as the guest sees it.
-pub(super) fn to_guest(recorded: RecordedEvent) -> GuestEvent {
-    let NewEvent {
-        event,
-        schema_version,
-        data,
-        is_final,
-        tags,
-        ..
-    } = recorded.event;
-    GuestEvent {
-        name: event,
-        schema_version,
-        data,
-        is_final,
-        tags,
     }
 }

@@ -19,6 +19,21 @@ pub struct EventType {
     pub description: String,
 }
 
+/// What happened, as a decider sees it: an event without its place, its time, its ids and its metadata.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// The event's name, in the past tense.
+    pub name: String,
+    /// The version of the event's schema; the first is 1.
+    pub schema_version: u32,
+    /// The payload.
+    pub data: Json,
+    /// Whether the stream ends with it.
+    pub is_final: bool,
+    /// Labels, without duplicates.
+    pub tags: Vec<String>,
+}
+
 /// An event that is to be appended. The store adds version, position, previous id and time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewEvent {
@@ -55,4 +70,16 @@ pub struct RecordedEvent {
     pub created_at: OffsetDateTime,
     /// What was appended.
     pub event: NewEvent,
+}
+
+impl From<NewEvent> for Event {
+    fn from(event: NewEvent) -> Self {
+        Self {
+            name: event.event,
+            schema_version: event.schema_version,
+            data: event.data,
+            is_final: event.is_final,
+            tags: event.tags,
+        }
+    }
 }

@@ -60,6 +60,12 @@ impl Json {
             .map_err(|error| JsonError::Syntax(error.to_string()))
     }
 
+    /// Takes a document that a store gives back parsed: it was checked on its way in.
+    #[must_use]
+    pub fn from_raw(document: Box<RawValue>) -> Self {
+        Self(document)
+    }
+
     /// The empty object, `{}`.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "an empty object is JSON")]

@@ -21,7 +21,7 @@ pub use clock::{Clock, SystemClock};
 pub use command::{CommandId, CommandOutcome, CommandRecord, Fingerprint, Rejection};
 pub use consumer::{Consumer, ConsumerId, ConsumerSettings, Lease, LeaseId, Parked, Push, Start};
 pub use digest::{DigestError, ModuleDigest};
-pub use event::{EventId, EventType, NewEvent, RecordedEvent};
+pub use event::{Event, EventId, EventType, NewEvent, RecordedEvent};
 pub use id::new_id;
 pub use json::{Json, JsonError};
 pub use metadata::{Metadata, MetadataError, reserved};

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::core::{Json, Rejection};
+use crate::core::{Event, Json, Rejection};
 use crate::modules::{Decider, ExpectedRejection, Manifest, Spec, SpecEvent, SpecOutcome};
-use crate::runtime::{Decision, Fault, GuestCommand, GuestContext, GuestEvent};
+use crate::runtime::{Decision, Fault, GuestCommand, GuestContext};
 
 /// A specification that does not hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,7 +111,7 @@ fn play(decider: &Decider, spec: &Spec) -> Result<(Decision, Json), Fault> {
     let given = spec
         .given
         .iter()
-        .map(|event| guest_event(decider.manifest(), event))
+        .map(|event| given_event(decider.manifest(), event))
         .collect::<Result<Vec<_>, _>>()?;
     let set = spec.when.context.clone().unwrap_or_default();
     let context = GuestContext {
@@ -140,9 +140,9 @@ fn play(decider: &Decider, spec: &Spec) -> Result<(Decision, Json), Fault> {
     Ok((decision, snapshot))
 }
 
-fn guest_event(manifest: &Manifest, event: &SpecEvent) -> Result<GuestEvent, Fault> {
+fn given_event(manifest: &Manifest, event: &SpecEvent) -> Result<Event, Fault> {
     let newest = manifest.newest_schema_version(&event.event);
-    Ok(GuestEvent {
+    Ok(Event {
         name: event.event.clone(),
         schema_version: event.schema_version.or(newest).unwrap_or(1),
         data: json_of(&event.data)?,
@@ -160,7 +160,7 @@ fn json_of(value: &Value) -> Result<Json, Fault> {
 fn compare_events(
     manifest: &Manifest,
     wanted: &[SpecEvent],
-    events: &[GuestEvent],
+    events: &[Event],
 ) -> Result<(), String> {
     if let Some(undeclared) = events.iter().find(|event| {
         !manifest
@@ -173,7 +173,7 @@ fn compare_events(
             undeclared.name, undeclared.schema_version
         ));
     }
-    let equal = |(wanted, event): (&SpecEvent, &GuestEvent)| {
+    let equal = |(wanted, event): (&SpecEvent, &Event)| {
         wanted.event == event.name
             && wanted
                 .schema_version
@@ -216,6 +216,6 @@ fn rejection_json(rejection: &Rejection) -> Value {
     json!({ "code": rejection.code, "message": rejection.message, "data": data })
 }
 
-fn event_json(event: &GuestEvent) -> Value {
+fn event_json(event: &Event) -> Value {
     json!({ "event": event.name, "schema_version": event.schema_version, "data": event.data.to_value() })
 }

@@ -11,9 +11,9 @@ use super::bindings::{DeciderModule, DeciderModulePre};
 use super::host::{Host, Surroundings};
 use super::log::printable;
 use super::pace::Pace;
-use super::value::{self, Decision, GuestCommand, GuestContext, GuestEvent};
+use super::value::{self, Decision, GuestCommand, GuestContext};
 use super::{CompileError, Fault, Limits, trap};
-use crate::core::Json;
+use crate::core::{Event, Json};
 
 static INSTANCES: AtomicU64 = AtomicU64::new(0);
 
@@ -162,11 +162,11 @@ impl Instance {
     /// # Panics
     ///
     /// When `state` is of another instance.
-    pub fn evolve(&mut self, state: &State, events: &[GuestEvent]) -> Result<(), Fault> {
+    pub fn evolve(&mut self, state: &State, events: &[Event]) -> Result<(), Fault> {
         let handle = self.handle(state);
-        let tags: Vec<Vec<&str>> = events.iter().map(GuestEvent::tag_texts).collect();
+        let tags: Vec<Vec<&str>> = events.iter().map(value::tag_texts).collect();
         let events: Vec<_> = std::iter::zip(events, &tags)
-            .map(|(event, tags)| event.lower(tags))
+            .map(|(event, tags)| value::lower_event(event, tags))
             .collect();
         self.call(Surroundings::default(), |guest, store| {
             guest.call_evolve(store, handle, &events)

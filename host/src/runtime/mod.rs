@@ -28,4 +28,4 @@ pub use instance::{Instance, Restored, State};
 pub use limits::Limits;
 pub use module::Module;
 pub use service::{Runtime, RuntimeOptions};
-pub use value::{Decision, GuestCommand, GuestContext, GuestEvent};
+pub use value::{Decision, GuestCommand, GuestContext};

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::bindings::gavel::decider::types as wit;
 use super::log::printable;
 use super::{Fault, Limits};
-use crate::core::{Json, Rejection};
+use crate::core::{Event, Json, Rejection};
 
 /// A command for a guest.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,21 +14,6 @@ pub struct GuestCommand {
     pub name: String,
     /// Valid against that command's schema.
     pub data: Json,
-}
-
-/// An event as guests see it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GuestEvent {
-    /// One of the names that the manifest declares; not checked here when a guest gives it.
-    pub name: String,
-    /// The version of the event's schema; the first is 1.
-    pub schema_version: u32,
-    /// The payload; not checked against the schema here.
-    pub data: Json,
-    /// Whether the stream ends with it.
-    pub is_final: bool,
-    /// Labels, without duplicates.
-    pub tags: Vec<String>,
 }
 
 /// What a decider may know beside state and command.
@@ -55,8 +40,9 @@ pub struct GuestContext {
 /// What a decider answered.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// The command is accepted, with these events; none means that there is nothing to record.
-    Accepted(Vec<GuestEvent>),
+    /// The command is accepted, with these events; none means that there is nothing to record. Whether the manifest declares them, and
+    /// their schemas fit, is not checked here.
+    Accepted(Vec<Event>),
     /// The decider said no.
     Rejected(Rejection),
 }
@@ -70,19 +56,19 @@ impl GuestCommand {
     }
 }
 
-impl GuestEvent {
-    pub(super) fn tag_texts(&self) -> Vec<&str> {
-        self.tags.iter().map(String::as_str).collect()
-    }
+/// The labels of an event, for [`lower_event`].
+pub(super) fn tag_texts(event: &Event) -> Vec<&str> {
+    event.tags.iter().map(String::as_str).collect()
+}
 
-    pub(super) fn lower<'a>(&'a self, tags: &'a [&'a str]) -> wit::EventParam<'a> {
-        wit::EventParam {
-            name: &self.name,
-            schema_version: self.schema_version,
-            data: self.data.as_str(),
-            final_: self.is_final,
-            tags,
-        }
+/// An event for a guest.
+pub(super) fn lower_event<'a>(event: &'a Event, tags: &'a [&'a str]) -> wit::EventParam<'a> {
+    wit::EventParam {
+        name: &event.name,
+        schema_version: event.schema_version,
+        data: event.data.as_str(),
+        final_: event.is_final,
+        tags,
     }
 }
 
@@ -159,7 +145,7 @@ fn size_of_event(event: &wit::EventResult) -> usize {
     event.name.len() + event.data.len() + tags
 }
 
-fn checked_event(event: wit::EventResult) -> Result<GuestEvent, String> {
+fn checked_event(event: wit::EventResult) -> Result<Event, String> {
     without_nul("the name", &event.name)?;
     let mut seen = HashSet::new();
     for tag in &event.tags {
@@ -168,7 +154,7 @@ fn checked_event(event: wit::EventResult) -> Result<GuestEvent, String> {
             return Err(format!("the tag `{}` is there twice", printable(tag)));
         }
     }
-    Ok(GuestEvent {
+    Ok(Event {
         name: event.name,
         schema_version: event.schema_version,
         data: Json::parse(&event.data).map_err(|error| format!("the data: {error}"))?,

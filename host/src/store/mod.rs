@@ -12,6 +12,7 @@ mod conformance;
 mod consumers;
 mod error;
 mod group;
+mod lookup;
 mod memory;
 pub mod metrics;
 mod modules;
@@ -34,7 +35,7 @@ pub use error::{
 pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
 pub use postgres::{PostgresOptions, PostgresStore};
-pub use read::{Direction, LogFilter, LogPage, StreamHead, StreamRange, StreamSummary};
+pub use read::{Direction, History, LogFilter, LogPage, StreamHead, StreamRange, StreamSummary};
 pub use snapshots::{Loaded, Snapshot, SnapshotStore};
 pub use sqlite::SqliteStore;
 
@@ -112,6 +113,21 @@ pub trait EventStore: Debug + Send + Sync {
         range: StreamRange,
     ) -> Result<Vec<RecordedEvent>, Error>;
 
+    /// The first `limit` events of one stream after `after` (exclusive), up to `through` (inclusive) if there is a bound, as folding needs
+    /// them. It is what folds long streams: a store SHOULD read nothing that is not in a [`History`].
+    ///
+    /// # Errors
+    ///
+    /// As [`EventStore::read_stream`], and the same error, when something that folding needs cannot be read. What it does not need, as
+    /// metadata, MAY be overlooked.
+    async fn history(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        through: Option<Version>,
+        limit: u32,
+    ) -> Result<History, Error>;
+
     /// The version that the stream had at a time: that of its last event created at or before `at`, else 0.
     ///
     /// # Errors
@@ -148,7 +164,9 @@ pub trait EventStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<StreamSummary>, Error>;
 
-    /// What the ledger holds for a command.
+    /// What the ledger holds for a command. Whatever was acknowledged before the call MUST be found.
+    ///
+    /// Calls MAY share a round trip with others that are made at the same time.
     ///
     /// # Errors
     ///

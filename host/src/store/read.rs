@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use crate::core::{EventId, Position, RecordedEvent, Version};
+use crate::core::{Event, EventId, Position, RecordedEvent, Version};
 
 /// In which direction a stream is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,31 @@ pub struct StreamRange {
     pub limit: u32,
     /// From which end the limit counts.
     pub direction: Direction,
+}
+
+/// A part of a stream as folding needs it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct History {
+    /// The events, oldest first.
+    pub events: Vec<Event>,
+    /// What the stream was after the last of them; none without events.
+    pub head: Option<StreamHead>,
+}
+
+impl From<Vec<RecordedEvent>> for History {
+    /// What folding needs of whole events, oldest first.
+    fn from(recorded: Vec<RecordedEvent>) -> Self {
+        let head = recorded.last().map(|newest| StreamHead {
+            version: newest.version,
+            last_event_id: Some(newest.event.event_id),
+            is_final: newest.event.is_final,
+        });
+        let events = recorded.into_iter().map(|recorded| recorded.event.into());
+        Self {
+            events: events.collect(),
+            head,
+        }
+    }
 }
 
 /// The newest end of a stream.

@@ -7,8 +7,8 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 
-use super::Error;
-use crate::core::{Json, ModuleDigest, RecordedEvent, StreamId, Version};
+use super::{Error, History};
+use crate::core::{Json, ModuleDigest, StreamId, Version};
 
 /// A state that a module has folded from a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,8 +28,8 @@ pub struct Snapshot {
 pub struct Loaded {
     /// Where to begin; none to begin with nothing.
     pub snapshot: Option<Snapshot>,
-    /// The events after it, oldest first; as many as the limit if there are so many.
-    pub events: Vec<RecordedEvent>,
+    /// The events after it; as many as the limit if there are so many.
+    pub history: History,
 }
 
 /// Keeps at most one snapshot of each stream for each module.
@@ -50,7 +50,7 @@ pub trait SnapshotStore: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// As [`EventStore::read_stream`](super::EventStore::read_stream).
+    /// As [`EventStore::history`](super::EventStore::history).
     async fn load(
         &self,
         stream: &StreamId,

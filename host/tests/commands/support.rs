@@ -12,7 +12,7 @@ use gavel_host::core::{
 use gavel_host::gate::{ActivationRequest, Gate};
 use gavel_host::modules::Modules;
 use gavel_host::runtime::{Limits, Runtime, RuntimeOptions};
-use gavel_host::store::{MemoryStore, Store};
+use gavel_host::store::{MemoryStore, Snapshot, Store};
 use serde_json::Value;
 
 /// A host with one decider.
@@ -57,6 +57,11 @@ impl Host {
     /// Another host on the same store, with nothing in its memory.
     pub(crate) fn beside(&self, settings: CommandSettings) -> Commands {
         commands(&self.store, &self.modules, settings)
+    }
+
+    /// Leaves a snapshot for hosts that have nothing in their memory.
+    pub(crate) async fn put_snapshot(&self, snapshot: Snapshot) {
+        self.store.put_snapshots(vec![snapshot]).await.unwrap();
     }
 
     pub(crate) fn stream(&self, id: &str) -> StreamId {

@@ -1,12 +1,12 @@
 //! The calls of the decider world.
 
-use gavel_host::core::Json;
-use gavel_host::runtime::{Decision, Fault, GuestEvent, Limits, Module, Restored, Runtime};
+use gavel_host::core::{Event, Json};
+use gavel_host::runtime::{Decision, Fault, Limits, Module, Restored, Runtime};
 
 use crate::support::{Guest, assert_works, hostile, hostile_within, limits, runtime};
 
-fn incremented() -> GuestEvent {
-    GuestEvent {
+fn incremented() -> Event {
+    Event {
         name: "Incremented".to_owned(),
         schema_version: 1,
         data: Json::empty_object(),

@@ -5,6 +5,7 @@
 //! an answer, or in a [`Failure`] that `Commands` deals with as with any other attempt.
 
 mod budget;
+mod history;
 mod job;
 mod pool;
 mod shard;

@@ -15,22 +15,19 @@ use metrics::counter;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::budget::{Budget, Holdings};
+use super::history::{Page, Reader, Start};
 use super::job::Job;
 use super::pool::Pool;
 use super::stream::{Handed, HotStream, Settled};
 use crate::command::Error;
 use crate::command::metrics::{HOT_EVICTIONS, HOT_HITS};
-use crate::core::{Clock, Json, RecordedEvent, StreamId, Version};
+use crate::core::{Clock, Json, StreamId, Version};
 use crate::modules::Decider;
 use crate::runtime::{Fault, Module, Runtime};
-use crate::store::{
-    self, Append, AppendError, Claim, Direction, Loaded, Snapshot, Store, StreamHead, StreamRange,
-};
+use crate::store::{self, Append, AppendError, Snapshot, Store, StreamHead};
 
 /// How long a turn may begin further messages.
 const TURN: Duration = Duration::from_millis(2);
-/// How many events are read and folded at a time.
-const PAGE_EVENTS: u32 = 1_000;
 
 /// What all shards use.
 #[derive(Debug)]
@@ -102,29 +99,6 @@ pub(super) enum Message {
     Moved(StreamId, StreamHead),
     /// Let go of what was used least recently, for others need the room.
     Evict(Holdings),
-}
-
-/// A part of a stream's history.
-#[derive(Debug)]
-pub(super) struct Page {
-    /// The state after the version `after`; none where the state is known already, or is that of a new stream.
-    pub(super) snapshot: Option<Json>,
-    pub(super) after: Version,
-    pub(super) events: Vec<RecordedEvent>,
-    pub(super) is_last: bool,
-    /// There if the stream was claimed first, and could be.
-    pub(super) claim: Option<Box<dyn Claim>>,
-}
-
-/// Where a stream's history is to be read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Start {
-    /// From the newest snapshot if there is one.
-    Newest,
-    /// From the event after a version.
-    After(Version),
-    /// The same, with the other hosts kept away from before it is read until what is decided then is stored.
-    Claimed(Version),
 }
 
 /// Keeps commands away from a stream until it is dropped.
@@ -265,47 +239,15 @@ impl Shard {
     /// Has a page of a stream's history read; it comes as a message.
     pub(super) fn load(self: &Arc<Self>, stream: StreamId, start: Start) {
         let shard = self.clone();
+        let reader = Reader {
+            store: self.env.store.clone(),
+            module: self.module.digest(),
+            stream,
+        };
         self.env.tasks.spawn(async move {
-            let page = shard.read(&stream, start).await;
-            let _ = shard.send(Message::Loaded(stream, Box::new(page)));
+            let page = reader.read(start).await;
+            let _ = shard.send(Message::Loaded(reader.stream, Box::new(page)));
         });
-    }
-
-    async fn read(&self, stream: &StreamId, start: Start) -> Result<Page, store::Error> {
-        let store = &self.env.store;
-        let claim = match start {
-            Start::Claimed(_) => store.claim(stream).await?,
-            Start::Newest | Start::After(_) => None,
-        };
-        let (loaded, begins_after) = match start {
-            Start::Newest => (
-                store
-                    .load(stream, self.module.digest(), PAGE_EVENTS)
-                    .await?,
-                None,
-            ),
-            Start::After(after) | Start::Claimed(after) => {
-                let range = StreamRange {
-                    after,
-                    through: None,
-                    limit: PAGE_EVENTS,
-                    direction: Direction::Forward,
-                };
-                let events = store.read_stream(stream, range).await?;
-                let snapshot = None;
-                (Loaded { snapshot, events }, Some(after))
-            }
-        };
-        let snapshot = loaded.snapshot.as_ref();
-        Ok(Page {
-            after: begins_after
-                .or(snapshot.map(|snapshot| snapshot.version))
-                .unwrap_or_default(),
-            is_last: loaded.events.len() < PAGE_EVENTS as usize,
-            snapshot: loaded.snapshot.map(|snapshot| snapshot.state),
-            events: loaded.events,
-            claim,
-        })
     }
 
     /// Has a snapshot kept. It is a matter of speed alone: whether that works changes no answer.

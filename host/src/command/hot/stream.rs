@@ -16,15 +16,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::history::{Page, Start};
 use super::job::{Job, Pending, Stop};
 use super::pool::{Company, Pool};
-use super::shard::{Page, Reservation, Shard, Start};
+use super::shard::{Reservation, Shard};
 use crate::command::Error;
 use crate::command::decision::after;
 use crate::command::metrics::HOT_LOADS;
-use crate::command::session::to_guest;
 use crate::core::{StreamId, Version};
-use crate::runtime::{Fault, GuestEvent, State};
+use crate::runtime::{Fault, State};
 use crate::store::{self, Claim, StreamAppend, StreamHead};
 
 /// Most commands of one stream that are stored together, so that no transaction grows without bound.
@@ -290,7 +290,7 @@ impl HotStream {
 
     fn begin_loading(&mut self, start: Start, pool: &mut Pool, shard: &Arc<Shard>) {
         self.is_loading = true;
-        if start == Start::Newest {
+        if matches!(start, Start::Newest) {
             self.forget(pool);
             self.claim = None;
             self.head = StreamHead::default();
@@ -339,7 +339,7 @@ impl HotStream {
                     .inspect_err(|_| self.is_suspect = true)?;
                 if page.snapshot.is_some() && !is_restored {
                     pool.release(state);
-                    return Ok(Some(Start::After(Version::EMPTY)));
+                    return Ok(Some(Start::First));
                 }
                 self.head.version = page.after;
                 self.snapshot = page.after;
@@ -348,14 +348,8 @@ impl HotStream {
             // Its instance has ended between two pages.
             None => return Ok(Some(Start::Newest)),
         };
-        if let Some(newest) = page.events.last() {
-            self.head = StreamHead {
-                version: newest.version,
-                last_event_id: Some(newest.event.event_id),
-                is_final: newest.event.is_final,
-            };
-        }
-        let events: Vec<GuestEvent> = page.events.into_iter().map(to_guest).collect();
+        self.head = page.history.head.unwrap_or(self.head);
+        let events = page.history.events;
         if !events.is_empty()
             && let Err(fault) = pool.with(&state, |instance| instance.evolve(&state, &events))
         {
@@ -364,8 +358,8 @@ impl HotStream {
         }
         self.state = Some(state);
         self.claim = page.claim.take().or(self.claim.take());
-        if !page.is_last {
-            return Ok(Some(Start::After(self.head.version)));
+        if let Some(next) = page.next {
+            return Ok(Some(Start::Ahead(next)));
         }
         // Once, whether that can be had or not; and late, so that the others wait for a short page only.
         let is_overtaken = std::mem::take(&mut self.is_overtaken);

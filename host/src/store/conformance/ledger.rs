@@ -126,6 +126,38 @@ pub(in crate::store) async fn a_command_id_belongs_to_its_namespace(store: Arc<d
     }
 }
 
+pub(in crate::store) async fn commands_that_are_looked_up_together_are_told_apart(
+    store: Arc<dyn Store>,
+) {
+    let mut known = Vec::new();
+    for namespace in ["default", "other"] {
+        let of = stream_of(namespace, "counter", "c");
+        let fence = activate(&*store, &of).await;
+        for at in 0..4 {
+            let part = decided(&of, fence, at, increments(1));
+            append(&*store, part.clone()).await.unwrap();
+            known.extend(part.command);
+        }
+    }
+    // Each in the namespace where it is known, in the one where it is not, and twice; with others that nobody knows.
+    let mut wanted = Vec::new();
+    for (index, record) in known.iter().enumerate() {
+        for namespace in ["default", "other", "default", "other"].map(namespace) {
+            let found = (*record.stream.namespace() == namespace).then_some(index);
+            wanted.push((namespace.clone(), record.command_id, found));
+            wanted.push((namespace, Uuid::now_v7(), None));
+        }
+    }
+    let looking = wanted
+        .iter()
+        .map(|(namespace, command_id, _)| store.command(namespace, *command_id));
+    let found = futures::future::join_all(looking).await;
+    for ((namespace, command_id, expected), found) in wanted.iter().zip(found) {
+        let expected = expected.map(|index| known[index].clone());
+        assert_eq!(found.unwrap(), expected, "{command_id} in {namespace}");
+    }
+}
+
 pub(in crate::store) async fn a_stale_fence_is_refused_whatever_the_outcome(store: Arc<dyn Store>) {
     let before_any = Fence(ActivationNumber::NONE);
     let first = activate_counter(&*store).await;

@@ -92,10 +92,12 @@ store_cases!(
     an_unknown_command_is_not_found,
     a_known_command_is_refused_whatever_its_outcome_was,
     a_command_id_belongs_to_its_namespace,
+    commands_that_are_looked_up_together_are_told_apart,
     a_stale_fence_is_refused_whatever_the_outcome,
     a_fence_holds_for_its_decider_and_namespace_alone,
     // read
     every_range_of_a_stream_in_both_directions,
+    a_history_is_what_folding_needs_of_the_events,
     a_stream_without_events_is_at_version_zero,
     the_head_names_the_newest_event,
     the_version_at_a_time_is_that_of_the_last_event_until_then,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::support::*;
 use crate::core::{ActivationNumber, EventType, ExpectedVersion, Json, Metadata, NewEvent};
-use crate::store::Store;
+use crate::store::{History, Store};
 
 /// The largest payload that the host takes by default.
 const LARGEST_PAYLOAD_BYTES: usize = 256 * 1024;
@@ -28,12 +28,14 @@ const AWKWARD_TEXTS: [&str; 12] = [
     "NULL",
 ];
 
-/// Appends one event to a new stream, and gives it back as the stream and the log tell it.
+/// Appends one event to a new stream, and gives it back as the stream tells it, whole and for folding.
 async fn round_trip(store: &dyn Store, id: &str, event: NewEvent) -> NewEvent {
     let part = import(&stream(id), ExpectedVersion::NoStream, vec![event]);
     let appended = append(store, part).await.unwrap().events;
     let mut read = events_of(store, &stream(id)).await;
     assert_eq!(read, appended);
+    let history = store.history(&stream(id), version(0), None, 1).await;
+    assert_eq!(history.unwrap(), History::from(appended));
     read.remove(0).event
 }
 

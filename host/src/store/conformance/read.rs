@@ -5,8 +5,8 @@ use std::sync::Arc;
 use time::Duration;
 
 use super::support::*;
-use crate::core::{ExpectedVersion, RecordedEvent, StreamId, Version};
-use crate::store::{Direction, Store, StreamHead, StreamRange};
+use crate::core::{ExpectedVersion, NewEvent, RecordedEvent, StreamId, Version};
+use crate::store::{Direction, History, Store, StreamHead, StreamRange};
 
 /// The events that a range means, by the book.
 fn model(events: &[RecordedEvent], range: StreamRange) -> Vec<RecordedEvent> {
@@ -50,6 +50,37 @@ pub(in crate::store) async fn every_range_of_a_stream_in_both_directions(store: 
                 let read = store.read_stream(&stream("c"), range).await.unwrap();
                 assert_eq!(read, model(&events, range), "{range:?}");
             }
+        }
+    }
+}
+
+pub(in crate::store) async fn a_history_is_what_folding_needs_of_the_events(store: Arc<dyn Store>) {
+    const HEAD: u64 = 4;
+    activate_counter(&*store).await;
+    grow(&*store, &stream("c"), 2).await;
+    grow(&*store, &stream("another"), 3).await;
+    let labelled = NewEvent {
+        tags: vec!["b".to_owned(), "a".to_owned()],
+        ..event("Reset")
+    };
+    let part = import(&stream("c"), ExpectedVersion::Any, vec![labelled, closed()]);
+    append(&*store, part).await.unwrap();
+    let events = events_of(&*store, &stream("c")).await;
+    assert_eq!(events.len() as u64, HEAD);
+
+    let versions = || (0..=HEAD + 1).chain([i64::MAX as u64]).map(version);
+    let throughs = versions().map(Some).chain([None]);
+    for (through, after) in throughs.flat_map(|t| versions().map(move |a| (t, a))) {
+        for limit in [0, 1, 2, 4, 5, u32::MAX] {
+            let range = StreamRange {
+                after,
+                through,
+                limit,
+                direction: Direction::Forward,
+            };
+            let read = store.history(&stream("c"), after, through, limit).await;
+            let expected = History::from(model(&events, range));
+            assert_eq!(read.unwrap(), expected, "{range:?}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::support::*;
 use crate::core::{ModuleDigest, StreamId};
-use crate::store::{Loaded, Snapshot, Store};
+use crate::store::{History, Loaded, Snapshot, Store};
 
 fn module_a() -> ModuleDigest {
     ModuleDigest::of(b"a")
@@ -40,18 +40,23 @@ pub(in crate::store) async fn a_load_is_the_snapshot_and_what_follows_it(store: 
             assert_eq!(loaded.snapshot, kept);
             let most = usize::try_from(limit).unwrap();
             let expected: Vec<_> = events[after..].iter().take(most).cloned().collect();
-            assert_eq!(loaded.events, expected, "{limit} after {at}");
+            assert_eq!(
+                loaded.history,
+                History::from(expected),
+                "{limit} after {at}"
+            );
         }
     }
     let more = grow(&*store, &long, 1).await;
-    assert_eq!(load(&*store, &long, 9).await.events, more);
+    let loaded = load(&*store, &long, 9).await;
+    assert_eq!(loaded.history, History::from(more));
 }
 
 pub(in crate::store) async fn a_stream_without_events_loads_as_nothing(store: Arc<dyn Store>) {
     let empty = stream("empty");
     let nothing = Loaded {
         snapshot: None,
-        events: Vec::new(),
+        history: History::default(),
     };
     assert_eq!(load(&*store, &empty, 10).await, nothing);
     store.put_snapshots(Vec::new()).await.unwrap();
@@ -82,7 +87,7 @@ pub(in crate::store) async fn a_snapshot_never_gives_way_to_an_older_one(store: 
             .unwrap();
         let loaded = load(&*store, &a, 10).await;
         assert_eq!(loaded.snapshot, Some(snapshot(&a, kept, &kept.to_string())));
-        assert_eq!(loaded.events.len() as u64, 5 - kept);
+        assert_eq!(loaded.history.events.len() as u64, 5 - kept);
     }
     assert_eq!(
         load(&*store, &b, 10).await.snapshot,
@@ -112,7 +117,10 @@ pub(in crate::store) async fn a_snapshot_is_of_one_module_and_one_stream(store: 
         .load(&streams[0], ModuleDigest::of(b"b"), 10)
         .await
         .unwrap();
-    assert_eq!((of_another.snapshot, of_another.events.len()), (None, 2));
+    assert_eq!(
+        (of_another.snapshot, of_another.history.events.len()),
+        (None, 2)
+    );
 }
 
 pub(in crate::store) async fn a_snapshot_beyond_the_head_is_ignored_until_the_stream_is_there(
@@ -124,8 +132,11 @@ pub(in crate::store) async fn a_snapshot_beyond_the_head_is_ignored_until_the_st
     let beyond = snapshot(&c, 3, "{}");
     store.put_snapshots(vec![beyond.clone()]).await.unwrap();
     let loaded = load(&*store, &c, 10).await;
-    assert_eq!((loaded.snapshot, loaded.events.len()), (None, 2));
+    assert_eq!((loaded.snapshot, loaded.history.events.len()), (None, 2));
     grow(&*store, &c, 2).await;
     let loaded = load(&*store, &c, 10).await;
-    assert_eq!((loaded.snapshot, loaded.events.len()), (Some(beyond), 1));
+    assert_eq!(
+        (loaded.snapshot, loaded.history.events.len()),
+        (Some(beyond), 1)
+    );
 }

@@ -12,7 +12,7 @@ use crate::core::{
 };
 use crate::store::admit::Facts;
 use crate::store::{
-    Append, AppendError, Appended, Direction, LogFilter, LogPage, StreamHead, StreamRange,
+    Append, AppendError, Appended, Direction, History, LogFilter, LogPage, StreamHead, StreamRange,
     StreamSummary,
 };
 
@@ -95,6 +95,22 @@ impl Events {
             Direction::Forward => in_range.take(limit).map(owned).collect(),
             Direction::Backward => in_range.rev().take(limit).map(owned).collect(),
         }
+    }
+
+    pub(super) fn history(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        through: Option<Version>,
+        limit: u32,
+    ) -> History {
+        let range = StreamRange {
+            after,
+            through,
+            limit,
+            direction: Direction::Forward,
+        };
+        self.read_stream(stream, range).into()
     }
 
     pub(super) fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Version {

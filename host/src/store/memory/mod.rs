@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::snapshots::newest_of;
 use super::{
-    ActivateError, Append, AppendError, Appended, DeleteModuleError, Direction, Error, EventStore,
+    ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
     Loaded, LogFilter, LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, Snapshot,
     SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
 };
@@ -75,6 +75,16 @@ impl EventStore for MemoryStore {
         Ok(lock(&self.events).read_stream(stream, range))
     }
 
+    async fn history(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        through: Option<Version>,
+        limit: u32,
+    ) -> Result<History, Error> {
+        Ok(lock(&self.events).history(stream, after, through, limit))
+    }
+
     async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error> {
         Ok(lock(&self.events).version_at(stream, at))
     }
@@ -130,14 +140,8 @@ impl SnapshotStore for MemoryStore {
         let snapshot = snapshots.get(&(stream.clone(), module)).cloned();
         let snapshot = snapshot.filter(|snapshot| snapshot.version <= head);
         let after = snapshot.as_ref().map(|snapshot| snapshot.version);
-        let range = StreamRange {
-            after: after.unwrap_or_default(),
-            through: None,
-            limit,
-            direction: Direction::Forward,
-        };
-        let events = events.read_stream(stream, range);
-        Ok(Loaded { snapshot, events })
+        let history = events.history(stream, after.unwrap_or_default(), None, limit);
+        Ok(Loaded { snapshot, history })
     }
 
     async fn put_snapshots(&self, snapshots: Vec<Snapshot>) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Events and commands: the trait, and its reads.
 
 use async_trait::async_trait;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgPool, PgRow};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
@@ -12,8 +12,8 @@ use crate::core::{
     CommandId, CommandRecord, DeciderName, Namespace, Position, RecordedEvent, StreamId, Version,
 };
 use crate::store::{
-    Append, AppendError, Appended, Claim, Direction, Error, EventStore, LogFilter, LogPage,
-    StreamHead, StreamRange, StreamSummary,
+    Append, AppendError, Appended, Claim, Direction, Error, EventStore, History, LogFilter,
+    LogPage, StreamHead, StreamRange, StreamSummary,
 };
 
 /// How often a read is tried on another connection when one turns out to be dead.
@@ -51,13 +51,21 @@ impl PostgresStore {
         &self,
         statement: impl Fn() -> Statement<'q> + Send + Sync,
     ) -> Result<Vec<PgRow>, Error> {
-        let mut attempt = 1;
-        loop {
-            match run(&self.pool, statement()).await {
-                Ok(rows) => return Ok(rows),
-                Err(Failure::Lost(_)) if attempt < READ_ATTEMPTS => attempt += 1,
-                Err(failure) => return Err(failure.into()),
-            }
+        read(&self.pool, statement).await
+    }
+}
+
+/// As [`PostgresStore::read`], for those who have no more than the pool.
+pub(super) async fn read<'q>(
+    pool: &PgPool,
+    statement: impl Fn() -> Statement<'q> + Send + Sync,
+) -> Result<Vec<PgRow>, Error> {
+    let mut attempt = 1;
+    loop {
+        match run(pool, statement()).await {
+            Ok(rows) => return Ok(rows),
+            Err(Failure::Lost(_)) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(failure) => return Err(failure.into()),
         }
     }
 }
@@ -111,6 +119,16 @@ impl EventStore for PostgresStore {
             .iter()
             .map(rows::event)
             .collect()
+    }
+
+    async fn history(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        through: Option<Version>,
+        limit: u32,
+    ) -> Result<History, Error> {
+        self.read_history(stream, after, through, limit).await
     }
 
     async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error> {
@@ -204,12 +222,7 @@ impl EventStore for PostgresStore {
         namespace: &Namespace,
         command_id: CommandId,
     ) -> Result<Option<CommandRecord>, Error> {
-        let sql = "SELECT *, data::TEXT AS data_text, rejection_data::TEXT AS rejection_data_text FROM commands \
-                   WHERE namespace = $1 AND command_id = $2";
-        let statement = || sqlx::query(sql).bind(namespace.as_str()).bind(command_id);
-        let found = self.read(statement).await?;
-        let command = found.first().map(rows::command).transpose();
-        command.map_err(|reason| reason.of("command"))
+        self.lookups.find(namespace, command_id).await
     }
 
     fn wakeups(&self) -> watch::Receiver<()> {

@@ -9,6 +9,8 @@ mod claim;
 mod commit;
 mod errors;
 mod events;
+mod history;
+mod ledger;
 mod modules;
 mod open;
 mod query;

@@ -11,8 +11,10 @@ use tokio::sync::Semaphore;
 
 use super::commit::Database;
 use super::errors::is_undefined_table;
+use super::ledger::PostgresLedger;
 use crate::store::OpenError;
 use crate::store::group::{Group, Limits};
+use crate::store::lookup::Lookups;
 
 /// How long to wait for a connection, be it a new one or one of the pool.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -66,6 +68,7 @@ impl std::fmt::Debug for PostgresOptions {
 pub struct PostgresStore {
     pub(super) pool: PgPool,
     pub(super) group: Arc<Group>,
+    pub(super) lookups: Lookups,
     /// Permits for claims, each of which holds a connection.
     pub(super) claims: Arc<Semaphore>,
 }
@@ -141,6 +144,7 @@ impl PostgresStore {
         };
         let group = Group::start(Arc::new(database), COMMITTERS as usize, Limits::default());
         Ok(Self {
+            lookups: Lookups::start(PostgresLedger(pool.clone())),
             pool,
             group: Arc::new(group),
             claims: Arc::new(Semaphore::new(pool_size as usize / 4)),

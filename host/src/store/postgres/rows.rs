@@ -232,6 +232,12 @@ pub(super) fn version_column(row: &PgRow) -> Read<Version> {
     version(row, "version")
 }
 
+/// Which of several look-ups has found the row, from 0.
+pub(super) fn place(row: &PgRow) -> Read<usize> {
+    let place: i64 = column(row, "place")?;
+    usize::try_from(place - 1).map_err(unreadable)
+}
+
 pub(super) fn command(row: &PgRow) -> Read<CommandRecord> {
     let outcome = match column(row, "outcome")? {
         "accepted" => CommandOutcome::Accepted {

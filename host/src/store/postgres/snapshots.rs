@@ -6,18 +6,16 @@ use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
 use super::events::of_stream;
+use super::history::{Unusable, history, history_columns};
 use super::query::run;
-use super::rows::{self, event_columns};
-use crate::core::{Json, ModuleDigest, RecordedEvent, StreamId, Version};
+use crate::core::{Json, ModuleDigest, StreamId, Version};
 use crate::store::snapshots::newest_of;
-use crate::store::{
-    Direction, Error, EventStore as _, Loaded, Snapshot, SnapshotStore, StreamRange,
-};
+use crate::store::{Error, Loaded, Snapshot, SnapshotStore};
 
 /// A row for each event, the first of them with the snapshot; one row if there is a snapshot and no event.
 const LOAD: &str = concat!(
-    "SELECT event.*, snapshot.version AS snapshot_version, \
-            CASE WHEN row_number() OVER (ORDER BY event.version) = 1 THEN snapshot.state END AS snapshot_state \
+    "SELECT past.*, snapshot.version AS snapshot_version, \
+            CASE WHEN row_number() OVER (ORDER BY past.version) = 1 THEN snapshot.state END AS snapshot_state \
      FROM (SELECT TRUE) AS always \
      LEFT JOIN ( \
          SELECT version, state FROM snapshots \
@@ -27,11 +25,11 @@ const LOAD: &str = concat!(
      ) AS snapshot ON TRUE \
      LEFT JOIN LATERAL ( \
          SELECT ",
-    event_columns!(),
+    history_columns!(),
     " FROM events WHERE namespace = $1 AND decider = $2 AND decider_id = $3 AND version > coalesce(snapshot.version, 0) \
          ORDER BY version LIMIT $5 \
-     ) AS event ON TRUE \
-     ORDER BY event.version"
+     ) AS past ON TRUE \
+     ORDER BY past.version"
 );
 
 const PUT: &str = "INSERT INTO snapshots AS kept (namespace, decider, decider_id, module, version, state) \
@@ -59,23 +57,23 @@ impl SnapshotStore for PostgresStore {
             None => None,
             // Nothing but the whole stream will do, which costs another round trip.
             Some(Err(Unusable)) => {
-                let range = StreamRange {
-                    after: Version::EMPTY,
-                    through: None,
-                    limit,
-                    direction: Direction::Forward,
-                };
                 return Ok(Loaded {
                     snapshot: None,
-                    events: self.read_stream(stream, range).await?,
+                    history: self
+                        .read_history(stream, Version::EMPTY, None, limit)
+                        .await?,
                 });
             }
         };
-        let events = found.iter().filter(|row| is_event(row)).map(rows::event);
-        Ok(Loaded {
-            snapshot,
-            events: events.collect::<Result<Vec<RecordedEvent>, _>>()?,
-        })
+        let history = match history(found.iter().filter(|row| is_event(row))) {
+            Ok(history) => history,
+            Err(Unusable) => {
+                let after = snapshot.as_ref().map(|snapshot| snapshot.version);
+                self.read_history(stream, after.unwrap_or_default(), None, limit)
+                    .await?
+            }
+        };
+        Ok(Loaded { snapshot, history })
     }
 
     async fn put_snapshots(&self, snapshots: Vec<Snapshot>) -> Result<(), Error> {
@@ -98,9 +96,7 @@ impl SnapshotStore for PostgresStore {
     }
 }
 
-/// There is a snapshot, and it cannot be read.
-struct Unusable;
-
+/// The snapshot that a row brings, which may be one that cannot be read.
 fn snapshot(
     row: &PgRow,
     stream: &StreamId,
@@ -120,5 +116,5 @@ fn snapshot(
 
 /// Whether the row has an event, be it one that cannot be read.
 fn is_event(row: &PgRow) -> bool {
-    !matches!(row.try_get::<Option<i64>, _>("offset"), Ok(None))
+    !matches!(row.try_get::<Option<i64>, _>("version"), Ok(None))
 }

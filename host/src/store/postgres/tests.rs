@@ -13,11 +13,11 @@ use uuid::Uuid;
 use super::{PostgresOptions, PostgresStore};
 use crate::core::{
     DeciderName, ExpectedVersion, Json, Metadata, ModuleDigest, Namespace, NewEvent, Position,
-    RecordedEvent, StreamId,
+    RecordedEvent, StreamId, Version,
 };
 use crate::store::{
-    Append, AppendError, Appended, Error, EventStore as _, LogFilter, LogPage, OpenError,
-    SnapshotStore as _, StreamAppend, conformance,
+    Append, AppendError, Appended, Error, EventStore as _, History, LogFilter, LogPage, OpenError,
+    Snapshot, SnapshotStore as _, StreamAppend, conformance,
 };
 
 /// How long a test waits for what must come.
@@ -487,6 +487,50 @@ async fn a_connection_that_is_cut_under_a_batch_leaves_its_outcome_unknown_and_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_look_up_outlives_its_connection_and_fails_with_its_statement_alone() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let (mut foreign, mut observer) = (database.connect().await, database.connect().await);
+        for (end, is_answered) in [("pg_terminate_backend", true), ("pg_cancel_backend", false)] {
+            foreign
+                .execute("BEGIN; LOCK TABLE commands IN ACCESS EXCLUSIVE MODE")
+                .await
+                .unwrap();
+            let look_up = || {
+                let store = store.clone();
+                tokio::spawn(
+                    async move { store.command(&Namespace::default(), Uuid::now_v7()).await },
+                )
+            };
+            let under_way = look_up();
+            let pid = blocked_backend(&mut observer).await;
+            let waiting: Vec<_> = (0..3).map(|_| look_up()).collect();
+            sqlx::query(AssertSqlSafe(format!("SELECT {end}($1)")))
+                .bind(pid)
+                .execute(&mut observer)
+                .await
+                .unwrap();
+            // One that lost its connection waits for the lock again, on another.
+            if is_answered {
+                foreign.execute("COMMIT").await.unwrap();
+                assert_eq!(under_way.await.unwrap().unwrap(), None);
+            } else {
+                let error = under_way.await.unwrap().unwrap_err();
+                assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+                foreign.execute("COMMIT").await.unwrap();
+            }
+            for waiting in waiting {
+                assert_eq!(waiting.await.unwrap().unwrap(), None);
+            }
+        }
+        store.close().await;
+        let closed = store.command(&Namespace::default(), Uuid::now_v7()).await;
+        assert!(matches!(closed, Err(Error::Unavailable(_))), "{closed:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_that_is_no_json_is_ignored() {
     on_new_database(async |database: Database| {
         let store = database.open().await;
@@ -505,7 +549,7 @@ async fn a_snapshot_that_is_no_json_is_ignored() {
         .await
         .unwrap();
         let loaded = store.load(&stream("c"), module, 10).await.unwrap();
-        assert_eq!((loaded.snapshot, loaded.events.len()), (None, 3));
+        assert_eq!((loaded.snapshot, loaded.history.events.len()), (None, 3));
     })
     .await;
 }
@@ -669,6 +713,55 @@ async fn a_malformed_event_is_reported_with_its_place_and_payload_after_those_be
         );
         let rest = read_log(&store, position).await.unwrap();
         assert_eq!(rest.events, log[2..]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_folded_for_its_row_is_reported_with_its_place() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        for _ in 0..3 {
+            append(&store, "c", ExpectedVersion::Any).await.unwrap();
+        }
+        let log = log_of(&store, Position::BEGINNING, 3).await;
+        session
+            .execute(
+                "SET session_replication_role = replica;
+                 ALTER TABLE events DROP CONSTRAINT events_tags_check;
+                 UPDATE events SET tags = '{NULL}' WHERE version = 2;",
+            )
+            .await
+            .unwrap();
+
+        let (stream, module) = (stream("c"), ModuleDigest::of(b"module"));
+        let history = store.history(&stream, Version::EMPTY, None, 10).await;
+        let loaded = store.load(&stream, module, 10).await;
+        let snapshot = Snapshot {
+            stream: stream.clone(),
+            module,
+            version: log[0].version,
+            state: Json::empty_object(),
+        };
+        store.put_snapshots(vec![snapshot]).await.unwrap();
+        let after_snapshot = store.load(&stream, module, 10).await;
+        for error in [
+            history.unwrap_err(),
+            loaded.unwrap_err(),
+            after_snapshot.unwrap_err(),
+        ] {
+            let Error::Malformed { position, raw, .. } = error else {
+                panic!("{error:?}");
+            };
+            assert_eq!((position, raw.as_str()), (log[1].position, "{}"));
+        }
+        // What comes before it and after it can be had.
+        let before = store.history(&stream, Version::EMPTY, None, 1).await;
+        assert_eq!(before.unwrap(), History::from(log[..1].to_vec()));
+        let after = store.history(&stream, log[1].version, None, 10).await;
+        assert_eq!(after.unwrap(), History::from(log[2..].to_vec()));
     })
     .await;
 }

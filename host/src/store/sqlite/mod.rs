@@ -30,9 +30,10 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use super::group::Group;
+use super::lookup::Lookups;
 use super::{
-    ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, Loaded,
-    LogFilter, LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, Snapshot,
+    ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
+    Loaded, LogFilter, LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, Snapshot,
     SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
 };
 use crate::core::{
@@ -49,6 +50,7 @@ pub struct SqliteStore {
     writer: Arc<Writer>,
     group: Group,
     readers: Readers,
+    lookups: Lookups,
 }
 
 #[async_trait]
@@ -67,6 +69,16 @@ impl EventStore for SqliteStore {
         range: StreamRange,
     ) -> Result<Vec<RecordedEvent>, Error> {
         read::stream(&self.readers, stream, range).await
+    }
+
+    async fn history(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        through: Option<Version>,
+        limit: u32,
+    ) -> Result<History, Error> {
+        read::history(&self.readers, stream, after, through, limit).await
     }
 
     async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error> {
@@ -98,7 +110,7 @@ impl EventStore for SqliteStore {
         namespace: &Namespace,
         command_id: CommandId,
     ) -> Result<Option<CommandRecord>, Error> {
-        read::command(&self.readers, namespace, command_id).await
+        self.lookups.find(namespace, command_id).await
     }
 
     fn wakeups(&self) -> watch::Receiver<()> {

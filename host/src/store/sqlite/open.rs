@@ -15,6 +15,7 @@ use super::writer::Writer;
 use crate::core::Clock;
 use crate::store::OpenError;
 use crate::store::group::{Group, Limits};
+use crate::store::lookup::Lookups;
 
 /// How long a write waits for another process that writes, before the store counts as unavailable.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -72,6 +73,7 @@ impl SqliteStore {
             clock,
             writer,
             group,
+            lookups: Lookups::start(readers.clone()),
             readers,
         })
     }

@@ -1,14 +1,14 @@
-//! Reading streams and the ledger. Each call is one statement, so that it sees one state of the store.
+//! Reading streams and the ledger. Each answer is that of one statement, so that it is of one state of the store.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use time::OffsetDateTime;
 
 use super::readers::Readers;
-use super::rows::{self, command_columns, event_columns};
-use crate::core::{
-    CommandId, CommandRecord, DeciderName, Namespace, RecordedEvent, StreamId, Version,
-};
-use crate::store::{Direction, Error, StreamHead, StreamRange, StreamSummary};
+use super::rows::{self, command_columns, event_columns, history_columns};
+use crate::core::{DeciderName, Namespace, RecordedEvent, StreamId, Version};
+use crate::store::lookup::{Found, Key, Ledger};
+use crate::store::{Direction, Error, History, StreamHead, StreamRange, StreamSummary};
 
 pub(super) const HEAD: &str = "
 SELECT version, event_id, final, created_at FROM events
@@ -27,6 +27,13 @@ const BACKWARD: &str = concat!(
     event_columns!(),
     " FROM events WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND version > ?4 AND version <= ?5
     ORDER BY version DESC LIMIT ?6"
+);
+
+const HISTORY: &str = concat!(
+    "SELECT ",
+    history_columns!(),
+    " FROM events WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND version > ?4 AND version <= ?5
+    ORDER BY version LIMIT ?6"
 );
 
 const VERSION_AT: &str = "
@@ -70,26 +77,54 @@ pub(super) async fn stream(
     range: StreamRange,
 ) -> Result<Vec<RecordedEvent>, Error> {
     let stream = stream.clone();
+    let found = readers.read(move |database| {
+        let statement = match range.direction {
+            Direction::Forward => FORWARD,
+            Direction::Backward => BACKWARD,
+        };
+        let [namespace, decider, id] = names(&stream);
+        let after = range.after.to_sql();
+        let through = range.through.map_or(i64::MAX, Version::to_sql);
+        let values = params![namespace, decider, id, after, through, range.limit];
+        rows::all(database, statement, values, |row| rows::event(row, &stream))
+    });
+    found.await
+}
+
+pub(super) async fn history(
+    readers: &Readers,
+    stream: &StreamId,
+    after: Version,
+    through: Option<Version>,
+    limit: u32,
+) -> Result<History, Error> {
+    let stream = stream.clone();
     readers
-        .read(move |database| stream_in(database, &stream, range))
+        .read(move |database| history_in(database, &stream, after, through, limit))
         .await
 }
 
-/// As [`stream`], on one connection.
-pub(super) fn stream_in(
+/// As [`history`], on one connection.
+pub(super) fn history_in(
     database: &Connection,
     stream: &StreamId,
-    range: StreamRange,
-) -> Result<Vec<RecordedEvent>, Error> {
-    let statement = match range.direction {
-        Direction::Forward => FORWARD,
-        Direction::Backward => BACKWARD,
-    };
+    after: Version,
+    through: Option<Version>,
+    limit: u32,
+) -> Result<History, Error> {
     let [namespace, decider, id] = names(stream);
-    let after = range.after.to_sql();
-    let through = range.through.map_or(i64::MAX, Version::to_sql);
-    let values = params![namespace, decider, id, after, through, range.limit];
-    rows::all(database, statement, values, |row| rows::event(row, stream))
+    let through = through.map_or(i64::MAX, Version::to_sql);
+    let values = params![namespace, decider, id, after.to_sql(), through, limit];
+    let mut newest = None;
+    let events = rows::all(database, HISTORY, values, |row| {
+        let (event, head) = rows::past_event(row, stream)?;
+        newest = Some(head);
+        Ok(event)
+    })?;
+    Ok(History {
+        events,
+        head: newest,
+    })
 }
 
 pub(super) async fn version_at(
@@ -122,17 +157,18 @@ pub(super) async fn streams(
     found.await
 }
 
-pub(super) async fn command(
-    readers: &Readers,
-    namespace: &Namespace,
-    command_id: CommandId,
-) -> Result<Option<CommandRecord>, Error> {
-    let namespace = namespace.clone();
-    let found = readers.read(move |database| {
-        let values = params![namespace.as_str(), command_id.as_bytes()];
-        rows::one(database, COMMAND, values, rows::command)
-    });
-    found.await
+#[async_trait]
+impl Ledger for Readers {
+    async fn find(&self, wanted: Vec<Key>) -> Result<Vec<Found>, Error> {
+        self.read(move |database| {
+            let found = wanted.iter().map(|(namespace, command_id)| {
+                let values = params![namespace.as_str(), command_id.as_bytes()];
+                rows::one(database, COMMAND, values, rows::command)
+            });
+            Ok(found.collect())
+        })
+        .await
+    }
 }
 
 pub(super) async fn ping(readers: &Readers) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! The connections that read.
 
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ const READERS: usize = 4;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs reads, each as a whole on a thread that may wait for the disk. They never wait for the writer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Readers {
-    path: PathBuf,
+    path: Arc<Path>,
     places: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
@@ -31,7 +31,7 @@ impl Readers {
     pub(super) fn open(path: &Path) -> Result<Self, rusqlite::Error> {
         let first = connect(path)?;
         Ok(Self {
-            path: path.to_owned(),
+            path: path.into(),
             places: Arc::new(Semaphore::new(READERS)),
             idle: Arc::new(Mutex::new(vec![first])),
         })
@@ -46,7 +46,7 @@ impl Readers {
         let place = tokio::time::timeout(ACQUIRE_TIMEOUT, place).await;
         // It is never closed.
         let place = place.map_err(|elapsed| Error::Unavailable(elapsed.into()))?;
-        let (path, idle) = (self.path.clone(), Arc::clone(&self.idle));
+        let (path, idle) = (Arc::clone(&self.path), Arc::clone(&self.idle));
         let reading = spawn_blocking(move || {
             let _place = place;
             let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();

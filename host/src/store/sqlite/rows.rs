@@ -9,9 +9,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::core::{
-    Activation, ActivationNumber, CommandOutcome, CommandRecord, DeciderName, Fingerprint, Json,
-    Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection, StreamId,
-    Version,
+    Activation, ActivationNumber, CommandOutcome, CommandRecord, DeciderName, Event, Fingerprint,
+    Json, Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection,
+    StreamId, Version,
 };
 use crate::store::admit::Tip;
 use crate::store::{Error, StoredModule, StreamHead, StreamSummary};
@@ -20,6 +20,13 @@ use crate::store::{Error, StoredModule, StreamHead, StreamSummary};
 macro_rules! event_columns {
     () => {
         r#""offset", version, previous_id, created_at, event, event_id, event_version, data, final, tags, metadata, command_id"#
+    };
+}
+
+/// The columns that [`past_event`] reads, in its order, and the one that names its place when it cannot be read.
+macro_rules! history_columns {
+    () => {
+        r#"event, event_version, data, final, tags, version, event_id, "offset""#
     };
 }
 
@@ -55,7 +62,10 @@ macro_rules! activation_columns {
     };
 }
 
-pub(super) use {activation_columns, command_columns, event_columns, log_columns, module_columns};
+pub(super) use {
+    activation_columns, command_columns, event_columns, history_columns, log_columns,
+    module_columns,
+};
 
 /// What is wrong with a row.
 type Reason = String;
@@ -134,6 +144,26 @@ fn reason(error: impl ToString) -> Reason {
 pub(super) fn event(row: &Row<'_>, stream: &StreamId) -> Result<RecordedEvent, Error> {
     read_event(&mut Cells::of(row), |_| Ok(stream.clone()))
         .map_err(|reason| malformed(row, stream.to_string(), reason))
+}
+
+/// What folding needs of the event of a row of `stream`, and what the stream was after it.
+pub(super) fn past_event(row: &Row<'_>, stream: &StreamId) -> Result<(Event, StreamHead), Error> {
+    let read = |cells: &mut Cells<'_>| -> Result<_, Reason> {
+        let event = Event {
+            name: cells.take()?,
+            schema_version: cells.take_u32()?,
+            data: cells.take_json()?,
+            is_final: cells.take()?,
+            tags: cells.take_list()?,
+        };
+        let head = StreamHead {
+            version: cells.take_version()?,
+            last_event_id: Some(cells.take_id()?),
+            is_final: event.is_final,
+        };
+        Ok((event, head))
+    };
+    read(&mut Cells::of(row)).map_err(|reason| malformed(row, stream.to_string(), reason))
 }
 
 /// The event of a row that names its stream.

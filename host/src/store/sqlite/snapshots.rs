@@ -9,7 +9,7 @@ use super::writer::Writer;
 use super::{read, rows};
 use crate::core::{Clock, Json, ModuleDigest, StreamId, Version};
 use crate::store::snapshots::newest_of;
-use crate::store::{Direction, Error, Loaded, Snapshot, StreamRange};
+use crate::store::{Error, Loaded, Snapshot};
 
 const SNAPSHOT: &str = "
 SELECT snapshot.version, snapshot.state FROM snapshots AS snapshot
@@ -50,16 +50,11 @@ pub(super) async fn load(
                 state: Json::from_stored(String::from_utf8(state?).ok()?).ok()?,
             })
         });
-        let range = StreamRange {
-            after: snapshot
-                .as_ref()
-                .map_or(Version::EMPTY, |snapshot| snapshot.version),
-            through: None,
-            limit,
-            direction: Direction::Forward,
-        };
-        let events = read::stream_in(database, &stream, range)?;
-        Ok(Loaded { snapshot, events })
+        let after = snapshot
+            .as_ref()
+            .map_or(Version::EMPTY, |snapshot| snapshot.version);
+        let history = read::history_in(database, &stream, after, None, limit)?;
+        Ok(Loaded { snapshot, history })
     });
     loaded.await
 }

@@ -270,7 +270,7 @@ async fn a_snapshot_that_is_no_json_is_ignored() {
         .await
         .unwrap();
     let loaded = store.load(&stream("c"), module, 10).await.unwrap();
-    assert_eq!((loaded.snapshot, loaded.events.len()), (None, 3));
+    assert_eq!((loaded.snapshot, loaded.history.events.len()), (None, 3));
 }
 
 #[tokio::test]
@@ -365,6 +365,10 @@ async fn a_malformed_event_is_reported_and_hides_no_other() {
     };
 
     assert_reported(store.read_stream(&stream("bad"), WHOLE).await.unwrap_err());
+    let folding = store.history(&stream("bad"), version(0), None, 10).await;
+    assert_reported(folding.unwrap_err());
+    let module = ModuleDigest::of(b"module");
+    assert_reported(store.load(&stream("bad"), module, 10).await.unwrap_err());
     assert_eq!(events_of(&store, &stream("good")).await.len(), 3);
     let (namespace, all) = (Namespace::default(), LogFilter::default());
     let before = store
