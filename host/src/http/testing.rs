@@ -15,6 +15,7 @@ use super::{ApiSettings, AppState, Services, recorder, router};
 use crate::command::{CommandSettings, Commands};
 use crate::core::SystemClock;
 use crate::gate::Gate;
+use crate::log::Log;
 use crate::modules::Modules;
 use crate::runtime::{Limits, Runtime, RuntimeOptions};
 use crate::store::MemoryStore;
@@ -55,10 +56,11 @@ impl Api {
             commands: Commands::new(
                 store.clone(),
                 modules.clone(),
-                clock,
+                clock.clone(),
                 CommandSettings::default(),
             ),
             gate: Gate::new(store.clone(), modules.clone()),
+            log: Log::new(store.clone(), clock),
             modules,
             store,
         };
