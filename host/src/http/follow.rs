@@ -243,3 +243,163 @@ fn write(chunk: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
         .write_fmt(text)
         .expect("memory takes what is written to it");
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use http_body_util::BodyExt as _;
+    use time::macros::datetime;
+    use uuid::Uuid;
+
+    use super::super::settings::ApiSettings;
+    use super::super::testing::Api;
+    use super::*;
+    use crate::core::{DeciderName, Json, Metadata, Namespace, NewEvent, StreamId, Version};
+
+    const SSE: (&str, &str) = ("accept", "text/event-stream");
+    const NDJSON: (&str, &str) = ("accept", "application/x-ndjson");
+    const FOLLOW: &str = "GET /v1/events?follow=true";
+
+    fn event(name: &str, data: &str) -> RecordedEvent {
+        let decider = DeciderName::new("counter").unwrap();
+        RecordedEvent {
+            stream: StreamId::new(Namespace::default(), decider, "c-1").unwrap(),
+            version: Version::new(1).unwrap(),
+            position: Position::new(0, 0, 1),
+            previous_id: None,
+            created_at: datetime!(2026-02-03 04:05:06 UTC),
+            event: NewEvent {
+                event_id: Uuid::nil(),
+                event: name.to_owned(),
+                schema_version: 1,
+                data: Json::from_stored(data.to_owned()).unwrap(),
+                is_final: false,
+                tags: Vec::new(),
+                metadata: Metadata::default(),
+                command_id: Uuid::nil(),
+            },
+        }
+    }
+
+    fn written(format: Format, event: &RecordedEvent) -> String {
+        let mut chunk = Vec::new();
+        format.write_event(&mut chunk, event);
+        String::from_utf8(chunk).unwrap()
+    }
+
+    /// The next piece of a body, unless it has ended.
+    async fn piece(answer: &mut Response) -> Option<String> {
+        let frame = answer.body_mut().frame().await?.unwrap();
+        let bytes = frame.into_data().unwrap();
+        Some(String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn whatever_an_event_holds_its_fields_take_one_line_each() {
+        let event = event("Was\nid: 7\r\ndata: {}", "{\n\"text\":\r\n\"a\\nb\"}");
+        let sse = written(Format::ServerSentEvents, &event);
+        let lines: Vec<_> = sse.split(['\n', '\r']).collect();
+        assert_eq!(lines[..2], ["id: 0011", "event: Was id: 7  data: {}"]);
+        let data = lines[2].strip_prefix("data: ").unwrap();
+        assert_eq!(lines[3..], ["", ""]);
+        let line = written(Format::Lines, &event);
+        assert_eq!(line, format!("{data}\n"));
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["data"]["text"], "a\nb");
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_read_is_told_in_both_formats() {
+        let malformed = Malformed {
+            stream: "counter/c-1".to_owned(),
+            position: Position::new(0, 0, 1),
+            reason: "no".to_owned(),
+            raw: "{\n".to_owned(),
+        };
+        let told = r#"{"position":"0011","stream":"counter/c-1","reason":"no","raw":"{\n"}"#;
+        let mut chunk = Vec::new();
+        Format::ServerSentEvents.write_malformed(&mut chunk, &malformed);
+        Format::Lines.write_malformed(&mut chunk, &malformed);
+        assert_eq!(
+            String::from_utf8(chunk).unwrap(),
+            format!("id: 0011\nevent: malformed\ndata: {told}\n\n{{\"malformed\":{told}}}\n")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_subscription_says_where_it_is_and_that_it_is_still_there() {
+        let api = Api::new(ApiSettings {
+            keep_alive: Duration::from_millis(1),
+            ..ApiSettings::default()
+        });
+        let mut sse = api.open("GET /v1/events", &[SSE], ()).await;
+        assert_eq!(sse.headers()[CONTENT_TYPE], "text/event-stream");
+        assert_eq!(sse.headers()[CACHE_CONTROL], "no-store");
+        let caught_up = "id: 000\nevent: caught-up\ndata: {\"position\":\"000\"}\n\n";
+        assert_eq!(piece(&mut sse).await.unwrap(), caught_up);
+        assert_eq!(piece(&mut sse).await.unwrap(), ":\nid: 000\n\n");
+        assert_eq!(piece(&mut sse).await.unwrap(), ":\nid: 000\n\n");
+        let mut lines = api.open(FOLLOW, &[NDJSON], ()).await;
+        assert_eq!(lines.headers()[CONTENT_TYPE], "application/x-ndjson");
+        assert_eq!(piece(&mut lines).await.unwrap(), "\n");
+    }
+
+    #[tokio::test]
+    async fn a_subscription_ends_when_the_host_drains() {
+        let api = Api::default();
+        let mut sse = api.open("GET /v1/events", &[SSE], ()).await;
+        let mut lines = api.open(FOLLOW, &[NDJSON], ()).await;
+        assert!(piece(&mut sse).await.is_some());
+        api.drain.cancel();
+        assert_eq!(piece(&mut sse).await, None);
+        assert_eq!(piece(&mut lines).await, None);
+    }
+
+    #[tokio::test]
+    async fn subscriptions_have_places_of_their_own() {
+        let api = Api::new(ApiSettings {
+            max_requests_in_flight: 1,
+            max_subscriptions: 2,
+            ..ApiSettings::default()
+        });
+        let first = api.open("GET /v1/events", &[SSE], ()).await;
+        let _second = api.open(FOLLOW, &[NDJSON], ()).await;
+        let third = api.send("GET /v1/events", &[SSE], ()).await;
+        assert_eq!(third.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(third.body["code"], "overloaded");
+        assert_eq!(third.header("retry-after"), "1");
+        assert_eq!(api.get("/v1/events").await.status, StatusCode::OK);
+        drop(first);
+        let fourth = api.open("GET /v1/events", &[SSE], ()).await;
+        assert_eq!(fourth.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_document_that_must_end_does_not_follow() {
+        let api = Api::default();
+        for accept in [
+            "application/json",
+            "*/*",
+            "application/json, text/event-stream",
+        ] {
+            let answer = api.send(FOLLOW, &[("accept", accept)], ()).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{accept}");
+            assert_eq!(answer.body["errors"][0]["parameter"], "follow");
+        }
+        let page = api.send("GET /v1/events?follow=false", &[NDJSON], ()).await;
+        assert_eq!(
+            page.header("link"),
+            "</v1/events?follow=false&after=000>; rel=\"next\""
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_no_position_is_refused_before_anything_is_followed() {
+        let api = Api::default();
+        let headers = [SSE, ("last-event-id", "7x")];
+        let answer = api.send("GET /v1/events?after=000", &headers, ()).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert_eq!(answer.body["code"], "malformed-request");
+        assert_eq!(answer.body["errors"][0]["header"], "Last-Event-ID");
+    }
+}

@@ -10,6 +10,7 @@ mod commit;
 mod errors;
 mod events;
 mod modules;
+mod notify;
 mod open;
 mod query;
 mod rows;
