@@ -9,6 +9,7 @@ pub mod modules;
 
 pub mod command;
 pub mod gate;
+pub mod log;
 
 pub mod config;
 

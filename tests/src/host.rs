@@ -157,6 +157,22 @@ impl Host {
         fs::read_to_string(log_path(&self.home, self.starts)).expect("the log can be read")
     }
 
+    /// The memory that it takes up right now, in bytes.
+    ///
+    /// # Panics
+    ///
+    /// When it is gone, or the system does not tell.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = fs::read_to_string(path).expect("the system tells of a child");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = resident.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.parse::<u64>().ok())
+            .expect("the system tells how much memory a child takes up")
+            * 1024
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.id())
             .ok()

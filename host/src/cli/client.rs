@@ -81,19 +81,30 @@ impl Client {
 
     /// Sends a request and waits for the answer. If dropped midway, the host may or may not have acted on it.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer> {
+        let response = self.open(request).await?;
+        let status = response.status().as_u16();
+        let body = response
+            .text()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        Ok(Answer::new(status, body))
+    }
+
+    /// Sends a request and waits for the head of a successful answer, whose body is left to be read.
+    pub(super) async fn open(&self, request: RequestBuilder) -> Result<Response> {
         let response = request
             .send()
             .await
             .map_err(|error| self.unreachable(&error))?;
         let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
         let retry_after = header(&response, &RETRY_AFTER);
         let body = response
             .text()
             .await
             .map_err(|error| self.unreachable(&error))?;
-        if status.is_success() {
-            return Ok(Answer::new(status.as_u16(), body));
-        }
         match Problem::parse(body, retry_after) {
             Some(problem) => Err(Failure::Problem(Box::new(problem))),
             None => Err(anyhow!(

@@ -1,7 +1,5 @@
 //! `gavel events`: read the log, and follow it.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use clap::Args;
 use reqwest::Method;
@@ -10,14 +8,13 @@ use serde_json::value::RawValue;
 use super::answer::{Event, Page};
 use super::client::Client;
 use super::exit::Result;
+use super::follow;
 use super::output::Output;
 
 /// Most events in one request.
 const PAGE: u64 = 500;
 /// Most events without `--limit`, unless the log is followed.
 const DEFAULT_LIMIT: u64 = 100;
-/// How long to wait for new events at the end of the log.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 #[command(
@@ -25,25 +22,25 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 )]
 pub(super) struct Arguments {
     /// Only events of this decider.
-    decider: Option<String>,
+    pub(super) decider: Option<String>,
     /// Only events of this stream; `*` stands for one dot-separated token, `>` for the rest.
-    id: Option<String>,
+    pub(super) id: Option<String>,
     /// Start behind this position instead of at the beginning.
     #[arg(long, value_name = "POSITION")]
-    after: Option<String>,
+    pub(super) after: Option<String>,
     /// Most events to show [default: 100; without end when following].
     #[arg(long, value_name = "N")]
-    limit: Option<u64>,
-    /// Wait for new events at the end of the log.
+    pub(super) limit: Option<u64>,
+    /// Go on with what is appended later, until Ctrl-C.
     #[arg(short, long)]
     follow: bool,
 }
 
 pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Output<'_>) -> Result {
-    let limit = arguments
-        .limit
-        .or((!arguments.follow).then_some(DEFAULT_LIMIT));
-    let mut left = limit.unwrap_or(u64::MAX);
+    if arguments.follow {
+        return follow::run(arguments, client, output).await;
+    }
+    let mut left = arguments.limit.unwrap_or(DEFAULT_LIMIT);
     let mut after = arguments.after.clone();
     while left > 0 {
         let page = read(arguments, after.as_deref(), left.min(PAGE), client)
@@ -58,10 +55,8 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
         }
         left = left.saturating_sub(page.events.len() as u64);
         after = page.next.or(after);
-        match (page.caught_up, arguments.follow) {
-            (true, false) => return Ok(()),
-            (true, true) if left > 0 => tokio::time::sleep(POLL_INTERVAL).await,
-            _ => {}
+        if page.caught_up {
+            return Ok(());
         }
     }
     if let Some(after) = after.filter(|_| arguments.limit.is_none()) {
@@ -162,26 +157,5 @@ mod tests {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
         assert_eq!(lines, [event(1), event(2)]);
-    }
-
-    #[test]
-    fn following_goes_on_behind_the_last_event_when_the_log_has_ended() {
-        let server = TestServer::answering([page(&[1], true), page(&[], true), page(&[2], true)]);
-        let ran = server.run(&["events", "--follow", "--limit", "2"]);
-        assert_eq!(ran.exit, Exit::Done);
-        assert_eq!(ran.data.lines().count(), 2);
-        let afters: Vec<_> = server
-            .requests()
-            .iter()
-            .map(|request| request.line.clone())
-            .collect();
-        assert_eq!(
-            afters,
-            [
-                "GET /v1/events?limit=2",
-                "GET /v1/events?after=1&limit=1",
-                "GET /v1/events?after=1&limit=1"
-            ]
-        );
     }
 }

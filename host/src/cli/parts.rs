@@ -86,7 +86,9 @@ pub(super) fn api(config: &Config) -> ApiSettings {
         command_body: body(server.command_body_bytes, server.command_body_deadline_ms),
         module_body: body(server.module_body_bytes, server.module_body_deadline_ms),
         max_requests_in_flight: size(server.max_requests_in_flight),
+        max_subscriptions: size(server.max_subscriptions),
         tokens: config.auth.tokens.clone(),
+        ..ApiSettings::default()
     }
 }
 

@@ -65,7 +65,8 @@ impl Problem {
         }
     }
 
-    fn status(&self) -> u64 {
+    /// The HTTP status.
+    pub(super) fn status(&self) -> u64 {
         self.members
             .get("status")
             .and_then(Value::as_u64)

@@ -17,6 +17,7 @@ use crate::config::{Config, Flag};
 use crate::core::SystemClock;
 use crate::gate::Gate;
 use crate::http::{self, AppState, Services};
+use crate::log::Log;
 use crate::modules::Modules;
 
 #[derive(Debug, Default, Args)]
@@ -129,10 +130,12 @@ async fn services(config: &Config) -> anyhow::Result<Services> {
         parts::commands(config),
     );
     let gate = Gate::new(store.clone(), modules.clone());
+    let log = Log::new(store.clone(), Arc::new(SystemClock));
     Ok(Services {
         commands,
         modules,
         gate,
+        log,
         store,
     })
 }

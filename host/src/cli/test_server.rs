@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use clap::Parser as _;
@@ -62,9 +63,16 @@ impl Request {
     }
 }
 
+/// An answer that is given once.
+struct Prepared {
+    status: u16,
+    media_type: &'static str,
+    body: String,
+}
+
 #[derive(Default)]
 struct Script {
-    answers: VecDeque<(u16, Value)>,
+    answers: VecDeque<Prepared>,
     requests: Vec<Request>,
 }
 
@@ -78,8 +86,34 @@ pub(super) struct TestServer {
 
 impl TestServer {
     pub(super) fn answering(answers: impl IntoIterator<Item = (u16, Value)>) -> Self {
+        let json = answers.into_iter().map(|(status, body)| Prepared {
+            status,
+            media_type: "application/json",
+            body: body.to_string(),
+        });
+        Self::start(json.collect())
+    }
+
+    /// Answers each request with a piece of an event stream, or a problem, and ends the answer.
+    pub(super) fn streaming<'a>(answers: impl IntoIterator<Item = Result<&'a str, Value>>) -> Self {
+        let prepared = answers.into_iter().map(|answer| match answer {
+            Ok(body) => Prepared {
+                status: 200,
+                media_type: "text/event-stream",
+                body: body.to_owned(),
+            },
+            Err(problem) => Prepared {
+                status: u16::try_from(problem["status"].as_u64().unwrap()).unwrap(),
+                media_type: "application/problem+json",
+                body: problem.to_string(),
+            },
+        });
+        Self::start(prepared.collect())
+    }
+
+    fn start(answers: VecDeque<Prepared>) -> Self {
         let script = Arc::new(Mutex::new(Script {
-            answers: answers.into_iter().collect(),
+            answers,
             requests: Vec::new(),
         }));
         let runtime = Runtime::new().unwrap();
@@ -117,9 +151,10 @@ async fn answer(
         headers,
         body: body.to_vec(),
     });
-    let (status, answer) = script
+    let answer = script
         .answers
         .pop_front()
         .expect("an answer for each request");
-    (StatusCode::from_u16(status).unwrap(), answer.to_string()).into_response()
+    let status = StatusCode::from_u16(answer.status).unwrap();
+    (status, [(CONTENT_TYPE, answer.media_type)], answer.body).into_response()
 }

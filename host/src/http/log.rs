@@ -1,25 +1,31 @@
-//! `GET /v1/events`: the log of all streams of a namespace, a page at a time.
+//! `GET /v1/events`: the log of all streams of a namespace, a page at a time or as it grows.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, LINK};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse as _, Response};
 
-use super::dto::{Event, LogPage, LogQuery};
+use super::dto::{Event, Limit, LogPage, LogQuery};
 use super::extract::{NamespaceHeader, Place, Query, malformed};
+use super::follow::{self, Format, write_line};
 use super::problem::Problem;
 use super::state::AppState;
-use crate::core::{Position, RecordedEvent};
+use crate::core::Position;
 use crate::store::LogFilter;
 
-const NDJSON: &str = "application/x-ndjson";
-
-/// Reads the log
+/// Reads the log, or follows it
 ///
-/// In the order of positions, from which no reader ever misses an event. As JSON, or with `Accept: application/x-ndjson` as one event a
-/// line; `Link` then tells where to go on.
+/// In the order of positions, from which no reader ever misses an event.
+///
+/// As JSON, or with `Accept: application/x-ndjson` as one event a line: a page; `Link` tells where to go on. With `follow=true` the lines do
+/// not end with the page: all that is stored behind `after` comes, then what is appended, as it is. An empty line means that the host is
+/// still there; `{"malformed": …}` is a stored event that cannot be read.
+///
+/// With `Accept: text/event-stream`, the same as server-sent events: `id` is the position, `event` the event's name, `data` the event.
+/// `caught-up` says that the end of the log was reached, `malformed` that a stored event cannot be read. There is a comment at least every
+/// 15 seconds. A client that connects again sends the last `id` as `Last-Event-ID`, and misses nothing; one that takes nothing for longer
+/// than the host's write deadline is cut off.
 #[utoipa::path(
     get, path = "/v1/events", tag = "log",
     params(
@@ -27,9 +33,10 @@ const NDJSON: &str = "application/x-ndjson";
         ("Last-Event-ID" = Option<String>, Header, description = "Means the same as `after`, and wins over it."),
     ),
     responses(
-        (status = 200, description = "A page of events.", headers(("Link" = String, description = "The next page, as `rel=\"next\"`.")), content(
+        (status = 200, description = "A page of events, or all of them without an end.", headers(("Link" = String, description = "The next page, as `rel=\"next\"`.")), content(
             (LogPage = "application/json"),
             (String = "application/x-ndjson"),
+            (String = "text/event-stream"),
         )),
     )
 )]
@@ -43,14 +50,38 @@ pub(super) async fn read_log(
     let after = last_event_id(&headers)?
         .or(query.after)
         .unwrap_or(Position::BEGINNING);
-    let limit = query.limit.get();
+    let (format, is_followed, limit) = (format(&headers), query.follow, query.limit);
+    let filter = filter(query)?;
+    match format {
+        Some(format) if is_followed || format == Format::ServerSentEvents => {
+            let place = follow::Place::take(&state.subscriptions, format)?;
+            // Who comes while the store is away is told so, rather than left waiting.
+            state.store.ping().await?;
+            let subscription = state.log.subscribe(namespace, filter, after);
+            let limit = limit.map(Limit::len);
+            return Ok(follow::answer(&state, place, subscription, limit));
+        }
+        None if is_followed => {
+            return Err(malformed(
+                Place::parameter("follow"),
+                "a JSON document has an end: accept `application/x-ndjson` or `text/event-stream`",
+            ));
+        }
+        Some(_) | None => {}
+    }
+    let limit = limit.unwrap_or_default().get();
     let page = state
         .store
-        .read_log(&namespace, after, &filter(query)?, limit)
+        .read_log(&namespace, after, &filter, limit)
         .await?;
     let link = [(LINK, next_link(&uri, page.next))];
-    if wants_ndjson(&headers) {
-        return Ok((link, [(CONTENT_TYPE, NDJSON)], lines(&page.events)?).into_response());
+    if format.is_some() {
+        let mut lines = Vec::new();
+        for event in &page.events {
+            write_line(&mut lines, &Event::from(event));
+        }
+        let media_type = [(CONTENT_TYPE, Format::Lines.media_type())];
+        return Ok((link, media_type, lines).into_response());
     }
     let body = LogPage {
         events: Event::all(&page.events),
@@ -94,34 +125,21 @@ fn filter(query: LogQuery) -> Result<LogFilter, Problem> {
     })
 }
 
-/// Whether NDJSON is named before JSON; whoever names neither gets JSON.
-fn wants_ndjson(headers: &HeaderMap) -> bool {
+/// The format other than JSON that is named before JSON; whoever names none of them gets JSON.
+fn format(headers: &HeaderMap) -> Option<Format> {
     let accepted = headers
         .get_all(ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|text| text.split(','));
-    let essence = |range: &str| {
-        range
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase()
+    let known = |range: &str| {
+        let essence = range.split(';').next().unwrap_or_default().trim();
+        let is = |media_type: &str| essence.eq_ignore_ascii_case(media_type);
+        let other = [Format::ServerSentEvents, Format::Lines];
+        let other = other.into_iter().find(|format| is(format.media_type()));
+        (other.is_some() || is("application/json")).then_some(other)
     };
-    accepted
-        .map(essence)
-        .find(|essence| essence == NDJSON || essence == "application/json")
-        .is_some_and(|first| first == NDJSON)
-}
-
-fn lines(events: &[RecordedEvent]) -> Result<Bytes, Problem> {
-    let mut lines = Vec::new();
-    for event in events {
-        serde_json::to_writer(&mut lines, &Event::from(event)).map_err(Problem::internal)?;
-        lines.push(b'\n');
-    }
-    Ok(lines.into())
+    accepted.filter_map(known).next().flatten()
 }
 
 /// The same request, after `next`. Positions need no escaping.
@@ -139,23 +157,34 @@ fn next_link(uri: &Uri, next: Position) -> String {
 mod tests {
     use super::*;
 
-    fn ndjson(accept: &str) -> bool {
-        wants_ndjson(&HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]))
+    fn named(accept: &str) -> Option<Format> {
+        format(&HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]))
     }
 
     #[test]
-    fn ndjson_is_for_those_who_name_it_first() {
-        assert!(ndjson("application/x-ndjson"));
-        assert!(ndjson(
-            "text/html, Application/X-NDJSON;q=0.9, application/json;q=0.1"
-        ));
-        for json in [
-            "",
-            "*/*",
-            "application/json, application/x-ndjson",
-            "text/html",
+    fn the_format_is_the_first_that_is_named() {
+        for (accept, expected) in [
+            ("application/x-ndjson", Some(Format::Lines)),
+            (
+                "text/html, Application/X-NDJSON;q=0.9, application/json;q=0.1",
+                Some(Format::Lines),
+            ),
+            ("text/event-stream", Some(Format::ServerSentEvents)),
+            (
+                "text/event-stream, application/x-ndjson",
+                Some(Format::ServerSentEvents),
+            ),
+            (
+                "application/x-ndjson,text/event-stream",
+                Some(Format::Lines),
+            ),
+            ("application/json, application/x-ndjson", None),
+            ("application/json, text/event-stream", None),
+            ("", None),
+            ("*/*", None),
+            ("text/html", None),
         ] {
-            assert!(!ndjson(json), "{json}");
+            assert_eq!(named(accept), expected, "{accept}");
         }
     }
 

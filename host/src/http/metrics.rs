@@ -16,11 +16,14 @@ use crate::command::metrics::{
 };
 use crate::command::{CommandAnswer, CommandOptions, Error};
 use crate::core::DeciderName;
+use crate::log::metrics::TAIL_LAG_SECONDS;
 use crate::store::metrics::{BATCH_SIZE, QUEUE};
 
 const REQUESTS: &str = "gavel_http_requests_total";
 const REQUEST_SECONDS: &str = "gavel_http_request_duration_seconds";
 const COMMANDS: &str = "gavel_commands_total";
+pub(super) const SUBSCRIPTIONS: &str = "gavel_subscriptions";
+pub(super) const SUBSCRIPTION_EVENTS: &str = "gavel_subscription_events_total";
 const GUEST_FAULTS: &str = "gavel_guest_faults_total";
 
 /// Upper bounds of the histograms of durations, in seconds.
@@ -64,6 +67,15 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
         describe_gauge!(
             HOT_BYTES,
             "Linear memory of the instances of hot streams, in bytes."
+        );
+        describe_gauge!(SUBSCRIPTIONS, "Subscriptions to the log, by format.");
+        describe_counter!(
+            SUBSCRIPTION_EVENTS,
+            "Events sent to subscriptions, by format."
+        );
+        describe_histogram!(
+            TAIL_LAG_SECONDS,
+            "Time from the creation of an event to when subscriptions can have it."
         );
         describe_gauge!(QUEUE, "Appends that are not answered yet.");
         describe_counter!(

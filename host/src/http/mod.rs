@@ -14,6 +14,7 @@ mod deciders;
 mod dto;
 mod error;
 mod extract;
+mod follow;
 mod import;
 mod log;
 mod metrics;

@@ -53,6 +53,10 @@ pub struct ApiSettings {
     pub module_body: BodyLimit,
     /// The most requests that are worked on at a time; others are turned away at once. Default: 1024.
     pub max_requests_in_flight: usize,
+    /// The most subscriptions to the log at a time; others are turned away at once. Default: 10,000.
+    pub max_subscriptions: usize,
+    /// How long a subscription says nothing before it says that it is still there. Default: 15 s.
+    pub keep_alive: Duration,
     /// Who may make requests. Default: none, which lets everybody do everything.
     pub tokens: Vec<Token>,
 }
@@ -69,6 +73,8 @@ impl Default for ApiSettings {
                 timeout: Duration::from_secs(60),
             },
             max_requests_in_flight: 1024,
+            max_subscriptions: 10_000,
+            keep_alive: Duration::from_secs(15),
             tokens: Vec::new(),
         }
     }

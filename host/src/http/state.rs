@@ -13,6 +13,7 @@ use super::openapi;
 use super::settings::ApiSettings;
 use crate::command::Commands;
 use crate::gate::Gate;
+use crate::log::Log;
 use crate::modules::Modules;
 use crate::store::Store;
 
@@ -25,6 +26,8 @@ pub struct Services {
     pub modules: Modules,
     /// Activates them.
     pub gate: Gate,
+    /// Lets the log be followed.
+    pub log: Log,
     /// Is read directly where nothing needs to be decided or folded.
     pub store: Arc<dyn Store>,
 }
@@ -39,18 +42,20 @@ pub struct Shared {
     pub(super) commands: Commands,
     pub(super) modules: Modules,
     pub(super) gate: Gate,
+    pub(super) log: Log,
     pub(super) store: Arc<dyn Store>,
     pub(super) settings: ApiSettings,
     pub(super) metrics: PrometheusHandle,
     pub(super) samples: Samples,
     pub(super) admissions: Semaphore,
+    pub(super) subscriptions: Arc<Semaphore>,
     pub(super) drain: CancellationToken,
     pub(super) openapi: openapi::Document,
     ready: AtomicBool,
 }
 
 impl AppState {
-    /// A state that is not ready yet. When `drain` is cancelled, no further request is let in.
+    /// A state that is not ready yet. When `drain` is cancelled, no further request is let in, and subscriptions end.
     #[must_use]
     pub fn new(
         services: Services,
@@ -62,16 +67,21 @@ impl AppState {
             commands,
             modules,
             gate,
+            log,
             store,
         } = services;
         Self(Arc::new(Shared {
             commands,
             modules,
             gate,
+            log,
             store,
             metrics,
             samples: Samples::default(),
             admissions: Semaphore::new(settings.max_requests_in_flight.min(Semaphore::MAX_PERMITS)),
+            subscriptions: Arc::new(Semaphore::new(
+                settings.max_subscriptions.min(Semaphore::MAX_PERMITS),
+            )),
             drain,
             openapi: openapi::Document::new(&settings),
             ready: AtomicBool::new(false),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use super::{ApiSettings, AppState, Services, recorder, router};
 use crate::command::{CommandSettings, Commands};
 use crate::core::SystemClock;
 use crate::gate::Gate;
+use crate::log::Log;
 use crate::modules::Modules;
 use crate::runtime::{Limits, Runtime, RuntimeOptions};
 use crate::store::MemoryStore;
@@ -55,10 +57,11 @@ impl Api {
             commands: Commands::new(
                 store.clone(),
                 modules.clone(),
-                clock,
+                clock.clone(),
                 CommandSettings::default(),
             ),
             gate: Gate::new(store.clone(), modules.clone()),
+            log: Log::new(store.clone(), clock),
             modules,
             store,
         };
@@ -76,25 +79,30 @@ impl Api {
         }
     }
 
-    /// Sends a request: `GET /path`, headers, and a body.
+    /// Sends a request: `GET /path`, headers, and a body. The body of the answer is left to be read.
+    pub(super) async fn open(
+        &self,
+        line: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Response {
+        let (method, uri) = line.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into()).unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// As [`Api::open`], with the whole answer.
     pub(super) async fn send(
         &self,
         line: &str,
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Answer {
-        let (method, uri) = line.split_once(' ').unwrap();
-        let mut request = Request::builder().method(method).uri(uri);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = self
-            .router
-            .clone()
-            .oneshot(request.body(body.into()).unwrap())
-            .await
-            .unwrap();
-        let (parts, body) = response.into_parts();
+        let (parts, body) = self.open(line, headers, body).await.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
         Answer {

@@ -17,6 +17,7 @@ mod modules;
 mod namespaces;
 mod operations;
 mod streams;
+mod subscriptions;
 mod time_travel;
 
 mod bad_modules;

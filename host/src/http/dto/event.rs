@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::core::{Position, RecordedEvent};
+use crate::log;
 
 /// A fact in a stream.
 #[derive(Debug, Serialize, ToSchema)]
@@ -76,6 +77,37 @@ impl<'a> From<&'a RecordedEvent> for Event<'a> {
             command_id: event.command_id,
             metadata: event.metadata.entries(),
             created_at: *created_at,
+        }
+    }
+}
+
+/// The end of the log, for now.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct CaughtUp {
+    /// Where to go on.
+    pub(in crate::http) position: String,
+}
+
+/// A stored event that cannot be read.
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct MalformedEvent<'a> {
+    /// Its place in the log of all streams.
+    position: String,
+    /// The stream, as it is stored.
+    stream: &'a str,
+    /// What is wrong with it.
+    reason: &'a str,
+    /// Its payload, as it is stored.
+    raw: &'a str,
+}
+
+impl<'a> From<&'a log::Malformed> for MalformedEvent<'a> {
+    fn from(malformed: &'a log::Malformed) -> Self {
+        Self {
+            position: malformed.position.to_string(),
+            stream: &malformed.stream,
+            reason: &malformed.reason,
+            raw: &malformed.raw,
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) use command::{
 pub(super) use decider::{
     Activation, ActivationBody, Decider, DeciderHistory, DeciderList, RollbackBody,
 };
-pub(super) use event::Event;
+pub(super) use event::{CaughtUp, Event, MalformedEvent};
 pub(super) use module::{Module, ModuleList, ModuleQuery};
 pub(super) use operations::{Info, Limits, Status};
 pub(super) use problem::ProblemBody;

@@ -144,9 +144,12 @@ pub(in crate::http) struct LogQuery {
     #[serde(deserialize_with = "position")]
     #[param(value_type = Option<String>, nullable = false)]
     pub(in crate::http) after: Option<Position>,
-    /// At most so many. Default: 100.
+    /// At most so many. Default: 100 on a page, no limit when following.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
-    pub(in crate::http) limit: Limit,
+    pub(in crate::http) limit: Option<Limit>,
+    /// Goes on behind the end of the log with what is appended later. With `application/x-ndjson`, where the answer ends with a page
+    /// otherwise, and with `text/event-stream`, which follows anyway.
+    pub(in crate::http) follow: bool,
     /// Only events of this decider, or of one of these.
     #[param(required = false)]
     pub(in crate::http) decider: Vec<String>,

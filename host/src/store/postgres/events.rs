@@ -226,7 +226,7 @@ impl EventStore for PostgresStore {
     }
 
     fn wakeups(&self) -> watch::Receiver<()> {
-        self.group.commits()
+        self.notices.wakeups()
     }
 
     async fn ping(&self) -> Result<(), Error> {

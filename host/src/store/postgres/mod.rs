@@ -12,6 +12,7 @@ mod events;
 mod history;
 mod ledger;
 mod modules;
+mod notify;
 mod open;
 mod query;
 mod rows;

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::commit::Database;
 use super::errors::is_undefined_table;
 use super::ledger::PostgresLedger;
+use super::notify::Notices;
 use crate::store::OpenError;
 use crate::store::group::{Group, Limits};
 use crate::store::lookup::Lookups;
@@ -23,6 +24,8 @@ pub(super) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// How many batches of appends are under way at the same time. A second one would make both of them smaller, for the same work each.
 const COMMITTERS: u32 = 1;
+/// How many connections listen to other hosts.
+const LISTENERS: u32 = 1;
 
 /// What every connection asks of the server, so that a host that is gone or stuck holds up nobody for long.
 const SESSION_SETTINGS: [(&str, &str); 10] = [
@@ -44,7 +47,7 @@ const SESSION_SETTINGS: [(&str, &str); 10] = [
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database?sslmode=…`, as libpq reads it. `options=-c search_path=…` chooses the schema.
     pub url: String,
-    /// At most so many connections at a time, one of them for appends; never fewer than two.
+    /// At most so many connections at a time, one of them for appends and one to listen; never fewer than three.
     pub max_connections: u32,
     /// Whether to bring the schema up to date; otherwise an outdated one is an error.
     pub migrate: bool,
@@ -69,6 +72,7 @@ pub struct PostgresStore {
     pub(super) pool: PgPool,
     pub(super) group: Arc<Group>,
     pub(super) lookups: Lookups,
+    pub(super) notices: Arc<Notices>,
     /// Permits for claims, each of which holds a connection.
     pub(super) claims: Arc<Semaphore>,
 }
@@ -121,7 +125,8 @@ impl PostgresStore {
         setup.close().await;
 
         let connect = connect.clone().options(SESSION_SETTINGS);
-        let pool_size = options.max_connections.saturating_sub(COMMITTERS).max(1);
+        let set_apart = COMMITTERS + LISTENERS;
+        let pool_size = options.max_connections.saturating_sub(set_apart).max(1);
         let pool = PgPoolOptions::new()
             .max_connections(pool_size)
             .acquire_timeout(CONNECT_TIMEOUT)
@@ -139,14 +144,16 @@ impl PostgresStore {
             .await
             .map_err(|error| unreachable(error.into()))?;
         let database = Database {
-            connect,
+            connect: connect.clone(),
             pool: pool.clone(),
         };
         let group = Group::start(Arc::new(database), COMMITTERS as usize, Limits::default());
+        let notices = Notices::start(connect, pool.clone(), group.commits());
         Ok(Self {
             lookups: Lookups::start(PostgresLedger(pool.clone())),
             pool,
             group: Arc::new(group),
+            notices: Arc::new(notices),
             claims: Arc::new(Semaphore::new(pool_size as usize / 4)),
         })
     }
@@ -155,6 +162,7 @@ impl PostgresStore {
     /// `Unavailable`.
     pub async fn close(&self) {
         self.group.close().await;
+        self.notices.close().await;
         self.pool.close().await;
     }
 }

@@ -313,6 +313,48 @@ async fn a_foreign_append_that_stays_open_makes_no_reader_skip_and_blocks_no_oth
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_one_host_commits_wakes_the_others() {
+    on_new_database(async |database: Database| {
+        let (one, other) = (database.open().await, database.open().await);
+        let mut observer = database.connect().await;
+        register(&mut observer).await;
+        let listening = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+        eventually(&mut observer, listening, 2).await;
+
+        for _ in 0..5 {
+            let (mut ours, mut theirs) = (one.wakeups(), other.wakeups());
+            append(&one, "a", ExpectedVersion::Any).await.unwrap();
+            for wakeups in [&mut ours, &mut theirs] {
+                tokio::time::timeout(DEADLINE, wakeups.changed())
+                    .await
+                    .expect("it is woken")
+                    .unwrap();
+            }
+        }
+        one.close().await;
+        other.close().await;
+        let connected = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'gavel'";
+        eventually(&mut observer, connected, 0).await;
+    })
+    .await;
+}
+
+/// Waits until `count` gives `expected`.
+async fn eventually(observer: &mut PgConnection, count: &'static str, expected: i64) {
+    let wait = async {
+        while sqlx::query_scalar::<_, i64>(count)
+            .fetch_one(&mut *observer)
+            .await
+            .unwrap()
+            != expected
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.expect(count);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_append_waits_for_a_foreign_one_to_its_stream_and_sees_its_outcome() {
     on_new_database(async |database: Database| {
         let store = database.open().await;

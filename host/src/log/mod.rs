@@ -1,0 +1,64 @@
+//! Events on their way out: live subscriptions.
+//!
+//! ```text
+//! store --pages--> tail, one per followed namespace --newest pages--> subscriptions at the end of the log
+//!   \-----------------------------pages-----------------------------> subscriptions that are behind
+//! ```
+//!
+//! A subscription pulls: nothing is read for it before it is asked for the next delivery, so that a slow reader costs the page that it
+//! holds, and nobody else anything. What tells a tail that there is something new is the store's affair ([`EventStore::wakeups`]).
+//!
+//! **Invariant:** a subscription hands over every event of its namespace that passes its filter and comes after its position, once, by
+//! ascending position; a stored event that cannot be read is handed over as [`Malformed`], never left out.
+//!
+//! [`EventStore::wakeups`]: crate::store::EventStore::wakeups
+
+pub mod metrics;
+mod page;
+mod pages;
+mod ring;
+mod subscription;
+mod tail;
+mod tails;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use page::{Events, Malformed};
+pub use subscription::{Delivery, Subscription};
+
+use self::pages::Pages;
+use self::tails::Tails;
+use crate::core::{Clock, Namespace, Position};
+use crate::store::{EventStore, LogFilter};
+
+/// The log of all namespaces, to be followed. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Log {
+    tails: Arc<Tails>,
+}
+
+impl Log {
+    /// The log in `store`. Nothing is read before somebody follows it; `clock` is for metrics alone.
+    #[must_use]
+    pub fn new(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            tails: Arc::new(Tails::new(Pages::new(store), clock)),
+        }
+    }
+
+    /// Follows the events of a namespace that come after `after` (exclusive) and pass `filter`, first those that are stored, then those
+    /// that come. Has no end of its own.
+    #[must_use]
+    pub fn subscribe(
+        &self,
+        namespace: Namespace,
+        filter: LogFilter,
+        after: Position,
+    ) -> Subscription {
+        Subscription::new(Arc::clone(&self.tails), namespace, filter, after)
+    }
+}
