@@ -1,7 +1,7 @@
 //! Where events, commands and modules are kept.
 //!
 //! A store knows bytes, versions and activation numbers. It knows nothing of deciders' logic: it neither decides nor folds.
-//! Three traits, [`EventStore`], [`ModuleStore`] and [`SnapshotStore`], and three implementations that obey one list of cases, `conformance`.
+//! Four traits, [`EventStore`], [`ModuleStore`], [`SnapshotStore`] and [`ConsumerStore`], and three implementations that obey one list of cases, `conformance`.
 //!
 //! **Invariant:** an append is answered only after it is durable. What was answered is never lost, doubled or reordered.
 
@@ -45,9 +45,9 @@ use crate::core::{
 };
 
 /// Everything that a host keeps.
-pub trait Store: EventStore + ModuleStore + SnapshotStore {}
+pub trait Store: EventStore + ModuleStore + SnapshotStore + ConsumerStore {}
 
-impl<T: EventStore + ModuleStore + SnapshotStore> Store for T {}
+impl<T: EventStore + ModuleStore + SnapshotStore + ConsumerStore> Store for T {}
 
 /// The events of all streams, and the ledger of the commands they follow from.
 ///

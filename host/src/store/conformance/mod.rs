@@ -16,6 +16,7 @@
 
 mod append;
 mod atomic;
+mod consumers;
 mod isolation;
 mod ledger;
 mod log;
@@ -28,6 +29,7 @@ pub(super) mod support;
 
 pub(super) use append::*;
 pub(super) use atomic::*;
+pub(super) use consumers::*;
 pub(super) use isolation::*;
 pub(super) use ledger::*;
 pub(super) use log::*;
@@ -133,4 +135,27 @@ store_cases!(
     a_snapshot_never_gives_way_to_an_older_one,
     a_snapshot_is_of_one_module_and_one_stream,
     a_snapshot_beyond_the_head_is_ignored_until_the_stream_is_there,
+    // consumers
+    events_are_leased_in_order_and_acknowledged_once,
+    what_is_appended_to_a_leased_stream_waits_for_its_lease,
+    a_consumer_begins_where_it_is_told,
+    changing_a_consumer_moves_no_checkpoint,
+    a_lease_that_was_taken_over_is_lost,
+    a_lease_is_good_for_its_consumer_alone,
+    only_what_is_leased_can_be_acknowledged,
+    a_lease_can_be_acknowledged_piece_by_piece,
+    a_stream_that_fails_comes_again_and_is_parked_in_the_end,
+    a_parked_event_can_be_skipped,
+    a_lease_that_expires_at_the_last_attempt_parks_the_stream,
+    a_nack_with_a_delay_lets_the_stream_rest,
+    only_wanted_events_are_leased,
+    max_events_are_shared_out,
+    a_stream_that_keeps_growing_does_not_starve_the_others,
+    a_paused_consumer_leases_nothing,
+    a_reset_loses_all_leases_and_begins_anew,
+    a_deleted_consumer_is_unknown,
+    consumers_of_a_namespace_see_its_events_alone,
+    deciders_that_share_an_id_are_leased_apart,
+    a_consumer_says_how_far_it_has_come,
+    workers_that_race_and_fail_do_everything_in_order,
 );

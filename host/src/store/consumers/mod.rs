@@ -1,5 +1,8 @@
 //! Consumers, as stores keep them.
 
+pub(super) mod rows;
+pub(super) mod rules;
+
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -50,6 +53,16 @@ pub trait ConsumerStore: Debug + Send + Sync {
     /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`].
     async fn consumer(&self, id: &ConsumerId) -> Result<Consumer, ConsumerError>;
 
+    /// How a consumer is served, and the position up to which (inclusive) everything is handed out.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`].
+    async fn consumer_cursor(
+        &self,
+        id: &ConsumerId,
+    ) -> Result<(ConsumerSettings, Position), ConsumerError>;
+
     /// The consumers of a namespace, or of all namespaces, by namespace and name.
     ///
     /// # Errors
@@ -78,7 +91,7 @@ pub trait ConsumerStore: Debug + Send + Sync {
     /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`].
     async fn reset_consumer(&self, id: &ConsumerId, start: Start) -> Result<(), ConsumerError>;
 
-    /// Looks at a part of the log after the cursor, and leases up to `max_streams` streams that are free, with up to `max_events` events
+    /// Looks at a part of the log after the cursor if it needs more, and leases up to `max_streams` streams that are free, with up to `max_events` events
     /// in all, shared out evenly. Both are at least 1. A paused consumer leases nothing.
     ///
     /// A stream whose lease has expired at the last of its attempts is parked instead. So is one whose next event cannot be read.
@@ -162,7 +175,7 @@ pub trait ConsumerStore: Debug + Send + Sync {
 pub struct Leased {
     /// The leases; no two of one stream.
     pub leases: Vec<Lease>,
-    /// Whether the cursor is at the end of the log. If not, the next call may find more.
+    /// Whether everything is handed out. If not, the next call may find more.
     pub caught_up: bool,
     /// When the next stream that is leased or at rest may become free; none if there is none.
     pub next_in: Option<Duration>,

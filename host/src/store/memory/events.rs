@@ -73,6 +73,30 @@ impl Events {
             .map_or(&[], Vec::as_slice)
     }
 
+    /// The log of a namespace.
+    pub(super) fn log_after(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+    ) -> impl Iterator<Item = &Arc<RecordedEvent>> {
+        let start = self.log.partition_point(|event| event.position <= after);
+        let rest = self.log[start..].iter();
+        rest.filter(move |event| event.stream.namespace() == namespace)
+    }
+
+    /// The events of a stream from and through these versions.
+    pub(super) fn of_stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        through: Version,
+    ) -> impl Iterator<Item = &Arc<RecordedEvent>> {
+        let events = self.stream(stream).iter();
+        events
+            .skip_while(move |event| event.version < from)
+            .take_while(move |event| event.version <= through)
+    }
+
     pub(super) fn head(&self, stream: &StreamId) -> StreamHead {
         self.stream(stream)
             .last()
@@ -127,11 +151,7 @@ impl Events {
         filter: &LogFilter,
         limit: u32,
     ) -> LogPage {
-        let start = self.log.partition_point(|event| event.position <= after);
-        let in_namespace = || {
-            let rest = self.log[start..].iter();
-            rest.filter(|event| event.stream.namespace() == namespace)
-        };
+        let in_namespace = || self.log_after(namespace, after);
         let mut passing = in_namespace().filter(|event| filter.passes(event));
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let events: Vec<_> = passing
@@ -141,7 +161,7 @@ impl Events {
             .collect();
         let caught_up = passing.next().is_none();
         let newest = if caught_up {
-            in_namespace().next_back().map(|event| event.position)
+            in_namespace().last().map(|event| event.position)
         } else {
             events.last().map(|event| event.position)
         };

@@ -2,6 +2,7 @@
 //!
 //! It obeys the contract but for one word, *durable*: what it acknowledges is gone with the process.
 
+mod consumers;
 mod events;
 mod modules;
 
@@ -30,6 +31,7 @@ pub struct MemoryStore {
     events: Mutex<events::Events>,
     modules: Mutex<modules::Modules>,
     snapshots: Mutex<HashMap<(StreamId, ModuleDigest), Snapshot>>,
+    consumers: Mutex<consumers::Consumers>,
     appended: watch::Sender<()>,
 }
 
@@ -42,6 +44,7 @@ impl MemoryStore {
             events: Mutex::default(),
             modules: Mutex::default(),
             snapshots: Mutex::default(),
+            consumers: Mutex::default(),
             appended: watch::Sender::new(()),
         }
     }

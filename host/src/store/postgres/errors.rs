@@ -5,9 +5,9 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
 use super::query::Failure;
-use crate::core::ActivationNumber;
+use crate::core::{ActivationNumber, Position};
 use crate::store::group::Failed;
-use crate::store::{ActivateError, AppendError, DeleteModuleError, Error};
+use crate::store::{ActivateError, AppendError, ConsumerError, DeleteModuleError, Error};
 
 const FOREIGN_KEY_VIOLATION: &str = "23503";
 const UNIQUE_VIOLATION: &str = "23505";
@@ -15,6 +15,10 @@ const SERIALIZATION_FAILURE: &str = "40001";
 const DEADLOCK_DETECTED: &str = "40P01";
 const UNDEFINED_TABLE: &str = "42P01";
 const ACTIVATION_MOVED: &str = "GV005";
+const CONSUMER_UNKNOWN: &str = "GV006";
+const LEASE_LOST: &str = "GV007";
+const NOT_LEASED: &str = "GV008";
+const NOT_PARKED: &str = "GV009";
 
 const ACTIVATED_MODULE: &str = "activations_digest_fkey";
 
@@ -81,6 +85,27 @@ impl From<Failure> for ActivateError {
             }
             failure => Self::Store(failure.into()),
         }
+    }
+}
+
+impl From<Failure> for ConsumerError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(error) if error.code() == CONSUMER_UNKNOWN => Self::NotFound,
+            Failure::Refused(error) if error.code() == LEASE_LOST => Self::LeaseLost,
+            Failure::Refused(error) if error.code() == NOT_PARKED => Self::NotParked,
+            failure => Self::Store(failure.into()),
+        }
+    }
+}
+
+/// What an acknowledgement failed with.
+pub(super) fn not_acknowledged(failure: Failure, through: Position) -> ConsumerError {
+    match failure {
+        Failure::Refused(error) if error.code() == NOT_LEASED => {
+            ConsumerError::NotLeased { through }
+        }
+        failure => failure.into(),
     }
 }
 

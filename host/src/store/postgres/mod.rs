@@ -7,6 +7,8 @@ mod append;
 mod arguments;
 mod claim;
 mod commit;
+mod consumer_rows;
+mod consumers;
 mod errors;
 mod events;
 mod history;

@@ -30,7 +30,7 @@ pub(super) use event_columns;
 #[error("{0}")]
 pub(super) struct Unreadable(String);
 
-type Read<T> = Result<T, Unreadable>;
+pub(super) type Read<T> = Result<T, Unreadable>;
 
 impl Unreadable {
     /// The error for a row that is no event.
@@ -42,11 +42,11 @@ impl Unreadable {
     }
 }
 
-fn unreadable(error: impl std::fmt::Display) -> Unreadable {
+pub(super) fn unreadable(error: impl std::fmt::Display) -> Unreadable {
     Unreadable(error.to_string())
 }
 
-fn column<'r, T>(row: &'r PgRow, name: &str) -> Read<T>
+pub(super) fn column<'r, T>(row: &'r PgRow, name: &str) -> Read<T>
 where
     T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
 {
@@ -141,12 +141,12 @@ impl BatchOutcome {
     }
 }
 
-fn version(row: &PgRow, name: &str) -> Read<Version> {
+pub(super) fn version(row: &PgRow, name: &str) -> Read<Version> {
     let number = column(row, name)?;
     Version::from_sql(number).ok_or_else(|| Unreadable(format!("{name} is {number}")))
 }
 
-fn position(row: &PgRow, offset: i64) -> Read<Position> {
+pub(super) fn position(row: &PgRow, offset: i64) -> Read<Position> {
     let generation: i32 = column(row, "generation")?;
     let transaction: &str = column(row, "transaction_text")?;
     Ok(Position::new(
@@ -156,7 +156,7 @@ fn position(row: &PgRow, offset: i64) -> Read<Position> {
     ))
 }
 
-fn stream(row: &PgRow) -> Read<StreamId> {
+pub(super) fn stream(row: &PgRow) -> Read<StreamId> {
     let namespace = Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?;
     let decider = DeciderName::new(column::<&str>(row, "decider")?).map_err(unreadable)?;
     StreamId::new(namespace, decider, column::<&str>(row, "decider_id")?).map_err(unreadable)

@@ -1,0 +1,224 @@
+//! Consumers as they are made, changed, looked at and removed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::*;
+
+pub(in crate::store) async fn a_consumer_begins_where_it_is_told(store: Arc<dyn Store>) {
+    let log = fill(&*store, &["a", "b", "c"], 2).await;
+    let starts = [
+        ("beginning", Start::Beginning),
+        ("now", Start::Now),
+        ("after", Start::After(log[2].position)),
+        ("since", Start::Since(log[3].created_at)),
+    ];
+    for (name, start) in starts {
+        let is_new = store
+            .put_consumer(&consumer(name), &settings(), start)
+            .await;
+        assert!(is_new.unwrap());
+    }
+    let later = grow(&*store, &stream("c"), 1).await;
+    let log = log_of(&*store, &Namespace::default(), 7).await;
+    for (name, start) in starts {
+        let wanted: HashSet<_> = match start {
+            Start::Beginning => log.iter().map(|event| event.event.event_id).collect(),
+            Start::Now => later.iter().map(|event| event.event.event_id).collect(),
+            Start::After(position) => {
+                let after = log.iter().filter(|event| event.position > position);
+                after.map(|event| event.event.event_id).collect()
+            }
+            Start::Since(time) => {
+                let since = log.iter().filter(|event| event.created_at >= time);
+                since.map(|event| event.event.event_id).collect()
+            }
+        };
+        let leased = drain(&*store, &consumer(name), wanted.len()).await;
+        let leased: HashSet<_> = leased.iter().map(|event| event.event.event_id).collect();
+        // What was committed just before may still come, for a store shows some events late.
+        assert!(leased.is_superset(&wanted), "{name}");
+        if start != Start::Now {
+            assert_eq!(leased, wanted, "{name}");
+        }
+    }
+}
+
+pub(in crate::store) async fn changing_a_consumer_moves_no_checkpoint(store: Arc<dyn Store>) {
+    fill(&*store, &["a", "b"], 2).await;
+    let id = create(&*store, "all", &settings()).await;
+    let leases = lease(&*store, &id, 16, 100).await;
+    done(&*store, &id, &leases[0]).await;
+    let changed = ConsumerSettings {
+        max_attempts: 9,
+        deciders: vec!["counter".to_owned()],
+        ..hasty()
+    };
+    for start in [Start::Now, Start::Beginning] {
+        let is_new = store.put_consumer(&id, &changed, start).await.unwrap();
+        assert!(!is_new);
+    }
+    assert_eq!(report(&*store, &id).await.settings, changed);
+    done(&*store, &id, &leases[1]).await;
+    assert_nothing(&*store, &id).await;
+    assert_eq!(report(&*store, &id).await.lag_events, 0);
+}
+
+pub(in crate::store) async fn only_wanted_events_are_leased(store: Arc<dyn Store>) {
+    let account = stream_of("default", "account", "a");
+    activate_counter(&*store).await;
+    activate(&*store, &account).await;
+    for stream in [&stream("a"), &account] {
+        let events = ["Incremented", "Reset", "Incremented", "Closed"]
+            .map(event)
+            .to_vec();
+        let part = import(stream, crate::core::ExpectedVersion::Any, events);
+        append(&*store, part).await.unwrap();
+    }
+    log_of(&*store, &Namespace::default(), 8).await;
+    let filtered = ConsumerSettings {
+        deciders: vec!["counter".to_owned(), "nobody".to_owned()],
+        events: vec!["Incremented".to_owned(), "Closed".to_owned()],
+        ..settings()
+    };
+    let id = create(&*store, "some", &filtered).await;
+    assert_eq!(report(&*store, &id).await.lag_events, 3);
+    let held = lease(&*store, &id, 16, 2).await.remove(0);
+    assert_eq!(
+        (held.stream.decider().as_str(), versions(&held)),
+        ("counter", vec![1, 3])
+    );
+    let between = store
+        .ack(&id, held.id, held.events[0].position, true)
+        .await
+        .unwrap();
+    assert!(between.is_some());
+
+    // What was handed out is looked at with new eyes.
+    let narrower = ConsumerSettings {
+        events: vec!["Nothing".to_owned()],
+        ..filtered
+    };
+    store
+        .put_consumer(&id, &narrower, Start::Now)
+        .await
+        .unwrap();
+    store.nack(&id, held.id, None, "no").await.unwrap();
+    let clearing = async {
+        while report(&*store, &id).await.lag_events > 0 {
+            assert_nothing(&*store, &id).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, clearing).await.unwrap();
+}
+
+pub(in crate::store) async fn a_paused_consumer_leases_nothing(store: Arc<dyn Store>) {
+    fill(&*store, &["a", "b"], 1).await;
+    let id = create(&*store, "all", &settings()).await;
+    let held = lease(&*store, &id, 1, 1).await.remove(0);
+    store.pause_consumer(&id, true).await.unwrap();
+    assert!(report(&*store, &id).await.is_paused);
+    assert_nothing(&*store, &id).await;
+    done(&*store, &id, &held).await;
+    store.pause_consumer(&id, false).await.unwrap();
+    assert_eq!(lease_one(&*store, &id).await.stream, stream("b"));
+}
+
+pub(in crate::store) async fn a_reset_loses_all_leases_and_begins_anew(store: Arc<dyn Store>) {
+    let log = fill(&*store, &["a", "b"], 2).await;
+    let once = ConsumerSettings {
+        max_attempts: 1,
+        ..settings()
+    };
+    let id = create(&*store, "all", &once).await;
+    let leases = lease(&*store, &id, 2, 100).await;
+    store.nack(&id, leases[1].id, None, "no").await.unwrap();
+    store.reset_consumer(&id, Start::Beginning).await.unwrap();
+    assert_lost(
+        store
+            .ack(&id, leases[0].id, last_of(&leases[0]), false)
+            .await,
+    );
+    assert_eq!(report(&*store, &id).await.parked, 0);
+    let events = drain(&*store, &id, 4).await;
+    assert_eq!(events.len(), 4);
+    store
+        .reset_consumer(&id, Start::After(log[2].position))
+        .await
+        .unwrap();
+    assert_eq!(drain(&*store, &id, 1).await, [log[3].clone()]);
+}
+
+pub(in crate::store) async fn a_deleted_consumer_is_unknown(store: Arc<dyn Store>) {
+    fill(&*store, &["a"], 1).await;
+    let id = create(&*store, "gone", &settings()).await;
+    let held = lease_one(&*store, &id).await;
+    store.delete_consumer(&id).await.unwrap();
+    let answers = [
+        store.consumer(&id).await.err(),
+        store.delete_consumer(&id).await.err(),
+        store.pause_consumer(&id, true).await.err(),
+        store.reset_consumer(&id, Start::Now).await.err(),
+        store.lease(&id, 1, 1).await.err(),
+        store.ack(&id, held.id, last_of(&held), false).await.err(),
+        store.nack(&id, held.id, None, "").await.err(),
+        store.extend(&id, held.id).await.err(),
+        store.list_parked(&id, None, 1).await.err(),
+        store.unpark(&id, &stream("a"), Unpark::Retry).await.err(),
+    ];
+    for answer in answers {
+        assert!(
+            matches!(answer, Some(ConsumerError::NotFound)),
+            "{answer:?}"
+        );
+    }
+    let id = create(&*store, "gone", &settings()).await;
+    assert_eq!(
+        lease_one(&*store, &id).await.events,
+        held.events,
+        "from the start"
+    );
+}
+
+pub(in crate::store) async fn consumers_of_a_namespace_see_its_events_alone(store: Arc<dyn Store>) {
+    let names = ["default", "a-b", "a"];
+    for name in names {
+        let stream = stream_of(name, "counter", "same");
+        activate(&*store, &stream).await;
+        grow(&*store, &stream, 2).await;
+    }
+    for name in names {
+        log_of(&*store, &namespace(name), 2).await;
+        let id = ConsumerId::new(namespace(name), "same").unwrap();
+        store
+            .put_consumer(&id, &settings(), Start::Beginning)
+            .await
+            .unwrap();
+        assert_eq!(report(&*store, &id).await.lag_events, 2);
+        let held = lease_one(&*store, &id).await;
+        assert_eq!(held.stream, stream_of(name, "counter", "same"));
+        let listed = store.list_consumers(Some(&namespace(name))).await.unwrap();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0].id, id);
+    }
+    let all = store.list_consumers(None).await.unwrap();
+    let listed: Vec<_> = all.iter().map(|one| one.id.namespace().as_str()).collect();
+    assert_eq!(listed, ["a", "a-b", "default"]);
+}
+
+pub(in crate::store) async fn a_consumer_says_how_far_it_has_come(store: Arc<dyn Store>) {
+    fill(&*store, &["a", "b"], 3).await;
+    let id = create(&*store, "all", &settings()).await;
+    let fresh = report(&*store, &id).await;
+    assert_eq!((fresh.lag_events, fresh.in_flight, fresh.parked), (6, 0, 0));
+    assert!(fresh.lag > Duration::ZERO);
+    let held = lease(&*store, &id, 1, 2).await.remove(0);
+    let working = report(&*store, &id).await;
+    assert_eq!((working.lag_events, working.in_flight), (6, 1));
+    done(&*store, &id, &held).await;
+    let later = report(&*store, &id).await;
+    assert_eq!((later.lag_events, later.in_flight), (4, 0));
+    drain(&*store, &id, 4).await;
+    let idle = report(&*store, &id).await;
+    assert_eq!((idle.lag_events, idle.lag), (0, Duration::ZERO));
+}

@@ -1,0 +1,212 @@
+//! What the rules of consumers work on: rows, and how a store finds and keeps them.
+
+use std::ops::ControlFlow;
+
+use time::OffsetDateTime;
+
+use crate::core::{
+    ConsumerId, ConsumerSettings, DeciderName, LeaseId, NameError, Parked, Position, RecordedEvent,
+    StreamId, Version,
+};
+use crate::store::Error;
+
+/// A consumer, as it is kept.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Registered {
+    pub(in crate::store) settings: ConsumerSettings,
+    pub(in crate::store) is_paused: bool,
+    pub(in crate::store) created_at: OffsetDateTime,
+    /// What is handed out: all events up to here, inclusive.
+    pub(in crate::store) cursor: Position,
+    /// Events created earlier are not wanted.
+    pub(in crate::store) since: Option<OffsetDateTime>,
+}
+
+impl Registered {
+    pub(super) fn wants(&self, entry: &Entry) -> bool {
+        self.since
+            .is_none_or(|since| since <= entry.place.created_at)
+            && self.settings.wants(&entry.decider, &entry.event)
+    }
+}
+
+/// Where an event is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::store) struct Place {
+    pub(in crate::store) version: Version,
+    pub(in crate::store) position: Position,
+    pub(in crate::store) created_at: OffsetDateTime,
+}
+
+/// An event without what it says.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Entry {
+    pub(in crate::store) decider: String,
+    pub(in crate::store) id: String,
+    pub(in crate::store) event: String,
+    pub(in crate::store) place: Place,
+}
+
+/// What of one stream has been handed out and is not done: at least one event.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Backlog {
+    /// The oldest event that is not done.
+    pub(in crate::store) next: Place,
+    /// The newest that is handed out.
+    pub(in crate::store) last: Version,
+    /// How many wanted events that is.
+    pub(in crate::store) pending: u64,
+    /// How often `next` has been leased.
+    pub(in crate::store) attempt: u32,
+    /// When it may be leased: the end of a lease, or of a rest.
+    pub(in crate::store) available_at: OffsetDateTime,
+    /// Who has it.
+    pub(in crate::store) lease: Option<Holder>,
+    pub(in crate::store) parked_at: Option<OffsetDateTime>,
+    /// What was said of the last failure.
+    pub(in crate::store) reason: String,
+}
+
+/// A lease, and the last event it is for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::store) struct Holder {
+    pub(in crate::store) id: LeaseId,
+    pub(in crate::store) through: Version,
+}
+
+impl Backlog {
+    pub(super) fn of(place: Place, now: OffsetDateTime) -> Self {
+        Self {
+            next: place,
+            last: place.version,
+            pending: 1,
+            attempt: 0,
+            available_at: now,
+            lease: None,
+            parked_at: None,
+            reason: String::new(),
+        }
+    }
+
+    /// Whether its last attempt is over and nobody has said anything.
+    pub(super) fn is_spent(&self, settings: &ConsumerSettings) -> bool {
+        self.lease.is_some() && self.attempt >= settings.max_attempts
+    }
+
+    pub(super) fn park(&mut self, now: OffsetDateTime, reason: &str) {
+        self.lease = None;
+        self.parked_at = Some(now);
+        reason.clone_into(&mut self.reason);
+    }
+
+    pub(super) fn rest(&mut self, until: OffsetDateTime) {
+        self.lease = None;
+        self.available_at = until;
+    }
+}
+
+/// How far a consumer has come with what was handed out.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::store) struct Progress {
+    pub(in crate::store) pending: u64,
+    pub(in crate::store) oldest: Option<OffsetDateTime>,
+    pub(in crate::store) in_flight: u64,
+    pub(in crate::store) parked: u64,
+}
+
+/// What is called with one row after the other, until it breaks off.
+pub(in crate::store) type Visit<'v, T> = &'v mut dyn FnMut(T) -> ControlFlow<()>;
+
+/// Rows of consumers and events, within one transaction.
+pub(in crate::store) trait Rows {
+    fn find(&self, id: &ConsumerId) -> Result<Option<Registered>, Error>;
+    /// Replaces what there is.
+    fn keep(&mut self, id: &ConsumerId, consumer: &Registered) -> Result<(), Error>;
+    /// With all its backlogs.
+    fn remove(&mut self, id: &ConsumerId) -> Result<(), Error>;
+
+    fn backlog(&self, id: &ConsumerId, stream: &StreamId) -> Result<Option<Backlog>, Error>;
+    fn leased(&self, id: &ConsumerId, lease: LeaseId)
+    -> Result<Option<(StreamId, Backlog)>, Error>;
+    /// Replaces what there is.
+    fn keep_backlog(
+        &mut self,
+        id: &ConsumerId,
+        stream: &StreamId,
+        backlog: &Backlog,
+    ) -> Result<(), Error>;
+    fn remove_backlog(&mut self, id: &ConsumerId, stream: &StreamId) -> Result<(), Error>;
+    fn remove_backlogs(&mut self, id: &ConsumerId) -> Result<(), Error>;
+    /// Those not parked and available at `now`, the one whose next event is the oldest first.
+    fn free(
+        &self,
+        id: &ConsumerId,
+        now: OffsetDateTime,
+        limit: u32,
+    ) -> Result<Vec<(StreamId, Backlog)>, Error>;
+    /// When the first of those that are not parked is available.
+    fn next_available(&self, id: &ConsumerId) -> Result<Option<OffsetDateTime>, Error>;
+    fn progress(&self, id: &ConsumerId, now: OffsetDateTime) -> Result<Progress, Error>;
+
+    /// The log of the consumer's namespace.
+    fn each_after(
+        &self,
+        id: &ConsumerId,
+        after: Position,
+        visit: Visit<'_, Entry>,
+    ) -> Result<(), Error>;
+    /// Where the log ends; the beginning if it is empty.
+    fn end(&self, id: &ConsumerId) -> Result<Position, Error>;
+    /// The last place before all events of the log that are created at `time` or later; its end if there are none.
+    fn before(&self, id: &ConsumerId, time: OffsetDateTime) -> Result<Position, Error>;
+    /// Of the stream, from and through these versions.
+    fn each_entry(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        through: Version,
+        visit: Visit<'_, Entry>,
+    ) -> Result<(), Error>;
+    /// Of the stream, from and through these versions.
+    fn each_event(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        through: Version,
+        visit: Visit<'_, Result<RecordedEvent, Error>>,
+    ) -> Result<(), Error>;
+}
+
+/// A parked backlog, as it is shown.
+pub(in crate::store) fn parked(stream: StreamId, backlog: Backlog) -> Option<Parked> {
+    Some(Parked {
+        stream,
+        version: backlog.next.version,
+        position: backlog.next.position,
+        attempts: backlog.attempt,
+        reason: backlog.reason,
+        parked_at: backlog.parked_at?,
+    })
+}
+
+/// The stream of a consumer's backlog.
+pub(in crate::store) fn named(
+    id: &ConsumerId,
+    decider: &str,
+    stream: &str,
+) -> Result<StreamId, Error> {
+    let corrupt = |reason: NameError| Error::Corrupt {
+        what: "stream of a consumer",
+        reason: reason.to_string(),
+    };
+    let decider = DeciderName::new(decider).map_err(corrupt)?;
+    StreamId::new(id.namespace().clone(), decider, stream).map_err(corrupt)
+}
+
+/// What is said of a stream that is parked because of an event.
+pub(in crate::store) fn unreadable(error: &Error) -> String {
+    match error {
+        Error::Malformed { raw, .. } => format!("{error}; it is stored as: {raw}"),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,428 @@
+//! The rows of consumers, and of the events that they are for.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use rusqlite::{Connection, Row, params};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::core::{
+    ConsumerId, ConsumerSettings, LeaseId, NameError, Namespace, Position, Push, RecordedEvent,
+    StreamId, Version,
+};
+use crate::store::Error;
+use crate::store::consumers::rows::{
+    Backlog, Entry, Holder, Place, Progress, Registered, Rows, Visit, named,
+};
+use crate::store::sqlite::read;
+use crate::store::sqlite::rows::{self, event_columns};
+
+const FIND: &str = "
+SELECT deciders, events, lock_timeout_ms, max_attempts, backoff_ms, push_url, push_secret, paused, since, cursor, created_at
+FROM consumers WHERE namespace = ?1 AND consumer = ?2";
+
+const KEEP: &str = "
+INSERT INTO consumers (namespace, consumer, deciders, events, lock_timeout_ms, max_attempts, backoff_ms, push_url, push_secret,
+    paused, since, cursor, created_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+ON CONFLICT (namespace, consumer) DO UPDATE
+    SET deciders = excluded.deciders, events = excluded.events, lock_timeout_ms = excluded.lock_timeout_ms,
+        max_attempts = excluded.max_attempts, backoff_ms = excluded.backoff_ms, push_url = excluded.push_url,
+        push_secret = excluded.push_secret, paused = excluded.paused, since = excluded.since, cursor = excluded.cursor";
+
+const REMOVE: &str = "DELETE FROM consumers WHERE namespace = ?1 AND consumer = ?2";
+
+const NAMES: &str = "
+SELECT namespace, consumer FROM consumers WHERE ?1 IS NULL OR namespace = ?1 ORDER BY namespace, consumer";
+
+/// The columns that [`backlog`] reads, in its order.
+macro_rules! backlog_columns {
+    () => {
+        "decider, decider_id, next_version, next_offset, next_created_at, last_version, pending, attempt, available_at, lease, \
+         leased_through, parked_at, reason"
+    };
+}
+
+const BACKLOG: &str = concat!(
+    "SELECT ",
+    backlog_columns!(),
+    " FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2 AND decider = ?3 AND decider_id = ?4"
+);
+
+const LEASED: &str = concat!(
+    "SELECT ",
+    backlog_columns!(),
+    " FROM consumer_streams WHERE lease = ?3 AND namespace = ?1 AND consumer = ?2"
+);
+
+const FREE: &str = concat!(
+    "SELECT ",
+    backlog_columns!(),
+    " FROM consumer_streams INDEXED BY consumer_streams_next
+    WHERE namespace = ?1 AND consumer = ?2 AND parked_at IS NULL AND available_at <= ?3
+    ORDER BY next_offset LIMIT ?4"
+);
+
+const PARKED: &str = concat!(
+    "SELECT ",
+    backlog_columns!(),
+    " FROM consumer_streams
+    WHERE namespace = ?1 AND consumer = ?2 AND parked_at IS NOT NULL AND (decider, decider_id) > (?3, ?4)
+    ORDER BY decider, decider_id LIMIT ?5"
+);
+
+const KEEP_BACKLOG: &str = "
+INSERT OR REPLACE INTO consumer_streams (namespace, consumer, decider, decider_id, next_version, next_offset, next_created_at,
+    last_version, pending, attempt, available_at, lease, leased_through, parked_at, reason)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+
+const REMOVE_BACKLOG: &str = "
+DELETE FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2 AND decider = ?3 AND decider_id = ?4";
+
+const REMOVE_BACKLOGS: &str = "DELETE FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2";
+
+const NEXT_AVAILABLE: &str = "
+SELECT min(available_at) FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2 AND parked_at IS NULL";
+
+const PROGRESS: &str = "
+SELECT coalesce(sum(pending), 0), min(next_created_at), count(*) FILTER (WHERE lease IS NOT NULL AND available_at > ?3), count(parked_at)
+FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2";
+
+const AFTER: &str = r#"
+SELECT decider, decider_id, event, version, "offset", created_at FROM events INDEXED BY events_namespace
+WHERE namespace = ?1 AND "offset" > ?2 ORDER BY "offset""#;
+
+const ENTRIES: &str = r#"
+SELECT decider, decider_id, event, version, "offset", created_at FROM events
+WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND version >= ?4 AND version <= ?5 ORDER BY version"#;
+
+const EVENTS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND version >= ?4 AND version <= ?5 ORDER BY version"
+);
+
+const END: &str = r#"
+SELECT "offset" FROM events INDEXED BY events_namespace WHERE namespace = ?1 ORDER BY "offset" DESC LIMIT 1"#;
+
+const SINCE: &str = r#"
+SELECT "offset" - 1 FROM events INDEXED BY events_namespace
+WHERE namespace = ?1 AND created_at >= ?2 ORDER BY "offset" LIMIT 1"#;
+
+/// The tables as one connection sees them.
+pub(super) struct Tables<'t>(pub(super) &'t Connection);
+
+impl Tables<'_> {
+    fn run(&self, statement: &str, values: impl rusqlite::Params) -> Result<(), Error> {
+        self.0.prepare_cached(statement)?.execute(values)?;
+        Ok(())
+    }
+
+    fn each<T>(
+        &self,
+        statement: &str,
+        values: impl rusqlite::Params,
+        mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
+        visit: Visit<'_, T>,
+    ) -> Result<(), Error> {
+        let mut statement = self.0.prepare_cached(statement)?;
+        let mut found = statement.query(values)?;
+        while let Some(row) = found.next()? {
+            if visit(read(row)?) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn backlogs(
+        &self,
+        id: &ConsumerId,
+        statement: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<(StreamId, Backlog)>, Error> {
+        rows::all(self.0, statement, values, |row| backlog(row, id))
+    }
+
+    /// The consumers of a namespace, or all.
+    pub(super) fn names(&self, namespace: Option<&str>) -> Result<Vec<ConsumerId>, Error> {
+        rows::all(self.0, NAMES, [namespace], consumer_id)
+    }
+
+    /// The parked streams after this one, by decider and id.
+    pub(super) fn parked(
+        &self,
+        id: &ConsumerId,
+        decider: &str,
+        stream: &str,
+        limit: u32,
+    ) -> Result<Vec<(StreamId, Backlog)>, Error> {
+        let [namespace, name] = names(id);
+        self.backlogs(id, PARKED, params![namespace, name, decider, stream, limit])
+    }
+}
+
+impl Rows for Tables<'_> {
+    fn find(&self, id: &ConsumerId) -> Result<Option<Registered>, Error> {
+        rows::one(self.0, FIND, names(id), registered)
+    }
+
+    fn keep(&mut self, id: &ConsumerId, consumer: &Registered) -> Result<(), Error> {
+        let [namespace, name] = names(id);
+        let settings = &consumer.settings;
+        let push = settings.push.as_ref();
+        let values = params![
+            namespace,
+            name,
+            rows::json_text(&settings.deciders),
+            rows::json_text(&settings.events),
+            length(settings.lock_timeout),
+            settings.max_attempts,
+            length(settings.backoff),
+            push.map(|push| push.url.as_str()),
+            push.and_then(|push| push.secret.as_deref()),
+            consumer.is_paused,
+            consumer.since.map(rows::milliseconds),
+            rows::offset(consumer.cursor),
+            rows::milliseconds(consumer.created_at),
+        ];
+        self.run(KEEP, values)
+    }
+
+    fn remove(&mut self, id: &ConsumerId) -> Result<(), Error> {
+        self.run(REMOVE, names(id))
+    }
+
+    fn backlog(&self, id: &ConsumerId, stream: &StreamId) -> Result<Option<Backlog>, Error> {
+        let [namespace, name] = names(id);
+        let values = params![namespace, name, stream.decider().as_str(), stream.id()];
+        let found = rows::one(self.0, BACKLOG, values, |row| backlog(row, id))?;
+        Ok(found.map(|(_, backlog)| backlog))
+    }
+
+    fn leased(
+        &self,
+        id: &ConsumerId,
+        lease: LeaseId,
+    ) -> Result<Option<(StreamId, Backlog)>, Error> {
+        let [namespace, name] = names(id);
+        let values = params![namespace, name, lease.as_bytes()];
+        rows::one(self.0, LEASED, values, |row| backlog(row, id))
+    }
+
+    fn keep_backlog(
+        &mut self,
+        id: &ConsumerId,
+        stream: &StreamId,
+        backlog: &Backlog,
+    ) -> Result<(), Error> {
+        let [namespace, name] = names(id);
+        let values = params![
+            namespace,
+            name,
+            stream.decider().as_str(),
+            stream.id(),
+            backlog.next.version.to_sql(),
+            rows::offset(backlog.next.position),
+            rows::milliseconds(backlog.next.created_at),
+            backlog.last.to_sql(),
+            i64::try_from(backlog.pending).unwrap_or(i64::MAX),
+            backlog.attempt,
+            rows::milliseconds(backlog.available_at),
+            backlog.lease.as_ref().map(|holder| holder.id.as_bytes()),
+            backlog.lease.map(|holder| holder.through.to_sql()),
+            backlog.parked_at.map(rows::milliseconds),
+            backlog.reason,
+        ];
+        self.run(KEEP_BACKLOG, values)
+    }
+
+    fn remove_backlog(&mut self, id: &ConsumerId, stream: &StreamId) -> Result<(), Error> {
+        let [namespace, name] = names(id);
+        let values = params![namespace, name, stream.decider().as_str(), stream.id()];
+        self.run(REMOVE_BACKLOG, values)
+    }
+
+    fn remove_backlogs(&mut self, id: &ConsumerId) -> Result<(), Error> {
+        self.run(REMOVE_BACKLOGS, names(id))
+    }
+
+    fn free(
+        &self,
+        id: &ConsumerId,
+        now: OffsetDateTime,
+        limit: u32,
+    ) -> Result<Vec<(StreamId, Backlog)>, Error> {
+        let [namespace, name] = names(id);
+        let values = params![namespace, name, rows::milliseconds(now), limit];
+        self.backlogs(id, FREE, values)
+    }
+
+    fn next_available(&self, id: &ConsumerId) -> Result<Option<OffsetDateTime>, Error> {
+        let found = rows::one(self.0, NEXT_AVAILABLE, names(id), |row| {
+            row.get::<_, Option<i64>>(0)?.map(time_of).transpose()
+        });
+        Ok(found?.flatten())
+    }
+
+    fn progress(&self, id: &ConsumerId, now: OffsetDateTime) -> Result<Progress, Error> {
+        let [namespace, name] = names(id);
+        let values = params![namespace, name, rows::milliseconds(now)];
+        let found = rows::one(self.0, PROGRESS, values, |row| {
+            Ok(Progress {
+                pending: count(row, 0)?,
+                oldest: row.get::<_, Option<i64>>(1)?.map(time_of).transpose()?,
+                in_flight: count(row, 2)?,
+                parked: count(row, 3)?,
+            })
+        });
+        Ok(found?.unwrap_or_default())
+    }
+
+    fn each_after(
+        &self,
+        id: &ConsumerId,
+        after: Position,
+        visit: Visit<'_, Entry>,
+    ) -> Result<(), Error> {
+        let values = params![id.namespace().as_str(), rows::offset(after)];
+        self.each(AFTER, values, entry, visit)
+    }
+
+    fn end(&self, id: &ConsumerId) -> Result<Position, Error> {
+        let values = [id.namespace().as_str()];
+        let newest = rows::one(self.0, END, values, |row| Ok(row.get(0)?))?;
+        Ok(newest.map_or(Position::BEGINNING, rows::position))
+    }
+
+    fn before(&self, id: &ConsumerId, time: OffsetDateTime) -> Result<Position, Error> {
+        let values = params![id.namespace().as_str(), rows::milliseconds(time)];
+        match rows::one(self.0, SINCE, values, |row| Ok(row.get(0)?))? {
+            Some(offset) => Ok(rows::position(offset)),
+            None => self.end(id),
+        }
+    }
+
+    fn each_entry(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        through: Version,
+        visit: Visit<'_, Entry>,
+    ) -> Result<(), Error> {
+        let [namespace, decider, id] = read::names(stream);
+        let values = params![namespace, decider, id, from.to_sql(), through.to_sql()];
+        self.each(ENTRIES, values, entry, visit)
+    }
+
+    fn each_event(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        through: Version,
+        visit: Visit<'_, Result<RecordedEvent, Error>>,
+    ) -> Result<(), Error> {
+        let [namespace, decider, id] = read::names(stream);
+        let values = params![namespace, decider, id, from.to_sql(), through.to_sql()];
+        self.each(EVENTS, values, |row| Ok(rows::event(row, stream)), visit)
+    }
+}
+
+fn names(id: &ConsumerId) -> [&str; 2] {
+    [id.namespace().as_str(), id.name()]
+}
+
+/// A length of time as a column holds it.
+fn length(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn duration_of(milliseconds: i64) -> Duration {
+    Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())
+}
+
+fn count(row: &Row<'_>, column: usize) -> Result<u64, Error> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default())
+}
+
+fn corrupt(what: &'static str) -> impl FnOnce(String) -> Error {
+    move |reason| Error::Corrupt { what, reason }
+}
+
+fn time_of(milliseconds: i64) -> Result<OffsetDateTime, Error> {
+    rows::time(milliseconds).map_err(corrupt("time of a consumer"))
+}
+
+fn version_of(number: i64) -> Result<Version, Error> {
+    let version = Version::from_sql(number).ok_or_else(|| "it is negative".to_owned());
+    version.map_err(corrupt("version of a consumer"))
+}
+
+fn registered(row: &Row<'_>) -> Result<Registered, Error> {
+    let list = |text: String| -> Result<Vec<String>, Error> {
+        serde_json::from_str(&text)
+            .map_err(|error| corrupt("filter of a consumer")(error.to_string()))
+    };
+    let (url, secret): (Option<String>, _) = (row.get(5)?, row.get(6)?);
+    Ok(Registered {
+        settings: ConsumerSettings {
+            deciders: list(row.get(0)?)?,
+            events: list(row.get(1)?)?,
+            lock_timeout: duration_of(row.get(2)?),
+            max_attempts: row.get(3)?,
+            backoff: duration_of(row.get(4)?),
+            push: url.map(|url| Push { url, secret }),
+        },
+        is_paused: row.get(7)?,
+        since: row.get::<_, Option<i64>>(8)?.map(time_of).transpose()?,
+        cursor: rows::position(row.get(9)?),
+        created_at: time_of(row.get(10)?)?,
+    })
+}
+
+fn backlog(row: &Row<'_>, id: &ConsumerId) -> Result<(StreamId, Backlog), Error> {
+    let (decider, stream): (String, String) = (row.get(0)?, row.get(1)?);
+    let stream = named(id, &decider, &stream)?;
+    let (lease, through): (Option<[u8; 16]>, Option<i64>) = (row.get(9)?, row.get(10)?);
+    let lease = lease.zip(through).map(|(lease, through)| {
+        Ok::<_, Error>(Holder {
+            id: Uuid::from_bytes(lease),
+            through: version_of(through)?,
+        })
+    });
+    let backlog = Backlog {
+        next: Place {
+            version: version_of(row.get(2)?)?,
+            position: rows::position(row.get(3)?),
+            created_at: time_of(row.get(4)?)?,
+        },
+        last: version_of(row.get(5)?)?,
+        pending: count(row, 6)?,
+        attempt: row.get(7)?,
+        available_at: time_of(row.get(8)?)?,
+        lease: lease.transpose()?,
+        parked_at: row.get::<_, Option<i64>>(11)?.map(time_of).transpose()?,
+        reason: row.get(12)?,
+    };
+    Ok((stream, backlog))
+}
+
+fn entry(row: &Row<'_>) -> Result<Entry, Error> {
+    Ok(Entry {
+        decider: row.get(0)?,
+        id: row.get(1)?,
+        event: row.get(2)?,
+        place: Place {
+            version: version_of(row.get(3)?)?,
+            position: rows::position(row.get(4)?),
+            created_at: time_of(row.get(5)?)?,
+        },
+    })
+}
+
+fn consumer_id(row: &Row<'_>) -> Result<ConsumerId, Error> {
+    let malformed = |error: NameError| corrupt("name of a consumer")(error.to_string());
+    let namespace = Namespace::new(row.get::<_, String>(0)?).map_err(malformed)?;
+    ConsumerId::new(namespace, row.get::<_, String>(1)?).map_err(malformed)
+}
