@@ -11,6 +11,7 @@ use crate::command::{CommandSettings, SnapshotPolicy};
 use crate::config::{Config, StoreUrl};
 use crate::core::SystemClock;
 use crate::http::{ApiSettings, BodyLimit, ServerSettings};
+use crate::log::PushSettings;
 use crate::runtime::{Limits, Runtime, RuntimeOptions};
 use crate::store::{MemoryStore, OpenError, PostgresOptions, PostgresStore, SqliteStore, Store};
 
@@ -102,6 +103,14 @@ pub(super) fn server(config: &Config) -> ServerSettings {
         max_connections: size(server.max_connections),
         drain_timeout: Duration::from_millis(server.drain_deadline_ms),
         ..ServerSettings::default()
+    }
+}
+
+/// What is allowed to those who are pushed to.
+pub(super) fn push(config: &Config) -> PushSettings {
+    PushSettings {
+        timeout: Duration::from_millis(config.push.deadline_ms),
+        allow_private_addresses: config.push.allow_private_addresses,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::config::{Config, Flag};
 use crate::core::SystemClock;
 use crate::gate::Gate;
 use crate::http::{self, AppState, Services};
-use crate::log::Log;
+use crate::log::{Consumers, Log};
 use crate::modules::Modules;
 
 #[derive(Debug, Default, Args)]
@@ -103,6 +103,7 @@ async fn host(
     metrics::set_global_recorder(recorder).context("cannot set up the metrics")?;
     let services = services(&config).await?;
     let modules = services.modules.clone();
+    let consumers = services.consumers.clone();
     let state = AppState::new(services, parts::api(&config), metrics, stop.clone());
     for (activation, error) in modules.warm_up().await? {
         // The other deciders are served all the same; this one answers with what is wrong.
@@ -114,9 +115,23 @@ async fn host(
             "an active module cannot be loaded"
         );
     }
+    let keeping = consumers.keep(
+        parts::push(&config),
+        http::delivery,
+        Arc::new(SystemClock),
+        stop.clone(),
+    );
+    let keeper = tokio::spawn(keeping);
     state.mark_ready();
     ready();
-    http::serve(listener, http::router(state), parts::server(&config), stop).await;
+    let server = parts::server(&config);
+    let drain = server.drain_timeout;
+    http::serve(listener, http::router(state), server, stop).await;
+    // What is being pushed has the same time as what is being answered.
+    match tokio::time::timeout(drain, keeper).await {
+        Ok(kept) => kept?.context("cannot push events")?,
+        Err(_) => tracing::warn!("some events were still being pushed; they are pushed again"),
+    }
     Ok(())
 }
 
@@ -135,6 +150,7 @@ async fn services(config: &Config) -> anyhow::Result<Services> {
         commands,
         modules,
         gate,
+        consumers: Consumers::new(store.clone(), log.clone()),
         log,
         store,
     })

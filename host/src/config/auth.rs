@@ -50,6 +50,8 @@ pub enum Scope {
     Deploy,
     /// Append events without a decider.
     Append,
+    /// Create consumers, and work for them.
+    Consume,
     /// Everything.
     Admin,
 }
@@ -63,6 +65,7 @@ impl Scope {
             Self::Command => "command",
             Self::Deploy => "deploy",
             Self::Append => "append",
+            Self::Consume => "consume",
             Self::Admin => "admin",
         }
     }

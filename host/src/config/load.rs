@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment;
 use super::reader::Reader;
-use super::{Auth, Commands, Data, Entry, Error, Log, Problem, Sandbox, Server, Store};
+use super::{Auth, Commands, Data, Entry, Error, Log, Problem, Push, Sandbox, Server, Store};
 
 /// The file that is read when none is named, and it exists.
 const DEFAULT_FILE: &str = "gavel.toml";
@@ -23,6 +23,8 @@ pub struct Config {
     pub commands: Commands,
     /// What a module may use.
     pub sandbox: Sandbox,
+    /// How events are pushed.
+    pub push: Push,
     /// Who may do what.
     pub auth: Auth,
     /// What is logged.
@@ -86,6 +88,7 @@ impl Config {
             store,
             commands: Commands::default().read(&mut reader),
             sandbox: Sandbox::default().read(&mut reader),
+            push: Push::default().read(&mut reader),
             auth: Auth::default().read(&mut reader),
             log: Log::default().read(&mut reader),
         };

@@ -10,12 +10,8 @@ use super::state::AppState;
 
 /// Turns a request away at once rather than letting it wait in a queue that grows.
 pub(super) async fn admit(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    if state.drain.is_cancelled() {
-        return Problem::new(
-            Code::Draining,
-            "The host is shutting down. Send the request to another one.",
-        )
-        .into_response();
+    if let Err(draining) = refuse_while_draining(&state) {
+        return draining.into_response();
     }
     let Ok(_admitted) = state.admissions.try_acquire() else {
         return Problem::new(
@@ -25,4 +21,15 @@ pub(super) async fn admit(State(state): State<AppState>, request: Request, next:
         .into_response();
     };
     next.run(request).await
+}
+
+/// Also for those whose requests wait, and are counted elsewhere.
+pub(super) fn refuse_while_draining(state: &AppState) -> Result<(), Problem> {
+    if !state.drain.is_cancelled() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::Draining,
+        "The host is shutting down. Send the request to another one.",
+    ))
 }

@@ -5,10 +5,12 @@
 use serde_json::{Value, json};
 
 use super::code::Code;
+use super::extract::{Place, malformed};
 use super::problem::Problem;
 use crate::command::{self, BatchError, SchemaViolation};
 use crate::core::{ModuleDigest, Rejection};
 use crate::runtime::{Fault, RunError};
+use crate::store::ConsumerError;
 use crate::{gate, modules, store};
 
 /// The code of an error, as it is counted.
@@ -274,6 +276,25 @@ impl From<store::Error> for Problem {
             )
             .caused_by(error),
             _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<ConsumerError> for Problem {
+    fn from(error: ConsumerError) -> Self {
+        use ConsumerError as E;
+        match error {
+            E::NotFound => Self::new(Code::ConsumerNotFound, "There is no consumer of this name."),
+            E::LeaseLost => Self::new(
+                Code::LeaseLost,
+                "The lease was settled, or another worker has taken over. Nothing has changed.",
+            ),
+            E::NotLeased { through } => malformed(
+                Place::pointer("/through"),
+                format!("no event of the lease that is left is at {through}; the lease holds"),
+            ),
+            E::NotParked => Self::new(Code::StreamNotFound, "The stream is not parked."),
+            E::Store(error) => error.into(),
         }
     }
 }

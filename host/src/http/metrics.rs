@@ -16,7 +16,10 @@ use crate::command::metrics::{
 };
 use crate::command::{CommandAnswer, CommandOptions, Error};
 use crate::core::DeciderName;
-use crate::log::metrics::TAIL_LAG_SECONDS;
+use crate::log::metrics::{
+    CONSUMER_IN_FLIGHT, CONSUMER_LAG, CONSUMER_LAG_SECONDS, CONSUMER_PARKED, CONSUMER_PAUSED,
+    PUSHES, TAIL_LAG_SECONDS,
+};
 use crate::store::metrics::{BATCH_SIZE, QUEUE};
 
 const REQUESTS: &str = "gavel_http_requests_total";
@@ -77,6 +80,18 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
             TAIL_LAG_SECONDS,
             "Time from the creation of an event to when subscriptions can have it."
         );
+        describe_gauge!(
+            CONSUMER_LAG,
+            "Events that a consumer wants and that are not done."
+        );
+        describe_gauge!(
+            CONSUMER_LAG_SECONDS,
+            "Age of the oldest event that a consumer wants and that is not done."
+        );
+        describe_gauge!(CONSUMER_IN_FLIGHT, "Streams of a consumer that are leased.");
+        describe_gauge!(CONSUMER_PARKED, "Streams of a consumer that are parked.");
+        describe_gauge!(CONSUMER_PAUSED, "Whether a consumer is paused: 1 or 0.");
+        describe_counter!(PUSHES, "Deliveries by push, by consumer and outcome.");
         describe_gauge!(QUEUE, "Appends that are not answered yet.");
         describe_counter!(
             GUEST_FAULTS,
@@ -106,6 +121,7 @@ pub(super) fn count_request(method: &Method, route: &str, status: StatusCode, du
     let method = match *method {
         Method::GET => "GET",
         Method::POST => "POST",
+        Method::PUT => "PUT",
         Method::DELETE => "DELETE",
         Method::HEAD => "HEAD",
         _ => "other",

@@ -10,6 +10,7 @@ mod auth;
 mod batch;
 mod code;
 mod commands;
+mod consumers;
 mod deciders;
 mod dto;
 mod error;
@@ -33,6 +34,7 @@ mod testing;
 mod tests;
 
 pub use code::Code;
+pub use dto::delivery;
 pub use metrics::recorder;
 pub use problem::Problem;
 pub use router::router;

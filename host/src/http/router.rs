@@ -12,7 +12,8 @@ use super::code::Code;
 use super::problem::Problem;
 use super::state::AppState;
 use super::{
-    admit, answer, auth, batch, commands, deciders, import, log, modules, operations, streams,
+    admit, answer, auth, batch, commands, consumers, deciders, import, log, modules, operations,
+    streams,
 };
 use crate::config::Scope;
 
@@ -27,7 +28,7 @@ pub(super) struct Group {
 }
 
 /// All routes. There is no other way in: a route is guarded and described, or it does not exist.
-pub(super) fn groups() -> [Group; 6] {
+pub(super) fn groups() -> [Group; 8] {
     let open = OpenApiRouter::default()
         .routes(routes!(operations::get_liveness))
         .routes(routes!(operations::get_readiness))
@@ -44,10 +45,24 @@ pub(super) fn groups() -> [Group; 6] {
         .routes(routes!(streams::list_streams))
         .routes(routes!(streams::get_stream))
         .routes(routes!(streams::list_stream_events))
-        .routes(routes!(log::read_log));
+        .routes(routes!(log::read_log))
+        .routes(routes!(consumers::list_consumers))
+        .routes(routes!(consumers::get_consumer))
+        .routes(routes!(consumers::list_parked));
     let command = OpenApiRouter::default()
         .routes(routes!(commands::send_command))
         .routes(routes!(batch::send_commands));
+    let consume = OpenApiRouter::default()
+        .routes(routes!(consumers::put_consumer, consumers::delete_consumer))
+        .routes(routes!(consumers::acknowledge))
+        .routes(routes!(consumers::report_failure))
+        .routes(routes!(consumers::extend_lease))
+        .routes(routes!(consumers::retry_parked))
+        .routes(routes!(consumers::skip_parked))
+        .routes(routes!(consumers::reset_consumer))
+        .routes(routes!(consumers::pause_consumer))
+        .routes(routes!(consumers::resume_consumer));
+    let lease = OpenApiRouter::default().routes(routes!(consumers::lease_streams));
     let deploy = OpenApiRouter::default()
         .routes(routes!(modules::upload_module))
         .routes(routes!(modules::delete_module))
@@ -75,6 +90,17 @@ pub(super) fn groups() -> [Group; 6] {
             scope: Some(Scope::Command),
             is_admitted: true,
             routes: command,
+        },
+        Group {
+            scope: Some(Scope::Consume),
+            is_admitted: true,
+            routes: consume,
+        },
+        // Those who wait for events have places of their own.
+        Group {
+            scope: Some(Scope::Consume),
+            is_admitted: false,
+            routes: lease,
         },
         Group {
             scope: Some(Scope::Deploy),

@@ -13,7 +13,7 @@ use super::openapi;
 use super::settings::ApiSettings;
 use crate::command::Commands;
 use crate::gate::Gate;
-use crate::log::Log;
+use crate::log::{Consumers, Log};
 use crate::modules::Modules;
 use crate::store::Store;
 
@@ -28,6 +28,8 @@ pub struct Services {
     pub gate: Gate,
     /// Lets the log be followed.
     pub log: Log,
+    /// Lets consumers be worked for.
+    pub consumers: Consumers,
     /// Is read directly where nothing needs to be decided or folded.
     pub store: Arc<dyn Store>,
 }
@@ -43,6 +45,7 @@ pub struct Shared {
     pub(super) modules: Modules,
     pub(super) gate: Gate,
     pub(super) log: Log,
+    pub(super) consumers: Consumers,
     pub(super) store: Arc<dyn Store>,
     pub(super) settings: ApiSettings,
     pub(super) metrics: PrometheusHandle,
@@ -68,6 +71,7 @@ impl AppState {
             modules,
             gate,
             log,
+            consumers,
             store,
         } = services;
         Self(Arc::new(Shared {
@@ -75,6 +79,7 @@ impl AppState {
             modules,
             gate,
             log,
+            consumers,
             store,
             metrics,
             samples: Samples::default(),

@@ -16,7 +16,7 @@ use super::{ApiSettings, AppState, Services, recorder, router};
 use crate::command::{CommandSettings, Commands};
 use crate::core::SystemClock;
 use crate::gate::Gate;
-use crate::log::Log;
+use crate::log::{Consumers, Log};
 use crate::modules::Modules;
 use crate::runtime::{Limits, Runtime, RuntimeOptions};
 use crate::store::MemoryStore;
@@ -53,15 +53,17 @@ impl Api {
             store.clone(),
             Runtime::new(Limits::default(), options).unwrap(),
         );
+        let log = Log::new(store.clone(), clock.clone());
         let services = Services {
             commands: Commands::new(
                 store.clone(),
                 modules.clone(),
-                clock.clone(),
+                clock,
                 CommandSettings::default(),
             ),
             gate: Gate::new(store.clone(), modules.clone()),
-            log: Log::new(store.clone(), clock),
+            consumers: Consumers::new(store.clone(), log.clone()),
+            log,
             modules,
             store,
         };

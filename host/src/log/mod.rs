@@ -1,4 +1,4 @@
-//! Events on their way out: live subscriptions.
+//! Events on their way out: live subscriptions, workers of consumers that wait, and push.
 //!
 //! ```text
 //! store --pages--> tail, one per followed namespace --newest pages--> subscriptions at the end of the log
@@ -13,9 +13,12 @@
 //!
 //! [`EventStore::wakeups`]: crate::store::EventStore::wakeups
 
+mod consumers;
+mod keeper;
 pub mod metrics;
 mod page;
 mod pages;
+mod push;
 mod ring;
 mod subscription;
 mod tail;
@@ -27,7 +30,9 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use consumers::Consumers;
 pub use page::{Events, Malformed};
+pub use push::{Encode, PushSettings};
 pub use subscription::{Delivery, Subscription};
 
 use self::pages::Pages;

@@ -86,6 +86,62 @@ const COVERED: &[(&str, &str)] = &[
         "GET /v1/events",
         "log::pages_of_the_log_hold_every_event_once_and_in_order",
     ),
+    (
+        "GET /v1/consumers",
+        "consumers::a_consumer_reads_from_its_start_to_the_end",
+    ),
+    (
+        "GET /v1/consumers/{name}",
+        "consumers::a_consumer_reads_from_its_start_to_the_end",
+    ),
+    (
+        "PUT /v1/consumers/{name}",
+        "consumers::settings_change_and_the_checkpoint_stays",
+    ),
+    (
+        "DELETE /v1/consumers/{name}",
+        "consumers::consumers_are_reset_paused_and_deleted",
+    ),
+    (
+        "POST /v1/consumers/{name}/leases",
+        "consumers::a_worker_waits_for_what_comes",
+    ),
+    (
+        "POST /v1/consumers/{name}/ack",
+        "consumers::a_worker_that_is_late_is_told_so_and_changes_nothing",
+    ),
+    (
+        "POST /v1/consumers/{name}/nack",
+        "consumers::a_stream_that_fails_is_parked_and_nobody_waits_for_it",
+    ),
+    (
+        "POST /v1/consumers/{name}/extend",
+        "consumers::a_worker_that_is_late_is_told_so_and_changes_nothing",
+    ),
+    (
+        "GET /v1/consumers/{name}/parked",
+        "consumers::a_stream_that_fails_is_parked_and_nobody_waits_for_it",
+    ),
+    (
+        "POST /v1/consumers/{name}/parked/{decider}/{id}/retry",
+        "consumers::a_stream_that_fails_is_parked_and_nobody_waits_for_it",
+    ),
+    (
+        "POST /v1/consumers/{name}/parked/{decider}/{id}/skip",
+        "consumers::a_stream_that_fails_is_parked_and_nobody_waits_for_it",
+    ),
+    (
+        "POST /v1/consumers/{name}/reset",
+        "consumers::consumers_are_reset_paused_and_deleted",
+    ),
+    (
+        "POST /v1/consumers/{name}/pause",
+        "consumers::consumers_are_reset_paused_and_deleted",
+    ),
+    (
+        "POST /v1/consumers/{name}/resume",
+        "consumers::consumers_are_reset_paused_and_deleted",
+    ),
 ];
 
 /// The files that the cases are in.
@@ -93,6 +149,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("activations", include_str!("activations.rs")),
     ("batches", include_str!("batches.rs")),
     ("commands", include_str!("commands.rs")),
+    ("consumers", include_str!("consumers.rs")),
     ("coverage", include_str!("coverage.rs")),
     ("imports", include_str!("imports.rs")),
     ("log", include_str!("log.rs")),

@@ -10,12 +10,14 @@
 mod activations;
 mod batches;
 mod commands;
+mod consumers;
 mod idempotency;
 mod imports;
 mod log;
 mod modules;
 mod namespaces;
 mod operations;
+mod push;
 mod streams;
 mod subscriptions;
 mod time_travel;

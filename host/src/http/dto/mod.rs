@@ -4,6 +4,7 @@
 //! know.
 
 mod command;
+mod consumer;
 mod decider;
 mod event;
 mod module;
@@ -14,6 +15,12 @@ mod stream;
 
 pub(super) use command::{
     BatchAnswer, BatchBody, BatchItem, CommandAnswer, CommandBody, CommandQuery, CommandResult,
+};
+pub use consumer::delivery;
+pub(super) use consumer::{
+    AckBody, Consumer, ConsumerBody, ConsumerFilter, ConsumerList, ExtendBody, Lease, LeaseBody,
+    LeaseEnd, LeaseList, NackAnswer, NackBody, Parked, ParkedList, ParkedQuery, PushBody,
+    ResetBody, Start,
 };
 pub(super) use decider::{
     Activation, ActivationBody, Decider, DeciderHistory, DeciderList, RollbackBody,

@@ -3,11 +3,15 @@
 //! Every rejection is a [`Problem`] that names the place of the mistake. Whoever holds an extracted value need not check it again.
 
 mod body;
+mod consumer;
 mod headers;
 mod names;
 mod query;
 
 pub(super) use body::{JsonBody, OptionalJsonBody, WasmBody};
+pub(super) use consumer::{
+    ConsumerPath, ParkedPath, consumer_settings, failure, lease_limits, position, start,
+};
 pub(super) use headers::{IdempotencyKey, Preconditions, Sender, expected};
 pub(super) use names::{
     DeciderPath, DigestPath, NamespaceHeader, StreamPath, decider_name, digest, metadata, stream_id,

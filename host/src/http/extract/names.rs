@@ -94,7 +94,7 @@ impl FromRequestParts<AppState> for DigestPath {
     }
 }
 
-async fn path<T: DeserializeOwned + Send>(
+pub(super) async fn path<T: DeserializeOwned + Send>(
     parts: &mut Parts,
     state: &AppState,
 ) -> Result<T, Problem> {

@@ -1,0 +1,380 @@
+//! Consumers, and what is leased to their workers.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{Event, Limit};
+use crate::core;
+
+/// How a consumer is to be served. What is left out has its default, also in a consumer that is there already.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ConsumerBody {
+    /// Which events are wanted; all unless told.
+    #[serde(default)]
+    pub(in crate::http) filter: ConsumerFilter,
+    /// Where a new consumer begins; has no meaning for one that is there already. Default: `beginning`.
+    #[serde(default)]
+    pub(in crate::http) start: Start,
+    /// How long a lease holds unless it is extended, in milliseconds.
+    #[serde(default = "lock_timeout_ms")]
+    #[schema(default = 30_000, minimum = 1, maximum = 86_400_000)]
+    pub(in crate::http) lock_timeout_ms: u64,
+    /// How often an event is delivered before its stream is parked.
+    #[serde(default = "max_attempts")]
+    #[schema(default = 5, minimum = 1, maximum = 1_000_000)]
+    pub(in crate::http) max_attempts: u32,
+    /// How long a stream rests after its first failure, in milliseconds; twice as long after each further one, an hour at most.
+    #[serde(default = "backoff_ms")]
+    #[schema(default = 1_000, minimum = 0, maximum = 3_600_000)]
+    pub(in crate::http) backoff_ms: u64,
+    /// Where the host delivers by itself; nowhere unless told.
+    #[serde(default)]
+    #[schema(nullable = true)]
+    pub(in crate::http) push: Option<PushBody>,
+}
+
+fn lock_timeout_ms() -> u64 {
+    30_000
+}
+
+fn max_attempts() -> u32 {
+    5
+}
+
+fn backoff_ms() -> u64 {
+    1_000
+}
+
+/// Which events a consumer wants; both conditions hold together, and an empty list is none.
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::http) struct ConsumerFilter {
+    /// Events of these deciders.
+    #[schema(max_items = 100)]
+    pub(in crate::http) deciders: Vec<String>,
+    /// Events of these names.
+    #[schema(max_items = 100)]
+    pub(in crate::http) events: Vec<String>,
+}
+
+/// Where in the log a consumer begins.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::http) enum Start {
+    /// With the first event.
+    #[default]
+    Beginning,
+    /// With the first event that is committed from now on.
+    Now,
+    /// With the first event after this position.
+    Position(String),
+    /// With the first event created at this time or later (RFC 3339).
+    Time(#[serde(with = "time::serde::rfc3339")] OffsetDateTime),
+}
+
+/// Where the host delivers to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct PushBody {
+    /// An `http` or `https` URL.
+    #[schema(format = "uri", max_length = 2_048)]
+    pub(in crate::http) url: String,
+    /// What deliveries are signed with; not signed unless told.
+    #[schema(min_length = 1, max_length = 1_024, nullable = false)]
+    pub(in crate::http) secret: Option<String>,
+}
+
+/// A consumer, and how far it has come.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Consumer<'a> {
+    /// Its name.
+    name: &'a str,
+    /// Which events are wanted.
+    filter: ConsumerFilter,
+    /// How long a lease holds unless it is extended, in milliseconds.
+    lock_timeout_ms: u64,
+    /// How often an event is delivered before its stream is parked.
+    max_attempts: u32,
+    /// How long a stream rests after its first failure, in milliseconds.
+    backoff_ms: u64,
+    /// Where the host delivers by itself; null for consumers that ask.
+    push: Option<Push<'a>>,
+    /// Whether nothing is leased until it is resumed.
+    paused: bool,
+    /// When it was created.
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    /// How many wanted events are not done, those in flight or parked among them. Events that nothing was leased of yet are counted up to 100,000.
+    lag_events: u64,
+    /// How old the oldest of them is, in seconds.
+    lag_seconds: f64,
+    /// How many streams are leased.
+    in_flight: u64,
+    /// How many streams are parked.
+    parked: u64,
+}
+
+/// Where the host delivers to. The secret is not shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Push<'a> {
+    /// The URL.
+    url: &'a str,
+    /// Whether deliveries are signed.
+    signed: bool,
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl<'a> From<&'a core::Consumer> for Consumer<'a> {
+    fn from(consumer: &'a core::Consumer) -> Self {
+        let settings = &consumer.settings;
+        Self {
+            name: consumer.id.name(),
+            filter: ConsumerFilter {
+                deciders: settings.deciders.clone(),
+                events: settings.events.clone(),
+            },
+            lock_timeout_ms: milliseconds(settings.lock_timeout),
+            max_attempts: settings.max_attempts,
+            backoff_ms: milliseconds(settings.backoff),
+            push: settings.push.as_ref().map(|push| Push {
+                url: &push.url,
+                signed: push.secret.is_some(),
+            }),
+            paused: consumer.is_paused,
+            created_at: consumer.created_at,
+            lag_events: consumer.lag_events,
+            lag_seconds: consumer.lag.as_secs_f64(),
+            in_flight: consumer.in_flight,
+            parked: consumer.parked,
+        }
+    }
+}
+
+/// Consumers, by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ConsumerList<'a> {
+    /// The consumers.
+    pub(in crate::http) consumers: Vec<Consumer<'a>>,
+}
+
+/// What a worker takes on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::http) struct LeaseBody {
+    /// At most so many streams.
+    #[schema(default = 16, minimum = 1, maximum = 1_000)]
+    pub(in crate::http) max_streams: u32,
+    /// At most so many events in all, shared out evenly among the streams.
+    #[schema(default = 100, minimum = 1, maximum = 1_000)]
+    pub(in crate::http) max_events: u32,
+    /// How long to wait when there is nothing, in milliseconds.
+    #[schema(default = 0, minimum = 0, maximum = 60_000)]
+    pub(in crate::http) wait_ms: u64,
+}
+
+impl Default for LeaseBody {
+    fn default() -> Self {
+        Self {
+            max_streams: 16,
+            max_events: 100,
+            wait_ms: 0,
+        }
+    }
+}
+
+/// The next events of one stream, for one worker.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Lease<'a> {
+    /// Settles it: opaque, another for each lease.
+    lease: Uuid,
+    /// The decider that rules the stream.
+    decider: &'a str,
+    /// The stream.
+    id: &'a str,
+    /// How often the first of the events has been delivered, this time included.
+    #[schema(minimum = 1)]
+    attempt: u32,
+    /// When another worker may be given the same events.
+    #[serde(with = "time::serde::rfc3339")]
+    expires_at: OffsetDateTime,
+    /// The events, in the order of the stream.
+    events: Vec<Event<'a>>,
+}
+
+impl<'a> From<&'a core::Lease> for Lease<'a> {
+    fn from(lease: &'a core::Lease) -> Self {
+        Self {
+            lease: lease.id,
+            decider: lease.stream.decider().as_str(),
+            id: lease.stream.id(),
+            attempt: lease.attempt,
+            expires_at: lease.expires_at,
+            events: Event::all(&lease.events),
+        }
+    }
+}
+
+/// The events of a lease, as they are pushed.
+#[derive(Debug, Serialize)]
+struct Delivery<'a> {
+    consumer: &'a str,
+    #[serde(flatten)]
+    lease: Lease<'a>,
+}
+
+/// The body of a delivery: the name of the consumer, and the lease as a worker is given it.
+#[must_use]
+#[expect(clippy::missing_panics_doc, reason = "events are JSON")]
+pub fn delivery(id: &core::ConsumerId, lease: &core::Lease) -> Vec<u8> {
+    let delivery = Delivery {
+        consumer: id.name(),
+        lease: lease.into(),
+    };
+    serde_json::to_vec(&delivery).expect("events are JSON")
+}
+
+/// Leases of different streams, the one with the oldest event first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct LeaseList<'a> {
+    /// The leases; none when there is nothing to do.
+    pub(in crate::http) leases: Vec<Lease<'a>>,
+}
+
+/// What is done.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct AckBody {
+    /// The lease.
+    pub(in crate::http) lease: String,
+    /// The position of the last event of the lease that is done.
+    pub(in crate::http) through: String,
+    /// Whether to go on with the rest of the lease. It then holds for the lock timeout from now on.
+    #[serde(default)]
+    pub(in crate::http) keep: bool,
+}
+
+/// What has failed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct NackBody {
+    /// The lease.
+    pub(in crate::http) lease: String,
+    /// How long the stream rests, in milliseconds. Unless told, the backoff of the consumer.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 86_400_000, nullable = false)]
+    pub(in crate::http) delay_ms: Option<u64>,
+    /// Why, for those who look at what is parked.
+    #[serde(default)]
+    #[schema(max_length = 1_000)]
+    pub(in crate::http) reason: String,
+}
+
+/// A lease.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ExtendBody {
+    /// The lease.
+    pub(in crate::http) lease: String,
+}
+
+/// Until when the lease holds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct LeaseEnd {
+    /// When another worker may be given the events; null when the lease has ended.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(in crate::http) expires_at: Option<OffsetDateTime>,
+}
+
+/// What becomes of a stream that has failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct NackAnswer {
+    /// Whether that was its last attempt.
+    parked: bool,
+    /// After how many milliseconds it is delivered again; null when it is parked.
+    retry_in_ms: Option<u64>,
+}
+
+impl From<crate::store::Nacked> for NackAnswer {
+    fn from(nacked: crate::store::Nacked) -> Self {
+        let retry_in_ms = match nacked {
+            crate::store::Nacked::Delayed(rest) => Some(milliseconds(rest)),
+            crate::store::Nacked::Parked => None,
+        };
+        Self {
+            parked: retry_in_ms.is_none(),
+            retry_in_ms,
+        }
+    }
+}
+
+/// Where to begin anew.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ResetBody {
+    /// The place.
+    pub(in crate::http) start: Start,
+}
+
+/// Which parked streams are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct ParkedQuery {
+    /// Only those that come after this one: the `next` of the page before.
+    #[param(nullable = false)]
+    pub(in crate::http) after: Option<String>,
+    /// At most so many. Default: 100.
+    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
+    pub(in crate::http) limit: Limit,
+}
+
+/// A page of parked streams.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ParkedList<'a> {
+    /// By decider and id.
+    pub(in crate::http) parked: Vec<Parked<'a>>,
+    /// What to pass as `after` for the next page; null when there is none.
+    pub(in crate::http) next: Option<String>,
+}
+
+/// A stream that is not delivered until it is retried or skipped.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Parked<'a> {
+    /// The decider that rules the stream.
+    decider: &'a str,
+    /// The stream.
+    id: &'a str,
+    /// The version of the first event that is not done.
+    version: u64,
+    /// Its place in the log.
+    position: String,
+    /// How often it was delivered.
+    attempts: u32,
+    /// What was said of the last failure.
+    reason: &'a str,
+    /// When it was parked.
+    #[serde(with = "time::serde::rfc3339")]
+    parked_at: OffsetDateTime,
+}
+
+impl<'a> From<&'a core::Parked> for Parked<'a> {
+    fn from(parked: &'a core::Parked) -> Self {
+        Self {
+            decider: parked.stream.decider().as_str(),
+            id: parked.stream.id(),
+            version: parked.version.get(),
+            position: parked.position.to_string(),
+            attempts: parked.attempts,
+            reason: &parked.reason,
+            parked_at: parked.parked_at,
+        }
+    }
+}

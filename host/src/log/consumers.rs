@@ -1,0 +1,111 @@
+//! Workers of consumers that wait for something to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::{Delivery, Log, Subscription};
+use crate::core::{ConsumerId, Lease};
+use crate::store::{ConsumerError, LogFilter, Store};
+
+/// How many parts of the log are looked at for a worker that does not wait.
+const MAX_LOOKS: u32 = 100;
+/// How soon a worker looks again at the earliest: another one may have what has just come.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+/// How soon a worker looks again at the latest: what was retried, resumed or reset on another host is seen after so long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The consumers of all namespaces, and whoever works for them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Consumers {
+    pub(super) store: Arc<dyn Store>,
+    log: Log,
+    /// Changes when this host has changed something about a consumer.
+    pub(super) changes: watch::Sender<()>,
+}
+
+impl Consumers {
+    /// The consumers in `store`, which is where `log` comes from.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, log: Log) -> Self {
+        Self {
+            store,
+            log,
+            changes: watch::Sender::new(()),
+        }
+    }
+
+    /// Leases as [`ConsumerStore::lease`](crate::store::ConsumerStore::lease) does, as soon as there is something within `wait`; none when
+    /// there is not.
+    ///
+    /// If the future is dropped, something may have been leased; it is free again when that expires.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConsumerStore::lease`](crate::store::ConsumerStore::lease).
+    pub async fn lease(
+        &self,
+        id: &ConsumerId,
+        max_streams: u32,
+        max_events: u32,
+        wait: Duration,
+    ) -> Result<Vec<Lease>, ConsumerError> {
+        let deadline = Instant::now() + wait;
+        let mut changes = self.changes.subscribe();
+        let mut arrivals = None;
+        let mut looks = 0;
+        loop {
+            changes.mark_unchanged();
+            let leased = self.store.lease(id, max_streams, max_events).await?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            looks += 1;
+            if !leased.leases.is_empty() {
+                return Ok(leased.leases);
+            }
+            if !leased.caught_up && (looks < MAX_LOOKS || !left.is_zero()) {
+                continue;
+            }
+            if left.is_zero() {
+                return Ok(Vec::new());
+            }
+            let Some(arrivals) = &mut arrivals else {
+                // What comes from here on is noticed; for what has come until here there is one more look.
+                arrivals = Some(self.arrivals(id).await?);
+                continue;
+            };
+            let pause = leased.next_in.unwrap_or(LONGEST_PAUSE);
+            let pause = pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE).min(left);
+            let something_new = async {
+                tokio::select! {
+                    () = wanted_events(arrivals) => {}
+                    _ = changes.changed() => {}
+                }
+            };
+            // Whatever it was, the next look tells.
+            let _ = timeout(pause, something_new).await;
+        }
+    }
+
+    /// The events that a consumer will be handed out.
+    async fn arrivals(&self, id: &ConsumerId) -> Result<Subscription, ConsumerError> {
+        let (settings, cursor) = self.store.consumer_cursor(id).await?;
+        let filter = LogFilter {
+            deciders: settings.deciders,
+            events: settings.events,
+            id_pattern: None,
+        };
+        Ok(self.log.subscribe(id.namespace().clone(), filter, cursor))
+    }
+
+    /// Lets those who wait look again: a consumer was made, changed or resumed, or something of it retried.
+    pub fn changed(&self) {
+        self.changes.send_replace(());
+    }
+}
+
+/// Waits for an event that passes the filter.
+async fn wanted_events(arrivals: &mut Subscription) {
+    while !matches!(arrivals.next().await, Delivery::Events(_)) {}
+}

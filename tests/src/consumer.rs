@@ -1,0 +1,116 @@
+//! One consumer: what its workers and its keepers say to it.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{Answer, Client};
+
+/// One consumer of one namespace. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Consumer {
+    client: Client,
+    name: String,
+}
+
+impl Consumer {
+    pub(crate) fn new(client: Client, name: &str) -> Self {
+        Self {
+            client,
+            name: name.to_owned(),
+        }
+    }
+
+    /// Creates or changes it.
+    pub async fn put(&self, settings: Value) -> Answer {
+        self.client
+            .request(Method::PUT, &self.path(""))
+            .body("application/json", settings.to_string())
+            .send()
+            .await
+    }
+
+    /// How it is, and how far it has come.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there.
+    pub async fn report(&self) -> Value {
+        self.client.get(&self.path("")).send().await.json(200)
+    }
+
+    /// Asks for leases.
+    pub async fn lease(&self, body: Value) -> Answer {
+        self.post("/leases", &body).await
+    }
+
+    /// The leases that it is given.
+    ///
+    /// # Panics
+    ///
+    /// When it is refused.
+    pub async fn leases(&self, body: Value) -> Vec<Value> {
+        let answer = self.lease(body).await.json(200);
+        answer["leases"]
+            .as_array()
+            .expect("leases are a list")
+            .clone()
+    }
+
+    /// The one stream that is free, which may take a moment to show.
+    ///
+    /// # Panics
+    ///
+    /// When none is within half a minute.
+    pub async fn lease_one(&self) -> Value {
+        let leases = self
+            .leases(json!({ "max_streams": 1, "wait_ms": 30_000 }))
+            .await;
+        leases.into_iter().next().expect("a stream is free")
+    }
+
+    /// Acknowledges everything of a lease.
+    ///
+    /// # Panics
+    ///
+    /// When it has no events.
+    pub async fn ack(&self, lease: &Value) -> Answer {
+        let last = lease["events"].as_array().and_then(|events| events.last());
+        let through = &last.expect("a lease has events")["position"];
+        let body = json!({ "lease": lease["lease"], "through": through });
+        self.post("/ack", &body).await
+    }
+
+    /// Sends `body` to what is below it.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.client.post(&self.path(path), body).send().await
+    }
+
+    /// What is parked.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there.
+    pub async fn parked(&self) -> Vec<Value> {
+        let answer = self
+            .client
+            .get(&self.path("/parked"))
+            .send()
+            .await
+            .json(200);
+        answer["parked"]
+            .as_array()
+            .expect("parked streams are a list")
+            .clone()
+    }
+
+    /// Deletes it.
+    pub async fn delete(&self) -> Answer {
+        self.client.delete(&self.path("")).send().await
+    }
+
+    /// Its path, and what is below.
+    #[must_use]
+    pub fn path(&self, rest: &str) -> String {
+        format!("/v1/consumers/{}{rest}", self.name)
+    }
+}
