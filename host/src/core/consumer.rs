@@ -141,7 +141,8 @@ pub struct Consumer {
     pub is_paused: bool,
     /// When it was created.
     pub created_at: OffsetDateTime,
-    /// How many wanted events are not done, those that are in flight or parked among them. From [`Consumer::LAG_LIMIT`] on, at least so many.
+    /// How many wanted events are not done, those that are in flight or parked among them. Of those that nothing was leased of yet, as many as
+    /// were looked for.
     pub lag_events: u64,
     /// How old the oldest of them is; zero when there is none.
     pub lag: Duration,
@@ -149,11 +150,6 @@ pub struct Consumer {
     pub in_flight: u64,
     /// How many streams are parked.
     pub parked: u64,
-}
-
-impl Consumer {
-    /// So many events that have not been looked at yet are counted one by one.
-    pub const LAG_LIMIT: u64 = 100_000;
 }
 
 /// The next events of one stream, handed to one worker until `expires_at`.

@@ -24,9 +24,14 @@ use super::state::AppState;
 use crate::core::{ConsumerId, LeaseId, StreamId};
 use crate::store::{ConsumerError, Unpark};
 
+/// How many events of the log after its cursor are looked at to say how far a consumer lags behind.
+const LOOK: u32 = 100_000;
+/// The same for each of many.
+const LIST_LOOK: u32 = 10_000;
+
 /// Lists consumers
 ///
-/// By name, each with how far it has come.
+/// By name, each with how far it has come. Of events that nothing was leased of yet, the next 10,000 of the log are looked at.
 #[utoipa::path(
     get, path = "/v1/consumers", tag = "consumers",
     responses((status = 200, description = "The consumers.", body = ConsumerList))
@@ -35,7 +40,10 @@ pub(super) async fn list_consumers(
     State(state): State<AppState>,
     NamespaceHeader(namespace): NamespaceHeader,
 ) -> Result<Response, Problem> {
-    let consumers = state.store.list_consumers(Some(&namespace)).await?;
+    let consumers = state
+        .store
+        .list_consumers(Some(&namespace), LIST_LOOK)
+        .await?;
     Ok(Json(ConsumerList {
         consumers: consumers.iter().map(Consumer::from).collect(),
     })
@@ -44,7 +52,7 @@ pub(super) async fn list_consumers(
 
 /// Shows a consumer
 ///
-/// With how far it has come.
+/// With how far it has come. Of events that nothing was leased of yet, the next 100,000 of the log are looked at.
 #[utoipa::path(
     get, path = "/v1/consumers/{name}", tag = "consumers",
     responses(
@@ -335,7 +343,7 @@ pub(super) async fn resume_consumer(
 }
 
 async fn show(state: &AppState, id: &ConsumerId) -> Result<Response, Problem> {
-    let consumer = state.store.consumer(id).await;
+    let consumer = state.store.consumer(id, LOOK).await;
     let consumer = consumer.map_err(|error| refused(id, error))?;
     Ok(Json(Consumer::from(&consumer)).into_response())
 }

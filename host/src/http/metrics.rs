@@ -82,7 +82,7 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
         );
         describe_gauge!(
             CONSUMER_LAG,
-            "Events that a consumer wants and that are not done."
+            "Events that a consumer wants and that are not done, among those handed out and the next 1,000 of the log."
         );
         describe_gauge!(
             CONSUMER_LAG_SECONDS,

@@ -15,7 +15,7 @@ const MAX_LOOKS: u32 = 100;
 /// How soon a worker looks again at the earliest: another one may have what has just come.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 /// How soon a worker looks again at the latest: what was retried, resumed or reset on another host is seen after so long.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The consumers of all namespaces, and whoever works for them. Cheap to clone.
 #[derive(Debug, Clone)]

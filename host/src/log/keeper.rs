@@ -15,8 +15,11 @@ use super::metrics::{
 use super::push::{Encode, PushSettings, Pushers};
 use crate::core::{Clock, Consumer, ConsumerId};
 
+/// How many events of the log after its cursor are looked at to show how far a consumer lags behind: few, so that consumers that nobody works
+/// for cost those who append next to nothing.
+const LOOK: u32 = 1_000;
 /// How often the consumers are looked at; what was changed on another host, or by plain SQL, is noticed after so long.
-const INTERVAL: Duration = Duration::from_secs(5);
+const INTERVAL: Duration = Duration::from_secs(10);
 
 impl Consumers {
     /// Looks after the consumers until `stop` is cancelled, and then waits for what is being delivered.
@@ -35,7 +38,7 @@ impl Consumers {
         let mut changes = self.changes.subscribe();
         let mut shown = HashSet::new();
         loop {
-            match self.store.list_consumers(None).await {
+            match self.store.list_consumers(None, LOOK).await {
                 Ok(consumers) => {
                     show(&consumers, &mut shown);
                     pushers.serve(&consumers);

@@ -109,7 +109,7 @@ pub(in crate::http) struct Consumer<'a> {
     /// When it was created.
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
-    /// How many wanted events are not done, those in flight or parked among them. Events that nothing was leased of yet are counted up to 100,000.
+    /// How many wanted events are not done, those in flight or parked among them; of those that nothing was leased of yet, as many as were looked at.
     lag_events: u64,
     /// How old the oldest of them is, in seconds.
     lag_seconds: f64,

@@ -46,12 +46,12 @@ pub trait ConsumerStore: Debug + Send + Sync {
         start: Start,
     ) -> Result<bool, Error>;
 
-    /// A consumer, and how far it has come.
+    /// A consumer, and how far it has come: for what it lags behind, up to `look` events of the log after its cursor are looked at.
     ///
     /// # Errors
     ///
     /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`].
-    async fn consumer(&self, id: &ConsumerId) -> Result<Consumer, ConsumerError>;
+    async fn consumer(&self, id: &ConsumerId, look: u32) -> Result<Consumer, ConsumerError>;
 
     /// How a consumer is served, and the position up to which (inclusive) everything is handed out.
     ///
@@ -63,12 +63,16 @@ pub trait ConsumerStore: Debug + Send + Sync {
         id: &ConsumerId,
     ) -> Result<(ConsumerSettings, Position), ConsumerError>;
 
-    /// The consumers of a namespace, or of all namespaces, by namespace and name.
+    /// The consumers of a namespace, or of all namespaces, by namespace and name, each as [`ConsumerStore::consumer`] shows it.
     ///
     /// # Errors
     ///
     /// [`Error`] when the store cannot be read.
-    async fn list_consumers(&self, namespace: Option<&Namespace>) -> Result<Vec<Consumer>, Error>;
+    async fn list_consumers(
+        &self,
+        namespace: Option<&Namespace>,
+        look: u32,
+    ) -> Result<Vec<Consumer>, Error>;
 
     /// Forgets a consumer and all of its leases.
     ///

@@ -77,19 +77,21 @@ pub(in crate::store) fn cursor(
 pub(in crate::store) fn report(
     rows: &impl Rows,
     id: &ConsumerId,
+    look: u32,
     now: OffsetDateTime,
 ) -> Result<Consumer, ConsumerError> {
     let consumer = registered(rows, id)?;
     let progress = rows.progress(id, now)?;
-    let (mut ahead, mut oldest) = (0, progress.oldest);
+    let (mut looked, mut ahead, mut oldest) = (0, 0, progress.oldest);
     rows.each_after(id, consumer.cursor, &mut |entry| {
-        if consumer.wants(&entry) {
+        looked += 1;
+        if looked <= look && consumer.wants(&entry) {
             ahead += 1;
             oldest = oldest
                 .min(Some(entry.place.created_at))
                 .or(Some(entry.place.created_at));
         }
-        go_on_while(ahead < Consumer::LAG_LIMIT)
+        go_on_while(looked < look)
     })?;
     let age = oldest.map(|oldest| Duration::try_from(now - oldest).unwrap_or_default());
     Ok(Consumer {
@@ -108,11 +110,12 @@ pub(in crate::store) fn report(
 pub(in crate::store) fn report_all(
     rows: &impl Rows,
     names: &[ConsumerId],
+    look: u32,
     now: OffsetDateTime,
 ) -> Result<Vec<Consumer>, Error> {
     let mut reports = Vec::with_capacity(names.len());
     for id in names {
-        match report(rows, id, now) {
+        match report(rows, id, look, now) {
             Ok(report) => reports.push(report),
             Err(ConsumerError::Store(error)) => return Err(error),
             Err(_) => {}

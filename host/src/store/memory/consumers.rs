@@ -257,8 +257,8 @@ impl ConsumerStore for MemoryStore {
         self.at_the_desk(|tables, now| rules::put(tables, id, settings, start, now))
     }
 
-    async fn consumer(&self, id: &ConsumerId) -> Result<Consumer, ConsumerError> {
-        self.at_the_desk(|tables, now| rules::report(tables, id, now))
+    async fn consumer(&self, id: &ConsumerId, look: u32) -> Result<Consumer, ConsumerError> {
+        self.at_the_desk(|tables, now| rules::report(tables, id, look, now))
     }
 
     async fn consumer_cursor(
@@ -268,10 +268,14 @@ impl ConsumerStore for MemoryStore {
         self.at_the_desk(|tables, _| rules::cursor(tables, id))
     }
 
-    async fn list_consumers(&self, namespace: Option<&Namespace>) -> Result<Vec<Consumer>, Error> {
+    async fn list_consumers(
+        &self,
+        namespace: Option<&Namespace>,
+        look: u32,
+    ) -> Result<Vec<Consumer>, Error> {
         self.at_the_desk(|tables, now| {
             let names = tables.consumers.names(namespace);
-            rules::report_all(tables, &names, now)
+            rules::report_all(tables, &names, look, now)
         })
     }
 

@@ -35,13 +35,14 @@ const CONSUMERS: &str = "\
          FROM consumer_streams AS s WHERE s.namespace = c.namespace AND s.consumer = c.consumer \
      ) AS handed_out \
      CROSS JOIN LATERAL ( \
-         SELECT count(*) AS pending, min(wanted.created_at) AS oldest \
+         SELECT count(*) AS pending, min((looked_at.e).created_at) AS oldest \
          FROM ( \
-             SELECT e.created_at FROM events AS e \
-             WHERE e.namespace = c.namespace AND gavel_wants(c, e) \
+             SELECT e FROM events AS e \
+             WHERE e.namespace = c.namespace \
                AND (e.generation, e.transaction_id, e.\"offset\") > (c.generation, c.transaction_id, c.\"offset\") \
              ORDER BY e.generation, e.transaction_id, e.\"offset\" LIMIT $3 \
-         ) AS wanted \
+         ) AS looked_at \
+         WHERE gavel_wants(c, looked_at.e) \
      ) AS ahead \
      WHERE ($1::TEXT IS NULL OR c.namespace = $1) AND ($2::TEXT IS NULL OR c.consumer = $2) \
      ORDER BY c.namespace, c.consumer";
@@ -96,13 +97,13 @@ impl PostgresStore {
         &self,
         namespace: Option<&str>,
         name: Option<&str>,
+        look: u32,
     ) -> Result<Vec<Consumer>, Error> {
-        let limit = i64::try_from(Consumer::LAG_LIMIT).unwrap_or(i64::MAX);
         let statement = || {
             sqlx::query(CONSUMERS)
                 .bind(namespace)
                 .bind(name)
-                .bind(limit)
+                .bind(i64::from(look))
         };
         let found = self.read(statement).await?;
         let consumers: Result<_, _> = found.iter().map(consumer_rows::consumer).collect();
@@ -167,8 +168,8 @@ impl ConsumerStore for PostgresStore {
         answer(&found, |row| column(row, "is_new"))
     }
 
-    async fn consumer(&self, id: &ConsumerId) -> Result<Consumer, ConsumerError> {
-        let found = self.consumers(Some(id.namespace().as_str()), Some(id.name()));
+    async fn consumer(&self, id: &ConsumerId, look: u32) -> Result<Consumer, ConsumerError> {
+        let found = self.consumers(Some(id.namespace().as_str()), Some(id.name()), look);
         found.await?.pop().ok_or(ConsumerError::NotFound)
     }
 
@@ -181,8 +182,13 @@ impl ConsumerStore for PostgresStore {
         Ok(answer(&found, consumer_rows::cursor)?)
     }
 
-    async fn list_consumers(&self, namespace: Option<&Namespace>) -> Result<Vec<Consumer>, Error> {
-        self.consumers(namespace.map(Namespace::as_str), None).await
+    async fn list_consumers(
+        &self,
+        namespace: Option<&Namespace>,
+        look: u32,
+    ) -> Result<Vec<Consumer>, Error> {
+        self.consumers(namespace.map(Namespace::as_str), None, look)
+            .await
     }
 
     async fn delete_consumer(&self, id: &ConsumerId) -> Result<(), ConsumerError> {

@@ -882,7 +882,7 @@ async fn a_view_of_plain_sql_is_a_consumer() {
             )
             .await
             .unwrap();
-        let found = store.consumer(&consumer()).await.unwrap();
+        let found = store.consumer(&consumer(), 1_000).await.unwrap();
         let push = Push {
             url: "http://localhost/v".to_owned(),
             secret: None,
@@ -909,7 +909,7 @@ async fn a_view_of_plain_sql_is_a_consumer() {
                 .await
                 .unwrap();
         }
-        let found = store.consumer(&consumer()).await.unwrap();
+        let found = store.consumer(&consumer(), 1_000).await.unwrap();
         assert_eq!((found.lag_events, found.in_flight), (0, 0));
     })
     .await;

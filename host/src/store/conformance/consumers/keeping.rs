@@ -155,7 +155,7 @@ pub(in crate::store) async fn a_deleted_consumer_is_unknown(store: Arc<dyn Store
     let held = lease_one(&*store, &id).await;
     store.delete_consumer(&id).await.unwrap();
     let answers = [
-        store.consumer(&id).await.err(),
+        store.consumer(&id, 1_000).await.err(),
         store.delete_consumer(&id).await.err(),
         store.pause_consumer(&id, true).await.err(),
         store.reset_consumer(&id, Start::Now).await.err(),
@@ -197,11 +197,14 @@ pub(in crate::store) async fn consumers_of_a_namespace_see_its_events_alone(stor
         assert_eq!(report(&*store, &id).await.lag_events, 2);
         let held = lease_one(&*store, &id).await;
         assert_eq!(held.stream, stream_of(name, "counter", "same"));
-        let listed = store.list_consumers(Some(&namespace(name))).await.unwrap();
+        let listed = store
+            .list_consumers(Some(&namespace(name)), 1_000)
+            .await
+            .unwrap();
         assert_eq!(listed.len(), 1);
         assert_eq!(listed[0].id, id);
     }
-    let all = store.list_consumers(None).await.unwrap();
+    let all = store.list_consumers(None, 1_000).await.unwrap();
     let listed: Vec<_> = all.iter().map(|one| one.id.namespace().as_str()).collect();
     assert_eq!(listed, ["a", "a-b", "default"]);
 }
@@ -212,6 +215,8 @@ pub(in crate::store) async fn a_consumer_says_how_far_it_has_come(store: Arc<dyn
     let fresh = report(&*store, &id).await;
     assert_eq!((fresh.lag_events, fresh.in_flight, fresh.parked), (6, 0, 0));
     assert!(fresh.lag > Duration::ZERO);
+    let glance = store.consumer(&id, 2).await.unwrap();
+    assert_eq!(glance.lag_events, 2, "nobody has looked further");
     let held = lease(&*store, &id, 1, 2).await.remove(0);
     let working = report(&*store, &id).await;
     assert_eq!((working.lag_events, working.in_flight), (6, 1));

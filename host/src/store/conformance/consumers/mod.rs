@@ -110,7 +110,7 @@ fn versions(lease: &Lease) -> Vec<u64> {
 }
 
 async fn report(store: &dyn Store, id: &ConsumerId) -> Consumer {
-    store.consumer(id).await.unwrap()
+    store.consumer(id, 1_000).await.unwrap()
 }
 
 #[track_caller]

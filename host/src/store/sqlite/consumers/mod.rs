@@ -69,9 +69,11 @@ impl ConsumerStore for SqliteStore {
         written.await.map_err(|error| error.into_error(identity))
     }
 
-    async fn consumer(&self, id: &ConsumerId) -> Result<Consumer, ConsumerError> {
-        self.read_consumers(id, |tables, id, now| rules::report(tables, id, now))
-            .await
+    async fn consumer(&self, id: &ConsumerId, look: u32) -> Result<Consumer, ConsumerError> {
+        self.read_consumers(id, move |tables, id, now| {
+            rules::report(tables, id, look, now)
+        })
+        .await
     }
 
     async fn consumer_cursor(
@@ -82,14 +84,18 @@ impl ConsumerStore for SqliteStore {
             .await
     }
 
-    async fn list_consumers(&self, namespace: Option<&Namespace>) -> Result<Vec<Consumer>, Error> {
+    async fn list_consumers(
+        &self,
+        namespace: Option<&Namespace>,
+        look: u32,
+    ) -> Result<Vec<Consumer>, Error> {
         let namespace = namespace.map(|namespace| namespace.as_str().to_owned());
         let now = self.clock.now();
         let reports = self.readers.read(move |database| {
             let snapshot = database.unchecked_transaction()?;
             let tables = Tables(&snapshot);
             let names = tables.names(namespace.as_deref())?;
-            rules::report_all(&tables, &names, now)
+            rules::report_all(&tables, &names, look, now)
         });
         reports.await
     }
