@@ -11,6 +11,8 @@ use crate::{Answer, Consumer, Document, Stream, component};
 
 /// Longer than any answer takes, so that a host that hangs fails its test and not the whole run.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// Longer than anybody follows an answer that does not end.
+const FOLLOW_LIMIT: Duration = Duration::from_secs(600);
 
 /// Speaks to one host, within one namespace. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -261,9 +263,7 @@ impl Request {
     /// When there is no answer.
     pub async fn open(self) -> reqwest::Response {
         let what = format!("{} {}", self.method, self.path);
-        self.builder
-            .send()
-            .await
-            .unwrap_or_else(|error| panic!("no answer to {what}: {error:?}"))
+        let sent = self.builder.timeout(FOLLOW_LIMIT).send().await;
+        sent.unwrap_or_else(|error| panic!("no answer to {what}: {error:?}"))
     }
 }

@@ -179,9 +179,9 @@ async fn write(clients: &[Client], name: &str, writers: usize, each: usize) {
     join_all(writing).await;
 }
 
-/// Follows the log until `count` events have come, over connections each of which is cut after another number of bytes, and goes on at
-/// one of the hosts after the other. Gives the events, and how often it was cut.
-async fn follow_with_cuts(clients: Vec<Client>, count: usize) -> (Vec<Event>, usize) {
+/// Follows the log until `count` events have come, over connections each of which is cut after another number of bytes, `bytes` at most, and goes
+/// on at one of the hosts after the other. Gives the events, and how often it was cut.
+async fn follow_with_cuts(clients: Vec<Client>, count: usize, bytes: usize) -> (Vec<Event>, usize) {
     let (mut events, mut cuts) = (Vec::new(), 0);
     let mut last_id = String::new();
     let mut random = 7_usize;
@@ -190,7 +190,7 @@ async fn follow_with_cuts(clients: Vec<Client>, count: usize) -> (Vec<Event>, us
         let request = client.get("/v1/events").header("Last-Event-ID", &last_id);
         let mut feed = Feed::open(request, SSE).await;
         random = random.wrapping_mul(1_103_515_245).wrapping_add(12_345) & 0x7fff_ffff;
-        feed.left = random % 100_000;
+        feed.left = random % bytes;
         while events.len() < count {
             let Some(block) = feed.next_block().await else {
                 cuts += 1;
@@ -383,7 +383,11 @@ async fn a_reader_that_is_cut_off_again_and_again_sees_every_event_once(store: S
     const EACH: usize = 375;
     let (_host, client) = start(&store).await;
 
-    let reader = tokio::spawn(follow_with_cuts(vec![client.clone()], WRITERS * EACH));
+    let reader = tokio::spawn(follow_with_cuts(
+        vec![client.clone()],
+        WRITERS * EACH,
+        100_000,
+    ));
     write(&[client], "c", WRITERS, EACH).await;
     let (events, cuts) = reader.await.unwrap();
 
@@ -402,7 +406,7 @@ async fn with_two_hosts_and_a_foreign_append_that_stays_open_nothing_is_skipped(
     let mut foreign = store.session();
 
     let count = 3 * WRITERS * EACH + 1;
-    let cut_off = tokio::spawn(follow_with_cuts(clients.to_vec(), count));
+    let cut_off = tokio::spawn(follow_with_cuts(clients.to_vec(), count, 100_000));
     let mut feeds = Vec::new();
     for host in [&one, &two] {
         let mut feed = Feed::events(&host.client(), "").await;
@@ -424,6 +428,39 @@ async fn with_two_hosts_and_a_foreign_append_that_stays_open_nothing_is_skipped(
     let (events, cuts) = cut_off.await.unwrap();
     assert!(cuts >= 15, "{cuts} cuts");
     assert_complete(events, 3 * WRITERS + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_64_writers_on_two_hosts_append_is_seen_once_and_in_order() {
+    const WRITERS: usize = 64;
+    const BATCHES: usize = 8;
+    const COMMANDS: usize = 98;
+    const EVENTS: usize = WRITERS * BATCHES * COMMANDS;
+    let store = Store::new(Backend::Postgres).await;
+    let (_one, client) = start(&store).await;
+    let two = Host::start(&store).await;
+    let clients = [client.clone(), two.client()];
+
+    let mut live = Feed::events(&client, "").await;
+    live.caught_up().await;
+    let live = tokio::spawn(async move { live.next_events(EVENTS).await });
+    let cut_off = tokio::spawn(follow_with_cuts(clients.to_vec(), EVENTS, 1_000_000));
+    let writing = (0..WRITERS).map(|writer| {
+        let client = &clients[writer % clients.len()];
+        let increment = json!({ "decider": COUNTER, "id": format!("c-{writer}"), "command": "Increment", "data": {} });
+        let batch = json!({ "atomic": true, "commands": vec![increment; COMMANDS] });
+        async move {
+            for _ in 0..BATCHES {
+                client.post("/v1/commands", &batch).send().await.expect(200);
+            }
+        }
+    });
+    join_all(writing).await;
+
+    assert_complete(live.await.unwrap(), WRITERS);
+    let (events, cuts) = cut_off.await.unwrap();
+    assert!(cuts >= 20, "{cuts} cuts");
+    assert_complete(events, WRITERS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

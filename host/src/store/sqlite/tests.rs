@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use rusqlite::types::Value;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -10,11 +11,14 @@ use sqlx::{ConnectOptions as _, SqliteConnection};
 use uuid::Uuid;
 
 use super::SqliteStore;
-use crate::core::{ExpectedVersion, ModuleDigest, Namespace, Position, RecordedEvent, StreamId};
+use crate::core::{
+    ConsumerId, ConsumerSettings, ExpectedVersion, ModuleDigest, Namespace, Position,
+    RecordedEvent, Start, StreamId,
+};
 use crate::store::conformance::support::*;
 use crate::store::{
-    Append, AppendError, Error, EventStore as _, LogFilter, ModuleStore as _, OpenError,
-    SnapshotStore as _, conformance,
+    Append, AppendError, ConsumerStore as _, Error, EventStore as _, LogFilter, ModuleStore as _,
+    OpenError, SnapshotStore as _, conformance,
 };
 
 macro_rules! sqlite_case {
@@ -389,6 +393,75 @@ async fn a_malformed_event_is_reported_and_hides_no_other() {
     assert_eq!(resumed.events, after);
     // The head is whole, so that the stream can go on once a module can read it.
     grow(&store, &stream("bad"), 1).await;
+}
+
+#[tokio::test]
+async fn a_malformed_event_parks_its_stream_and_no_other() {
+    let file = File::new();
+    let store = file.open().await;
+    activate_counter(&store).await;
+    for id in ["first", "good", "second"] {
+        grow(&store, &stream(id), 2).await;
+    }
+    let mut sql = file.plain_sql().await;
+    for statement in [
+        "PRAGMA ignore_check_constraints = ON",
+        "DROP TRIGGER events_are_never_updated",
+        "UPDATE events SET data = '{\"by\":' WHERE (decider_id, version) IN (VALUES ('first', 1), ('second', 2))",
+    ] {
+        sqlx::query(statement).execute(&mut sql).await.unwrap();
+    }
+    let id = ConsumerId::new(Namespace::default(), "all").unwrap();
+    let settings = ConsumerSettings {
+        deciders: Vec::new(),
+        events: Vec::new(),
+        lock_timeout: Duration::from_secs(3_600),
+        max_attempts: 3,
+        backoff: Duration::ZERO,
+        push: None,
+    };
+    let is_new = store.put_consumer(&id, &settings, Start::Beginning).await;
+    assert!(is_new.unwrap());
+
+    let mut leased = Vec::new();
+    while leased.len() < 2 {
+        leased.extend(store.lease(&id, 16, 100).await.unwrap().leases);
+    }
+    let counts: Vec<_> = leased
+        .iter()
+        .map(|lease| (lease.stream.id(), lease.events.len()))
+        .collect();
+    assert_eq!(counts, [("good", 2), ("second", 1)]);
+    for lease in &leased {
+        let through = lease.events.last().unwrap().position;
+        store.ack(&id, lease.id, through, false).await.unwrap();
+    }
+    let parking = async {
+        while store.list_parked(&id, None, 10).await.unwrap().len() < 2 {
+            assert_eq!(store.lease(&id, 16, 100).await.unwrap().leases, []);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), parking)
+        .await
+        .unwrap();
+    for (parked, (stream, version)) in store
+        .list_parked(&id, None, 10)
+        .await
+        .unwrap()
+        .iter()
+        .zip([("first", 1), ("second", 2)])
+    {
+        assert_eq!(
+            (parked.stream.id(), parked.version.get()),
+            (stream, version)
+        );
+        assert!(parked.reason.contains("{\"by\":"), "{}", parked.reason);
+        assert!(
+            parked.reason.contains(&parked.position.to_string()),
+            "{}",
+            parked.reason
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
