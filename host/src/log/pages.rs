@@ -18,7 +18,7 @@ pub(super) const FIRST_PAGE_EVENTS: u32 = 100;
 /// Most that the events of a page take up, in bytes; a single one may be larger.
 pub(super) const PAGE_BYTES: usize = 512 * 1024;
 /// How many pages are read at the same time. Whoever else needs the store is not to wait behind a thousand subscribers that catch up.
-const TURNS: usize = 4;
+const TURNS: usize = 2;
 /// The first pause after the store could not be read; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause before the store is tried again.
@@ -39,6 +39,14 @@ impl Pages {
             store,
             turns: Arc::new(Semaphore::new(TURNS)),
             is_away: Arc::default(),
+        }
+    }
+
+    /// The same, with turns of its own: for tails, which are not to wait behind those who catch up either.
+    pub(super) fn apart(&self) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(TURNS)),
+            ..self.clone()
         }
     }
 

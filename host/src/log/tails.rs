@@ -22,6 +22,7 @@ const ALL_RINGS_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Tails {
     pages: Pages,
+    newest_pages: Pages,
     clock: Arc<dyn Clock>,
     budget: RingBudget,
     running: Mutex<HashMap<Namespace, Weak<Running>>>,
@@ -54,6 +55,7 @@ pub(super) struct Follower {
 impl Tails {
     pub(super) fn new(pages: Pages, clock: Arc<dyn Clock>) -> Self {
         Self {
+            newest_pages: pages.apart(),
             pages,
             clock,
             budget: RingBudget::default(),
@@ -98,7 +100,7 @@ impl Tails {
         let ring = watch::Sender::new(Ring::new(end));
         let tail = Tail {
             namespace: namespace.clone(),
-            pages: self.pages.clone(),
+            pages: self.newest_pages.clone(),
             clock: Arc::clone(&self.clock),
             budget: self.budget.clone(),
             ring: ring.clone(),

@@ -149,6 +149,7 @@ pub(in crate::http) struct LogQuery {
     pub(in crate::http) limit: Option<Limit>,
     /// Goes on behind the end of the log with what is appended later. With `application/x-ndjson`, where the answer ends with a page
     /// otherwise, and with `text/event-stream`, which follows anyway.
+    #[param(required = false)]
     pub(in crate::http) follow: bool,
     /// Only events of this decider, or of one of these.
     #[param(required = false)]
