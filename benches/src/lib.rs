@@ -6,6 +6,7 @@
 mod lab;
 mod load;
 mod paired;
+mod parts;
 mod processes;
 mod report;
 
@@ -13,6 +14,7 @@ mod commands;
 mod peers;
 mod replay;
 mod startup;
+mod streaming;
 
 pub use lab::{Backend, Lab, Options};
 pub use report::Report;
@@ -23,4 +25,5 @@ pub mod benches {
     pub use crate::peers::run as peers;
     pub use crate::replay::run as replay;
     pub use crate::startup::run as startup;
+    pub use crate::streaming::run as streaming;
 }

@@ -23,6 +23,8 @@ enum Bench {
     Startup,
     /// How fast history is folded.
     Replay,
+    /// What subscribers and consumers cost, and how fast they are served.
+    Streaming,
     /// The same load on other event stores.
     Peers,
 }
@@ -38,6 +40,7 @@ async fn main() -> Result<()> {
             Bench::Commands => benches::commands(&lab).await,
             Bench::Startup => benches::startup(&lab).await,
             Bench::Replay => benches::replay(&lab).await,
+            Bench::Streaming => benches::streaming(&lab).await,
             Bench::Peers => benches::peers(&lab).await,
         }
     };

@@ -1,18 +1,24 @@
 //! Loads that are measured in turns, so that what else the machine does hits all of them alike.
 
-use anyhow::Result;
+use anyhow::{Error, Result};
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use tokio::task::JoinSet;
 
 use crate::lab::{Lab, Meter};
 use crate::load::{Stop, Workload, closed};
-use crate::report::{Figures, Row, median};
+use crate::report::{Figures, Row, figure, median};
+
+/// What goes on beside a load until this is dropped. A task that ends has failed.
+pub(crate) type Company = JoinSet<Error>;
 
 /// A closed loop that is measured several times.
-#[derive(Debug)]
 pub(crate) struct Case<'a> {
     row: Row,
     meter: &'a Meter<'a>,
     workload: Workload,
     connections: usize,
+    company: Box<dyn Fn() -> LocalBoxFuture<'a, Result<Company>> + 'a>,
     runs: Vec<Figures>,
 }
 
@@ -25,6 +31,7 @@ impl<'a> Case<'a> {
             meter,
             workload,
             connections,
+            company: Box::new(|| async { Ok(Company::new()) }.boxed_local()),
             runs,
         }
     }
@@ -34,6 +41,15 @@ impl<'a> Case<'a> {
         self.row.labels.push((name, value.to_string()));
         self
     }
+
+    /// With something that is prepared anew before each run, and goes on beside it.
+    pub(crate) fn beside<F>(self, company: impl Fn() -> F + 'a) -> Self
+    where
+        F: Future<Output = Result<Company>> + 'a,
+    {
+        let company = Box::new(move || company().boxed_local());
+        Self { company, ..self }
+    }
 }
 
 /// Runs the loads one after the other, and all of them again for each further run. A row for each, with the medians.
@@ -41,10 +57,44 @@ impl<'a> Case<'a> {
 /// # Errors
 ///
 /// When a server has gone.
-pub(crate) async fn alternate(lab: &Lab, mut cases: Vec<Case<'_>>) -> Result<Vec<Row>> {
+pub(crate) async fn alternate(lab: &Lab, cases: Vec<Case<'_>>) -> Result<Vec<Row>> {
+    let mut groups = [cases];
+    take_turns(lab, &mut groups).await?;
+    Ok(rows(groups))
+}
+
+/// The same in groups. Each run is compared with that of the first of its group just before it, in throughput and p99; the medians of
+/// these ratios come first in the rows.
+///
+/// # Errors
+///
+/// When a server has gone, or what is to go on beside a load cannot be started.
+pub(crate) async fn against_the_first(
+    lab: &Lab,
+    mut groups: Vec<Vec<Case<'_>>>,
+) -> Result<Vec<Row>> {
+    take_turns(lab, &mut groups).await?;
+    for group in &mut groups {
+        let first = group.first().map(|case| case.runs.clone());
+        for case in group {
+            for (run, first) in case.runs.iter_mut().zip(first.iter().flatten()) {
+                let ratio = |name| figure(run, name) / figure(first, name);
+                let ratios = [
+                    ("ratio", ratio("commands_per_s")),
+                    ("p99_ratio", ratio("p99_ms")),
+                ];
+                run.splice(..0, ratios);
+            }
+        }
+    }
+    Ok(rows(groups))
+}
+
+async fn take_turns(lab: &Lab, groups: &mut [Vec<Case<'_>>]) -> Result<()> {
     for run in 1..=lab.runs() {
-        for case in &mut cases {
+        for case in groups.iter_mut().flatten() {
             case.meter.settle().await?;
+            let mut company = (case.company)().await?;
             let load =
                 async |length| closed(&case.workload, case.connections, Stop::After(length)).await;
             load(lab.warm_up()).await?;
@@ -52,8 +102,11 @@ pub(crate) async fn alternate(lab: &Lab, mut cases: Vec<Case<'_>>) -> Result<Vec
                 .meter
                 .measure(async || load(lab.length()).await)
                 .await?;
+            let mut complaint = tally.complaint();
+            while let Some(failure) = company.try_join_next() {
+                complaint = format!("{complaint} beside it: {:#}", failure?);
+            }
             let labels: Vec<_> = case.row.labels.iter().map(|(_, value)| &**value).collect();
-            let complaint = tally.complaint();
             eprintln!(
                 "  run {run}: {}: {:.0}/s {complaint}",
                 labels.join(", "),
@@ -65,9 +118,13 @@ pub(crate) async fn alternate(lab: &Lab, mut cases: Vec<Case<'_>>) -> Result<Vec
             }
         }
     }
+    Ok(())
+}
+
+fn rows<'a>(groups: impl IntoIterator<Item = Vec<Case<'a>>>) -> Vec<Row> {
     let finish = |case: Case<'_>| Row {
         figures: median(&case.runs),
         ..case.row
     };
-    Ok(cases.into_iter().map(finish).collect())
+    groups.into_iter().flatten().map(finish).collect()
 }

@@ -160,6 +160,11 @@ pub(crate) fn median(runs: &[Figures]) -> Figures {
     figures
 }
 
+/// A figure by its name; NaN if there is none.
+pub(crate) fn figure(figures: &Figures, name: &str) -> f64 {
+    find(figures, name).copied().unwrap_or(f64::NAN)
+}
+
 fn middle(sorted: &[f64]) -> f64 {
     match sorted.len() {
         0 => f64::NAN,

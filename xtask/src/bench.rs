@@ -40,6 +40,8 @@ enum Bench {
     Startup,
     /// How fast history is folded.
     Replay,
+    /// What subscribers and consumers cost, and how fast they are served.
+    Streaming,
     /// The same load on other event stores; `--only` picks some of them by name.
     Peers,
 }

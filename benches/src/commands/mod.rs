@@ -6,9 +6,10 @@ mod pressure;
 mod streams;
 mod throughput;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::lab::{self, Installation, Lab};
+use crate::parts::run_parts;
 use crate::report::Report;
 
 /// Runs the parts that were asked for.
@@ -19,15 +20,7 @@ use crate::report::Report;
 pub async fn run(lab: &Lab) -> Result<Report> {
     let mut report = Report::new("commands");
     lab::describe(lab, &mut report).await?;
-    macro_rules! parts {
-        ($($name:literal: $part:path,)+) => {$(
-            if lab.wants($name) {
-                eprintln!("commands: {}", $name);
-                $part(lab, &mut report).await.context($name)?;
-            }
-        )+};
-    }
-    parts! {
+    run_parts! { lab, report;
         "throughput": throughput::by_connections,
         "batch": throughput::in_batches,
         "hot": throughput::on_one_stream,

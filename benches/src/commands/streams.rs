@@ -76,15 +76,7 @@ pub(super) async fn growth(lab: &Lab, report: &mut Report) -> Result<()> {
                 .label("stored events, about", stored)
         };
         let before = alternate(lab, vec![case(accounts(lab))]).await?;
-        let streams: Vec<_> = (0..events / STREAM).collect();
-        for four in streams.chunks(4) {
-            let make = |number: &u64| {
-                let id = format!("old-{number}");
-                let host = &host;
-                async move { host.make_stream(&id, STREAM).await }
-            };
-            futures::future::try_join_all(four.iter().map(make)).await?;
-        }
+        host.make_streams("old", events / STREAM, STREAM).await?;
         let after = alternate(lab, vec![case(events)]).await?;
         let few = before[0].figures[0].1;
         for row in before.into_iter().chain(after) {

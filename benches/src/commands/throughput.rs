@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use super::{accounts, hosts};
 use crate::lab::{
     self, CommandKind, Installation, Lab, Meter, batch_of_deposits, command, deposits,
-    keyed_deposits,
+    keyed_deposits, meters,
 };
 use crate::load::{Workload, scattered};
 use crate::paired::{Case, alternate};
@@ -14,14 +14,6 @@ use crate::report::Report;
 
 /// Commands of one request to the batch endpoint.
 const BATCH: u64 = 100;
-
-async fn meters(hosts: &[Installation]) -> Result<Vec<Meter<'_>>> {
-    let mut meters = Vec::new();
-    for host in hosts {
-        meters.push(host.meter().await?);
-    }
-    Ok(meters)
-}
 
 /// The cases of all hosts, as many for each, in an order in which the stores alternate.
 fn cases<'a, const N: usize>(

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use futures::future::try_join_all;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Method, Request};
@@ -86,6 +87,22 @@ impl Installation {
     }
 
     async fn start(&mut self) -> Result<()> {
+        let server = self.serve("data", "serve.log").await;
+        self.server = Some(server.context("the host did not start")?);
+        Ok(())
+    }
+
+    /// Starts another host on the same store.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub(crate) async fn another_host(&self) -> Result<Server> {
+        let server = self.serve("another-data", "another-serve.log").await;
+        server.context("another host did not start")
+    }
+
+    async fn serve(&self, data: &str, log: &str) -> Result<Server> {
         let address = free_address()?;
         let store = match &self.database {
             Some(database) => database.url(),
@@ -95,15 +112,12 @@ impl Installation {
         command
             .args(["serve", "--listen", &address.to_string(), "--store", &store])
             .arg("--data-dir")
-            .arg(self.folder.join("data"))
+            .arg(self.folder.join(data))
             // Neither a `gavel.toml` nor a variable of whoever runs this is to have a say.
             .current_dir(&self.folder)
             .env_clear()
             .envs(self.settings.iter().map(|(name, value)| (name, value)));
-        let log = self.folder.join("serve.log");
-        let server = Server::start(command, address, "/readyz", log).await;
-        self.server = Some(server.context("the host did not start")?);
-        Ok(())
+        Server::start(command, address, "/readyz", self.folder.join(log)).await
     }
 
     /// Stops the host and starts it again on the same data.
@@ -255,6 +269,36 @@ impl Installation {
         }
         Ok(())
     }
+
+    /// Makes `count` streams of `length` events each, as [`make_stream`](Self::make_stream) does.
+    ///
+    /// # Errors
+    ///
+    /// When the host refuses them.
+    pub(crate) async fn make_streams(&self, name: &str, count: u64, length: u64) -> Result<()> {
+        let streams: Vec<_> = (0..count).collect();
+        for four in streams.chunks(4) {
+            let make = |number: &u64| {
+                let id = format!("{name}-{number}");
+                async move { self.make_stream(&id, length).await }
+            };
+            try_join_all(four.iter().map(make)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads what loads cost each of these.
+///
+/// # Errors
+///
+/// When a database cannot be reached.
+pub(crate) async fn meters(hosts: &[Installation]) -> Result<Vec<Meter<'_>>> {
+    let mut meters = Vec::new();
+    for host in hosts {
+        meters.push(host.meter().await?);
+    }
+    Ok(meters)
 }
 
 /// The same component with another digest: a custom section with a number is added, which changes nothing else.

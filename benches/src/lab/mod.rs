@@ -17,7 +17,7 @@ pub(crate) use account::{CommandKind, batch_of_deposits, command, deposits, id, 
 pub(crate) use database::Database;
 pub(crate) use host::{Server, free_address};
 pub use installation::Backend;
-pub(crate) use installation::{Installation, variant};
+pub(crate) use installation::{Installation, meters, variant};
 pub(crate) use machine::describe;
 pub(crate) use meter::Meter;
 

@@ -9,6 +9,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 /// A connection that is opened again when the server has closed it.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
         Ok(Self {
             address,
-            sender: connect(address).await?,
+            sender: connect(address).await?.0,
         })
     }
 
@@ -41,7 +42,7 @@ impl Connection {
     ) -> Result<(StatusCode, Bytes)> {
         // An idle connection that the server has closed is no failure of the request.
         if self.sender.ready().await.is_err() || self.sender.is_closed() {
-            self.sender = connect(self.address).await?;
+            (self.sender, _) = connect(self.address).await?;
         }
         let answer = self.sender.send_request(request).await?;
         let status = answer.status();
@@ -49,13 +50,15 @@ impl Connection {
     }
 }
 
-async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
+/// Connects, with the task that drives the connection. It ends by itself once nothing is left to do; how shows in the requests.
+pub(super) async fn connect(
+    address: SocketAddr,
+) -> Result<(SendRequest<Full<Bytes>>, JoinHandle<()>)> {
     let stream = TcpStream::connect(address)
         .await
         .with_context(|| format!("cannot connect to {address}"))?;
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // How it ends shows in the requests that it carries.
-    tokio::task::spawn_local(async move { drop(connection.await) });
-    Ok(sender)
+    let driving = tokio::task::spawn_local(async move { drop(connection.await) });
+    Ok((sender, driving))
 }

@@ -6,6 +6,7 @@
 
 mod closed;
 mod connection;
+mod feed;
 mod open;
 mod schedule;
 mod tally;
@@ -13,6 +14,7 @@ mod workload;
 
 pub(crate) use closed::{Stop, closed};
 pub(crate) use connection::Connection;
+pub(crate) use feed::{Feed, stuck_reader};
 pub(crate) use open::{OpenLoop, open};
 pub(crate) use tally::{Tally, percentile_ms};
 pub(crate) use workload::{Requests, Workload, scattered};

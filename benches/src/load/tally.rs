@@ -42,6 +42,15 @@ impl Default for Tally {
 }
 
 impl Tally {
+    /// So much work within that time, whose parts were not timed.
+    pub(crate) fn untimed(commands: u64, elapsed: Duration) -> Self {
+        Self {
+            commands,
+            elapsed,
+            ..Self::default()
+        }
+    }
+
     /// Counts an expected answer to a request of `commands`.
     pub(crate) fn accept(&mut self, latency: Duration, commands: u64) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);

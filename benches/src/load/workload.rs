@@ -35,6 +35,14 @@ impl Requests {
         self.request(Method::GET, path, "application/json", Bytes::new())
     }
 
+    pub(crate) fn put(&self, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+        self.request(Method::PUT, path, "application/json", body.into())
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Request<Full<Bytes>> {
+        self.request(Method::DELETE, path, "application/json", Bytes::new())
+    }
+
     pub(crate) fn post(&self, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
         self.request(Method::POST, path, "application/json", body.into())
     }

@@ -1,0 +1,13 @@
+//! How a bench runs those of its parts that were asked for.
+
+/// Runs each part whose name is wanted, in this order, and names the one that fails.
+macro_rules! run_parts {
+    ($lab:ident, $report:ident; $($name:literal: $part:path,)+) => {$(
+        if $lab.wants($name) {
+            eprintln!("{}", $name);
+            anyhow::Context::context($part($lab, &mut $report).await, $name)?;
+        }
+    )+};
+}
+
+pub(crate) use run_parts;
