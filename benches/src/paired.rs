@@ -102,10 +102,8 @@ async fn take_turns(lab: &Lab, groups: &mut [Vec<Case<'_>>]) -> Result<()> {
                 .meter
                 .measure(async || load(lab.length()).await)
                 .await?;
-            let mut complaint = tally.complaint();
-            while let Some(failure) = company.try_join_next() {
-                complaint = format!("{complaint} beside it: {:#}", failure?);
-            }
+            let complaints = [tally.complaint(), failures(&mut company)?];
+            let complaint = complaints.join(" ").trim().to_owned();
             let labels: Vec<_> = case.row.labels.iter().map(|(_, value)| &**value).collect();
             eprintln!(
                 "  run {run}: {}: {:.0}/s {complaint}",
@@ -119,6 +117,18 @@ async fn take_turns(lab: &Lab, groups: &mut [Vec<Case<'_>>]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What has ended beside a load, in words; empty if nothing has.
+fn failures(company: &mut Company) -> Result<String> {
+    let mut failures = Vec::new();
+    while let Some(failure) = company.try_join_next() {
+        failures.push(failure?);
+    }
+    Ok(match failures.first() {
+        Some(first) => format!("{} beside it ended: {first:#}", failures.len()),
+        None => String::new(),
+    })
 }
 
 fn rows<'a>(groups: impl IntoIterator<Item = Vec<Case<'a>>>) -> Vec<Row> {
