@@ -115,21 +115,18 @@ async fn host(
             "an active module cannot be loaded"
         );
     }
-    let keeping = consumers.keep(
-        parts::push(&config),
-        http::delivery,
-        Arc::new(SystemClock),
-        stop.clone(),
-    );
-    let keeper = tokio::spawn(keeping);
+    let keeper = consumers
+        .keeper(parts::push(&config), http::delivery, Arc::new(SystemClock))
+        .context("cannot push events")?;
+    let keeping = tokio::spawn(keeper.run(stop.clone()));
     state.mark_ready();
     ready();
     let server = parts::server(&config);
     let drain = server.drain_timeout;
     http::serve(listener, http::router(state), server, stop).await;
     // What is being pushed has the same time as what is being answered.
-    match tokio::time::timeout(drain, keeper).await {
-        Ok(kept) => kept?.context("cannot push events")?,
+    match tokio::time::timeout(drain, keeping).await {
+        Ok(kept) => kept?,
         Err(_) => tracing::warn!("some events were still being pushed; they are pushed again"),
     }
     Ok(())

@@ -21,27 +21,42 @@ const LOOK: u32 = 1_000;
 /// How often the consumers are looked at; what was changed on another host, or by plain SQL, is noticed after so long.
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// Looks after the consumers. See [`Consumers::keeper`].
+#[derive(Debug)]
+pub struct Keeper {
+    consumers: Consumers,
+    pushers: Pushers,
+}
+
 impl Consumers {
-    /// Looks after the consumers until `stop` is cancelled, and then waits for what is being delivered.
+    /// What looks after the consumers, once it is run.
     ///
     /// # Errors
     ///
-    /// When the machine cannot speak HTTP, as when its certificates cannot be read.
-    pub async fn keep(
-        self,
+    /// When HTTP cannot be spoken.
+    pub fn keeper(
+        &self,
         settings: PushSettings,
         encode: Encode,
         clock: Arc<dyn Clock>,
-        stop: CancellationToken,
-    ) -> Result<(), reqwest::Error> {
-        let mut pushers = Pushers::new(self.clone(), settings, encode, clock)?;
-        let mut changes = self.changes.subscribe();
+    ) -> Result<Keeper, reqwest::Error> {
+        Ok(Keeper {
+            consumers: self.clone(),
+            pushers: Pushers::new(self.clone(), settings, encode, clock)?,
+        })
+    }
+}
+
+impl Keeper {
+    /// Goes on until `stop` is cancelled, and then waits for what is being delivered.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut changes = self.consumers.changes.subscribe();
         let mut shown = HashSet::new();
         loop {
-            match self.store.list_consumers(None, LOOK).await {
+            match self.consumers.store.list_consumers(None, LOOK).await {
                 Ok(consumers) => {
                     show(&consumers, &mut shown);
-                    pushers.serve(&consumers);
+                    self.pushers.serve(&consumers);
                 }
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -53,8 +68,7 @@ impl Consumers {
                 () = stop.cancelled() => break,
             }
         }
-        pushers.stop().await;
-        Ok(())
+        self.pushers.stop().await;
     }
 }
 

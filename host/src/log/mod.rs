@@ -31,6 +31,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use consumers::Consumers;
+pub use keeper::Keeper;
 pub use page::{Events, Malformed};
 pub use push::{Encode, PushSettings};
 pub use subscription::{Delivery, Subscription};

@@ -64,17 +64,23 @@ impl Receiver {
     ) -> Result<Self, reqwest::Error> {
         // An error means that the process already has a provider, which is all that is needed.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("gavel/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(settings.timeout)
-            .redirect(redirect::Policy::none());
-        if !settings.allow_private_addresses {
+        let builder = || {
+            let builder = reqwest::Client::builder()
+                .user_agent(concat!("gavel/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .timeout(settings.timeout)
+                .redirect(redirect::Policy::none());
+            if settings.allow_private_addresses {
+                return builder;
+            }
             // A proxy would resolve names for us, and reach what we must not.
-            builder = builder.no_proxy().dns_resolver(Arc::new(PublicAddresses));
-        }
+            builder.no_proxy().dns_resolver(Arc::new(PublicAddresses))
+        };
+        // A machine without CA certificates can still push to `http`.
+        let built = builder().build();
+        let http = built.or_else(|_| builder().tls_certs_only([]).build())?;
         Ok(Self {
-            http: builder.build()?,
+            http,
             settings,
             clock,
         })
