@@ -91,12 +91,17 @@ impl LogFilter {
     /// Whether an event is wanted.
     #[must_use]
     pub fn passes(&self, event: &RecordedEvent) -> bool {
+        self.passes_names(event.stream.decider().as_str(), &event.event.event)
+            && self.passes_id(event.stream.id())
+    }
+
+    /// Whether events of this decider and name are wanted, by the names alone.
+    #[must_use]
+    pub fn passes_names(&self, decider: &str, event: &str) -> bool {
         let is_any = |wanted: &[String], actual: &str| {
             wanted.is_empty() || wanted.iter().any(|name| name == actual)
         };
-        is_any(&self.deciders, event.stream.decider().as_str())
-            && is_any(&self.events, &event.event.event)
-            && self.passes_id(event.stream.id())
+        is_any(&self.deciders, decider) && is_any(&self.events, event)
     }
 
     /// Whether events of streams with this id are wanted, by the pattern alone.

@@ -396,6 +396,30 @@ async fn a_malformed_event_is_reported_and_hides_no_other() {
 }
 
 #[tokio::test]
+async fn what_hardly_anything_passes_is_looked_for_in_parts() {
+    let file = File::new();
+    let store = file.open().await;
+    activate_counter(&store).await;
+    grow(&store, &stream("common"), 10_500).await;
+    let rare = grow(&store, &stream("rare"), 1).await;
+    let filter = LogFilter {
+        id_pattern: Some("rare".to_owned()),
+        ..LogFilter::default()
+    };
+    let page = async |after| {
+        let namespace = Namespace::default();
+        store
+            .read_log(&namespace, after, &filter, 10)
+            .await
+            .unwrap()
+    };
+    let first = page(Position::BEGINNING).await;
+    assert_eq!((first.events.len(), first.caught_up), (0, false));
+    let second = page(first.next).await;
+    assert_eq!((second.events, second.caught_up), (rare, true));
+}
+
+#[tokio::test]
 async fn a_malformed_event_parks_its_stream_and_no_other() {
     let file = File::new();
     let store = file.open().await;
