@@ -6,7 +6,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{NameError, Namespace, Position, RecordedEvent, StreamId, Version};
+use super::{NameError, Namespace, Position, RecordedEvent, StreamId, Version, is_wanted};
 
 /// Longest name of a consumer, in bytes (inclusive).
 const CONSUMER_NAME_LIMIT: usize = 128;
@@ -92,10 +92,7 @@ impl ConsumerSettings {
     /// Whether an event of this decider and name is wanted.
     #[must_use]
     pub fn wants(&self, decider: &str, event: &str) -> bool {
-        let is_any = |wanted: &[String], actual: &str| {
-            wanted.is_empty() || wanted.iter().any(|name| name == actual)
-        };
-        is_any(&self.deciders, decider) && is_any(&self.events, event)
+        is_wanted(&self.deciders, decider) && is_wanted(&self.events, event)
     }
 }
 

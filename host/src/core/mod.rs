@@ -25,6 +25,6 @@ pub use event::{Event, EventId, EventType, NewEvent, RecordedEvent};
 pub use id::new_id;
 pub use json::{Json, JsonError};
 pub use metadata::{Metadata, MetadataError, reserved};
-pub use name::{DeciderName, NameError, Namespace, StreamId};
+pub use name::{DeciderName, NameError, Namespace, StreamId, is_wanted};
 pub use position::{Position, PositionError};
 pub use version::{ExpectedVersion, Version};

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use crate::core::{Event, EventId, Position, RecordedEvent, Version};
+use crate::core::{Event, EventId, Position, RecordedEvent, Version, is_wanted};
 
 /// In which direction a stream is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,10 +98,7 @@ impl LogFilter {
     /// Whether events of this decider and name are wanted, by the names alone.
     #[must_use]
     pub fn passes_names(&self, decider: &str, event: &str) -> bool {
-        let is_any = |wanted: &[String], actual: &str| {
-            wanted.is_empty() || wanted.iter().any(|name| name == actual)
-        };
-        is_any(&self.deciders, decider) && is_any(&self.events, event)
+        is_wanted(&self.deciders, decider) && is_wanted(&self.events, event)
     }
 
     /// Whether events of streams with this id are wanted, by the pattern alone.

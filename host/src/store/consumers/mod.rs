@@ -30,7 +30,7 @@ use crate::core::{
 /// - Every wanted event after the start MUST be leased until it is acknowledged or skipped, however late it is committed.
 /// - Of the streams that are free, the one whose next event is the oldest MUST come first.
 /// - What happens to one stream MUST NOT hold up another. No lock and no transaction outlives a call.
-/// - A lease that was taken over, settled, parked, or whose consumer was reset or deleted, MUST be refused with `LeaseLost`, and change nothing.
+/// - A lease that was taken over, settled, parked, or whose consumer was reset, MUST be refused with `LeaseLost`, and change nothing.
 ///   One that has expired and that nobody has taken over is still good.
 #[async_trait]
 pub trait ConsumerStore: Debug + Send + Sync {
