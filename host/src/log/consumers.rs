@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::{Delivery, Log, Subscription};
-use crate::core::{ConsumerId, Lease};
+use crate::core::{ConsumerId, ConsumerSettings, Lease, Position};
 use crate::store::{ConsumerError, LogFilter, Store};
 
 /// How many parts of the log are looked at for a worker that does not wait.
@@ -70,7 +70,7 @@ impl Consumers {
             if left.is_zero() {
                 return Ok(Vec::new());
             }
-            let Some(arrivals) = &mut arrivals else {
+            let Some(awaited) = &mut arrivals else {
                 // What comes from here on is noticed; for what has come until here there is one more look.
                 arrivals = Some(self.arrivals(id).await?);
                 continue;
@@ -79,24 +79,37 @@ impl Consumers {
             let pause = pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE).min(left);
             let something_new = async {
                 tokio::select! {
-                    () = wanted_events(arrivals) => {}
-                    _ = changes.changed() => {}
+                    () = wanted_events(&mut awaited.events) => true,
+                    _ = changes.changed() => false,
                 }
             };
             // Whatever it was, the next look tells.
-            let _ = timeout(pause, something_new).await;
+            if timeout(pause, something_new).await == Ok(true) {
+                arrivals = None;
+            } else {
+                // What has come and is not wanted is left behind: the tail has looked at it once for all, the store would for each consumer.
+                let (from, to) = (awaited.after, awaited.events.position());
+                if from < to {
+                    let settings = &awaited.settings;
+                    self.store.pass_over(id, settings, from, to).await?;
+                }
+            }
         }
     }
 
     /// The events that a consumer will be handed out.
-    async fn arrivals(&self, id: &ConsumerId) -> Result<Subscription, ConsumerError> {
+    async fn arrivals(&self, id: &ConsumerId) -> Result<Arrivals, ConsumerError> {
         let (settings, cursor) = self.store.consumer_cursor(id).await?;
         let filter = LogFilter {
-            deciders: settings.deciders,
-            events: settings.events,
+            deciders: settings.deciders.clone(),
+            events: settings.events.clone(),
             id_pattern: None,
         };
-        Ok(self.log.subscribe(id.namespace().clone(), filter, cursor))
+        Ok(Arrivals {
+            settings,
+            after: cursor,
+            events: self.log.subscribe(id.namespace().clone(), filter, cursor),
+        })
     }
 
     /// Lets those who wait look again: a consumer was made, changed or resumed, or something of it retried.
@@ -105,7 +118,17 @@ impl Consumers {
     }
 }
 
-/// Waits for an event that passes the filter.
-async fn wanted_events(arrivals: &mut Subscription) {
-    while !matches!(arrivals.next().await, Delivery::Events(_)) {}
+/// What a worker waits for.
+#[derive(Debug)]
+struct Arrivals {
+    /// By which its events are chosen.
+    settings: ConsumerSettings,
+    /// Where it began: none of the events from here up to the position of `events` is wanted.
+    after: Position,
+    events: Subscription,
+}
+
+/// Waits for an event that passes the filter, or that cannot be read: whoever is handed that one has to know.
+async fn wanted_events(events: &mut Subscription) {
+    while matches!(events.next().await, Delivery::CaughtUp) {}
 }

@@ -63,6 +63,21 @@ pub trait ConsumerStore: Debug + Send + Sync {
         id: &ConsumerId,
     ) -> Result<(ConsumerSettings, Position), ConsumerError>;
 
+    /// Lets a consumer leave events behind that it does not want: if its cursor is at `from` or behind that, but before `to`, and it still wants
+    /// the events that `settings` say, the cursor moves to `to`; otherwise nothing changes. The caller knows that it wants none of those after
+    /// `from` up to `to` (inclusive).
+    ///
+    /// # Errors
+    ///
+    /// [`ConsumerError::Store`].
+    async fn pass_over(
+        &self,
+        id: &ConsumerId,
+        settings: &ConsumerSettings,
+        from: Position,
+        to: Position,
+    ) -> Result<(), ConsumerError>;
+
     /// The consumers of a namespace, or of all namespaces, by namespace and name, each as [`ConsumerStore::consumer`] shows it.
     ///
     /// # Errors

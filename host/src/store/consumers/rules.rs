@@ -74,6 +74,25 @@ pub(in crate::store) fn cursor(
     Ok((consumer.settings, consumer.cursor))
 }
 
+pub(in crate::store) fn pass_over(
+    rows: &mut impl Rows,
+    id: &ConsumerId,
+    settings: &ConsumerSettings,
+    from: Position,
+    to: Position,
+) -> Result<(), ConsumerError> {
+    let Some(consumer) = rows.find(id)? else {
+        return Ok(());
+    };
+    let known = &consumer.settings;
+    let wants_the_same = (&known.deciders, &known.events) == (&settings.deciders, &settings.events);
+    if wants_the_same && from <= consumer.cursor && consumer.cursor < to {
+        let cursor = to;
+        rows.keep(id, &Registered { cursor, ..consumer })?;
+    }
+    Ok(())
+}
+
 pub(in crate::store) fn report(
     rows: &impl Rows,
     id: &ConsumerId,

@@ -268,6 +268,16 @@ impl ConsumerStore for MemoryStore {
         self.at_the_desk(|tables, _| rules::cursor(tables, id))
     }
 
+    async fn pass_over(
+        &self,
+        id: &ConsumerId,
+        settings: &ConsumerSettings,
+        from: Position,
+        to: Position,
+    ) -> Result<(), ConsumerError> {
+        self.at_the_desk(|tables, _| rules::pass_over(tables, id, settings, from, to))
+    }
+
     async fn list_consumers(
         &self,
         namespace: Option<&Namespace>,

@@ -47,6 +47,12 @@ const CONSUMERS: &str = "\
      WHERE ($1::TEXT IS NULL OR c.namespace = $1) AND ($2::TEXT IS NULL OR c.consumer = $2) \
      ORDER BY c.namespace, c.consumer";
 
+const PASS_OVER: &str = "UPDATE consumers \
+     SET generation = $8, transaction_id = $9::TEXT::XID8, \"offset\" = $10 \
+     WHERE namespace = $1 AND consumer = $2 AND deciders = $3 AND events = $4 \
+       AND (generation, transaction_id, \"offset\") >= ($5, $6::TEXT::XID8, $7) \
+       AND (generation, transaction_id, \"offset\") < ($8, $9::TEXT::XID8, $10)";
+
 /// The statement `sql`, whose first two values name a consumer.
 fn of_consumer<'q>(sql: &'static str, id: &ConsumerId) -> Statement<'q> {
     sqlx::query(sql)
@@ -54,7 +60,8 @@ fn of_consumer<'q>(sql: &'static str, id: &ConsumerId) -> Statement<'q> {
         .bind(id.name().to_owned())
 }
 
-fn bind_position(statement: Statement<'_>, position: Position) -> Statement<'_> {
+/// The three values of a position.
+pub(super) fn bind_position(statement: Statement<'_>, position: Position) -> Statement<'_> {
     statement
         .bind(i32::try_from(position.generation()).unwrap_or(i32::MAX))
         .bind(position.transaction().to_string())
@@ -180,6 +187,21 @@ impl ConsumerStore for PostgresStore {
         let sql = "SELECT c.*, c.transaction_id::TEXT AS transaction_text FROM gavel_consumer($1, $2) AS c";
         let found = run(&self.pool, of_consumer(sql, id)).await?;
         Ok(answer(&found, consumer_rows::cursor)?)
+    }
+
+    async fn pass_over(
+        &self,
+        id: &ConsumerId,
+        settings: &ConsumerSettings,
+        from: Position,
+        to: Position,
+    ) -> Result<(), ConsumerError> {
+        let statement = of_consumer(PASS_OVER, id)
+            .bind(settings.deciders.clone())
+            .bind(settings.events.clone());
+        let statement = bind_position(bind_position(statement, from), to);
+        run(&self.pool, statement).await?;
+        Ok(())
     }
 
     async fn list_consumers(

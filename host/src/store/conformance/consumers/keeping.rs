@@ -44,6 +44,49 @@ pub(in crate::store) async fn a_consumer_begins_where_it_is_told(store: Arc<dyn 
     }
 }
 
+pub(in crate::store) async fn a_consumer_leaves_behind_what_it_does_not_want(
+    store: Arc<dyn Store>,
+) {
+    let log = fill(&*store, &["a"], 4).await;
+    let (second, third) = (log[1].position, log[2].position);
+    let narrow = ConsumerSettings {
+        events: vec!["Other".to_owned()],
+        ..settings()
+    };
+    let beginning = Position::BEGINNING;
+    // By other settings, from further on than it is, or to where it has been: nothing changes.
+    let cases = [
+        ("other", &narrow, beginning, third, 4),
+        ("ahead", &settings(), second, third, 4),
+        ("passed", &settings(), beginning, third, 1),
+    ];
+    for (name, known, from, to, left) in cases {
+        let id = create(&*store, name, &settings()).await;
+        store.pass_over(&id, known, from, to).await.unwrap();
+        store
+            .pass_over(&id, &settings(), beginning, beginning)
+            .await
+            .unwrap();
+        let leased = drain(&*store, &id, left).await;
+        assert_eq!(leased, log[4 - left..], "{name}");
+        let (_, cursor) = store.consumer_cursor(&id).await.unwrap();
+        store
+            .pass_over(&id, &settings(), beginning, second)
+            .await
+            .unwrap();
+        assert_eq!(
+            store.consumer_cursor(&id).await.unwrap().1,
+            cursor,
+            "{name}"
+        );
+    }
+    let gone = consumer("gone");
+    store
+        .pass_over(&gone, &settings(), beginning, third)
+        .await
+        .unwrap();
+}
+
 pub(in crate::store) async fn changing_a_consumer_moves_no_checkpoint(store: Arc<dyn Store>) {
     fill(&*store, &["a", "b"], 2).await;
     let id = create(&*store, "all", &settings()).await;

@@ -84,6 +84,20 @@ impl ConsumerStore for SqliteStore {
             .await
     }
 
+    async fn pass_over(
+        &self,
+        id: &ConsumerId,
+        settings: &ConsumerSettings,
+        from: Position,
+        to: Position,
+    ) -> Result<(), ConsumerError> {
+        let settings = settings.clone();
+        self.write_consumers(id, move |tables, id, _| {
+            rules::pass_over(tables, id, &settings, from, to)
+        })
+        .await
+    }
+
     async fn list_consumers(
         &self,
         namespace: Option<&Namespace>,
