@@ -84,3 +84,6 @@ CREATE TABLE commands (
     CHECK ((outcome = 'rejected') = (rejection_code IS NOT NULL AND rejection_message IS NOT NULL)),
     CHECK (outcome = 'accepted' OR events = 0)
 ) STRICT;
+
+-- The commands that have left no event, in the order of their streams. The others are found by way of their events, and cost nothing here.
+CREATE INDEX commands_eventless ON commands (namespace, decider, decider_id, version, command_id) WHERE events = 0;

@@ -25,6 +25,16 @@ impl Fingerprint {
         Self(hash.finalize().into())
     }
 
+    /// The fingerprint of a command to `stream`; `data` is the text of its payload.
+    #[must_use]
+    pub fn of_command(stream: &StreamId, command: &str, data: &str, metadata: &Metadata) -> Self {
+        let mut parts = vec![stream.decider().as_str(), stream.id(), command, data];
+        for (key, value) in metadata.entries() {
+            parts.extend([key.as_str(), value.as_str()]);
+        }
+        Self::of(&parts)
+    }
+
     /// The 32 bytes, as a row holds them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

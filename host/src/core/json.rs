@@ -105,10 +105,30 @@ fn holds_nul(value: &Value) -> bool {
     }
 }
 
-/// Equal when the documents are, whatever the order of keys and the white space.
+/// Equal when the documents are, whatever the order of keys, the white space, and the way in which a number is written: a JSONB column
+/// gives back `1e19` as an integer.
 impl PartialEq for Json {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str() || self.to_value() == other.to_value()
+        self.as_str() == other.as_str() || are_equal(&self.to_value(), &other.to_value())
+    }
+}
+
+fn are_equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            // Two integers are compared exactly, anything else as what it is for whoever reads it: a 64-bit float.
+            one == other || (one.is_f64() || other.is_f64()) && one.as_f64() == other.as_f64()
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| are_equal(a, b))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(key, member)| {
+                    other.get(key).is_some_and(|found| are_equal(member, found))
+                })
+        }
+        _ => one == other,
     }
 }
 
@@ -154,5 +174,11 @@ mod tests {
             Json::parse(r#"{"a":1,"b":[]}"#).unwrap(),
             Json::from_stored(r#"{"b": [], "a": 1}"#.to_owned()).unwrap()
         );
+        let equal =
+            |one: &str, other: &str| Json::parse(one).unwrap() == Json::parse(other).unwrap();
+        assert!(equal("[1e19]", "[10000000000000000000]"));
+        assert!(equal(r#"{"a":1.0}"#, r#"{"a":1}"#));
+        assert!(!equal("9007199254740993", "9007199254740992"));
+        assert!(!equal(r#"{"a":1,"b":2}"#, r#"{"a":1,"c":2}"#));
     }
 }

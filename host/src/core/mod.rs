@@ -14,6 +14,7 @@ mod json;
 mod metadata;
 mod name;
 mod position;
+mod rehearsal;
 mod version;
 
 pub use activation::{Activation, ActivationNumber};
@@ -27,4 +28,5 @@ pub use json::{Json, JsonError};
 pub use metadata::{Metadata, MetadataError, reserved};
 pub use name::{DeciderName, NameError, Namespace, StreamId, is_wanted};
 pub use position::{Position, PositionError};
+pub use rehearsal::RehearsalId;
 pub use version::{ExpectedVersion, Version};

@@ -1,7 +1,7 @@
 //! Where events, commands and modules are kept.
 //!
 //! A store knows bytes, versions and activation numbers. It knows nothing of deciders' logic: it neither decides nor folds.
-//! Four traits, [`EventStore`], [`ModuleStore`], [`SnapshotStore`] and [`ConsumerStore`], and three implementations that obey one list of cases, `conformance`.
+//! Six traits, [`EventStore`], [`PastStore`], [`ModuleStore`], [`SnapshotStore`], [`ConsumerStore`] and [`RehearsalStore`], and three implementations that obey one list of cases, `conformance`.
 //!
 //! **Invariant:** an append is answered only after it is durable. What was answered is never lost, doubled or reordered.
 
@@ -16,8 +16,10 @@ mod lookup;
 mod memory;
 pub mod metrics;
 mod modules;
+mod past;
 mod postgres;
 mod read;
+mod rehearsals;
 mod snapshots;
 mod sqlite;
 
@@ -34,8 +36,10 @@ pub use error::{
 };
 pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
+pub use past::{Extent, Frontier, Passage, PastStore, Place, Scope};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use read::{Direction, History, LogFilter, LogPage, StreamHead, StreamRange, StreamSummary};
+pub use rehearsals::{REHEARSALS_KEPT, RehearsalRecord, RehearsalStore};
 pub use snapshots::{Loaded, Snapshot, SnapshotStore};
 pub use sqlite::SqliteStore;
 
@@ -45,9 +49,15 @@ use crate::core::{
 };
 
 /// Everything that a host keeps.
-pub trait Store: EventStore + ModuleStore + SnapshotStore + ConsumerStore {}
+pub trait Store:
+    EventStore + PastStore + ModuleStore + SnapshotStore + ConsumerStore + RehearsalStore
+{
+}
 
-impl<T: EventStore + ModuleStore + SnapshotStore + ConsumerStore> Store for T {}
+impl<T: EventStore + PastStore + ModuleStore + SnapshotStore + ConsumerStore + RehearsalStore> Store
+    for T
+{
+}
 
 /// The events of all streams, and the ledger of the commands they follow from.
 ///

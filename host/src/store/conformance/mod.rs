@@ -21,9 +21,11 @@ mod isolation;
 mod ledger;
 mod log;
 mod modules;
+mod past;
 mod payload;
 mod races;
 mod read;
+mod rehearsals;
 mod snapshots;
 pub(super) mod support;
 
@@ -34,9 +36,11 @@ pub(super) use isolation::*;
 pub(super) use ledger::*;
 pub(super) use log::*;
 pub(super) use modules::*;
+pub(super) use past::*;
 pub(super) use payload::*;
 pub(super) use races::*;
 pub(super) use read::*;
+pub(super) use rehearsals::*;
 pub(super) use snapshots::*;
 pub(super) use support::UnsteadyClock;
 
@@ -107,6 +111,15 @@ store_cases!(
     streams_are_listed_in_pages_by_the_bytes_of_their_ids,
     a_stream_is_listed_from_its_first_event_on,
     the_store_answers_a_ping,
+    // past
+    the_past_is_read_stream_by_stream_and_version_by_version,
+    a_page_of_the_past_begins_where_the_last_one_has_ended,
+    the_past_of_one_stream_is_that_stream,
+    the_past_holds_no_other_decider_and_no_other_namespace,
+    commands_without_events_are_read_by_stream_version_and_id,
+    commands_are_found_by_many_ids_at_once,
+    an_event_is_found_by_its_id_in_its_namespace_only,
+    the_extent_of_the_past_is_what_there_is_to_read,
     // isolation
     deciders_that_share_an_id_share_nothing_else,
     namespaces_are_isolated_in_every_read,
@@ -135,10 +148,17 @@ store_cases!(
     a_snapshot_never_gives_way_to_an_older_one,
     a_snapshot_is_of_one_module_and_one_stream,
     a_snapshot_beyond_the_head_is_ignored_until_the_stream_is_there,
+    // rehearsals
+    a_rehearsal_is_kept_with_every_field,
+    a_rehearsal_that_is_over_stays_over,
+    rehearsals_are_listed_newest_first_by_namespace_and_decider,
+    a_rehearsal_that_was_left_alone_is_adopted_once,
+    of_rehearsals_that_are_over_the_newest_are_kept,
     // consumers
     events_are_leased_in_order_and_acknowledged_once,
     what_is_appended_to_a_leased_stream_waits_for_its_lease,
     a_consumer_begins_where_it_is_told,
+    a_consumer_leaves_behind_what_it_does_not_want,
     changing_a_consumer_moves_no_checkpoint,
     a_lease_that_was_taken_over_is_lost,
     a_lease_is_good_for_its_consumer_alone,

@@ -1,23 +1,23 @@
 //! Events and ledger in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
 use crate::core::{
-    Activation, CommandId, CommandRecord, DeciderName, EventType, Namespace, Position,
-    RecordedEvent, StreamId, Version,
+    Activation, CommandId, CommandOutcome, CommandRecord, DeciderName, EventType, Namespace,
+    Position, RecordedEvent, StreamId, Version,
 };
 use crate::store::admit::Facts;
 use crate::store::{
-    Append, AppendError, Appended, Direction, History, LogFilter, LogPage, StreamHead, StreamRange,
-    StreamSummary,
+    Append, AppendError, Appended, Direction, History, LogFilter, LogPage, Place, StreamHead,
+    StreamRange, StreamSummary,
 };
 
 /// The events of one stream, oldest first; the index of an event is its version less 1.
-type Stream = Vec<Arc<RecordedEvent>>;
+pub(super) type Stream = Vec<Arc<RecordedEvent>>;
 
 /// All events, by stream and in the order of the log.
 #[derive(Debug, Default)]
@@ -26,8 +26,10 @@ pub(super) struct Events {
     facts: Facts,
     /// By ascending position.
     log: Vec<Arc<RecordedEvent>>,
-    streams: HashMap<(Namespace, DeciderName), BTreeMap<String, Stream>>,
+    pub(super) streams: HashMap<(Namespace, DeciderName), BTreeMap<String, Stream>>,
     commands: HashMap<(Namespace, CommandId), CommandRecord>,
+    /// The commands that have left no event, in the order of their streams.
+    pub(super) eventless: HashMap<(Namespace, DeciderName), BTreeSet<(Place, CommandId)>>,
 }
 
 impl Events {
@@ -49,6 +51,17 @@ impl Events {
             self.log.push(event);
         }
         for command in admitted.commands {
+            if leaves_no_event(&command) {
+                let stream = &command.stream;
+                let place = Place {
+                    id: stream.id().to_owned(),
+                    version: command.version,
+                };
+                self.eventless
+                    .entry((stream.namespace().clone(), stream.decider().clone()))
+                    .or_default()
+                    .insert((place, command.command_id));
+            }
             let key = (command.stream.namespace().clone(), command.command_id);
             self.commands.insert(key, command);
         }
@@ -203,5 +216,12 @@ impl Events {
         command_id: CommandId,
     ) -> Option<CommandRecord> {
         self.commands.get(&(namespace.clone(), command_id)).cloned()
+    }
+}
+
+fn leaves_no_event(command: &CommandRecord) -> bool {
+    match command.outcome {
+        CommandOutcome::Accepted { events } => events == 0,
+        CommandOutcome::Rejected(_) => true,
     }
 }

@@ -5,6 +5,8 @@
 mod consumers;
 mod events;
 mod modules;
+mod past;
+mod rehearsals;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +34,7 @@ pub struct MemoryStore {
     modules: Mutex<modules::Modules>,
     snapshots: Mutex<HashMap<(StreamId, ModuleDigest), Snapshot>>,
     consumers: Mutex<consumers::Consumers>,
+    rehearsals: Mutex<rehearsals::Rehearsals>,
     appended: watch::Sender<()>,
 }
 
@@ -45,6 +48,7 @@ impl MemoryStore {
             modules: Mutex::default(),
             snapshots: Mutex::default(),
             consumers: Mutex::default(),
+            rehearsals: Mutex::default(),
             appended: watch::Sender::new(()),
         }
     }

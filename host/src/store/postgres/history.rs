@@ -18,6 +18,9 @@ macro_rules! history_columns {
 }
 pub(super) use history_columns;
 
+/// How many columns that is.
+pub(super) const HISTORY_COLUMNS: usize = 7;
+
 /// The places of [`history_columns`] in a row; others may follow.
 mod place {
     pub(super) const EVENT: usize = 0;
@@ -83,7 +86,7 @@ pub(super) fn history<'r>(rows: impl IntoIterator<Item = &'r PgRow>) -> Result<H
     Ok(History { events, head })
 }
 
-fn past_event(row: &PgRow) -> Result<Event, Unusable> {
+pub(super) fn past_event(row: &PgRow) -> Result<Event, Unusable> {
     let schema_version: i64 = column(row, place::EVENT_VERSION)?;
     let SqlJson(data) = column(row, place::DATA)?;
     Ok(Event {
@@ -97,13 +100,17 @@ fn past_event(row: &PgRow) -> Result<Event, Unusable> {
 
 fn head_after(row: &PgRow) -> Result<StreamHead, Unusable> {
     Ok(StreamHead {
-        version: Version::from_sql(column(row, place::VERSION)?).ok_or(Unusable)?,
+        version: version(row)?,
         last_event_id: Some(column(row, place::EVENT_ID)?),
         is_final: column(row, place::FINAL)?,
     })
 }
 
-fn column<'r, T>(row: &'r PgRow, place: usize) -> Result<T, Unusable>
+pub(super) fn version(row: &PgRow) -> Result<Version, Unusable> {
+    Version::from_sql(column(row, place::VERSION)?).ok_or(Unusable)
+}
+
+pub(super) fn column<'r, T>(row: &'r PgRow, place: usize) -> Result<T, Unusable>
 where
     T: Decode<'r, Postgres> + Type<Postgres>,
 {

@@ -16,7 +16,9 @@ mod ledger;
 mod modules;
 mod notify;
 mod open;
+mod past;
 mod query;
+mod rehearsals;
 mod rows;
 mod snapshots;
 #[cfg(test)]

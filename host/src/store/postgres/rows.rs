@@ -13,7 +13,7 @@ use crate::core::{
     Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection, StreamId,
     Version,
 };
-use crate::store::{Error, StoredModule, StreamHead, StreamSummary};
+use crate::store::{Error, Extent, RehearsalRecord, StoredModule, StreamHead, StreamSummary};
 
 /// The columns that [`event`] reads. Those that have no binary form or type of ours come as text, under another name: by the
 /// name of a column ORDER BY means what is selected, and texts of numbers sort otherwise.
@@ -23,7 +23,23 @@ macro_rules! event_columns {
          \"offset\", transaction_id::TEXT AS transaction_text, namespace, version, tags, metadata, generation"
     };
 }
-pub(super) use event_columns;
+
+/// The columns that [`command`] reads.
+macro_rules! command_columns {
+    () => {
+        "command_id, namespace, decider, decider_id, command, data::TEXT AS data_text, fingerprint, now, seed, actor, metadata, version, \
+         module, fuel, outcome, events, rejection_code, rejection_message, rejection_data::TEXT AS rejection_data_text"
+    };
+}
+
+/// The columns that [`rehearsal`] reads.
+macro_rules! rehearsal_columns {
+    () => {
+        "namespace, id, decider, digest, is_over, seen_at, document::TEXT AS document_text"
+    };
+}
+
+pub(super) use {command_columns, event_columns, rehearsal_columns};
 
 /// Why a row cannot be read, in words.
 #[derive(Debug, thiserror::Error)]
@@ -274,6 +290,27 @@ pub(super) fn command(row: &PgRow) -> Read<CommandRecord> {
         module: digest(column(row, "module")?)?,
         outcome,
         fuel: column::<i64>(row, "fuel")?.cast_unsigned(),
+    })
+}
+
+/// How many events there are, and how many commands without.
+pub(super) fn extent(row: &PgRow) -> Read<Extent> {
+    let count = |name| -> Read<u64> { column::<i64>(row, name)?.try_into().map_err(unreadable) };
+    Ok(Extent {
+        events: count("events")?,
+        eventless: count("eventless")?,
+    })
+}
+
+pub(super) fn rehearsal(row: &PgRow) -> Read<RehearsalRecord> {
+    Ok(RehearsalRecord {
+        id: column(row, "id")?,
+        namespace: Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?,
+        decider: DeciderName::new(column::<&str>(row, "decider")?).map_err(unreadable)?,
+        digest: digest(column(row, "digest")?)?,
+        is_over: column(row, "is_over")?,
+        seen_at: column(row, "seen_at")?,
+        document: json(row, "document_text")?,
     })
 }
 

@@ -57,7 +57,7 @@ WHERE namespace = ?1 AND decider = ?2 AND version = (
 )
 ORDER BY decider_id";
 
-const COMMAND: &str = concat!(
+pub(super) const COMMAND: &str = concat!(
     "SELECT ",
     command_columns!(),
     " FROM commands WHERE namespace = ?1 AND command_id = ?2"

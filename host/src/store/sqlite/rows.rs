@@ -9,12 +9,14 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::core::{
-    Activation, ActivationNumber, CommandOutcome, CommandRecord, DeciderName, Event, Fingerprint,
-    Json, Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection,
-    StreamId, Version,
+    Activation, ActivationNumber, CommandId, CommandOutcome, CommandRecord, DeciderName, Event,
+    Fingerprint, Json, Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent,
+    Rejection, StreamId, Version,
 };
 use crate::store::admit::Tip;
-use crate::store::{Error, StoredModule, StreamHead, StreamSummary};
+use crate::store::{
+    Error, Extent, RehearsalRecord, Scope, StoredModule, StreamHead, StreamSummary,
+};
 
 /// The columns that [`event`] reads, in its order.
 macro_rules! event_columns {
@@ -27,6 +29,13 @@ macro_rules! event_columns {
 macro_rules! history_columns {
     () => {
         r#"event, event_version, data, final, tags, version, event_id, "offset""#
+    };
+}
+
+/// The columns that [`event_of_past`] reads, in its order, and the one that names its place when it cannot be read.
+macro_rules! passage_columns {
+    () => {
+        r#"decider_id, version, event, event_version, data, final, tags, command_id, "offset""#
     };
 }
 
@@ -62,9 +71,16 @@ macro_rules! activation_columns {
     };
 }
 
+/// The columns that [`rehearsal`] reads, in its order.
+macro_rules! rehearsal_columns {
+    () => {
+        "namespace, id, decider, digest, is_over, seen_at, document"
+    };
+}
+
 pub(super) use {
     activation_columns, command_columns, event_columns, history_columns, log_columns,
-    module_columns,
+    module_columns, passage_columns, rehearsal_columns,
 };
 
 /// What is wrong with a row.
@@ -149,13 +165,7 @@ pub(super) fn event(row: &Row<'_>, stream: &StreamId) -> Result<RecordedEvent, E
 /// What folding needs of the event of a row of `stream`, and what the stream was after it.
 pub(super) fn past_event(row: &Row<'_>, stream: &StreamId) -> Result<(Event, StreamHead), Error> {
     let read = |cells: &mut Cells<'_>| -> Result<_, Reason> {
-        let event = Event {
-            name: cells.take()?,
-            schema_version: cells.take_u32()?,
-            data: cells.take_json()?,
-            is_final: cells.take()?,
-            tags: cells.take_list()?,
-        };
+        let event = read_past_event(cells)?;
         let head = StreamHead {
             version: cells.take_version()?,
             last_event_id: Some(cells.take_id()?),
@@ -164,6 +174,39 @@ pub(super) fn past_event(row: &Row<'_>, stream: &StreamId) -> Result<(Event, Str
         Ok((event, head))
     };
     read(&mut Cells::of(row)).map_err(|reason| malformed(row, stream.to_string(), reason))
+}
+
+/// What folding needs of the event of a row of one decider's streams: the id of its stream, its version, itself, and its command.
+pub(super) fn event_of_past<'r>(
+    row: &'r Row<'_>,
+    scope: &Scope,
+) -> Result<(&'r str, Version, Event, CommandId), Error> {
+    let read = |cells: &mut Cells<'r>| -> Result<_, Reason> {
+        Ok((
+            cells.take_text()?,
+            cells.take_version()?,
+            read_past_event(cells)?,
+            cells.take_id()?,
+        ))
+    };
+    read(&mut Cells::of(row)).map_err(|reason| {
+        let id = lossy(row, "decider_id");
+        malformed(
+            row,
+            format!("{}/{}/{id}", scope.namespace, scope.decider),
+            reason,
+        )
+    })
+}
+
+fn read_past_event(cells: &mut Cells<'_>) -> Result<Event, Reason> {
+    Ok(Event {
+        name: cells.take()?,
+        schema_version: cells.take_u32()?,
+        data: cells.take_json()?,
+        is_final: cells.take()?,
+        tags: cells.take_list()?,
+    })
 }
 
 /// The event of a row that names its stream.
@@ -312,6 +355,31 @@ pub(super) fn pointer(row: &Row<'_>) -> Result<(ActivationNumber, ModuleDigest),
         Ok((ActivationNumber::new(cells.take()?), cells.take_digest()?))
     };
     read(&mut Cells::of(row)).map_err(corrupt("activation"))
+}
+
+/// How many events there are, and how many commands without.
+pub(super) fn extent(row: &Row<'_>) -> Result<Extent, Error> {
+    let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+    Ok(Extent {
+        events: count(0)?,
+        eventless: count(1)?,
+    })
+}
+
+/// A rehearsal.
+pub(super) fn rehearsal(row: &Row<'_>) -> Result<RehearsalRecord, Error> {
+    let read = |cells: &mut Cells<'_>| -> Result<RehearsalRecord, Reason> {
+        Ok(RehearsalRecord {
+            namespace: Namespace::new(cells.take_text()?).map_err(reason)?,
+            id: cells.take_id()?,
+            decider: DeciderName::new(cells.take_text()?).map_err(reason)?,
+            digest: cells.take_digest()?,
+            is_over: cells.take()?,
+            seen_at: cells.take_time()?,
+            document: cells.take_json()?,
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("rehearsal"))
 }
 
 /// The newest event of a stream: version, id, `final`, time.

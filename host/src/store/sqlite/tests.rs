@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, SqliteConnection};
 use uuid::Uuid;
 
-use super::SqliteStore;
+use super::{SqliteStore, past};
 use crate::core::{
     ConsumerId, ConsumerSettings, ExpectedVersion, ModuleDigest, Namespace, Position,
     RecordedEvent, Start, StreamId,
@@ -18,7 +18,7 @@ use crate::core::{
 use crate::store::conformance::support::*;
 use crate::store::{
     Append, AppendError, ConsumerStore as _, Error, EventStore as _, LogFilter, ModuleStore as _,
-    OpenError, SnapshotStore as _, conformance,
+    OpenError, PastStore as _, Place, Scope, SnapshotStore as _, conformance,
 };
 
 macro_rules! sqlite_case {
@@ -373,6 +373,16 @@ async fn a_malformed_event_is_reported_and_hides_no_other() {
     assert_reported(folding.unwrap_err());
     let module = ModuleDigest::of(b"module");
     assert_reported(store.load(&stream("bad"), module, 10).await.unwrap_err());
+    let everything = Scope {
+        namespace: Namespace::default(),
+        decider: decider("counter"),
+        id: None,
+        through: None,
+    };
+    let past = store.passages(&everything, &Place::default(), 10).await;
+    assert_reported(past.unwrap_err());
+    let found = store.event(&everything.namespace, damaged.event.event_id);
+    assert_reported(found.await.unwrap_err());
     assert_eq!(events_of(&store, &stream("good")).await.len(), 3);
     let (namespace, all) = (Namespace::default(), LogFilter::default());
     let before = store
@@ -393,6 +403,37 @@ async fn a_malformed_event_is_reported_and_hides_no_other() {
     assert_eq!(resumed.events, after);
     // The head is whole, so that the stream can go on once a module can read it.
     grow(&store, &stream("bad"), 1).await;
+}
+
+#[tokio::test]
+async fn the_past_is_read_in_the_order_of_an_index() {
+    let file = File::new();
+    let store = file.open().await;
+    let range = |of| format!("namespace=? AND decider=? AND {of}");
+    for (statement, of) in [
+        (past::PASSAGES, "(decider_id,version)>(?,?)"),
+        (past::PASSAGES_OF_STREAM, "decider_id=? AND version>?"),
+        (past::EVENTLESS, "(decider_id,version,command_id)>(?,?,?)"),
+        (
+            past::EVENTLESS_OF_STREAM,
+            "decider_id=? AND (version,command_id)>(?,?)",
+        ),
+    ] {
+        let plan = store.readers.read(move |database| {
+            let mut explain = database.prepare(&format!("EXPLAIN QUERY PLAN {statement}"))?;
+            let mut steps = explain.raw_query();
+            let mut plan = Vec::new();
+            while let Some(step) = steps.next()? {
+                plan.push(step.get::<_, String>("detail")?);
+            }
+            Ok(plan)
+        });
+        let plan = plan.await.unwrap();
+        let [only] = plan.as_slice() else {
+            panic!("it is sorted: {plan:?}");
+        };
+        assert!(only.contains(&range(of)), "{only}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,150 @@
+//! The past of deciders in memory.
+
+use std::collections::HashMap;
+use std::ops::Bound;
+
+use async_trait::async_trait;
+
+use super::events::Events;
+use super::{MemoryStore, lock};
+use crate::core::{CommandId, CommandRecord, EventId, Namespace, Position, RecordedEvent};
+use crate::store::past::Passages;
+use crate::store::{Error, Extent, Frontier, Passage, PastStore, Place, Scope};
+
+impl Events {
+    /// All events after a place, by stream and version.
+    fn after<'e>(
+        &'e self,
+        scope: &'e Scope,
+        after: &'e Place,
+    ) -> impl Iterator<Item = &'e RecordedEvent> {
+        let streams = self
+            .streams
+            .get(&(scope.namespace.clone(), scope.decider.clone()));
+        let from_there = streams
+            .into_iter()
+            .flat_map(|streams| streams.range::<String, _>(&after.id..))
+            .take_while(move |(id, _)| is_read(scope, id));
+        from_there.flat_map(move |(id, stream)| {
+            let read = if *id == after.id {
+                usize::try_from(after.version.get()).unwrap_or(usize::MAX)
+            } else {
+                0
+            };
+            let rest = stream.get(read..).unwrap_or_default();
+            let is_read = |event: &&RecordedEvent| {
+                scope
+                    .through
+                    .is_none_or(|through| event.position <= through)
+            };
+            rest.iter().map(|event| &**event).filter(is_read)
+        })
+    }
+
+    /// All commands without events after one of them, by stream, version and id.
+    fn eventless_after<'e>(
+        &'e self,
+        scope: &'e Scope,
+        after: &(Place, CommandId),
+    ) -> impl Iterator<Item = CommandRecord> {
+        let range = (Bound::Excluded(after.clone()), Bound::Unbounded);
+        let places = self
+            .eventless
+            .get(&(scope.namespace.clone(), scope.decider.clone()));
+        places
+            .into_iter()
+            .flat_map(move |places| places.range(range.clone()))
+            .take_while(move |(place, _)| is_read(scope, &place.id))
+            .filter_map(move |(_, id)| self.command(&scope.namespace, *id))
+    }
+}
+
+#[async_trait]
+impl PastStore for MemoryStore {
+    async fn passages(
+        &self,
+        scope: &Scope,
+        after: &Place,
+        limit: u32,
+    ) -> Result<Vec<Passage>, Error> {
+        let Some(after) = scope.enter(after) else {
+            return Ok(Vec::new());
+        };
+        let mut passages = Passages::default();
+        let events = lock(&self.events);
+        for recorded in events.after(scope, &after).take(limit as usize) {
+            let event = recorded.event.clone();
+            let command_id = event.command_id;
+            passages.push(
+                recorded.stream.id(),
+                recorded.version,
+                event.into(),
+                command_id,
+            );
+        }
+        Ok(passages.into_vec())
+    }
+
+    async fn eventless(
+        &self,
+        scope: &Scope,
+        after: &(Place, CommandId),
+        limit: u32,
+    ) -> Result<Vec<CommandRecord>, Error> {
+        let Some(after) = scope.enter_commands(after) else {
+            return Ok(Vec::new());
+        };
+        let events = lock(&self.events);
+        let commands = events.eventless_after(scope, &after);
+        Ok(commands.take(limit as usize).collect())
+    }
+
+    async fn commands(
+        &self,
+        namespace: &Namespace,
+        ids: &[CommandId],
+    ) -> Result<HashMap<CommandId, CommandRecord>, Error> {
+        let events = lock(&self.events);
+        let found = ids
+            .iter()
+            .filter_map(|id| Some((*id, events.command(namespace, *id)?)));
+        Ok(found.collect())
+    }
+
+    async fn frontier(&self, namespace: &Namespace) -> Result<Frontier, Error> {
+        let events = lock(&self.events);
+        let newest = events.log_after(namespace, Position::BEGINNING).last();
+        let newest = newest.map_or(Position::BEGINNING, |newest| newest.position);
+        Ok(Frontier {
+            settled: newest,
+            newest,
+        })
+    }
+
+    async fn event(
+        &self,
+        namespace: &Namespace,
+        event_id: EventId,
+    ) -> Result<Option<RecordedEvent>, Error> {
+        let events = lock(&self.events);
+        let mut log = events.log_after(namespace, Position::BEGINNING);
+        let found = log.find(|event| event.event.event_id == event_id);
+        Ok(found.map(|event| RecordedEvent::clone(event)))
+    }
+
+    async fn extent(&self, scope: &Scope) -> Result<Extent, Error> {
+        let events = lock(&self.events);
+        let Some(start) = scope.enter_commands(&Default::default()) else {
+            return Ok(Extent::default());
+        };
+        Ok(Extent {
+            events: events.after(scope, &start.0).count() as u64,
+            eventless: events.eventless_after(scope, &start).count() as u64,
+        })
+    }
+}
+
+/// Whether the stream is one of those that are read.
+fn is_read(scope: &Scope, id: &str) -> bool {
+    scope.id.as_ref().is_none_or(|only| only == id)
+}

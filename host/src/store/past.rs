@@ -1,0 +1,196 @@
+//! The whole past of a decider, stream by stream: what the gate takes a candidate through.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::Error;
+use crate::core::{
+    CommandId, CommandRecord, DeciderName, Event, EventId, Namespace, Position, RecordedEvent,
+    Version,
+};
+
+/// Which streams are read: those of one decider in one namespace, or one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// Where.
+    pub namespace: Namespace,
+    /// The decider.
+    pub decider: DeciderName,
+    /// The only stream, by its id within the decider; none for all.
+    pub id: Option<String>,
+    /// Only events up to this place in the log (inclusive); none for all. Commands without events have no place there, and are not left out.
+    pub through: Option<Position>,
+}
+
+impl Scope {
+    /// Where to go on in what is read. If that is one stream: at its start when `after` is before it, and nowhere when it is past it.
+    pub(super) fn enter(&self, after: &Place) -> Option<Place> {
+        let Some(id) = &self.id else {
+            return Some(after.clone());
+        };
+        match after.id.cmp(id) {
+            Ordering::Less => Some(Place {
+                id: id.clone(),
+                version: Version::EMPTY,
+            }),
+            Ordering::Equal => Some(after.clone()),
+            Ordering::Greater => None,
+        }
+    }
+
+    /// As [`Scope::enter`], for commands.
+    pub(super) fn enter_commands(&self, after: &(Place, CommandId)) -> Option<(Place, CommandId)> {
+        let (place, command_id) = after;
+        let entered = self.enter(place)?;
+        let command_id = if entered == *place {
+            *command_id
+        } else {
+            Uuid::nil()
+        };
+        Some((entered, command_id))
+    }
+}
+
+/// A place in the past of a decider: after this version of this stream. Places are ordered by the bytes of the id, then by version.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Place {
+    /// The id of the stream within its decider. The default, which no stream has, comes before all.
+    pub id: String,
+    /// The version.
+    pub version: Version,
+}
+
+/// Successive events of one stream, as folding needs them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Passage {
+    /// The id of the stream within its decider.
+    pub id: String,
+    /// The version before the first of the events.
+    pub after: Version,
+    /// The events, oldest first; at least one.
+    pub events: Vec<Event>,
+    /// The command that each of them followed from, in the same order.
+    pub command_ids: Vec<CommandId>,
+}
+
+/// Puts events that come by stream and version together to passages.
+#[derive(Debug, Default)]
+pub(super) struct Passages(Vec<Passage>);
+
+impl Passages {
+    /// Adds the next event. Ids come as they are stored, so that one is only copied when it is another stream's.
+    pub(super) fn push(&mut self, id: &str, version: Version, event: Event, command_id: CommandId) {
+        match self.0.last_mut() {
+            Some(passage)
+                if passage.id == id && passage.after.plus(passage.events.len() + 1) == version =>
+            {
+                passage.events.push(event);
+                passage.command_ids.push(command_id);
+            }
+            _ => self.0.push(Passage {
+                id: id.to_owned(),
+                after: Version::new(version.get().saturating_sub(1)).unwrap_or_default(),
+                events: vec![event],
+                command_ids: vec![command_id],
+            }),
+        }
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Passage> {
+        self.0
+    }
+}
+
+/// How much there is to read, for those who want to know how long it will take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extent {
+    /// Events.
+    pub events: u64,
+    /// Commands that have left no event.
+    pub eventless: u64,
+}
+
+/// Where a log ends, at a moment: between these two are events of appends that are under way, and perhaps of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frontier {
+    /// All events up to here (inclusive) can be read.
+    pub settled: Position,
+    /// No event that can be read is after this, and few will come before it.
+    pub newest: Position,
+}
+
+/// Reads the past of deciders in the order of their streams.
+///
+/// ```text
+/// stream a:  1 2 3      passages(after a/2, limit 3):  a: 3 | c: 1 2
+/// stream c:  1 2 3 4
+/// ```
+///
+/// Each call is of one moment; what is appended between two of them MAY be left out. Pages MUST cost the same wherever they begin.
+#[async_trait]
+pub trait PastStore: Debug + Send + Sync {
+    /// The first `limit` events after `after`, by stream and version.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventStore::history`](super::EventStore::history).
+    async fn passages(
+        &self,
+        scope: &Scope,
+        after: &Place,
+        limit: u32,
+    ) -> Result<Vec<Passage>, Error>;
+
+    /// The first `limit` commands that have left no event, rejected ones among them, after `after`: by stream, the version that was
+    /// decided at, and id. `after` is the place and the id of the last one that is known; the nil id comes before all others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn eventless(
+        &self,
+        scope: &Scope,
+        after: &(Place, CommandId),
+        limit: u32,
+    ) -> Result<Vec<CommandRecord>, Error>;
+
+    /// The rows of the ledger with these ids. An id that the ledger does not hold, as that of an import, is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn commands(
+        &self,
+        namespace: &Namespace,
+        ids: &[CommandId],
+    ) -> Result<HashMap<CommandId, CommandRecord>, Error>;
+
+    /// One event by its id.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventStore::read_stream`](super::EventStore::read_stream).
+    async fn event(
+        &self,
+        namespace: &Namespace,
+        event_id: EventId,
+    ) -> Result<Option<RecordedEvent>, Error>;
+
+    /// Where the log of `namespace` ends now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn frontier(&self, namespace: &Namespace) -> Result<Frontier, Error>;
+
+    /// How much there is. It MAY take time in proportion.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn extent(&self, scope: &Scope) -> Result<Extent, Error>;
+}

@@ -1,0 +1,194 @@
+//! Reading the past of deciders. Each page is a range of an index that holds it in order.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+
+use super::SqliteStore;
+use super::read::COMMAND;
+use super::rows::{self, command_columns, log_columns, passage_columns};
+use crate::core::{CommandId, CommandRecord, EventId, Namespace, Position, RecordedEvent};
+use crate::store::past::Passages;
+use crate::store::{Error, Extent, Frontier, Passage, PastStore, Place, Scope};
+
+pub(super) const PASSAGES: &str = concat!(
+    "SELECT ",
+    passage_columns!(),
+    " FROM events WHERE namespace = ?1 AND decider = ?2 AND (decider_id, version) > (?3, ?4)
+        AND \"offset\" <= ?6
+    ORDER BY decider_id, version LIMIT ?5"
+);
+
+/// Takes the values of [`PASSAGES`], within the stream that they name.
+pub(super) const PASSAGES_OF_STREAM: &str = concat!(
+    "SELECT ",
+    passage_columns!(),
+    " FROM events WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND version > ?4
+        AND \"offset\" <= ?6
+    ORDER BY version LIMIT ?5"
+);
+
+pub(super) const EVENTLESS: &str = concat!(
+    "SELECT ",
+    command_columns!(),
+    " FROM commands INDEXED BY commands_eventless
+    WHERE namespace = ?1 AND decider = ?2 AND (decider_id, version, command_id) > (?3, ?4, ?5) AND events = 0
+    ORDER BY decider_id, version, command_id LIMIT ?6"
+);
+
+/// Takes the values of [`EVENTLESS`], within the stream that they name.
+pub(super) const EVENTLESS_OF_STREAM: &str = concat!(
+    "SELECT ",
+    command_columns!(),
+    " FROM commands INDEXED BY commands_eventless
+    WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND (version, command_id) > (?4, ?5) AND events = 0
+    ORDER BY version, command_id LIMIT ?6"
+);
+
+const EVENT: &str = concat!(
+    "SELECT ",
+    log_columns!(),
+    " FROM events WHERE event_id = ?2 AND namespace = ?1"
+);
+
+const EXTENT: &str = "
+SELECT
+    (SELECT count(*) FROM events WHERE namespace = ?1 AND decider = ?2),
+    (SELECT count(*) FROM commands INDEXED BY commands_eventless WHERE namespace = ?1 AND decider = ?2 AND events = 0)";
+
+const EXTENT_OF_STREAM: &str = "
+SELECT
+    (SELECT count(*) FROM events WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3),
+    (SELECT count(*) FROM commands INDEXED BY commands_eventless
+        WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND events = 0)";
+
+#[async_trait]
+impl PastStore for SqliteStore {
+    async fn passages(
+        &self,
+        scope: &Scope,
+        after: &Place,
+        limit: u32,
+    ) -> Result<Vec<Passage>, Error> {
+        let Some(after) = scope.enter(after) else {
+            return Ok(Vec::new());
+        };
+        let scope = scope.clone();
+        let found = self
+            .readers
+            .read(move |database| passages_in(database, &scope, &after, limit));
+        found.await
+    }
+
+    async fn eventless(
+        &self,
+        scope: &Scope,
+        after: &(Place, CommandId),
+        limit: u32,
+    ) -> Result<Vec<CommandRecord>, Error> {
+        let Some((after, command_id)) = scope.enter_commands(after) else {
+            return Ok(Vec::new());
+        };
+        let scope = scope.clone();
+        let found = self.readers.read(move |database| {
+            let statement = of(&scope, EVENTLESS, EVENTLESS_OF_STREAM);
+            let [namespace, decider] = names(&scope);
+            let (version, command_id) = (after.version.to_sql(), command_id.as_bytes());
+            let values = params![namespace, decider, after.id, version, command_id, limit];
+            rows::all(database, statement, values, rows::command)
+        });
+        found.await
+    }
+
+    async fn commands(
+        &self,
+        namespace: &Namespace,
+        ids: &[CommandId],
+    ) -> Result<HashMap<CommandId, CommandRecord>, Error> {
+        let (namespace, ids) = (namespace.clone(), ids.to_vec());
+        let found = self.readers.read(move |database| {
+            let mut select = database.prepare_cached(COMMAND)?;
+            let mut found = HashMap::with_capacity(ids.len());
+            for id in ids {
+                let mut command = select.query(params![namespace.as_str(), id.as_bytes()])?;
+                if let Some(row) = command.next()? {
+                    found.insert(id, rows::command(row)?);
+                }
+            }
+            Ok(found)
+        });
+        found.await
+    }
+
+    async fn event(
+        &self,
+        namespace: &Namespace,
+        event_id: EventId,
+    ) -> Result<Option<RecordedEvent>, Error> {
+        let namespace = namespace.clone();
+        let found = self.readers.read(move |database| {
+            let values = params![namespace.as_str(), event_id.as_bytes()];
+            rows::one(database, EVENT, values, rows::event_of_log)
+        });
+        found.await
+    }
+
+    async fn frontier(&self, _namespace: &Namespace) -> Result<Frontier, Error> {
+        // One writer at a time: what is not there yet comes after all that is.
+        let newest = "SELECT coalesce(max(\"offset\"), 0) FROM events";
+        let found = self.readers.read(|database| {
+            rows::one(database, newest, [], |row| Ok(rows::position(row.get(0)?)))
+        });
+        let newest = found.await?.unwrap_or(Position::BEGINNING);
+        Ok(Frontier {
+            settled: newest,
+            newest,
+        })
+    }
+
+    async fn extent(&self, scope: &Scope) -> Result<Extent, Error> {
+        let scope = scope.clone();
+        let counted = self.readers.read(move |database| {
+            let [namespace, decider] = names(&scope);
+            match &scope.id {
+                None => rows::one(database, EXTENT, [namespace, decider], rows::extent),
+                Some(id) => {
+                    let values = [namespace, decider, id.as_str()];
+                    rows::one(database, EXTENT_OF_STREAM, values, rows::extent)
+                }
+            }
+        });
+        Ok(counted.await?.unwrap_or_default())
+    }
+}
+
+fn passages_in(
+    database: &Connection,
+    scope: &Scope,
+    after: &Place,
+    limit: u32,
+) -> Result<Vec<Passage>, Error> {
+    let [namespace, decider] = names(scope);
+    let statement = of(scope, PASSAGES, PASSAGES_OF_STREAM);
+    let mut select = database.prepare_cached(statement)?;
+    let version = after.version.to_sql();
+    let through = scope.through.map_or(i64::MAX, rows::offset);
+    let values = params![namespace, decider, after.id, version, limit, through];
+    let mut found = select.query(values)?;
+    let mut passages = Passages::default();
+    while let Some(row) = found.next()? {
+        let (id, version, event, command_id) = rows::event_of_past(row, scope)?;
+        passages.push(id, version, event, command_id);
+    }
+    Ok(passages.into_vec())
+}
+
+/// The statement for all streams, or that for one.
+fn of(scope: &Scope, all: &'static str, one: &'static str) -> &'static str {
+    if scope.id.is_none() { all } else { one }
+}
+
+fn names(scope: &Scope) -> [&str; 2] {
+    [scope.namespace.as_str(), scope.decider.as_str()]
+}
