@@ -166,8 +166,13 @@ impl<'a> Attempt<'a> {
             .iter()
             .find_map(|part| part.command.as_ref())
             .map(|record| record.command_id);
+        let decisions = self.commands.0.modules.decisions();
+        let undecided = decisions.of(&parts);
         let appended = match self.commands.0.store.append(Append { parts }).await {
-            Ok(appended) => appended,
+            Ok(appended) => {
+                decisions.stored(undecided);
+                appended
+            }
             Err(error) => {
                 return Err(self
                     .not_appended(requests, first_id.unwrap_or_default(), error)

@@ -111,7 +111,7 @@ impl Task {
         head: &StreamHead,
     ) -> Result<Decided, Fault> {
         let mut record = self.record(clock.now(), head.version);
-        let decision = instance.decide(state, &self.command, &self.context(&record))?;
+        let decision = instance.decide(state, &self.command, &GuestContext::from(&record))?;
         record.fuel = instance.fuel_used();
         let mut part = StreamAppend {
             stream: self.stream.clone(),
@@ -186,19 +186,6 @@ impl Task {
         }
     }
 
-    fn context(&self, record: &CommandRecord) -> GuestContext {
-        GuestContext {
-            command_id: record.command_id.to_string(),
-            namespace: record.stream.namespace().as_str().to_owned(),
-            stream_id: record.stream.id().to_owned(),
-            version: record.version.get(),
-            now_ms: unix_ms(record.now),
-            seed: record.seed,
-            actor: record.actor.clone(),
-            metadata: record.metadata.entries().clone().into_iter().collect(),
-        }
-    }
-
     /// What is written beside each event: the sender's metadata and the host's.
     fn event_metadata(&self, record: &CommandRecord) -> Metadata {
         let command_id = record.command_id.to_string();
@@ -223,16 +210,7 @@ impl Task {
 
 /// What a command asks for: the same id with another fingerprint is another command. `data` is the text of the request's payload.
 pub(super) fn fingerprint(request: &CommandRequest, data: &str) -> Fingerprint {
-    let mut parts = vec![
-        request.stream.decider().as_str(),
-        request.stream.id(),
-        &request.command,
-        data,
-    ];
-    for (key, value) in request.metadata.entries() {
-        parts.extend([key.as_str(), value.as_str()]);
-    }
-    Fingerprint::of(&parts)
+    Fingerprint::of_command(&request.stream, &request.command, data, &request.metadata)
 }
 
 /// What a stream at `head` becomes with `events`.
@@ -285,8 +263,4 @@ fn to_new_event(event: Event, command_id: CommandId, metadata: Metadata) -> NewE
         metadata,
         command_id,
     }
-}
-
-fn unix_ms(time: OffsetDateTime) -> u64 {
-    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }

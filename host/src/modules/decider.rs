@@ -138,7 +138,12 @@ impl Decider {
     }
 }
 
-fn compile_schema(schema: &Value) -> Result<Validator, String> {
+/// Makes a schema ready to check values; an absent one accepts all.
+///
+/// # Errors
+///
+/// Why it is no JSON Schema.
+pub fn compile_schema(schema: &Value) -> Result<Validator, String> {
     // A module without a schema accepts any payload.
     let schema = if schema.is_null() {
         &Value::Bool(true)

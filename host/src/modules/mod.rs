@@ -5,6 +5,7 @@
 
 mod active;
 mod decider;
+mod decisions;
 mod error;
 mod manifest;
 
@@ -12,7 +13,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use active::Active;
-pub use decider::{Decider, Unfit};
+pub use decider::{Decider, Unfit, compile_schema};
+pub use decisions::{Decisions, Undecided};
 pub use error::Error;
 pub use manifest::{
     CommandType, EventDeclaration, ExpectedRejection, Manifest, Spec, SpecCommand, SpecContext,
@@ -34,6 +36,7 @@ struct Inner {
     /// What is ready, as long as somebody holds it: the active ones do.
     ready: Mutex<HashMap<ModuleDigest, Weak<Decider>>>,
     active: active::Pointers,
+    decisions: Arc<Decisions>,
 }
 
 impl Modules {
@@ -45,6 +48,7 @@ impl Modules {
             runtime,
             ready: Mutex::default(),
             active: active::Pointers::default(),
+            decisions: Arc::default(),
         }))
     }
 
@@ -52,6 +56,12 @@ impl Modules {
     #[must_use]
     pub fn runtime(&self) -> &Runtime {
         &self.0.runtime
+    }
+
+    /// What they decide on this host.
+    #[must_use]
+    pub fn decisions(&self) -> &Arc<Decisions> {
+        &self.0.decisions
     }
 
     /// Takes a module in. Gives back what is stored, and whether it was stored just now.

@@ -71,6 +71,18 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether the module ran into a limit of what it may use.
+    #[must_use]
+    pub fn is_limit(&self) -> bool {
+        matches!(
+            self,
+            Self::Deadline { .. }
+                | Self::OutOfFuel { .. }
+                | Self::OutOfMemory { .. }
+                | Self::StackOverflow { .. }
+        )
+    }
+
     /// Whether the same call may succeed on a fresh instance.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

@@ -68,6 +68,15 @@ impl Module {
         Instance::start(&self.pre, Arc::clone(&self.limits), Arc::clone(&self.pace))
     }
 
+    /// The same module, with a count of its own of what it computes: for work in the background, which must not make live calls give way.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self {
+            pace: Arc::new(Pace::new(self.limits.fuel)),
+            ..self.clone()
+        }
+    }
+
     /// Where its calls run now.
     pub(super) fn lane(&self) -> Lane {
         self.pace.lane()

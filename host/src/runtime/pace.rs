@@ -19,6 +19,8 @@ pub(super) enum Lane {
     Light,
     /// Those that give way.
     Heavy,
+    /// Those for which nobody waits: they give way, and rest.
+    Background,
 }
 
 /// What one module has used lately; all of its instances share it.

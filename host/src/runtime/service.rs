@@ -11,6 +11,7 @@ use wasmtime::Engine;
 use super::cache::CodeCache;
 use super::compile::CompiledCode;
 use super::log::printable;
+use super::pace::Lane;
 use super::threads::GuestThreads;
 use super::{CompileError, Limits, Module, RunError, StartError, check, compile, engine};
 use crate::core::ModuleDigest;
@@ -22,8 +23,8 @@ pub struct RuntimeOptions {
     pub cache_dir: Option<PathBuf>,
     /// The program that compiles: this one, whose `main` calls [`compile_child`](super::compile_child). Default this process's own.
     pub program: PathBuf,
-    /// Threads that run guests; a quarter as many more are for modules that compute without end, and give way to all others. Default the number of
-    /// cores.
+    /// Threads that run guests; a quarter as many more are for modules that compute without end, and as many for work in the background: both
+    /// give way to all others. Default the number of cores.
     pub threads: NonZeroUsize,
     /// Jobs that may wait for those threads, at least one; more are refused. Default 1,024.
     pub queue: usize,
@@ -163,7 +164,20 @@ impl Runtime {
         self.inner.threads.post(module.lane(), job);
     }
 
-    /// The number of threads on which guests run, without those for modules that compute without end.
+    /// Runs `job`, which calls guests, on a thread of the background. While live calls are made it has a quarter of the time, and a job that
+    /// was begun is not interrupted: keep it to a few milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Panicked`], as with [`Runtime::run`].
+    pub async fn run_in_background<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, RunError> {
+        self.inner.threads.run(Lane::Background, job).await
+    }
+
+    /// The number of threads on which guests run, without those for modules that compute without end. There are as many in the background.
     #[must_use]
     pub fn threads(&self) -> NonZeroUsize {
         self.inner.thread_count

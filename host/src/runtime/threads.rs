@@ -1,10 +1,12 @@
-//! The threads on which guests run: in each of two lanes a bounded number behind a bounded queue, never those of the async runtime.
+//! The threads on which guests run: in each of three lanes a bounded number behind a bounded queue, never those of the async runtime.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use std::{io, thread};
 
 use tokio::sync::oneshot;
@@ -18,6 +20,10 @@ const HOST_STACK_BYTES: usize = 2 << 20;
 /// How much a thread gives way, as for `nice`: it has about a tenth of what others get when all want to run. With less, a good command of a
 /// module that has others would not meet its deadline on a busy machine.
 const GIVING_WAY: i32 = 10;
+
+/// How long a thread of the background rests after a job during which live calls were made, as a multiple of the processor time that the job has taken.
+/// Giving way is not enough: on a kernel that does not preempt, whoever wakes up waits for a slice to end.
+const REST: u32 = 3;
 
 thread_local! {
     /// How the guest's thread that this is treats others; none on all other threads.
@@ -37,6 +43,7 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(super) struct GuestThreads {
     light: Arc<Handle>,
     heavy: Arc<Handle>,
+    background: Arc<Handle>,
 }
 
 #[derive(Debug)]
@@ -45,6 +52,8 @@ struct Handle(Arc<Queue>);
 struct Queue {
     lane: Lane,
     stack_bytes: usize,
+    /// Live jobs so far; all queues share it.
+    live: Arc<AtomicU64>,
     waiting: Mutex<Waiting>,
     changed: Condvar,
     limit: usize,
@@ -56,15 +65,17 @@ struct Waiting {
 }
 
 impl GuestThreads {
-    /// Starts `threads` threads for the light lane, and a quarter of that for the heavy one, with room for `guest_stack_bytes` of guest stack; at
-    /// most `queue` jobs wait in each.
+    /// Starts `threads` threads for the light lane and as many for the background, and a quarter of that for the heavy one, with room for
+    /// `guest_stack_bytes` of guest stack; at most `queue` jobs wait in each.
     pub(super) fn start(
         threads: NonZeroUsize,
         queue: usize,
         guest_stack_bytes: usize,
     ) -> io::Result<Self> {
+        let live = Arc::new(AtomicU64::new(0));
         let start = |lane, threads| {
-            let queue = Queue::new(lane, queue, guest_stack_bytes + HOST_STACK_BYTES);
+            let live = Arc::clone(&live);
+            let queue = Queue::new(lane, queue, guest_stack_bytes + HOST_STACK_BYTES, live);
             // Made before the threads: should one fail to start, dropping this ends the others.
             let handle = Handle(Arc::new(queue));
             for number in 0..threads {
@@ -75,6 +86,7 @@ impl GuestThreads {
         Ok(Self {
             light: start(Lane::Light, threads.get())?,
             heavy: start(Lane::Heavy, threads.get().div_ceil(4))?,
+            background: start(Lane::Background, threads.get())?,
         })
     }
 
@@ -82,6 +94,7 @@ impl GuestThreads {
         match lane {
             Lane::Light => &self.light.0,
             Lane::Heavy => &self.heavy.0,
+            Lane::Background => &self.background.0,
         }
     }
 
@@ -119,11 +132,18 @@ pub(super) fn give_way() {
     }
 }
 
+/// What the calling thread has used of a processor: not the time that it waited for one.
+fn processor_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(used).unwrap_or_default()
+}
+
 impl Queue {
-    fn new(lane: Lane, limit: usize, stack_bytes: usize) -> Self {
+    fn new(lane: Lane, limit: usize, stack_bytes: usize, live: Arc<AtomicU64>) -> Self {
         Self {
             lane,
             stack_bytes,
+            live,
             waiting: Mutex::new(Waiting {
                 jobs: VecDeque::new(),
                 closed: false,
@@ -138,6 +158,7 @@ impl Queue {
         let name = match self.lane {
             Lane::Light => format!("gavel-guest-{number}"),
             Lane::Heavy => format!("gavel-heavy-{number}"),
+            Lane::Background => format!("gavel-back-{number}"),
         };
         let queue = Arc::clone(self);
         let thread = thread::Builder::new().name(name);
@@ -157,6 +178,9 @@ impl Queue {
         if waiting.jobs.len() >= limit {
             return Err(RunError::Overloaded { queue: limit });
         }
+        if self.lane != Lane::Background {
+            self.live.fetch_add(1, Ordering::Relaxed);
+        }
         waiting.jobs.push_back(Box::new(job));
         self.changed.notify_one();
         Ok(())
@@ -164,12 +188,16 @@ impl Queue {
 
     fn work(self: Arc<Self>, number: usize) {
         MANNER.set(Some(Manner::Equal));
-        if self.lane == Lane::Heavy {
+        if self.lane != Lane::Light {
             give_way();
         }
         while let Some(job) = self.next() {
+            let (began, live) = (processor_time(), self.live.load(Ordering::Relaxed));
             // A panic drops what the job owned, an instance with its guest included; nothing of it is seen again.
             let _ = catch_unwind(AssertUnwindSafe(job));
+            if self.lane == Lane::Background && self.live.load(Ordering::Relaxed) != live {
+                thread::sleep(processor_time().saturating_sub(began) * REST);
+            }
             // What a thread has given away it is not given back. If no other can be had it goes on as it is.
             let is_replaced = self.lane == Lane::Light
                 && MANNER.get() == Some(Manner::GivesWay)

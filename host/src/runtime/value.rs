@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::bindings::gavel::decider::types as wit;
 use super::log::printable;
 use super::{Fault, Limits};
-use crate::core::{Event, Json, Rejection};
+use crate::core::{CommandRecord, Event, Json, Rejection};
 
 /// A command for a guest.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +69,22 @@ pub(super) fn lower_event<'a>(event: &'a Event, tags: &'a [&'a str]) -> wit::Eve
         data: event.data.as_str(),
         final_: event.is_final,
         tags,
+    }
+}
+
+impl From<&CommandRecord> for GuestContext {
+    /// What the decider saw, or is to see, of a command that the ledger holds.
+    fn from(record: &CommandRecord) -> Self {
+        Self {
+            command_id: record.command_id.to_string(),
+            namespace: record.stream.namespace().as_str().to_owned(),
+            stream_id: record.stream.id().to_owned(),
+            version: record.version.get(),
+            now_ms: u64::try_from(record.now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0),
+            seed: record.seed,
+            actor: record.actor.clone(),
+            metadata: record.metadata.entries().clone().into_iter().collect(),
+        }
     }
 }
 

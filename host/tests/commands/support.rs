@@ -9,7 +9,7 @@ use gavel_host::command::{
 use gavel_host::core::{
     DeciderName, ExpectedVersion, Metadata, Namespace, StreamId, SystemClock, Version,
 };
-use gavel_host::gate::{ActivationRequest, Gate};
+use gavel_host::gate::{ActivationRequest, Gate, GateSettings};
 use gavel_host::modules::Modules;
 use gavel_host::runtime::{Limits, Runtime, RuntimeOptions};
 use gavel_host::store::{MemoryStore, Snapshot, Store};
@@ -35,7 +35,7 @@ impl Host {
         let modules = Modules::new(store.clone(), runtime);
         let (module, _) = modules.upload(wasm(name)).await.unwrap();
         let decider = DeciderName::new(name).unwrap();
-        let gate = Gate::new(store.clone(), modules.clone());
+        let gate = Gate::new(store.clone(), modules.clone(), GateSettings::default());
         let activation = ActivationRequest {
             namespace: Namespace::default(),
             decider: decider.clone(),

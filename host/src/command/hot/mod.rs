@@ -55,6 +55,7 @@ impl HotStreams {
                 store,
                 clock,
                 runtime: modules.runtime().clone(),
+                decisions: modules.decisions().clone(),
                 tasks: tokio::runtime::Handle::current(),
                 snapshots: settings.snapshots,
                 budget: Budget::new(Holdings {

@@ -23,6 +23,7 @@ use crate::command::Error;
 use crate::command::metrics::{HOT_EVICTIONS, HOT_HITS};
 use crate::core::{Clock, Json, StreamId, Version};
 use crate::modules::Decider;
+use crate::modules::Decisions;
 use crate::runtime::{Fault, Module, Runtime};
 use crate::store::{self, Append, AppendError, Snapshot, Store, StreamHead};
 
@@ -35,6 +36,7 @@ pub(super) struct Environment {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) runtime: Runtime,
+    pub(super) decisions: Arc<Decisions>,
     /// Where what waits for the store runs.
     pub(super) tasks: tokio::runtime::Handle,
     pub(super) snapshots: SnapshotPolicy,
@@ -285,6 +287,7 @@ impl Shard {
         self.env.tasks.spawn(async move {
             // As a whole: of its fields only copies would come along.
             let mut settling = settling;
+            let undecided = settling.shard.env.decisions.of(&parts);
             let append = Append { parts };
             let appended = match claim {
                 Some(claim) => claim.append(append).await,
@@ -293,6 +296,7 @@ impl Shard {
             match appended {
                 Ok(appended) => {
                     settling.outcome = Settled::Durable;
+                    settling.shard.env.decisions.stored(undecided);
                     for (pending, appended) in pending.into_iter().zip(appended) {
                         pending.stored(appended);
                     }
