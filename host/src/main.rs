@@ -1,5 +1,6 @@
 //! The `gavel` binary: parses the command line, runs the command, ends with its code.
 
+use std::io::{BufReader, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -20,6 +21,14 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
+    let (can_ask, can_draw) = (std::io::stdin().is_terminal(), stderr.is_terminal());
+    let mut answers = BufReader::new(std::io::stdin());
     let mut output = Output::new(arguments.output, &mut stdout, &mut stderr);
+    if can_ask {
+        output = output.asking(&mut answers);
+    }
+    if can_draw {
+        output = output.drawing();
+    }
     cli::run(&arguments, &mut output).into()
 }

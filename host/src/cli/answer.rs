@@ -102,6 +102,52 @@ pub(super) struct Page {
     pub(super) caught_up: bool,
 }
 
+/// A rehearsal, and how far it is.
+#[derive(Debug, Deserialize)]
+pub(super) struct Rehearsal {
+    pub(super) rehearsal: String,
+    pub(super) mode: Mode,
+    pub(super) status: Status,
+    pub(super) progress: Progress,
+    /// None while there is nothing to say.
+    #[serde(default)]
+    pub(super) report: Option<serde_json::Value>,
+    /// Why it failed, one sentence.
+    #[serde(default)]
+    pub(super) error: Option<String>,
+}
+
+/// What a rehearsal runs on: what is stored, or what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Mode {
+    History,
+    Shadow,
+}
+
+/// How far a rehearsal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Status {
+    Running,
+    Passed,
+    Refused,
+    Cancelled,
+    Failed,
+}
+
+/// What a rehearsal has done.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Progress {
+    pub(super) step: Option<String>,
+    pub(super) events: u64,
+    pub(super) events_total: u64,
+    pub(super) commands: u64,
+    pub(super) events_per_second: f64,
+    pub(super) seconds_left: Option<f64>,
+}
+
 /// The answer to an activation, as far as it is not in the report.
 #[derive(Debug, Deserialize)]
 pub(super) struct Activation {

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
-use super::{config, deploy, events, inspect, modules, rollback, send, serve, state, test};
+use super::{
+    config, deploy, events, inspect, modules, rehearse, rollback, send, serve, state, test, verify,
+    why,
+};
 use crate::config::Flag;
 
 /// What was asked for.
@@ -109,6 +112,8 @@ pub enum Command {
     Serve(serve::Arguments),
     /// Upload a module, take it through the gate and activate it.
     Deploy(deploy::Arguments),
+    /// Upload a module and take it through the gate, without activating it.
+    Rehearse(rehearse::Arguments),
     /// List, show or upload modules.
     Modules(modules::Arguments),
     /// Activate the module that was active before.
@@ -119,6 +124,10 @@ pub enum Command {
     State(state::Arguments),
     /// Read the log of events.
     Events(events::Arguments),
+    /// Show why an event is there, or why a command was decided as it was.
+    Why(why::Arguments),
+    /// Make recorded decisions again and compare them with what is recorded.
+    Verify(verify::Arguments),
     /// Run the specs inside modules, without a host.
     Test(test::Arguments),
     /// Show what is in a module, without a host.

@@ -7,17 +7,17 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::answer::{Activation, Answer};
-use super::arguments::SettingsArguments;
 use super::client::Client;
 use super::exit::{Failure, Result};
-use super::logging::load_settings;
 use super::module::Module;
 use super::output::Output;
-use super::{inspect, modules, report, test};
+use super::rehearsal::{self, Candidate, Rehearsed};
+use super::{modules, report};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  gavel deploy account.wasm -m 'no overdrafts any more'\n  gavel deploy account.wasm --yes=schema,specs:'an overdraft is allowed'"
+    after_help = "Example:\n  gavel deploy account.wasm -m 'no overdrafts any more'\n  gavel deploy account.wasm --yes=schema,specs:'an overdraft is allowed'\n  gavel deploy account.wasm --dry-run\n\n\
+        First it shows what would change. At a terminal it asks before it replaces a module, unless there is nothing to say."
 )]
 pub(super) struct Arguments {
     /// A component, built for wasm32-wasip2.
@@ -28,58 +28,89 @@ pub(super) struct Arguments {
     /// What has changed, for the activation log.
     #[arg(short, long)]
     message: Option<String>,
-    /// Look at the module and run its specs on this machine; upload nothing.
-    #[arg(long, conflicts_with_all = ["decider", "message", "yes"])]
+    /// Show what would change, and whether the gate would refuse it; activate nothing.
+    #[arg(long, conflicts_with = "message")]
     dry_run: bool,
-    /// Accept the named findings of the gate, or, without names, all it has.
+    /// Do not ask: accept the named findings of the gate, or, without names, all it has.
     #[arg(long, value_name = "FINDING,…", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     yes: Option<Vec<String>>,
 }
 
-pub(super) async fn run(
-    arguments: &Arguments,
-    settings: &SettingsArguments,
-    client: &Client,
-    output: &mut Output<'_>,
-) -> Result {
-    let wasm = modules::read(&arguments.module)?;
-    if arguments.dry_run {
-        output.note("dry run: on this machine only, nothing is uploaded");
-        let config = load_settings(settings, [])?;
-        inspect::show(wasm, &config, output).await?;
-        return test::show(std::slice::from_ref(&arguments.module), &config, output).await;
-    }
-    let uploaded: Module = modules::upload(wasm, client).await?.parse()?;
-    output.note(&format!("uploaded {} {}", uploaded.name, uploaded.digest));
+pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Output<'_>) -> Result {
+    let module: Module = modules::upload(modules::read(&arguments.module)?, client)
+        .await?
+        .parse()?;
+    output.note(&format!("uploaded {} {}", module.name, module.digest));
 
-    let decider = arguments.decider.as_ref().unwrap_or(&uploaded.name);
+    let decider = arguments.decider.as_ref().unwrap_or(&module.name);
     let named = arguments.yes.clone().unwrap_or_default();
-    let answer = match activate(decider, &uploaded, arguments, named, client).await {
-        Err(Failure::Problem(problem)) if arguments.accepts_all() => {
-            let findings = problem.report().map(report::blocking).unwrap_or_default();
-            if findings.is_empty() {
-                return Err(Failure::Problem(problem));
-            }
-            output.note(&format!("accepted: {}", findings.join(", ")));
-            activate(decider, &uploaded, arguments, findings, client).await?
-        }
-        answer => answer?,
+    let candidate = Candidate {
+        decider,
+        digest: &module.digest,
+        accept: &named,
+        shadow: false,
     };
-    show_activation(decider, &answer, output)
+    let rehearsed = rehearsal::run(&candidate, client, output).await?;
+    if arguments.dry_run {
+        rehearsed.show(output)?;
+        let is_let_pass = rehearsed.has_passed()? || arguments.accepts_all();
+        return is_let_pass.then_some(()).ok_or(Failure::Refused);
+    }
+    let more = confirm(arguments, &rehearsed, output)?;
+    let accept = [named, more].concat();
+    let answer = activate(decider, &module, arguments, &accept, client).await?;
+    if output.is_json() {
+        return output.received(answer.body());
+    }
+    output.text(&now_runs(decider, &answer.parse()?))
 }
 
 impl Arguments {
-    /// Whether `--yes` stands without names. The gate takes names only, so that the first refusal tells them.
+    /// Whether `--yes` stands without names. The gate takes names only, so that the rehearsal tells them.
     fn accepts_all(&self) -> bool {
         self.yes.as_ref().is_some_and(Vec::is_empty)
     }
+}
+
+/// Shows the plan, and gives the findings that are accepted now that they are known.
+fn confirm(
+    arguments: &Arguments,
+    rehearsed: &Rehearsed,
+    output: &mut Output<'_>,
+) -> Result<Vec<String>> {
+    let has_passed = rehearsed.has_passed()?;
+    let blocking = report::blocking(rehearsed.report());
+    let is_asked = arguments.yes.is_none()
+        && output.can_ask()
+        && report::is_worth_a_question(rehearsed.report());
+    let is_going_on = has_passed || is_asked || arguments.accepts_all();
+    // What the gate refuses comes with its report anyway.
+    if is_going_on && !output.is_json() {
+        rehearsed.show(output)?;
+    }
+    if is_asked {
+        let question = match blocking.as_slice() {
+            [] => "Activate?".to_owned(),
+            findings => format!("Accept {} and activate?", findings.join(", ")),
+        };
+        if !output.ask(&question) {
+            output.note("nothing has changed");
+            return Err(Failure::Refused);
+        }
+        return Ok(blocking);
+    }
+    if !arguments.accepts_all() || blocking.is_empty() {
+        return Ok(Vec::new());
+    }
+    output.note(&format!("accepted: {}", blocking.join(", ")));
+    Ok(blocking)
 }
 
 async fn activate(
     decider: &str,
     module: &Module,
     arguments: &Arguments,
-    accept: Vec<String>,
+    accept: &[String],
     client: &Client,
 ) -> Result<Answer> {
     let request = client
@@ -88,15 +119,8 @@ async fn activate(
     client.send(request).await
 }
 
-/// Shows what an activation, or a rollback, has changed.
-pub(super) fn show_activation(decider: &str, answer: &Answer, output: &mut Output<'_>) -> Result {
-    if output.is_json() {
-        return output.received(answer.body());
-    }
-    let activation: Activation = answer.parse()?;
-    if !activation.report.is_null() {
-        output.text(&report::in_words(&activation.report))?;
-    }
+/// What an activation, or a rollback, has changed.
+pub(super) fn now_runs(decider: &str, activation: &Activation) -> String {
     let mut words = format!(
         "{decider} now runs {} (activation {})",
         activation.digest, activation.activation
@@ -104,13 +128,14 @@ pub(super) fn show_activation(decider: &str, answer: &Answer, output: &mut Outpu
     if activation.activation > 1 {
         words.push_str(&format!("\nto go back: gavel rollback {decider}"));
     }
-    output.text(&words)
+    words
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::rehearsal::tests::rehearsal;
     use super::super::test_server::{Ran, TestServer};
     use super::super::{Exit, report};
 
@@ -122,9 +147,27 @@ mod tests {
         (201, module)
     }
 
-    fn activation() -> (u16, Value) {
+    fn passed() -> (u16, Value) {
         let steps = json!([{"step": "validate", "outcome": "passed", "summary": "4 bytes"}]);
-        let report = json!({"steps": steps, "findings": []});
+        let report =
+            json!({"active": "sha256:old", "passed": true, "steps": steps, "findings": []});
+        rehearsal("passed", report)
+    }
+
+    /// Nothing stands in the way, but there is something to say.
+    fn remarked() -> (u16, Value) {
+        let mut report = report::tests::refused();
+        report["passed"] = json!(true);
+        report["findings"].as_array_mut().unwrap().pop();
+        rehearsal("passed", report)
+    }
+
+    fn refused() -> (u16, Value) {
+        rehearsal("refused", report::tests::refused())
+    }
+
+    fn activation() -> (u16, Value) {
+        let report = json!({"steps": [], "findings": []});
         (
             201,
             json!({"digest": "sha256:new", "activation": 7, "report": report}),
@@ -139,55 +182,68 @@ mod tests {
         )
     }
 
-    fn deploy(server: &TestServer, arguments: &[&str]) -> Ran {
+    fn deploy_with(arguments: &[&str], run: impl Fn(&[&str]) -> Ran) -> Ran {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("account.wasm");
         std::fs::write(&file, b"\0asm").unwrap();
-        server.run(&[&["deploy", file.to_str().unwrap()], arguments].concat())
+        run(&[&["deploy", file.to_str().unwrap()], arguments].concat())
+    }
+
+    fn deploy(server: &TestServer, arguments: &[&str]) -> Ran {
+        deploy_with(arguments, |arguments| server.run(arguments))
+    }
+
+    fn deploy_at_terminal(server: &TestServer, arguments: &[&str], answers: &str) -> Ran {
+        deploy_with(arguments, |arguments| server.run_asking(arguments, answers))
     }
 
     #[test]
-    fn a_module_is_uploaded_and_activated_under_its_own_name() {
-        let server = TestServer::answering([module(), activation()]);
+    fn a_module_is_uploaded_rehearsed_and_activated_under_its_own_name() {
+        let server = TestServer::answering([module(), passed(), activation()]);
         let ran = deploy(&server, &["-m", "why"]);
         assert_eq!(ran.exit, Exit::Done);
         assert_eq!(
             ran.data,
-            "  passed   validate  4 bytes\naccount now runs sha256:new (activation 7)\nto go back: gavel rollback account\n"
+            "  passed   validate    4 bytes\naccount now runs sha256:new (activation 7)\nto go back: gavel rollback account\n"
         );
-        let request = &server.requests()[1];
-        assert_eq!(request.line, "POST /v1/deciders/account/activations");
+        let requests = server.requests();
+        assert_eq!(requests[1].line, "POST /v1/deciders/account/rehearsals");
         assert_eq!(
-            request.json(),
+            requests[1].json(),
+            json!({"digest": "sha256:new", "mode": "history", "accept": []})
+        );
+        assert_eq!(requests[2].line, "POST /v1/deciders/account/activations");
+        assert_eq!(
+            requests[2].json(),
             json!({"digest": "sha256:new", "message": "why", "accept": []})
         );
     }
 
     #[test]
     fn another_name_is_taken_and_findings_are_accepted_by_name() {
-        let server = TestServer::answering([module(), activation()]);
+        let server = TestServer::answering([module(), passed(), activation()]);
         deploy(&server, &["--decider", "savings", "--yes=schema,cost"]);
-        let request = &server.requests()[1];
-        assert_eq!(request.line, "POST /v1/deciders/savings/activations");
-        assert_eq!(request.json()["accept"], json!(["schema", "cost"]));
+        let requests = server.requests();
+        assert_eq!(requests[1].line, "POST /v1/deciders/savings/rehearsals");
+        assert_eq!(requests[2].line, "POST /v1/deciders/savings/activations");
+        for request in &requests[1..] {
+            assert_eq!(request.json()["accept"], json!(["schema", "cost"]));
+        }
     }
 
     #[test]
-    fn a_refusal_shows_the_report_and_ends_with_its_own_code() {
-        let server = TestServer::answering([module(), refusal()]);
+    fn a_refusal_shows_the_report_once_and_ends_with_its_own_code() {
+        let server = TestServer::answering([module(), refused(), refusal()]);
         let ran = deploy(&server, &[]);
         assert_eq!(ran.exit, Exit::Refused);
-        assert!(
-            ran.data.contains("blocks    specs:no overdraft"),
-            "{}",
-            ran.data
-        );
+        let blocking = "blocks      specs:no overdraft";
+        assert_eq!(ran.data.matches(blocking).count(), 1, "{}", ran.data);
     }
 
     #[test]
     fn a_bare_yes_accepts_what_the_gate_has_named() {
-        let server = TestServer::answering([module(), refusal(), activation()]);
-        let ran = deploy(&server, &["--yes"]);
+        let server = TestServer::answering([module(), refused(), activation()]);
+        let ran = deploy_at_terminal(&server, &["--yes"], "");
         assert_eq!(ran.exit, Exit::Done);
         assert!(
             ran.notes.contains("accepted: specs:no overdraft"),
@@ -201,11 +257,87 @@ mod tests {
     }
 
     #[test]
+    fn a_person_is_shown_the_plan_and_asked() {
+        let server = TestServer::answering([module(), remarked(), activation()]);
+        let ran = deploy_at_terminal(&server, &[], "y\n");
+        assert_eq!(ran.exit, Exit::Done);
+        assert!(ran.notes.ends_with("Activate? [y/N] "), "{}", ran.notes);
+        assert!(ran.data.contains("note        schema"), "{}", ran.data);
+
+        let server = TestServer::answering([module(), refused(), activation()]);
+        let ran = deploy_at_terminal(&server, &[], "y\n");
+        assert!(
+            ran.notes
+                .ends_with("Accept specs:no overdraft and activate? [y/N] "),
+            "{}",
+            ran.notes
+        );
+        let accepted = json!(["specs:no overdraft"]);
+        assert_eq!(server.requests()[2].json()["accept"], accepted);
+    }
+
+    #[test]
+    fn without_a_clear_yes_nothing_is_activated() {
+        for answers in ["n\n", "\n", ""] {
+            let server = TestServer::answering([module(), refused()]);
+            let ran = deploy_at_terminal(&server, &[], answers);
+            assert_eq!(ran.exit, Exit::Refused);
+            assert!(
+                ran.notes.ends_with("nothing has changed\n"),
+                "{}",
+                ran.notes
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_when_there_is_nothing_to_say() {
+        let server = TestServer::answering([module(), passed(), activation()]);
+        let ran = deploy_at_terminal(&server, &[], "");
+        assert_eq!(ran.exit, Exit::Done);
+        assert!(!ran.notes.contains('?'), "{}", ran.notes);
+    }
+
+    #[test]
+    fn a_dry_run_activates_nothing() {
+        let server = TestServer::answering([module(), remarked()]);
+        let ran = deploy_at_terminal(&server, &["--dry-run"], "");
+        assert_eq!(ran.exit, Exit::Done);
+        assert!(ran.data.contains("note        schema"), "{}", ran.data);
+
+        let server = TestServer::answering([module(), refused(), module(), refused()]);
+        let ran = deploy(&server, &["--dry-run"]);
+        assert_eq!(ran.exit, Exit::Refused);
+        assert!(ran.data.contains("blocks      specs"), "{}", ran.data);
+        assert_eq!(deploy(&server, &["--dry-run", "--yes"]).exit, Exit::Done);
+    }
+
+    #[test]
+    fn a_rehearsal_that_fails_is_an_error_and_nothing_is_activated() {
+        let server = TestServer::answering([module(), rehearsal("failed", Value::Null)]);
+        let ran = deploy(&server, &[]);
+        assert_eq!(ran.exit, Exit::Error);
+        assert!(ran.notes.contains("the rehearsal failed"), "{}", ran.notes);
+    }
+
+    #[test]
     fn for_programs_the_answer_is_passed_on_as_it_is() {
-        let server = TestServer::answering([module(), activation(), module(), refusal()]);
+        let server = TestServer::answering([
+            module(),
+            passed(),
+            activation(),
+            module(),
+            refused(),
+            refusal(),
+            module(),
+            refused(),
+        ]);
         let json = |ran: &Ran| serde_json::from_str::<Value>(&ran.data).unwrap();
-        assert_eq!(json(&deploy(&server, &["-o", "json"])), activation().1);
-        let refused = deploy(&server, &["-o", "json"]);
-        assert_eq!((json(&refused), refused.exit), (refusal().1, Exit::Refused));
+        let programs = ["-o", "json"];
+        assert_eq!(json(&deploy(&server, &programs)), activation().1);
+        let ran = deploy_at_terminal(&server, &programs, "y\n");
+        assert_eq!((json(&ran), ran.exit), (refusal().1, Exit::Refused));
+        let ran = deploy(&server, &["-o", "json", "--dry-run"]);
+        assert_eq!((json(&ran), ran.exit), (refused().1, Exit::Refused));
     }
 }

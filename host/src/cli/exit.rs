@@ -44,6 +44,8 @@ pub(super) enum Failure {
     Settings(config::Error),
     /// The server answered with a problem.
     Problem(Box<Problem>),
+    /// The gate, or the person who was asked, said no. What there is to say has been shown.
+    Refused,
     /// Whoever read standard output has gone, as `head` does: not worth a word.
     ReaderGone,
     /// Everything else.
@@ -56,6 +58,7 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Settings(_) => Exit::Usage,
             Self::Problem(problem) => problem.exit(),
+            Self::Refused => Exit::Refused,
             Self::ReaderGone => Exit::Done,
             Self::Error(_) => Exit::Error,
         }

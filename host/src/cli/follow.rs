@@ -16,7 +16,7 @@ use super::output::Output;
 
 const MEDIA_TYPE: &str = "text/event-stream";
 /// A host that is silent for longer is not there: it says something every 15 seconds.
-const LONGEST_SILENCE: Duration = Duration::from_secs(50);
+pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(50);
 /// The pause before connecting again; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause before connecting again.

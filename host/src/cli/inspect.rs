@@ -50,7 +50,7 @@ pub(super) async fn run(
 }
 
 /// Shows what is in `wasm`.
-pub(super) async fn show(wasm: Vec<u8>, config: &Config, output: &mut Output<'_>) -> Result {
+async fn show(wasm: Vec<u8>, config: &Config, output: &mut Output<'_>) -> Result {
     let inspection = inspect(wasm, config).await?;
     if output.is_json() {
         return output.json(&inspection);

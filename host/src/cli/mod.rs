@@ -24,6 +24,9 @@ mod modules;
 mod output;
 mod parts;
 mod problem;
+mod progress;
+mod rehearsal;
+mod rehearse;
 mod report;
 mod rollback;
 mod run;
@@ -34,6 +37,8 @@ mod state;
 mod test;
 #[cfg(test)]
 mod test_server;
+mod verify;
+mod why;
 
 pub use arguments::{Arguments, Command, Connection, Format};
 pub use exit::Exit;

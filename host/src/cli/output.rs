@@ -1,7 +1,7 @@
 //! Where a command writes.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 
 use anyhow::Context as _;
 use comfy_table::{Table, presets};
@@ -16,6 +16,9 @@ pub struct Output<'a> {
     format: Format,
     data: &'a mut dyn Write,
     notes: &'a mut dyn Write,
+    /// What a person answers to questions; none when nobody is there.
+    answers: Option<&'a mut dyn BufRead>,
+    draws: bool,
 }
 
 impl<'a> Output<'a> {
@@ -25,7 +28,46 @@ impl<'a> Output<'a> {
             format,
             data,
             notes,
+            answers: None,
+            draws: false,
         }
+    }
+
+    /// Also asks a person, whose answers come from `answers`. Without this, nobody is asked.
+    #[must_use]
+    pub fn asking(mut self, answers: &'a mut dyn BufRead) -> Self {
+        self.answers = Some(answers);
+        self
+    }
+
+    /// Also draws on standard error, which is a terminal. Without this, progress is told in lines.
+    #[must_use]
+    pub fn drawing(mut self) -> Self {
+        self.draws = true;
+        self
+    }
+
+    /// Whether there is a person who can be asked.
+    pub(super) fn can_ask(&self) -> bool {
+        self.answers.is_some() && !self.is_json()
+    }
+
+    /// Whether progress can be drawn.
+    pub(super) fn can_draw(&self) -> bool {
+        self.draws
+    }
+
+    /// Asks a person. Whatever is no clear yes is a no.
+    pub(super) fn ask(&mut self, question: &str) -> bool {
+        let Some(answers) = &mut self.answers else {
+            return false;
+        };
+        let _ = write!(self.notes, "{} [y/N] ", printable(question));
+        let _ = self.notes.flush();
+        let mut answer = String::new();
+        let read = answers.read_line(&mut answer);
+        let answer = answer.trim().to_lowercase();
+        read.is_ok() && matches!(answer.as_str(), "y" | "yes")
     }
 
     /// Whether the answer is for programs.
@@ -65,7 +107,7 @@ impl<'a> Output<'a> {
 }
 
 /// Escapes control characters, with which text from elsewhere could rewrite what a terminal shows.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() && character != '\n' {
@@ -101,6 +143,25 @@ pub(super) fn size(bytes: u64) -> String {
         }
     }
     format!("{bytes} B")
+}
+
+/// A whole number with its thousands apart.
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut apart = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            apart.push(',');
+        }
+        apart.push(digit);
+    }
+    apart
+}
+
+/// How many of a thing there are; `thing` takes an `s` unless there is one.
+pub(super) fn count(of: u64, thing: &str) -> String {
+    let plural = if of == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", number(of))
 }
 
 #[cfg(test)]
@@ -147,6 +208,37 @@ mod tests {
             .received("{\n\"b\": 1,\n\"a\": 2}\n")
             .unwrap();
         assert_eq!(data, b"{ \"b\": 1, \"a\": 2}\n");
+    }
+
+    #[test]
+    fn only_a_clear_yes_is_one() {
+        let mut answers: &[u8] = b"y\nYES\n\nyellow\nn\n";
+        let (mut data, mut notes) = (Vec::new(), Vec::new());
+        let mut output = Output::new(Format::Text, &mut data, &mut notes).asking(&mut answers);
+        let said: Vec<bool> = (0..6).map(|_| output.ask("Really?")).collect();
+        assert_eq!(said, [true, true, false, false, false, false]);
+        assert_eq!(notes, b"Really? [y/N] ".repeat(6));
+        assert!(data.is_empty());
+    }
+
+    #[test]
+    fn nobody_is_asked_where_nobody_is_or_where_programs_listen() {
+        let mut answers: &[u8] = b"y\n";
+        let (mut data, mut notes) = (Vec::new(), Vec::new());
+        let mut output = Output::new(Format::Text, &mut data, &mut notes);
+        assert!(!output.can_ask() && !output.ask("Really?"));
+        let output = Output::new(Format::Json, &mut data, &mut notes).asking(&mut answers);
+        assert!(!output.can_ask());
+    }
+
+    #[test]
+    fn thousands_are_apart_and_one_is_not_many() {
+        assert_eq!(number(0), "0");
+        assert_eq!(number(999), "999");
+        assert_eq!(number(1_000), "1,000");
+        assert_eq!(number(1_204_331), "1,204,331");
+        assert_eq!(count(1, "stream"), "1 stream");
+        assert_eq!(count(52_113, "command"), "52,113 commands");
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::command::{CommandSettings, SnapshotPolicy};
-use crate::config::{Config, StoreUrl};
+use crate::config::{Config, GateMode, StoreUrl};
 use crate::core::SystemClock;
+use crate::gate::{GateSettings, Mode, Policy};
 use crate::http::{ApiSettings, BodyLimit, ServerSettings};
 use crate::log::PushSettings;
 use crate::runtime::{Limits, Runtime, RuntimeOptions};
@@ -76,6 +77,39 @@ pub(super) fn commands(config: &Config) -> CommandSettings {
     }
 }
 
+/// What is asked of a module before it becomes active.
+pub(super) fn gate(config: &Config) -> GateSettings {
+    let gate = &config.gate;
+    let default = Policy {
+        mode: mode(gate.mode),
+        max_changed_decisions: gate.max_changed_decisions,
+        max_fuel_increase: gate.max_fuel_increase,
+    };
+    let policies = gate.policies.iter().map(|own| {
+        let policy = Policy {
+            mode: own.mode.map_or(default.mode, mode),
+            max_changed_decisions: own
+                .max_changed_decisions
+                .unwrap_or(default.max_changed_decisions),
+            max_fuel_increase: own.max_fuel_increase.unwrap_or(default.max_fuel_increase),
+        };
+        ((own.namespace.clone(), own.decider.clone()), policy)
+    });
+    GateSettings {
+        default,
+        policies: policies.collect(),
+        rehearsals: size(gate.rehearsals),
+        snapshot_events: config.commands.snapshot_events,
+    }
+}
+
+fn mode(mode: GateMode) -> Mode {
+    match mode {
+        GateMode::Enforce => Mode::Enforce,
+        GateMode::Warn => Mode::Warn,
+    }
+}
+
 /// What the API takes from clients, and from whom.
 pub(super) fn api(config: &Config) -> ApiSettings {
     let server = &config.server;
@@ -136,4 +170,50 @@ pub(super) async fn store(config: &Config) -> Result<Arc<dyn Store>, OpenError> 
             Arc::new(PostgresStore::open(options).await?)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DeciderPolicy;
+    use crate::core::{DeciderName, Namespace};
+
+    #[test]
+    fn a_decider_with_a_policy_is_asked_the_same_as_all_others_but_for_what_it_says() {
+        let account = (Namespace::default(), DeciderName::new("account").unwrap());
+        let mut config = Config::default();
+        config.gate.max_fuel_increase = 0.5;
+        config.gate.policies.push(DeciderPolicy {
+            namespace: account.0.clone(),
+            decider: account.1.clone(),
+            mode: Some(GateMode::Warn),
+            max_changed_decisions: Some(0.0),
+            max_fuel_increase: None,
+        });
+
+        let GateSettings {
+            default,
+            policies,
+            rehearsals,
+            snapshot_events: _,
+        } = gate(&config);
+
+        let all = Policy {
+            mode: Mode::Enforce,
+            max_changed_decisions: 1.0,
+            max_fuel_increase: 0.5,
+        };
+        assert_eq!((default, rehearsals), (all, 2));
+        let own = Policy {
+            mode: Mode::Warn,
+            max_changed_decisions: 0.0,
+            max_fuel_increase: 0.5,
+        };
+        assert_eq!(policies, [(account, own)].into());
+    }
+
+    #[test]
+    fn the_defaults_of_the_settings_are_those_of_the_gate() {
+        assert_eq!(gate(&Config::default()), GateSettings::default());
+    }
 }

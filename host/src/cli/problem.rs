@@ -43,7 +43,7 @@ impl Problem {
     }
 
     /// The gate's report, if this is about one.
-    pub(super) fn report(&self) -> Option<&Value> {
+    fn report(&self) -> Option<&Value> {
         self.members.get("report")
     }
 
@@ -129,7 +129,8 @@ impl Problem {
     }
 }
 
-fn rejection_in_words(rejection: &Value) -> String {
+/// What a decider said when it said no.
+pub(super) fn rejection_in_words(rejection: &Value) -> String {
     let member = |name: &str| rejection.get(name).map(plain).unwrap_or_default();
     let mut words = format!("rejected: {}: {}", member("code"), member("message"));
     match rejection.get("data") {

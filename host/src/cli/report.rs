@@ -8,8 +8,19 @@ use serde_json::Value;
 /// What the gate found.
 #[derive(Debug, Default, Deserialize)]
 struct Report {
+    /// The module that is active; none before the first activation.
+    #[serde(default)]
+    active: Option<String>,
     steps: Vec<Step>,
     findings: Vec<Finding>,
+    #[serde(default)]
+    rollback: Option<Rollback>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Rollback {
+    /// Whether it will be possible to go back, one sentence.
+    summary: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -29,8 +40,20 @@ struct Finding {
     step: String,
     /// One sentence.
     summary: String,
+    /// Facts, of which people are shown the lines of `example`.
+    #[serde(default)]
+    details: Value,
     blocks: bool,
     accepted: bool,
+}
+
+impl Finding {
+    /// The first case that was found, in lines that are made for people; often none.
+    fn example(&self) -> impl Iterator<Item = &str> {
+        let example = self.details.get("example").and_then(Value::as_array);
+        let lines = example.into_iter().flatten().filter_map(Value::as_str);
+        lines.flat_map(str::lines)
+    }
 }
 
 /// The report, a line for each step and finding.
@@ -45,7 +68,7 @@ pub(super) fn in_words(report: &Value) -> String {
         summary,
     } in &report.steps
     {
-        let _ = writeln!(words, "  {outcome:<8} {step:<9} {summary}");
+        let _ = writeln!(words, "  {outcome:<8} {step:<11} {summary}");
         for finding in report
             .findings
             .iter()
@@ -58,10 +81,16 @@ pub(super) fn in_words(report: &Value) -> String {
             };
             let _ = writeln!(
                 words,
-                "           {weight:<9} {}: {}",
+                "           {weight:<11} {}: {}",
                 finding.name, finding.summary
             );
+            for line in finding.example() {
+                let _ = writeln!(words, "                         {line}");
+            }
         }
+    }
+    if let Some(rollback) = &report.rollback {
+        let _ = writeln!(words, "  rollback             {}", rollback.summary);
     }
     words.trim_end().to_owned()
 }
@@ -73,6 +102,12 @@ pub(super) fn blocking(report: &Value) -> Vec<String> {
         .into_iter()
         .filter(|finding| finding.blocks && !finding.accepted);
     blocking.map(|finding| finding.name).collect()
+}
+
+/// Whether a person has to think before the candidate replaces what is active.
+pub(super) fn is_worth_a_question(report: &Value) -> bool {
+    let report = Report::deserialize(report).unwrap_or_default();
+    report.active.is_some() && !report.findings.is_empty()
 }
 
 #[cfg(test)]
@@ -101,12 +136,46 @@ pub(super) mod tests {
     fn a_report_reads_step_by_step() {
         assert_eq!(
             in_words(&refused()),
-            "  passed   validate  181 KiB, compiled in 52 ms\n\
-             \x20 passed   describe  1 command is new\n\
-             \x20          note      schema: Close is new\n\
-             \x20 refused  specs     1 of 12 specs fails\n\
-             \x20          blocks    specs:no overdraft: the command was accepted"
+            "  passed   validate    181 KiB, compiled in 52 ms\n\
+             \x20 passed   describe    1 command is new\n\
+             \x20          note        schema: Close is new\n\
+             \x20 refused  specs       1 of 12 specs fails\n\
+             \x20          blocks      specs:no overdraft: the command was accepted"
         );
+    }
+
+    #[test]
+    fn a_finding_is_followed_by_its_example() {
+        let example = json!([
+            "stream acc-17 version 9",
+            "  before {\"balance\":3}\n  after  {\"balance\":4}"
+        ]);
+        let report = json!({
+            "steps": [{"step": "determinism", "outcome": "passed", "summary": "100 commands decided twice"}],
+            "findings": [{
+                "name": "decisions", "step": "determinism", "summary": "1 differs", "details": {"example": example},
+                "blocks": true, "accepted": true,
+            }],
+        });
+        assert_eq!(
+            in_words(&report),
+            "  passed   determinism 100 commands decided twice\n\
+             \x20          accepted    decisions: 1 differs\n\
+             \x20                        stream acc-17 version 9\n\
+             \x20                          before {\"balance\":3}\n\
+             \x20                          after  {\"balance\":4}"
+        );
+    }
+
+    #[test]
+    fn a_first_module_or_one_without_findings_raises_no_question() {
+        let mut report = refused();
+        assert!(is_worth_a_question(&report));
+        report["active"] = Value::Null;
+        assert!(!is_worth_a_question(&report));
+        let mut report = refused();
+        report["findings"] = json!([]);
+        assert!(!is_worth_a_question(&report));
     }
 
     #[test]

@@ -4,10 +4,12 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::json;
 
+use super::answer::Activation;
 use super::client::Client;
-use super::deploy::show_activation;
+use super::deploy::now_runs;
 use super::exit::Result;
 use super::output::Output;
+use super::report;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  gavel rollback account -m 'fees were charged twice'")]
@@ -27,7 +29,14 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
         )?
         .json(&json!({ "message": arguments.message }));
     let answer = client.send(request).await?;
-    show_activation(&arguments.decider, &answer, output)
+    if output.is_json() {
+        return output.received(answer.body());
+    }
+    let activation: Activation = answer.parse()?;
+    if !activation.report.is_null() {
+        output.text(&report::in_words(&activation.report))?;
+    }
+    output.text(&now_runs(&arguments.decider, &activation))
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use super::arguments::{Arguments, Command};
 use super::client::Client;
 use super::exit::{Exit, Failure, Result};
 use super::output::Output;
-use super::{config, deploy, events, inspect, modules, rollback, send, serve, state, test};
+use super::{
+    config, deploy, events, inspect, modules, rehearse, rollback, send, serve, state, test, verify,
+    why,
+};
 
 /// Runs the command. What went wrong is written to `output`; the caller ends the process with the code.
 pub fn run(arguments: &Arguments, output: &mut Output<'_>) -> Exit {
@@ -26,12 +29,15 @@ fn dispatch(arguments: &Arguments, output: &mut Output<'_>) -> Result {
     let client = || Client::new(&arguments.connection);
     match &arguments.command {
         Command::Serve(serve) => block_on(serve::run(serve, settings)),
-        Command::Deploy(deploy) => block_on(deploy::run(deploy, settings, &client()?, output)),
+        Command::Deploy(deploy) => block_on(deploy::run(deploy, &client()?, output)),
+        Command::Rehearse(rehearse) => block_on(rehearse::run(rehearse, &client()?, output)),
         Command::Modules(modules) => block_on(modules::run(modules, &client()?, output)),
         Command::Rollback(rollback) => block_on(rollback::run(rollback, &client()?, output)),
         Command::Send(send) => block_on(send::run(send, &client()?, output)),
         Command::State(state) => block_on(state::run(state, &client()?, output)),
         Command::Events(events) => block_on(events::run(events, &client()?, output)),
+        Command::Why(why) => block_on(why::run(why, &client()?, output)),
+        Command::Verify(verify) => block_on(verify::run(verify, &client()?, output)),
         Command::Test(test) => block_on(test::run(test, settings, output)),
         Command::Inspect(inspect) => block_on(inspect::run(inspect, settings, output)),
         Command::Config(_) => config::run(settings, output),
@@ -55,7 +61,7 @@ fn report(failure: &Failure, output: &mut Output<'_>) {
             drop(output.text(&problem.in_words()));
         }
         Failure::Problem(problem) => output.note(&format!("error: {}", problem.in_words())),
-        Failure::ReaderGone => {}
+        Failure::Refused | Failure::ReaderGone => {}
         Failure::Error(error) => output.note(&format!("error: {error:#}")),
     }
 }

@@ -15,7 +15,7 @@ use super::{parts, shutdown};
 use crate::command::Commands;
 use crate::config::{Config, Flag};
 use crate::core::SystemClock;
-use crate::gate::Gate;
+use crate::gate::{Gate, Rehearsals};
 use crate::http::{self, AppState, Services};
 use crate::log::{Consumers, Log};
 use crate::modules::Modules;
@@ -104,6 +104,7 @@ async fn host(
     let services = services(&config).await?;
     let modules = services.modules.clone();
     let consumers = services.consumers.clone();
+    let rehearsals = services.rehearsals.clone();
     let state = AppState::new(services, parts::api(&config), metrics, stop.clone());
     for (activation, error) in modules.warm_up().await? {
         // The other deciders are served all the same; this one answers with what is wrong.
@@ -119,15 +120,19 @@ async fn host(
         .keeper(parts::push(&config), http::delivery, Arc::new(SystemClock))
         .context("cannot push events")?;
     let keeping = tokio::spawn(keeper.run(stop.clone()));
+    let rehearsing = tokio::spawn(rehearsals.keep(stop.clone()));
     state.mark_ready();
     ready();
     let server = parts::server(&config);
     let drain = server.drain_timeout;
     http::serve(listener, http::router(state), server, stop).await;
-    // What is being pushed has the same time as what is being answered.
-    match tokio::time::timeout(drain, keeping).await {
-        Ok(kept) => kept?,
-        Err(_) => tracing::warn!("some events were still being pushed; they are pushed again"),
+    // What is being pushed or rehearsed has the same time as what is being answered.
+    let at_rest = async { tokio::try_join!(keeping, rehearsing) };
+    match tokio::time::timeout(drain, at_rest).await {
+        Ok(rested) => drop(rested?),
+        Err(_) => tracing::warn!(
+            "some events were still being pushed, or modules rehearsed; another host begins with them again"
+        ),
     }
     Ok(())
 }
@@ -141,11 +146,12 @@ async fn services(config: &Config) -> anyhow::Result<Services> {
         Arc::new(SystemClock),
         parts::commands(config),
     );
-    let gate = Gate::new(store.clone(), modules.clone());
+    let gate = Gate::new(store.clone(), modules.clone(), parts::gate(config));
     let log = Log::new(store.clone(), Arc::new(SystemClock));
     Ok(Services {
         commands,
         modules,
+        rehearsals: Rehearsals::new(gate.clone(), Arc::new(SystemClock)),
         gate,
         consumers: Consumers::new(store.clone(), log.clone()),
         log,

@@ -54,7 +54,7 @@ pub(super) async fn run(
 }
 
 /// Runs the specs of all `modules` and shows how they went. Fails when one does not hold.
-pub(super) async fn show(modules: &[PathBuf], config: &Config, output: &mut Output<'_>) -> Result {
+async fn show(modules: &[PathBuf], config: &Config, output: &mut Output<'_>) -> Result {
     let mut failures = 0_usize;
     for file in modules {
         let tested = run_specs(modules::read(file)?, config).await?;

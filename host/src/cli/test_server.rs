@@ -1,6 +1,7 @@
 //! A server with prepared answers on a real socket, and commands run against it as a person would.
 
 use std::collections::VecDeque;
+use std::io::BufRead;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+use super::client::Client;
 use super::{Arguments, Exit, Output};
 
 /// What a command has done.
@@ -31,15 +33,22 @@ pub(super) fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
     Arguments::try_parse_from([&["gavel"], arguments].concat())
 }
 
-/// Runs a command as `main` does.
+/// Runs a command as `main` does where nobody sits at a terminal.
 #[track_caller]
 pub(super) fn run(arguments: &[&str]) -> Ran {
+    run_with(arguments, None)
+}
+
+/// Runs a command as `main` does, with a person who gives these `answers`.
+#[track_caller]
+fn run_with(arguments: &[&str], answers: Option<&mut dyn BufRead>) -> Ran {
     let arguments = parse(arguments).unwrap();
     let (mut data, mut notes) = (Vec::new(), Vec::new());
-    let exit = super::run(
-        &arguments,
-        &mut Output::new(arguments.output, &mut data, &mut notes),
-    );
+    let mut output = Output::new(arguments.output, &mut data, &mut notes);
+    if let Some(answers) = answers {
+        output = output.asking(answers);
+    }
+    let exit = super::run(&arguments, &mut output);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran {
         exit,
@@ -131,6 +140,22 @@ impl TestServer {
     #[track_caller]
     pub(super) fn run(&self, arguments: &[&str]) -> Ran {
         run(&[arguments, &["--server", &self.url]].concat())
+    }
+
+    /// Runs a command at a terminal, where a person types `answers`.
+    #[track_caller]
+    pub(super) fn run_asking(&self, arguments: &[&str], answers: &str) -> Ran {
+        let mut typed = answers.as_bytes();
+        run_with(
+            &[arguments, &["--server", &self.url]].concat(),
+            Some(&mut typed),
+        )
+    }
+
+    /// A client of this server, for what a whole command cannot show.
+    pub(super) fn client(&self) -> Client {
+        let arguments = parse(&["modules", "--server", &self.url]).unwrap();
+        Client::new(&arguments.connection).unwrap()
     }
 
     pub(super) fn requests(&self) -> Vec<Request> {

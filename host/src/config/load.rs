@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment;
 use super::reader::Reader;
-use super::{Auth, Commands, Data, Entry, Error, Log, Problem, Push, Sandbox, Server, Store};
+use super::{Auth, Commands, Data, Entry, Error, Gate, Log, Problem, Push, Sandbox, Server, Store};
 
 /// The file that is read when none is named, and it exists.
 const DEFAULT_FILE: &str = "gavel.toml";
@@ -23,6 +23,8 @@ pub struct Config {
     pub commands: Commands,
     /// What a module may use.
     pub sandbox: Sandbox,
+    /// What is asked of a module before it becomes active.
+    pub gate: Gate,
     /// How events are pushed.
     pub push: Push,
     /// Who may do what.
@@ -88,6 +90,7 @@ impl Config {
             store,
             commands: Commands::default().read(&mut reader),
             sandbox: Sandbox::default().read(&mut reader),
+            gate: Gate::default().read(&mut reader),
             push: Push::default().read(&mut reader),
             auth: Auth::default().read(&mut reader),
             log: Log::default().read(&mut reader),
@@ -276,6 +279,29 @@ mod tests {
         assert!(load("[sandbox]\nguest_threads = 1", &[], &[]).is_ok());
         assert!(load("[sandbox]\nguest_threads = 1024", &[], &[]).is_ok());
         assert!(load("[sandbox]\nguest_threads = 1025", &[], &[]).is_err());
+    }
+
+    #[test]
+    fn a_share_is_any_number_within_its_bounds() {
+        let share = |text: &str| {
+            let variables = [("GAVEL_GATE_MAX_CHANGED_DECISIONS", text)];
+            load("", &variables, &[]).map(|loaded| loaded.config.gate.max_changed_decisions)
+        };
+        assert_eq!(share("0.25"), Ok(0.25));
+        assert_eq!(share("1"), Ok(1.0));
+        for refused in ["1.01", "-0.1", "nan", "half"] {
+            assert!(share(refused).is_err(), "{refused}");
+        }
+        let loaded = load("[gate]\nmax_fuel_increase = 3", &[], &[]).unwrap();
+        assert_eq!(
+            loaded.config.gate.max_fuel_increase.to_bits(),
+            3_f64.to_bits()
+        );
+        let error = load("[gate]\nmax_changed_decisions = 2", &[], &[]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`gate.max_changed_decisions` from gavel.toml: expected 0.0 to 1.0, found 2"
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ area! {
         max_connections: u64 = 16_384, within 1..=1_000_000;
         /// Most requests that are worked on at one time; others are answered with 503.
         max_requests_in_flight: u64 = 1_024, within 1..=1_000_000;
-        /// Most subscriptions to the log, and workers of consumers that ask for events, at one time; others are answered with 503.
+        /// Most subscriptions to the log, verifications, and workers of consumers that ask for events, at one time; others are answered with 503.
         max_subscriptions: u64 = 10_000, within 1..=1_000_000;
         /// Largest line and headers of a request together, in bytes.
         header_bytes: u64 = 64 * KIB, within 8 * KIB..=MIB;

@@ -41,6 +41,22 @@ macro_rules! whole_number {
 whole_number!(u32);
 whole_number!(u64);
 
+impl Setting for f64 {
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Float(number) => Some(*number),
+            Value::Integer(number) => Some(*number as Self),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        }
+        .ok_or_else(|| "a number".to_owned())
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        (*self).into()
+    }
+}
+
 impl Setting for bool {
     fn from_toml(value: &Value) -> Result<Self, String> {
         match value {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
-use super::{Error, Finding, Report, SpecFailure, Step, describe, run_specs};
+use super::examine::{Direction, Subject};
+use super::{Error, GateSettings, Report, Watch};
 use crate::core::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
-use crate::modules::{Active, Decider, Modules, Spec};
+use crate::modules::Modules;
 use crate::store::{ActivateError, NewActivation, Store};
 
 /// How often a candidate is looked at again because another activation came first.
@@ -29,25 +28,23 @@ pub struct ActivationRequest {
     pub activated_by: Option<String>,
 }
 
-/// Whether a module is replaced by a candidate, or by the one that it has replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Forward,
-    Back,
-}
-
 /// Looks at candidates and activates those that pass.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    store: Arc<dyn Store>,
-    modules: Modules,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) modules: Modules,
+    pub(super) settings: Arc<GateSettings>,
 }
 
 impl Gate {
     /// A gate in front of `modules`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, modules: Modules) -> Self {
-        Self { store, modules }
+    pub fn new(store: Arc<dyn Store>, modules: Modules, settings: GateSettings) -> Self {
+        Self {
+            store,
+            modules,
+            settings: Arc::new(settings),
+        }
     }
 
     /// Runs the gate, and activates the candidate when it passes.
@@ -121,9 +118,15 @@ impl Gate {
                 .active(&request.namespace, &request.decider)
                 .await
                 .map_err(Error::Module)?;
-            let report = self
-                .examine(&request, direction, active.as_deref(), &candidate)
-                .await?;
+            let subject = Subject {
+                namespace: request.namespace.clone(),
+                decider: request.decider.clone(),
+                candidate: candidate.clone(),
+                active: active.clone(),
+                direction,
+                accept: request.accept.clone(),
+            };
+            let report = self.report(&subject).await?;
             if !report.passed {
                 return Err(Error::Refused {
                     report: report.to_json(),
@@ -157,105 +160,17 @@ impl Gate {
         })
     }
 
-    async fn examine(
-        &self,
-        request: &ActivationRequest,
-        direction: Direction,
-        active: Option<&Active>,
-        candidate: &Arc<Decider>,
-    ) -> Result<Report, Error> {
-        let mut report = Report::new(
-            &request.decider,
-            request.digest,
-            active.map(|active| active.activation.digest),
-        );
-        // A module is only ever stored, and made ready, after it has passed this.
-        report.enter(
-            Step::Validate,
-            "The component is well formed and asks for nothing that it cannot have.".to_owned(),
-            Vec::new(),
-            &request.accept,
-        );
-
-        let former = active.map(|active| active.decider.manifest());
-        let (summary, findings) = describe::compare(
-            &*self.store,
-            &request.namespace,
-            &request.decider,
-            former,
-            candidate.manifest(),
-        )
-        .await?;
-        report.enter(Step::Describe, summary, findings, &request.accept);
-        if !report.passed {
+    /// What is to be said of a candidate now: what a rehearsal has found, if there was one, and what has happened since.
+    async fn report(&self, subject: &Subject) -> Result<Report, Error> {
+        let watch = Watch::default();
+        if let Some(rehearsed) = self.rehearsed(subject).await?
+            && let Some(report) = self.catch_up(subject, rehearsed, &watch).await?
+        {
             return Ok(report);
         }
-
-        let (summary, findings) = self.specs(direction, active, candidate).await?;
-        report.enter(Step::Specs, summary, findings, &request.accept);
-        Ok(report)
-    }
-
-    /// The candidate's own specifications, and those of the active module that it does not bring along unchanged.
-    async fn specs(
-        &self,
-        direction: Direction,
-        active: Option<&Active>,
-        candidate: &Arc<Decider>,
-    ) -> Result<(String, Vec<Finding>), Error> {
-        let running = candidate.clone();
-        let former = active.map(|active| active.decider.clone());
-        let run = move || {
-            let own = &running.manifest().specs;
-            let theirs: Vec<&Spec> = match &former {
-                Some(former) => former
-                    .manifest()
-                    .specs
-                    .iter()
-                    .filter(|spec| !own.contains(spec))
-                    .collect(),
-                None => Vec::new(),
-            };
-            let count = own.len() + theirs.len();
-            (count, run_specs(&running, own), run_specs(&running, theirs))
-        };
-        let (count, own, theirs) = self
-            .modules
-            .runtime()
-            .run(candidate.module(), run)
-            .await
-            .map_err(Error::NotRun)?;
-
-        let own = own
-            .into_iter()
-            .map(|failure| finding("the module", failure, true));
-        // Going back must not fail on what only the module that is left behind has promised.
-        let binding = direction == Direction::Forward;
-        let theirs = theirs
-            .into_iter()
-            .map(|failure| finding("the active module", failure, binding));
-        let findings: Vec<Finding> = own.chain(theirs).collect();
-        Ok((
-            format!("{count} specs run, {} do not hold.", findings.len()),
-            findings,
-        ))
-    }
-}
-
-fn finding(whose: &str, failure: SpecFailure, blocks: bool) -> Finding {
-    let SpecFailure {
-        title,
-        reason,
-        expected,
-        actual,
-        faulted: _,
-    } = failure;
-    Finding {
-        name: format!("specs:{title}"),
-        step: Step::Specs,
-        summary: format!("Spec \"{title}\" of {whose} does not hold: {reason}."),
-        details: json!({ "title": title, "expected": expected, "actual": actual }),
-        blocks,
-        accepted: false,
+        let report = self.examine(subject, &watch).await?;
+        // So much has been written meanwhile that the next look would be at as much again: what was seen has to do.
+        let caught_up = self.catch_up(subject, report.clone(), &watch).await?;
+        Ok(caught_up.unwrap_or(report))
     }
 }

@@ -1,11 +1,11 @@
-//! Why an activation did not take place.
+//! Why the gate has no answer.
 
-use crate::core::{DeciderName, Json};
+use crate::core::{CommandId, DeciderName, EventId, Json, RehearsalId};
 use crate::modules;
 use crate::runtime::RunError;
 use crate::store;
 
-/// Why an activation did not take place. Nothing has changed.
+/// Why the gate has no answer, or says no. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The decider was never active.
@@ -31,6 +31,33 @@ pub enum Error {
     Contended {
         /// The decider.
         decider: DeciderName,
+    },
+    /// There is no such rehearsal in this namespace.
+    #[error("there is no rehearsal {id}")]
+    RehearsalNotFound {
+        /// Its id.
+        id: RehearsalId,
+    },
+    /// There is no such event in this namespace.
+    #[error("there is no event {event_id}")]
+    EventNotFound {
+        /// Its id.
+        event_id: EventId,
+    },
+    /// The ledger of this namespace has no such command.
+    #[error("there is no command {command_id}")]
+    CommandNotFound {
+        /// Its id.
+        command_id: CommandId,
+    },
+    /// Whoever has asked does not want to know any more.
+    #[error("cancelled")]
+    Cancelled,
+    /// This host has as many rehearsals under way as it takes.
+    #[error("{limit} rehearsals are under way")]
+    Busy {
+        /// How many it takes.
+        limit: usize,
     },
     /// The module cannot be had.
     #[error("the module could not be loaded")]

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::words::{count_of, excerpt};
+use super::{Finding, Step, StepResult};
 use crate::core::{Event, Json, Rejection};
 use crate::modules::{Decider, ExpectedRejection, Manifest, Spec, SpecEvent, SpecOutcome};
 use crate::runtime::{Decision, Fault, GuestCommand, GuestContext};
@@ -105,6 +107,62 @@ pub fn run_spec(decider: &Decider, spec: &Spec) -> Result<(), SpecFailure> {
         }
     };
     verdict.map_err(|reason| failed(reason, actual))
+}
+
+/// Runs the candidate's own specifications, and those of the active module that it does not bring along unchanged. Calls the guest.
+pub(super) fn own_specs(
+    candidate: &Decider,
+    active: Option<&Decider>,
+    is_binding: bool,
+) -> StepResult {
+    let own = &candidate.manifest().specs;
+    let theirs = active.iter().flat_map(|active| &active.manifest().specs);
+    let theirs: Vec<&Spec> = theirs.filter(|spec| !own.contains(spec)).collect();
+    let count = own.len() + theirs.len();
+    let own = run_specs(candidate, own);
+    let own = own
+        .into_iter()
+        .map(|failure| finding("the module", failure, true));
+    let theirs = run_specs(candidate, theirs);
+    let theirs = theirs.into_iter();
+    let theirs = theirs.map(|failure| finding("the active module", failure, is_binding));
+    let findings: Vec<Finding> = own.chain(theirs).collect();
+    StepResult {
+        step: Step::Specs,
+        summary: format!(
+            "{} run: {} failed.",
+            count_of(count as u64, "spec"),
+            findings.len()
+        ),
+        facts: json!({ "specs": count, "failed": findings.len() }),
+        findings,
+    }
+}
+
+fn finding(whose: &str, failure: SpecFailure, blocks: bool) -> Finding {
+    let SpecFailure {
+        title,
+        reason,
+        expected,
+        actual,
+        faulted: _,
+    } = failure;
+    Finding {
+        name: format!("specs:{title}"),
+        step: Step::Specs,
+        summary: format!("Spec \"{title}\" of {whose} does not hold: {reason}."),
+        details: json!({
+            "title": title,
+            "expected": expected,
+            "actual": actual,
+            "example": [
+                format!("expected  {}", excerpt(&expected.to_string())),
+                format!("actual    {}", excerpt(&actual.to_string())),
+            ],
+        }),
+        blocks,
+        accepted: false,
+    }
 }
 
 fn play(decider: &Decider, spec: &Spec) -> Result<(Decision, Json), Fault> {

@@ -28,8 +28,13 @@ pub(super) fn refuse_while_draining(state: &AppState) -> Result<(), Problem> {
     if !state.drain.is_cancelled() {
         return Ok(());
     }
-    Err(Problem::new(
+    Err(draining())
+}
+
+/// What those are told who come too late, or whose answer is broken off.
+pub(super) fn draining() -> Problem {
+    Problem::new(
         Code::Draining,
         "The host is shutting down. Send the request to another one.",
-    ))
+    )
 }

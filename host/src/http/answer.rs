@@ -36,7 +36,7 @@ impl RequestId {
         }
     }
 
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let id = new_id().to_string();
         Self(HeaderValue::from_str(&id).expect("a UUID is visible ASCII"))
     }

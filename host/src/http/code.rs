@@ -16,6 +16,9 @@ pub enum Code {
     StreamNotFound,
     CommandUnknown,
     ConsumerNotFound,
+    RehearsalNotFound,
+    EventNotFound,
+    CommandNotFound,
     MethodNotAllowed,
     RequestTimeout,
     VersionConflict,
@@ -92,6 +95,17 @@ impl Code {
                 "consumer-not-found",
                 S::NOT_FOUND,
                 "There is no such consumer",
+            ),
+            Self::RehearsalNotFound => (
+                "rehearsal-not-found",
+                S::NOT_FOUND,
+                "There is no such rehearsal",
+            ),
+            Self::EventNotFound => ("event-not-found", S::NOT_FOUND, "There is no such event"),
+            Self::CommandNotFound => (
+                "command-not-found",
+                S::NOT_FOUND,
+                "There is no such command on record",
             ),
             Self::MethodNotAllowed => (
                 "method-not-allowed",

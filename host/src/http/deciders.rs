@@ -51,10 +51,12 @@ pub(super) async fn get_decider(
     let history = state.modules.history(&namespace, &decider).await?;
     let newest = history.first().ok_or_else(|| decider_not_found(&decider))?;
     let activations = history.iter().map(Into::into).collect();
+    let rollback = state.gate.rollback_safety(&namespace, &decider).await?;
     Ok(Json(DeciderHistory {
         decider: decider.as_str(),
         active: newest.into(),
         activations,
+        rollback,
     })
     .into_response())
 }

@@ -260,11 +260,39 @@ impl From<gate::Error> for Problem {
                     "Other activations of `{decider}` came first, again and again. Nothing has changed."
                 ),
             ),
+            E::RehearsalNotFound { id } => rehearsal_not_found(&id.to_string()),
+            E::EventNotFound { event_id } => event_not_found(&event_id.to_string()),
+            E::CommandNotFound { command_id } => command_not_found(&command_id.to_string()),
+            // Nobody waits for the answer.
+            error @ E::Cancelled => Self::internal(error),
+            E::Busy { limit } => Self::new(
+                Code::Overloaded,
+                format!("{limit} rehearsals are under way, as many as this host takes. Try again."),
+            )
+            .with("limit", limit),
             E::Module(error) => error.into(),
             E::NotRun(error) => error.into(),
             E::Store(error) => error.into(),
         }
     }
+}
+
+/// No rehearsal is called `id`, be it a UUID or any other text.
+pub(super) fn rehearsal_not_found(id: &str) -> Problem {
+    let detail = format!("There is no rehearsal `{id}` in this namespace.");
+    Problem::new(Code::RehearsalNotFound, detail).with("rehearsal", id)
+}
+
+/// No event is called `id`, be it a UUID or any other text.
+pub(super) fn event_not_found(id: &str) -> Problem {
+    let detail = format!("There is no event `{id}` in this namespace.");
+    Problem::new(Code::EventNotFound, detail).with("event_id", id)
+}
+
+/// No command is called `id`, be it a UUID or any other text.
+pub(super) fn command_not_found(id: &str) -> Problem {
+    let detail = format!("No command `{id}` is on record in this namespace.");
+    Problem::new(Code::CommandNotFound, detail).with("command_id", id)
 }
 
 impl From<store::Error> for Problem {
@@ -606,6 +634,35 @@ mod tests {
             "activation-contended",
             &json!({}),
         );
+    }
+
+    #[test]
+    fn what_the_gate_does_not_know_is_not_found_by_its_id() {
+        let id = Uuid::from_u128(7);
+        assert_told(
+            gate::Error::RehearsalNotFound { id },
+            404,
+            "rehearsal-not-found",
+            &json!({ "rehearsal": id }),
+        );
+        assert_told(
+            gate::Error::EventNotFound { event_id: id },
+            404,
+            "event-not-found",
+            &json!({ "event_id": id }),
+        );
+        assert_told(
+            gate::Error::CommandNotFound { command_id: id },
+            404,
+            "command-not-found",
+            &json!({ "command_id": id }),
+        );
+    }
+
+    #[test]
+    fn one_rehearsal_too_many_is_to_be_tried_again() {
+        let busy = gate::Error::Busy { limit: 2 };
+        assert_told(busy, 503, "overloaded", &json!({ "limit": 2 }));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
-use futures::{StreamExt as _, stream};
+use futures::{Stream, StreamExt as _, stream};
 use metrics::{counter, gauge};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -99,11 +99,7 @@ pub(super) fn answer(
     subscription: Subscription,
     limit: Option<usize>,
 ) -> Response {
-    const NOT_BUFFERED: (HeaderName, HeaderValue) = (
-        HeaderName::from_static("x-accel-buffering"),
-        HeaderValue::from_static("no"),
-    );
-    let media_type = place.format.media_type();
+    let format = place.format;
     let feed = Feed {
         subscription,
         place,
@@ -111,13 +107,25 @@ pub(super) fn answer(
         keep_alive: state.settings.keep_alive,
         drain: state.drain.clone(),
     };
-    let chunks = stream::unfold(feed, Feed::next).map(Ok::<_, Infallible>);
+    streamed(format, stream::unfold(feed, Feed::next))
+}
+
+/// An answer whose chunks are sent as they are made.
+pub(super) fn streamed(
+    format: Format,
+    chunks: impl Stream<Item = Bytes> + Send + 'static,
+) -> Response {
+    const NOT_BUFFERED: (HeaderName, HeaderValue) = (
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
     let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static(media_type)),
+        (CONTENT_TYPE, HeaderValue::from_static(format.media_type())),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
         NOT_BUFFERED,
     ];
-    (headers, Body::from_stream(chunks)).into_response()
+    let body = Body::from_stream(chunks.map(Ok::<_, Infallible>));
+    (headers, body).into_response()
 }
 
 impl Feed {

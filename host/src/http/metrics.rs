@@ -71,7 +71,10 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
             HOT_BYTES,
             "Linear memory of the instances of hot streams, in bytes."
         );
-        describe_gauge!(SUBSCRIPTIONS, "Subscriptions to the log, by format.");
+        describe_gauge!(
+            SUBSCRIPTIONS,
+            "Subscriptions to the log, and verifications, by format."
+        );
         describe_counter!(
             SUBSCRIPTION_EVENTS,
             "Events sent to subscriptions, by format."

@@ -23,6 +23,7 @@ mod modules;
 mod openapi;
 mod operations;
 mod problem;
+mod rehearsals;
 mod router;
 mod server;
 mod settings;
@@ -32,6 +33,8 @@ mod streams;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod verify;
+mod why;
 
 pub use code::Code;
 pub use dto::delivery;

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::state::AppState;
 use super::{
     admit, answer, auth, batch, commands, consumers, deciders, import, log, modules, operations,
-    streams,
+    rehearsals, streams, verify, why,
 };
 use crate::config::Scope;
 
@@ -48,7 +48,12 @@ pub(super) fn groups() -> [Group; 8] {
         .routes(routes!(log::read_log))
         .routes(routes!(consumers::list_consumers))
         .routes(routes!(consumers::get_consumer))
-        .routes(routes!(consumers::list_parked));
+        .routes(routes!(consumers::list_parked))
+        .routes(routes!(rehearsals::list_rehearsals))
+        .routes(routes!(rehearsals::get_rehearsal))
+        .routes(routes!(why::explain_event))
+        .routes(routes!(why::explain_command))
+        .routes(routes!(verify::verify_decisions));
     let command = OpenApiRouter::default()
         .routes(routes!(commands::send_command))
         .routes(routes!(batch::send_commands));
@@ -67,7 +72,9 @@ pub(super) fn groups() -> [Group; 8] {
         .routes(routes!(modules::upload_module))
         .routes(routes!(modules::delete_module))
         .routes(routes!(deciders::activate_module))
-        .routes(routes!(deciders::roll_back));
+        .routes(routes!(deciders::roll_back))
+        .routes(routes!(rehearsals::start_rehearsal))
+        .routes(routes!(rehearsals::cancel_rehearsal));
     let append = OpenApiRouter::default().routes(routes!(import::append_events));
     [
         Group {

@@ -53,7 +53,8 @@ pub struct ApiSettings {
     pub module_body: BodyLimit,
     /// The most requests that are worked on at a time; others are turned away at once. Default: 1024.
     pub max_requests_in_flight: usize,
-    /// The most subscriptions to the log, and workers that ask for events, at a time; others are turned away at once. Default: 10,000.
+    /// The most subscriptions to the log, verifications, and workers that ask for events, at a time; others are turned away at once.
+    /// Default: 10,000.
     pub max_subscriptions: usize,
     /// How long a subscription says nothing before it says that it is still there. Default: 15 s.
     pub keep_alive: Duration,

@@ -12,7 +12,7 @@ use super::metrics::Samples;
 use super::openapi;
 use super::settings::ApiSettings;
 use crate::command::Commands;
-use crate::gate::Gate;
+use crate::gate::{Gate, Rehearsals};
 use crate::log::{Consumers, Log};
 use crate::modules::Modules;
 use crate::store::Store;
@@ -26,6 +26,8 @@ pub struct Services {
     pub modules: Modules,
     /// Activates them.
     pub gate: Gate,
+    /// Rehearses activations.
+    pub rehearsals: Rehearsals,
     /// Lets the log be followed.
     pub log: Log,
     /// Lets consumers be worked for.
@@ -44,6 +46,7 @@ pub struct Shared {
     pub(super) commands: Commands,
     pub(super) modules: Modules,
     pub(super) gate: Gate,
+    pub(super) rehearsals: Rehearsals,
     pub(super) log: Log,
     pub(super) consumers: Consumers,
     pub(super) store: Arc<dyn Store>,
@@ -70,6 +73,7 @@ impl AppState {
             commands,
             modules,
             gate,
+            rehearsals,
             log,
             consumers,
             store,
@@ -78,6 +82,7 @@ impl AppState {
             commands,
             modules,
             gate,
+            rehearsals,
             log,
             consumers,
             store,

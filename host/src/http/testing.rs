@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 use super::{ApiSettings, AppState, Services, recorder, router};
 use crate::command::{CommandSettings, Commands};
 use crate::core::SystemClock;
-use crate::gate::Gate;
+use crate::gate::{Gate, GateSettings, Rehearsals};
 use crate::log::{Consumers, Log};
 use crate::modules::Modules;
 use crate::runtime::{Limits, Runtime, RuntimeOptions};
@@ -53,6 +53,7 @@ impl Api {
             store.clone(),
             Runtime::new(Limits::default(), options).unwrap(),
         );
+        let gate = Gate::new(store.clone(), modules.clone(), GateSettings::default());
         let log = Log::new(store.clone(), clock.clone());
         let services = Services {
             commands: Commands::new(
@@ -61,7 +62,8 @@ impl Api {
                 clock,
                 CommandSettings::default(),
             ),
-            gate: Gate::new(store.clone(), modules.clone()),
+            rehearsals: Rehearsals::new(gate.clone(), Arc::new(SystemClock)),
+            gate,
             consumers: Consumers::new(store.clone(), log.clone()),
             log,
             modules,

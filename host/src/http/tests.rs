@@ -126,6 +126,29 @@ async fn names_that_are_none_are_refused_where_they_stand() {
 }
 
 #[tokio::test]
+async fn a_rehearsal_that_asks_for_nothing_we_know_is_not_begun() {
+    let api = Api::default();
+    let digest = format!("sha256:{}", "0".repeat(64));
+    for (body, pointer) in [
+        ("{}".to_owned(), ""),
+        (r#"{"digest":"sha256:00"}"#.to_owned(), "/digest"),
+        (format!(r#"{{"digest":"{digest}","mode":"live"}}"#), "/mode"),
+        (
+            format!(r#"{{"digest":"{digest}","accept":"cost"}}"#),
+            "/accept",
+        ),
+        (
+            format!(r#"{{"digest":"{digest}","message":"why"}}"#),
+            "/message",
+        ),
+    ] {
+        let answer = api.post("/v1/deciders/counter/rehearsals", &body).await;
+        assert_problem(&answer, 400, "malformed-request");
+        assert_eq!(answer.body["errors"][0]["pointer"], pointer, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_namespace_is_refused_and_never_rewritten() {
     let api = Api::default();
     for namespace in ["a_b", "A", "-a", "", "ä"] {
@@ -256,6 +279,16 @@ async fn what_is_not_there_is_not_found() {
     ] {
         assert_problem(&api.get(path).await, 404, code);
     }
+    // Only a UUID can be the id of any of these.
+    for (path, code) in [
+        ("/v1/rehearsals/r-1", "rehearsal-not-found"),
+        ("/v1/events/e-1/why", "event-not-found"),
+        ("/v1/commands/c%2F1/why", "command-not-found"),
+    ] {
+        assert_problem(&api.get(path).await, 404, code);
+    }
+    let answer = api.send("DELETE /v1/rehearsals/r-1", &[], ()).await;
+    assert_problem(&answer, 404, "rehearsal-not-found");
     let digest = format!("sha256:{}", "0".repeat(64));
     assert_problem(
         &api.get(&format!("/v1/modules/{digest}")).await,
@@ -351,11 +384,25 @@ async fn a_token_is_good_for_its_scopes_only() {
         ("POST /v1/commands".to_owned(), "command"),
         ("POST /v1/modules".to_owned(), "deploy"),
         ("POST /v1/deciders/counter/rollback".to_owned(), "deploy"),
+        ("POST /v1/deciders/counter/rehearsals".to_owned(), "deploy"),
+        ("DELETE /v1/rehearsals/r-1".to_owned(), "deploy"),
         ("POST /v1/deciders/counter/c-1/events".to_owned(), "append"),
     ] {
         let answer = api.send(&line, &reader, "{}").await;
         assert_problem(&answer, 403, "forbidden");
         assert_eq!(answer.body["needed_scope"], scope, "{line}");
+    }
+    let sender = [("authorization", "Bearer sender")];
+    for path in [
+        "/v1/deciders/counter/rehearsals",
+        "/v1/rehearsals/r-1",
+        "/v1/events/e-1/why",
+        "/v1/commands/c-1/why",
+        "/v1/verify",
+    ] {
+        let answer = api.send(&format!("GET {path}"), &sender, ()).await;
+        assert_problem(&answer, 403, "forbidden");
+        assert_eq!(answer.body["needed_scope"], "read", "{path}");
     }
 }
 

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::core;
+use crate::gate::RollbackSafety;
 
 /// A decider, and what it runs.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,6 +42,9 @@ pub(in crate::http) struct DeciderHistory<'a> {
     pub(in crate::http) active: Active<'a>,
     /// All activations, newest first.
     pub(in crate::http) activations: Vec<Active<'a>>,
+    /// Whether it is possible to go back now; null when there is no module to go back to.
+    #[schema(value_type = Option<Object>)]
+    pub(in crate::http) rollback: Option<RollbackSafety>,
 }
 
 /// An entry of the activation log.

@@ -11,7 +11,9 @@ mod module;
 mod operations;
 mod problem;
 mod read;
+mod rehearsal;
 mod stream;
+mod why;
 
 pub(super) use command::{
     BatchAnswer, BatchBody, BatchItem, CommandAnswer, CommandBody, CommandQuery, CommandResult,
@@ -30,7 +32,9 @@ pub(super) use module::{Module, ModuleList, ModuleQuery};
 pub(super) use operations::{Info, Limits, Status};
 pub(super) use problem::ProblemBody;
 pub(super) use read::{Limit, metadata_schema, position, version};
+pub(super) use rehearsal::{Rehearsal, RehearsalBody, RehearsalList};
 pub(super) use stream::{
     ImportAnswer, ImportBody, ImportItem, LogPage, LogQuery, StateQuery, StreamEvents,
     StreamEventsQuery, StreamList, StreamListQuery, StreamState, StreamSummary,
 };
+pub(super) use why::{VerificationLine, VerifyQuery, Why};

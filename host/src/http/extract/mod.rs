@@ -5,6 +5,7 @@
 mod body;
 mod consumer;
 mod headers;
+mod ids;
 mod names;
 mod query;
 
@@ -13,6 +14,7 @@ pub(super) use consumer::{
     ConsumerPath, ParkedPath, consumer_settings, failure, lease_limits, position, start,
 };
 pub(super) use headers::{IdempotencyKey, Preconditions, Sender, expected};
+pub(super) use ids::{CommandPath, EventPath, RehearsalPath};
 pub(super) use names::{
     DeciderPath, DigestPath, NamespaceHeader, StreamPath, decider_name, digest, metadata, stream_id,
 };

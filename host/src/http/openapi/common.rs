@@ -7,6 +7,16 @@ use super::super::problem::PROBLEM_JSON;
 use super::super::settings::ApiSettings;
 use crate::config::Scope;
 
+/// Whose resources belong to a namespace.
+const NAMESPACED: [&str; 6] = [
+    "/v1/commands",
+    "/v1/consumers",
+    "/v1/deciders",
+    "/v1/events",
+    "/v1/rehearsals",
+    "/v1/verify",
+];
+
 /// What operations refer to.
 pub(super) fn components(settings: &ApiSettings) -> Value {
     let header =
@@ -26,6 +36,10 @@ pub(super) fn components(settings: &ApiSettings) -> Value {
                 "pattern": "^[^\\u0000-\\u001F\\u007F-\\u009F]+$",
                 "description": "At most 255 bytes.",
             })),
+            "name": path("name", json!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$" })),
+            "event_id": path("event_id", json!({ "type": "string", "format": "uuid" })),
+            "command_id": path("command_id", json!({ "type": "string", "format": "uuid" })),
+            "rehearsal": path("id", json!({ "type": "string", "format": "uuid" })),
             "digest": path("digest", json!({ "type": "string", "pattern": "^sha256:[0-9a-f]{64}$" })),
             "Gavel-Namespace": {
                 "name": "Gavel-Namespace", "in": "header",
@@ -88,13 +102,17 @@ fn never_null(parameter: &mut Value) {
 
 fn common_parameters(path: &str) -> Vec<Value> {
     let reference = |name: &str| json!({ "$ref": format!("#/components/parameters/{name}") });
-    let is_namespaced = ["/v1/deciders", "/v1/commands", "/v1/events"]
-        .iter()
-        .any(|prefix| path.starts_with(prefix));
-    let in_path = ["decider", "id", "digest"]
-        .into_iter()
-        .filter(|name| path.contains(&format!("{{{name}}}")));
+    let is_namespaced = NAMESPACED.iter().any(|prefix| path.starts_with(prefix));
+    let in_path = path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let component = |name| match name {
+        // An id of its own: streams have any text, rehearsals a UUID.
+        "id" if path.starts_with("/v1/rehearsals/") => "rehearsal",
+        name => name,
+    };
     in_path
+        .map(component)
         .chain(is_namespaced.then_some("Gavel-Namespace"))
         .chain(["Request-Id"])
         .map(reference)

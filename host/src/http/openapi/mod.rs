@@ -35,6 +35,8 @@ impl Document {
                 { "name": "streams", "description": "States and events of streams." },
                 { "name": "log", "description": "The events of all streams." },
                 { "name": "deciders", "description": "What runs, and how to change it." },
+                { "name": "gate", "description": "What a module would change, and why what is there is there." },
+                { "name": "consumers", "description": "Named readers of the log that share their work." },
                 { "name": "modules", "description": "Immutable components, named by their digest." },
                 { "name": "operations", "description": "Health, metrics and descriptions." },
             ],
@@ -120,6 +122,7 @@ mod tests {
                 "get /openapi.json",
                 "get /readyz",
                 "post /v1/commands",
+                "get /v1/commands/{command_id}/why",
                 "get /v1/consumers",
                 "delete /v1/consumers/{name}",
                 "get /v1/consumers/{name}",
@@ -138,6 +141,8 @@ mod tests {
                 "get /v1/deciders/{decider}",
                 "post /v1/deciders/{decider}/activations",
                 "get /v1/deciders/{decider}/openapi.json",
+                "get /v1/deciders/{decider}/rehearsals",
+                "post /v1/deciders/{decider}/rehearsals",
                 "post /v1/deciders/{decider}/rollback",
                 "get /v1/deciders/{decider}/streams",
                 "get /v1/deciders/{decider}/{id}",
@@ -145,12 +150,16 @@ mod tests {
                 "get /v1/deciders/{decider}/{id}/events",
                 "post /v1/deciders/{decider}/{id}/events",
                 "get /v1/events",
+                "get /v1/events/{event_id}/why",
                 "get /v1/info",
                 "get /v1/modules",
                 "post /v1/modules",
                 "delete /v1/modules/{digest}",
                 "get /v1/modules/{digest}",
                 "get /v1/modules/{digest}/wasm",
+                "delete /v1/rehearsals/{id}",
+                "get /v1/rehearsals/{id}",
+                "get /v1/verify",
             ]
         );
     }
@@ -183,18 +192,62 @@ mod tests {
         }
     }
 
+    /// The names of the parameters of an operation, each with where it is.
+    fn parameters(document: &Value, operation: &Value) -> Vec<(String, String)> {
+        let parameters = operation["parameters"].as_array().unwrap();
+        let described = parameters.iter().map(|parameter| match &parameter["$ref"] {
+            Value::String(target) => document.pointer(target.trim_start_matches('#')).unwrap(),
+            _ => parameter,
+        });
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        described
+            .map(|parameter| (text(&parameter["in"]), text(&parameter["name"])))
+            .collect()
+    }
+
     #[test]
     fn no_parameter_is_described_twice() {
-        for (name, operation) in operations(&Document::new(&ApiSettings::default()).value) {
-            let parameters = operation["parameters"].as_array().unwrap();
-            let names = parameters
-                .iter()
-                .map(|parameter| parameter["name"].as_str().or(parameter["$ref"].as_str()));
-            let mut names: Vec<_> = names.map(Option::unwrap).collect();
-            let count = names.len();
-            names.sort_unstable();
-            names.dedup();
-            assert_eq!(names.len(), count, "{name}: {parameters:?}");
+        let document = Document::new(&ApiSettings::default()).value;
+        for (name, operation) in operations(&document) {
+            let mut parameters = parameters(&document, &operation);
+            let count = parameters.len();
+            parameters.sort_unstable();
+            parameters.dedup();
+            assert_eq!(parameters.len(), count, "{name}: {parameters:?}");
+        }
+    }
+
+    #[test]
+    fn the_parameters_in_a_path_are_described_and_no_others() {
+        let document = Document::new(&ApiSettings::default()).value;
+        for (name, operation) in operations(&document) {
+            let in_path = name
+                .split('/')
+                .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+            let mut in_path: Vec<_> = in_path.map(str::to_owned).collect();
+            in_path.sort_unstable();
+            let described = parameters(&document, &operation).into_iter();
+            let described = described.filter_map(|(place, name)| (place == "path").then_some(name));
+            let mut described: Vec<_> = described.collect();
+            described.sort_unstable();
+            assert_eq!(described, in_path, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_namespace_can_name_it() {
+        let document = Document::new(&ApiSettings::default()).value;
+        for path in [
+            "/v1/consumers",
+            "/v1/deciders/{decider}/rehearsals",
+            "/v1/rehearsals/{id}",
+            "/v1/events/{event_id}/why",
+            "/v1/commands/{command_id}/why",
+            "/v1/verify",
+        ] {
+            let parameters = parameters(&document, &document["paths"][path]["get"]);
+            let namespace = ("header".to_owned(), "Gavel-Namespace".to_owned());
+            assert!(parameters.contains(&namespace), "{path}");
         }
     }
 

@@ -1,0 +1,226 @@
+//! What is asked of a module before it becomes active.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::area::area;
+use super::setting::Setting;
+use crate::core::{DeciderName, Namespace};
+
+/// The largest increase of fuel that can be let pass, as a share: a million times as much.
+const MOST_FUEL_INCREASE: f64 = 1_000_000.0;
+
+area! {
+    /// What is asked of a module before it becomes active.
+    pub struct Gate in "gate" {
+        /// `enforce` stops an activation on what the gate finds, `warn` only reports it.
+        mode: GateMode = GateMode::Enforce;
+        /// Most recorded commands that may be decided otherwise, as a share of those that were decided again; 1 never stands in the way.
+        max_changed_decisions: f64 = 1.0, within 0.0..=1.0;
+        /// Most that a command may need more fuel than with the active module, as a share of what it needs there; 1 is twice as much.
+        max_fuel_increase: f64 = 1.0, within 0.0..=MOST_FUEL_INCREASE;
+        /// Rehearsals that run at one time on this host; more are answered with 503.
+        rehearsals: u64 = 2, within 1..=64;
+        /// What is asked of single deciders instead, where it is another thing.
+        policies: Vec<DeciderPolicy> = Vec::new();
+    }
+}
+
+/// Whether what the gate finds stops an activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateMode {
+    /// It does.
+    Enforce,
+    /// It is reported only.
+    Warn,
+}
+
+impl GateMode {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Warn => "warn",
+        }
+    }
+}
+
+impl Setting for GateMode {
+    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+        match value.as_str() {
+            Some("enforce") => Ok(Self::Enforce),
+            Some("warn") => Ok(Self::Warn),
+            _ => Err("`enforce` or `warn`".to_owned()),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        self.as_str().into()
+    }
+}
+
+/// What is asked of the modules of one decider. What is left out is as for all deciders.
+#[derive(Clone, Debug, PartialEq, PartialOrd, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeciderPolicy {
+    /// The namespace of the decider; `default` unless told.
+    #[serde(default, deserialize_with = "namespace")]
+    pub namespace: Namespace,
+    /// The decider.
+    #[serde(deserialize_with = "decider")]
+    pub decider: DeciderName,
+    /// Whether what the gate finds stops an activation.
+    pub mode: Option<GateMode>,
+    /// Most recorded commands that may be decided otherwise, from 0 to 1 (inclusive).
+    pub max_changed_decisions: Option<f64>,
+    /// Most that a command may need more fuel, from 0 to 1,000,000 (inclusive).
+    pub max_fuel_increase: Option<f64>,
+}
+
+fn namespace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Namespace, D::Error> {
+    Namespace::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn decider<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DeciderName, D::Error> {
+    DeciderName::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+impl DeciderPolicy {
+    fn is_about(&self, other: &Self) -> bool {
+        self.namespace == other.namespace && self.decider == other.decider
+    }
+
+    /// What is wrong with its numbers, if anything.
+    fn objection(&self) -> Option<String> {
+        let is_within =
+            |share: Option<f64>, most| share.is_none_or(|share| (0.0..=most).contains(&share));
+        if !is_within(self.max_changed_decisions, 1.0) {
+            return Some("a `max_changed_decisions` from 0 to 1".to_owned());
+        }
+        if !is_within(self.max_fuel_increase, MOST_FUEL_INCREASE) {
+            return Some(format!(
+                "a `max_fuel_increase` from 0 to {MOST_FUEL_INCREASE}"
+            ));
+        }
+        None
+    }
+
+    fn to_json(&self) -> Value {
+        let mut members = Map::new();
+        let mut add = |name: &str, value: Value| drop(members.insert(name.to_owned(), value));
+        add("namespace", self.namespace.as_str().into());
+        add("decider", self.decider.as_str().into());
+        if let Some(mode) = self.mode {
+            add("mode", mode.to_json());
+        }
+        if let Some(share) = self.max_changed_decisions {
+            add("max_changed_decisions", share.into());
+        }
+        if let Some(share) = self.max_fuel_increase {
+            add("max_fuel_increase", share.into());
+        }
+        members.into()
+    }
+}
+
+impl Setting for Vec<DeciderPolicy> {
+    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+        let tables = value
+            .as_array()
+            .ok_or("`[[gate.policies]]` tables in gavel.toml")?;
+        let mut policies: Self = Vec::new();
+        for (index, table) in tables.iter().enumerate() {
+            let place = index.saturating_add(1);
+            let parsed = table.clone().try_into();
+            let policy: DeciderPolicy = parsed.map_err(|error: toml::de::Error| {
+                format!(
+                    "`decider` and what is asked of it, but of policy {place}: {}",
+                    error.message()
+                )
+            })?;
+            if let Some(expected) = policy.objection() {
+                return Err(format!("{expected} in policy {place}"));
+            }
+            if policies.iter().any(|other| other.is_about(&policy)) {
+                return Err(format!("a decider of its own for policy {place}"));
+            }
+            policies.push(policy);
+        }
+        Ok(policies)
+    }
+
+    fn to_json(&self) -> Value {
+        self.iter().map(DeciderPolicy::to_json).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(toml: &str) -> Result<Vec<DeciderPolicy>, String> {
+        let table: toml::Table = toml::from_str(toml).unwrap();
+        Vec::from_toml(&table["policies"])
+    }
+
+    #[test]
+    fn a_policy_says_only_what_is_another_thing() {
+        let policies = parse(
+            "[[policies]]\ndecider = 'account'\nmode = 'warn'\n\
+             [[policies]]\nnamespace = 'tests'\ndecider = 'account'\nmax_changed_decisions = 0\nmax_fuel_increase = 0.5",
+        )
+        .unwrap();
+        assert_eq!(policies[0].namespace, Namespace::default());
+        assert_eq!(policies[0].mode, Some(GateMode::Warn));
+        assert_eq!(policies[0].max_changed_decisions, None);
+        assert_eq!(policies[1].max_changed_decisions, Some(0.0));
+        assert_eq!(
+            policies.to_json(),
+            json!([
+                { "namespace": "default", "decider": "account", "mode": "warn" },
+                { "namespace": "tests", "decider": "account", "max_changed_decisions": 0.0, "max_fuel_increase": 0.5 },
+            ])
+        );
+    }
+
+    #[test]
+    fn a_bad_policy_is_named_with_what_is_wrong() {
+        let good = "[[policies]]\ndecider = 'account'\n";
+        for (toml, wrong) in [
+            ("policies = 'account'".to_owned(), "tables"),
+            (
+                "[[policies]]\nmode = 'warn'".to_owned(),
+                "missing field `decider`",
+            ),
+            (
+                good.replace("account", "7"),
+                "policy 1: a decider's name is",
+            ),
+            (format!("{good}namespace = 'A'"), "policy 1: a namespace is"),
+            (format!("{good}mode = 'off'"), "unknown variant `off`"),
+            (format!("{good}max_fuel = 1"), "unknown field `max_fuel`"),
+            (
+                format!("{good}max_changed_decisions = 1.1"),
+                "`max_changed_decisions` from 0 to 1 in policy 1",
+            ),
+            (
+                format!("{good}max_changed_decisions = nan"),
+                "`max_changed_decisions` from 0 to 1 in policy 1",
+            ),
+            (
+                format!("{good}max_fuel_increase = -0.1"),
+                "`max_fuel_increase` from 0 to 1000000 in policy 1",
+            ),
+            (
+                format!("{good}max_fuel_increase = inf"),
+                "`max_fuel_increase` from 0 to 1000000 in policy 1",
+            ),
+            (format!("{good}{good}"), "its own for policy 2"),
+        ] {
+            let message = parse(&toml).unwrap_err();
+            assert!(message.contains(wrong), "{message:?} should say {wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! One decision against another.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Value, json};
+
+use super::words::{event_json, events_line, rejection_json};
+use crate::core::{CommandOutcome, CommandRecord, Event, ModuleDigest, Rejection};
+use crate::modules::{Decider, Manifest, Unfit};
+use crate::runtime::{Decision, Fault};
+
+/// How a decision made again differs from the recorded one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Verdict {
+    /// Not at all.
+    Same,
+    /// Both accept, with other events.
+    DifferentEvents,
+    /// What was accepted is rejected.
+    NowRejected,
+    /// What was rejected is accepted.
+    NowAccepted,
+    /// Both reject, for another reason.
+    DifferentRejection,
+    /// The module fails.
+    Failed,
+}
+
+impl Verdict {
+    /// All but the first.
+    pub(super) const CHANGES: [Self; 5] = [
+        Self::NowRejected,
+        Self::NowAccepted,
+        Self::DifferentEvents,
+        Self::DifferentRejection,
+        Self::Failed,
+    ];
+
+    /// As reports name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::DifferentEvents => "different_events",
+            Self::NowRejected => "now_rejected",
+            Self::NowAccepted => "now_accepted",
+            Self::DifferentRejection => "different_rejection",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// In words.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::DifferentEvents => "different events",
+            Self::NowRejected => "now rejected",
+            Self::NowAccepted => "now accepted",
+            Self::DifferentRejection => "another rejection",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A decision made again: what the module answered, or why it did not.
+pub(super) type Redecided = Result<Decision, String>;
+
+/// Compares what was recorded of a command, and the events that followed from it, with the same decision made again.
+pub(super) fn compare(record: &CommandRecord, events: &[Event], again: &Redecided) -> Verdict {
+    match (&record.outcome, again) {
+        (_, Err(_)) => Verdict::Failed,
+        (CommandOutcome::Accepted { .. }, Ok(Decision::Accepted(decided))) => {
+            if events == decided.as_slice() {
+                Verdict::Same
+            } else {
+                Verdict::DifferentEvents
+            }
+        }
+        (CommandOutcome::Accepted { .. }, Ok(Decision::Rejected(_))) => Verdict::NowRejected,
+        (CommandOutcome::Rejected(_), Ok(Decision::Accepted(_))) => Verdict::NowAccepted,
+        (CommandOutcome::Rejected(recorded), Ok(Decision::Rejected(rejection))) => {
+            if recorded == rejection {
+                Verdict::Same
+            } else {
+                Verdict::DifferentRejection
+            }
+        }
+    }
+}
+
+/// What was recorded, for a report.
+pub(super) fn recorded_json(record: &CommandRecord, events: &[Event]) -> Value {
+    match &record.outcome {
+        CommandOutcome::Accepted { .. } => events_json(events),
+        CommandOutcome::Rejected(rejection) => json!({ "rejected": rejection_json(rejection) }),
+    }
+}
+
+/// What was decided again, for a report.
+pub(super) fn redecided_json(again: &Redecided) -> Value {
+    match again {
+        Ok(Decision::Accepted(events)) => events_json(events),
+        Ok(Decision::Rejected(rejection)) => json!({ "rejected": rejection_json(rejection) }),
+        Err(fault) => json!({ "failed": fault }),
+    }
+}
+
+fn events_json(events: &[Event]) -> Value {
+    json!({ "events": events.iter().map(event_json).collect::<Vec<_>>() })
+}
+
+/// What was recorded, on one line.
+pub(super) fn recorded_line(record: &CommandRecord, events: &[Event]) -> String {
+    match &record.outcome {
+        CommandOutcome::Accepted { .. } => events_line(events),
+        CommandOutcome::Rejected(rejection) => rejected_line(rejection),
+    }
+}
+
+/// What was decided again, on one line.
+pub(super) fn redecided_line(again: &Redecided) -> String {
+    match again {
+        Ok(Decision::Accepted(events)) => events_line(events),
+        Ok(Decision::Rejected(rejection)) => rejected_line(rejection),
+        Err(fault) => format!("failed: {fault}"),
+    }
+}
+
+fn rejected_line(rejection: &Rejection) -> String {
+    format!("rejected with {}: {}", rejection.code, rejection.message)
+}
+
+/// Holds what a host checks around a module's decision: the command's schema before it, the declared events after it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Checks {
+    /// By the module that decided them, commands whose schema is the same in the candidate: the recorded ones fit.
+    fitting: HashMap<ModuleDigest, HashSet<String>>,
+}
+
+impl Checks {
+    /// Around decisions of `candidate`, of commands that `former` modules have decided.
+    pub(super) fn new(candidate: &Manifest, former: &[(ModuleDigest, Manifest)]) -> Self {
+        let fitting = former.iter().map(|(digest, manifest)| {
+            let same = |name: &String| {
+                let schema = |manifest: &Manifest| {
+                    let mut commands = manifest.commands.iter();
+                    commands
+                        .find(|command| command.name == *name)
+                        .map(|command| command.schema.clone())
+                };
+                schema(candidate) == schema(manifest)
+            };
+            let names = manifest.commands.iter().map(|command| command.name.clone());
+            (*digest, names.filter(same).collect())
+        });
+        Self {
+            fitting: fitting.collect(),
+        }
+    }
+
+    /// The rejection that a host would answer with, without asking the module.
+    pub(super) fn before(&self, decider: &Decider, record: &CommandRecord) -> Option<Rejection> {
+        let known = self.fitting.get(&record.module);
+        if known.is_some_and(|names| names.contains(&record.command)) {
+            return None;
+        }
+        let unfit = decider
+            .check_command(&record.command, &record.data.to_value())
+            .err()?;
+        let (code, message) = match unfit {
+            Unfit::UnknownCommand { .. } => (
+                "command-unknown",
+                "the module has no such command".to_owned(),
+            ),
+            Unfit::InvalidData(violations) => {
+                let first = violations.into_iter().next();
+                let first = first.map(|(pointer, message)| format!("{pointer}: {message}"));
+                ("invalid-command-data", first.unwrap_or_default())
+            }
+        };
+        Some(Rejection {
+            code: code.to_owned(),
+            message,
+            data: None,
+        })
+    }
+
+    /// What a host would answer with after the module has decided: as the module, but for events that are not declared.
+    pub(super) fn after(decider: &Decider, decision: Result<Decision, Fault>) -> Redecided {
+        let decision = decision.map_err(|fault| fault.to_string())?;
+        if let Decision::Accepted(events) = &decision
+            && let Some(event) = events
+                .iter()
+                .find(|event| !decider.declares(&event.name, event.schema_version))
+        {
+            return Err(format!(
+                "event {} version {} is not declared",
+                event.name, event.schema_version
+            ));
+        }
+        Ok(decision)
+    }
+}

@@ -1,0 +1,150 @@
+//! Step 7: what deciding costs, against the active module, on a sample. Fuel is counted, not measured.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::past::Part;
+use super::sample::Played;
+use super::words::{count, count_of};
+use super::{Finding, Step, StepResult};
+
+/// What the sample has cost with either module.
+#[derive(Debug, Default)]
+pub(super) struct Cost {
+    by_command: BTreeMap<String, Fuel>,
+    /// Of all states at the end of their streams, as text, in bytes.
+    active_state_bytes: u64,
+    candidate_state_bytes: u64,
+}
+
+/// Units of fuel, of all commands of one name that both modules have decided.
+#[derive(Debug, Default, Clone, Copy)]
+struct Fuel {
+    commands: u64,
+    active: u64,
+    candidate: u64,
+}
+
+impl Fuel {
+    /// What the candidate needs more, as a share.
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    fn increase(self) -> f64 {
+        if self.active == 0 {
+            return 0.0;
+        }
+        self.candidate as f64 / self.active as f64 - 1.0
+    }
+}
+
+impl Cost {
+    /// Of a sample that both modules were taken through.
+    pub(super) fn of(sample: &[Part], active: &[Played], candidate: &[Played]) -> Self {
+        let mut cost = Self::default();
+        for (part, (active, candidate)) in sample.iter().zip(active.iter().zip(candidate)) {
+            let pairs = active.decisions.iter().zip(&candidate.decisions);
+            for (decision, ((_, active), (_, candidate))) in part.decisions.iter().zip(pairs) {
+                // One of them has not decided: it failed, or a host would not have asked it.
+                if *active == 0 || *candidate == 0 {
+                    continue;
+                }
+                let name = decision.record.command.clone();
+                let fuel = cost.by_command.entry(name).or_default();
+                fuel.commands += 1;
+                fuel.active += active;
+                fuel.candidate += candidate;
+            }
+            if let (Some(active), Some(candidate)) = (&active.state, &candidate.state) {
+                cost.active_state_bytes += active.len() as u64;
+                cost.candidate_state_bytes += candidate.len() as u64;
+            }
+        }
+        cost
+    }
+
+    /// The step for the report. More than `max_increase`, a share, stands in the way.
+    pub(super) fn result(&self, max_increase: f64) -> StepResult {
+        let dearer = self.by_command.iter();
+        let dearer: Vec<_> = dearer
+            .filter(|(_, fuel)| fuel.increase() > max_increase)
+            .collect();
+        let findings = if dearer.is_empty() {
+            Vec::new()
+        } else {
+            vec![finding(&dearer, max_increase)]
+        };
+        StepResult {
+            step: Step::Cost,
+            summary: self.summary(),
+            findings,
+            facts: self.facts(),
+        }
+    }
+
+    fn summary(&self) -> String {
+        let commands = self.by_command.values().map(|fuel| fuel.commands).sum();
+        if commands == 0 {
+            return "There is no command to compare the cost of.".to_owned();
+        }
+        let changes = self
+            .by_command
+            .iter()
+            .map(|(name, fuel)| format!("{name} {}", change(*fuel)));
+        let changes: Vec<String> = changes.collect();
+        format!(
+            "Fuel of {} against the active module: {}.",
+            count_of(commands, "command"),
+            changes.join(", ")
+        )
+    }
+
+    fn facts(&self) -> Value {
+        let by_command: Map<String, Value> = self
+            .by_command
+            .iter()
+            .map(|(name, fuel)| {
+                let facts = json!({
+                    "commands": fuel.commands,
+                    "active_fuel": fuel.active,
+                    "candidate_fuel": fuel.candidate,
+                });
+                (name.clone(), facts)
+            })
+            .collect();
+        json!({
+            "by_command": by_command,
+            "active_state_bytes": self.active_state_bytes,
+            "candidate_state_bytes": self.candidate_state_bytes,
+        })
+    }
+}
+
+fn change(fuel: Fuel) -> String {
+    format!("{:+.0} %", fuel.increase() * 100.0)
+}
+
+fn finding(dearer: &[(&String, &Fuel)], max_increase: f64) -> Finding {
+    let changes = dearer
+        .iter()
+        .map(|(name, fuel)| format!("{name} {}", change(**fuel)));
+    let changes: Vec<String> = changes.collect();
+    let lines = dearer.iter().map(|(name, fuel)| {
+        format!(
+            "{name}: {} units of fuel per command, {} with the active module",
+            count(fuel.candidate / fuel.commands.max(1)),
+            count(fuel.active / fuel.commands.max(1))
+        )
+    });
+    Finding {
+        name: "cost".to_owned(),
+        step: Step::Cost,
+        summary: format!(
+            "Commands need more fuel than is allowed ({:+.0} %): {}.",
+            max_increase * 100.0,
+            changes.join(", ")
+        ),
+        details: json!({ "example": lines.collect::<Vec<_>>() }),
+        blocks: true,
+        accepted: false,
+    }
+}

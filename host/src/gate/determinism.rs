@@ -1,0 +1,224 @@
+//! Step 6: what is decided twice gives the same bytes.
+//!
+//! Once in an instance that has seen nothing else, and once in one that has seen all the streams before. A module that keeps anything
+//! outside of its states, or goes by the order of a table whose keys are random, does not decide alike in both.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::compare::{Checks, Redecided, redecided_json, redecided_line};
+use super::folder::Folder;
+use super::past::{Part, PastDecision};
+use super::sample::{Played, play};
+use super::words::{count, count_of, excerpt};
+use super::{Error, Finding, Gate, Step, StepResult, Watch};
+use crate::core::Event;
+use crate::modules::Decider;
+use crate::runtime::Decision;
+
+/// How many examples are kept.
+const EXAMPLES: usize = 3;
+
+/// What deciding twice has shown.
+#[derive(Debug, Default)]
+pub(super) struct Twice {
+    commands: u64,
+    different: u64,
+    examples: Vec<Example>,
+}
+
+#[derive(Debug)]
+struct Example {
+    id: String,
+    version: u64,
+    command: Option<(String, String)>,
+    fresh: (Value, String),
+    used: (Value, String),
+}
+
+impl Gate {
+    /// Decides a sample twice. Gives what the instance that was kept has made of each stream as well.
+    pub(super) async fn twice(
+        &self,
+        sample: &Arc<[Part]>,
+        candidate: &Arc<Decider>,
+        checks: &Arc<Checks>,
+        watch: &Watch,
+    ) -> Result<(Twice, Vec<Played>), Error> {
+        let memory = self.modules.runtime().limits().memory_bytes;
+        let fresh = || Folder::new(candidate.clone(), memory);
+        let mut twice = Twice::default();
+        let mut used = self.play_all(sample, fresh(), checks, watch).await?;
+        for (index, used) in used.iter_mut().enumerate() {
+            watch.check()?;
+            let (streams, checks, mut folder) = (sample.clone(), checks.clone(), fresh());
+            let job = move || play(&mut folder, &checks, &streams[index]);
+            let runtime = self.modules.runtime();
+            let fresh = runtime
+                .run_in_background(job)
+                .await
+                .map_err(Error::NotRun)?;
+            twice.compare(&sample[index], &fresh, used);
+        }
+        Ok((twice, used))
+    }
+
+    /// Takes a sample through a module, in one instance as far as possible.
+    pub(super) async fn play_all(
+        &self,
+        sample: &Arc<[Part]>,
+        mut folder: Folder,
+        checks: &Arc<Checks>,
+        watch: &Watch,
+    ) -> Result<Vec<Played>, Error> {
+        let mut played = Vec::with_capacity(sample.len());
+        for index in 0..sample.len() {
+            watch.check()?;
+            let (streams, checks) = (sample.clone(), checks.clone());
+            let job = move || {
+                let played = play(&mut folder, &checks, &streams[index]);
+                (folder, played)
+            };
+            let runtime = self.modules.runtime();
+            let done = runtime
+                .run_in_background(job)
+                .await
+                .map_err(Error::NotRun)?;
+            folder = done.0;
+            played.push(done.1);
+            watch.did(1, sample[index].events.len(), sample[index].decisions.len());
+        }
+        Ok(played)
+    }
+}
+
+impl Twice {
+    fn compare(&mut self, part: &Part, fresh: &Played, used: &Played) {
+        self.commands += fresh.decisions.len() as u64;
+        let pairs = fresh.decisions.iter().zip(&used.decisions);
+        let mut is_different = fresh.decisions.len() != used.decisions.len();
+        for (decision, ((fresh, _), (used, _))) in part.decisions.iter().zip(pairs) {
+            if !are_the_same(fresh, used) {
+                self.differ(Example {
+                    id: part.id.clone(),
+                    version: decision.at.get(),
+                    command: Some(command(decision)),
+                    fresh: (redecided_json(fresh), redecided_line(fresh)),
+                    used: (redecided_json(used), redecided_line(used)),
+                });
+                is_different = true;
+            }
+        }
+        if !is_different && fresh.state != used.state {
+            let shown = |played: &Played| {
+                let state = played.state.clone().unwrap_or_else(|| "none".to_owned());
+                (
+                    Value::String(excerpt(&state)),
+                    format!("state {}", excerpt(&state)),
+                )
+            };
+            self.differ(Example {
+                id: part.id.clone(),
+                version: part.after.plus(part.events.len()).get(),
+                command: None,
+                fresh: shown(fresh),
+                used: shown(used),
+            });
+        }
+    }
+
+    fn differ(&mut self, example: Example) {
+        self.different += 1;
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(example);
+        }
+    }
+
+    /// The step for the report.
+    pub(super) fn result(&self) -> StepResult {
+        let findings = if self.different > 0 {
+            vec![self.finding()]
+        } else {
+            Vec::new()
+        };
+        StepResult {
+            step: Step::Determinism,
+            summary: format!(
+                "{} decided twice: {} differently.",
+                count_of(self.commands, "command"),
+                count(self.different)
+            ),
+            findings,
+            facts: json!({
+                "commands": self.commands,
+                "different": self.different,
+                "examples": self.examples.iter().map(Example::to_json).collect::<Vec<_>>(),
+            }),
+        }
+    }
+
+    fn finding(&self) -> Finding {
+        let mut summary = format!(
+            "{} of {} give something else the second time",
+            count(self.different),
+            count_of(self.commands, "command")
+        );
+        let mut lines = Vec::new();
+        if let Some(first) = self.examples.first() {
+            summary.push_str(&format!(
+                ". First: stream {} version {}",
+                first.id, first.version
+            ));
+            lines = first.lines();
+        }
+        summary.push('.');
+        Finding {
+            name: "determinism".to_owned(),
+            step: Step::Determinism,
+            summary,
+            details: json!({ "commands": self.different, "example": lines }),
+            blocks: true,
+            accepted: false,
+        }
+    }
+}
+
+impl Example {
+    fn to_json(&self) -> Value {
+        let command = self.command.as_ref();
+        json!({
+            "id": self.id,
+            "version": self.version,
+            "command": command.map(|(name, data)| json!({ "command": name, "data": excerpt(data) })),
+            "fresh_instance": self.fresh.0,
+            "used_instance": self.used.0,
+        })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let command = self.command.iter();
+        let command = command.map(|(name, data)| format!("{name} {}", excerpt(data)));
+        let decided = [
+            format!("  in a fresh instance  {}", self.fresh.1),
+            format!("  in a used instance   {}", self.used.1),
+        ];
+        command.chain(decided).collect()
+    }
+}
+
+fn command(decision: &PastDecision) -> (String, String) {
+    let record = &decision.record;
+    (record.command.clone(), record.data.as_str().to_owned())
+}
+
+/// Byte for byte, which is more than that documents are equal.
+fn are_the_same(one: &Redecided, other: &Redecided) -> bool {
+    let data = |event: &Event| event.data.as_str().to_owned();
+    match (one, other) {
+        (Ok(Decision::Accepted(one)), Ok(Decision::Accepted(other))) => {
+            one == other && one.iter().map(data).eq(other.iter().map(data))
+        }
+        (one, other) => one == other,
+    }
+}

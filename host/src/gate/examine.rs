@@ -1,0 +1,299 @@
+//! Taking a candidate through the steps, in order.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::compare::Checks;
+use super::cost::Cost;
+use super::folder::Folder;
+use super::refold::Refold;
+use super::refolded::Refolded;
+use super::{Error, Gate, Report, Step, StepResult, Watch, describe, own_specs};
+use crate::core::{CommandRecord, DeciderName, ModuleDigest, Namespace, Position};
+use crate::modules::{Active, Decider, Manifest};
+use crate::store::{LogFilter, Scope};
+
+/// How many streams that have moved on since the history was read are folded one by one. If there are more, the whole history is read again.
+const CATCH_UP_STREAMS: usize = 10_000;
+/// How many events are looked at in a page when it is found out which streams have moved on.
+const PAGE_EVENTS: u32 = 1_000;
+/// How often it is looked after streams that have moved on meanwhile.
+const CATCH_UP_ROUNDS: u32 = 3;
+/// With fewer than this it is not looked again.
+const FEW_STREAMS: usize = 100;
+
+/// Whether a module is replaced by a candidate, or by the one that it has replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Forward,
+    /// The specifications of the module that is left behind do not stand in the way.
+    Back,
+}
+
+/// A candidate, and what it would replace.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    pub(super) namespace: Namespace,
+    pub(super) decider: DeciderName,
+    pub(super) candidate: Arc<Decider>,
+    pub(super) active: Option<Arc<Active>>,
+    pub(super) direction: Direction,
+    /// The findings to let pass, by name.
+    pub(super) accept: Vec<String>,
+}
+
+impl Subject {
+    /// All streams, up to a place in the log: what is written meanwhile does not make the way longer.
+    fn scope(&self, through: Position) -> Scope {
+        Scope {
+            namespace: self.namespace.clone(),
+            decider: self.decider.clone(),
+            id: None,
+            through: Some(through),
+        }
+    }
+
+    /// Whether a command is one that the candidate would decide.
+    pub(super) fn is_about(&self, record: &CommandRecord) -> bool {
+        *record.stream.namespace() == self.namespace && *record.stream.decider() == self.decider
+    }
+
+    /// A report without any step, of what has come before `as_of`.
+    pub(super) fn empty_report(&self, as_of: Position) -> Report {
+        let active = self.active.as_ref().map(|active| &active.activation);
+        let replaced = active.map(|active| (active.digest, active.number));
+        Report::new(&self.decider, self.candidate.digest(), replaced, as_of)
+    }
+
+    /// Whether the candidate is active already: then it differs in nothing.
+    fn is_active(&self) -> bool {
+        let active = self.active.as_ref();
+        active.is_some_and(|active| active.activation.digest == self.candidate.digest())
+    }
+}
+
+impl Gate {
+    /// Takes a candidate through all steps. A step whose finding leaves nothing for those after it to look at is the last one.
+    pub(super) async fn examine(&self, subject: &Subject, watch: &Watch) -> Result<Report, Error> {
+        let frontier = self
+            .store
+            .frontier(&subject.namespace)
+            .await
+            .map_err(Error::Store)?;
+        let as_of = frontier.settled;
+        let active = subject.active.as_deref();
+        let mut report = subject.empty_report(as_of);
+        let policy = self.settings.policy(&subject.namespace, &subject.decider);
+        let accept = &subject.accept;
+
+        // A module is only ever stored, and made ready, after it has passed this.
+        watch.begin(Step::Validate, 0);
+        let imports = subject.candidate.module().imports().len();
+        let validated = StepResult {
+            step: Step::Validate,
+            summary: "The component is well formed and asks for nothing that it cannot have."
+                .to_owned(),
+            findings: Vec::new(),
+            facts: json!({ "imports": imports }),
+        };
+        report.enter(validated, &policy, accept);
+
+        watch.begin(Step::Describe, 0);
+        if let Some(active) = active {
+            let back = (active.activation.digest, active.decider.manifest());
+            let newer = subject.candidate.manifest();
+            let (namespace, decider) = (&subject.namespace, &subject.decider);
+            let digest = subject.candidate.digest();
+            let since = self
+                .unwritten_before(namespace, decider, digest, as_of)
+                .await?;
+            let safety = self.back_to(namespace, decider, back, newer, since);
+            report.rollback = Some(safety.await?);
+        }
+        let described = describe::compare(
+            &*self.store,
+            &subject.namespace,
+            &subject.decider,
+            active.map(|active| active.decider.manifest()),
+            subject.candidate.manifest(),
+        );
+        if !report.enter(described.await?, &policy, accept) {
+            return Ok(report);
+        }
+
+        // What the specifications say does not change what history shows: a person wants to see both.
+        watch.begin(Step::Specs, 0);
+        report.enter(self.run_own_specs(subject).await?, &policy, accept);
+        if subject.is_active() {
+            return Ok(report);
+        }
+
+        let extent = self
+            .store
+            .extent(&subject.scope(frontier.newest))
+            .await
+            .map_err(Error::Store)?;
+        watch.begin(Step::Refold, extent.events);
+        let began = Instant::now();
+        let refolded = self
+            .refold(
+                subject.scope(frontier.newest),
+                &self.refold_of(subject),
+                watch,
+            )
+            .await?;
+        let refolded = refolded.result(active.is_some(), began.elapsed().as_secs_f64());
+        if !report.enter(refolded, &policy, accept) {
+            return Ok(report);
+        }
+
+        let candidate = &subject.candidate;
+        let checks = Arc::new(self.checks(subject).await?);
+        watch.begin(Step::Redecide, extent.events);
+        let began = Instant::now();
+        let redecided = self.redecide(subject.scope(frontier.newest), candidate, &checks, watch);
+        let (decisions, sample) = redecided.await?;
+        let seconds = began.elapsed().as_secs_f64();
+        report.enter(
+            decisions.result(policy.max_changed_decisions, seconds),
+            &policy,
+            accept,
+        );
+
+        let sample = sample.into_streams();
+        let events = sample.iter().map(|part| part.events.len() as u64).sum();
+        watch.begin(Step::Determinism, events);
+        let (twice, played) = self.twice(&sample, candidate, &checks, watch).await?;
+        report.enter(twice.result(), &policy, accept);
+
+        watch.begin(Step::Cost, events);
+        if let Some(active) = active {
+            let memory = self.modules.runtime().limits().memory_bytes;
+            let folder = Folder::new(active.decider.clone(), memory);
+            let formerly = self
+                .play_all(&sample, folder, &Arc::default(), watch)
+                .await?;
+            let cost = Cost::of(&sample, &formerly, &played);
+            report.enter(cost.result(policy.max_fuel_increase), &policy, accept);
+        }
+        Ok(report)
+    }
+
+    /// Looks at the streams that have moved on since a report was made. None if they are too many.
+    pub(super) async fn catch_up(
+        &self,
+        subject: &Subject,
+        mut report: Report,
+        watch: &Watch,
+    ) -> Result<Option<Report>, Error> {
+        if !report.passed || subject.is_active() {
+            return Ok(Some(report));
+        }
+        let refold = self.refold_of(subject);
+        let mut folded = Refolded::default();
+        for _ in 0..CATCH_UP_ROUNDS {
+            let since = report.as_of.parse().unwrap_or(Position::BEGINNING);
+            let frontier = self
+                .store
+                .frontier(&subject.namespace)
+                .await
+                .map_err(Error::Store)?;
+            let Some(ids) = self.moved_on(subject, since).await? else {
+                return Ok(None);
+            };
+            let count = ids.len();
+            for id in ids {
+                let scope = Scope {
+                    id: Some(id),
+                    ..subject.scope(frontier.newest)
+                };
+                folded.add(self.refold(scope, &refold, watch).await?);
+            }
+            report.as_of = frontier.settled.to_string();
+            if count < FEW_STREAMS || folded.failed > 0 {
+                break;
+            }
+        }
+        if folded.failed > 0 {
+            let policy = self.settings.policy(&subject.namespace, &subject.decider);
+            let failed = folded.result(subject.active.is_some(), 0.0);
+            report.findings.extend(failed.findings);
+            report.judge(&policy, &subject.accept);
+        }
+        Ok(Some(report))
+    }
+
+    async fn moved_on(
+        &self,
+        subject: &Subject,
+        since: Position,
+    ) -> Result<Option<Vec<String>>, Error> {
+        let filter = LogFilter {
+            deciders: vec![subject.decider.to_string()],
+            ..LogFilter::default()
+        };
+        let mut ids = std::collections::BTreeSet::new();
+        let mut after = since;
+        loop {
+            let page = self
+                .store
+                .read_log(&subject.namespace, after, &filter, PAGE_EVENTS)
+                .await;
+            let page = page.map_err(Error::Store)?;
+            ids.extend(page.events.iter().map(|event| event.stream.id().to_owned()));
+            if ids.len() > CATCH_UP_STREAMS {
+                return Ok(None);
+            }
+            if page.caught_up {
+                return Ok(Some(ids.into_iter().collect()));
+            }
+            after = page.next;
+        }
+    }
+
+    fn refold_of(&self, subject: &Subject) -> Refold {
+        Refold {
+            candidate: subject.candidate.clone(),
+            active: subject.active.as_ref().map(|active| active.decider.clone()),
+            snapshot_events: self.settings.snapshot_events,
+        }
+    }
+
+    /// The candidate's own specifications, and those of the active module that it does not bring along unchanged.
+    async fn run_own_specs(&self, subject: &Subject) -> Result<StepResult, Error> {
+        let candidate = subject.candidate.clone();
+        let former = subject.active.as_ref().map(|active| active.decider.clone());
+        // Going back must not fail on what only the module that is left behind has promised.
+        let is_binding = subject.direction == Direction::Forward;
+        let run = move || own_specs(&candidate, former.as_deref(), is_binding);
+        let runtime = self.modules.runtime();
+        runtime
+            .run(subject.candidate.module(), run)
+            .await
+            .map_err(Error::NotRun)
+    }
+
+    /// What a host checks around the candidate's decisions, with all modules that were ever active.
+    pub(super) async fn checks(&self, subject: &Subject) -> Result<Checks, Error> {
+        let history = self
+            .modules
+            .history(&subject.namespace, &subject.decider)
+            .await;
+        let mut former = Vec::new();
+        for activation in history.map_err(Error::Module)? {
+            let digest = activation.digest;
+            if !former.iter().any(|(known, _)| *known == digest) {
+                former.push((digest, self.manifest(digest).await?));
+            }
+        }
+        Ok(Checks::new(subject.candidate.manifest(), &former))
+    }
+
+    pub(super) async fn manifest(&self, digest: ModuleDigest) -> Result<Manifest, Error> {
+        let stored = self.modules.module(digest).await.map_err(Error::Module)?;
+        Manifest::parse(stored.manifest.as_str())
+            .map_err(|reasons| Error::Module(crate::modules::Error::Invalid { reasons }))
+    }
+}

@@ -1,0 +1,148 @@
+//! Handing parts of streams to workers, on the threads of the background.
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+
+use super::{Part, Reader};
+use crate::gate::{Error, Watch};
+use crate::runtime::{RunError, Runtime};
+use crate::store::{Snapshot, SnapshotStore};
+
+/// Most events of a batch: a thread of the background works for about a millisecond, and looks up.
+const BATCH_EVENTS: usize = 500;
+
+/// Somebody through whose hands the past goes. All methods run guest code.
+pub(in crate::gate) trait Work: Send + 'static {
+    /// Takes the next part. One that does not begin a stream goes on with the one before it.
+    fn take(&mut self, part: Part);
+
+    /// There is no more: the stream that was read last has ended.
+    fn end(&mut self);
+
+    /// States to keep, of streams that have ended.
+    fn snapshots(&mut self) -> Vec<Snapshot> {
+        Vec::new()
+    }
+}
+
+/// Takes everything that `reader` reads through the hands of `workers`, at least one, and gives them back.
+///
+/// # Errors
+///
+/// [`Error::Cancelled`] when `watch` says so; why the store cannot be read; [`Error::NotRun`] when a worker has panicked.
+pub(in crate::gate) async fn drive<W: Work>(
+    runtime: &Runtime,
+    store: &dyn SnapshotStore,
+    mut reader: Reader,
+    workers: Vec<W>,
+    watch: &Watch,
+) -> Result<Vec<W>, Error> {
+    let mut crew = Crew::new(runtime, workers);
+    while let Some(parts) = reader.next().await.map_err(Error::Store)? {
+        for batch in batches(parts) {
+            watch.check()?;
+            let goes_on = batch.first().is_some_and(|part| part.after.get() > 0);
+            let mut worker = crew.hire(goes_on).await?;
+            let snapshots = worker.snapshots();
+            if !snapshots.is_empty() {
+                // They are disposable: without them the first command of a long stream takes longer.
+                if let Err(error) = store.put_snapshots(snapshots).await {
+                    tracing::warn!(%error, "states of the candidate were not kept");
+                }
+            }
+            crew.send(worker, batch);
+        }
+    }
+    crew.dismiss().await
+}
+
+/// Cuts parts into batches of about [`BATCH_EVENTS`]; a long part is a batch of its own.
+fn batches(parts: Vec<Part>) -> Vec<Vec<Part>> {
+    let mut batches = Vec::new();
+    let mut batch: Vec<Part> = Vec::new();
+    let mut size = 0;
+    for part in parts {
+        size += part.events.len() + part.decisions.len();
+        batch.push(part);
+        if size >= BATCH_EVENTS {
+            batches.push(std::mem::take(&mut batch));
+            size = 0;
+        }
+    }
+    if !batch.is_empty() {
+        batches.push(batch);
+    }
+    batches
+}
+
+/// The workers, at rest or at work.
+struct Crew<'r, W> {
+    runtime: &'r Runtime,
+    resting: Vec<(usize, W)>,
+    working: FuturesUnordered<BoxFuture<'r, Result<(usize, W), RunError>>>,
+    /// Who has the stream that was read last.
+    last: usize,
+}
+
+impl<'r, W: Work> Crew<'r, W> {
+    fn new(runtime: &'r Runtime, workers: Vec<W>) -> Self {
+        Self {
+            runtime,
+            resting: workers.into_iter().enumerate().collect(),
+            working: FuturesUnordered::new(),
+            last: 0,
+        }
+    }
+
+    /// Whoever is free first, or the worker who had the last batch.
+    async fn hire(&mut self, the_same: bool) -> Result<W, Error> {
+        loop {
+            let found = match the_same {
+                true => self.resting.iter().position(|(name, _)| *name == self.last),
+                false => self.resting.len().checked_sub(1),
+            };
+            if let Some(index) = found {
+                let (name, worker) = self.resting.swap_remove(index);
+                self.last = name;
+                return Ok(worker);
+            }
+            self.wait().await?;
+        }
+    }
+
+    /// Sends the worker that was hired last.
+    fn send(&mut self, mut worker: W, batch: Vec<Part>) {
+        let (name, runtime) = (self.last, self.runtime);
+        let work = move || {
+            for part in batch {
+                worker.take(part);
+            }
+            (name, worker)
+        };
+        self.working.push(Box::pin(runtime.run_in_background(work)));
+    }
+
+    async fn wait(&mut self) -> Result<(), Error> {
+        if let Some(done) = self.working.next().await {
+            self.resting.push(done.map_err(Error::NotRun)?);
+        }
+        Ok(())
+    }
+
+    /// Lets all of them end what they are at.
+    async fn dismiss(mut self) -> Result<Vec<W>, Error> {
+        while !self.working.is_empty() {
+            self.wait().await?;
+        }
+        let mut workers = Vec::with_capacity(self.resting.len());
+        for (_, mut worker) in self.resting {
+            let ended = self.runtime.run_in_background(move || {
+                worker.end();
+                worker
+            });
+            workers.push(ended.await.map_err(Error::NotRun)?);
+        }
+        Ok(workers)
+    }
+}

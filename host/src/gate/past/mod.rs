@@ -1,0 +1,68 @@
+//! The recorded past of a decider on its way through a module: read by pages, cut into parts of streams, handed to workers.
+//!
+//! ```text
+//! store  --pages, one ahead-->  Reader  --batches of parts-->  drive  --a batch at a time-->  a worker, on a thread of the background
+//! ```
+//!
+//! **Invariant:** what is in memory is bounded by pages, whatever the history's size: two pages, a batch for each worker, a state for each worker.
+
+mod drive;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use crate::core::{CommandRecord, Event, Version};
+
+pub(super) use drive::{Work, drive};
+pub(super) use reader::{Reader, Reading};
+
+/// How many events are folded in one call: as many as when a command is carried out, so that the same limits hold.
+pub(super) const FOLD_EVENTS: usize = 1_000;
+
+/// Successive events of one stream, and what was decided between them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Part {
+    /// The id of the stream within its decider.
+    pub(super) id: String,
+    /// The version before the first event. At 0 a stream begins, and whatever stream was read before has ended.
+    pub(super) after: Version,
+    /// The events, oldest first; none in a stream of which only rejections are recorded.
+    pub(super) events: Vec<Event>,
+    /// The decisions, by version.
+    pub(super) decisions: Vec<PastDecision>,
+}
+
+/// A decision that was made once.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PastDecision {
+    /// The version that it was made at, by the events that follow from it; by the ledger if there are none.
+    pub(super) at: Version,
+    /// The ledger's row.
+    pub(super) record: CommandRecord,
+    /// What followed from it, as places in [`Part::events`].
+    pub(super) events: Range<usize>,
+}
+
+impl Part {
+    /// How many events of this part come before version `at` (inclusive).
+    pub(super) fn events_through(&self, at: Version) -> usize {
+        let count = at.get().saturating_sub(self.after.get());
+        usize::try_from(count).map_or(self.events.len(), |count| count.min(self.events.len()))
+    }
+
+    /// Text of the payloads, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let events: usize = self
+            .events
+            .iter()
+            .map(|event| event.data.as_str().len())
+            .sum();
+        let commands = self
+            .decisions
+            .iter()
+            .map(|decision| decision.record.data.as_str().len());
+        events + commands.sum::<usize>()
+    }
+}

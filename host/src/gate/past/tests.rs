@@ -1,0 +1,218 @@
+//! What is read is what was recorded, wherever pages end.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::{Part, Reader, Reading};
+use crate::core::{
+    CommandOutcome, CommandRecord, DeciderName, EventType, ExpectedVersion, Fingerprint, Json,
+    Metadata, ModuleDigest, Namespace, NewEvent, Rejection, StreamId, SystemClock, Version, new_id,
+};
+use crate::store::{
+    Append, EventStore as _, MemoryStore, ModuleStore as _, NewActivation, NewModule, Scope,
+    StreamAppend,
+};
+
+struct Past {
+    store: Arc<MemoryStore>,
+    scope: Scope,
+}
+
+/// What a command left: so many events, or a rejection.
+#[derive(Clone, Copy)]
+enum Left {
+    Events(usize),
+    Rejection,
+}
+
+impl Past {
+    async fn new() -> Self {
+        let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+        let (namespace, decider) = (Namespace::default(), DeciderName::new("d").unwrap());
+        let digest = ModuleDigest::of(b"module");
+        let module = NewModule {
+            digest,
+            wasm: b"module".to_vec(),
+            kind: "decider".to_owned(),
+            name: "d".to_owned(),
+            manifest: Json::empty_object(),
+            imports: Vec::new(),
+        };
+        store.put_module(module).await.unwrap();
+        let activation = NewActivation {
+            namespace: namespace.clone(),
+            decider: decider.clone(),
+            after: crate::core::ActivationNumber::NONE,
+            digest,
+            events: vec![EventType {
+                event: "E".to_owned(),
+                schema_version: 1,
+                description: String::new(),
+            }],
+            activated_by: None,
+            message: None,
+            accepted: Vec::new(),
+            report: Json::empty_object(),
+        };
+        store.activate(activation).await.unwrap();
+        let scope = Scope {
+            namespace,
+            decider,
+            id: None,
+            through: None,
+        };
+        Self { store, scope }
+    }
+
+    /// Records a command at a version, with what it has left.
+    async fn record(&self, id: &str, at: u64, left: Left) {
+        let (namespace, decider) = (self.scope.namespace.clone(), self.scope.decider.clone());
+        let stream = StreamId::new(namespace, decider, id).unwrap();
+        let (command_id, version) = (new_id(), Version::new(at).unwrap());
+        let count = match left {
+            Left::Events(count) => count,
+            Left::Rejection => 0,
+        };
+        let events = (0..count).map(|_| NewEvent {
+            event_id: new_id(),
+            event: "E".to_owned(),
+            schema_version: 1,
+            data: Json::empty_object(),
+            is_final: false,
+            tags: Vec::new(),
+            metadata: Metadata::default(),
+            command_id,
+        });
+        let outcome = match left {
+            Left::Events(count) => CommandOutcome::Accepted {
+                events: u32::try_from(count).unwrap(),
+            },
+            Left::Rejection => CommandOutcome::Rejected(Rejection {
+                code: "no".to_owned(),
+                message: "no".to_owned(),
+                data: None,
+            }),
+        };
+        let part = StreamAppend {
+            stream: stream.clone(),
+            expected: ExpectedVersion::Exact(version),
+            expected_previous_id: None,
+            events: events.collect(),
+            command: Some(CommandRecord {
+                command_id,
+                stream,
+                command: "C".to_owned(),
+                data: Json::empty_object(),
+                fingerprint: Fingerprint::of(&[]),
+                now: OffsetDateTime::UNIX_EPOCH,
+                seed: 0,
+                actor: None,
+                metadata: Metadata::default(),
+                version,
+                module: ModuleDigest::of(b"module"),
+                outcome,
+                fuel: 1,
+            }),
+            fence: None,
+        };
+        self.store
+            .append(Append { parts: vec![part] })
+            .await
+            .unwrap();
+    }
+
+    async fn read(&self, reading: Reading) -> Vec<Part> {
+        let mut reader = Reader::new(self.store.clone(), self.scope.clone(), reading);
+        let mut read = Vec::new();
+        while let Some(parts) = reader.next().await.unwrap() {
+            read.extend(parts);
+        }
+        read
+    }
+}
+
+/// Decisions as (stream, version, events), in the order in which they are read, checked against the places of their events.
+fn decisions(parts: &[Part]) -> Vec<(&str, u64, usize)> {
+    let mut found = Vec::new();
+    for part in parts {
+        for decision in &part.decisions {
+            let first = part.events_through(decision.at);
+            if !decision.events.is_empty() {
+                assert_eq!(
+                    decision.events.start, first,
+                    "the events follow their version"
+                );
+            }
+            assert_eq!(decision.at, decision.record.version);
+            found.push((part.id.as_str(), decision.at.get(), decision.events.len()));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_command_comes_with_its_events_wherever_a_page_ends() {
+    let past = Past::new().await;
+    // With three events for each command no page ends between two of them, and the long stream goes over several.
+    let mut expected = Vec::new();
+    for (id, commands) in [("a", 5), ("b", 1_800), ("c", 5)] {
+        let mut version = 0;
+        for _ in 0..commands {
+            past.record(id, version, Left::Events(3)).await;
+            expected.push((id, version, 3));
+            version += 3;
+        }
+    }
+    let parts = past.read(Reading::Decisions).await;
+    assert_eq!(decisions(&parts), expected);
+    let events: usize = parts.iter().map(|part| part.events.len()).sum();
+    assert_eq!(events, 3 * 1_810);
+    let mut versions = std::collections::HashMap::new();
+    for part in &parts {
+        let read = versions.entry(part.id.as_str()).or_insert(0);
+        assert_eq!(part.after.get(), *read, "{} goes on where it was", part.id);
+        *read += part.events.len() as u64;
+    }
+}
+
+#[tokio::test]
+async fn what_has_left_no_event_comes_where_it_was_decided() {
+    let past = Past::new().await;
+    past.record("0", 0, Left::Rejection).await;
+    past.record("0", 0, Left::Events(0)).await;
+    past.record("m", 0, Left::Rejection).await;
+    past.record("m", 0, Left::Events(2)).await;
+    past.record("m", 2, Left::Rejection).await;
+    past.record("m", 2, Left::Events(1)).await;
+    past.record("m", 3, Left::Events(0)).await;
+    past.record("z", 0, Left::Rejection).await;
+    let parts = past.read(Reading::Decisions).await;
+    assert_eq!(
+        decisions(&parts),
+        [
+            ("0", 0, 0),
+            ("0", 0, 0),
+            ("m", 0, 0),
+            ("m", 0, 2),
+            ("m", 2, 0),
+            ("m", 2, 1),
+            ("m", 3, 0),
+            ("z", 0, 0),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn whoever_wants_the_events_only_gets_no_decisions() {
+    let past = Past::new().await;
+    past.record("a", 0, Left::Events(2)).await;
+    past.record("b", 0, Left::Rejection).await;
+    let parts = past.read(Reading::Events).await;
+    assert_eq!(decisions(&parts), []);
+    let read: Vec<_> = parts
+        .iter()
+        .map(|part| (part.id.as_str(), part.events.len()))
+        .collect();
+    assert_eq!(read, [("a", 2)]);
+}

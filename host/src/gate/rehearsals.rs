@@ -1,0 +1,372 @@
+//! Rehearsals at work: they run in the background, can be watched from every host, and are begun again when their host is gone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::examine::{Direction, Subject};
+use super::rehearsal::{Rehearsal, RehearsalRequest, Rehearsed, Status};
+use super::{Error, Gate, Report, Watch};
+use crate::core::{Clock, DeciderName, Json, Namespace, RehearsalId, new_id};
+
+/// How often a host says that it is alive, and how far it is.
+const BEAT: Duration = Duration::from_secs(1);
+/// After which silence a rehearsal is begun again by another host.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How many rehearsals are listed.
+const LISTED: u32 = 100;
+/// How many rehearsals are looked through for one that an activation can use.
+const USABLE: u32 = 10;
+
+/// The rehearsals of the installation; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Rehearsals(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    gate: Gate,
+    clock: Arc<dyn Clock>,
+    /// Those of this host.
+    running: Mutex<HashMap<RehearsalId, Running>>,
+    /// Ends those of this host, without an outcome.
+    stopped: CancellationToken,
+}
+
+#[derive(Debug, Clone)]
+struct Running {
+    watch: Watch,
+    over: watch::Receiver<bool>,
+}
+
+impl Rehearsals {
+    /// Rehearsals of what `gate` guards.
+    #[must_use]
+    pub fn new(gate: Gate, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Inner {
+            gate,
+            clock,
+            running: Mutex::default(),
+            stopped: CancellationToken::new(),
+        }))
+    }
+
+    /// Begins a rehearsal.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Module`] when there is no such module; [`Error::Busy`] when this host has as many under way as it takes.
+    pub async fn start(&self, request: RehearsalRequest) -> Result<Rehearsal, Error> {
+        self.0
+            .gate
+            .modules
+            .decider(request.digest)
+            .await
+            .map_err(Error::Module)?;
+        let rehearsal = Rehearsal::new(new_id(), request, self.0.clock.now());
+        let running = self.admit(rehearsal.id)?;
+        let kept = self.keep_record(&rehearsal).await;
+        if let Err(error) = kept {
+            self.running().remove(&rehearsal.id);
+            return Err(error);
+        }
+        self.run(rehearsal.clone(), running);
+        Ok(rehearsal)
+    }
+
+    /// A rehearsal of any host.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RehearsalNotFound`], or [`Error::Store`].
+    pub async fn get(&self, namespace: &Namespace, id: RehearsalId) -> Result<Rehearsal, Error> {
+        let record = self
+            .0
+            .gate
+            .store
+            .rehearsal(namespace, id)
+            .await
+            .map_err(Error::Store)?;
+        let mut rehearsal = record
+            .as_ref()
+            .and_then(Rehearsal::from_record)
+            .ok_or(Error::RehearsalNotFound { id })?;
+        let running = self.running().get(&id).cloned();
+        if let (Some(running), Status::Running) = (running, rehearsal.status) {
+            rehearsal.progress = running.watch.progress();
+        }
+        Ok(rehearsal)
+    }
+
+    /// The newest rehearsals of a decider, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn list(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Vec<Rehearsal>, Error> {
+        let records = self
+            .0
+            .gate
+            .store
+            .rehearsals(namespace, decider, LISTED)
+            .await;
+        let records = records.map_err(Error::Store)?;
+        Ok(records.iter().filter_map(Rehearsal::from_record).collect())
+    }
+
+    /// Ends a rehearsal. One that is over stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RehearsalNotFound`], or [`Error::Store`].
+    pub async fn cancel(&self, namespace: &Namespace, id: RehearsalId) -> Result<Rehearsal, Error> {
+        let rehearsal = self.get(namespace, id).await?;
+        if rehearsal.status != Status::Running {
+            return Ok(rehearsal);
+        }
+        let running = self.running().get(&id).cloned();
+        match running {
+            Some(mut running) => {
+                running.watch.cancel();
+                // Its task is gone only when the host is going.
+                let _ = running.over.wait_for(|over| *over).await;
+            }
+            // The host that works on it notices when it says next that it is alive.
+            None => {
+                let ended = rehearsal.ended(Status::Cancelled, self.0.clock.now());
+                self.keep_record(&ended).await?;
+            }
+        }
+        self.get(namespace, id).await
+    }
+
+    /// Begins again what hosts that are gone have left behind, until `stop`. Those of this host end then without an outcome, for another
+    /// host to begin again.
+    pub async fn keep(self, stop: CancellationToken) {
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = beat.tick() => {}
+            }
+            if let Err(error) = self.adopt().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "rehearsals of other hosts cannot be looked at"
+                );
+            }
+        }
+        self.0.stopped.cancel();
+        let running: Vec<Running> = self.running().values().cloned().collect();
+        for mut running in running {
+            let _ = running.over.wait_for(|over| *over).await;
+        }
+    }
+
+    async fn adopt(&self) -> Result<(), Error> {
+        if self.running().len() >= self.0.gate.settings.rehearsals {
+            return Ok(());
+        }
+        let now = self.0.clock.now();
+        let adopted = self.0.gate.store.adopt_rehearsal(now - SILENCE, now).await;
+        let Some(record) = adopted.map_err(Error::Store)? else {
+            return Ok(());
+        };
+        let is_mine = self.running().contains_key(&record.id);
+        if let Some(rehearsal) = Rehearsal::from_record(&record)
+            && !is_mine
+        {
+            tracing::info!(rehearsal = %rehearsal.id, "a rehearsal is begun again, its host is gone");
+            let running = self.admit(rehearsal.id)?;
+            self.run(rehearsal, running);
+        }
+        Ok(())
+    }
+
+    fn admit(&self, id: RehearsalId) -> Result<watch::Sender<bool>, Error> {
+        let mut all = self.running();
+        let limit = self.0.gate.settings.rehearsals;
+        if all.len() >= limit {
+            return Err(Error::Busy { limit });
+        }
+        let (sender, over) = watch::channel(false);
+        let watch = Watch::default();
+        all.insert(id, Running { watch, over });
+        Ok(sender)
+    }
+
+    fn run(&self, rehearsal: Rehearsal, over: watch::Sender<bool>) {
+        let rehearsals = self.clone();
+        tokio::spawn(async move {
+            let id = rehearsal.id;
+            let watch = rehearsals
+                .running()
+                .get(&id)
+                .map(|running| running.watch.clone());
+            if let Some(watch) = watch {
+                rehearsals.work(rehearsal, &watch).await;
+            }
+            rehearsals.running().remove(&id);
+            over.send_replace(true);
+        });
+    }
+
+    /// Carries a rehearsal out, and says every now and then how far it is.
+    async fn work(&self, mut rehearsal: Rehearsal, watch: &Watch) {
+        let found = watch::Sender::new(None);
+        let ended = {
+            let working = self.0.gate.rehearse(&rehearsal.request, watch, &found);
+            let mut working = std::pin::pin!(working);
+            let mut beat = tokio::time::interval(BEAT);
+            beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    ended = &mut working => break ended,
+                    () = self.0.stopped.cancelled() => return,
+                    _ = beat.tick() => {}
+                }
+                rehearsal.progress = watch.progress();
+                rehearsal.report = found.borrow().clone();
+                match self.keep_record(&rehearsal).await {
+                    Ok(true) => {}
+                    // Somebody has ended it on another host.
+                    Ok(false) => watch.cancel(),
+                    Err(error) => tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a rehearsal goes on, but nobody can see how far it is"
+                    ),
+                }
+            }
+        };
+        rehearsal.progress = watch.progress();
+        rehearsal.report = found.borrow().clone();
+        let status = match &ended {
+            Ok(report) => {
+                rehearsal.report = Some(report.to_json());
+                if report.passed {
+                    Status::Passed
+                } else {
+                    Status::Refused
+                }
+            }
+            Err(Error::Cancelled) => Status::Cancelled,
+            Err(error) => {
+                tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    "a rehearsal has failed"
+                );
+                rehearsal.error = Some(error.to_string());
+                Status::Failed
+            }
+        };
+        let ended = rehearsal.ended(status, self.0.clock.now());
+        if let Err(error) = self.keep_record(&ended).await {
+            // It stays as running, and is begun again.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the outcome of a rehearsal cannot be kept"
+            );
+        }
+    }
+
+    async fn keep_record(&self, rehearsal: &Rehearsal) -> Result<bool, Error> {
+        let record = rehearsal.to_record(self.0.clock.now());
+        self.0
+            .gate
+            .store
+            .put_rehearsal(record)
+            .await
+            .map_err(Error::Store)
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<RehearsalId, Running>> {
+        self.0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gate {
+    /// Takes a candidate through the gate, or shadows live commands; puts into `found` what it has seen so far.
+    async fn rehearse(
+        &self,
+        request: &RehearsalRequest,
+        watch: &Watch,
+        found: &watch::Sender<Option<Json>>,
+    ) -> Result<Report, Error> {
+        let candidate = self
+            .modules
+            .decider(request.digest)
+            .await
+            .map_err(Error::Module)?;
+        let active = self
+            .modules
+            .active(&request.namespace, &request.decider)
+            .await;
+        let subject = Subject {
+            namespace: request.namespace.clone(),
+            decider: request.decider.clone(),
+            candidate,
+            active: active.map_err(Error::Module)?,
+            direction: Direction::Forward,
+            accept: request.accept.clone(),
+        };
+        match request.mode {
+            Rehearsed::History => {
+                tokio::select! {
+                    report = self.examine(&subject, watch) => report,
+                    () = watch.cancelled() => Err(Error::Cancelled),
+                }
+            }
+            Rehearsed::Shadow => self.shadow(&subject, watch, found).await,
+        }
+    }
+
+    /// What the newest rehearsal of a candidate has found, if it was compared with what is active now, and has gone through all steps.
+    pub(super) async fn rehearsed(&self, subject: &Subject) -> Result<Option<Report>, Error> {
+        if subject.direction == Direction::Back {
+            return Ok(None);
+        }
+        let (namespace, decider) = (&subject.namespace, &subject.decider);
+        let records = self.store.rehearsals(namespace, decider, USABLE).await;
+        let policy = self.settings.policy(namespace, decider);
+        for record in records.map_err(Error::Store)? {
+            let Some(rehearsal) = Rehearsal::from_record(&record) else {
+                continue;
+            };
+            let is_over = matches!(rehearsal.status, Status::Passed | Status::Refused);
+            if !is_over || rehearsal.request.mode == Rehearsed::Shadow {
+                continue;
+            }
+            let report = rehearsal
+                .report
+                .map(|report| serde_json::from_str(report.as_str()));
+            if let Some(Ok(report)) = report
+                && let Some(report) = usable(report, subject)
+            {
+                let mut report: Report = report;
+                report.judge(&policy, &subject.accept);
+                return Ok(Some(report));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn usable(report: Report, subject: &Subject) -> Option<Report> {
+    let active = subject.active.as_ref();
+    let is_whole =
+        report.has(super::Step::Redecide) && active.is_none_or(|_| report.has(super::Step::Cost));
+    let activation = active.map_or(0, |active| active.activation.number.get());
+    let is_of_this = report.candidate == subject.candidate.digest().to_string();
+    (is_whole && is_of_this && report.activation == activation).then_some(report)
+}

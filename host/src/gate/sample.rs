@@ -1,0 +1,113 @@
+//! A sample of streams with all that was decided on them, for what is too costly to be done with all.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use super::compare::{Checks, Redecided};
+use super::folder::Folder;
+use super::past::Part;
+use crate::runtime::Decision;
+
+/// Most streams of a sample.
+const STREAMS: usize = 256;
+
+/// Most payload of one of them, in bytes; a longer one is left out.
+const STREAM_BYTES: usize = 128 << 10;
+
+/// Streams, or what was read of them first, chosen by the hashes of their ids: neither when they were written nor who reads them matters.
+#[derive(Debug, Default)]
+pub(super) struct Sample(BTreeMap<u64, Part>);
+
+/// A stream of a sample, taken through a module.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Played {
+    /// What was decided, in order, and the fuel it took; up to where the module failed to fold.
+    pub(super) decisions: Vec<(Redecided, u64)>,
+    /// The state at the end; none where the module has failed.
+    pub(super) state: Option<String>,
+}
+
+impl Sample {
+    /// Takes the beginning of a stream in, if it belongs here.
+    pub(super) fn offer(&mut self, part: Part) {
+        if part.decisions.is_empty() || part.bytes() > STREAM_BYTES {
+            return;
+        }
+        let mut hasher = DefaultHasher::new();
+        part.id.hash(&mut hasher);
+        self.put(hasher.finish(), part);
+    }
+
+    /// Takes in what another worker has chosen.
+    pub(super) fn add(&mut self, other: Self) {
+        for (hash, part) in other.0 {
+            self.put(hash, part);
+        }
+    }
+
+    fn put(&mut self, hash: u64, part: Part) {
+        let is_full = self.0.len() >= STREAMS;
+        if is_full
+            && self
+                .0
+                .last_key_value()
+                .is_some_and(|(last, _)| *last < hash)
+        {
+            return;
+        }
+        self.0.insert(hash, part);
+        if self.0.len() > STREAMS {
+            self.0.pop_last();
+        }
+    }
+
+    /// The streams, in an order of their own.
+    pub(super) fn into_streams(self) -> Arc<[Part]> {
+        self.0.into_values().collect()
+    }
+}
+
+/// Takes one stream through a module. Runs guest code.
+pub(super) fn play(folder: &mut Folder, checks: &Checks, part: &Part) -> Played {
+    let mut played = Played {
+        decisions: Vec::with_capacity(part.decisions.len()),
+        state: None,
+    };
+    if folder.begin().is_err() {
+        return played;
+    }
+    let mut done = 0;
+    for decision in &part.decisions {
+        let through = part.events_through(decision.at);
+        if folder
+            .fold(part.after.plus(done), &part.events[done..through.max(done)])
+            .is_err()
+        {
+            return played;
+        }
+        done = through.max(done);
+        let decided = match checks.before(folder.decider(), &decision.record) {
+            Some(rejection) => (Ok(Decision::Rejected(rejection)), 0),
+            None => {
+                let decided = folder.decide(&decision.record);
+                let fuel = decided.as_ref().map_or(0, |(_, fuel)| *fuel);
+                let decided = decided.map(|(decision, _)| decision);
+                (Checks::after(folder.decider(), decided), fuel)
+            }
+        };
+        played.decisions.push(decided);
+        if !folder.has_stream() {
+            return played;
+        }
+    }
+    if folder
+        .fold(part.after.plus(done), &part.events[done..])
+        .is_ok()
+    {
+        let state = folder.snapshot().ok();
+        played.state = state.map(|state| state.as_str().to_owned());
+    }
+    folder.end();
+    played
+}

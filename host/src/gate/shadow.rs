@@ -1,0 +1,157 @@
+//! Shadowing: the candidate decides what is decided on this host from now on, too, off the live path, until it is told to stop.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::examine::Subject;
+use super::folder::Folder;
+use super::past::{Part, PastDecision};
+use super::redecide::Judge;
+use super::{Error, Gate, Report, Step, Watch};
+use crate::core::{CommandOutcome, CommandRecord, Event, Json, Position, StreamId, Version};
+
+/// How many streams are kept folded, each in an instance of its own.
+const STREAMS: usize = 32;
+
+/// How often what was found is told.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// The streams that were shadowed last, newest first.
+type Folded = VecDeque<(StreamId, Version, Folder)>;
+
+impl Gate {
+    /// Shadows until `watch` is cancelled; puts what it has found so far into `found`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cancelled`] is the usual end.
+    pub(super) async fn shadow(
+        &self,
+        subject: &Subject,
+        watch: &Watch,
+        found: &watch::Sender<Option<Json>>,
+    ) -> Result<Report, Error> {
+        let mut decided = self.modules.decisions().watch();
+        let checks = Arc::new(self.checks(subject).await?);
+        let memory = self.modules.runtime().limits().memory_bytes;
+        let mut judge = Judge::new(Folder::new(subject.candidate.clone(), memory), checks);
+        let mut folded = Folded::new();
+        let mut missed = 0;
+        let began = Instant::now();
+        watch.begin(Step::Redecide, 0);
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = watch.cancelled() => break,
+                _ = beat.tick() => {
+                    let report = self.shadowed(subject, &judge, missed, began);
+                    found.send_replace(Some(report.to_json()));
+                }
+                next = decided.recv() => match next {
+                    Ok(record) if subject.is_about(&record) => {
+                        judge = self.decide_too(subject, judge, &mut folded, record).await?;
+                        watch.did(0, 0, 1);
+                    }
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(number)) => missed += number,
+                    // Nothing is decided on this host any more.
+                    Err(RecvError::Closed) => break,
+                }
+            }
+        }
+        let report = self.shadowed(subject, &judge, missed, began);
+        found.send_replace(Some(report.to_json()));
+        Err(Error::Cancelled)
+    }
+
+    /// Has the candidate decide one command.
+    async fn decide_too(
+        &self,
+        subject: &Subject,
+        mut judge: Judge,
+        folded: &mut Folded,
+        record: CommandRecord,
+    ) -> Result<Judge, Error> {
+        let (stream, at) = (record.stream.clone(), record.version);
+        let known = folded
+            .iter()
+            .position(|(known, version, _)| *known == stream && *version <= at);
+        let (version, folder) = match known.and_then(|index| folded.remove(index)) {
+            Some((_, version, folder)) => (version, folder),
+            None => (
+                at,
+                self.fold_through(&subject.candidate, &stream, at).await?,
+            ),
+        };
+        folded.retain(|(known, _, _)| *known != stream);
+        let count = match record.outcome {
+            CommandOutcome::Accepted { events } => events as usize,
+            CommandOutcome::Rejected(_) => 0,
+        };
+        let through = at.plus(count);
+        let events = self.events_between(&stream, version, through).await?;
+        let before = usize::try_from(at.get() - version.get()).unwrap_or(usize::MAX);
+        let part = Part {
+            id: stream.id().to_owned(),
+            after: version,
+            decisions: vec![PastDecision {
+                at,
+                record,
+                events: before.min(events.len())..events.len(),
+            }],
+            events,
+        };
+        let job = move || {
+            let unused = judge.turn_to(folder);
+            // What the candidate cannot fold is counted with what it fails at.
+            let is_folded = judge.play(&part).is_ok();
+            let folder = judge.turn_to(unused);
+            (judge, is_folded.then_some(folder))
+        };
+        let runtime = self.modules.runtime();
+        let (judge, folder) = runtime
+            .run_in_background(job)
+            .await
+            .map_err(Error::NotRun)?;
+        if let Some(folder) = folder {
+            folded.push_front((stream, through, folder));
+            folded.truncate(STREAMS);
+        }
+        Ok(judge)
+    }
+
+    async fn events_between(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        through: Version,
+    ) -> Result<Vec<Event>, Error> {
+        if after >= through {
+            return Ok(Vec::new());
+        }
+        let limit = u32::try_from(through.get() - after.get()).unwrap_or(u32::MAX);
+        let read = self
+            .store
+            .history(stream, after, Some(through), limit)
+            .await;
+        Ok(read.map_err(Error::Store)?.events)
+    }
+
+    fn shadowed(&self, subject: &Subject, judge: &Judge, missed: u64, began: Instant) -> Report {
+        let policy = self.settings.policy(&subject.namespace, &subject.decider);
+        let mut report = subject.empty_report(Position::BEGINNING);
+        let mut result = judge
+            .decisions()
+            .result(policy.max_changed_decisions, began.elapsed().as_secs_f64());
+        result.facts["missed"] = missed.into();
+        report.enter(result, &policy, &subject.accept);
+        report
+    }
+}

@@ -1,0 +1,374 @@
+//! Recorded decisions, made again by the very modules that made them, and compared byte for byte.
+//!
+//! A stream is folded by the module that decided first; where another module takes over, its state is folded anew from the first event.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::compare::{Checks, Redecided, Verdict, compare, recorded_json, redecided_json};
+use super::folder::Folder;
+use super::past::{Part, PastDecision, Reader, Reading};
+use super::{Error, Gate};
+use crate::core::{
+    CommandId, CommandOutcome, CommandRecord, DeciderName, Event, Fingerprint, Json, ModuleDigest,
+    Namespace, StreamId, Version,
+};
+use crate::modules::Decider;
+use crate::store::Scope;
+
+/// How often it is said how far a verification is.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// What is to be verified: a namespace, one of its deciders, or one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyRequest {
+    /// Where.
+    pub namespace: Namespace,
+    /// The decider; none for all.
+    pub decider: Option<DeciderName>,
+    /// The stream's id within the decider; none for all. Without a decider it means nothing.
+    pub id: Option<String>,
+}
+
+/// What has been verified so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Verified {
+    /// Streams that have been begun.
+    pub streams: u64,
+    /// Events that have been folded.
+    pub events: u64,
+    /// Commands that have been decided again.
+    pub commands: u64,
+    /// Differences that were found.
+    pub differences: u64,
+}
+
+/// Something that is not as it was recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Where.
+    pub stream: StreamId,
+    /// The version that was decided at.
+    pub version: Version,
+    /// The command; none when it is an event that cannot be folded.
+    pub command_id: Option<CommandId>,
+    /// What is wrong, one sentence.
+    pub reason: String,
+    /// What is recorded.
+    pub recorded: Json,
+    /// What came out now.
+    pub again: Json,
+}
+
+/// What a verification says on its way.
+#[derive(Debug)]
+pub enum Verification {
+    /// How far it is.
+    Progress(Verified),
+    /// What it has found.
+    Difference(Box<Difference>),
+    /// It is over.
+    Done(Verified),
+    /// It could not be brought to its end.
+    Failed(Error),
+}
+
+impl Gate {
+    /// Verifies in the background, for as long as somebody listens. The last word is [`Verification::Done`] or [`Verification::Failed`].
+    #[must_use]
+    pub fn verify(&self, request: VerifyRequest) -> mpsc::Receiver<Verification> {
+        let (said, heard) = mpsc::channel(16);
+        let gate = self.clone();
+        tokio::spawn(async move {
+            let mut verifier = Verifier {
+                gate,
+                said,
+                verified: Verified::default(),
+                said_at: Instant::now(),
+                deciders: HashMap::new(),
+            };
+            let last = match verifier.run(&request).await {
+                Ok(()) => Verification::Done(verifier.verified),
+                Err(error) => Verification::Failed(error),
+            };
+            // Whoever has asked may have left.
+            let _ = verifier.said.send(last).await;
+        });
+        heard
+    }
+}
+
+struct Verifier {
+    gate: Gate,
+    said: mpsc::Sender<Verification>,
+    verified: Verified,
+    said_at: Instant,
+    deciders: HashMap<ModuleDigest, Arc<Decider>>,
+}
+
+/// The stream that is being read.
+struct Current {
+    stream: StreamId,
+    /// None before the first decision, and after a failure.
+    folded: Folded,
+}
+
+impl Verifier {
+    async fn run(&mut self, request: &VerifyRequest) -> Result<(), Error> {
+        let deciders = match &request.decider {
+            Some(decider) => vec![decider.clone()],
+            None => {
+                let active = self.gate.modules.list_active(&request.namespace).await;
+                let active = active.map_err(Error::Module)?.into_iter();
+                active.map(|activation| activation.decider).collect()
+            }
+        };
+        for decider in deciders {
+            let scope = Scope {
+                namespace: request.namespace.clone(),
+                decider,
+                id: request.id.clone(),
+                through: None,
+            };
+            let mut reader =
+                Reader::new(self.gate.store.clone(), scope.clone(), Reading::Decisions);
+            let mut current = None;
+            while let Some(parts) = reader.next().await.map_err(Error::Store)? {
+                for part in parts {
+                    current = self.take(&scope, current.take(), part).await?;
+                }
+                self.beat().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        scope: &Scope,
+        current: Option<Current>,
+        part: Part,
+    ) -> Result<Option<Current>, Error> {
+        let mut current = match current {
+            Some(current) if part.after != Version::EMPTY => current,
+            _ => {
+                let (namespace, decider) = (scope.namespace.clone(), scope.decider.clone());
+                // An id that the host would not take was not written by it.
+                let Ok(stream) = StreamId::new(namespace, decider, &*part.id) else {
+                    return Ok(None);
+                };
+                self.verified.streams += 1;
+                Current {
+                    stream,
+                    folded: None,
+                }
+            }
+        };
+        self.verified.events += part.events.len() as u64;
+        let part = Arc::new(part);
+        let mut from = 0;
+        while from < part.decisions.len() {
+            let module = part.decisions[from].record.module;
+            let same = part.decisions[from..].iter();
+            let to = from
+                + same
+                    .take_while(|decision| decision.record.module == module)
+                    .count();
+            let (folder, version) = match current.folded.take() {
+                Some((folder, version)) if folder.decider().digest() == module => (folder, version),
+                _ => {
+                    let version = part.decisions[from].at;
+                    let decider = self.decider(module).await?;
+                    let gate = &self.gate;
+                    (
+                        gate.fold_through(&decider, &current.stream, version)
+                            .await?,
+                        version,
+                    )
+                }
+            };
+            let folding = part.clone();
+            let job = move || redecide(folder, version, &folding, from..to);
+            let runtime = self.gate.modules.runtime();
+            let (folded, found) = runtime
+                .run_in_background(job)
+                .await
+                .map_err(Error::NotRun)?;
+            self.verified.commands += (to - from) as u64;
+            current.folded = folded;
+            for Found {
+                index,
+                reasons,
+                again,
+            } in found
+            {
+                let decision = &part.decisions[index];
+                let events = &part.events[decision.events.clone()];
+                let recorded = recorded_json(&decision.record, events);
+                self.report(&current.stream, decision, reasons, recorded, again)
+                    .await?;
+            }
+            from = to;
+        }
+        if let Some((folder, version)) = current.folded.take() {
+            let end = part.after.plus(part.events.len());
+            let job = move || fold(folder, version, end, &part);
+            let runtime = self.gate.modules.runtime();
+            current.folded = runtime
+                .run_in_background(job)
+                .await
+                .map_err(Error::NotRun)?;
+        }
+        Ok(Some(current))
+    }
+
+    async fn report(
+        &mut self,
+        stream: &StreamId,
+        decision: &PastDecision,
+        reasons: Vec<String>,
+        recorded: Value,
+        again: Value,
+    ) -> Result<(), Error> {
+        self.verified.differences += 1;
+        let json = |value: &Value| Json::from_value(value).unwrap_or_else(|_| Json::empty_object());
+        let difference = Difference {
+            stream: stream.clone(),
+            version: decision.at,
+            command_id: Some(decision.record.command_id),
+            reason: reasons.join("; "),
+            recorded: json(&recorded),
+            again: json(&again),
+        };
+        self.say(Verification::Difference(Box::new(difference)))
+            .await
+    }
+
+    async fn beat(&mut self) -> Result<(), Error> {
+        if self.said_at.elapsed() < BEAT {
+            return Ok(());
+        }
+        self.said_at = Instant::now();
+        self.say(Verification::Progress(self.verified)).await
+    }
+
+    async fn say(&self, what: Verification) -> Result<(), Error> {
+        self.said.send(what).await.map_err(|_| Error::Cancelled)
+    }
+
+    async fn decider(&mut self, digest: ModuleDigest) -> Result<Arc<Decider>, Error> {
+        if let Some(known) = self.deciders.get(&digest) {
+            return Ok(known.clone());
+        }
+        let decider = self
+            .gate
+            .modules
+            .decider(digest)
+            .await
+            .map_err(Error::Module)?;
+        self.deciders.insert(digest, decider.clone());
+        Ok(decider)
+    }
+}
+
+/// A stream, folded up to a version.
+type Folded = Option<(Folder, Version)>;
+
+/// Something that is not as it was recorded.
+struct Found {
+    /// The decision's place in its part.
+    index: usize,
+    reasons: Vec<String>,
+    again: Value,
+}
+
+/// Makes some of the decisions of a part again.
+fn redecide(
+    folder: Folder,
+    version: Version,
+    part: &Part,
+    range: Range<usize>,
+) -> (Folded, Vec<Found>) {
+    let mut found = Vec::new();
+    let mut folded = Some((folder, version));
+    for index in range {
+        let decision = &part.decisions[index];
+        folded = folded.and_then(|(folder, version)| fold(folder, version, decision.at, part));
+        let again = match &mut folded {
+            Some((folder, _)) => {
+                let decided = folder
+                    .decide(&decision.record)
+                    .map(|(decision, _)| decision);
+                Checks::after(folder.decider(), decided)
+            }
+            None => Err("the module cannot fold the stream up to here".to_owned()),
+        };
+        let recorded = &part.events[decision.events.clone()];
+        let mut reasons = differences(&decision.record, recorded, &again);
+        if decision.record.version != decision.at {
+            reasons.push(format!(
+                "the ledger says version {}, the events follow version {}",
+                decision.record.version, decision.at
+            ));
+        }
+        if !reasons.is_empty() {
+            let again = redecided_json(&again);
+            found.push(Found {
+                index,
+                reasons,
+                again,
+            });
+        }
+    }
+    (folded.filter(|(folder, _)| folder.has_stream()), found)
+}
+
+/// Folds the events of a part after `version`, up to `through`; none when the module fails.
+fn fold(mut folder: Folder, version: Version, through: Version, part: &Part) -> Folded {
+    let (from, to) = (part.events_through(version), part.events_through(through));
+    if from < to && folder.fold(version, &part.events[from..to]).is_err() {
+        return None;
+    }
+    folder.has_stream().then(|| (folder, version.max(through)))
+}
+
+/// In what a decision that was made again differs from what is recorded, a sentence each.
+pub(super) fn differences(
+    record: &CommandRecord,
+    events: &[Event],
+    again: &Redecided,
+) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let sent = Fingerprint::of_command(
+        &record.stream,
+        &record.command,
+        record.data.as_str(),
+        &record.metadata,
+    );
+    if sent != record.fingerprint {
+        reasons.push("the command in the ledger is not the one that was sent".to_owned());
+    }
+    if let CommandOutcome::Accepted { events: counted } = record.outcome
+        && counted as usize != events.len()
+    {
+        reasons.push(format!(
+            "the ledger says {counted} events, there are {}",
+            events.len()
+        ));
+    }
+    let verdict = compare(record, events, again);
+    match (verdict, again) {
+        (Verdict::Same, _) => {}
+        (Verdict::Failed, Err(fault)) => reasons.push(format!("decided again it fails: {fault}")),
+        (verdict, _) => reasons.push(format!(
+            "decided again it has another outcome: {}",
+            verdict.words()
+        )),
+    }
+    reasons
+}
