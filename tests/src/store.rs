@@ -3,7 +3,7 @@
 use std::env;
 
 use reqwest::Url;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -112,6 +112,20 @@ impl Store {
             .expect("only a server can be administered");
         execute(server, statement.replace("{name}", name)).await;
     }
+
+    /// Runs a statement that changes rows of `table` which must never change: its triggers are away meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// When the statement fails, or changes no row.
+    pub async fn forge(&self, table: &str, statement: &str) {
+        let changed = match self.backend {
+            Backend::Sqlite => forge_in_sqlite(&self.url, table, statement).await,
+            Backend::Postgres => forge_in_postgres(&self.url, table, statement).await,
+        };
+        let changed = changed.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        assert!(changed > 0, "{statement} changes no row");
+    }
 }
 
 impl Drop for Store {
@@ -147,4 +161,41 @@ async fn execute(server: &Url, statement: String) {
         .close()
         .await
         .expect("the connection can be closed");
+}
+
+async fn forge_in_sqlite(url: &str, table: &str, statement: &str) -> sqlx::Result<u64> {
+    let mut connection = SqliteConnection::connect(url).await?;
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let triggers: Vec<(String, String)> = sqlx::query_as(
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?",
+    )
+    .bind(table)
+    .fetch_all(&mut *tx)
+    .await?;
+    for (name, _) in &triggers {
+        let drop = format!("DROP TRIGGER {name}");
+        tx.execute(AssertSqlSafe(drop)).await?;
+    }
+    let statement = AssertSqlSafe(statement.to_owned());
+    let changed = tx.execute(statement).await?.rows_affected();
+    for (_, create) in triggers {
+        tx.execute(AssertSqlSafe(create)).await?;
+    }
+    tx.commit().await?;
+    connection.close().await?;
+    Ok(changed)
+}
+
+async fn forge_in_postgres(url: &str, table: &str, statement: &str) -> sqlx::Result<u64> {
+    let mut connection = PgConnection::connect(url).await?;
+    let mut tx = connection.begin().await?;
+    let disable = format!("ALTER TABLE {table} DISABLE TRIGGER USER");
+    tx.execute(AssertSqlSafe(disable)).await?;
+    let statement = AssertSqlSafe(statement.to_owned());
+    let changed = tx.execute(statement).await?.rows_affected();
+    let enable = format!("ALTER TABLE {table} ENABLE TRIGGER USER");
+    tx.execute(AssertSqlSafe(enable)).await?;
+    tx.commit().await?;
+    connection.close().await?;
+    Ok(changed)
 }

@@ -42,6 +42,8 @@ enum Bench {
     Replay,
     /// What subscribers and consumers cost, and how fast they are served.
     Streaming,
+    /// How fast modules are rehearsed, and what that costs commands.
+    Gate,
     /// The same load on other event stores; `--only` picks some of them by name.
     Peers,
 }

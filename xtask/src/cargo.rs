@@ -32,21 +32,29 @@ pub(crate) fn build_binary(build: Cmd<'_>, name: &str) -> Result<PathBuf> {
         .into())
 }
 
+/// A component that cargo has made.
+pub(crate) struct Component {
+    /// The name of the target, as it is in `Cargo.toml`.
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+}
+
 /// Runs a `cargo build` of guests and returns the components it made.
 ///
 /// # Errors
 ///
 /// When the build fails.
-pub(crate) fn build_components(build: Cmd<'_>) -> Result<Vec<PathBuf>> {
+pub(crate) fn build_components(build: Cmd<'_>) -> Result<Vec<Component>> {
     let messages = read_messages(build)?;
-    let files = messages
-        .iter()
-        .filter_map(|message| message["filenames"].as_array())
-        .flatten();
-    let components = files
-        .filter_map(Value::as_str)
-        .filter(|file| file.ends_with(".wasm"));
-    Ok(components.map(PathBuf::from).collect())
+    let component = |message: &Value| {
+        let mut files = message["filenames"].as_array()?.iter();
+        let path = files.find_map(|file| file.as_str().filter(|file| file.ends_with(".wasm")))?;
+        Some(Component {
+            name: message["target"]["name"].as_str()?.to_owned(),
+            path: path.into(),
+        })
+    };
+    Ok(messages.iter().filter_map(component).collect())
 }
 
 fn read_messages(build: Cmd<'_>) -> Result<Vec<Value>> {

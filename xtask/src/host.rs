@@ -130,6 +130,8 @@ impl Host {
         let status = self
             .command("gavel")
             .args(args)
+            // Nobody is there to be asked, also where the demo runs at a terminal.
+            .stdin(Stdio::null())
             .status()
             .context("cannot run gavel")?;
         ensure!(

@@ -1,6 +1,6 @@
 //! `cargo xtask modules`: builds every guest into `target/modules/<name>.wasm`.
 //!
-//! A module has the name of its crate. The folder holds what the last build made and nothing else.
+//! A module has the name of its crate, or of the crate's example that it is. The folder holds what the last build made and nothing else.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,10 +9,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use xshell::{Shell, cmd};
 
-use crate::{cargo, target, toolchain};
+use crate::cargo::{self, Component};
+use crate::{target, toolchain};
 
 /// The workspaces whose members become modules.
 pub(crate) const WORKSPACES: [&str; 2] = ["examples", "tests/guests"];
+
+/// Examples with a rule that a demo changes, and the feature that changes it.
+pub(crate) const CHANGED_RULES: [(&str, &str); 2] =
+    [("account", "overdraft"), ("restaurant", "check-menu")];
 
 /// Builds all modules and returns their folder.
 ///
@@ -27,25 +32,22 @@ pub(crate) fn build(sh: &Shell) -> Result<PathBuf> {
             sh,
             rustc.as_deref(),
             &format!("{workspace}/Cargo.toml"),
-            &["--workspace"],
+            &["--workspace", "--lib", "--examples"],
         )?;
         ensure!(
             !components.is_empty(),
-            "{workspace} has no member with `crate-type = [\"cdylib\"]`"
+            "{workspace} has nothing with `crate-type = [\"cdylib\"]`"
         );
         for component in components {
             add(&mut modules, &component, "")?;
         }
     }
-    // The restaurant again, with the rule that the demo changes. Its file has the same name, hence a build of its own.
-    let features = ["--features", "check-menu"];
-    for component in compile(
-        sh,
-        rustc.as_deref(),
-        "examples/restaurant/Cargo.toml",
-        &features,
-    )? {
-        add(&mut modules, &component, "-check-menu")?;
+    // Again, with the changed rule. The file has the same name, hence a build of its own.
+    for (example, feature) in CHANGED_RULES {
+        let manifest = format!("examples/{example}/Cargo.toml");
+        for component in compile(sh, rustc.as_deref(), &manifest, &["--features", feature])? {
+            add(&mut modules, &component, &format!("-{feature}"))?;
+        }
     }
     replace_folder(&modules)
 }
@@ -55,7 +57,7 @@ fn compile(
     rustc: Option<&Path>,
     manifest: &str,
     selection: &[&str],
-) -> Result<Vec<PathBuf>> {
+) -> Result<Vec<Component>> {
     let target = toolchain::TARGET;
     // Not the target directory of the host: compilers of different versions would undo each other's work.
     let guest_build = self::target().join("guest-build");
@@ -71,15 +73,12 @@ fn compile(
 }
 
 /// Reads the component at once, since a later build may write another one to the same path.
-fn add(modules: &mut BTreeMap<String, Vec<u8>>, component: &Path, suffix: &str) -> Result<()> {
-    let name = component
-        .file_stem()
-        .context("a component has a name")?
-        .to_string_lossy();
-    let bytes =
-        fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
-    let former = modules.insert(format!("{name}{suffix}"), bytes);
-    ensure!(former.is_none(), "two guests are named {name}{suffix}");
+fn add(modules: &mut BTreeMap<String, Vec<u8>>, component: &Component, suffix: &str) -> Result<()> {
+    let name = format!("{}{suffix}", component.name);
+    let path = &component.path;
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    ensure!(!modules.contains_key(&name), "two guests are named {name}");
+    modules.insert(name, bytes);
     Ok(())
 }
 

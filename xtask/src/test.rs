@@ -75,18 +75,20 @@ fn check_docs(sh: &Shell) -> Result<()> {
     Ok(())
 }
 
-/// As ordinary programs, without a host. The rule that the demo changes is tested as well.
+/// As ordinary programs, without a host. The rules that demos change are tested as well.
 fn test_examples(sh: &Shell) -> Result<()> {
     cmd!(
         sh,
         "cargo test --workspace --manifest-path examples/Cargo.toml"
     )
     .run()?;
-    cmd!(
-        sh,
-        "cargo test --features check-menu --manifest-path examples/restaurant/Cargo.toml"
-    )
-    .run()?;
+    for (example, feature) in modules::CHANGED_RULES {
+        cmd!(
+            sh,
+            "cargo test --features {feature} --manifest-path examples/{example}/Cargo.toml"
+        )
+        .run()?;
+    }
     Ok(())
 }
 

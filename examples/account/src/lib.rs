@@ -1,4 +1,6 @@
 //! A bank account: opened once, never overdrawn, closed for good when it is empty.
+//!
+//! With the feature `overdraft` it may be overdrawn by up to 100: a changed rule, to swap to in production.
 
 use gavel::{Context, Decider, JsonSchema};
 use serde::{Deserialize, Serialize};
@@ -43,21 +45,32 @@ pub enum Rejection {
     #[rejection(message = "an amount of zero changes nothing")]
     AmountIsZero,
     #[rejection(message = "the balance is {balance}, which does not leave room for {amount} more")]
-    BalanceTooLarge { balance: u64, amount: u64 },
+    BalanceTooLarge { balance: i64, amount: u64 },
     #[rejection(message = "the balance is {balance}, {amount} cannot be withdrawn")]
-    InsufficientFunds { balance: u64, amount: u64 },
+    InsufficientFunds { balance: i64, amount: u64 },
     #[rejection(message = "the balance is {balance}, only an empty account can be closed")]
-    NotEmpty { balance: u64 },
+    NotEmpty { balance: i64 },
 }
+
+/// How far down a withdrawal may take the balance.
+const LOWEST_BALANCE: i64 = if cfg!(feature = "overdraft") { -100 } else { 0 };
 
 /// An account. It is open from its first event to its last.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 pub struct Account {
     open: bool,
-    balance: u64,
+    /// Below zero, what the owner owes.
+    balance: i64,
 }
 
-#[gavel::decider(name = "account", specs = "account.specs.yaml")]
+#[cfg_attr(
+    not(feature = "overdraft"),
+    gavel::decider(name = "account", specs = ["account.specs.yaml", "account-no-overdraft.specs.yaml"])
+)]
+#[cfg_attr(
+    feature = "overdraft",
+    gavel::decider(name = "account", specs = ["account.specs.yaml", "account-overdraft.specs.yaml"])
+)]
 impl Decider for Account {
     type Command = Command;
     type Event = Event;
@@ -72,15 +85,15 @@ impl Decider for Account {
             Command::Deposit { amount: 0 } | Command::Withdraw { amount: 0 } => {
                 Err(Rejection::AmountIsZero)
             }
-            Command::Deposit { amount } => match balance.checked_add(amount) {
+            Command::Deposit { amount } => match balance.checked_add_unsigned(amount) {
                 Some(_) => Ok(vec![Event::Deposited { amount }]),
                 None => Err(Rejection::BalanceTooLarge { balance, amount }),
             },
-            Command::Withdraw { amount } if amount > balance => {
-                Err(Rejection::InsufficientFunds { balance, amount })
-            }
-            Command::Withdraw { amount } => Ok(vec![Event::Withdrawn { amount }]),
-            Command::Close if balance > 0 => Err(Rejection::NotEmpty { balance }),
+            Command::Withdraw { amount } => match balance.checked_sub_unsigned(amount) {
+                Some(left) if left >= LOWEST_BALANCE => Ok(vec![Event::Withdrawn { amount }]),
+                _ => Err(Rejection::InsufficientFunds { balance, amount }),
+            },
+            Command::Close if balance != 0 => Err(Rejection::NotEmpty { balance }),
             Command::Close => Ok(vec![Event::Closed]),
         }
     }
@@ -88,8 +101,12 @@ impl Decider for Account {
     fn evolve(&mut self, event: &Event) {
         match event {
             Event::Opened { .. } => self.open = true,
-            Event::Deposited { amount } => self.balance = self.balance.saturating_add(*amount),
-            Event::Withdrawn { amount } => self.balance = self.balance.saturating_sub(*amount),
+            Event::Deposited { amount } => {
+                self.balance = self.balance.saturating_add_unsigned(*amount);
+            }
+            Event::Withdrawn { amount } => {
+                self.balance = self.balance.saturating_sub_unsigned(*amount);
+            }
             Event::Closed => self.open = false,
         }
     }

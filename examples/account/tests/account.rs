@@ -7,6 +7,7 @@ fn opened() -> Event {
     }
 }
 
+#[cfg(not(feature = "overdraft"))]
 #[test]
 fn a_withdrawal_over_the_balance_is_rejected() {
     given::<Account>([opened(), Event::Deposited { amount: 3 }])
@@ -17,12 +18,21 @@ fn a_withdrawal_over_the_balance_is_rejected() {
         });
 }
 
+#[cfg(feature = "overdraft")]
+#[test]
+fn a_withdrawal_over_the_balance_leaves_a_debt() {
+    given::<Account>([opened(), Event::Deposited { amount: 3 }])
+        .when(Command::Withdraw { amount: 4 })
+        .then([Event::Withdrawn { amount: 4 }]);
+}
+
 #[test]
 fn a_balance_that_would_overflow_is_rejected() {
-    given::<Account>([opened(), Event::Deposited { amount: u64::MAX }])
+    let amount = i64::MAX.unsigned_abs();
+    given::<Account>([opened(), Event::Deposited { amount }])
         .when(Command::Deposit { amount: 1 })
         .then_rejected(Rejection::BalanceTooLarge {
-            balance: u64::MAX,
+            balance: i64::MAX,
             amount: 1,
         });
 }

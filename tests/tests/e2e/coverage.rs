@@ -63,6 +63,34 @@ const COVERED: &[(&str, &str)] = &[
         "activations::a_rollback_brings_the_former_module_back",
     ),
     (
+        "POST /v1/deciders/{decider}/rehearsals",
+        "gate_rehearsals::a_rehearsal_says_what_an_activation_would_and_changes_nothing",
+    ),
+    (
+        "GET /v1/deciders/{decider}/rehearsals",
+        "gate_rehearsals::a_rehearsal_says_what_an_activation_would_and_changes_nothing",
+    ),
+    (
+        "GET /v1/rehearsals/{id}",
+        "gate_rehearsals::a_rehearsal_says_what_an_activation_would_and_changes_nothing",
+    ),
+    (
+        "DELETE /v1/rehearsals/{id}",
+        "gate_rehearsals::a_rehearsal_can_be_cancelled",
+    ),
+    (
+        "GET /v1/verify",
+        "gate_verify::what_was_not_altered_is_decided_as_it_was",
+    ),
+    (
+        "GET /v1/events/{event_id}/why",
+        "gate_verify::an_event_tells_why_it_is_there",
+    ),
+    (
+        "GET /v1/commands/{command_id}/why",
+        "gate_verify::a_command_tells_why_it_was_rejected",
+    ),
+    (
         "POST /v1/deciders/{decider}/{id}/commands",
         "commands::a_command_stores_its_events_and_answers_with_them",
     ),
@@ -151,6 +179,8 @@ const SOURCES: &[(&str, &str)] = &[
     ("commands", include_str!("commands.rs")),
     ("consumers", include_str!("consumers.rs")),
     ("coverage", include_str!("coverage.rs")),
+    ("gate_rehearsals", include_str!("gate_rehearsals.rs")),
+    ("gate_verify", include_str!("gate_verify.rs")),
     ("imports", include_str!("imports.rs")),
     ("log", include_str!("log.rs")),
     ("modules", include_str!("modules.rs")),

@@ -81,7 +81,7 @@ async fn an_account_is_never_overdrawn(store: Store) {
         .await
         .accepted();
     account
-        .send("Deposit", json!({ "amount": u64::MAX }))
+        .send("Deposit", json!({ "amount": i64::MAX }))
         .await
         .accepted();
 
@@ -89,10 +89,10 @@ async fn an_account_is_never_overdrawn(store: Store) {
         .send("Deposit", json!({ "amount": 1 }))
         .await
         .problem(422, "command-rejected");
-    let facts = json!({ "balance": u64::MAX, "amount": 1 });
+    let facts = json!({ "balance": i64::MAX, "amount": 1 });
     assert_eq!(problem["rejection"]["data"], facts);
     account
-        .send("Withdraw", json!({ "amount": u64::MAX }))
+        .send("Withdraw", json!({ "amount": i64::MAX }))
         .await
         .accepted();
     account

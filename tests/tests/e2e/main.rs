@@ -22,6 +22,13 @@ mod streams;
 mod subscriptions;
 mod time_travel;
 
+mod gate;
+mod gate_model;
+mod gate_rehearsals;
+mod gate_steps;
+mod gate_swaps;
+mod gate_verify;
+
 mod bad_modules;
 mod bad_requests;
 mod crashes;
@@ -33,6 +40,7 @@ mod swaps;
 mod two_hosts;
 
 mod load;
+mod wallet;
 
 mod cli;
 mod coverage;

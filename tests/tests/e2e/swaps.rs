@@ -21,17 +21,43 @@ on_every_store! {
 }
 
 /// A command, and when it was under way.
-struct Decided {
-    sent: Instant,
-    answered: Instant,
-    event: Event,
+pub(crate) struct Decided {
+    pub(crate) sent: Instant,
+    pub(crate) answered: Instant,
+    pub(crate) event: Event,
 }
 
 /// A swap, and when it was under way.
-struct Swap {
-    requested: Instant,
-    acknowledged: Instant,
-    digest: String,
+pub(crate) struct Swap {
+    pub(crate) requested: Instant,
+    pub(crate) acknowledged: Instant,
+    pub(crate) digest: String,
+}
+
+/// Checks that each command was decided by what could decide it: the newest module that was acknowledged before, or one that was asked for
+/// meanwhile.
+#[track_caller]
+pub(crate) fn assert_obeyed(swaps: &[Swap], decided: &[Decided]) {
+    for Decided {
+        sent,
+        answered,
+        event,
+    } in decided
+    {
+        let newest = swaps
+            .iter()
+            .rposition(|swap| swap.acknowledged <= *sent)
+            .unwrap_or(0);
+        let candidates = swaps[newest..]
+            .iter()
+            .take_while(|swap| swap.requested <= *answered);
+        let candidates: HashSet<_> = candidates.map(|swap| swap.digest.as_str()).collect();
+        assert!(
+            candidates.contains(event.module()),
+            "after swap {newest} {} has decided",
+            event.module()
+        );
+    }
 }
 
 async fn twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once(store: Store) {
@@ -47,7 +73,15 @@ async fn twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once(store: S
         .to_owned();
     let (decided, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
     let senders: Vec<_> = (0..SENDERS)
-        .map(|sender| tokio::spawn(send(client.clone(), sender, decided.clone(), stop.clone())))
+        .map(|sender| {
+            tokio::spawn(send(
+                client.clone(),
+                "c",
+                sender,
+                decided.clone(),
+                stop.clone(),
+            ))
+        })
         .collect();
 
     let start = Instant::now();
@@ -84,27 +118,7 @@ async fn twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once(store: S
         .collect();
 
     assert!(decided.len() >= COMMANDS);
-    for Decided {
-        sent,
-        answered,
-        event,
-    } in &decided
-    {
-        // What could have decided: the newest module that was acknowledged before, and those that were asked for meanwhile.
-        let newest = swaps
-            .iter()
-            .rposition(|swap| swap.acknowledged <= *sent)
-            .unwrap_or(0);
-        let candidates = swaps[newest..]
-            .iter()
-            .take_while(|swap| swap.requested <= *answered);
-        let candidates: HashSet<_> = candidates.map(|swap| swap.digest.as_str()).collect();
-        assert!(
-            candidates.contains(event.module()),
-            "after swap {newest} {} has decided",
-            event.module()
-        );
-    }
+    assert_obeyed(&swaps, &decided);
     let after_the_last = decided
         .iter()
         .filter(|decided| decided.sent >= swaps[SWAPS].acknowledged);
@@ -122,8 +136,10 @@ async fn twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once(store: S
     assert_eq!(stored, decided.len());
 }
 
-async fn send(
+/// Increments the counters `<name>-<number>`, one command after the other, until it is told to stop.
+pub(crate) async fn send(
     client: Client,
+    name: &str,
     sender: usize,
     count: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
@@ -132,7 +148,7 @@ async fn send(
     while !stop.load(Ordering::Relaxed) {
         let stream = client.stream(
             COUNTER,
-            &format!("c-{}", (sender * 31 + decided.len() * 7) % STREAMS),
+            &format!("{name}-{}", (sender * 31 + decided.len() * 7) % STREAMS),
         );
         let sent = Instant::now();
         let mut answer = stream.increment().await.accepted();

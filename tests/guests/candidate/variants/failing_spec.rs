@@ -1,0 +1,3 @@
+//! Brings a specification that does not hold.
+
+candidate::export!(FailingSpec);

@@ -1,0 +1,3 @@
+//! Never ends when it folds a deposit of 13.
+
+candidate::export!(LoopsOnEvent);

@@ -1,0 +1,3 @@
+//! Declares deposits of at most 100.
+
+candidate::export!(NarrowedField);

@@ -1,0 +1,3 @@
+//! Rejects withdrawals of more than 50.
+
+candidate::export!(NowRejects);

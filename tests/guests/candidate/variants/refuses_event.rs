@@ -1,0 +1,3 @@
+//! Cannot fold a deposit of 13, and says so.
+
+candidate::export!(RefusesEvent);

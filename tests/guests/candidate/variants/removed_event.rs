@@ -1,0 +1,3 @@
+//! No longer declares `Withdrawn`.
+
+candidate::export!(RemovedEvent);

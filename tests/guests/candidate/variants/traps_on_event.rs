@@ -1,0 +1,3 @@
+//! Traps when it folds a deposit of 13.
+
+candidate::export!(TrapsOnEvent);

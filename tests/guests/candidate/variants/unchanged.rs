@@ -1,0 +1,3 @@
+//! The account as it is; what the others want to replace.
+
+candidate::export!(Nothing);
