@@ -11,6 +11,7 @@ mod processes;
 mod report;
 
 mod commands;
+mod gate;
 mod peers;
 mod replay;
 mod startup;
@@ -22,6 +23,7 @@ pub use report::Report;
 /// The benches, one per issue of the same name.
 pub mod benches {
     pub use crate::commands::run as commands;
+    pub use crate::gate::run as gate;
     pub use crate::peers::run as peers;
     pub use crate::replay::run as replay;
     pub use crate::startup::run as startup;

@@ -25,6 +25,8 @@ enum Bench {
     Replay,
     /// What subscribers and consumers cost, and how fast they are served.
     Streaming,
+    /// How fast modules are rehearsed, and what that costs commands.
+    Gate,
     /// The same load on other event stores.
     Peers,
 }
@@ -41,6 +43,7 @@ async fn main() -> Result<()> {
             Bench::Startup => benches::startup(&lab).await,
             Bench::Replay => benches::replay(&lab).await,
             Bench::Streaming => benches::streaming(&lab).await,
+            Bench::Gate => benches::gate(&lab).await,
             Bench::Peers => benches::peers(&lab).await,
         }
     };

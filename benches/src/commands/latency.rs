@@ -15,14 +15,14 @@ const MAXIMUM: usize = 64;
 const OPEN: usize = 256;
 
 /// The throughput that the host reaches at `MAXIMUM` connections just now, in commands per second.
-pub(super) async fn maximum(lab: &Lab, workload: &Workload) -> Result<f64> {
+pub(crate) async fn maximum(lab: &Lab, workload: &Workload) -> Result<f64> {
     closed(workload, MAXIMUM, Stop::After(lab.warm_up())).await?;
     let tally = closed(workload, MAXIMUM, Stop::After(lab.length() / 2)).await?;
     Ok(tally.per_second())
 }
 
 /// An open loop at half of `maximum`.
-pub(super) fn half_of(maximum: f64, length: Duration) -> OpenLoop {
+pub(crate) fn half_of(maximum: f64, length: Duration) -> OpenLoop {
     OpenLoop {
         rate_per_s: maximum / 2.0,
         length,

@@ -12,6 +12,8 @@ use crate::lab::{self, Installation, Lab};
 use crate::parts::run_parts;
 use crate::report::Report;
 
+pub(crate) use latency::{half_of, maximum};
+
 /// Runs the parts that were asked for.
 ///
 /// # Errors

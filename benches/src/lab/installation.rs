@@ -248,6 +248,22 @@ impl Installation {
         Ok(())
     }
 
+    /// Opens `streams` accounts and adds Deposits to them as if at random, until there are `length` times as many events. How many these are.
+    ///
+    /// # Errors
+    ///
+    /// When a command is refused.
+    pub(crate) async fn make_log(&self, streams: u64, length: u64) -> Result<u64> {
+        const BATCH: u64 = 100;
+        self.open_accounts(0, streams).await?;
+        let deposits = account::batch_of_deposits(&self.requests(), streams, BATCH);
+        let batches = streams * (length - 1) / BATCH;
+        let tally = closed(&deposits, 4, Stop::Count(batches)).await?;
+        let complaint = tally.complaint();
+        ensure!(complaint.is_empty(), "filling the log: {complaint}");
+        Ok(streams + batches * BATCH)
+    }
+
     /// Makes a stream of `length` events: the account is opened, the rest is imported, many events at a time.
     ///
     /// # Errors

@@ -54,6 +54,9 @@ pub struct Options {
     /// Stored events of the growth part [default: 1000000, quick: 20000]. The goal is written for 10000000.
     #[arg(long, value_name = "NUMBER")]
     pub growth_events: Option<u64>,
+    /// Stored events of the parts of `gate`, about [default: 200000, quick: 10000; of `long-history` five times as many]. Its goal is written for 10000000.
+    #[arg(long, value_name = "NUMBER")]
+    pub gate_events: Option<u64>,
     /// A variable of the host, as in `GAVEL_STORE_POOL_SIZE=4`; may be repeated. All others have their defaults.
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub host_setting: Vec<(String, String)>,

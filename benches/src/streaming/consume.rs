@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
 use hyper::StatusCode;
 use serde_json::json;
@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 
 use super::consumers::{self, Worker};
 use super::costs;
-use crate::lab::{Installation, Lab, batch_of_deposits};
-use crate::load::{Requests, Stop, Tally, closed};
+use crate::lab::{Installation, Lab};
+use crate::load::{Requests, Tally};
 use crate::report::{Figures, Report, Row, median};
 
 const CONSUMER: &str = "bench";
@@ -29,7 +29,7 @@ pub(super) async fn leases_and_acks(lab: &Lab, report: &mut Report) -> Result<()
     let mut rows = Vec::new();
     for backend in lab.backends() {
         let host = Installation::with_accounts(lab, backend, 0).await?;
-        let events = make_log(&host, streams, length).await?;
+        let events = host.make_log(streams, length).await?;
         consumers::put(&host, CONSUMER, &json!({})).await?;
         let mut cases = WORKERS.map(|workers| (workers, Vec::new(), String::new()));
         for _ in 0..lab.runs() {
@@ -55,22 +55,6 @@ pub(super) async fn leases_and_acks(lab: &Lab, report: &mut Report) -> Result<()
     );
     report.section("consume", about, rows);
     Ok(())
-}
-
-/// Opens `streams` accounts and adds Deposits to them as if at random, until there are `length` times as many events. How many these are.
-///
-/// # Errors
-///
-/// When a command is refused.
-pub(super) async fn make_log(host: &Installation, streams: u64, length: u64) -> Result<u64> {
-    const BATCH: u64 = 100;
-    host.open_accounts(0, streams).await?;
-    let deposits = batch_of_deposits(&host.requests(), streams, BATCH);
-    let batches = streams * (length - 1) / BATCH;
-    let tally = closed(&deposits, 4, Stop::Count(batches)).await?;
-    let complaint = tally.complaint();
-    ensure!(complaint.is_empty(), "filling the log: {complaint}");
-    Ok(streams + batches * BATCH)
 }
 
 /// One run over all events.

@@ -18,7 +18,6 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::consume::make_log;
 use super::consumers::{self, Lease};
 use super::costs;
 use crate::lab::{Installation, Lab};
@@ -36,7 +35,7 @@ pub(super) async fn to_one_receiver(lab: &Lab, report: &mut Report) -> Result<()
     let mut rows = Vec::new();
     for backend in lab.backends() {
         let host = Installation::with_accounts(lab, backend, 0).await?;
-        let events = make_log(&host, streams, length).await?;
+        let events = host.make_log(streams, length).await?;
         let mut runs = Vec::new();
         for run in 0..lab.runs() {
             let consumer = format!("push-{run}");

@@ -1,0 +1,114 @@
+//! What commands wait for while a module is rehearsed.
+
+use std::cell::Cell;
+
+use anyhow::Result;
+use tokio::time::sleep;
+
+use super::calls::{GLANCE, Rehearsal};
+use super::{Past, candidate};
+use crate::commands::{half_of, maximum};
+use crate::lab::{Installation, Lab, deposits};
+use crate::load::{OpenLoop, Workload, open};
+use crate::report::{Figures, Report, Row, figure, median};
+
+/// Deposits in an open loop, in turns without and beside rehearsals.
+pub(super) async fn commands_beside_rehearsals(lab: &Lab, report: &mut Report) -> Result<()> {
+    let mut rows = Vec::new();
+    for backend in lab.backends() {
+        let past = Past::make(lab, backend).await?;
+        let host = &past.host;
+        let candidate = candidate(lab, host, 0).await?;
+        let workload = deposits(&host.requests(), past.accounts);
+        let row = |rehearsals: &str| Row {
+            labels: vec![
+                ("store", backend.name().to_owned()),
+                ("rehearsals", rehearsals.to_owned()),
+            ],
+            ..Row::default()
+        };
+        let mut cases = [
+            (None, row("none"), Vec::new()),
+            (Some(&*candidate), row("again and again"), Vec::new()),
+        ];
+        for _ in 0..lab.runs() {
+            let load = half_of(maximum(lab, &workload).await?, lab.length());
+            let mut alone = None;
+            for (rehearsed, row, runs) in &mut cases {
+                let (complaint, mut figures) = measure(host, &workload, load, *rehearsed).await?;
+                if !complaint.is_empty() {
+                    row.note = complaint;
+                }
+                let p99 = figure(&figures, "p99_ms");
+                let ratio = p99 / *alone.get_or_insert(p99);
+                eprintln!("  {}: p99 {p99:.2} ms, {ratio:.2}x", backend.name());
+                figures.insert(0, ("p99_ratio", ratio));
+                runs.push(figures);
+            }
+        }
+        rows.extend(cases.map(|(_, row, runs)| Row {
+            figures: median(&runs),
+            ..row
+        }));
+    }
+    let about = "Open loop of Deposits at half of what 64 connections reached just before, without a rehearsal, and while rehearsals of all that is stored, and that the load adds to, follow each other. `p99_ratio`: the median of the ratios of adjacent runs. `ended`: rehearsals that came to their end within the run; the last one is cancelled. Costs per command are those of the rehearsals, too.";
+    report.section("live", about, rows);
+    Ok(())
+}
+
+/// One run, beside rehearsals of that module if there is one. What did not go as expected, and the figures.
+async fn measure(
+    host: &Installation,
+    workload: &Workload,
+    load: OpenLoop,
+    rehearsed: Option<&str>,
+) -> Result<(String, Figures)> {
+    let meter = host.meter().await?;
+    meter.settle().await?;
+    let mut ended = 0;
+    let both = async || {
+        let is_over = Cell::new(false);
+        let commands = async {
+            let tally = open(workload, load).await?;
+            is_over.set(true);
+            Ok(tally)
+        };
+        let rehearsals = async {
+            match rehearsed {
+                Some(candidate) => rehearse_until(host, candidate, &is_over).await,
+                None => Ok(0),
+            }
+        };
+        let (tally, count) = tokio::try_join!(commands, rehearsals)?;
+        ended = count;
+        Ok(tally)
+    };
+    let (tally, costs) = meter.measure(both).await?;
+    let mut figures = Figures::from([("offered_per_s", load.rate_per_s)]);
+    let mut complaint = tally.complaint();
+    if rehearsed.is_some() {
+        figures.push(("ended", f64::from(ended)));
+        if ended == 0 {
+            complaint.push_str(" No rehearsal came to its end, so some steps were not seen.");
+        }
+    }
+    figures.extend(costs);
+    Ok((complaint.trim().to_owned(), figures))
+}
+
+/// Rehearses until it is over, and cancels what is under way then. How many rehearsals came to their end.
+async fn rehearse_until(host: &Installation, candidate: &str, is_over: &Cell<bool>) -> Result<u32> {
+    let mut ended = 0;
+    while !is_over.get() {
+        let rehearsal = Rehearsal::start(host, candidate).await?;
+        while rehearsal.report().await?.is_none() {
+            if is_over.get() {
+                rehearsal.cancel().await?;
+                return Ok(ended);
+            }
+            sleep(GLANCE).await;
+        }
+        ended += 1;
+    }
+    Ok(ended)
+}
