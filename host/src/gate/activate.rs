@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::examine::{Direction, Subject};
 use super::{Error, GateSettings, Report, Watch};
 use crate::core::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
@@ -34,6 +36,7 @@ pub struct Gate {
     pub(super) store: Arc<dyn Store>,
     pub(super) modules: Modules,
     pub(super) settings: Arc<GateSettings>,
+    pub(super) verifications: Arc<Semaphore>,
 }
 
 impl Gate {
@@ -43,6 +46,7 @@ impl Gate {
         Self {
             store,
             modules,
+            verifications: Arc::new(Semaphore::new(settings.rehearsals)),
             settings: Arc::new(settings),
         }
     }

@@ -53,8 +53,8 @@ pub enum Error {
     /// Whoever has asked does not want to know any more.
     #[error("cancelled")]
     Cancelled,
-    /// This host has as many rehearsals under way as it takes.
-    #[error("{limit} rehearsals are under way")]
+    /// This host has as many rehearsals, or verifications, under way as it takes.
+    #[error("{limit} of the kind are under way")]
     Busy {
         /// How many it takes.
         limit: usize,

@@ -80,11 +80,18 @@ pub enum Verification {
 
 impl Gate {
     /// Verifies in the background, for as long as somebody listens. The last word is [`Verification::Done`] or [`Verification::Failed`].
-    #[must_use]
-    pub fn verify(&self, request: VerifyRequest) -> mpsc::Receiver<Verification> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] when this host has as many under way as it takes, which is as many as of rehearsals.
+    pub fn verify(&self, request: VerifyRequest) -> Result<mpsc::Receiver<Verification>, Error> {
+        let limit = self.settings.rehearsals;
+        let place = self.verifications.clone().try_acquire_owned();
+        let place = place.map_err(|_| Error::Busy { limit })?;
         let (said, heard) = mpsc::channel(16);
         let gate = self.clone();
         tokio::spawn(async move {
+            let _place = place;
             let mut verifier = Verifier {
                 gate,
                 said,
@@ -99,7 +106,7 @@ impl Gate {
             // Whoever has asked may have left.
             let _ = verifier.said.send(last).await;
         });
-        heard
+        Ok(heard)
     }
 }
 

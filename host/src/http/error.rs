@@ -267,7 +267,9 @@ impl From<gate::Error> for Problem {
             error @ E::Cancelled => Self::internal(error),
             E::Busy { limit } => Self::new(
                 Code::Overloaded,
-                format!("{limit} rehearsals are under way, as many as this host takes. Try again."),
+                format!(
+                    "{limit} of the kind are under way, as many as this host takes. Try again."
+                ),
             )
             .with("limit", limit),
             E::Module(error) => error.into(),

@@ -57,7 +57,7 @@ pub(super) async fn verify_decisions(
     let place = follow::Place::take(&state.subscriptions, Format::Lines)?;
     // Who comes while the store is away is told so with a status.
     state.store.ping().await?;
-    let verification = state.gate.verify(request);
+    let verification = state.gate.verify(request)?;
     Ok(answer(&state, place, id, verification))
 }
 
