@@ -13,12 +13,10 @@ use super::refolded::Refolded;
 use super::{Error, Gate, Report, Step, StepResult, Watch, describe, own_specs};
 use crate::core::{CommandRecord, DeciderName, ModuleDigest, Namespace, Position};
 use crate::modules::{Active, Decider, Manifest};
-use crate::store::{LogFilter, Scope};
+use crate::store::Scope;
 
 /// How many streams that have moved on since the history was read are folded one by one. If there are more, the whole history is read again.
-const CATCH_UP_STREAMS: usize = 10_000;
-/// How many events are looked at in a page when it is found out which streams have moved on.
-const PAGE_EVENTS: u32 = 1_000;
+const CATCH_UP_STREAMS: u32 = 10_000;
 /// How often it is looked after streams that have moved on meanwhile.
 const CATCH_UP_ROUNDS: u32 = 3;
 /// With fewer than this it is not looked again.
@@ -200,7 +198,11 @@ impl Gate {
                 .frontier(&subject.namespace)
                 .await
                 .map_err(Error::Store)?;
-            let Some(ids) = self.moved_on(subject, since).await? else {
+            let (namespace, decider) = (&subject.namespace, &subject.decider);
+            let moved = self
+                .store
+                .moved_since(namespace, decider, since, CATCH_UP_STREAMS);
+            let Some(ids) = moved.await.map_err(Error::Store)? else {
                 return Ok(None);
             };
             let count = ids.len();
@@ -223,34 +225,6 @@ impl Gate {
             report.judge(&policy, &subject.accept);
         }
         Ok(Some(report))
-    }
-
-    async fn moved_on(
-        &self,
-        subject: &Subject,
-        since: Position,
-    ) -> Result<Option<Vec<String>>, Error> {
-        let filter = LogFilter {
-            deciders: vec![subject.decider.to_string()],
-            ..LogFilter::default()
-        };
-        let mut ids = std::collections::BTreeSet::new();
-        let mut after = since;
-        loop {
-            let page = self
-                .store
-                .read_log(&subject.namespace, after, &filter, PAGE_EVENTS)
-                .await;
-            let page = page.map_err(Error::Store)?;
-            ids.extend(page.events.iter().map(|event| event.stream.id().to_owned()));
-            if ids.len() > CATCH_UP_STREAMS {
-                return Ok(None);
-            }
-            if page.caught_up {
-                return Ok(Some(ids.into_iter().collect()));
-            }
-            after = page.next;
-        }
     }
 
     fn refold_of(&self, subject: &Subject) -> Refold {

@@ -187,6 +187,20 @@ pub trait PastStore: Debug + Send + Sync {
     /// [`Error`] when the store cannot be read.
     async fn frontier(&self, namespace: &Namespace) -> Result<Frontier, Error>;
 
+    /// The streams of a decider that have events behind `since` in the log, by id, also where other transactions still hold the log's readers
+    /// back. None if there are more than `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn moved_since(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        since: Position,
+        limit: u32,
+    ) -> Result<Option<Vec<String>>, Error>;
+
     /// How much there is. It MAY take time in proportion.
     ///
     /// # Errors

@@ -117,6 +117,7 @@ store_cases!(
     the_past_of_one_stream_is_that_stream,
     the_past_holds_no_other_decider_and_no_other_namespace,
     commands_without_events_are_read_by_stream_version_and_id,
+    what_comes_after_a_moment_is_told_and_can_be_left_out,
     commands_are_found_by_many_ids_at_once,
     an_event_is_found_by_its_id_in_its_namespace_only,
     the_extent_of_the_past_is_what_there_is_to_read,

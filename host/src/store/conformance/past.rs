@@ -6,7 +6,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::support::*;
-use crate::core::{CommandId, CommandRecord, Event, ExpectedVersion, NewEvent, StreamId, Version};
+use crate::core::{
+    CommandId, CommandRecord, Event, ExpectedVersion, NewEvent, Position, StreamId, Version,
+};
 use crate::store::{Extent, Passage, Place, Scope, Store};
 
 /// In the order of their bytes, which no collation gives them.
@@ -371,4 +373,74 @@ pub(in crate::store) async fn the_extent_of_the_past_is_what_there_is_to_read(
         let expected = Extent { events, eventless };
         assert_eq!(extent(&scope).await, expected, "{scope:?}");
     }
+}
+
+pub(in crate::store) async fn what_comes_after_a_moment_is_told_and_can_be_left_out(
+    store: Arc<dyn Store>,
+) {
+    activate_counter(&*store).await;
+    for id in ["a", "b", "c"] {
+        grow(&*store, &stream(id), 2).await;
+    }
+    let (home, decider) = (namespace("default"), decider("counter"));
+    let before = steps(
+        store
+            .passages(&counters(), &place("", 0), 100)
+            .await
+            .unwrap(),
+    );
+    let frontier = store.frontier(&home).await.unwrap();
+    assert!(frontier.settled <= frontier.newest);
+
+    for id in ["b", "d"] {
+        grow(&*store, &stream(id), 1).await;
+    }
+    let until = |id: Option<&str>| Scope {
+        id: id.map(str::to_owned),
+        through: Some(frontier.newest),
+        ..counters()
+    };
+    let read = steps(
+        store
+            .passages(&until(None), &place("", 0), 100)
+            .await
+            .unwrap(),
+    );
+    assert_eq!(read, before);
+    let of_one = steps(
+        store
+            .passages(&until(Some("a")), &place("a", 0), 100)
+            .await
+            .unwrap(),
+    );
+    assert_eq!(of_one, before[..2]);
+
+    let moved = store
+        .moved_since(&home, &decider, frontier.settled, 100)
+        .await
+        .unwrap()
+        .unwrap();
+    for id in ["b", "d"] {
+        assert!(moved.iter().any(|moved| moved == id), "{moved:?}");
+    }
+    assert!(moved.is_sorted());
+    let everything = Position::BEGINNING;
+    let all = store
+        .moved_since(&home, &decider, everything, 4)
+        .await
+        .unwrap();
+    assert_eq!(all.unwrap(), ["a", "b", "c", "d"]);
+    assert_eq!(
+        store
+            .moved_since(&home, &decider, everything, 3)
+            .await
+            .unwrap(),
+        None
+    );
+    let elsewhere = namespace("elsewhere");
+    let none = store
+        .moved_since(&elsewhere, &decider, everything, 3)
+        .await
+        .unwrap();
+    assert_eq!(none.unwrap(), [""; 0]);
 }

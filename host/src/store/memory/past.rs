@@ -1,13 +1,15 @@
 //! The past of deciders in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 
 use async_trait::async_trait;
 
 use super::events::Events;
 use super::{MemoryStore, lock};
-use crate::core::{CommandId, CommandRecord, EventId, Namespace, Position, RecordedEvent};
+use crate::core::{
+    CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent,
+};
 use crate::store::past::Passages;
 use crate::store::{Error, Extent, Frontier, Passage, PastStore, Place, Scope};
 
@@ -119,6 +121,21 @@ impl PastStore for MemoryStore {
             settled: newest,
             newest,
         })
+    }
+
+    async fn moved_since(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        since: Position,
+        limit: u32,
+    ) -> Result<Option<Vec<String>>, Error> {
+        let events = lock(&self.events);
+        let behind = events.log_after(namespace, since);
+        let of_decider = behind.filter(|event| event.stream.decider() == decider);
+        let ids: BTreeSet<&str> = of_decider.map(|event| event.stream.id()).collect();
+        let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
+        Ok((ids.len() <= limit as usize).then_some(ids))
     }
 
     async fn event(

@@ -10,7 +10,9 @@ use super::consumers::bind_position;
 use super::history::{self, HISTORY_COLUMNS, Unusable, history_columns, past_event};
 use super::query::Statement;
 use super::rows::{self, command_columns, event_columns};
-use crate::core::{CommandId, CommandRecord, EventId, Namespace, Position, RecordedEvent};
+use crate::core::{
+    CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent,
+};
 use crate::store::past::Passages;
 use crate::store::{Error, Extent, Frontier, Passage, PastStore, Place, Scope};
 
@@ -120,6 +122,11 @@ fn page<'q>(
     bind_position(statement, scope.through.unwrap_or(last))
 }
 
+const MOVED_SINCE: &str = "SELECT DISTINCT decider_id FROM events \
+     WHERE namespace = $1 AND decider = $2 \
+       AND (generation, transaction_id, \"offset\") > ($4, $5::TEXT::XID8, $6) \
+     ORDER BY decider_id LIMIT $3";
+
 const FRONTIER: &str = "SELECT max(generation) AS generation, \
      pg_snapshot_xmin(pg_current_snapshot())::TEXT::BIGINT AS oldest_open, \
      pg_snapshot_xmax(pg_current_snapshot())::TEXT::BIGINT AS next FROM generations";
@@ -219,6 +226,28 @@ impl PastStore for PostgresStore {
                 settled: Position::BEGINNING,
                 newest: Position::BEGINNING,
             }))
+    }
+
+    async fn moved_since(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        since: Position,
+        limit: u32,
+    ) -> Result<Option<Vec<String>>, Error> {
+        let statement = || {
+            let statement = sqlx::query(MOVED_SINCE)
+                .bind(namespace.as_str())
+                .bind(decider.as_str())
+                // One more tells that there are too many.
+                .bind(i64::from(limit) + 1);
+            bind_position(statement, since)
+        };
+        let found = self.read(statement).await?;
+        let ids = found.iter().map(|row| rows::column(row, "decider_id"));
+        let ids: Result<Vec<String>, rows::Unreadable> = ids.collect();
+        let ids = ids.map_err(|reason| reason.of("stream"))?;
+        Ok((ids.len() <= limit as usize).then_some(ids))
     }
 
     async fn extent(&self, scope: &Scope) -> Result<Extent, Error> {

@@ -8,7 +8,9 @@ use rusqlite::{Connection, params};
 use super::SqliteStore;
 use super::read::COMMAND;
 use super::rows::{self, command_columns, log_columns, passage_columns};
-use crate::core::{CommandId, CommandRecord, EventId, Namespace, Position, RecordedEvent};
+use crate::core::{
+    CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent,
+};
 use crate::store::past::Passages;
 use crate::store::{Error, Extent, Frontier, Passage, PastStore, Place, Scope};
 
@@ -45,6 +47,12 @@ pub(super) const EVENTLESS_OF_STREAM: &str = concat!(
     WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND (version, command_id) > (?4, ?5) AND events = 0
     ORDER BY version, command_id LIMIT ?6"
 );
+
+/// The index keeps it to what is behind a place, however much there is of the decider.
+const MOVED_SINCE: &str = "
+SELECT DISTINCT decider_id FROM events INDEXED BY events_namespace
+WHERE namespace = ?1 AND decider = ?2 AND \"offset\" > ?3
+ORDER BY decider_id LIMIT ?4";
 
 const EVENT: &str = concat!(
     "SELECT ",
@@ -145,6 +153,29 @@ impl PastStore for SqliteStore {
             settled: newest,
             newest,
         })
+    }
+
+    async fn moved_since(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        since: Position,
+        limit: u32,
+    ) -> Result<Option<Vec<String>>, Error> {
+        let (namespace, decider) = (namespace.clone(), decider.clone());
+        let found = self.readers.read(move |database| {
+            // One more tells that there are too many.
+            let most = i64::from(limit) + 1;
+            let values = params![
+                namespace.as_str(),
+                decider.as_str(),
+                rows::offset(since),
+                most
+            ];
+            rows::all(database, MOVED_SINCE, values, |row| Ok(row.get(0)?))
+        });
+        let ids: Vec<String> = found.await?;
+        Ok((ids.len() <= limit as usize).then_some(ids))
     }
 
     async fn extent(&self, scope: &Scope) -> Result<Extent, Error> {

@@ -830,8 +830,8 @@ async fn the_past_can_be_read_in_the_order_of_an_index() {
         session.execute(settings).await.unwrap();
         let [[all, one], [eventless, eventless_of_one]] = [past::PASSAGES, past::EVENTLESS];
         for (statement, values, range) in [
-            (all, "'a', 1, 10", "(ROW(decider_id, version) > ROW($3, $4))"),
-            (one, "'a', 1, 10", "(decider_id = $3) AND (version > $4)"),
+            (all, "'a', 1, 10, 0, '9', 9", "(ROW(decider_id, version) > ROW($3, $4))"),
+            (one, "'a', 1, 10, 0, '9', 9", "(decider_id = $3) AND (version > $4)"),
             (
                 eventless,
                 "'a', 1, NULL, 10",
