@@ -3,6 +3,7 @@
 //! Once in an instance that has seen nothing else, and once in one that has seen all the streams before. A module that keeps anything
 //! outside of its states, or goes by the order of a table whose keys are random, does not decide alike in both.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -19,6 +20,9 @@ use crate::runtime::Decision;
 
 /// How many examples are kept.
 const EXAMPLES: usize = 3;
+
+/// How many streams are taken through a module in one job.
+const STREAMS_PER_JOB: usize = 8;
 
 /// What deciding twice has shown.
 #[derive(Debug, Default)]
@@ -47,19 +51,29 @@ impl Gate {
         watch: &Watch,
     ) -> Result<(Twice, Vec<Played>), Error> {
         let memory = self.modules.runtime().limits().memory_bytes;
-        let fresh = || Folder::new(candidate.clone(), memory);
         let mut twice = Twice::default();
-        let mut used = self.play_all(sample, fresh(), checks, watch).await?;
-        for (index, used) in used.iter_mut().enumerate() {
+        let folder = Folder::new(candidate.clone(), memory);
+        let used = self.play_all(sample, folder, checks, watch).await?;
+        let parts = sample.clone();
+        for (streams, used) in jobs(sample).zip(used.chunks(STREAMS_PER_JOB)) {
             watch.check()?;
-            let (streams, checks, mut folder) = (sample.clone(), checks.clone(), fresh());
-            let job = move || play(&mut folder, &checks, &streams[index]);
+            let (sample, checks, candidate) = (sample.clone(), checks.clone(), candidate.clone());
+            let range = streams.clone();
+            let job = move || -> Vec<Played> {
+                let fresh = || Folder::new(candidate.clone(), memory);
+                let streams = sample[range].iter();
+                streams
+                    .map(|part| play(&mut fresh(), &checks, part))
+                    .collect()
+            };
             let runtime = self.modules.runtime();
             let fresh = runtime
                 .run_in_background(job)
                 .await
                 .map_err(Error::NotRun)?;
-            twice.compare(&sample[index], &fresh, used);
+            for (index, (fresh, used)) in streams.zip(fresh.iter().zip(used)) {
+                twice.compare(&parts[index], fresh, used);
+            }
         }
         Ok((twice, used))
     }
@@ -73,11 +87,14 @@ impl Gate {
         watch: &Watch,
     ) -> Result<Vec<Played>, Error> {
         let mut played = Vec::with_capacity(sample.len());
-        for index in 0..sample.len() {
+        for range in jobs(sample) {
             watch.check()?;
             let (streams, checks) = (sample.clone(), checks.clone());
             let job = move || {
-                let played = play(&mut folder, &checks, &streams[index]);
+                let streams = streams[range].iter();
+                let played: Vec<Played> = streams
+                    .map(|part| play(&mut folder, &checks, part))
+                    .collect();
                 (folder, played)
             };
             let runtime = self.modules.runtime();
@@ -86,11 +103,19 @@ impl Gate {
                 .await
                 .map_err(Error::NotRun)?;
             folder = done.0;
-            played.push(done.1);
-            watch.did(1, sample[index].events.len(), sample[index].decisions.len());
+            for part in &sample[played.len()..played.len() + done.1.len()] {
+                watch.did(1, part.events.len(), part.decisions.len());
+            }
+            played.extend(done.1);
         }
         Ok(played)
     }
+}
+
+/// The streams of a sample, by the job that takes them.
+fn jobs(sample: &[Part]) -> impl Iterator<Item = Range<usize>> {
+    let (begins, end) = ((0..sample.len()).step_by(STREAMS_PER_JOB), sample.len());
+    begins.map(move |begin| begin..end.min(begin + STREAMS_PER_JOB))
 }
 
 impl Twice {

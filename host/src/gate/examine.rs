@@ -18,7 +18,7 @@ use crate::store::Scope;
 /// How many streams that have moved on since the history was read are folded one by one. If there are more, the whole history is read again.
 const CATCH_UP_STREAMS: u32 = 10_000;
 /// How often it is looked after streams that have moved on meanwhile.
-const CATCH_UP_ROUNDS: u32 = 3;
+const CATCH_UP_ROUNDS: u32 = 2;
 /// With fewer than this it is not looked again.
 const FEW_STREAMS: usize = 100;
 
@@ -137,7 +137,7 @@ impl Gate {
         let began = Instant::now();
         let refolded = self
             .refold(
-                subject.scope(frontier.newest),
+                vec![subject.scope(frontier.newest)],
                 &self.refold_of(subject),
                 watch,
             )
@@ -206,13 +206,11 @@ impl Gate {
                 return Ok(None);
             };
             let count = ids.len();
-            for id in ids {
-                let scope = Scope {
-                    id: Some(id),
-                    ..subject.scope(frontier.newest)
-                };
-                folded.add(self.refold(scope, &refold, watch).await?);
-            }
+            let scopes = ids.into_iter().map(|id| Scope {
+                id: Some(id),
+                ..subject.scope(frontier.newest)
+            });
+            folded.add(self.refold(scopes.collect(), &refold, watch).await?);
             report.as_of = frontier.settled.to_string();
             if count < FEW_STREAMS || folded.failed > 0 {
                 break;

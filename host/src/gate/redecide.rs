@@ -79,7 +79,7 @@ impl Gate {
         };
         let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
         let reader = Reader::new(self.store.clone(), scope, Reading::Decisions);
-        let workers = drive(runtime, &*self.store, reader, workers, watch).await?;
+        let workers = drive(runtime, &*self.store, [reader], workers, watch).await?;
         let mut decisions = Decisions::default();
         let mut sample = Sample::default();
         for worker in workers {

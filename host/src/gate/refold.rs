@@ -26,13 +26,16 @@ pub(super) struct Refold {
 }
 
 impl Gate {
-    /// Has the candidate fold the streams of `scope`.
+    /// Has the candidate fold the streams of `scopes`, which are all of one decider.
     pub(super) async fn refold(
         &self,
-        scope: Scope,
+        scopes: Vec<Scope>,
         refold: &Refold,
         watch: &Watch,
     ) -> Result<Refolded, Error> {
+        let Some(scope) = scopes.first().cloned() else {
+            return Ok(Refolded::default());
+        };
         let runtime = self.modules.runtime();
         let memory = runtime.limits().memory_bytes;
         let worker = || Folding {
@@ -51,8 +54,9 @@ impl Gate {
             watch: watch.clone(),
         };
         let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
-        let reader = Reader::new(self.store.clone(), scope.clone(), Reading::Events);
-        let workers = drive(runtime, &*self.store, reader, workers, watch).await?;
+        let scopes = scopes.into_iter();
+        let readers = scopes.map(|scope| Reader::new(self.store.clone(), scope, Reading::Events));
+        let workers = drive(runtime, &*self.store, readers, workers, watch).await?;
         let mut folded = Refolded::default();
         for worker in workers {
             folded.add(worker.folded);

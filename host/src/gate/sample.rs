@@ -10,9 +10,12 @@ use super::past::Part;
 use crate::runtime::Decision;
 
 /// Most streams of a sample.
-const STREAMS: usize = 256;
+const STREAMS: usize = 64;
 
-/// Most payload of one of them, in bytes; a longer one is left out.
+/// Most commands of one of them: the first ones.
+const STREAM_COMMANDS: usize = 32;
+
+/// Most payload of one of them, in bytes; what has more is left out.
 const STREAM_BYTES: usize = 128 << 10;
 
 /// Streams, or what was read of them first, chosen by the hashes of their ids: neither when they were written nor who reads them matters.
@@ -30,13 +33,22 @@ pub(super) struct Played {
 
 impl Sample {
     /// Takes the beginning of a stream in, if it belongs here.
-    pub(super) fn offer(&mut self, part: Part) {
-        if part.decisions.is_empty() || part.bytes() > STREAM_BYTES {
-            return;
-        }
+    pub(super) fn offer(&mut self, mut part: Part) {
         let mut hasher = DefaultHasher::new();
         part.id.hash(&mut hasher);
-        self.put(hasher.finish(), part);
+        let hash = hasher.finish();
+        if !self.wants(hash) {
+            return;
+        }
+        part.decisions.truncate(STREAM_COMMANDS);
+        let Some(last) = part.decisions.last() else {
+            return;
+        };
+        let end = part.events_through(last.at).max(last.events.end);
+        part.events.truncate(end);
+        if part.bytes() <= STREAM_BYTES {
+            self.put(hash, part);
+        }
     }
 
     /// Takes in what another worker has chosen.
@@ -46,16 +58,12 @@ impl Sample {
         }
     }
 
+    fn wants(&self, hash: u64) -> bool {
+        let last = self.0.last_key_value();
+        self.0.len() < STREAMS || last.is_some_and(|(last, _)| hash < *last)
+    }
+
     fn put(&mut self, hash: u64, part: Part) {
-        let is_full = self.0.len() >= STREAMS;
-        if is_full
-            && self
-                .0
-                .last_key_value()
-                .is_some_and(|(last, _)| *last < hash)
-        {
-            return;
-        }
         self.0.insert(hash, part);
         if self.0.len() > STREAMS {
             self.0.pop_last();

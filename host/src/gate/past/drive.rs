@@ -26,7 +26,7 @@ pub(in crate::gate) trait Work: Send + 'static {
     }
 }
 
-/// Takes everything that `reader` reads through the hands of `workers`, at least one, and gives them back.
+/// Takes everything that the readers read, one after the other, through the hands of `workers`, at least one, and gives them back.
 ///
 /// # Errors
 ///
@@ -34,46 +34,30 @@ pub(in crate::gate) trait Work: Send + 'static {
 pub(in crate::gate) async fn drive<W: Work>(
     runtime: &Runtime,
     store: &dyn SnapshotStore,
-    mut reader: Reader,
+    readers: impl IntoIterator<Item = Reader>,
     workers: Vec<W>,
     watch: &Watch,
 ) -> Result<Vec<W>, Error> {
     let mut crew = Crew::new(runtime, workers);
-    while let Some(parts) = reader.next().await.map_err(Error::Store)? {
-        for batch in batches(parts) {
-            watch.check()?;
-            let goes_on = batch.first().is_some_and(|part| part.after.get() > 0);
-            let mut worker = crew.hire(goes_on).await?;
-            let snapshots = worker.snapshots();
-            if !snapshots.is_empty() {
-                // They are disposable: without them the first command of a long stream takes longer.
-                if let Err(error) = store.put_snapshots(snapshots).await {
-                    tracing::warn!(%error, "states of the candidate were not kept");
-                }
-            }
-            crew.send(worker, batch);
-        }
-    }
-    crew.dismiss().await
-}
-
-/// Cuts parts into batches of about [`BATCH_EVENTS`]; a long part is a batch of its own.
-fn batches(parts: Vec<Part>) -> Vec<Vec<Part>> {
-    let mut batches = Vec::new();
     let mut batch: Vec<Part> = Vec::new();
     let mut size = 0;
-    for part in parts {
-        size += part.events.len() + part.decisions.len();
-        batch.push(part);
-        if size >= BATCH_EVENTS {
-            batches.push(std::mem::take(&mut batch));
-            size = 0;
+    for mut reader in readers {
+        while let Some(parts) = reader.next().await.map_err(Error::Store)? {
+            for part in parts {
+                size += part.events.len() + part.decisions.len();
+                batch.push(part);
+                if size >= BATCH_EVENTS {
+                    watch.check()?;
+                    crew.hand_over(store, std::mem::take(&mut batch)).await?;
+                    size = 0;
+                }
+            }
         }
     }
     if !batch.is_empty() {
-        batches.push(batch);
+        crew.hand_over(store, batch).await?;
     }
-    batches
+    crew.dismiss().await
 }
 
 /// The workers, at rest or at work.
@@ -93,6 +77,25 @@ impl<'r, W: Work> Crew<'r, W> {
             working: FuturesUnordered::new(),
             last: 0,
         }
+    }
+
+    /// Gives a batch to whoever may take it, and keeps what that worker has made before.
+    async fn hand_over(
+        &mut self,
+        store: &dyn SnapshotStore,
+        batch: Vec<Part>,
+    ) -> Result<(), Error> {
+        let goes_on = batch.first().is_some_and(|part| part.after.get() > 0);
+        let mut worker = self.hire(goes_on).await?;
+        let snapshots = worker.snapshots();
+        if !snapshots.is_empty() {
+            // They are disposable: without them the first command of a long stream takes longer.
+            if let Err(error) = store.put_snapshots(snapshots).await {
+                tracing::warn!(%error, "states of the candidate were not kept");
+            }
+        }
+        self.send(worker, batch);
+        Ok(())
     }
 
     /// Whoever is free first, or the worker who had the last batch.
