@@ -164,7 +164,7 @@ impl Runtime {
         self.inner.threads.post(module.lane(), job);
     }
 
-    /// Runs `job`, which calls guests, on a thread of the background. While live calls are made it has a quarter of the time, and a job that
+    /// Runs `job`, which calls guests, on a thread of the background. While live calls are made it has half of the time, and a job that
     /// was begun is not interrupted: keep it to a few milliseconds.
     ///
     /// # Errors

@@ -23,7 +23,10 @@ const GIVING_WAY: i32 = 10;
 
 /// How long a thread of the background rests after a job during which live calls were made, as a multiple of the processor time that the job has taken.
 /// Giving way is not enough: on a kernel that does not preempt, whoever wakes up waits for a slice to end.
-const REST: u32 = 3;
+const REST: u32 = 1;
+
+/// How much a thread of the background gives way: somebody may wait for an activation, so that it has about a quarter of what others get.
+const GIVING_WAY_IN_BACKGROUND: i32 = 5;
 
 thread_local! {
     /// How the guest's thread that this is treats others; none on all other threads.
@@ -125,9 +128,13 @@ pub(super) fn give_way() {
     if MANNER.get() != Some(Manner::Equal) {
         return;
     }
+    give_way_by(GIVING_WAY);
+}
+
+fn give_way_by(nice: i32) {
     MANNER.set(Some(Manner::GivesWay));
     // On Linux this is about the calling thread alone.
-    if let Err(error) = rustix::process::setpriority_process(None, GIVING_WAY) {
+    if let Err(error) = rustix::process::setpriority_process(None, nice) {
         tracing::warn!(%error, "a module that computes without end is run at normal priority");
     }
 }
@@ -188,8 +195,10 @@ impl Queue {
 
     fn work(self: Arc<Self>, number: usize) {
         MANNER.set(Some(Manner::Equal));
-        if self.lane != Lane::Light {
-            give_way();
+        match self.lane {
+            Lane::Light => {}
+            Lane::Heavy => give_way(),
+            Lane::Background => give_way_by(GIVING_WAY_IN_BACKGROUND),
         }
         while let Some(job) = self.next() {
             let (began, live) = (processor_time(), self.live.load(Ordering::Relaxed));
