@@ -127,7 +127,8 @@ impl Task {
                 Some(rejection)
             }
             Decision::Accepted(events) => {
-                self.check_declared(&events)?;
+                let declared = self.active.decider.check_events(&events);
+                declared.map_err(|reason| Fault::BrokeContract { reason })?;
                 if !events.is_empty() {
                     // Folded before they are stored: nothing is stored that cannot be folded.
                     instance.evolve(state, &events)?;
@@ -149,21 +150,6 @@ impl Task {
             part,
             rejection,
             now,
-        })
-    }
-
-    fn check_declared(&self, events: &[Event]) -> Result<(), Fault> {
-        let decider = &self.active.decider;
-        let undeclared = events
-            .iter()
-            .find(|event| !decider.declares(&event.name, event.schema_version));
-        undeclared.map_or(Ok(()), |event| {
-            Err(Fault::BrokeContract {
-                reason: format!(
-                    "event {} version {} is not declared",
-                    event.name, event.schema_version
-                ),
-            })
         })
     }
 

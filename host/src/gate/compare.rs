@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
+use super::folder::{Again, Folder};
 use super::words::{event_json, events_line, rejection_json};
 use crate::core::{CommandOutcome, CommandRecord, Event, ModuleDigest, Rejection};
 use crate::modules::{Decider, Manifest, Unfit};
-use crate::runtime::{Decision, Fault};
+use crate::runtime::Decision;
 
 /// How a decision made again differs from the recorded one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,11 +62,8 @@ impl Verdict {
     }
 }
 
-/// A decision made again: what the module answered, or why it did not.
-pub(super) type Redecided = Result<Decision, String>;
-
 /// Compares what was recorded of a command, and the events that followed from it, with the same decision made again.
-pub(super) fn compare(record: &CommandRecord, events: &[Event], again: &Redecided) -> Verdict {
+pub(super) fn compare(record: &CommandRecord, events: &[Event], again: &Again) -> Verdict {
     match (&record.outcome, again) {
         (_, Err(_)) => Verdict::Failed,
         (CommandOutcome::Accepted { .. }, Ok(Decision::Accepted(decided))) => {
@@ -96,11 +94,11 @@ pub(super) fn recorded_json(record: &CommandRecord, events: &[Event]) -> Value {
 }
 
 /// What was decided again, for a report.
-pub(super) fn redecided_json(again: &Redecided) -> Value {
+pub(super) fn redecided_json(again: &Again) -> Value {
     match again {
         Ok(Decision::Accepted(events)) => events_json(events),
         Ok(Decision::Rejected(rejection)) => json!({ "rejected": rejection_json(rejection) }),
-        Err(fault) => json!({ "failed": fault }),
+        Err(fault) => json!({ "failed": fault.to_string() }),
     }
 }
 
@@ -117,7 +115,7 @@ pub(super) fn recorded_line(record: &CommandRecord, events: &[Event]) -> String 
 }
 
 /// What was decided again, on one line.
-pub(super) fn redecided_line(again: &Redecided) -> String {
+pub(super) fn redecided_line(again: &Again) -> String {
     match again {
         Ok(Decision::Accepted(events)) => events_line(events),
         Ok(Decision::Rejected(rejection)) => rejected_line(rejection),
@@ -129,7 +127,7 @@ fn rejected_line(rejection: &Rejection) -> String {
     format!("rejected with {}: {}", rejection.code, rejection.message)
 }
 
-/// Holds what a host checks around a module's decision: the command's schema before it, the declared events after it.
+/// What a host checks before it asks a module: the command's name, and the schema of its data.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Checks {
     /// By the module that decided them, commands whose schema is the same in the candidate: the recorded ones fit.
@@ -137,7 +135,7 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    /// Around decisions of `candidate`, of commands that `former` modules have decided.
+    /// Before decisions of `candidate`, of commands that `former` modules have decided.
     pub(super) fn new(candidate: &Manifest, former: &[(ModuleDigest, Manifest)]) -> Self {
         let fitting = former.iter().map(|(digest, manifest)| {
             let same = |name: &String| {
@@ -157,8 +155,17 @@ impl Checks {
         }
     }
 
-    /// The rejection that a host would answer with, without asking the module.
-    pub(super) fn before(&self, decider: &Decider, record: &CommandRecord) -> Option<Rejection> {
+    /// What a host would answer to a recorded command at the present state of `folder`, and the fuel that it takes; none when the module is not
+    /// asked.
+    pub(super) fn decide(&self, folder: &mut Folder, record: &CommandRecord) -> (Again, u64) {
+        match self.rejection(folder.decider(), record) {
+            Some(rejection) => (Ok(Decision::Rejected(rejection)), 0),
+            None => folder.decide(record),
+        }
+    }
+
+    /// The rejection that stands for what a host answers without asking the module.
+    fn rejection(&self, decider: &Decider, record: &CommandRecord) -> Option<Rejection> {
         let known = self.fitting.get(&record.module);
         if known.is_some_and(|names| names.contains(&record.command)) {
             return None;
@@ -182,21 +189,5 @@ impl Checks {
             message,
             data: None,
         })
-    }
-
-    /// What a host would answer with after the module has decided: as the module, but for events that are not declared.
-    pub(super) fn after(decider: &Decider, decision: Result<Decision, Fault>) -> Redecided {
-        let decision = decision.map_err(|fault| fault.to_string())?;
-        if let Decision::Accepted(events) = &decision
-            && let Some(event) = events
-                .iter()
-                .find(|event| !decider.declares(&event.name, event.schema_version))
-        {
-            return Err(format!(
-                "event {} version {} is not declared",
-                event.name, event.schema_version
-            ));
-        }
-        Ok(decision)
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::compare::{Checks, Redecided, redecided_json, redecided_line};
-use super::folder::Folder;
+use super::compare::{Checks, redecided_json, redecided_line};
+use super::folder::{Again, Folder};
 use super::past::{Part, PastDecision};
 use super::sample::{Played, play};
 use super::words::{count, count_of, excerpt};
@@ -145,7 +145,7 @@ impl Twice {
             };
             self.differ(Example {
                 id: part.id.clone(),
-                version: part.after.plus(part.events.len()).get(),
+                version: part.end().get(),
                 command: None,
                 fresh: shown(fresh),
                 used: shown(used),
@@ -238,7 +238,7 @@ fn command(decision: &PastDecision) -> (String, String) {
 }
 
 /// Byte for byte, which is more than that documents are equal.
-fn are_the_same(one: &Redecided, other: &Redecided) -> bool {
+fn are_the_same(one: &Again, other: &Again) -> bool {
     let data = |event: &Event| event.data.as_str().to_owned();
     match (one, other) {
         (Ok(Decision::Accepted(one)), Ok(Decision::Accepted(other))) => {

@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::compare::Checks;
 use super::cost::Cost;
-use super::folder::Folder;
 use super::refold::Refold;
 use super::refolded::Refolded;
 use super::{Error, Gate, Report, Step, StepResult, Watch, describe, own_specs};
@@ -168,8 +167,7 @@ impl Gate {
 
         watch.begin(Step::Cost, events);
         if let Some(active) = active {
-            let memory = self.modules.runtime().limits().memory_bytes;
-            let folder = Folder::new(active.decider.clone(), memory);
+            let folder = self.folder(&active.decider);
             let formerly = self
                 .play_all(&sample, folder, &Arc::default(), watch)
                 .await?;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::past::FOLD_EVENTS;
-use crate::core::{CommandRecord, Event, Json, Version};
+use super::past::{FOLD_EVENTS, Part};
+use super::{Error, Gate};
+use crate::core::{CommandRecord, Event, Json, StreamId, Version};
 use crate::modules::Decider;
 use crate::runtime::{
     Decision, Fault, GuestCommand, GuestContext, Instance, Module, Restored, State,
@@ -24,15 +25,50 @@ pub(super) struct Folder {
     guest: Option<Instance>,
     streams: u32,
     state: Option<State>,
+    /// The version that the state has come to.
+    version: Version,
+    /// How many events are folded in one call.
+    piece: usize,
 }
 
 /// Folding has ended early.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Unfolded {
-    /// The version of the event that is to blame; none when the module failed somewhere in a call with many.
-    pub(super) version: Option<Version>,
+    /// The event that is to blame, and its version; none when the module failed somewhere in a call with many.
+    pub(super) event: Option<(Version, Event)>,
     /// What the module did.
     pub(super) fault: Fault,
+}
+
+impl From<Fault> for Unfolded {
+    fn from(fault: Fault) -> Self {
+        Self { event: None, fault }
+    }
+}
+
+/// A decision made again: what a host would answer, or why it could not.
+pub type Again = Result<Decision, Fault>;
+
+/// How often a module may fail before it is not asked any more. Running into a limit, which may take as long as a deadline, counts more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience(u64);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(1_000)
+    }
+}
+
+impl Patience {
+    /// The module has failed.
+    pub(super) fn lose(&mut self, fault: &Fault) {
+        let weight = if fault.is_limit() { 100 } else { 1 };
+        self.0 = self.0.saturating_sub(weight);
+    }
+
+    pub(super) fn is_over(self) -> bool {
+        self.0 == 0
+    }
 }
 
 impl Folder {
@@ -45,7 +81,14 @@ impl Folder {
             guest: None,
             streams: 0,
             state: None,
+            version: Version::EMPTY,
+            piece: FOLD_EVENTS,
         }
+    }
+
+    /// Folds one event in a call, to find the one that is to blame.
+    pub(super) fn singly(self) -> Self {
+        Self { piece: 1, ..self }
     }
 
     /// What folds.
@@ -53,44 +96,71 @@ impl Folder {
         &self.decider
     }
 
+    /// The version that the stream has come to.
+    pub(super) fn version(&self) -> Version {
+        self.version
+    }
+
     /// Begins a stream; the one before it is let go of.
     pub(super) fn begin(&mut self) -> Result<(), Fault> {
         self.end();
         self.streams += 1;
+        self.version = Version::EMPTY;
         let state = self.guest()?.initial()?;
         self.state = Some(state);
         Ok(())
     }
 
-    /// Folds events, the first of which comes after the version `after`, in calls of the size that commands have as well.
-    pub(super) fn fold(&mut self, after: Version, events: &[Event]) -> Result<(), Unfolded> {
-        let mut version = after;
-        for piece in events.chunks(FOLD_EVENTS) {
-            let evolved = self.with(|guest, state| guest.evolve(state, piece));
-            evolved.map_err(|fault| Unfolded {
-                version: match &fault {
-                    Fault::EvolveRefused { index, .. } => Some(version.plus(*index as usize + 1)),
-                    _ if piece.len() == 1 => Some(version.next()),
+    /// Folds the events that come next, in calls of the size that commands have as well.
+    pub(super) fn fold(&mut self, events: &[Event]) -> Result<(), Unfolded> {
+        for piece in events.chunks(self.piece) {
+            if let Err(fault) = self.with(|guest, state| guest.evolve(state, piece)) {
+                let index = match &fault {
+                    Fault::EvolveRefused { index, .. } => Some(*index as usize),
+                    _ if piece.len() == 1 => Some(0),
                     _ => None,
-                },
-                fault,
-            })?;
-            version = version.plus(piece.len());
+                };
+                let event = index.and_then(|index| {
+                    Some((self.version.plus(index + 1), piece.get(index)?.clone()))
+                });
+                self.end();
+                return Err(Unfolded { event, fault });
+            }
+            self.version = self.version.plus(piece.len());
         }
         Ok(())
     }
 
-    /// Decides a recorded command at the present state. Gives the fuel that it took as well.
-    pub(super) fn decide(&mut self, record: &CommandRecord) -> Result<(Decision, u64), Fault> {
+    /// Folds what a part has up to a version (inclusive) and was not folded yet.
+    pub(super) fn fold_through(&mut self, part: &Part, through: Version) -> Result<(), Unfolded> {
+        let (from, to) = (
+            part.events_through(self.version),
+            part.events_through(through),
+        );
+        self.fold(&part.events[from..to.max(from)])
+    }
+
+    /// Decides a recorded command at the present state, as a host would. Gives the fuel that it took as well.
+    pub(super) fn decide(&mut self, record: &CommandRecord) -> (Again, u64) {
         let command = GuestCommand {
             name: record.command.clone(),
             data: record.data.clone(),
         };
         let context = GuestContext::from(record);
-        self.with(|guest, state| {
+        let decided = self.with(|guest, state| {
             let decision = guest.decide(state, &command, &context)?;
             Ok((decision, guest.fuel_used()))
-        })
+        });
+        let (decision, fuel) = match decided {
+            Ok(decided) => decided,
+            Err(fault) => return (Err(fault), 0),
+        };
+        let checked = match &decision {
+            Decision::Accepted(events) => self.decider.check_events(events),
+            Decision::Rejected(_) => Ok(()),
+        };
+        let checked = checked.map_err(|reason| Fault::BrokeContract { reason });
+        (checked.map(|()| decision), fuel)
     }
 
     /// The present state.
@@ -117,7 +187,7 @@ impl Folder {
         })
     }
 
-    /// Whether there is a stream to go on with.
+    /// Whether there is a stream to go on with: it was begun, and the module has not failed at it.
     pub(super) fn has_stream(&self) -> bool {
         self.state.is_some()
     }
@@ -161,5 +231,47 @@ impl Folder {
             self.renew();
         }
         outcome
+    }
+}
+
+impl Gate {
+    /// Folds a stream from its first event on, through a version (inclusive) or to its end. Gives what has ended it early as well.
+    pub(super) async fn fold_stream(
+        &self,
+        mut folder: Folder,
+        stream: &StreamId,
+        through: Option<Version>,
+    ) -> Result<(Folder, Option<Unfolded>), Error> {
+        let limit = u32::try_from(FOLD_EVENTS).unwrap_or(u32::MAX);
+        let mut after = Version::EMPTY;
+        loop {
+            let page = self.store.history(stream, after, through, limit).await;
+            let events = page.map_err(Error::Store)?.events;
+            let (is_first, read) = (after == Version::EMPTY, events.len());
+            let job = move || {
+                let begun = if is_first { folder.begin() } else { Ok(()) };
+                let folded = begun.map_err(Unfolded::from);
+                let folded = folded.and_then(|()| folder.fold(&events));
+                (folder, folded.err())
+            };
+            let runtime = self.modules.runtime();
+            let done = runtime
+                .run_in_background(job)
+                .await
+                .map_err(Error::NotRun)?;
+            if done.1.is_some() || read < FOLD_EVENTS {
+                return Ok(done);
+            }
+            folder = done.0;
+            after = after.plus(read);
+        }
+    }
+
+    /// What folds streams with `decider`.
+    pub(super) fn folder(&self, decider: &Arc<Decider>) -> Folder {
+        Folder::new(
+            decider.clone(),
+            self.modules.runtime().limits().memory_bytes,
+        )
     }
 }

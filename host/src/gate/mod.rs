@@ -41,6 +41,7 @@ mod words;
 
 pub use activate::{ActivationRequest, Gate};
 pub use error::Error;
+pub use folder::Again;
 pub use policy::{GateSettings, Mode, Policy};
 pub use rehearsal::{Progress, Rehearsal, RehearsalRequest, Rehearsed, Status};
 pub use rehearsals::Rehearsals;
@@ -49,7 +50,7 @@ pub use rollback::{NewEventType, RollbackSafety};
 pub use specs::{SpecFailure, run_spec, run_specs};
 pub use verify::{Difference, Verification, Verified, VerifyRequest};
 pub use watch::Watch;
-pub use why::{Again, Why};
+pub use why::Why;
 
 use report::StepResult;
 use specs::own_specs;

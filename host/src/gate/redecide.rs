@@ -6,10 +6,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::compare::{
-    Checks, Redecided, Verdict, compare, recorded_json, recorded_line, redecided_json,
-    redecided_line,
+    Checks, Verdict, compare, recorded_json, recorded_line, redecided_json, redecided_line,
 };
-use super::folder::{Folder, Unfolded};
+use super::folder::{Again, Folder, Patience, Unfolded};
 use super::past::{Part, PastDecision, Reader, Reading, Work, drive};
 use super::sample::Sample;
 use super::words::{count, count_of, excerpt, excerpt_json, percent, seconds as in_seconds};
@@ -21,10 +20,6 @@ use crate::store::Scope;
 
 /// How many examples of each kind of change are kept.
 const EXAMPLES: usize = 3;
-
-/// How many decisions that the candidate fails at a worker takes before it makes no more of them; as when streams are folded.
-const PATIENCE: u64 = 1_000;
-const LIMIT_WEIGHT: u64 = 100;
 
 /// What deciding again has shown.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -68,14 +63,11 @@ impl Gate {
         watch: &Watch,
     ) -> Result<(Decisions, Sample), Error> {
         let runtime = self.modules.runtime();
-        let worker = || {
-            let folder = Folder::new(candidate.clone(), runtime.limits().memory_bytes);
-            Deciding {
-                judge: Judge::new(folder, checks.clone()),
-                is_lost: true,
-                sample: Sample::default(),
-                watch: watch.clone(),
-            }
+        let worker = || Deciding {
+            judge: Judge::new(self.folder(candidate), checks.clone()),
+            is_lost: true,
+            sample: Sample::default(),
+            watch: watch.clone(),
         };
         let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
         let reader = Reader::new(self.store.clone(), scope, Reading::Decisions);
@@ -130,7 +122,7 @@ pub(super) struct Judge {
     folder: Folder,
     checks: Arc<Checks>,
     decisions: Decisions,
-    patience: u64,
+    patience: Patience,
 }
 
 impl Judge {
@@ -139,7 +131,7 @@ impl Judge {
             folder,
             checks,
             decisions: Decisions::default(),
-            patience: PATIENCE,
+            patience: Patience::default(),
         }
     }
 
@@ -154,58 +146,40 @@ impl Judge {
     }
 
     fn is_out_of_patience(&mut self) -> bool {
-        self.decisions.is_cut_short |= self.patience == 0;
-        self.patience == 0
+        self.decisions.is_cut_short |= self.patience.is_over();
+        self.patience.is_over()
     }
 
     /// Folds a part, and decides at each version where something was decided.
     pub(super) fn play(&mut self, part: &Part) -> Result<(), Unfolded> {
-        let mut done = 0;
         for decision in &part.decisions {
-            let through = part.events_through(decision.at);
-            if through > done {
-                self.folder
-                    .fold(part.after.plus(done), &part.events[done..through])?;
-                done = through;
-            }
+            self.folder.fold_through(part, decision.at)?;
             self.decide(part, decision);
             if !self.folder.has_stream() {
-                self.catch_up(part, done)?;
+                self.catch_up(part, decision.at)?;
             }
         }
-        self.folder
-            .fold(part.after.plus(done), &part.events[done..])?;
+        self.folder.fold_through(part, part.end())?;
         self.decisions.events += part.events.len() as u64;
         Ok(())
     }
 
     /// Folds anew what a trap has taken away.
-    fn catch_up(&mut self, part: &Part, through: usize) -> Result<(), Unfolded> {
-        let lost = |fault| Unfolded {
-            version: None,
-            fault,
-        };
+    fn catch_up(&mut self, part: &Part, through: Version) -> Result<(), Unfolded> {
         if part.after != Version::EMPTY || self.is_out_of_patience() {
-            return Err(lost(Fault::Spent));
+            return Err(Fault::Spent.into());
         }
-        self.folder.begin().map_err(lost)?;
-        self.folder.fold(part.after, &part.events[..through])
+        self.folder.begin()?;
+        self.folder.fold_through(part, through)
     }
 
     fn decide(&mut self, part: &Part, decision: &PastDecision) {
         let record = &decision.record;
         let recorded = &part.events[decision.events.clone()];
-        let mut again = match self.checks.before(self.folder.decider(), record) {
-            Some(rejection) => Ok(Decision::Rejected(rejection)),
-            None => {
-                let decided = self.folder.decide(record).map(|(decision, _)| decision);
-                if let Err(fault) = &decided {
-                    let weight = if fault.is_limit() { LIMIT_WEIGHT } else { 1 };
-                    self.patience = self.patience.saturating_sub(weight);
-                }
-                Checks::after(self.folder.decider(), decided)
-            }
-        };
+        let (mut again, _) = self.checks.decide(&mut self.folder, record);
+        if let Err(fault) = &again {
+            self.patience.lose(fault);
+        }
         let mut verdict = compare(record, recorded, &again);
         let mut state_candidate = None;
         if verdict != Verdict::Same
@@ -215,7 +189,8 @@ impl Judge {
             match self.folder.peek(events) {
                 Ok(state) => state_candidate = Some(state),
                 Err(fault) => {
-                    again = Err(format!("the module cannot fold what it decides: {fault}"));
+                    let reason = format!("it cannot fold what it decides: {fault}");
+                    again = Err(Fault::BrokeContract { reason });
                     verdict = Verdict::Failed;
                 }
             }
@@ -232,7 +207,7 @@ impl Judge {
         part: &Part,
         decision: &PastDecision,
         recorded: &[Event],
-        again: &Redecided,
+        again: &Again,
         state_candidate: Option<Json>,
     ) -> Example {
         let record = &decision.record;

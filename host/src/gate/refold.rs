@@ -2,18 +2,13 @@
 
 use std::sync::Arc;
 
-use super::folder::{Folder, Unfolded};
+use super::folder::{Folder, Patience};
 use super::past::{Part, Reader, Reading, Work, drive};
 use super::refolded::{Example, Failure, Refolded, first_by};
 use super::{Error, Gate, Watch};
-use crate::core::{DeciderName, Event, Json, Namespace, StreamId, Version};
+use crate::core::{DeciderName, Json, Namespace, StreamId, Version};
 use crate::modules::Decider;
 use crate::store::{Scope, Snapshot};
-
-/// How many streams that the candidate cannot fold a worker takes before it looks at no more of them. One in which the candidate runs into a
-/// limit, which may take as long as a deadline, counts as much as [`LIMIT_WEIGHT`] others.
-const PATIENCE: u64 = 1_000;
-const LIMIT_WEIGHT: u64 = 100;
 
 /// Which modules fold what.
 #[derive(Debug, Clone)]
@@ -37,19 +32,15 @@ impl Gate {
             return Ok(Refolded::default());
         };
         let runtime = self.modules.runtime();
-        let memory = runtime.limits().memory_bytes;
         let worker = || Folding {
             namespace: scope.namespace.clone(),
             decider: scope.decider.clone(),
-            candidate: Folder::new(refold.candidate.clone(), memory),
-            active: refold
-                .active
-                .clone()
-                .map(|active| Folder::new(active, memory)),
+            candidate: self.folder(&refold.candidate),
+            active: refold.active.as_ref().map(|active| self.folder(active)),
             snapshot_events: refold.snapshot_events,
             stream: None,
             folded: Refolded::default(),
-            patience: PATIENCE,
+            patience: Patience::default(),
             snapshots: Vec::new(),
             watch: watch.clone(),
         };
@@ -69,64 +60,21 @@ impl Gate {
         Ok(folded)
     }
 
-    /// Finds the event at which the candidate fails, one by one.
+    /// Finds the event at which the candidate fails, one by one. Leaves it open when each alone can be folded: what failed was the whole.
     async fn locate(
         &self,
         scope: &Scope,
         candidate: &Arc<Decider>,
         failure: &mut Failure,
     ) -> Result<(), Error> {
-        let runtime = self.modules.runtime();
-        let stream = StreamId::new(scope.namespace.clone(), scope.decider.clone(), &*failure.id);
-        let Ok(stream) = stream else { return Ok(()) };
-        let mut folder = Folder::new(candidate.clone(), runtime.limits().memory_bytes);
-        let mut after = Version::EMPTY;
-        loop {
-            let page = self
-                .store
-                .history(&stream, after, None, LOCATE_EVENTS)
-                .await;
-            let events = page.map_err(Error::Store)?.events;
-            if events.is_empty() {
-                // Alone it can be folded: what failed was the whole.
-                return Ok(());
-            }
-            let read = events.len();
-            let (back, found) = runtime
-                .run_in_background(move || fold_singly(folder, after, events))
-                .await
-                .map_err(Error::NotRun)?;
-            if let Some((version, event)) = found {
-                failure.version = Some(version);
-                failure.event = Some(event);
-                return Ok(());
-            }
-            folder = back;
-            after = after.plus(read);
+        let (namespace, decider) = (scope.namespace.clone(), scope.decider.clone());
+        if let Ok(stream) = StreamId::new(namespace, decider, &*failure.id) {
+            let folder = self.folder(candidate).singly();
+            let (_, unfolded) = self.fold_stream(folder, &stream, None).await?;
+            failure.event = unfolded.and_then(|unfolded| unfolded.event);
         }
+        Ok(())
     }
-}
-
-/// How many events are looked at in one job.
-const LOCATE_EVENTS: u32 = 500;
-
-fn fold_singly(
-    mut folder: Folder,
-    after: Version,
-    events: Vec<Event>,
-) -> (Folder, Option<(Version, Event)>) {
-    if after == Version::EMPTY && folder.begin().is_err() {
-        return (folder, None);
-    }
-    let mut version = after;
-    for event in events {
-        let failed = folder.fold(version, std::slice::from_ref(&event)).is_err();
-        version = version.next();
-        if failed {
-            return (folder, Some((version, event)));
-        }
-    }
-    (folder, None)
 }
 
 /// One worker.
@@ -139,7 +87,7 @@ struct Folding {
     snapshot_events: u64,
     stream: Option<Stream>,
     folded: Refolded,
-    patience: u64,
+    patience: Patience,
     snapshots: Vec<Snapshot>,
     watch: Watch,
 }
@@ -150,15 +98,13 @@ struct Stream {
     id: String,
     version: Version,
     failure: Option<Failure>,
-    /// Whether the active module has failed.
-    is_broken: bool,
 }
 
 impl Work for Folding {
     fn take(&mut self, part: Part) {
         if part.after == Version::EMPTY {
             self.end();
-            if self.patience == 0 {
+            if self.patience.is_over() {
                 self.folded.is_cut_short = true;
                 return;
             }
@@ -170,16 +116,15 @@ impl Work for Folding {
         self.watch.did(0, part.events.len(), 0);
         self.folded.events += part.events.len() as u64;
         if stream.failure.is_none()
-            && let Err(unfolded) = self.candidate.fold(part.after, &part.events)
+            && let Err(unfolded) = self.candidate.fold_through(&part, part.end())
         {
-            stream.failure = Some(failure(&part, unfolded));
+            stream.failure = Some(Failure::new(&part.id, unfolded));
         }
-        if let Some(active) = &mut self.active
-            && !stream.is_broken
-        {
-            stream.is_broken = active.fold(part.after, &part.events).is_err();
+        if let Some(active) = self.active.as_mut().filter(|active| active.has_stream()) {
+            // Where it fails its stream is gone, and that is all there is to know.
+            let _ = active.fold_through(&part, part.end());
         }
-        stream.version = part.after.plus(part.events.len());
+        stream.version = part.end();
     }
 
     fn end(&mut self) {
@@ -190,28 +135,22 @@ impl Work for Folding {
         self.folded.streams += 1;
         let candidate = match stream.failure.take() {
             Some(failure) => Err(failure),
-            None => self.candidate.snapshot().map_err(|fault| Failure {
-                id: stream.id.clone(),
-                version: None,
-                fault,
-                event: None,
-            }),
+            None => {
+                let state = self.candidate.snapshot();
+                state.map_err(|fault| Failure::new(&stream.id, fault.into()))
+            }
         };
-        let active = match &mut self.active {
-            Some(active) if !stream.is_broken => active.snapshot().ok(),
-            _ => None,
-        };
+        // Without a stream there is no snapshot, either.
+        let active = self
+            .active
+            .as_mut()
+            .and_then(|active| active.snapshot().ok());
         let has_active = self.active.is_some();
         match (candidate, active) {
             (Err(_), None) if has_active => self.folded.failed_before += 1,
             (Err(failure), _) => {
                 self.folded.failed += 1;
-                let weight = if failure.fault.is_limit() {
-                    LIMIT_WEIGHT
-                } else {
-                    1
-                };
-                self.patience = self.patience.saturating_sub(weight);
+                self.patience.lose(&failure.fault);
                 self.folded.failures.push(failure);
                 first_by(&mut self.folded.failures, |failure| &failure.id);
             }
@@ -244,21 +183,18 @@ impl Work for Folding {
 
 impl Folding {
     fn begin(&mut self, part: &Part) {
-        let failure = self.candidate.begin().err().map(|fault| Failure {
-            id: part.id.clone(),
-            version: None,
-            fault,
-            event: None,
-        });
-        let is_broken = self
-            .active
-            .as_mut()
-            .is_some_and(|active| active.begin().is_err());
+        let begun = self.candidate.begin();
+        if let Some(active) = &mut self.active {
+            // As when it folds.
+            let _ = active.begin();
+        }
+        let failure = begun
+            .err()
+            .map(|fault| Failure::new(&part.id, fault.into()));
         self.stream = Some(Stream {
             id: part.id.clone(),
             version: Version::EMPTY,
             failure,
-            is_broken,
         });
     }
 
@@ -274,21 +210,5 @@ impl Folding {
             version: stream.version,
             state: state.clone(),
         }));
-    }
-}
-
-fn failure(part: &Part, unfolded: Unfolded) -> Failure {
-    let index = unfolded
-        .version
-        .map(|version| version.get() - part.after.get());
-    let event = index.and_then(|index| {
-        part.events
-            .get(usize::try_from(index).ok()?.checked_sub(1)?)
-    });
-    Failure {
-        id: part.id.clone(),
-        version: unfolded.version,
-        fault: unfolded.fault,
-        event: event.cloned(),
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::folder::Unfolded;
 use super::words::{count, count_of, event_json, excerpt, excerpt_json, seconds as in_seconds};
 use super::{Finding, Step, StepResult};
 use crate::core::{Event, Json, Version};
@@ -43,9 +44,9 @@ pub(super) struct Example {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Failure {
     pub(super) id: String,
-    pub(super) version: Option<Version>,
+    /// The event that is to blame, and its version, if that is known.
+    pub(super) event: Option<(Version, Event)>,
     pub(super) fault: Fault,
-    pub(super) event: Option<Event>,
 }
 
 /// Keeps the first examples, by the id of their stream.
@@ -195,11 +196,20 @@ impl Example {
 }
 
 impl Failure {
+    pub(super) fn new(id: &str, unfolded: Unfolded) -> Self {
+        let Unfolded { event, fault } = unfolded;
+        Self {
+            id: id.to_owned(),
+            event,
+            fault,
+        }
+    }
+
     fn to_json(&self) -> Value {
         json!({
             "id": self.id,
-            "version": self.version.map(Version::get),
-            "event": self.event.as_ref().map(event_json),
+            "version": self.event.as_ref().map(|(version, _)| version.get()),
+            "event": self.event.as_ref().map(|(_, event)| event_json(event)),
             "fault": self.fault.to_string(),
         })
     }
@@ -209,8 +219,8 @@ impl Failure {
             Fault::EvolveRefused { message, .. } => format!("the module refuses it: {message}"),
             fault => fault.to_string(),
         };
-        match self.version {
-            Some(version) => format!("stream {} version {version}, {fault}", self.id),
+        match &self.event {
+            Some((version, _)) => format!("stream {} version {version}, {fault}", self.id),
             None => format!("stream {}, {fault}", self.id),
         }
     }
@@ -218,7 +228,7 @@ impl Failure {
     fn lines(&self) -> Vec<String> {
         let event = self.event.iter();
         event
-            .map(|event| format!("event     {} {}", event.name, excerpt(event.data.as_str())))
+            .map(|(_, event)| format!("event     {} {}", event.name, excerpt(event.data.as_str())))
             .collect()
     }
 }

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use super::compare::{Checks, Redecided};
-use super::folder::Folder;
+use super::compare::Checks;
+use super::folder::{Again, Folder};
 use super::past::Part;
-use crate::runtime::Decision;
 
 /// Most streams of a sample.
 const STREAMS: usize = 64;
@@ -26,7 +25,7 @@ pub(super) struct Sample(BTreeMap<u64, Part>);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Played {
     /// What was decided, in order, and the fuel it took; up to where the module failed to fold.
-    pub(super) decisions: Vec<(Redecided, u64)>,
+    pub(super) decisions: Vec<(Again, u64)>,
     /// The state at the end; none where the module has failed.
     pub(super) state: Option<String>,
 }
@@ -85,34 +84,18 @@ pub(super) fn play(folder: &mut Folder, checks: &Checks, part: &Part) -> Played 
     if folder.begin().is_err() {
         return played;
     }
-    let mut done = 0;
     for decision in &part.decisions {
-        let through = part.events_through(decision.at);
-        if folder
-            .fold(part.after.plus(done), &part.events[done..through.max(done)])
-            .is_err()
-        {
+        if folder.fold_through(part, decision.at).is_err() {
             return played;
         }
-        done = through.max(done);
-        let decided = match checks.before(folder.decider(), &decision.record) {
-            Some(rejection) => (Ok(Decision::Rejected(rejection)), 0),
-            None => {
-                let decided = folder.decide(&decision.record);
-                let fuel = decided.as_ref().map_or(0, |(_, fuel)| *fuel);
-                let decided = decided.map(|(decision, _)| decision);
-                (Checks::after(folder.decider(), decided), fuel)
-            }
-        };
-        played.decisions.push(decided);
+        played
+            .decisions
+            .push(checks.decide(folder, &decision.record));
         if !folder.has_stream() {
             return played;
         }
     }
-    if folder
-        .fold(part.after.plus(done), &part.events[done..])
-        .is_ok()
-    {
+    if folder.fold_through(part, part.end()).is_ok() {
         let state = folder.snapshot().ok();
         played.state = state.map(|state| state.as_str().to_owned());
     }

@@ -22,7 +22,7 @@ const STREAMS: usize = 32;
 const BEAT: Duration = Duration::from_millis(500);
 
 /// The streams that were shadowed last, newest first.
-type Folded = VecDeque<(StreamId, Version, Folder)>;
+type Folded = VecDeque<(StreamId, Folder)>;
 
 impl Gate {
     /// Shadows until `watch` is cancelled; puts what it has found so far into `found`.
@@ -38,8 +38,7 @@ impl Gate {
     ) -> Result<Report, Error> {
         let mut decided = self.modules.decisions().watch();
         let checks = Arc::new(self.checks(subject).await?);
-        let memory = self.modules.runtime().limits().memory_bytes;
-        let mut judge = Judge::new(Folder::new(subject.candidate.clone(), memory), checks);
+        let mut judge = Judge::new(self.folder(&subject.candidate), checks);
         let mut folded = Folded::new();
         let mut missed = 0;
         let began = Instant::now();
@@ -82,15 +81,16 @@ impl Gate {
         let (stream, at) = (record.stream.clone(), record.version);
         let known = folded
             .iter()
-            .position(|(known, version, _)| *known == stream && *version <= at);
-        let (version, folder) = match known.and_then(|index| folded.remove(index)) {
-            Some((_, version, folder)) => (version, folder),
-            None => (
-                at,
-                self.fold_through(&subject.candidate, &stream, at).await?,
-            ),
+            .position(|(known, folder)| *known == stream && folder.version() <= at);
+        let folder = match known.and_then(|index| folded.remove(index)) {
+            Some((_, folder)) => folder,
+            None => {
+                let folder = self.folder(&subject.candidate);
+                self.fold_stream(folder, &stream, Some(at)).await?.0
+            }
         };
-        folded.retain(|(known, _, _)| *known != stream);
+        folded.retain(|(known, _)| *known != stream);
+        let version = folder.version();
         let count = match record.outcome {
             CommandOutcome::Accepted { events } => events as usize,
             CommandOutcome::Rejected(_) => 0,
@@ -121,7 +121,7 @@ impl Gate {
             .await
             .map_err(Error::NotRun)?;
         if let Some(folder) = folder {
-            folded.push_front((stream, through, folder));
+            folded.push_front((stream, folder));
             folded.truncate(STREAMS);
         }
         Ok(judge)

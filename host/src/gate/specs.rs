@@ -87,7 +87,7 @@ pub fn run_spec(decider: &Decider, spec: &Spec) -> Result<(), SpecFailure> {
     };
     let verdict = match (&spec.then, &decision) {
         (SpecOutcome::Events(wanted), Decision::Accepted(events)) => {
-            compare_events(decider.manifest(), wanted, events)
+            compare_events(decider, wanted, events)
         }
         (SpecOutcome::State(wanted), Decision::Accepted(_)) => {
             if state.to_value() == *wanted {
@@ -215,22 +215,8 @@ fn json_of(value: &Value) -> Result<Json, Fault> {
     })
 }
 
-fn compare_events(
-    manifest: &Manifest,
-    wanted: &[SpecEvent],
-    events: &[Event],
-) -> Result<(), String> {
-    if let Some(undeclared) = events.iter().find(|event| {
-        !manifest
-            .events
-            .iter()
-            .any(|known| known.name == event.name && known.schema_version == event.schema_version)
-    }) {
-        return Err(format!(
-            "event {} version {} is not declared",
-            undeclared.name, undeclared.schema_version
-        ));
-    }
+fn compare_events(decider: &Decider, wanted: &[SpecEvent], events: &[Event]) -> Result<(), String> {
+    decider.check_events(events)?;
     let equal = |(wanted, event): (&SpecEvent, &Event)| {
         wanted.event == event.name
             && wanted

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::compare::{Checks, Redecided, Verdict, compare, recorded_json, redecided_json};
-use super::folder::Folder;
+use super::compare::{Verdict, compare, recorded_json, redecided_json};
+use super::folder::{Again, Folder};
 use super::past::{Part, PastDecision, Reader, Reading};
 use super::{Error, Gate};
 use crate::core::{
@@ -121,8 +121,8 @@ struct Verifier {
 /// The stream that is being read.
 struct Current {
     stream: StreamId,
-    /// None before the first decision, and after a failure.
-    folded: Folded,
+    /// Who folds it; none before the first decision, and after a failure.
+    folder: Option<Folder>,
 }
 
 impl Verifier {
@@ -172,7 +172,7 @@ impl Verifier {
                 self.verified.streams += 1;
                 Current {
                     stream,
-                    folded: None,
+                    folder: None,
                 }
             }
         };
@@ -186,28 +186,27 @@ impl Verifier {
                 + same
                     .take_while(|decision| decision.record.module == module)
                     .count();
-            let (folder, version) = match current.folded.take() {
-                Some((folder, version)) if folder.decider().digest() == module => (folder, version),
+            let folder = match current.folder.take() {
+                Some(folder) if folder.decider().digest() == module => folder,
                 _ => {
-                    let version = part.decisions[from].at;
                     let decider = self.decider(module).await?;
-                    let gate = &self.gate;
-                    (
-                        gate.fold_through(&decider, &current.stream, version)
-                            .await?,
-                        version,
-                    )
+                    let (folder, at) = (self.gate.folder(&decider), part.decisions[from].at);
+                    // What fails here fails again when it is decided, and is told then.
+                    self.gate
+                        .fold_stream(folder, &current.stream, Some(at))
+                        .await?
+                        .0
                 }
             };
             let folding = part.clone();
-            let job = move || redecide(folder, version, &folding, from..to);
+            let job = move || redecide(folder, &folding, from..to);
             let runtime = self.gate.modules.runtime();
-            let (folded, found) = runtime
+            let (folder, found) = runtime
                 .run_in_background(job)
                 .await
                 .map_err(Error::NotRun)?;
             self.verified.commands += (to - from) as u64;
-            current.folded = folded;
+            current.folder = Some(folder).filter(Folder::has_stream);
             for Found {
                 index,
                 reasons,
@@ -222,14 +221,15 @@ impl Verifier {
             }
             from = to;
         }
-        if let Some((folder, version)) = current.folded.take() {
-            let end = part.after.plus(part.events.len());
-            let job = move || fold(folder, version, end, &part);
+        if let Some(mut folder) = current.folder.take() {
+            let job = move || {
+                // Without its stream it is of no use.
+                let folded = folder.fold_through(&part, part.end());
+                folded.is_ok().then_some(folder)
+            };
             let runtime = self.gate.modules.runtime();
-            current.folded = runtime
-                .run_in_background(job)
-                .await
-                .map_err(Error::NotRun)?;
+            let folder = runtime.run_in_background(job).await;
+            current.folder = folder.map_err(Error::NotRun)?;
         }
         Ok(Some(current))
     }
@@ -283,9 +283,6 @@ impl Verifier {
     }
 }
 
-/// A stream, folded up to a version.
-type Folded = Option<(Folder, Version)>;
-
 /// Something that is not as it was recorded.
 struct Found {
     /// The decision's place in its part.
@@ -295,25 +292,13 @@ struct Found {
 }
 
 /// Makes some of the decisions of a part again.
-fn redecide(
-    folder: Folder,
-    version: Version,
-    part: &Part,
-    range: Range<usize>,
-) -> (Folded, Vec<Found>) {
+fn redecide(mut folder: Folder, part: &Part, range: Range<usize>) -> (Folder, Vec<Found>) {
     let mut found = Vec::new();
-    let mut folded = Some((folder, version));
     for index in range {
         let decision = &part.decisions[index];
-        folded = folded.and_then(|(folder, version)| fold(folder, version, decision.at, part));
-        let again = match &mut folded {
-            Some((folder, _)) => {
-                let decided = folder
-                    .decide(&decision.record)
-                    .map(|(decision, _)| decision);
-                Checks::after(folder.decider(), decided)
-            }
-            None => Err("the module cannot fold the stream up to here".to_owned()),
+        let again = match folder.fold_through(part, decision.at) {
+            Ok(()) => folder.decide(&decision.record).0,
+            Err(unfolded) => Err(unfolded.fault),
         };
         let recorded = &part.events[decision.events.clone()];
         let mut reasons = differences(&decision.record, recorded, &again);
@@ -332,24 +317,11 @@ fn redecide(
             });
         }
     }
-    (folded.filter(|(folder, _)| folder.has_stream()), found)
-}
-
-/// Folds the events of a part after `version`, up to `through`; none when the module fails.
-fn fold(mut folder: Folder, version: Version, through: Version, part: &Part) -> Folded {
-    let (from, to) = (part.events_through(version), part.events_through(through));
-    if from < to && folder.fold(version, &part.events[from..to]).is_err() {
-        return None;
-    }
-    folder.has_stream().then(|| (folder, version.max(through)))
+    (folder, found)
 }
 
 /// In what a decision that was made again differs from what is recorded, a sentence each.
-pub(super) fn differences(
-    record: &CommandRecord,
-    events: &[Event],
-    again: &Redecided,
-) -> Vec<String> {
+pub(super) fn differences(record: &CommandRecord, events: &[Event], again: &Again) -> Vec<String> {
     let mut reasons = Vec::new();
     let sent = Fingerprint::of_command(
         &record.stream,

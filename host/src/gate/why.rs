@@ -1,18 +1,11 @@
 //! Why something happened: a recorded decision, with all it was decided on, made again by the very module that made it.
 
-use std::sync::Arc;
-
-use super::compare::{Checks, Redecided};
-use super::folder::Folder;
-use super::past::FOLD_EVENTS;
+use super::folder::{Again, Folder};
 use super::verify::differences;
 use super::{Error, Gate};
 use crate::core::{
     CommandId, CommandOutcome, CommandRecord, Event, EventId, Json, Namespace, RecordedEvent,
-    StreamId, Version,
 };
-use crate::modules::Decider;
-use crate::runtime::Decision;
 use crate::store::{Direction, StreamRange};
 
 /// A decision, and the same decision made again.
@@ -108,8 +101,10 @@ impl Gate {
             .decider(record.module)
             .await
             .map_err(Error::Module)?;
-        let folder = self
-            .fold_through(&decider, &record.stream, record.version)
+        let at = Some(record.version);
+        // What fails here fails again when it is decided, and is told then.
+        let (folder, _) = self
+            .fold_stream(self.folder(&decider), &record.stream, at)
             .await?;
         let (state_before, again) = self.decide_once(folder, &record).await?;
         let recorded: Vec<Event> = events
@@ -127,59 +122,18 @@ impl Gate {
         })
     }
 
-    /// The state of a stream at a version, folded by a module from its first event on.
-    pub(super) async fn fold_through(
-        &self,
-        decider: &Arc<Decider>,
-        stream: &StreamId,
-        through: Version,
-    ) -> Result<Folder, Error> {
-        let runtime = self.modules.runtime();
-        let mut folder = Folder::new(decider.clone(), runtime.limits().memory_bytes);
-        let mut version = Version::EMPTY;
-        loop {
-            let limit = u32::try_from(FOLD_EVENTS).unwrap_or(u32::MAX);
-            let page = self
-                .store
-                .history(stream, version, Some(through), limit)
-                .await;
-            let events = page.map_err(Error::Store)?.events;
-            let read = events.len();
-            let job = move || {
-                // What fails here fails again when it is decided, and is told then.
-                let begun = version != Version::EMPTY || folder.begin().is_ok();
-                if begun && folder.fold(version, &events).is_err() {
-                    folder.end();
-                }
-                folder
-            };
-            folder = runtime
-                .run_in_background(job)
-                .await
-                .map_err(Error::NotRun)?;
-            version = version.plus(read);
-            if read < FOLD_EVENTS {
-                return Ok(folder);
-            }
-        }
-    }
-
     /// The state, and what is decided at it.
     async fn decide_once(
         &self,
         mut folder: Folder,
         record: &CommandRecord,
-    ) -> Result<(Option<Json>, Redecided), Error> {
+    ) -> Result<(Option<Json>, Again), Error> {
         let record = record.clone();
         let job = move || {
             let state = folder.snapshot().ok();
-            let decided = folder.decide(&record).map(|(decision, _)| decision);
-            (state, Checks::after(folder.decider(), decided))
+            (state, folder.decide(&record).0)
         };
         let runtime = self.modules.runtime();
         runtime.run_in_background(job).await.map_err(Error::NotRun)
     }
 }
-
-/// What the module decides now, or why it fails.
-pub type Again = Result<Decision, String>;

@@ -6,7 +6,7 @@ use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 
 use super::Manifest;
-use crate::core::ModuleDigest;
+use crate::core::{Event, ModuleDigest};
 use crate::runtime::Module;
 
 /// Most schema violations that are reported for one payload.
@@ -93,6 +93,23 @@ impl Decider {
             .events
             .iter()
             .any(|declared| declared.name == event && declared.schema_version == schema_version)
+    }
+
+    /// Checks what the module has decided before anybody else sees it.
+    ///
+    /// # Errors
+    ///
+    /// Which event the manifest does not declare, in words.
+    pub fn check_events(&self, events: &[Event]) -> Result<(), String> {
+        let undeclared = events
+            .iter()
+            .find(|event| !self.declares(&event.name, event.schema_version));
+        undeclared.map_or(Ok(()), |event| {
+            Err(format!(
+                "event {} version {} is not declared",
+                event.name, event.schema_version
+            ))
+        })
     }
 
     /// Checks a command before the module sees it.

@@ -52,6 +52,11 @@ impl Part {
         usize::try_from(count).map_or(self.events.len(), |count| count.min(self.events.len()))
     }
 
+    /// The version after the last event.
+    pub(super) fn end(&self) -> Version {
+        self.after.plus(self.events.len())
+    }
+
     /// Text of the payloads, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let events: usize = self

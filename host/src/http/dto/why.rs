@@ -102,7 +102,7 @@ enum Again<'a> {
     /// The decider says no.
     Rejected(RecordedRejection<'a>),
     /// The module fails, one sentence.
-    Failed(&'a str),
+    Failed(String),
 }
 
 /// An event as a decider makes it: without place, time and ids.
@@ -178,7 +178,7 @@ impl<'a> From<&'a gate::Again> for Again<'a> {
         match again {
             Ok(Decision::Accepted(events)) => Self::Events(events.iter().map(Into::into).collect()),
             Ok(Decision::Rejected(rejection)) => Self::Rejected(rejection.into()),
-            Err(reason) => Self::Failed(reason),
+            Err(fault) => Self::Failed(fault.to_string()),
         }
     }
 }
@@ -284,6 +284,7 @@ mod tests {
         CommandRecord, DeciderName, Fingerprint, Json, Metadata, ModuleDigest, Namespace,
         Rejection, StreamId, Version,
     };
+    use crate::runtime::Fault;
 
     fn record(outcome: CommandOutcome) -> CommandRecord {
         let decider = DeciderName::new("counter").unwrap();
@@ -381,8 +382,8 @@ mod tests {
             differences: Vec::new(),
         };
         assert_eq!(shown(&imported)["equal"], Value::Null);
-        let failed = Err("It traps.".to_owned());
+        let failed = Err(Fault::Spent);
         let again = serde_json::to_value(Again::from(&failed)).unwrap();
-        assert_eq!(again, json!({ "failed": "It traps." }));
+        assert_eq!(again, json!({ "failed": Fault::Spent.to_string() }));
     }
 }
