@@ -6,7 +6,7 @@ use super::words::{count_of, excerpt};
 use super::{Error, Finding, Step, StepResult, schema};
 use crate::core::{DeciderName, Json, Namespace, Position, RecordedEvent};
 use crate::modules::{CommandType, EventDeclaration, Manifest, compile_schema};
-use crate::store::{EventStore, LogFilter};
+use crate::store::{LogFilter, LogStore};
 
 /// How many events are looked through at a time.
 const PAGE_EVENTS: u32 = 1_000;
@@ -14,7 +14,7 @@ const PAGE_EVENTS: u32 = 1_000;
 /// Compares two manifests. An event that history holds and the candidate does not declare any more stands in the way, and so does one whose
 /// data break the schema that the candidate has for it.
 pub(super) async fn compare(
-    store: &dyn EventStore,
+    store: &dyn LogStore,
     namespace: &Namespace,
     decider: &DeciderName,
     active: Option<&Manifest>,
@@ -83,7 +83,7 @@ fn finding(summary: String, details: Value, blocks: bool) -> Finding {
 
 /// What is stored of a decider.
 struct History<'a> {
-    store: &'a dyn EventStore,
+    store: &'a dyn LogStore,
     namespace: &'a Namespace,
     decider: &'a DeciderName,
 }

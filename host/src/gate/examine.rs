@@ -12,7 +12,7 @@ use super::refolded::Refolded;
 use super::{Error, Gate, Report, Step, StepResult, Watch, describe, own_specs};
 use crate::core::{CommandRecord, DeciderName, ModuleDigest, Namespace, Position};
 use crate::modules::{Active, Decider, Manifest};
-use crate::store::Scope;
+use crate::store::PastRange;
 
 /// How many streams that have moved on since the history was read are folded one by one. If there are more, the whole history is read again.
 const CATCH_UP_STREAMS: u32 = 10_000;
@@ -43,8 +43,8 @@ pub(super) struct Subject {
 
 impl Subject {
     /// All streams, up to a place in the log: what is written meanwhile does not make the way longer.
-    fn scope(&self, through: Position) -> Scope {
-        Scope {
+    fn range(&self, through: Position) -> PastRange {
+        PastRange {
             namespace: self.namespace.clone(),
             decider: self.decider.clone(),
             id: None,
@@ -129,14 +129,14 @@ impl Gate {
 
         let extent = self
             .store
-            .extent(&subject.scope(frontier.newest))
+            .extent(&subject.range(frontier.newest))
             .await
             .map_err(Error::Store)?;
         watch.begin(Step::Refold, extent.events);
         let began = Instant::now();
         let refolded = self
             .refold(
-                vec![subject.scope(frontier.newest)],
+                vec![subject.range(frontier.newest)],
                 &self.refold_of(subject),
                 watch,
             )
@@ -150,7 +150,7 @@ impl Gate {
         let checks = Arc::new(self.checks(subject).await?);
         watch.begin(Step::Redecide, extent.events);
         let began = Instant::now();
-        let redecided = self.redecide(subject.scope(frontier.newest), candidate, &checks, watch);
+        let redecided = self.redecide(subject.range(frontier.newest), candidate, &checks, watch);
         let (decisions, sample) = redecided.await?;
         let seconds = began.elapsed().as_secs_f64();
         report.enter(
@@ -204,11 +204,11 @@ impl Gate {
                 return Ok(None);
             };
             let count = ids.len();
-            let scopes = ids.into_iter().map(|id| Scope {
+            let ranges = ids.into_iter().map(|id| PastRange {
                 id: Some(id),
-                ..subject.scope(frontier.newest)
+                ..subject.range(frontier.newest)
             });
-            folded.add(self.refold(scopes.collect(), &refold, watch).await?);
+            folded.add(self.refold(ranges.collect(), &refold, watch).await?);
             report.as_of = frontier.settled.to_string();
             if count < FEW_STREAMS || folded.failed > 0 {
                 break;

@@ -16,7 +16,7 @@ use super::{Error, Finding, Gate, Step, StepResult, Watch};
 use crate::core::{Event, Json, Version};
 use crate::modules::Decider;
 use crate::runtime::{Decision, Fault};
-use crate::store::Scope;
+use crate::store::PastRange;
 
 /// How many examples of each kind of change are kept.
 const EXAMPLES: usize = 3;
@@ -54,10 +54,10 @@ pub(super) struct Example {
 }
 
 impl Gate {
-    /// Has the candidate decide the commands of `scope` again. Gives a sample of the streams as well.
+    /// Has the candidate decide the commands of `range` again. Gives a sample of the streams as well.
     pub(super) async fn redecide(
         &self,
-        scope: Scope,
+        range: PastRange,
         candidate: &Arc<Decider>,
         checks: &Arc<Checks>,
         watch: &Watch,
@@ -70,7 +70,7 @@ impl Gate {
             watch: watch.clone(),
         };
         let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
-        let reader = Reader::new(self.store.clone(), scope, Reading::Decisions);
+        let reader = Reader::new(self.store.clone(), range, Reading::Decisions);
         let workers = drive(runtime, &*self.store, [reader], workers, watch).await?;
         let mut decisions = Decisions::default();
         let mut sample = Sample::default();

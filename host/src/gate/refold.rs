@@ -8,7 +8,7 @@ use super::refolded::{Example, Failure, Refolded, first_by};
 use super::{Error, Gate, Watch};
 use crate::core::{DeciderName, Json, Namespace, StreamId, Version};
 use crate::modules::Decider;
-use crate::store::{Scope, Snapshot};
+use crate::store::{PastRange, Snapshot};
 
 /// Which modules fold what.
 #[derive(Debug, Clone)]
@@ -21,20 +21,20 @@ pub(super) struct Refold {
 }
 
 impl Gate {
-    /// Has the candidate fold the streams of `scopes`, which are all of one decider.
+    /// Has the candidate fold the streams of `ranges`, which are all of one decider.
     pub(super) async fn refold(
         &self,
-        scopes: Vec<Scope>,
+        ranges: Vec<PastRange>,
         refold: &Refold,
         watch: &Watch,
     ) -> Result<Refolded, Error> {
-        let Some(scope) = scopes.first().cloned() else {
+        let Some(range) = ranges.first().cloned() else {
             return Ok(Refolded::default());
         };
         let runtime = self.modules.runtime();
         let worker = || Folding {
-            namespace: scope.namespace.clone(),
-            decider: scope.decider.clone(),
+            namespace: range.namespace.clone(),
+            decider: range.decider.clone(),
             candidate: self.folder(&refold.candidate),
             active: refold.active.as_ref().map(|active| self.folder(active)),
             snapshot_events: refold.snapshot_events,
@@ -45,8 +45,8 @@ impl Gate {
             watch: watch.clone(),
         };
         let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
-        let scopes = scopes.into_iter();
-        let readers = scopes.map(|scope| Reader::new(self.store.clone(), scope, Reading::Events));
+        let ranges = ranges.into_iter();
+        let readers = ranges.map(|range| Reader::new(self.store.clone(), range, Reading::Events));
         let workers = drive(runtime, &*self.store, readers, workers, watch).await?;
         let mut folded = Refolded::default();
         for worker in workers {
@@ -55,7 +55,7 @@ impl Gate {
         if let Some(first) = folded.failures.first_mut()
             && first.event.is_none()
         {
-            self.locate(&scope, &refold.candidate, first).await?;
+            self.locate(&range, &refold.candidate, first).await?;
         }
         Ok(folded)
     }
@@ -63,11 +63,11 @@ impl Gate {
     /// Finds the event at which the candidate fails, one by one. Leaves it open when each alone can be folded: what failed was the whole.
     async fn locate(
         &self,
-        scope: &Scope,
+        range: &PastRange,
         candidate: &Arc<Decider>,
         failure: &mut Failure,
     ) -> Result<(), Error> {
-        let (namespace, decider) = (scope.namespace.clone(), scope.decider.clone());
+        let (namespace, decider) = (range.namespace.clone(), range.decider.clone());
         if let Ok(stream) = StreamId::new(namespace, decider, &*failure.id) {
             let folder = self.folder(candidate).singly();
             let (_, unfolded) = self.fold_stream(folder, &stream, None).await?;

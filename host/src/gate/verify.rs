@@ -19,7 +19,7 @@ use crate::core::{
     Namespace, StreamId, Version,
 };
 use crate::modules::Decider;
-use crate::store::Scope;
+use crate::store::PastRange;
 
 /// How often it is said how far a verification is.
 const BEAT: Duration = Duration::from_millis(500);
@@ -136,18 +136,18 @@ impl Verifier {
             }
         };
         for decider in deciders {
-            let scope = Scope {
+            let range = PastRange {
                 namespace: request.namespace.clone(),
                 decider,
                 id: request.id.clone(),
                 through: None,
             };
             let mut reader =
-                Reader::new(self.gate.store.clone(), scope.clone(), Reading::Decisions);
+                Reader::new(self.gate.store.clone(), range.clone(), Reading::Decisions);
             let mut current = None;
             while let Some(parts) = reader.next().await.map_err(Error::Store)? {
                 for part in parts {
-                    current = self.take(&scope, current.take(), part).await?;
+                    current = self.take(&range, current.take(), part).await?;
                 }
                 self.beat().await?;
             }
@@ -157,14 +157,14 @@ impl Verifier {
 
     async fn take(
         &mut self,
-        scope: &Scope,
+        range: &PastRange,
         current: Option<Current>,
         part: Part,
     ) -> Result<Option<Current>, Error> {
         let mut current = match current {
             Some(current) if part.after != Version::EMPTY => current,
             _ => {
-                let (namespace, decider) = (scope.namespace.clone(), scope.decider.clone());
+                let (namespace, decider) = (range.namespace.clone(), range.decider.clone());
                 // An id that the host would not take was not written by it.
                 let Ok(stream) = StreamId::new(namespace, decider, &*part.id) else {
                     return Ok(None);

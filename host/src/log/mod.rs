@@ -6,12 +6,12 @@
 //! ```
 //!
 //! A subscription pulls: nothing is read for it before it is asked for the next delivery, so that a slow reader costs the page that it
-//! holds, and nobody else anything. What tells a tail that there is something new is the store's affair ([`EventStore::wakeups`]).
+//! holds, and nobody else anything. What tells a tail that there is something new is the store's affair ([`LogStore::wakeups`]).
 //!
 //! **Invariant:** a subscription hands over every event of its namespace that passes its filter and comes after its position, once, by
 //! ascending position; a stored event that cannot be read is handed over as [`Malformed`], never left out.
 //!
-//! [`EventStore::wakeups`]: crate::store::EventStore::wakeups
+//! [`LogStore::wakeups`]: crate::store::LogStore::wakeups
 
 mod consumers;
 mod keeper;
@@ -39,7 +39,7 @@ pub use subscription::{Delivery, Subscription};
 use self::pages::Pages;
 use self::tails::Tails;
 use crate::core::{Clock, Namespace, Position};
-use crate::store::{EventStore, LogFilter};
+use crate::store::{LogFilter, LogStore};
 
 /// The log of all namespaces, to be followed. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ pub struct Log {
 impl Log {
     /// The log in `store`. Nothing is read before somebody follows it; `clock` is for metrics alone.
     #[must_use]
-    pub fn new(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Arc<dyn LogStore>, clock: Arc<dyn Clock>) -> Self {
         Self {
             tails: Arc::new(Tails::new(Pages::new(store), clock)),
         }

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::page::{Malformed, Page, size_bytes};
 use crate::core::{Namespace, Position};
-use crate::store::{Error, EventStore, LogFilter, LogPage};
+use crate::store::{Error, LogFilter, LogPage, LogStore};
 
 /// Most events on a page.
 pub(super) const PAGE_EVENTS: u32 = 1_000;
@@ -27,14 +27,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Reads the log of any namespace. Cheap to clone; clones share their turns.
 #[derive(Debug, Clone)]
 pub(super) struct Pages {
-    store: Arc<dyn EventStore>,
+    store: Arc<dyn LogStore>,
     turns: Arc<Semaphore>,
     /// Whether the last thing heard of the store was that it cannot be read.
     is_away: Arc<AtomicBool>,
 }
 
 impl Pages {
-    pub(super) fn new(store: Arc<dyn EventStore>) -> Self {
+    pub(super) fn new(store: Arc<dyn LogStore>) -> Self {
         Self {
             store,
             turns: Arc::new(Semaphore::new(TURNS)),

@@ -11,15 +11,12 @@ use uuid::Uuid;
 
 use super::{Delivery, Log, Subscription};
 use crate::core::{
-    CommandId, CommandRecord, DeciderName, Json, Metadata, Namespace, NewEvent, Position,
-    RecordedEvent, StreamId, SystemClock, Version,
+    DeciderName, Json, Metadata, Namespace, NewEvent, Position, RecordedEvent, StreamId,
+    SystemClock, Version,
 };
-use crate::store::{
-    Append, AppendError, Appended, Error, EventStore, History, LogFilter, LogPage, StreamHead,
-    StreamRange, StreamSummary,
-};
+use crate::store::{Error, LogFilter, LogPage, LogStore};
 
-/// A store of which only the log is there.
+/// The log of a store that obeys a test.
 #[derive(Debug, Default)]
 pub(super) struct TestStore {
     insides: Mutex<Insides>,
@@ -128,7 +125,7 @@ pub(super) async fn next(subscription: &mut Subscription) -> String {
 }
 
 #[async_trait]
-impl EventStore for TestStore {
+impl LogStore for TestStore {
     async fn read_log(
         &self,
         namespace: &Namespace,
@@ -178,49 +175,5 @@ impl EventStore for TestStore {
 
     fn wakeups(&self) -> watch::Receiver<()> {
         self.wakeups.subscribe()
-    }
-
-    async fn append(&self, _: Append) -> Result<Vec<Appended>, AppendError> {
-        unimplemented!()
-    }
-
-    async fn head(&self, _: &StreamId) -> Result<StreamHead, Error> {
-        unimplemented!()
-    }
-
-    async fn read_stream(&self, _: &StreamId, _: StreamRange) -> Result<Vec<RecordedEvent>, Error> {
-        unimplemented!()
-    }
-
-    async fn history(
-        &self,
-        _: &StreamId,
-        _: Version,
-        _: Option<Version>,
-        _: u32,
-    ) -> Result<History, Error> {
-        unimplemented!()
-    }
-
-    async fn version_at(&self, _: &StreamId, _: OffsetDateTime) -> Result<Version, Error> {
-        unimplemented!()
-    }
-
-    async fn list_streams(
-        &self,
-        _: &Namespace,
-        _: &DeciderName,
-        _: Option<&str>,
-        _: u32,
-    ) -> Result<Vec<StreamSummary>, Error> {
-        unimplemented!()
-    }
-
-    async fn command(&self, _: &Namespace, _: CommandId) -> Result<Option<CommandRecord>, Error> {
-        unimplemented!()
-    }
-
-    async fn ping(&self) -> Result<(), Error> {
-        unimplemented!()
     }
 }

@@ -1,7 +1,7 @@
 //! Where events, commands and modules are kept.
 //!
 //! A store knows bytes, versions and activation numbers. It knows nothing of deciders' logic: it neither decides nor folds.
-//! Six traits, [`EventStore`], [`PastStore`], [`ModuleStore`], [`SnapshotStore`], [`ConsumerStore`] and [`RehearsalStore`], and three implementations that obey one list of cases, `conformance`.
+//! Seven traits, [`EventStore`], [`LogStore`], [`PastStore`], [`ModuleStore`], [`SnapshotStore`], [`ConsumerStore`] and [`RehearsalStore`], and three implementations that obey one list of cases, `conformance`.
 //!
 //! **Invariant:** an append is answered only after it is durable. What was answered is never lost, doubled or reordered.
 
@@ -12,6 +12,7 @@ mod conformance;
 mod consumers;
 mod error;
 mod group;
+mod log;
 mod lookup;
 mod memory;
 pub mod metrics;
@@ -25,37 +26,43 @@ mod sqlite;
 
 use std::fmt::Debug;
 
-use async_trait::async_trait;
-use time::OffsetDateTime;
-use tokio::sync::watch;
-
 pub use append::{Append, Appended, Claim, Fence, StreamAppend};
+use async_trait::async_trait;
 pub use consumers::{ConsumerError, ConsumerStore, Leased, Nacked, Unpark};
 pub use error::{
     ActivateError, AppendError, DeleteModuleError, Error, OpenError, QueueLimit, Source,
 };
+pub use log::{LogFilter, LogPage, LogStore};
 pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
-pub use past::{Extent, Frontier, Passage, PastStore, Place, Scope};
+pub use past::{Extent, Frontier, Passage, PastRange, PastStore, Place};
 pub use postgres::{PostgresOptions, PostgresStore};
-pub use read::{Direction, History, LogFilter, LogPage, StreamHead, StreamRange, StreamSummary};
+pub use read::{Direction, History, StreamHead, StreamRange, StreamSummary};
 pub use rehearsals::{REHEARSALS_KEPT, RehearsalRecord, RehearsalStore};
 pub use snapshots::{Loaded, Snapshot, SnapshotStore};
 pub use sqlite::SqliteStore;
+use time::OffsetDateTime;
 
 use crate::core::{
-    Activation, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
-    RecordedEvent, StreamId, Version,
+    Activation, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, RecordedEvent,
+    StreamId, Version,
 };
 
 /// Everything that a host keeps.
 pub trait Store:
-    EventStore + PastStore + ModuleStore + SnapshotStore + ConsumerStore + RehearsalStore
+    EventStore + LogStore + PastStore + ModuleStore + SnapshotStore + ConsumerStore + RehearsalStore
 {
 }
 
-impl<T: EventStore + PastStore + ModuleStore + SnapshotStore + ConsumerStore + RehearsalStore> Store
-    for T
+impl<
+    T: EventStore
+        + LogStore
+        + PastStore
+        + ModuleStore
+        + SnapshotStore
+        + ConsumerStore
+        + RehearsalStore,
+> Store for T
 {
 }
 
@@ -71,8 +78,6 @@ impl<T: EventStore + PastStore + ModuleStore + SnapshotStore + ConsumerStore + R
 /// - `previous_id` of an event MUST be the id of the event before it in its stream, and none for the first.
 /// - `created_at` MUST NOT decrease within a stream.
 /// - Positions MUST ascend within a stream. Across streams they MAY differ from the order of acknowledgement.
-/// - A reader of the log that resumes after the last position it was given MUST see every event once, even when an append that
-///   took its position early commits late.
 #[async_trait]
 pub trait EventStore: Debug + Send + Sync {
     /// Appends all parts in one transaction, or none of them.
@@ -145,22 +150,6 @@ pub trait EventStore: Debug + Send + Sync {
     /// [`Error`] when the store cannot be read.
     async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error>;
 
-    /// A page of the log of one namespace: the first `limit` events after `after` that pass the filter.
-    ///
-    /// A malformed event MAY end the page before it; it MUST fail the page that would begin with it. A reader that has reported it resumes
-    /// after the position that the error names.
-    ///
-    /// # Errors
-    ///
-    /// As [`EventStore::read_stream`].
-    async fn read_log(
-        &self,
-        namespace: &Namespace,
-        after: Position,
-        filter: &LogFilter,
-        limit: u32,
-    ) -> Result<LogPage, Error>;
-
     /// The first `limit` streams of a decider whose id sorts after `after`, by id in the order of its bytes.
     ///
     /// # Errors
@@ -186,10 +175,6 @@ pub trait EventStore: Debug + Send + Sync {
         namespace: &Namespace,
         command_id: CommandId,
     ) -> Result<Option<CommandRecord>, Error>;
-
-    /// Changes when there may be something new in [`EventStore::read_log`], once for many appends. An event that is held back because another
-    /// transaction is under way, or that another program has appended, MAY come without it: whoever waits MUST poll as well.
-    fn wakeups(&self) -> watch::Receiver<()>;
 
     /// Whether the store answers; one cheap round trip.
     ///

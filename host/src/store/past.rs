@@ -15,7 +15,7 @@ use crate::core::{
 
 /// Which streams are read: those of one decider in one namespace, or one of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scope {
+pub struct PastRange {
     /// Where.
     pub namespace: Namespace,
     /// The decider.
@@ -26,7 +26,7 @@ pub struct Scope {
     pub through: Option<Position>,
 }
 
-impl Scope {
+impl PastRange {
     /// Where to go on in what is read. If that is one stream: at its start when `after` is before it, and nowhere when it is past it.
     pub(super) fn enter(&self, after: &Place) -> Option<Place> {
         let Some(id) = &self.id else {
@@ -42,7 +42,7 @@ impl Scope {
         }
     }
 
-    /// As [`Scope::enter`], for commands.
+    /// As [`PastRange::enter`], for commands.
     pub(super) fn enter_commands(&self, after: &(Place, CommandId)) -> Option<(Place, CommandId)> {
         let (place, command_id) = after;
         let entered = self.enter(place)?;
@@ -140,7 +140,7 @@ pub trait PastStore: Debug + Send + Sync {
     /// As [`EventStore::history`](super::EventStore::history).
     async fn passages(
         &self,
-        scope: &Scope,
+        range: &PastRange,
         after: &Place,
         limit: u32,
     ) -> Result<Vec<Passage>, Error>;
@@ -153,7 +153,7 @@ pub trait PastStore: Debug + Send + Sync {
     /// [`Error`] when the store cannot be read.
     async fn eventless(
         &self,
-        scope: &Scope,
+        range: &PastRange,
         after: &(Place, CommandId),
         limit: u32,
     ) -> Result<Vec<CommandRecord>, Error>;
@@ -206,5 +206,5 @@ pub trait PastStore: Debug + Send + Sync {
     /// # Errors
     ///
     /// [`Error`] when the store cannot be read.
-    async fn extent(&self, scope: &Scope) -> Result<Extent, Error>;
+    async fn extent(&self, range: &PastRange) -> Result<Extent, Error>;
 }

@@ -1,16 +1,7 @@
 //! Consumers: streams are leased to workers, one worker each, until everything is done.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
-
-use futures::future::join_all;
-use gavel_tests::{
-    Answer, Backend, COUNTER, Client, Consumer, Host, LIMIT, Store, eventually, on_every_store,
-};
-use rand::Rng as _;
+use gavel_tests::{Answer, Backend, COUNTER, Consumer, Host, Store, on_every_store};
 use serde_json::{Value, json};
-use time::format_description::well_known::Rfc3339;
-use time::{Duration, OffsetDateTime};
 
 on_every_store! {
     a_consumer_reads_from_its_start_to_the_end,
@@ -22,7 +13,6 @@ on_every_store! {
     consumers_of_a_namespace_see_nothing_of_another,
     what_is_wrong_with_a_request_is_said_and_nothing_is_lost,
     leases_outlive_a_host_that_is_killed,
-    workers_that_crash_fail_and_dawdle_do_everything_in_order,
 }
 
 /// Counters that have been incremented, and a log that shows it.
@@ -40,7 +30,7 @@ async fn counters(host: &Host, ids: &[&str], each: usize) {
     crate::log::read(&host.client(), "", 100, ids.len() * each).await;
 }
 
-fn versions(lease: &Value) -> Vec<u64> {
+pub(super) fn versions(lease: &Value) -> Vec<u64> {
     let events = lease["events"].as_array().unwrap().iter();
     events
         .map(|event| event["version"].as_u64().unwrap())
@@ -477,147 +467,4 @@ async fn workers_of_two_hosts_share_a_consumer() {
     };
     let (lease, _) = tokio::join!(waiting, appending);
     assert_eq!(lease["id"], "c-3");
-}
-
-/// What workers have seen and done, and what they must never see.
-#[derive(Debug, Default)]
-struct Ledger {
-    /// By stream, the versions that were acknowledged.
-    done: BTreeMap<String, Vec<u64>>,
-    /// By stream, the newest version that somebody has begun to acknowledge.
-    begun: HashMap<String, u64>,
-    /// By stream, when the lease that nobody has settled expires.
-    held: HashMap<String, OffsetDateTime>,
-}
-
-async fn workers_that_crash_fail_and_dawdle_do_everything_in_order(store: Store) {
-    const WORKERS: usize = 8;
-    const STREAMS: usize = 2_000;
-    const LOCK_MS: i64 = 2_000;
-    let host = Host::start(&store).await;
-    let client = host.client();
-    client.deploy_example(COUNTER).await;
-    let consumer = client.consumer("all");
-    let settings =
-        json!({ "lock_timeout_ms": LOCK_MS, "max_attempts": 1_000_000, "backoff_ms": 0 });
-    consumer.put(settings).await.expect(201);
-    let ledger = Arc::new(Mutex::new(Ledger::default()));
-
-    let writer = tokio::spawn(async move {
-        for _ in 0..2 {
-            for chunk in (0..STREAMS).collect::<Vec<_>>().chunks(100) {
-                increment_all(&client, chunk).await;
-            }
-        }
-    });
-    let workers = (0..WORKERS).map(|_| {
-        tokio::spawn(work(
-            consumer.clone(),
-            Arc::clone(&ledger),
-            2 * STREAMS,
-            LOCK_MS,
-        ))
-    });
-    for worker in join_all(workers.collect::<Vec<_>>()).await {
-        worker.unwrap();
-    }
-    writer.await.unwrap();
-
-    let done = std::mem::take(&mut ledger.lock().unwrap().done);
-    assert_eq!(done.len(), STREAMS);
-    for (stream, versions) in &done {
-        let mut versions = versions.clone();
-        versions.sort_unstable();
-        assert_eq!(versions, [1, 2], "{stream}: each event is done once");
-    }
-    eventually("everything is done", LIMIT, async || {
-        (consumer.report().await["lag_events"] == 0).then_some(())
-    })
-    .await;
-}
-
-async fn increment_all(client: &Client, streams: &[usize]) {
-    let commands = streams.iter().map(|index| {
-        json!({ "decider": COUNTER, "id": format!("c-{index}"), "command": "Increment", "data": {} })
-    });
-    let body = json!({ "atomic": false, "commands": commands.collect::<Vec<_>>() });
-    client.post("/v1/commands", &body).send().await.expect(200);
-}
-
-async fn work(consumer: Consumer, ledger: Arc<Mutex<Ledger>>, events: usize, lock_ms: i64) {
-    let mut dawdled: Vec<Value> = Vec::new();
-    let is_done = || {
-        let ledger = ledger.lock().unwrap();
-        ledger.done.values().map(Vec::len).sum::<usize>() >= events
-    };
-    while !is_done() {
-        let leases = consumer
-            .leases(json!({ "max_streams": 16, "max_events": 64, "wait_ms": 100 }))
-            .await;
-        let mut settling = std::mem::take(&mut dawdled);
-        for lease in leases {
-            note_lease(&ledger, &lease, lock_ms);
-            match rand::rng().random_range(0..20) {
-                0 => {} // the worker has crashed
-                1 => dawdled.push(lease),
-                _ => settling.push(lease),
-            }
-        }
-        for lease in settling {
-            // From here on the next one may have it.
-            ledger.lock().unwrap().held.remove(&name(&lease));
-            if rand::rng().random_range(0..20) == 0 {
-                let nacked = consumer
-                    .post("/nack", &json!({ "lease": lease["lease"] }))
-                    .await;
-                assert!(matches!(nacked.status(), 200 | 409), "{}", nacked.text());
-                continue;
-            }
-            {
-                let mut ledger = ledger.lock().unwrap();
-                let last = versions(&lease).last().copied().unwrap_or_default();
-                let begun = ledger.begun.entry(name(&lease)).or_default();
-                *begun = last.max(*begun);
-            }
-            let acknowledged = consumer.ack(&lease).await;
-            match acknowledged.status() {
-                200 => {
-                    let mut ledger = ledger.lock().unwrap();
-                    ledger
-                        .done
-                        .entry(name(&lease))
-                        .or_default()
-                        .extend(versions(&lease));
-                }
-                _ => drop(acknowledged.problem(409, "lease-lost")),
-            }
-        }
-    }
-}
-
-fn name(lease: &Value) -> String {
-    lease["id"].as_str().unwrap().to_owned()
-}
-
-/// Both times are of the store's clock.
-fn note_lease(ledger: &Mutex<Ledger>, lease: &Value, lock_ms: i64) {
-    let expires_at =
-        OffsetDateTime::parse(lease["expires_at"].as_str().unwrap(), &Rfc3339).unwrap();
-    let begun_at = expires_at - Duration::milliseconds(lock_ms);
-    let mut ledger = ledger.lock().unwrap();
-    let before = ledger.held.insert(name(lease), expires_at);
-    // As fine as the times are told.
-    let is_over = before.is_none_or(|before| before <= begun_at + Duration::milliseconds(1));
-    assert!(
-        is_over,
-        "{}: leased while another lease of it holds",
-        name(lease)
-    );
-    let first = versions(lease)[0];
-    let begun = ledger.begun.get(&name(lease)).copied().unwrap_or_default();
-    assert!(
-        first <= begun + 1,
-        "{}: {first} comes before what precedes it is done",
-        name(lease)
-    );
 }

@@ -21,6 +21,7 @@ mod push;
 mod streams;
 mod subscriptions;
 mod time_travel;
+mod workers;
 
 mod gate;
 mod gate_model;
@@ -39,6 +40,7 @@ mod shutdown;
 mod swaps;
 mod two_hosts;
 
+mod feed;
 mod load;
 mod wallet;
 

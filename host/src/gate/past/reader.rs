@@ -7,7 +7,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Part, PastDecision};
 use crate::core::{CommandId, CommandOutcome, CommandRecord, Version};
-use crate::store::{Error, Passage, Place, Scope, Store};
+use crate::store::{Error, Passage, PastRange, Place, Store};
 
 /// How many events, and how many commands without events, are read at a time.
 const PAGE: u32 = 2_000;
@@ -21,7 +21,7 @@ pub(in crate::gate) enum Reading {
     Decisions,
 }
 
-/// Reads the past of a scope from its beginning to its end.
+/// Reads the past of a range from its beginning to its end.
 #[derive(Debug)]
 pub(in crate::gate) struct Reader {
     source: Source,
@@ -35,7 +35,7 @@ pub(in crate::gate) struct Reader {
 #[derive(Debug, Clone)]
 struct Source {
     store: Arc<dyn Store>,
-    scope: Scope,
+    range: PastRange,
     reading: Reading,
 }
 
@@ -62,11 +62,11 @@ struct Eventless {
 }
 
 impl Reader {
-    /// From the beginning of `scope`. Must be called in an async runtime.
-    pub(in crate::gate) fn new(store: Arc<dyn Store>, scope: Scope, reading: Reading) -> Self {
+    /// From the beginning of `range`. Must be called in an async runtime.
+    pub(in crate::gate) fn new(store: Arc<dyn Store>, range: PastRange, reading: Reading) -> Self {
         let source = Source {
             store,
-            scope,
+            range,
             reading,
         };
         Self {
@@ -121,7 +121,7 @@ impl Source {
     }
 
     async fn page(&self, after: &Place) -> Result<Page, Error> {
-        let passages = self.store.passages(&self.scope, after, PAGE).await?;
+        let passages = self.store.passages(&self.range, after, PAGE).await?;
         let mut ids = Vec::new();
         let mut events = 0;
         for passage in &passages {
@@ -133,7 +133,7 @@ impl Source {
             Reading::Decisions => {
                 // Those of one command follow each other.
                 ids.dedup();
-                self.store.commands(&self.scope.namespace, &ids).await?
+                self.store.commands(&self.range.namespace, &ids).await?
             }
         };
         Ok(Page {
@@ -258,7 +258,7 @@ impl Eventless {
             }
             let page = source
                 .store
-                .eventless(&source.scope, &self.after, PAGE)
+                .eventless(&source.range, &self.after, PAGE)
                 .await?;
             self.is_over = page.len() < PAGE as usize;
             if let Some(last) = page.last() {

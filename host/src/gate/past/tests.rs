@@ -10,13 +10,13 @@ use crate::core::{
     Metadata, ModuleDigest, Namespace, NewEvent, Rejection, StreamId, SystemClock, Version, new_id,
 };
 use crate::store::{
-    Append, EventStore as _, MemoryStore, ModuleStore as _, NewActivation, NewModule, Scope,
+    Append, EventStore as _, MemoryStore, ModuleStore as _, NewActivation, NewModule, PastRange,
     StreamAppend,
 };
 
 struct Past {
     store: Arc<MemoryStore>,
-    scope: Scope,
+    range: PastRange,
 }
 
 /// What a command left: so many events, or a rejection.
@@ -56,18 +56,18 @@ impl Past {
             report: Json::empty_object(),
         };
         store.activate(activation).await.unwrap();
-        let scope = Scope {
+        let range = PastRange {
             namespace,
             decider,
             id: None,
             through: None,
         };
-        Self { store, scope }
+        Self { store, range }
     }
 
     /// Records a command at a version, with what it has left.
     async fn record(&self, id: &str, at: u64, left: Left) {
-        let (namespace, decider) = (self.scope.namespace.clone(), self.scope.decider.clone());
+        let (namespace, decider) = (self.range.namespace.clone(), self.range.decider.clone());
         let stream = StreamId::new(namespace, decider, id).unwrap();
         let (command_id, version) = (new_id(), Version::new(at).unwrap());
         let count = match left {
@@ -123,7 +123,7 @@ impl Past {
     }
 
     async fn read(&self, reading: Reading) -> Vec<Part> {
-        let mut reader = Reader::new(self.store.clone(), self.scope.clone(), reading);
+        let mut reader = Reader::new(self.store.clone(), self.range.clone(), reading);
         let mut read = Vec::new();
         while let Some(parts) = reader.next().await.unwrap() {
             read.extend(parts);

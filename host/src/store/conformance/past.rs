@@ -9,7 +9,7 @@ use super::support::*;
 use crate::core::{
     CommandId, CommandRecord, Event, ExpectedVersion, NewEvent, Position, StreamId, Version,
 };
-use crate::store::{Extent, Passage, Place, Scope, Store};
+use crate::store::{Extent, Passage, PastRange, Place, Store};
 
 /// In the order of their bytes, which no collation gives them.
 const IDS: [&str; 7] = ["A", "a", "a\u{20}", "a-", "aa", "a\u{10000}", "ä"];
@@ -17,8 +17,8 @@ const IDS: [&str; 7] = ["A", "a", "a\u{20}", "a-", "aa", "a\u{10000}", "ä"];
 /// One event of the past: the id of its stream, its version, itself, and its command.
 type Step = (String, u64, Event, CommandId);
 
-fn all_of(of: &StreamId) -> Scope {
-    Scope {
+fn all_of(of: &StreamId) -> PastRange {
+    PastRange {
         namespace: of.namespace().clone(),
         decider: of.decider().clone(),
         id: None,
@@ -26,15 +26,15 @@ fn all_of(of: &StreamId) -> Scope {
     }
 }
 
-fn only(of: &StreamId) -> Scope {
-    Scope {
+fn only(of: &StreamId) -> PastRange {
+    PastRange {
         id: Some(of.id().to_owned()),
         ..all_of(of)
     }
 }
 
 /// All streams of `counter` in the default namespace.
-fn counters() -> Scope {
+fn counters() -> PastRange {
     all_of(&stream("any"))
 }
 
@@ -75,10 +75,10 @@ async fn steps_of(store: &dyn Store, streams: &[StreamId]) -> Vec<Step> {
 }
 
 /// Reads everything after `after` in pages of `limit`.
-async fn read(store: &dyn Store, scope: &Scope, mut after: Place, limit: u32) -> Vec<Step> {
+async fn read(store: &dyn Store, range: &PastRange, mut after: Place, limit: u32) -> Vec<Step> {
     let mut found: Vec<Step> = Vec::new();
     loop {
-        let page = store.passages(scope, &after, limit).await.unwrap();
+        let page = store.passages(range, &after, limit).await.unwrap();
         let ids: Vec<_> = page.iter().map(|passage| passage.id.clone()).collect();
         assert!(ids.is_sorted_by(|a, b| a < b), "one passage each: {ids:?}");
         let page = steps(page);
@@ -197,10 +197,10 @@ pub(in crate::store) async fn the_past_holds_no_other_decider_and_no_other_names
     }
     for stream in &streams {
         let expected = steps_of(&*store, std::slice::from_ref(stream)).await;
-        for scope in [all_of(stream), only(stream)] {
-            let found = read(&*store, &scope, Place::default(), 100).await;
-            assert_eq!(found, expected, "{scope:?}");
-            let eventless = eventless(&*store, &scope, <_>::default(), 100).await;
+        for range in [all_of(stream), only(stream)] {
+            let found = read(&*store, &range, Place::default(), 100).await;
+            assert_eq!(found, expected, "{range:?}");
+            let eventless = eventless(&*store, &range, <_>::default(), 100).await;
             let of: Vec<_> = eventless.iter().map(|command| &command.stream).collect();
             assert_eq!(of, [stream]);
         }
@@ -212,13 +212,13 @@ pub(in crate::store) async fn the_past_holds_no_other_decider_and_no_other_names
 /// Reads all commands without events after `after` in pages of `limit`.
 async fn eventless(
     store: &dyn Store,
-    scope: &Scope,
+    range: &PastRange,
     mut after: (Place, CommandId),
     limit: u32,
 ) -> Vec<CommandRecord> {
     let mut found: Vec<CommandRecord> = Vec::new();
     loop {
-        let page = store.eventless(scope, &after, limit).await.unwrap();
+        let page = store.eventless(range, &after, limit).await.unwrap();
         assert!(page.len() <= limit as usize);
         let Some(last) = page.last() else {
             return found;
@@ -339,7 +339,7 @@ pub(in crate::store) async fn an_event_is_found_by_its_id_in_its_namespace_only(
 pub(in crate::store) async fn the_extent_of_the_past_is_what_there_is_to_read(
     store: Arc<dyn Store>,
 ) {
-    let extent = async |scope: &Scope| store.extent(scope).await.unwrap();
+    let extent = async |range: &PastRange| store.extent(range).await.unwrap();
     assert_eq!(extent(&counters()).await, Extent::default());
     let elsewhere = [
         stream_of("default", "meter", "a"),
@@ -362,7 +362,7 @@ pub(in crate::store) async fn the_extent_of_the_past_is_what_there_is_to_read(
     let part = import(&stream("b"), ExpectedVersion::Any, increments(2));
     append(&*store, part).await.unwrap();
 
-    for (scope, events, eventless) in [
+    for (range, events, eventless) in [
         (counters(), 8, 4),
         (only(&stream("a")), 3, 2),
         (only(&stream("b")), 5, 2),
@@ -371,7 +371,7 @@ pub(in crate::store) async fn the_extent_of_the_past_is_what_there_is_to_read(
         (all_of(&stream_of("nowhere", "counter", "a")), 0, 0),
     ] {
         let expected = Extent { events, eventless };
-        assert_eq!(extent(&scope).await, expected, "{scope:?}");
+        assert_eq!(extent(&range).await, expected, "{range:?}");
     }
 }
 
@@ -395,7 +395,7 @@ pub(in crate::store) async fn what_comes_after_a_moment_is_told_and_can_be_left_
     for id in ["b", "d"] {
         grow(&*store, &stream(id), 1).await;
     }
-    let until = |id: Option<&str>| Scope {
+    let until = |id: Option<&str>| PastRange {
         id: id.map(str::to_owned),
         through: Some(frontier.newest),
         ..counters()

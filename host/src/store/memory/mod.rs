@@ -18,8 +18,8 @@ use tokio::sync::watch;
 use super::snapshots::newest_of;
 use super::{
     ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
-    Loaded, LogFilter, LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, Snapshot,
-    SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
+    Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, NewActivation, NewModule,
+    Snapshot, SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
 };
 use crate::core::{
     Activation, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
@@ -96,16 +96,6 @@ impl EventStore for MemoryStore {
         Ok(lock(&self.events).version_at(stream, at))
     }
 
-    async fn read_log(
-        &self,
-        namespace: &Namespace,
-        after: Position,
-        filter: &LogFilter,
-        limit: u32,
-    ) -> Result<LogPage, Error> {
-        Ok(lock(&self.events).read_log(namespace, after, filter, limit))
-    }
-
     async fn list_streams(
         &self,
         namespace: &Namespace,
@@ -124,12 +114,25 @@ impl EventStore for MemoryStore {
         Ok(lock(&self.events).command(namespace, command_id))
     }
 
-    fn wakeups(&self) -> watch::Receiver<()> {
-        self.appended.subscribe()
-    }
-
     async fn ping(&self) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl LogStore for MemoryStore {
+    async fn read_log(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> Result<LogPage, Error> {
+        Ok(lock(&self.events).read_log(namespace, after, filter, limit))
+    }
+
+    fn wakeups(&self) -> watch::Receiver<()> {
+        self.appended.subscribe()
     }
 }
 

@@ -11,22 +11,22 @@ use crate::core::{
     CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent,
 };
 use crate::store::past::Passages;
-use crate::store::{Error, Extent, Frontier, Passage, PastStore, Place, Scope};
+use crate::store::{Error, Extent, Frontier, Passage, PastRange, PastStore, Place};
 
 impl Events {
     /// All events after a place, by stream and version.
     fn after<'e>(
         &'e self,
-        scope: &'e Scope,
+        range: &'e PastRange,
         after: &'e Place,
     ) -> impl Iterator<Item = &'e RecordedEvent> {
         let streams = self
             .streams
-            .get(&(scope.namespace.clone(), scope.decider.clone()));
+            .get(&(range.namespace.clone(), range.decider.clone()));
         let from_there = streams
             .into_iter()
             .flat_map(|streams| streams.range::<String, _>(&after.id..))
-            .take_while(move |(id, _)| is_read(scope, id));
+            .take_while(move |(id, _)| is_read(range, id));
         from_there.flat_map(move |(id, stream)| {
             let read = if *id == after.id {
                 usize::try_from(after.version.get()).unwrap_or(usize::MAX)
@@ -35,7 +35,7 @@ impl Events {
             };
             let rest = stream.get(read..).unwrap_or_default();
             let is_read = |event: &&RecordedEvent| {
-                scope
+                range
                     .through
                     .is_none_or(|through| event.position <= through)
             };
@@ -46,18 +46,18 @@ impl Events {
     /// All commands without events after one of them, by stream, version and id.
     fn eventless_after<'e>(
         &'e self,
-        scope: &'e Scope,
+        range: &'e PastRange,
         after: &(Place, CommandId),
     ) -> impl Iterator<Item = CommandRecord> {
-        let range = (Bound::Excluded(after.clone()), Bound::Unbounded);
+        let bounds = (Bound::Excluded(after.clone()), Bound::Unbounded);
         let places = self
             .eventless
-            .get(&(scope.namespace.clone(), scope.decider.clone()));
+            .get(&(range.namespace.clone(), range.decider.clone()));
         places
             .into_iter()
-            .flat_map(move |places| places.range(range.clone()))
-            .take_while(move |(place, _)| is_read(scope, &place.id))
-            .filter_map(move |(_, id)| self.command(&scope.namespace, *id))
+            .flat_map(move |places| places.range(bounds.clone()))
+            .take_while(move |(place, _)| is_read(range, &place.id))
+            .filter_map(move |(_, id)| self.command(&range.namespace, *id))
     }
 }
 
@@ -65,16 +65,16 @@ impl Events {
 impl PastStore for MemoryStore {
     async fn passages(
         &self,
-        scope: &Scope,
+        range: &PastRange,
         after: &Place,
         limit: u32,
     ) -> Result<Vec<Passage>, Error> {
-        let Some(after) = scope.enter(after) else {
+        let Some(after) = range.enter(after) else {
             return Ok(Vec::new());
         };
         let mut passages = Passages::default();
         let events = lock(&self.events);
-        for recorded in events.after(scope, &after).take(limit as usize) {
+        for recorded in events.after(range, &after).take(limit as usize) {
             let event = recorded.event.clone();
             let command_id = event.command_id;
             passages.push(
@@ -89,15 +89,15 @@ impl PastStore for MemoryStore {
 
     async fn eventless(
         &self,
-        scope: &Scope,
+        range: &PastRange,
         after: &(Place, CommandId),
         limit: u32,
     ) -> Result<Vec<CommandRecord>, Error> {
-        let Some(after) = scope.enter_commands(after) else {
+        let Some(after) = range.enter_commands(after) else {
             return Ok(Vec::new());
         };
         let events = lock(&self.events);
-        let commands = events.eventless_after(scope, &after);
+        let commands = events.eventless_after(range, &after);
         Ok(commands.take(limit as usize).collect())
     }
 
@@ -149,19 +149,19 @@ impl PastStore for MemoryStore {
         Ok(found.map(|event| RecordedEvent::clone(event)))
     }
 
-    async fn extent(&self, scope: &Scope) -> Result<Extent, Error> {
+    async fn extent(&self, range: &PastRange) -> Result<Extent, Error> {
         let events = lock(&self.events);
-        let Some(start) = scope.enter_commands(&Default::default()) else {
+        let Some(start) = range.enter_commands(&Default::default()) else {
             return Ok(Extent::default());
         };
         Ok(Extent {
-            events: events.after(scope, &start.0).count() as u64,
-            eventless: events.eventless_after(scope, &start).count() as u64,
+            events: events.after(range, &start.0).count() as u64,
+            eventless: events.eventless_after(range, &start).count() as u64,
         })
     }
 }
 
 /// Whether the stream is one of those that are read.
-fn is_read(scope: &Scope, id: &str) -> bool {
-    scope.id.as_ref().is_none_or(|only| only == id)
+fn is_read(range: &PastRange, id: &str) -> bool {
+    range.id.as_ref().is_none_or(|only| only == id)
 }

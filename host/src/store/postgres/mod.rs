@@ -13,6 +13,7 @@ mod errors;
 mod events;
 mod history;
 mod ledger;
+mod log;
 mod modules;
 mod notify;
 mod open;

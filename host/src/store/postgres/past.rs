@@ -14,7 +14,7 @@ use crate::core::{
     CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent,
 };
 use crate::store::past::Passages;
-use crate::store::{Error, Extent, Frontier, Passage, PastStore, Place, Scope};
+use crate::store::{Error, Extent, Frontier, Passage, PastRange, PastStore, Place};
 
 /// Events of all streams, after the place that the last values name.
 macro_rules! of_all_streams {
@@ -101,11 +101,11 @@ const EXTENT: &str = "SELECT \
       WHERE namespace = $1 AND decider = $2 AND ($3::TEXT IS NULL OR decider_id = $3) AND events = 0) AS eventless";
 
 /// The statement for all streams or that for one, whose first values name the place to go on after.
-fn following<'q>(statements: [&'static str; 2], scope: &Scope, after: &Place) -> Statement<'q> {
+fn following<'q>(statements: [&'static str; 2], range: &PastRange, after: &Place) -> Statement<'q> {
     let [all, one] = statements;
-    sqlx::query(if scope.id.is_none() { all } else { one })
-        .bind(scope.namespace.as_str().to_owned())
-        .bind(scope.decider.as_str().to_owned())
+    sqlx::query(if range.id.is_none() { all } else { one })
+        .bind(range.namespace.as_str().to_owned())
+        .bind(range.decider.as_str().to_owned())
         .bind(after.id.clone())
         .bind(after.version.to_sql())
 }
@@ -113,13 +113,13 @@ fn following<'q>(statements: [&'static str; 2], scope: &Scope, after: &Place) ->
 /// The statement for a page of events.
 fn page<'q>(
     statements: [&'static str; 2],
-    scope: &Scope,
+    range: &PastRange,
     after: &Place,
     limit: u32,
 ) -> Statement<'q> {
     let last = Position::new(i32::MAX.unsigned_abs(), u64::MAX, i64::MAX.unsigned_abs());
-    let statement = following(statements, scope, after).bind(i64::from(limit));
-    bind_position(statement, scope.through.unwrap_or(last))
+    let statement = following(statements, range, after).bind(i64::from(limit));
+    bind_position(statement, range.through.unwrap_or(last))
 }
 
 const MOVED_SINCE: &str = "SELECT DISTINCT decider_id FROM events \
@@ -135,19 +135,19 @@ const FRONTIER: &str = "SELECT max(generation) AS generation, \
 impl PastStore for PostgresStore {
     async fn passages(
         &self,
-        scope: &Scope,
+        range: &PastRange,
         after: &Place,
         limit: u32,
     ) -> Result<Vec<Passage>, Error> {
-        let Some(after) = scope.enter(after) else {
+        let Some(after) = range.enter(after) else {
             return Ok(Vec::new());
         };
-        let found = self.read(|| page(PASSAGES, scope, &after, limit)).await?;
+        let found = self.read(|| page(PASSAGES, range, &after, limit)).await?;
         if let Ok(passages) = passages(&found) {
             return Ok(passages);
         }
         // Whole events tell which one it is, and what is wrong with it.
-        let found = self.read(|| page(WHOLE, scope, &after, limit)).await?;
+        let found = self.read(|| page(WHOLE, range, &after, limit)).await?;
         let mut passages = Passages::default();
         for row in &found {
             let recorded = rows::event(row)?;
@@ -160,15 +160,15 @@ impl PastStore for PostgresStore {
 
     async fn eventless(
         &self,
-        scope: &Scope,
+        range: &PastRange,
         after: &(Place, CommandId),
         limit: u32,
     ) -> Result<Vec<CommandRecord>, Error> {
-        let Some((after, command_id)) = scope.enter_commands(after) else {
+        let Some((after, command_id)) = range.enter_commands(after) else {
             return Ok(Vec::new());
         };
         let statement = || {
-            following(EVENTLESS, scope, &after)
+            following(EVENTLESS, range, &after)
                 .bind(command_id)
                 .bind(i64::from(limit))
         };
@@ -250,12 +250,12 @@ impl PastStore for PostgresStore {
         Ok((ids.len() <= limit as usize).then_some(ids))
     }
 
-    async fn extent(&self, scope: &Scope) -> Result<Extent, Error> {
+    async fn extent(&self, range: &PastRange) -> Result<Extent, Error> {
         let statement = || {
             sqlx::query(EXTENT)
-                .bind(scope.namespace.as_str())
-                .bind(scope.decider.as_str())
-                .bind(&scope.id)
+                .bind(range.namespace.as_str())
+                .bind(range.decider.as_str())
+                .bind(&range.id)
         };
         let found = self.read(statement).await?;
         let extent = found.first().map(rows::extent).transpose();

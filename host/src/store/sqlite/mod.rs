@@ -36,8 +36,8 @@ use super::group::Group;
 use super::lookup::Lookups;
 use super::{
     ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
-    Loaded, LogFilter, LogPage, ModuleFilter, ModuleStore, NewActivation, NewModule, Snapshot,
-    SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
+    Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, NewActivation, NewModule,
+    Snapshot, SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
 };
 use crate::core::{
     Activation, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
@@ -88,16 +88,6 @@ impl EventStore for SqliteStore {
         read::version_at(&self.readers, stream, at).await
     }
 
-    async fn read_log(
-        &self,
-        namespace: &Namespace,
-        after: Position,
-        filter: &LogFilter,
-        limit: u32,
-    ) -> Result<LogPage, Error> {
-        log::page(&self.readers, namespace, after, filter, limit).await
-    }
-
     async fn list_streams(
         &self,
         namespace: &Namespace,
@@ -116,12 +106,25 @@ impl EventStore for SqliteStore {
         self.lookups.find(namespace, command_id).await
     }
 
-    fn wakeups(&self) -> watch::Receiver<()> {
-        self.group.commits()
-    }
-
     async fn ping(&self) -> Result<(), Error> {
         read::ping(&self.readers).await
+    }
+}
+
+#[async_trait]
+impl LogStore for SqliteStore {
+    async fn read_log(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> Result<LogPage, Error> {
+        log::page(&self.readers, namespace, after, filter, limit).await
+    }
+
+    fn wakeups(&self) -> watch::Receiver<()> {
+        self.group.commits()
     }
 }
 

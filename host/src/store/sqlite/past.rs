@@ -12,7 +12,7 @@ use crate::core::{
     CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent,
 };
 use crate::store::past::Passages;
-use crate::store::{Error, Extent, Frontier, Passage, PastStore, Place, Scope};
+use crate::store::{Error, Extent, Frontier, Passage, PastRange, PastStore, Place};
 
 pub(super) const PASSAGES: &str = concat!(
     "SELECT ",
@@ -75,33 +75,33 @@ SELECT
 impl PastStore for SqliteStore {
     async fn passages(
         &self,
-        scope: &Scope,
+        range: &PastRange,
         after: &Place,
         limit: u32,
     ) -> Result<Vec<Passage>, Error> {
-        let Some(after) = scope.enter(after) else {
+        let Some(after) = range.enter(after) else {
             return Ok(Vec::new());
         };
-        let scope = scope.clone();
+        let range = range.clone();
         let found = self
             .readers
-            .read(move |database| passages_in(database, &scope, &after, limit));
+            .read(move |database| passages_in(database, &range, &after, limit));
         found.await
     }
 
     async fn eventless(
         &self,
-        scope: &Scope,
+        range: &PastRange,
         after: &(Place, CommandId),
         limit: u32,
     ) -> Result<Vec<CommandRecord>, Error> {
-        let Some((after, command_id)) = scope.enter_commands(after) else {
+        let Some((after, command_id)) = range.enter_commands(after) else {
             return Ok(Vec::new());
         };
-        let scope = scope.clone();
+        let range = range.clone();
         let found = self.readers.read(move |database| {
-            let statement = of(&scope, EVENTLESS, EVENTLESS_OF_STREAM);
-            let [namespace, decider] = names(&scope);
+            let statement = of(&range, EVENTLESS, EVENTLESS_OF_STREAM);
+            let [namespace, decider] = names(&range);
             let (version, command_id) = (after.version.to_sql(), command_id.as_bytes());
             let values = params![namespace, decider, after.id, version, command_id, limit];
             rows::all(database, statement, values, rows::command)
@@ -178,11 +178,11 @@ impl PastStore for SqliteStore {
         Ok((ids.len() <= limit as usize).then_some(ids))
     }
 
-    async fn extent(&self, scope: &Scope) -> Result<Extent, Error> {
-        let scope = scope.clone();
+    async fn extent(&self, range: &PastRange) -> Result<Extent, Error> {
+        let range = range.clone();
         let counted = self.readers.read(move |database| {
-            let [namespace, decider] = names(&scope);
-            match &scope.id {
+            let [namespace, decider] = names(&range);
+            match &range.id {
                 None => rows::one(database, EXTENT, [namespace, decider], rows::extent),
                 Some(id) => {
                     let values = [namespace, decider, id.as_str()];
@@ -196,30 +196,30 @@ impl PastStore for SqliteStore {
 
 fn passages_in(
     database: &Connection,
-    scope: &Scope,
+    range: &PastRange,
     after: &Place,
     limit: u32,
 ) -> Result<Vec<Passage>, Error> {
-    let [namespace, decider] = names(scope);
-    let statement = of(scope, PASSAGES, PASSAGES_OF_STREAM);
+    let [namespace, decider] = names(range);
+    let statement = of(range, PASSAGES, PASSAGES_OF_STREAM);
     let mut select = database.prepare_cached(statement)?;
     let version = after.version.to_sql();
-    let through = scope.through.map_or(i64::MAX, rows::offset);
+    let through = range.through.map_or(i64::MAX, rows::offset);
     let values = params![namespace, decider, after.id, version, limit, through];
     let mut found = select.query(values)?;
     let mut passages = Passages::default();
     while let Some(row) = found.next()? {
-        let (id, version, event, command_id) = rows::event_of_past(row, scope)?;
+        let (id, version, event, command_id) = rows::event_of_past(row, range)?;
         passages.push(id, version, event, command_id);
     }
     Ok(passages.into_vec())
 }
 
 /// The statement for all streams, or that for one.
-fn of(scope: &Scope, all: &'static str, one: &'static str) -> &'static str {
-    if scope.id.is_none() { all } else { one }
+fn of(range: &PastRange, all: &'static str, one: &'static str) -> &'static str {
+    if range.id.is_none() { all } else { one }
 }
 
-fn names(scope: &Scope) -> [&str; 2] {
-    [scope.namespace.as_str(), scope.decider.as_str()]
+fn names(range: &PastRange) -> [&str; 2] {
+    [range.namespace.as_str(), range.decider.as_str()]
 }

@@ -15,7 +15,7 @@ use crate::core::{
 };
 use crate::store::admit::Tip;
 use crate::store::{
-    Error, Extent, RehearsalRecord, Scope, StoredModule, StreamHead, StreamSummary,
+    Error, Extent, PastRange, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
 };
 
 /// The columns that [`event`] reads, in its order.
@@ -179,7 +179,7 @@ pub(super) fn past_event(row: &Row<'_>, stream: &StreamId) -> Result<(Event, Str
 /// What folding needs of the event of a row of one decider's streams: the id of its stream, its version, itself, and its command.
 pub(super) fn event_of_past<'r>(
     row: &'r Row<'_>,
-    scope: &Scope,
+    range: &PastRange,
 ) -> Result<(&'r str, Version, Event, CommandId), Error> {
     let read = |cells: &mut Cells<'r>| -> Result<_, Reason> {
         Ok((
@@ -193,7 +193,7 @@ pub(super) fn event_of_past<'r>(
         let id = lossy(row, "decider_id");
         malformed(
             row,
-            format!("{}/{}/{id}", scope.namespace, scope.decider),
+            format!("{}/{}/{id}", range.namespace, range.decider),
             reason,
         )
     })

@@ -1,0 +1,86 @@
+//! Hosts that come to a database: an empty one, an old one, one that loses what it acknowledged, none.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_start_together_on_an_empty_database_all_open_it() {
+    on_new_database(async |database: Database| {
+        let opening = (0..4).map(|_| {
+            let database = database.clone();
+            tokio::spawn(async move { PostgresStore::open(database.options()).await })
+        });
+        for opened in futures::future::join_all(opening).await {
+            opened.unwrap().unwrap().ping().await.unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outdated_schema_is_refused_when_migrating_is_off() {
+    on_new_database(async |database: Database| {
+        let untouched = PostgresOptions {
+            migrate: false,
+            ..database.options()
+        };
+        let error = PostgresStore::open(untouched.clone()).await.unwrap_err();
+        assert!(matches!(error, OpenError::NotMigrated), "{error:?}");
+
+        database.open().await;
+        PostgresStore::open(untouched.clone()).await.unwrap();
+
+        let forget = "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
+        database.connect().await.execute(forget).await.unwrap();
+        let error = PostgresStore::open(untouched).await.unwrap_err();
+        assert!(matches!(error, OpenError::NotMigrated), "{error:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_can_lose_what_it_acknowledged_is_refused_unless_allowed() {
+    on_new_database(async |database: Database| {
+        let unsafe_default = format!(
+            "ALTER DATABASE {} SET synchronous_commit = off",
+            database.name
+        );
+        let mut session = database.connect().await;
+        session
+            .execute(AssertSqlSafe(unsafe_default))
+            .await
+            .unwrap();
+
+        let error = PostgresStore::open(database.options()).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                OpenError::NotDurable {
+                    setting: "synchronous_commit"
+                }
+            ),
+            "{error:?}"
+        );
+        let allowed = PostgresOptions {
+            allow_unsafe_durability: true,
+            ..database.options()
+        };
+        PostgresStore::open(allowed).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_answer_is_named_without_the_password() {
+    let options = PostgresOptions {
+        url: "postgres://ann:secret@127.0.0.1:1/orders".to_owned(),
+        max_connections: 1,
+        migrate: true,
+        allow_unsafe_durability: false,
+    };
+    assert!(!format!("{options:?}").contains("secret"));
+    let error = PostgresStore::open(options).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot open the store at postgres://127.0.0.1:1/orders"
+    );
+}

@@ -1,0 +1,168 @@
+//! Reads of streams, commands, snapshots and the past that meet what they should not, or must come in order.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_up_outlives_its_connection_and_fails_with_its_statement_alone() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let (mut foreign, mut observer) = (database.connect().await, database.connect().await);
+        for (end, is_answered) in [("pg_terminate_backend", true), ("pg_cancel_backend", false)] {
+            foreign
+                .execute("BEGIN; LOCK TABLE commands IN ACCESS EXCLUSIVE MODE")
+                .await
+                .unwrap();
+            let look_up = || {
+                let store = store.clone();
+                tokio::spawn(
+                    async move { store.command(&Namespace::default(), Uuid::now_v7()).await },
+                )
+            };
+            let under_way = look_up();
+            let pid = blocked_backend(&mut observer).await;
+            let waiting: Vec<_> = (0..3).map(|_| look_up()).collect();
+            sqlx::query(AssertSqlSafe(format!("SELECT {end}($1)")))
+                .bind(pid)
+                .execute(&mut observer)
+                .await
+                .unwrap();
+            // One that lost its connection waits for the lock again, on another.
+            if is_answered {
+                foreign.execute("COMMIT").await.unwrap();
+                assert_eq!(under_way.await.unwrap().unwrap(), None);
+            } else {
+                let error = under_way.await.unwrap().unwrap_err();
+                assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+                foreign.execute("COMMIT").await.unwrap();
+            }
+            for waiting in waiting {
+                assert_eq!(waiting.await.unwrap().unwrap(), None);
+            }
+        }
+        store.close().await;
+        let closed = store.command(&Namespace::default(), Uuid::now_v7()).await;
+        assert!(matches!(closed, Err(Error::Unavailable(_))), "{closed:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_is_no_json_is_ignored() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        for _ in 0..3 {
+            append(&store, "c", ExpectedVersion::Any).await.unwrap();
+        }
+        let module = ModuleDigest::of(b"module");
+        sqlx::query(
+            "INSERT INTO snapshots (namespace, decider, decider_id, module, version, state) \
+             VALUES ('default', 'counter', 'c', $1, 2, '{')",
+        )
+        .bind(module.to_string())
+        .execute(&mut session)
+        .await
+        .unwrap();
+        let loaded = store.load(&stream("c"), module, 10).await.unwrap();
+        assert_eq!((loaded.snapshot, loaded.history.events.len()), (None, 3));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_folded_for_its_row_is_reported_with_its_place() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        for _ in 0..3 {
+            append(&store, "c", ExpectedVersion::Any).await.unwrap();
+        }
+        let log = log_of(&store, Position::BEGINNING, 3).await;
+        session
+            .execute(
+                "SET session_replication_role = replica;
+                 ALTER TABLE events DROP CONSTRAINT events_tags_check;
+                 UPDATE events SET tags = '{NULL}' WHERE version = 2;",
+            )
+            .await
+            .unwrap();
+
+        let (stream, module) = (stream("c"), ModuleDigest::of(b"module"));
+        let history = store.history(&stream, Version::EMPTY, None, 10).await;
+        let loaded = store.load(&stream, module, 10).await;
+        let snapshot = Snapshot {
+            stream: stream.clone(),
+            module,
+            version: log[0].version,
+            state: Json::empty_object(),
+        };
+        store.put_snapshots(vec![snapshot]).await.unwrap();
+        let after_snapshot = store.load(&stream, module, 10).await;
+        let counters = PastRange {
+            namespace: Namespace::default(),
+            decider: stream.decider().clone(),
+            id: None,
+            through: None,
+        };
+        let past = store.passages(&counters, &Place::default(), 10).await;
+        let alone = store.event(&counters.namespace, log[1].event.event_id);
+        for error in [
+            history.unwrap_err(),
+            loaded.unwrap_err(),
+            after_snapshot.unwrap_err(),
+            past.unwrap_err(),
+            alone.await.unwrap_err(),
+        ] {
+            let Error::Malformed { position, raw, .. } = error else {
+                panic!("{error:?}");
+            };
+            assert_eq!((position, raw.as_str()), (log[1].position, "{}"));
+        }
+        // What comes before it and after it can be had.
+        let before = store.history(&stream, Version::EMPTY, None, 1).await;
+        assert_eq!(before.unwrap(), History::from(log[..1].to_vec()));
+        let after = store.history(&stream, log[1].version, None, 10).await;
+        assert_eq!(after.unwrap(), History::from(log[2..].to_vec()));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_past_can_be_read_in_the_order_of_an_index() {
+    on_new_database(async |database: Database| {
+        database.open().await;
+        let mut session = database.connect().await;
+        // Of what is left, the planner takes a sort before it takes an index that does not have the order.
+        let settings = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off";
+        session.execute(settings).await.unwrap();
+        let [[all, one], [eventless, eventless_of_one]] = [past::PASSAGES, past::EVENTLESS];
+        for (statement, values, range) in [
+            (all, "'a', 1, 10, 0, '9', 9", "(ROW(decider_id, version) > ROW($3, $4))"),
+            (one, "'a', 1, 10, 0, '9', 9", "(decider_id = $3) AND (version > $4)"),
+            (
+                eventless,
+                "'a', 1, NULL, 10",
+                "(ROW(decider_id, version, command_id) > ROW($3, $4, $5))",
+            ),
+            (
+                eventless_of_one,
+                "'a', 1, NULL, 10",
+                "(decider_id = $3) AND (ROW(version, command_id) > ROW($4, $5))",
+            ),
+        ] {
+            let prepare = format!("DEALLOCATE ALL; PREPARE page AS {statement}");
+            session.execute(AssertSqlSafe(prepare)).await.unwrap();
+            let explain = format!("EXPLAIN EXECUTE page ('default', 'counter', {values})");
+            let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain))
+                .persistent(false)
+                .fetch_all(&mut session)
+                .await
+                .unwrap();
+            let plan = plan.join("\n");
+            assert!(!plan.contains("Sort") && plan.contains(range), "{plan}");
+        }
+    })
+    .await;
+}

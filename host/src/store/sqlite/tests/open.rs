@@ -1,0 +1,114 @@
+//! Files that are opened: new, old, newer, shared, none at all.
+
+use super::*;
+
+#[tokio::test]
+async fn a_file_that_is_opened_again_holds_everything() {
+    let file = File::new();
+    let store = file.open().await;
+    let fence = activate_counter(&store).await;
+    let part = decided(&stream("c"), fence, 0, increments(2));
+    append(&store, part.clone()).await.unwrap();
+    let events = events_of(&store, &stream("c")).await;
+    let active = store.list_active(None).await.unwrap();
+    drop(store);
+
+    let store = file.open().await;
+    assert_eq!(events_of(&store, &stream("c")).await, events);
+    assert_eq!(store.list_active(None).await.unwrap(), active);
+    let command = part.command.unwrap();
+    let found = store
+        .command(&Namespace::default(), command.command_id)
+        .await;
+    assert_eq!(found.unwrap(), Some(command));
+    let later = grow(&store, &stream("c"), 1).await;
+    assert_eq!(later[0].version, version(3));
+    assert!(later[0].position > events[1].position);
+}
+
+#[tokio::test]
+async fn an_older_schema_is_refused_when_it_must_not_be_migrated() {
+    let file = File::new();
+    let missing = open(&file.path(), false).await.unwrap_err();
+    assert!(
+        matches!(missing, OpenError::Unreachable { .. }),
+        "{missing:?}"
+    );
+    assert!(!file.path().exists());
+
+    std::fs::create_dir_all(file.path().parent().unwrap()).unwrap();
+    std::fs::write(file.path(), "").unwrap();
+    let empty = open(&file.path(), false).await.unwrap_err();
+    assert!(matches!(empty, OpenError::NotMigrated), "{empty:?}");
+
+    drop(file.open().await);
+    drop(open(&file.path(), false).await.unwrap());
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = 3")
+        .execute(&mut file.plain_sql().await)
+        .await
+        .unwrap();
+    let older = open(&file.path(), false).await.unwrap_err();
+    assert!(matches!(older, OpenError::NotMigrated), "{older:?}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_accepted() {
+    let file = File::new();
+    drop(file.open().await);
+    sqlx::query("INSERT INTO _sqlx_migrations VALUES (9000, 'of the next release', '2031-01-01', true, x'00', 1)")
+        .execute(&mut file.plain_sql().await)
+        .await
+        .unwrap();
+    for migrate in [true, false] {
+        open(&file.path(), migrate).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let file = File::new();
+    std::fs::create_dir_all(file.path().parent().unwrap()).unwrap();
+    std::fs::write(file.path(), "no database, for sure. ".repeat(1_000)).unwrap();
+    for migrate in [true, false] {
+        let error = open(&file.path(), migrate).await.unwrap_err();
+        assert!(
+            matches!(error, OpenError::Unreachable { .. } | OpenError::Migrate(_)),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_that_open_a_new_file_together_find_one_schema() {
+    let file = File::new();
+    let stores = futures::future::join_all((0..4).map(|_| file.open())).await;
+    activate_counter(&stores[0]).await;
+    for store in &stores {
+        grow(store, &stream("c"), 1).await;
+    }
+    assert_eq!(version_of(&stores[3], &stream("c")).await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hosts_on_one_file_store_each_version_once() {
+    let file = File::new();
+    let hosts = [Arc::new(file.open().await), Arc::new(file.open().await)];
+    let fence = activate_counter(&*hosts[0]).await;
+    for round in 0..10 {
+        let writers = hosts.iter().cycle().take(6).map(|host| {
+            let host = Arc::clone(host);
+            let part = decided(&stream("c"), fence, round, increments(1));
+            tokio::spawn(async move { append(&*host, part).await })
+        });
+        let outcomes = futures::future::join_all(writers).await;
+        let winners = outcomes
+            .iter()
+            .filter(|outcome| outcome.as_ref().unwrap().is_ok());
+        assert_eq!(winners.count(), 1, "{outcomes:?}");
+    }
+    activate_counter(&*hosts[1]).await;
+    let error = append(&*hosts[0], decided(&stream("c"), fence, 10, increments(1)))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, AppendError::Fenced { .. }), "{error:?}");
+}
