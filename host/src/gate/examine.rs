@@ -189,6 +189,7 @@ impl Gate {
         }
         let refold = self.refold_of(subject);
         let mut folded = Refolded::default();
+        let mut fewest = usize::MAX;
         for _ in 0..CATCH_UP_ROUNDS {
             let since = report.as_of.parse().unwrap_or(Position::BEGINNING);
             let frontier = self
@@ -204,6 +205,11 @@ impl Gate {
                 return Ok(None);
             };
             let count = ids.len();
+            if count >= fewest {
+                // They move on faster than they are folded: so it would be the next time.
+                break;
+            }
+            fewest = count;
             let ranges = ids.into_iter().map(|id| PastRange {
                 id: Some(id),
                 ..subject.range(frontier.newest)

@@ -9,7 +9,7 @@ use super::compare::{
     Checks, Verdict, compare, recorded_json, recorded_line, redecided_json, redecided_line,
 };
 use super::folder::{Again, Folder, Patience, Unfolded};
-use super::past::{Part, PastDecision, Reader, Reading, Work, drive};
+use super::past::{Part, PastDecision, Reading, Work, drive};
 use super::sample::Sample;
 use super::words::{count, count_of, excerpt, excerpt_json, percent, seconds as in_seconds};
 use super::{Error, Finding, Gate, Step, StepResult, Watch};
@@ -70,7 +70,7 @@ impl Gate {
             watch: watch.clone(),
         };
         let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
-        let reader = Reader::new(self.store.clone(), range, Reading::Decisions);
+        let reader = self.reader(range, Reading::Decisions);
         let workers = drive(runtime, &*self.store, [reader], workers, watch).await?;
         let mut decisions = Decisions::default();
         let mut sample = Sample::default();

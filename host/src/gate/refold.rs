@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::folder::{Folder, Patience};
-use super::past::{Part, Reader, Reading, Work, drive};
+use super::past::{Part, Reading, Work, drive};
 use super::refolded::{Example, Failure, Refolded, first_by};
 use super::{Error, Gate, Watch};
 use crate::core::{DeciderName, Json, Namespace, StreamId, Version};
@@ -46,7 +46,7 @@ impl Gate {
         };
         let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
         let ranges = ranges.into_iter();
-        let readers = ranges.map(|range| Reader::new(self.store.clone(), range, Reading::Events));
+        let readers = ranges.map(|range| self.reader(range, Reading::Events));
         let workers = drive(runtime, &*self.store, readers, workers, watch).await?;
         let mut folded = Refolded::default();
         for worker in workers {

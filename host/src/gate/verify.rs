@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::compare::{Verdict, compare, recorded_json, redecided_json};
 use super::folder::{Again, Folder};
-use super::past::{Part, PastDecision, Reader, Reading};
+use super::past::{Part, PastDecision, Reading};
 use super::{Error, Gate};
 use crate::core::{
     CommandId, CommandOutcome, CommandRecord, DeciderName, Event, Fingerprint, Json, ModuleDigest,
@@ -142,8 +142,7 @@ impl Verifier {
                 id: request.id.clone(),
                 through: None,
             };
-            let mut reader =
-                Reader::new(self.gate.store.clone(), range.clone(), Reading::Decisions);
+            let mut reader = self.gate.reader(range.clone(), Reading::Decisions);
             let mut current = None;
             while let Some(parts) = reader.next().await.map_err(Error::Store)? {
                 for part in parts {

@@ -8,6 +8,7 @@ mod bindings;
 mod cache;
 mod check;
 mod compile;
+mod courtesy;
 mod engine;
 mod error;
 mod host;
@@ -23,6 +24,7 @@ mod value;
 mod wasi;
 
 pub use compile::{COMPILE_ARGUMENT, compile_child};
+pub use courtesy::Courtesy;
 pub use error::{CompileError, Fault, RunError, StartError};
 pub use instance::{Instance, Restored, State};
 pub use limits::Limits;

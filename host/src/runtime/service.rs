@@ -10,6 +10,7 @@ use wasmtime::Engine;
 
 use super::cache::CodeCache;
 use super::compile::CompiledCode;
+use super::courtesy::Courtesy;
 use super::log::printable;
 use super::pace::Lane;
 use super::threads::GuestThreads;
@@ -164,8 +165,8 @@ impl Runtime {
         self.inner.threads.post(module.lane(), job);
     }
 
-    /// Runs `job`, which calls guests, on a thread of the background. While live calls are made it has half of the time, and a job that
-    /// was begun is not interrupted: keep it to a few milliseconds.
+    /// Runs `job`, which calls guests, on a thread of the background. While live calls are made such jobs are run one at a time, with rests
+    /// between them; one that was begun is not interrupted: keep it to a few milliseconds.
     ///
     /// # Errors
     ///
@@ -175,6 +176,12 @@ impl Runtime {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RunError> {
         self.inner.threads.run(Lane::Background, job).await
+    }
+
+    /// For other work in the background.
+    #[must_use]
+    pub fn courtesy(&self) -> &Courtesy {
+        self.inner.threads.courtesy()
     }
 
     /// The number of threads on which guests run, without those for modules that compute without end. There are as many in the background.

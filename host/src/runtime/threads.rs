@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
@@ -12,6 +11,7 @@ use std::{io, thread};
 use tokio::sync::oneshot;
 
 use super::RunError;
+use super::courtesy::Courtesy;
 use super::pace::Lane;
 
 /// What a guest's thread needs beside the guest's stack: wasmtime, lifting and lowering, and parsing JSON.
@@ -20,10 +20,6 @@ const HOST_STACK_BYTES: usize = 2 << 20;
 /// How much a thread gives way, as for `nice`: it has about a tenth of what others get when all want to run. With less, a good command of a
 /// module that has others would not meet its deadline on a busy machine.
 const GIVING_WAY: i32 = 10;
-
-/// How long a thread of the background rests after a job during which live calls were made, as a multiple of the processor time that the job has taken.
-/// Giving way is not enough: on a kernel that does not preempt, whoever wakes up waits for a slice to end.
-const REST: u32 = 1;
 
 /// How much a thread of the background gives way: somebody may wait for an activation, so that it has about a quarter of what others get.
 const GIVING_WAY_IN_BACKGROUND: i32 = 5;
@@ -47,6 +43,7 @@ pub(super) struct GuestThreads {
     light: Arc<Handle>,
     heavy: Arc<Handle>,
     background: Arc<Handle>,
+    courtesy: Courtesy,
 }
 
 #[derive(Debug)]
@@ -55,8 +52,10 @@ struct Handle(Arc<Queue>);
 struct Queue {
     lane: Lane,
     stack_bytes: usize,
-    /// Live jobs so far; all queues share it.
-    live: Arc<AtomicU64>,
+    /// All queues share it.
+    courtesy: Courtesy,
+    /// Whose turn it is in the background while live calls are made.
+    turn: Mutex<()>,
     waiting: Mutex<Waiting>,
     changed: Condvar,
     limit: usize,
@@ -75,10 +74,10 @@ impl GuestThreads {
         queue: usize,
         guest_stack_bytes: usize,
     ) -> io::Result<Self> {
-        let live = Arc::new(AtomicU64::new(0));
+        let courtesy = Courtesy::default();
         let start = |lane, threads| {
-            let live = Arc::clone(&live);
-            let queue = Queue::new(lane, queue, guest_stack_bytes + HOST_STACK_BYTES, live);
+            let stack_bytes = guest_stack_bytes + HOST_STACK_BYTES;
+            let queue = Queue::new(lane, queue, stack_bytes, courtesy.clone());
             // Made before the threads: should one fail to start, dropping this ends the others.
             let handle = Handle(Arc::new(queue));
             for number in 0..threads {
@@ -90,7 +89,13 @@ impl GuestThreads {
             light: start(Lane::Light, threads.get())?,
             heavy: start(Lane::Heavy, threads.get().div_ceil(4))?,
             background: start(Lane::Background, threads.get())?,
+            courtesy,
         })
+    }
+
+    /// Of the live calls that are run here.
+    pub(super) fn courtesy(&self) -> &Courtesy {
+        &self.courtesy
     }
 
     fn queue(&self, lane: Lane) -> &Arc<Queue> {
@@ -145,12 +150,18 @@ fn processor_time() -> Duration {
     Duration::try_from(used).unwrap_or_default()
 }
 
+/// A panic drops what the job owned, an instance with its guest included; nothing of it is seen again.
+fn run(job: Job) {
+    let _ = catch_unwind(AssertUnwindSafe(job));
+}
+
 impl Queue {
-    fn new(lane: Lane, limit: usize, stack_bytes: usize, live: Arc<AtomicU64>) -> Self {
+    fn new(lane: Lane, limit: usize, stack_bytes: usize, courtesy: Courtesy) -> Self {
         Self {
             lane,
             stack_bytes,
-            live,
+            courtesy,
+            turn: Mutex::default(),
             waiting: Mutex::new(Waiting {
                 jobs: VecDeque::new(),
                 closed: false,
@@ -186,7 +197,7 @@ impl Queue {
             return Err(RunError::Overloaded { queue: limit });
         }
         if self.lane != Lane::Background {
-            self.live.fetch_add(1, Ordering::Relaxed);
+            self.courtesy.note_call();
         }
         waiting.jobs.push_back(Box::new(job));
         self.changed.notify_one();
@@ -201,11 +212,9 @@ impl Queue {
             Lane::Background => give_way_by(GIVING_WAY_IN_BACKGROUND),
         }
         while let Some(job) = self.next() {
-            let (began, live) = (processor_time(), self.live.load(Ordering::Relaxed));
-            // A panic drops what the job owned, an instance with its guest included; nothing of it is seen again.
-            let _ = catch_unwind(AssertUnwindSafe(job));
-            if self.lane == Lane::Background && self.live.load(Ordering::Relaxed) != live {
-                thread::sleep(processor_time().saturating_sub(began) * REST);
+            match self.lane {
+                Lane::Light | Lane::Heavy => run(job),
+                Lane::Background => self.run_with_courtesy(job),
             }
             // What a thread has given away it is not given back. If no other can be had it goes on as it is.
             let is_replaced = self.lane == Lane::Light
@@ -214,6 +223,18 @@ impl Queue {
             if is_replaced {
                 return;
             }
+        }
+    }
+
+    /// Runs a job; while live calls are made by itself, and with a rest after it.
+    fn run_with_courtesy(&self, job: Job) {
+        let turn = || self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.courtesy.has_company().then(turn);
+        let began = processor_time();
+        run(job);
+        if turn.is_some() {
+            let took = processor_time().saturating_sub(began);
+            thread::sleep(Courtesy::rest_after(took));
         }
     }
 

@@ -1,7 +1,5 @@
 //! Swaps that were rehearsed, and the way back.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use futures::future::join_all;
@@ -14,7 +12,7 @@ use crate::gate::{
     DECIDER, activate, assert_refused_at, decider, finding, passes, upload, upload_bytes,
     write_past,
 };
-use crate::swaps::{Swap, assert_obeyed, send};
+use crate::swaps::{Load, Swap, assert_obeyed, send};
 
 const SWAPS: u8 = 4;
 const SENDERS: usize = 2;
@@ -102,20 +100,13 @@ async fn rehearsed_swaps_are_obeyed_on_both_hosts_and_fail_no_command() {
     let (one, two) = (Host::start(&store).await, Host::start(&store).await);
     let clients = [one.client(), two.client()];
     let first = clients[0].deploy_example(COUNTER).await;
-    let (decided, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+    let load = Load::new();
     // Streams of its own for each host, so that no command has a rival.
     let sending = ["one", "two"].into_iter().zip(&clients);
     let senders: Vec<_> = sending
         .flat_map(|(name, client)| (0..SENDERS).map(move |sender| (name, client.clone(), sender)))
-        .map(|(name, client, sender)| {
-            tokio::spawn(send(client, name, sender, decided.clone(), stop.clone()))
-        })
+        .map(|(name, client, sender)| tokio::spawn(send(client, name, sender, load.clone())))
         .collect();
-    let more_are_decided = async || {
-        let goal = decided.load(Ordering::Relaxed) + COMMANDS_BETWEEN;
-        let reached = async || (decided.load(Ordering::Relaxed) >= goal).then_some(());
-        eventually("commands are decided between two swaps", LIMIT, reached).await;
-    };
 
     let start = Instant::now();
     let mut swaps = vec![Swap {
@@ -124,7 +115,7 @@ async fn rehearsed_swaps_are_obeyed_on_both_hosts_and_fail_no_command() {
         digest: first,
     }];
     for number in 0..SWAPS {
-        more_are_decided().await;
+        load.wait_for(COMMANDS_BETWEEN).await;
         // The one rehearses, and the other activates.
         let here = &clients[usize::from(number % 2)];
         let there = &clients[usize::from((number + 1) % 2)];
@@ -138,8 +129,8 @@ async fn rehearsed_swaps_are_obeyed_on_both_hosts_and_fail_no_command() {
             digest,
         });
     }
-    more_are_decided().await;
-    stop.store(true, Ordering::Relaxed);
+    load.wait_for(COMMANDS_BETWEEN).await;
+    load.stop();
     let decided: Vec<_> = join_all(senders)
         .await
         .into_iter()

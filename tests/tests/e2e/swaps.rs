@@ -10,10 +10,12 @@ use gavel_tests::{
     COUNTER, Client, Event, Host, LIMIT, Store, assert_sound, component, eventually,
     on_every_store, revision,
 };
+use tokio::sync::Semaphore;
 
 const SWAPS: usize = 20;
 const COMMANDS: usize = 5_000;
 const SENDERS: usize = 16;
+const FEW_SENDERS: usize = 2;
 const STREAMS: usize = 200;
 
 on_every_store! {
@@ -25,6 +27,47 @@ pub(crate) struct Decided {
     pub(crate) sent: Instant,
     pub(crate) answered: Instant,
     pub(crate) event: Event,
+}
+
+/// What senders do until they are told to stop.
+#[derive(Debug)]
+pub(crate) struct Load {
+    /// How many commands were decided so far.
+    decided: AtomicUsize,
+    /// From here on only a few send at the same time.
+    goal: AtomicUsize,
+    few: Semaphore,
+    stop: AtomicBool,
+}
+
+impl Load {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            decided: AtomicUsize::new(0),
+            goal: AtomicUsize::new(usize::MAX),
+            few: Semaphore::new(FEW_SENDERS),
+            stop: AtomicBool::new(false),
+        })
+    }
+
+    /// Waits until so many more commands are decided.
+    pub(crate) async fn wait_for(&self, more: usize) {
+        let goal = self.decided.load(Ordering::Relaxed) + more;
+        let reached = async || (self.decided.load(Ordering::Relaxed) >= goal).then_some(());
+        eventually("more commands are decided", LIMIT, reached).await;
+    }
+
+    /// As [`Self::wait_for`], and lets only a few send after that: commands come before rehearsals, so that with all of them what has to be
+    /// rehearsed would grow from one swap to the next as fast as the host can decide.
+    async fn wait_at(&self, more: usize) {
+        let goal = self.decided.load(Ordering::Relaxed) + more;
+        self.goal.store(goal, Ordering::Relaxed);
+        self.wait_for(more).await;
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A swap, and when it was under way.
@@ -71,17 +114,9 @@ async fn twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once(store: S
         .as_str()
         .unwrap()
         .to_owned();
-    let (decided, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+    let load = Load::new();
     let senders: Vec<_> = (0..SENDERS)
-        .map(|sender| {
-            tokio::spawn(send(
-                client.clone(),
-                "c",
-                sender,
-                decided.clone(),
-                stop.clone(),
-            ))
-        })
+        .map(|sender| tokio::spawn(send(client.clone(), "c", sender, load.clone())))
         .collect();
 
     let start = Instant::now();
@@ -91,9 +126,7 @@ async fn twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once(store: S
         digest: one.clone(),
     }];
     for number in 1..=SWAPS {
-        let goal = COMMANDS / SWAPS * number;
-        let reached = async || (decided.load(Ordering::Relaxed) >= goal).then_some(());
-        eventually("commands are decided between two swaps", LIMIT, reached).await;
+        load.wait_at(COMMANDS / SWAPS).await;
         let digest = if number % 2 == 1 {
             two.clone()
         } else {
@@ -107,10 +140,8 @@ async fn twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once(store: S
             digest,
         });
     }
-    let goal = decided.load(Ordering::Relaxed) + 2 * SENDERS;
-    let reached = async || (decided.load(Ordering::Relaxed) >= goal).then_some(());
-    eventually("commands are decided after the last swap", LIMIT, reached).await;
-    stop.store(true, Ordering::Relaxed);
+    load.wait_for(2 * SENDERS).await;
+    load.stop();
     let decided: Vec<_> = join_all(senders)
         .await
         .into_iter()
@@ -141,11 +172,15 @@ pub(crate) async fn send(
     client: Client,
     name: &str,
     sender: usize,
-    count: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
+    load: Arc<Load>,
 ) -> Vec<Decided> {
     let mut decided = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
+    while !load.stop.load(Ordering::Relaxed) {
+        let are_few = load.decided.load(Ordering::Relaxed) >= load.goal.load(Ordering::Relaxed);
+        let _one_of_few = match are_few {
+            true => Some(load.few.acquire().await.unwrap()),
+            false => None,
+        };
         let stream = client.stream(
             COUNTER,
             &format!("{name}-{}", (sender * 31 + decided.len() * 7) % STREAMS),
@@ -163,7 +198,7 @@ pub(crate) async fn send(
             answered: Instant::now(),
             event,
         });
-        count.fetch_add(1, Ordering::Relaxed);
+        load.decided.fetch_add(1, Ordering::Relaxed);
     }
     decided
 }

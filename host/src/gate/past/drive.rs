@@ -9,8 +9,8 @@ use crate::gate::{Error, Watch};
 use crate::runtime::{RunError, Runtime};
 use crate::store::{Snapshot, SnapshotStore};
 
-/// Most events of a batch: a thread of the background works for about a millisecond, and looks up.
-const BATCH_EVENTS: usize = 500;
+/// Most events and decisions of a batch: a thread of the background works for about a millisecond, and looks up.
+const BATCH_EVENTS: usize = 250;
 
 /// Somebody through whose hands the past goes. All methods run guest code.
 pub(in crate::gate) trait Work: Send + 'static {

@@ -1,10 +1,10 @@
 //! The recorded past of a decider on its way through a module: read by pages, cut into parts of streams, handed to workers.
 //!
 //! ```text
-//! store  --pages, one ahead-->  Reader  --batches of parts-->  drive  --a batch at a time-->  a worker, on a thread of the background
+//! store  --pages, two ahead-->  Reader  --batches of parts-->  drive  --a batch at a time-->  a worker, on a thread of the background
 //! ```
 //!
-//! **Invariant:** what is in memory is bounded by pages, whatever the history's size: two pages, a batch for each worker, a state for each worker.
+//! **Invariant:** what is in memory is bounded by pages, whatever the history's size: three pages, a batch for each worker, a state for each worker.
 
 mod drive;
 mod reader;

@@ -7,10 +7,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Part, PastDecision};
 use crate::core::{CommandId, CommandOutcome, CommandRecord, Version};
+use crate::gate::Gate;
+use crate::runtime::Courtesy;
 use crate::store::{Error, Passage, PastRange, Place, Store};
 
 /// How many events, and how many commands without events, are read at a time.
 const PAGE: u32 = 2_000;
+/// The same while live calls are made: the store has a millisecond or two of work with them.
+const SMALL_PAGE: u32 = 400;
 
 /// Whether the commands are read as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,22 +25,37 @@ pub(in crate::gate) enum Reading {
     Decisions,
 }
 
-/// Reads the past of a range from its beginning to its end.
+/// Reads the past of a range from its beginning to its end: while somebody works on a page, the commands of the next one are looked up, and the
+/// events of the one after that are read.
 #[derive(Debug)]
 pub(in crate::gate) struct Reader {
     source: Source,
-    /// The next page; none after the last.
-    ahead: Option<AbortOnDropHandle<Result<Page, Error>>>,
+    /// The events of the page after `ahead`; none after the last.
+    events_ahead: Option<Task<Events>>,
+    /// The next page; none before the first, and after the last.
+    ahead: Option<Task<Page>>,
     /// The end of the last page, when its last command goes on in the next.
     carried: Option<Cut>,
     eventless: Eventless,
 }
+
+type Task<T> = AbortOnDropHandle<Result<T, Error>>;
 
 #[derive(Debug, Clone)]
 struct Source {
     store: Arc<dyn Store>,
     range: PastRange,
     reading: Reading,
+    courtesy: Courtesy,
+}
+
+/// A page of which the commands are not known yet.
+#[derive(Debug)]
+struct Events {
+    passages: Vec<Passage>,
+    is_last: bool,
+    /// How many to read next.
+    next_limit: u32,
 }
 
 #[derive(Debug)]
@@ -44,6 +63,8 @@ struct Page {
     passages: Vec<Passage>,
     commands: HashMap<CommandId, CommandRecord>,
     is_last: bool,
+    /// How many commands without events to read at a time.
+    limit: u32,
 }
 
 /// Events that wait for the page after theirs, and the row of their command.
@@ -61,16 +82,31 @@ struct Eventless {
     is_over: bool,
 }
 
+impl Gate {
+    /// Reads `range` from its beginning, with rests if there are live calls.
+    pub(in crate::gate) fn reader(&self, range: PastRange, reading: Reading) -> Reader {
+        let courtesy = self.modules.runtime().courtesy().clone();
+        Reader::new(self.store.clone(), range, reading, courtesy)
+    }
+}
+
 impl Reader {
-    /// From the beginning of `range`. Must be called in an async runtime.
-    pub(in crate::gate) fn new(store: Arc<dyn Store>, range: PastRange, reading: Reading) -> Self {
+    /// As [`Gate::reader`]. Must be called in an async runtime.
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        range: PastRange,
+        reading: Reading,
+        courtesy: Courtesy,
+    ) -> Self {
         let source = Source {
             store,
             range,
             reading,
+            courtesy,
         };
         Self {
-            ahead: Some(source.fetch(Place::default())),
+            events_ahead: Some(source.read_ahead(Place::default(), SMALL_PAGE)),
+            ahead: None,
             source,
             carried: None,
             eventless: Eventless {
@@ -83,17 +119,14 @@ impl Reader {
 
     /// The next parts; none at the end. Only the first one may go on with a stream that began earlier.
     pub(in crate::gate) async fn next(&mut self) -> Result<Option<Vec<Part>>, Error> {
+        if self.ahead.is_none() {
+            self.go_on().await?;
+        }
         let Some(ahead) = self.ahead.take() else {
             return Ok(None);
         };
-        // It has panicked, or the runtime is shutting down.
-        let mut page = ahead
-            .await
-            .unwrap_or_else(|error| Err(Error::Unavailable(error.into())))?;
-        if !page.is_last {
-            let end = page.passages.last().map(end_of).unwrap_or_default();
-            self.ahead = Some(self.source.fetch(end));
-        }
+        let mut page = done(ahead).await?;
+        self.go_on().await?;
         if let Some(cut) = self.carried.take() {
             page.prepend(cut);
         }
@@ -108,39 +141,76 @@ impl Reader {
         };
         let eventless = self
             .eventless
-            .take_through(&self.source, end.as_ref())
+            .take_through(&self.source, end.as_ref(), page.limit)
             .await?;
         Ok(Some(page.into_parts(eventless)))
     }
+
+    /// Has the commands looked up of the events that were read ahead, and reads on meanwhile.
+    async fn go_on(&mut self) -> Result<(), Error> {
+        let Some(events) = self.events_ahead.take() else {
+            return Ok(());
+        };
+        let events = done(events).await?;
+        if !events.is_last {
+            let end = events.passages.last().map(end_of).unwrap_or_default();
+            self.events_ahead = Some(self.source.read_ahead(end, events.next_limit));
+        }
+        self.ahead = Some(self.source.look_up_ahead(events));
+        Ok(())
+    }
+}
+
+async fn done<T>(task: Task<T>) -> Result<T, Error> {
+    // It has panicked, or the runtime is shutting down.
+    task.await
+        .unwrap_or_else(|error| Err(Error::Unavailable(error.into())))
 }
 
 impl Source {
-    fn fetch(&self, after: Place) -> AbortOnDropHandle<Result<Page, Error>> {
+    fn read_ahead(&self, after: Place, limit: u32) -> Task<Events> {
         let source = self.clone();
-        AbortOnDropHandle::new(tokio::spawn(async move { source.page(&after).await }))
+        let reading = async move {
+            let passages = source.store.passages(&source.range, &after, limit);
+            let (passages, has_company) = source.courtesy.take_turns(passages).await;
+            let passages = passages?;
+            let events: usize = passages.iter().map(|passage| passage.events.len()).sum();
+            Ok(Events {
+                passages,
+                is_last: events < limit as usize,
+                next_limit: if has_company { SMALL_PAGE } else { PAGE },
+            })
+        };
+        AbortOnDropHandle::new(tokio::spawn(reading))
     }
 
-    async fn page(&self, after: &Place) -> Result<Page, Error> {
-        let passages = self.store.passages(&self.range, after, PAGE).await?;
-        let mut ids = Vec::new();
-        let mut events = 0;
-        for passage in &passages {
-            events += passage.events.len();
-            ids.extend(&passage.command_ids);
-        }
-        let commands = match self.reading {
-            Reading::Events => HashMap::new(),
-            Reading::Decisions => {
-                // Those of one command follow each other.
-                ids.dedup();
-                self.store.commands(&self.range.namespace, &ids).await?
-            }
-        };
-        Ok(Page {
+    fn look_up_ahead(&self, events: Events) -> Task<Page> {
+        let source = self.clone();
+        let Events {
             passages,
-            commands,
-            is_last: events < PAGE as usize,
-        })
+            is_last,
+            next_limit: limit,
+        } = events;
+        let looking = async move {
+            let commands = match source.reading {
+                Reading::Events => HashMap::new(),
+                Reading::Decisions => {
+                    let ids = passages.iter().flat_map(|passage| &passage.command_ids);
+                    let mut ids: Vec<_> = ids.copied().collect();
+                    // Those of one command follow each other.
+                    ids.dedup();
+                    let found = source.store.commands(&source.range.namespace, &ids);
+                    source.courtesy.take_turns(found).await.0?
+                }
+            };
+            Ok(Page {
+                passages,
+                commands,
+                is_last,
+                limit,
+            })
+        };
+        AbortOnDropHandle::new(tokio::spawn(looking))
     }
 }
 
@@ -244,6 +314,7 @@ impl Eventless {
         &mut self,
         source: &Source,
         end: Option<&Place>,
+        limit: u32,
     ) -> Result<Vec<CommandRecord>, Error> {
         let mut taken = Vec::new();
         loop {
@@ -256,11 +327,9 @@ impl Eventless {
             if self.is_over {
                 return Ok(taken);
             }
-            let page = source
-                .store
-                .eventless(&source.range, &self.after, PAGE)
-                .await?;
-            self.is_over = page.len() < PAGE as usize;
+            let page = source.store.eventless(&source.range, &self.after, limit);
+            let page = source.courtesy.take_turns(page).await.0?;
+            self.is_over = page.len() < limit as usize;
             if let Some(last) = page.last() {
                 self.after = (place_of(last), last.command_id);
             }

@@ -9,6 +9,7 @@ use crate::core::{
     CommandOutcome, CommandRecord, DeciderName, EventType, ExpectedVersion, Fingerprint, Json,
     Metadata, ModuleDigest, Namespace, NewEvent, Rejection, StreamId, SystemClock, Version, new_id,
 };
+use crate::runtime::Courtesy;
 use crate::store::{
     Append, EventStore as _, MemoryStore, ModuleStore as _, NewActivation, NewModule, PastRange,
     StreamAppend,
@@ -123,7 +124,8 @@ impl Past {
     }
 
     async fn read(&self, reading: Reading) -> Vec<Part> {
-        let mut reader = Reader::new(self.store.clone(), self.range.clone(), reading);
+        let (store, range) = (self.store.clone(), self.range.clone());
+        let mut reader = Reader::new(store, range, reading, Courtesy::default());
         let mut read = Vec::new();
         while let Some(parts) = reader.next().await.unwrap() {
             read.extend(parts);

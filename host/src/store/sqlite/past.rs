@@ -116,7 +116,9 @@ impl PastStore for SqliteStore {
     ) -> Result<HashMap<CommandId, CommandRecord>, Error> {
         let (namespace, ids) = (namespace.clone(), ids.to_vec());
         let found = self.readers.read(move |database| {
-            let mut select = database.prepare_cached(COMMAND)?;
+            // One transaction: by itself, each look-up would take and release the locks of the file.
+            let reading = database.unchecked_transaction()?;
+            let mut select = reading.prepare_cached(COMMAND)?;
             let mut found = HashMap::with_capacity(ids.len());
             for id in ids {
                 let mut command = select.query(params![namespace.as_str(), id.as_bytes()])?;
