@@ -52,7 +52,8 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Runs the loads one after the other, and all of them again for each further run. A row for each, with the medians.
+/// Runs the loads one after the other, and all of them again for each further run, every other time from the last to the first: what is stored
+/// grows, and none is to have more of it than the others. A row for each, with the medians.
 ///
 /// # Errors
 ///
@@ -63,8 +64,8 @@ pub(crate) async fn alternate(lab: &Lab, cases: Vec<Case<'_>>) -> Result<Vec<Row
     Ok(rows(groups))
 }
 
-/// The same in groups. Each run is compared with that of the first of its group just before it, in throughput and p99; the medians of
-/// these ratios come first in the rows.
+/// The same in groups. Each run is compared with that of the first of its group beside it, in throughput and p99; the medians of these ratios
+/// come first in the rows.
 ///
 /// # Errors
 ///
@@ -92,7 +93,11 @@ pub(crate) async fn against_the_first(
 
 async fn take_turns(lab: &Lab, groups: &mut [Vec<Case<'_>>]) -> Result<()> {
     for run in 1..=lab.runs() {
-        for case in groups.iter_mut().flatten() {
+        let mut cases: Vec<_> = groups.iter_mut().flatten().collect();
+        if run % 2 == 0 {
+            cases.reverse();
+        }
+        for case in cases {
             case.meter.settle().await?;
             let mut company = (case.company)().await?;
             let load =

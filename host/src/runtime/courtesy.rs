@@ -50,7 +50,7 @@ impl Courtesy {
 
     /// How long to rest after something that took `took`.
     pub(super) fn rest_after(took: Duration) -> Duration {
-        (took * REST).min(LONGEST_REST)
+        took.saturating_mul(REST).min(LONGEST_REST)
     }
 
     /// Does a piece of work, of a few milliseconds, and rests after it if live calls are made. Tells whether they are.

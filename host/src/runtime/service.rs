@@ -165,8 +165,8 @@ impl Runtime {
         self.inner.threads.post(module.lane(), job);
     }
 
-    /// Runs `job`, which calls guests, on a thread of the background. While live calls are made such jobs are run one at a time, with rests
-    /// between them; one that was begun is not interrupted: keep it to a few milliseconds.
+    /// Runs `job`, which calls guests, on a thread of the background. While live calls are made the threads rest between jobs; one
+    /// that was begun is not interrupted: keep it to a few milliseconds.
     ///
     /// # Errors
     ///

@@ -54,8 +54,8 @@ struct Queue {
     stack_bytes: usize,
     /// All queues share it.
     courtesy: Courtesy,
-    /// Whose turn it is in the background while live calls are made.
-    turn: Mutex<()>,
+    /// How many threads take jobs.
+    threads: u32,
     waiting: Mutex<Waiting>,
     changed: Condvar,
     limit: usize,
@@ -77,7 +77,7 @@ impl GuestThreads {
         let courtesy = Courtesy::default();
         let start = |lane, threads| {
             let stack_bytes = guest_stack_bytes + HOST_STACK_BYTES;
-            let queue = Queue::new(lane, queue, stack_bytes, courtesy.clone());
+            let queue = Queue::new(lane, threads, queue, stack_bytes, courtesy.clone());
             // Made before the threads: should one fail to start, dropping this ends the others.
             let handle = Handle(Arc::new(queue));
             for number in 0..threads {
@@ -156,12 +156,18 @@ fn run(job: Job) {
 }
 
 impl Queue {
-    fn new(lane: Lane, limit: usize, stack_bytes: usize, courtesy: Courtesy) -> Self {
+    fn new(
+        lane: Lane,
+        threads: usize,
+        limit: usize,
+        stack_bytes: usize,
+        courtesy: Courtesy,
+    ) -> Self {
         Self {
             lane,
             stack_bytes,
             courtesy,
-            turn: Mutex::default(),
+            threads: u32::try_from(threads).unwrap_or(u32::MAX),
             waiting: Mutex::new(Waiting {
                 jobs: VecDeque::new(),
                 closed: false,
@@ -226,15 +232,13 @@ impl Queue {
         }
     }
 
-    /// Runs a job; while live calls are made by itself, and with a rest after it.
+    /// Runs a job, and rests after it if live calls are made: as long as all threads of the lane together are to rest after it.
     fn run_with_courtesy(&self, job: Job) {
-        let turn = || self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = self.courtesy.has_company().then(turn);
         let began = processor_time();
         run(job);
-        if turn.is_some() {
+        if self.courtesy.has_company() {
             let took = processor_time().saturating_sub(began);
-            thread::sleep(Courtesy::rest_after(took));
+            thread::sleep(Courtesy::rest_after(took.saturating_mul(self.threads)));
         }
     }
 
