@@ -52,7 +52,7 @@ impl Gate {
     ) -> Result<(Twice, Vec<Played>), Error> {
         let memory = self.modules.runtime().limits().memory_bytes;
         let mut twice = Twice::default();
-        let folder = Folder::new(candidate.clone(), memory);
+        let folder = self.folder(candidate);
         let used = self.play_all(sample, folder, checks, watch).await?;
         let parts = sample.clone();
         for (streams, used) in jobs(sample).zip(used.chunks(STREAMS_PER_JOB)) {

@@ -15,6 +15,9 @@ const LONGEST_REST: Duration = Duration::from_millis(10);
 /// How long after a live call the next one is expected.
 const COMPANY: Duration = Duration::from_millis(20);
 
+/// What stands for the time of a call that was not made.
+const NEVER: u64 = u64::MAX;
+
 /// Knows whether live calls are made. Cheap to clone; clones know of the same calls.
 #[derive(Debug, Clone)]
 pub struct Courtesy {
@@ -32,8 +35,6 @@ impl Default for Courtesy {
         }
     }
 }
-
-const NEVER: u64 = u64::MAX;
 
 impl Courtesy {
     /// A live call is made.
