@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// How long such work rests after something that was done while live calls were made, as a multiple of the time that this took. Priorities are not
 /// enough: the store has none, and on a kernel that does not preempt, whoever wakes up waits for a slice to end.
@@ -24,6 +27,8 @@ pub struct Courtesy {
     start: Instant,
     /// When the last one was made, in milliseconds after the start.
     last_call: Arc<AtomicU64>,
+    /// Whose turn it is, and who rests after it.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Default for Courtesy {
@@ -32,6 +37,7 @@ impl Default for Courtesy {
         Self {
             start: Instant::now(),
             last_call: Arc::new(AtomicU64::new(NEVER)),
+            turn: Arc::default(),
         }
     }
 }
@@ -54,8 +60,13 @@ impl Courtesy {
         took.saturating_mul(REST).min(LONGEST_REST)
     }
 
-    /// Does a piece of work, of a few milliseconds, and rests after it if live calls are made. Tells whether they are.
+    /// Does a piece of work, of a few milliseconds. If live calls are made, one piece is done at a time, whoever wants it done, and a rest follows.
+    /// Tells whether they are.
     pub async fn take_turns<T>(&self, work: impl Future<Output = T>) -> (T, bool) {
+        let _turn = match self.has_company() {
+            true => Some(self.turn.lock().await),
+            false => None,
+        };
         let began = Instant::now();
         let done = work.await;
         let has_company = self.has_company();
@@ -78,6 +89,27 @@ mod tests {
     async fn without_live_calls_nobody_rests() {
         let (done, has_company) = Courtesy::default().take_turns(async { 7 }).await;
         assert_eq!((done, has_company), (7, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beside_live_calls_one_piece_is_done_at_a_time() {
+        let courtesy = Courtesy::default();
+        courtesy.note_call();
+        let (end_first, first_ends) = tokio::sync::oneshot::channel();
+        let mut first = Box::pin(courtesy.take_turns(first_ends));
+        let second = courtesy.take_turns(async { Instant::now() });
+        assert!(futures::poll!(&mut first).is_pending());
+        let mut second = Box::pin(second);
+        assert!(futures::poll!(&mut second).is_pending());
+
+        let took = Duration::from_millis(3);
+        tokio::time::advance(took).await;
+        end_first.send(7).unwrap();
+        let ended = Instant::now();
+        let ((first, has_company), (began, _)) = futures::join!(first, second);
+
+        assert_eq!((first, has_company), (Ok(7), true));
+        assert!(began >= ended + took * REST, "it rests in between");
     }
 
     #[test]
