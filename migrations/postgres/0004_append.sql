@@ -7,8 +7,8 @@ CREATE TABLE commands (
     decider           TEXT COLLATE "C" NOT NULL,
     decider_id        TEXT COLLATE "C" NOT NULL,
     command           TEXT             NOT NULL,
-    -- JSON rather than JSONB, here and below: to decide again takes the same bytes.
-    data              JSON             NOT NULL,
+    -- JSON rather than JSONB, here and below: to decide again takes the same bytes. NULL where the ledger keeps keys only.
+    data              JSON,
     fingerprint       BYTEA            NOT NULL,
     -- The time that the decider saw.
     now               TIMESTAMPTZ      NOT NULL,

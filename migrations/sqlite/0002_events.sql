@@ -66,7 +66,7 @@ CREATE TABLE commands (
     decider           TEXT    NOT NULL,
     decider_id        TEXT    NOT NULL,
     command           TEXT    NOT NULL,
-    data              TEXT    NOT NULL,
+    data              TEXT,             -- NULL where the ledger keeps keys only: such a command cannot be decided again
     fingerprint       BLOB    NOT NULL CHECK (length(fingerprint) = 32),
     now               INTEGER NOT NULL, -- the time that the decider saw
     seed              INTEGER NOT NULL,

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use crate::command::{CommandSettings, SnapshotPolicy};
 use crate::config::{Config, GateMode, StoreUrl};
-use crate::core::SystemClock;
+use crate::core::{PerDecider, SystemClock};
 use crate::gate::{GateSettings, Mode, Policy};
 use crate::http::{ApiSettings, BodyLimit, ServerSettings};
 use crate::log::PushSettings;
@@ -65,7 +65,12 @@ fn limits(config: &Config) -> Limits {
 /// What bounds the commands that are carried out.
 pub(super) fn commands(config: &Config) -> CommandSettings {
     let commands = &config.commands;
+    let ledger = config.gate.ledger;
+    let policies = config.gate.filled_policies();
     CommandSettings {
+        ledger: policies.fold(PerDecider::new(ledger), |policies, own| {
+            policies.with(own.namespace, own.decider, own.ledger.unwrap_or(ledger))
+        }),
         conflict_retries: commands.conflict_retries,
         hot_streams: size(commands.hot_streams),
         hot_bytes: size(commands.hot_bytes),
@@ -85,7 +90,8 @@ pub(super) fn gate(config: &Config) -> GateSettings {
         max_changed_decisions: gate.max_changed_decisions,
         max_fuel_increase: gate.max_fuel_increase,
     };
-    let policies = gate.policies.iter().map(|own| {
+    let policies = gate.filled_policies();
+    let policies = policies.fold(PerDecider::new(default), |policies, own| {
         let policy = Policy {
             mode: own.mode.map_or(default.mode, mode),
             max_changed_decisions: own
@@ -93,11 +99,10 @@ pub(super) fn gate(config: &Config) -> GateSettings {
                 .unwrap_or(default.max_changed_decisions),
             max_fuel_increase: own.max_fuel_increase.unwrap_or(default.max_fuel_increase),
         };
-        ((own.namespace.clone(), own.decider.clone()), policy)
+        policies.with(own.namespace, own.decider, policy)
     });
     GateSettings {
-        default,
-        policies: policies.collect(),
+        policies,
         rehearsals: size(gate.rehearsals),
         snapshot_events: config.commands.snapshot_events,
     }
@@ -176,40 +181,36 @@ pub(super) async fn store(config: &Config) -> Result<Arc<dyn Store>, OpenError> 
 mod tests {
     use super::*;
     use crate::config::DeciderPolicy;
-    use crate::core::{DeciderName, Namespace};
+    use crate::core::{DeciderName, LedgerMode, Namespace};
 
     #[test]
     fn a_decider_with_a_policy_is_asked_the_same_as_all_others_but_for_what_it_says() {
-        let account = (Namespace::default(), DeciderName::new("account").unwrap());
+        let (namespace, account) = (Namespace::default(), DeciderName::new("account").unwrap());
         let mut config = Config::default();
         config.gate.max_fuel_increase = 0.5;
         config.gate.policies.push(DeciderPolicy {
-            namespace: account.0.clone(),
-            decider: account.1.clone(),
+            namespace: namespace.clone(),
+            decider: Some(account.clone()),
             mode: Some(GateMode::Warn),
             max_changed_decisions: Some(0.0),
             max_fuel_increase: None,
+            ledger: Some(LedgerMode::Keys),
         });
+        let (gate, commands) = (gate(&config), commands(&config));
 
-        let GateSettings {
-            default,
-            policies,
-            rehearsals,
-            snapshot_events: _,
-        } = gate(&config);
-
-        let all = Policy {
-            mode: Mode::Enforce,
-            max_changed_decisions: 1.0,
-            max_fuel_increase: 0.5,
-        };
-        assert_eq!((default, rehearsals), (all, 2));
-        let own = Policy {
-            mode: Mode::Warn,
-            max_changed_decisions: 0.0,
-            max_fuel_increase: 0.5,
-        };
-        assert_eq!(policies, [(account, own)].into());
+        let other = DeciderName::new("order").unwrap();
+        for (decider, mode, max_changed_decisions, ledger) in [
+            (other, Mode::Enforce, 1.0, LedgerMode::Full),
+            (account, Mode::Warn, 0.0, LedgerMode::Keys),
+        ] {
+            let policy = Policy {
+                mode,
+                max_changed_decisions,
+                max_fuel_increase: 0.5,
+            };
+            assert_eq!(*gate.policies.of(&namespace, &decider), policy);
+            assert_eq!(*commands.ledger.of(&namespace, &decider), ledger);
+        }
     }
 
     #[test]

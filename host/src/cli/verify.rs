@@ -44,6 +44,8 @@ struct Line {
 struct Verified {
     streams: u64,
     commands: u64,
+    #[serde(default)]
+    keys_only: u64,
     differences: u64,
 }
 
@@ -127,7 +129,13 @@ impl Verified {
             count(self.streams, "stream"),
             count(self.commands, "command"),
         );
-        format!("{streams}, {commands}")
+        match self.keys_only {
+            0 => format!("{streams}, {commands}"),
+            keys_only => {
+                let unseen = count(keys_only, "command");
+                format!("{streams}, {commands}, without {unseen} recorded by keys only")
+            }
+        }
     }
 
     /// What has come out.

@@ -152,7 +152,7 @@ fn again(why: &Why) -> String {
             lines.push(format!("now: {}", rejection_in_words(rejection)));
         }
         Some(Again::Failed(reason)) => lines.push(format!("now: {reason}")),
-        None => {}
+        None => lines.push("not decided again: the ledger keeps no payload of it".to_owned()),
     }
     lines.join("\n")
 }
@@ -232,6 +232,24 @@ mod tests {
                 "outcome  rejected: overdrawn: the balance is 3\n\
                  again    It is accepted now.\n\
                  \x20        now: Withdrawn  {\"amount\":5}\n"
+            ),
+            "{}",
+            ran.data
+        );
+    }
+
+    #[test]
+    fn a_command_without_its_payload_is_not_decided_again() {
+        let mut why = why();
+        why["command"]["data"] = Value::Null;
+        why["again"] = Value::Null;
+        why["equal"] = Value::Null;
+        let server = TestServer::answering([(200, why)]);
+        let ran = server.run(&["why", "0199"]);
+        assert!(
+            ran.data.ends_with(
+                "outcome  v3  Withdrawn  {\"amount\":5}\n\
+                 again    not decided again: the ledger keeps no payload of it\n"
             ),
             "{}",
             ran.data

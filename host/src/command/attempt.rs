@@ -104,7 +104,8 @@ impl<'a> Attempt<'a> {
         let active = self
             .active(request.stream.namespace(), request.stream.decider())
             .await?;
-        let task = Task::new(active.clone(), request, self.origin)?;
+        let ledger = self.commands.ledger_of(&request.stream);
+        let task = Task::new(active.clone(), request, self.origin, ledger)?;
         let session = match self.sessions.remove(&request.stream) {
             Some(session) => session,
             None => {

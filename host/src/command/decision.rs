@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::{CommandRequest, Error, Origin, SchemaViolation};
 use crate::core::{
     Clock, CommandId, CommandOutcome, CommandRecord, Event, ExpectedVersion, Fingerprint, Json,
-    Metadata, NewEvent, Rejection, StreamId, Version, new_id, reserved,
+    LedgerMode, Metadata, NewEvent, Rejection, StreamId, Version, new_id, reserved,
 };
 use crate::modules::{Active, Unfit};
 use crate::runtime::{Decision, Fault, GuestCommand, GuestContext, Instance, State};
@@ -22,6 +22,7 @@ pub(super) struct Task {
     pub(super) command_id: CommandId,
     pub(super) expected: ExpectedVersion,
     command: GuestCommand,
+    ledger: LedgerMode,
     fingerprint: Fingerprint,
     metadata: Metadata,
     origin: Origin,
@@ -39,7 +40,7 @@ pub(super) struct Decided {
 }
 
 impl Task {
-    /// Brings a request and the module that is to decide it together.
+    /// Brings a request and the module that is to decide it together; the ledger will keep as much as `ledger` says.
     ///
     /// # Errors
     ///
@@ -48,6 +49,7 @@ impl Task {
         active: Arc<Active>,
         request: &CommandRequest,
         origin: &Origin,
+        ledger: LedgerMode,
     ) -> Result<Self, Error> {
         check_command(&active, request)?;
         let data = Json::from_value(&request.data).map_err(|error| Error::InvalidData {
@@ -66,6 +68,7 @@ impl Task {
                 name: request.command.clone(),
                 data,
             },
+            ledger,
             metadata: request.metadata.clone(),
             origin: origin.clone(),
         })
@@ -160,6 +163,7 @@ impl Task {
             stream: self.stream.clone(),
             command: self.command.name.clone(),
             data: self.command.data.clone(),
+            ledger: self.ledger,
             fingerprint: self.fingerprint,
             now,
             seed: rand::rng().random(),

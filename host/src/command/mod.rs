@@ -28,7 +28,8 @@ pub use request::{
 };
 
 use crate::core::{
-    Clock, CommandId, CommandOutcome, CommandRecord, ExpectedVersion, StreamId, new_id,
+    Clock, CommandId, CommandOutcome, CommandRecord, ExpectedVersion, LedgerMode, PerDecider,
+    StreamId, new_id,
 };
 use crate::modules::Modules;
 use crate::store::{AppendError, Direction, Store, StreamRange};
@@ -43,8 +44,10 @@ const DISTURBANCES_LIMIT: u32 = 100;
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What bounds the loop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandSettings {
+    /// How much the ledger keeps of the commands of each decider.
+    pub ledger: PerDecider<LedgerMode>,
     /// How often a command that lost a race is decided again before the sender hears of the conflict.
     pub conflict_retries: u32,
     /// How many streams are kept hot, all modules together; those that were used least recently go first.
@@ -60,6 +63,7 @@ pub struct CommandSettings {
 impl Default for CommandSettings {
     fn default() -> Self {
         Self {
+            ledger: PerDecider::default(),
             conflict_retries: 16,
             hot_streams: 100_000,
             hot_bytes: 256 << 20,
@@ -202,6 +206,12 @@ impl Commands {
                 Err(Failure::Refused(reason)) => return Err(reason),
             }
         }
+    }
+
+    /// How much the ledger keeps of the commands to a stream.
+    fn ledger_of(&self, stream: &StreamId) -> LedgerMode {
+        let ledger = &self.0.settings.ledger;
+        *ledger.of(stream.namespace(), stream.decider())
     }
 
     /// Decides the commands once, and stores what was decided.

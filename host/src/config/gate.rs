@@ -1,11 +1,11 @@
 //! What is asked of a module before it becomes active.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::area::area;
 use super::setting::Setting;
-use crate::core::{DeciderName, Namespace};
+use crate::core::{DeciderName, LedgerMode, Namespace};
 
 /// The largest increase of fuel that can be let pass, as a share: a million times as much.
 const MOST_FUEL_INCREASE: f64 = 1_000_000.0;
@@ -19,10 +19,24 @@ area! {
         max_changed_decisions: f64 = 1.0, within 0.0..=1.0;
         /// Most that a command may need more fuel than with the active module, as a share of what it needs there; 1 is twice as much.
         max_fuel_increase: f64 = 1.0, within 0.0..=MOST_FUEL_INCREASE;
+        /// How much the ledger keeps of commands: `full`, or `keys` without payloads, which cannot be decided again.
+        ledger: LedgerMode = LedgerMode::Full;
         /// Rehearsals that run at one time on this host; more are answered with 503.
         rehearsals: u64 = 2, within 1..=64;
-        /// What is asked of single deciders instead, where it is another thing.
+        /// What holds for a namespace or a decider instead, where it is another thing.
         policies: Vec<DeciderPolicy> = Vec::new();
+    }
+}
+
+impl Gate {
+    /// The policies; what a decider's leaves out is filled in from its namespace's.
+    pub fn filled_policies(&self) -> impl Iterator<Item = DeciderPolicy> {
+        self.policies.iter().map(|own| {
+            let mut others = self.policies.iter();
+            let of_all =
+                others.find(|other| other.decider.is_none() && other.namespace == own.namespace);
+            own.clone().filled_from(of_all.unwrap_or(own))
+        })
     }
 }
 
@@ -59,33 +73,59 @@ impl Setting for GateMode {
     }
 }
 
-/// What is asked of the modules of one decider. What is left out is as for all deciders.
+impl Setting for LedgerMode {
+    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+        let parsed = value.clone().try_into();
+        parsed.map_err(|_: toml::de::Error| "`full` or `keys`".to_owned())
+    }
+
+    fn to_json(&self) -> Value {
+        json!(self)
+    }
+}
+
+/// What holds for the modules of one decider, or of all of a namespace. What a decider's leaves out is as in its namespace's, and what that
+/// leaves out as for all.
 #[derive(Clone, Debug, PartialEq, PartialOrd, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeciderPolicy {
     /// The namespace of the decider; `default` unless told.
     #[serde(default, deserialize_with = "namespace")]
     pub namespace: Namespace,
-    /// The decider.
-    #[serde(deserialize_with = "decider")]
-    pub decider: DeciderName,
+    /// The decider; none for all of the namespace.
+    #[serde(default, deserialize_with = "decider")]
+    pub decider: Option<DeciderName>,
     /// Whether what the gate finds stops an activation.
     pub mode: Option<GateMode>,
     /// Most recorded commands that may be decided otherwise, from 0 to 1 (inclusive).
     pub max_changed_decisions: Option<f64>,
     /// Most that a command may need more fuel, from 0 to 1,000,000 (inclusive).
     pub max_fuel_increase: Option<f64>,
+    /// How much the ledger keeps of commands.
+    pub ledger: Option<LedgerMode>,
 }
 
 fn namespace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Namespace, D::Error> {
     Namespace::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
-fn decider<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DeciderName, D::Error> {
-    DeciderName::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+fn decider<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DeciderName>, D::Error> {
+    DeciderName::new(String::deserialize(deserializer)?)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
 }
 
 impl DeciderPolicy {
+    fn filled_from(self, other: &Self) -> Self {
+        Self {
+            mode: self.mode.or(other.mode),
+            max_changed_decisions: self.max_changed_decisions.or(other.max_changed_decisions),
+            max_fuel_increase: self.max_fuel_increase.or(other.max_fuel_increase),
+            ledger: self.ledger.or(other.ledger),
+            ..self
+        }
+    }
+
     fn is_about(&self, other: &Self) -> bool {
         self.namespace == other.namespace && self.decider == other.decider
     }
@@ -109,7 +149,9 @@ impl DeciderPolicy {
         let mut members = Map::new();
         let mut add = |name: &str, value: Value| drop(members.insert(name.to_owned(), value));
         add("namespace", self.namespace.as_str().into());
-        add("decider", self.decider.as_str().into());
+        if let Some(decider) = &self.decider {
+            add("decider", decider.as_str().into());
+        }
         if let Some(mode) = self.mode {
             add("mode", mode.to_json());
         }
@@ -118,6 +160,9 @@ impl DeciderPolicy {
         }
         if let Some(share) = self.max_fuel_increase {
             add("max_fuel_increase", share.into());
+        }
+        if let Some(ledger) = self.ledger {
+            add("ledger", ledger.to_json());
         }
         members.into()
     }
@@ -134,7 +179,7 @@ impl Setting for Vec<DeciderPolicy> {
             let parsed = table.clone().try_into();
             let policy: DeciderPolicy = parsed.map_err(|error: toml::de::Error| {
                 format!(
-                    "`decider` and what is asked of it, but of policy {place}: {}",
+                    "what holds for a namespace or a decider, but of policy {place}: {}",
                     error.message()
                 )
             })?;
@@ -142,7 +187,9 @@ impl Setting for Vec<DeciderPolicy> {
                 return Err(format!("{expected} in policy {place}"));
             }
             if policies.iter().any(|other| other.is_about(&policy)) {
-                return Err(format!("a decider of its own for policy {place}"));
+                return Err(format!(
+                    "a namespace or a decider of its own for policy {place}"
+                ));
             }
             policies.push(policy);
         }
@@ -169,7 +216,8 @@ mod tests {
     fn a_policy_says_only_what_is_another_thing() {
         let policies = parse(
             "[[policies]]\ndecider = 'account'\nmode = 'warn'\n\
-             [[policies]]\nnamespace = 'tests'\ndecider = 'account'\nmax_changed_decisions = 0\nmax_fuel_increase = 0.5",
+             [[policies]]\nnamespace = 'tests'\ndecider = 'account'\nmax_changed_decisions = 0\nmax_fuel_increase = 0.5\n\
+             [[policies]]\nnamespace = 'tests'\nledger = 'keys'",
         )
         .unwrap();
         assert_eq!(policies[0].namespace, Namespace::default());
@@ -181,8 +229,30 @@ mod tests {
             json!([
                 { "namespace": "default", "decider": "account", "mode": "warn" },
                 { "namespace": "tests", "decider": "account", "max_changed_decisions": 0.0, "max_fuel_increase": 0.5 },
+                { "namespace": "tests", "ledger": "keys" },
             ])
         );
+    }
+
+    #[test]
+    fn a_decider_s_policy_is_filled_in_from_its_namespace_s() {
+        let toml = "[[policies]]\ndecider = 'account'\nmode = 'warn'\n\
+                    [[policies]]\nmode = 'enforce'\nledger = 'keys'\n\
+                    [[policies]]\nnamespace = 'tests'\ndecider = 'account'";
+        let gate = Gate {
+            policies: parse(toml).unwrap(),
+            ..Gate::default()
+        };
+
+        let filled: Vec<_> = gate.filled_policies().collect();
+
+        let said: Vec<_> = filled.iter().map(|own| (own.mode, own.ledger)).collect();
+        let expected = [
+            (Some(GateMode::Warn), Some(LedgerMode::Keys)),
+            (Some(GateMode::Enforce), Some(LedgerMode::Keys)),
+            (None, None),
+        ];
+        assert_eq!(said, expected);
     }
 
     #[test]
@@ -190,10 +260,6 @@ mod tests {
         let good = "[[policies]]\ndecider = 'account'\n";
         for (toml, wrong) in [
             ("policies = 'account'".to_owned(), "tables"),
-            (
-                "[[policies]]\nmode = 'warn'".to_owned(),
-                "missing field `decider`",
-            ),
             (
                 good.replace("account", "7"),
                 "policy 1: a decider's name is",
@@ -217,7 +283,15 @@ mod tests {
                 format!("{good}max_fuel_increase = inf"),
                 "`max_fuel_increase` from 0 to 1000000 in policy 1",
             ),
+            (
+                format!("{good}ledger = 'none'"),
+                "policy 1: unknown variant `none`",
+            ),
             (format!("{good}{good}"), "its own for policy 2"),
+            (
+                "[[policies]]\nmode = 'warn'\n[[policies]]\nnamespace = 'default'".to_owned(),
+                "its own for policy 2",
+            ),
         ] {
             let message = parse(&toml).unwrap_err();
             assert!(message.contains(wrong), "{message:?} should say {wrong:?}");

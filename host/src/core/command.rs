@@ -1,5 +1,6 @@
 //! Commands as the ledger records them.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -71,6 +72,17 @@ pub enum CommandOutcome {
     Rejected(Rejection),
 }
 
+/// How much the ledger keeps of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerMode {
+    /// All it was decided on, so that it can be decided again.
+    #[default]
+    Full,
+    /// Everything but the payload: enough to answer it again when it is sent again, but not to decide it again.
+    Keys,
+}
+
 /// One row of the decision ledger: a command, all it was decided on, and its outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommandRecord {
@@ -80,8 +92,10 @@ pub struct CommandRecord {
     pub stream: StreamId,
     /// The command's name, in the imperative.
     pub command: String,
-    /// The command's payload.
+    /// The command's payload. Read from a ledger that does not keep it: `null`.
     pub data: Json,
+    /// How much of the command the ledger keeps.
+    pub ledger: LedgerMode,
     /// What was asked for, to tell a retry from another command with the same id.
     pub fingerprint: Fingerprint,
     /// The time that the decider saw, in whole milliseconds.
@@ -100,4 +114,24 @@ pub struct CommandRecord {
     pub outcome: CommandOutcome,
     /// What deciding cost, in units of fuel, without the folding of history.
     pub fuel: u64,
+}
+
+impl CommandRecord {
+    /// The payload as the ledger keeps it.
+    #[must_use]
+    pub fn kept_data(&self) -> Option<&Json> {
+        match self.ledger {
+            LedgerMode::Full => Some(&self.data),
+            LedgerMode::Keys => None,
+        }
+    }
+
+    /// What the ledger says of a command by the payload that it has kept.
+    #[must_use]
+    pub fn read(data: Option<Json>) -> (Json, LedgerMode) {
+        match data {
+            Some(data) => (data, LedgerMode::Full),
+            None => (Json::null(), LedgerMode::Keys),
+        }
+    }
 }

@@ -73,6 +73,12 @@ impl Json {
         Self(RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"))
     }
 
+    /// The document `null`.
+    #[must_use]
+    pub fn null() -> Self {
+        Self(RawValue::NULL.to_owned())
+    }
+
     /// The document's text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -82,7 +82,10 @@ impl Gate {
         let as_of = frontier.settled;
         let active = subject.active.as_deref();
         let mut report = subject.empty_report(as_of);
-        let policy = self.settings.policy(&subject.namespace, &subject.decider);
+        let policy = self
+            .settings
+            .policies
+            .of(&subject.namespace, &subject.decider);
         let accept = &subject.accept;
 
         // A module is only ever stored, and made ready, after it has passed this.
@@ -95,7 +98,7 @@ impl Gate {
             findings: Vec::new(),
             facts: json!({ "imports": imports }),
         };
-        report.enter(validated, &policy, accept);
+        report.enter(validated, policy, accept);
 
         watch.begin(Step::Describe, 0);
         if let Some(active) = active {
@@ -116,13 +119,13 @@ impl Gate {
             active.map(|active| active.decider.manifest()),
             subject.candidate.manifest(),
         );
-        if !report.enter(described.await?, &policy, accept) {
+        if !report.enter(described.await?, policy, accept) {
             return Ok(report);
         }
 
         // What the specifications say does not change what history shows: a person wants to see both.
         watch.begin(Step::Specs, 0);
-        report.enter(self.run_own_specs(subject).await?, &policy, accept);
+        report.enter(self.run_own_specs(subject).await?, policy, accept);
         if subject.is_active() {
             return Ok(report);
         }
@@ -142,7 +145,7 @@ impl Gate {
             )
             .await?;
         let refolded = refolded.result(active.is_some(), began.elapsed().as_secs_f64());
-        if !report.enter(refolded, &policy, accept) {
+        if !report.enter(refolded, policy, accept) {
             return Ok(report);
         }
 
@@ -155,7 +158,7 @@ impl Gate {
         let seconds = began.elapsed().as_secs_f64();
         report.enter(
             decisions.result(policy.max_changed_decisions, seconds),
-            &policy,
+            policy,
             accept,
         );
 
@@ -163,7 +166,7 @@ impl Gate {
         let events = sample.iter().map(|part| part.events.len() as u64).sum();
         watch.begin(Step::Determinism, events);
         let (twice, played) = self.twice(&sample, candidate, &checks, watch).await?;
-        report.enter(twice.result(), &policy, accept);
+        report.enter(twice.result(), policy, accept);
 
         watch.begin(Step::Cost, events);
         if let Some(active) = active {
@@ -172,7 +175,7 @@ impl Gate {
                 .play_all(&sample, folder, &Arc::default(), watch)
                 .await?;
             let cost = Cost::of(&sample, &formerly, &played);
-            report.enter(cost.result(policy.max_fuel_increase), &policy, accept);
+            report.enter(cost.result(policy.max_fuel_increase), policy, accept);
         }
         Ok(report)
     }
@@ -221,10 +224,13 @@ impl Gate {
             }
         }
         if folded.failed > 0 {
-            let policy = self.settings.policy(&subject.namespace, &subject.decider);
+            let policy = self
+                .settings
+                .policies
+                .of(&subject.namespace, &subject.decider);
             let failed = folded.result(subject.active.is_some(), 0.0);
             report.findings.extend(failed.findings);
-            report.judge(&policy, &subject.accept);
+            report.judge(policy, &subject.accept);
         }
         Ok(Some(report))
     }

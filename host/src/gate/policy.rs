@@ -1,10 +1,8 @@
 //! What stands in the way of a candidate, and what is only said.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::core::{DeciderName, Namespace};
+use crate::core::PerDecider;
 
 /// Whether what the gate finds stops an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -43,10 +41,8 @@ impl Default for Policy {
 /// How the gate works on this host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GateSettings {
-    /// What is asked where nothing else is said.
-    pub default: Policy,
-    /// What is asked of some deciders.
-    pub policies: HashMap<(Namespace, DeciderName), Policy>,
+    /// What is asked of the candidates of each decider.
+    pub policies: PerDecider<Policy>,
     /// How many rehearsals run at a time.
     pub rehearsals: usize,
     /// From how many events on the candidate's state of a stream is kept as a snapshot.
@@ -56,19 +52,9 @@ pub struct GateSettings {
 impl Default for GateSettings {
     fn default() -> Self {
         Self {
-            default: Policy::default(),
-            policies: HashMap::new(),
+            policies: PerDecider::default(),
             rehearsals: 2,
             snapshot_events: 500,
         }
-    }
-}
-
-impl GateSettings {
-    /// What is asked of the candidates of a decider.
-    #[must_use]
-    pub fn policy(&self, namespace: &Namespace, decider: &DeciderName) -> Policy {
-        let key = (namespace.clone(), decider.clone());
-        self.policies.get(&key).copied().unwrap_or(self.default)
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Decisions {
     pub(super) events: u64,
     /// Commands that could not be put to the candidate, since it had failed before on their stream.
     undecided: u64,
+    /// Commands of which the ledger keeps keys only.
+    keys_only: u64,
     /// By verdict.
     counts: BTreeMap<Verdict, u64>,
     /// By the command's name, without those that are the same.
@@ -100,6 +102,7 @@ impl Work for Deciding {
             self.watch.did(1, 0, 0);
         }
         self.watch.did(0, part.events.len(), part.decisions.len());
+        self.judge.decisions.keys_only += part.keys_only;
         let before = self.judge.decisions.commands;
         if !self.is_lost {
             self.is_lost = self.judge.play(&part).is_err();
@@ -264,6 +267,7 @@ impl Decisions {
         self.commands += other.commands;
         self.events += other.events;
         self.undecided += other.undecided;
+        self.keys_only += other.keys_only;
         self.is_cut_short |= other.is_cut_short;
         for (verdict, number) in other.counts {
             *self.counts.entry(verdict).or_default() += number;
@@ -333,6 +337,12 @@ impl Decisions {
                 commands.join(", ")
             ));
         }
+        if self.keys_only > 0 {
+            words.push_str(&format!(
+                " · {} recorded by their keys only",
+                count(self.keys_only)
+            ));
+        }
         words
     }
 
@@ -400,7 +410,7 @@ impl Decisions {
     }
 
     fn facts(&self, seconds: f64) -> Value {
-        let mut facts = json!({ "commands": self.commands, "undecided": self.undecided, "seconds": seconds, "cut_short": self.is_cut_short });
+        let mut facts = json!({ "commands": self.commands, "undecided": self.undecided, "keys_only": self.keys_only, "seconds": seconds, "cut_short": self.is_cut_short });
         facts[Verdict::Same.name()] = self.of(Verdict::Same).into();
         for verdict in Verdict::CHANGES {
             facts[verdict.name()] = self.of(verdict).into();

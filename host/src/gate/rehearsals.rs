@@ -338,7 +338,7 @@ impl Gate {
         }
         let (namespace, decider) = (&subject.namespace, &subject.decider);
         let records = self.store.rehearsals(namespace, decider, USABLE).await;
-        let policy = self.settings.policy(namespace, decider);
+        let policy = self.settings.policies.of(namespace, decider);
         for record in records.map_err(Error::Store)? {
             let Some(rehearsal) = Rehearsal::from_record(&record) else {
                 continue;
@@ -354,7 +354,7 @@ impl Gate {
                 && let Some(report) = usable(report, subject)
             {
                 let mut report: Report = report;
-                report.judge(&policy, &subject.accept);
+                report.judge(policy, &subject.accept);
                 return Ok(Some(report));
             }
         }

@@ -101,6 +101,7 @@ impl Gate {
         let part = Part {
             id: stream.id().to_owned(),
             after: version,
+            keys_only: 0,
             decisions: vec![PastDecision {
                 at,
                 record,
@@ -145,13 +146,16 @@ impl Gate {
     }
 
     fn shadowed(&self, subject: &Subject, judge: &Judge, missed: u64, began: Instant) -> Report {
-        let policy = self.settings.policy(&subject.namespace, &subject.decider);
+        let policy = self
+            .settings
+            .policies
+            .of(&subject.namespace, &subject.decider);
         let mut report = subject.empty_report(Position::BEGINNING);
         let mut result = judge
             .decisions()
             .result(policy.max_changed_decisions, began.elapsed().as_secs_f64());
         result.facts["missed"] = missed.into();
-        report.enter(result, &policy, &subject.accept);
+        report.enter(result, policy, &subject.accept);
         report
     }
 }

@@ -44,6 +44,8 @@ pub struct Verified {
     pub events: u64,
     /// Commands that have been decided again.
     pub commands: u64,
+    /// Commands that cannot be decided again, for the ledger keeps their keys only.
+    pub keys_only: u64,
     /// Differences that were found.
     pub differences: u64,
 }
@@ -176,6 +178,7 @@ impl Verifier {
             }
         };
         self.verified.events += part.events.len() as u64;
+        self.verified.keys_only += part.keys_only;
         let part = Arc::new(part);
         let mut from = 0;
         while from < part.decisions.len() {

@@ -19,7 +19,7 @@ pub struct Why {
     pub events: Vec<RecordedEvent>,
     /// The state that was decided on, as the module that decided folds it now; none for an event that was imported, or when it cannot be folded.
     pub state_before: Option<Json>,
-    /// What that module decides now; none for an event that was imported.
+    /// What that module decides now; none for an event that was imported, and where the ledger keeps keys only.
     pub again: Option<Again>,
     /// In what the two differ, a sentence each; none when they are equal byte for byte.
     pub differences: Vec<String>,
@@ -111,27 +111,30 @@ impl Gate {
             .iter()
             .map(|event| event.event.clone().into())
             .collect();
-        let differences = differences(&record, &recorded, &again);
+        let differences = again
+            .as_ref()
+            .map(|again| differences(&record, &recorded, again));
         Ok(Why {
             event: None,
             command: Some(record),
             events,
             state_before,
-            again: Some(again),
-            differences,
+            again,
+            differences: differences.unwrap_or_default(),
         })
     }
 
-    /// The state, and what is decided at it.
+    /// The state, and what is decided at it if the payload is known.
     async fn decide_once(
         &self,
         mut folder: Folder,
         record: &CommandRecord,
-    ) -> Result<(Option<Json>, Again), Error> {
+    ) -> Result<(Option<Json>, Option<Again>), Error> {
         let record = record.clone();
         let job = move || {
             let state = folder.snapshot().ok();
-            (state, folder.decide(&record).0)
+            let again = record.kept_data().map(|_| folder.decide(&record).0);
+            (state, again)
         };
         let runtime = self.modules.runtime();
         runtime.run_in_background(job).await.map_err(Error::NotRun)

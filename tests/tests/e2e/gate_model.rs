@@ -431,7 +431,7 @@ impl History {
             *of_command.entry(change.verdict).or_default() += 1;
         }
         let mut counted = json!({
-            "commands": self.commands, "same": self.commands - changes.len(), "undecided": 0, "cut_short": false,
+            "commands": self.commands, "same": self.commands - changes.len(), "undecided": 0, "keys_only": 0, "cut_short": false,
             "by_command": by_command,
         });
         for (verdict, count) in counts {

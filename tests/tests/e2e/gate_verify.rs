@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::gate::{
-    BUSIEST, DECIDER, PAST_COMMANDS, PAST_EVENTS, PAST_STREAMS, activate, command, send, upload,
-    upload_bytes, write_past,
+    BUSIEST, DECIDER, PAST_COMMANDS, PAST_EVENTS, PAST_STREAMS, activate, command, facts, send,
+    upload, upload_bytes, write_past,
 };
 
 on_every_store! {
@@ -20,6 +20,7 @@ on_every_store! {
     a_decision_is_told_by_the_module_that_made_it,
     an_imported_event_follows_from_no_command,
     what_is_not_there_has_no_reason,
+    what_is_recorded_by_its_keys_is_answered_again_and_not_decided_again,
 }
 
 /// Verifies what the query names. Gives the differences, and what was done.
@@ -51,8 +52,9 @@ async fn verify(client: &Client, query: &str) -> (Vec<Value>, Value) {
 async fn assert_sound(client: &Client, query: &str, streams: u64, events: u64, commands: u64) {
     let (differences, done) = verify(client, query).await;
     assert_eq!(differences, Vec::<Value>::new());
-    let expected =
-        json!({ "streams": streams, "events": events, "commands": commands, "differences": 0 });
+    let expected = json!({
+        "streams": streams, "events": events, "commands": commands, "keys_only": 0, "differences": 0,
+    });
     assert_eq!(done, expected, "{query}");
 }
 
@@ -342,4 +344,61 @@ async fn what_is_not_there_has_no_reason(store: Store) {
         .send()
         .await
         .problem(404, "event-not-found");
+}
+
+async fn what_is_recorded_by_its_keys_is_answered_again_and_not_decided_again(store: Store) {
+    let host = Host::start_with(&store, &[("GAVEL_GATE_LEDGER", "keys")]).await;
+    let client = host.client();
+    write_past(&client).await;
+    let keyed = |client: &Client, id: &str, amount: u64| {
+        let account = client.stream(DECIDER, id);
+        let command = account.command("Withdraw", json!({ "amount": amount }));
+        command.key("once")
+    };
+    keyed(&client, "c-00", 51)
+        .send()
+        .await
+        .problem(422, "command-rejected");
+    let by_keys = PAST_COMMANDS + 1;
+    drop(host);
+
+    // From now on everything is kept; what was not kept stays as it is.
+    let host = Host::start(&store).await;
+    let client = host.client();
+    let repeated = keyed(&client, "c-00", 51).send().await;
+    assert_eq!(
+        repeated.problem(422, "command-rejected")["replayed"],
+        json!(true)
+    );
+    keyed(&client, "c-00", 52)
+        .send()
+        .await
+        .problem(422, "idempotency-key-reused");
+    let account = client.stream(DECIDER, BUSIEST);
+    let withdraw = json!({ "amount": 1 });
+    account.send("Withdraw", withdraw).await.accepted();
+
+    let path = format!("?decider={DECIDER}");
+    let (differences, done) = verify(&client, &path).await;
+    assert_eq!(differences, Vec::<Value>::new());
+    let counts = |value: &Value| (value["commands"].clone(), value["keys_only"].clone());
+    assert_eq!(counts(&done), (json!(1), json!(by_keys)));
+    let second = upload_bytes(&client, revision(component(DECIDER), 2)).await;
+    let activated = activate(&client, &second, &[]).await.json(201);
+    let redecided = facts(&activated["report"], "re-decide");
+    assert_eq!(counts(redecided), (json!(1), json!(by_keys)));
+    assert_eq!(redecided["same"], 1);
+
+    let event = account.history_json().await[4]["event_id"].clone();
+    let told = why(&client, "events", event.as_str().unwrap()).await;
+    let command = &told["command"];
+    assert_eq!(
+        (&command["command"], &command["ledger"], &command["data"]),
+        (&json!("Withdraw"), &json!("keys"), &Value::Null)
+    );
+    assert_eq!(told["state_before"]["balance"], 90);
+    assert_eq!(
+        (&told["again"], &told["equal"]),
+        (&Value::Null, &Value::Null)
+    );
 }

@@ -130,7 +130,7 @@ impl Commands {
             }
             Err(error) => return Err(refused(Error::Module(error))),
         };
-        let task = match Task::new(active.clone(), request, origin) {
+        let task = match Task::new(active.clone(), request, origin, self.ledger_of(stream)) {
             Ok(task) => task,
             Err(error) => return Err(self.confirmed(&active, stream, error).await),
         };

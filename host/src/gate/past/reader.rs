@@ -6,15 +6,15 @@ use std::sync::Arc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Part, PastDecision};
-use crate::core::{CommandId, CommandOutcome, CommandRecord, Version};
+use crate::core::{CommandId, CommandOutcome, CommandRecord, LedgerMode, Version};
 use crate::gate::Gate;
 use crate::runtime::Courtesy;
 use crate::store::{Error, Passage, PastRange, Place, Store};
 
 /// How many events, and how many commands without events, are read at a time.
 const PAGE: u32 = 2_000;
-/// The same while live calls are made: the store has a millisecond or two of work with them.
-const SMALL_PAGE: u32 = 400;
+/// The same while live calls are made: the store has about a millisecond of work with them.
+const SMALL_PAGE: u32 = 200;
 
 /// Whether the commands are read as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,16 +269,19 @@ impl Page {
             let end = end_of(&passage);
             let mut decisions = self.decisions(&passage);
             while let Some(record) = eventless.next_if(|next| place_of(next) <= end) {
-                decisions.push(past_decision(record));
+                decisions.push(eventless_decision(record));
             }
             // What has left no event comes first: it has not moved the stream.
             decisions.sort_by_key(|decision| (decision.at, !decision.events.is_empty()));
-            parts.push(Part {
+            let mut part = Part {
                 id: passage.id,
                 after: passage.after,
                 events: passage.events,
-                decisions,
-            });
+                decisions: Vec::new(),
+                keys_only: 0,
+            };
+            part.add(decisions);
+            parts.push(part);
         }
         for record in eventless {
             push_eventless(&mut parts, record);
@@ -346,17 +349,34 @@ fn push_eventless(parts: &mut Vec<Part>, record: CommandRecord) {
         return;
     }
     match parts.last_mut() {
-        Some(part) if part.id == record.stream.id() => part.decisions.push(past_decision(record)),
-        _ => parts.push(Part {
-            id: record.stream.id().to_owned(),
-            after: Version::EMPTY,
-            events: Vec::new(),
-            decisions: vec![past_decision(record)],
-        }),
+        Some(part) if part.id == record.stream.id() => part.add([eventless_decision(record)]),
+        _ => {
+            let mut part = Part {
+                id: record.stream.id().to_owned(),
+                after: Version::EMPTY,
+                events: Vec::new(),
+                decisions: Vec::new(),
+                keys_only: 0,
+            };
+            part.add([eventless_decision(record)]);
+            parts.push(part);
+        }
     }
 }
 
-fn past_decision(record: CommandRecord) -> PastDecision {
+impl Part {
+    /// Adds decisions, those that can be made again as such.
+    fn add(&mut self, decisions: impl IntoIterator<Item = PastDecision>) {
+        for decision in decisions {
+            match decision.record.ledger {
+                LedgerMode::Full => self.decisions.push(decision),
+                LedgerMode::Keys => self.keys_only += 1,
+            }
+        }
+    }
+}
+
+fn eventless_decision(record: CommandRecord) -> PastDecision {
     PastDecision {
         at: record.version,
         record,

@@ -7,7 +7,8 @@ use time::OffsetDateTime;
 use super::{Part, Reader, Reading};
 use crate::core::{
     CommandOutcome, CommandRecord, DeciderName, EventType, ExpectedVersion, Fingerprint, Json,
-    Metadata, ModuleDigest, Namespace, NewEvent, Rejection, StreamId, SystemClock, Version, new_id,
+    LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent, Rejection, StreamId, SystemClock,
+    Version, new_id,
 };
 use crate::runtime::Courtesy;
 use crate::store::{
@@ -105,6 +106,7 @@ impl Past {
                 stream,
                 command: "C".to_owned(),
                 data: Json::empty_object(),
+                ledger: LedgerMode::Full,
                 fingerprint: Fingerprint::of(&[]),
                 now: OffsetDateTime::UNIX_EPOCH,
                 seed: 0,

@@ -25,9 +25,9 @@ pub(in crate::http) struct Why<'a> {
     /// The state that was decided on; null for an event that was imported, or when it cannot be folded.
     #[schema(value_type = Option<serde_json::Value>)]
     state_before: Option<&'a RawValue>,
-    /// What the module decides now; null for an event that was imported.
+    /// What the module decides now; null for an event that was imported, and where the ledger keeps keys only.
     again: Option<Again<'a>>,
-    /// Whether both are the same, byte for byte; null when there is no command.
+    /// Whether both are the same, byte for byte; null when nothing was decided again.
     equal: Option<bool>,
     /// In what they differ, a sentence each.
     differences: &'a [String],
@@ -44,9 +44,11 @@ struct RecordedCommand<'a> {
     id: &'a str,
     /// Its name, in the imperative.
     command: &'a str,
-    /// Its payload.
+    /// Its payload; null where the ledger keeps keys only.
     #[schema(value_type = serde_json::Value)]
     data: &'a RawValue,
+    /// How much the ledger keeps of it: all, or all but the payload.
+    ledger: LedgerMode,
     /// What the decider saw of the sender's metadata.
     metadata: &'a BTreeMap<String, String>,
     /// Who sent it; null when authentication was off.
@@ -67,6 +69,17 @@ struct RecordedCommand<'a> {
     rejection: Option<RecordedRejection<'a>>,
     /// What deciding cost, in units of fuel.
     fuel: u64,
+}
+
+/// How much the ledger keeps of a command.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = LedgerMode)]
+enum LedgerMode {
+    /// All it was decided on.
+    Full,
+    /// All but the payload, so that it cannot be decided again.
+    Keys,
 }
 
 /// How a decision ended.
@@ -128,7 +141,7 @@ impl<'a> From<&'a gate::Why> for Why<'a> {
         let command = why.command.as_ref().map(RecordedCommand::from);
         Self {
             event: why.event.as_ref().map(Event::from),
-            equal: command.is_some().then_some(why.differences.is_empty()),
+            equal: why.again.is_some().then_some(why.differences.is_empty()),
             command,
             events: Event::all(&why.events),
             state_before: why.state_before.as_ref().map(|state| state.as_raw()),
@@ -150,6 +163,10 @@ impl<'a> From<&'a core::CommandRecord> for RecordedCommand<'a> {
             id: record.stream.id(),
             command: &record.command,
             data: record.data.as_raw(),
+            ledger: match record.ledger {
+                core::LedgerMode::Full => LedgerMode::Full,
+                core::LedgerMode::Keys => LedgerMode::Keys,
+            },
             metadata: record.metadata.entries(),
             actor: record.actor.as_deref(),
             now: record.now,
@@ -228,6 +245,7 @@ pub(in crate::http) struct Verified {
     streams: u64,
     events: u64,
     commands: u64,
+    keys_only: u64,
     differences: u64,
 }
 
@@ -249,12 +267,14 @@ impl From<gate::Verified> for Verified {
             streams,
             events,
             commands,
+            keys_only,
             differences,
         } = verified;
         Self {
             streams,
             events,
             commands,
+            keys_only,
             differences,
         }
     }
@@ -293,6 +313,7 @@ mod tests {
             stream: StreamId::new(Namespace::default(), decider, "c-1").unwrap(),
             command: "Decrement".to_owned(),
             data: Json::parse(r#"{"by":1}"#).unwrap(),
+            ledger: core::LedgerMode::Full,
             fingerprint: Fingerprint::of(&[]),
             now: datetime!(2026-02-03 04:05:06.789 UTC),
             seed: u64::MAX,
@@ -338,7 +359,7 @@ mod tests {
                 "event": null,
                 "command": {
                     "command_id": "00000000-0000-0000-0000-000000000007", "decider": "counter", "id": "c-1",
-                    "command": "Decrement", "data": { "by": 1 }, "metadata": { "a": "b" }, "actor": "ann",
+                    "command": "Decrement", "data": { "by": 1 }, "ledger": "full", "metadata": { "a": "b" }, "actor": "ann",
                     "now": "2026-02-03T04:05:06.789Z", "seed": "18446744073709551615", "version": 3,
                     "module": ModuleDigest::of(b"module").to_string(), "outcome": "rejected", "rejection": rejection, "fuel": 1234,
                 },

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::support::*;
 use crate::core::{
-    ActivationNumber, CommandOutcome, CommandRecord, Fingerprint, Metadata, ModuleDigest,
-    Namespace, Rejection,
+    ActivationNumber, CommandOutcome, CommandRecord, Fingerprint, Json, LedgerMode, Metadata,
+    ModuleDigest, Namespace, Rejection,
 };
-use crate::store::{AppendError, Fence, Store, StreamAppend};
+use crate::store::{AppendError, Fence, PastRange, Store, StreamAppend};
 
 pub(in crate::store) async fn every_field_of_a_command_is_kept(store: Arc<dyn Store>) {
     let fence = activate_counter(&*store).await;
@@ -35,6 +35,7 @@ pub(in crate::store) async fn every_field_of_a_command_is_kept(store: Arc<dyn St
             stream: stream("ünï'c\"ode"),
             command: "Withdraw".to_owned(),
             data: json(r#"{"amount":"1'000","nested":{"a":[1,2.5,null]}}"#),
+            ledger: LedgerMode::Full,
             fingerprint: Fingerprint::of(&["Withdraw", "x"]),
             now: datetime!(2031-12-31 23:59:59.999 UTC),
             seed: u64::MAX,
@@ -63,6 +64,43 @@ pub(in crate::store) async fn every_field_of_a_command_is_kept(store: Arc<dyn St
         .command(record.stream.namespace(), record.command_id)
         .await;
     assert_eq!(found.unwrap(), Some(record));
+}
+
+pub(in crate::store) async fn of_a_command_whose_keys_are_kept_all_but_the_payload_is_found(
+    store: Arc<dyn Store>,
+) {
+    let fence = activate_counter(&*store).await;
+    for mut part in [
+        decided(&stream("accepted"), fence, 0, increments(2)),
+        rejected(&stream("rejected"), fence, 0),
+    ] {
+        let stream = part.stream.clone();
+        let mut record = part.command.take().unwrap();
+        record.ledger = LedgerMode::Keys;
+        part.command = Some(record.clone());
+        append(&*store, part).await.unwrap();
+
+        record.data = Json::null();
+        let (namespace, id) = (stream.namespace(), record.command_id);
+        let found = store.command(namespace, id).await.unwrap();
+        assert_eq!(found, Some(record.clone()));
+        let found = store.commands(namespace, &[id]).await.unwrap();
+        assert_eq!(found.get(&id), Some(&record));
+        let range = PastRange {
+            namespace: namespace.clone(),
+            decider: stream.decider().clone(),
+            id: Some(stream.id().to_owned()),
+            through: None,
+        };
+        let eventless = store.eventless(&range, &<_>::default(), 10).await.unwrap();
+        let is_eventless = matches!(record.outcome, CommandOutcome::Rejected(_));
+        let expected = if is_eventless {
+            vec![record]
+        } else {
+            Vec::new()
+        };
+        assert_eq!(eventless, expected);
+    }
 }
 
 pub(in crate::store) async fn an_unknown_command_is_not_found(store: Arc<dyn Store>) {

@@ -95,6 +95,7 @@ store_cases!(
     stream_ids_that_look_alike_are_different_streams,
     // ledger
     every_field_of_a_command_is_kept,
+    of_a_command_whose_keys_are_kept_all_but_the_payload_is_found,
     an_unknown_command_is_not_found,
     a_known_command_is_refused_whatever_its_outcome_was,
     a_command_id_belongs_to_its_namespace,

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::core::{
     ActivationNumber, Clock, CommandOutcome, CommandRecord, DeciderName, EventType,
-    ExpectedVersion, Fingerprint, Json, Metadata, ModuleDigest, Namespace, NewEvent, Position,
-    RecordedEvent, Rejection, StreamId, Version,
+    ExpectedVersion, Fingerprint, Json, LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent,
+    Position, RecordedEvent, Rejection, StreamId, Version,
 };
 use crate::store::{
     Append, AppendError, Appended, Direction, Fence, LogFilter, NewActivation, NewModule, Store,
@@ -211,6 +211,7 @@ pub(in crate::store) fn command(
         stream: stream.clone(),
         command: "Increment".to_owned(),
         data: json(r#"{"by":1}"#),
+        ledger: LedgerMode::Full,
         fingerprint: Fingerprint::of(&["Increment", r#"{"by":1}"#]),
         now: datetime!(2026-02-03 04:05:06.007 UTC),
         seed: 7,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use crate::core::{
-    Activation, CommandId, CommandOutcome, CommandRecord, DeciderName, EventType, Namespace,
+    Activation, CommandId, CommandOutcome, CommandRecord, DeciderName, EventType, Json, Namespace,
     Position, RecordedEvent, StreamId, Version,
 };
 use crate::store::admit::Facts;
@@ -50,7 +50,10 @@ impl Events {
                 .push(Arc::clone(&event));
             self.log.push(event);
         }
-        for command in admitted.commands {
+        for mut command in admitted.commands {
+            if command.kept_data().is_none() {
+                command.data = Json::null();
+            }
             if leaves_no_event(&command) {
                 let stream = &command.stream;
                 let place = Place {

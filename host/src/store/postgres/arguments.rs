@@ -220,7 +220,8 @@ impl<'a> Commands<'a> {
             .push(command.map(|command| command.command_id));
         self.command
             .push(command.map(|command| command.command.as_str()));
-        self.data.push(command.map(|command| command.data.as_str()));
+        let data = command.and_then(CommandRecord::kept_data);
+        self.data.push(data.map(Json::as_str));
         self.fingerprint
             .push(command.map(|command| command.fingerprint.as_bytes()));
         self.now.push(command.map(|command| command.now));

@@ -275,11 +275,14 @@ pub(super) fn command(row: &PgRow) -> Read<CommandRecord> {
         other => return Err(Unreadable(format!("unknown outcome `{other}`"))),
     };
     let fingerprint = Fingerprint::from_stored(column(row, "fingerprint")?);
+    let data = column::<Option<String>>(row, "data_text")?.map(Json::from_stored);
+    let (data, ledger) = CommandRecord::read(data.transpose().map_err(unreadable)?);
     Ok(CommandRecord {
         command_id: column(row, "command_id")?,
         stream: stream(row)?,
         command: column(row, "command")?,
-        data: json(row, "data_text")?,
+        data,
+        ledger,
         fingerprint: fingerprint
             .ok_or_else(|| Unreadable("fingerprint is not 32 bytes".to_owned()))?,
         now: column(row, "now")?,

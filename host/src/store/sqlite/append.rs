@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::error::append_failed;
 use super::writer::{WriteError, Writer};
 use super::{facts, rows};
-use crate::core::{Clock, CommandOutcome, CommandRecord, RecordedEvent};
+use crate::core::{Clock, CommandOutcome, CommandRecord, Json, RecordedEvent};
 use crate::store::group::{Commit, Failed, Outcome, Verdict};
 use crate::store::{Append, Error};
 
@@ -122,7 +122,7 @@ fn insert_commands_in_tx(tx: &Connection, commands: &[CommandRecord]) -> rusqlit
             stream.decider().as_str(),
             stream.id(),
             command.command.as_str(),
-            command.data.as_str(),
+            command.kept_data().map(Json::as_str),
             command.fingerprint.as_bytes(),
             rows::milliseconds(command.now),
             command.seed.cast_signed(),

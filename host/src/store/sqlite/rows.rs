@@ -274,11 +274,16 @@ pub(super) fn command(row: &Row<'_>) -> Result<CommandRecord, Error> {
 }
 
 fn read_command(cells: &mut Cells<'_>) -> Result<CommandRecord, Reason> {
+    let (command_id, stream) = (cells.take_id()?, cells.take_stream()?);
+    let command = cells.take()?;
+    let data = cells.take::<Option<String>>()?.map(Json::from_stored);
+    let (data, ledger) = CommandRecord::read(data.transpose().map_err(reason)?);
     Ok(CommandRecord {
-        command_id: cells.take_id()?,
-        stream: cells.take_stream()?,
-        command: cells.take()?,
-        data: cells.take_json()?,
+        command_id,
+        stream,
+        command,
+        data,
+        ledger,
         fingerprint: Fingerprint::from_stored(&cells.take::<Vec<u8>>()?)
             .ok_or_else(|| "a fingerprint has not 32 bytes".to_owned())?,
         now: cells.take_time()?,
