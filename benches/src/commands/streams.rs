@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::accounts;
-use crate::lab::{CommandKind, Installation, Lab, command, deposits};
+use crate::lab::{CommandKind, Installation, Lab, command, deposits, meters};
 use crate::load::{Stop, Workload, closed};
-use crate::paired::{Case, alternate};
+use crate::paired::{Case, against_the_first};
 use crate::report::{Report, Row, median};
 
 /// Deposits to a long stream and to a short one, in turns.
@@ -64,31 +64,29 @@ pub(super) async fn growth(lab: &Lab, report: &mut Report) -> Result<()> {
         .options
         .growth_events
         .unwrap_or(lab.pick(1_000_000, 20_000));
-    let mut rows = Vec::new();
+    let (mut stores, mut hosts) = (Vec::new(), Vec::new());
     for backend in lab.backends() {
-        let host = Installation::with_accounts(lab, backend, accounts(lab)).await?;
-        let meter = host.meter().await?;
-        let requests = host.requests();
-        let case = |stored: u64| {
-            let workload = deposits(&requests, accounts(lab));
-            Case::new(&meter, workload, 64)
-                .label("store", backend.name())
-                .label("stored events, about", stored)
-        };
-        let before = alternate(lab, vec![case(accounts(lab))]).await?;
-        host.make_streams("old", events / STREAM, STREAM).await?;
-        let after = alternate(lab, vec![case(events)]).await?;
-        let few = before[0].figures[0].1;
-        for row in before.into_iter().chain(after) {
-            let ratio = ("ratio", row.figures[0].1 / few);
-            rows.push(Row {
-                figures: [vec![ratio], row.figures].concat(),
-                ..row
-            });
+        for stored in [accounts(lab), events] {
+            let host = Installation::with_accounts(lab, backend, accounts(lab)).await?;
+            let old = stored.saturating_sub(accounts(lab));
+            host.make_streams("old", old / STREAM, STREAM).await?;
+            stores.push((backend, stored));
+            hosts.push(host);
         }
     }
+    let meters = meters(&hosts).await?;
+    let measured: Vec<_> = stores.iter().zip(&hosts).zip(&meters).collect();
+    let groups = measured.chunks(2).map(|pair| {
+        let cases = pair.iter().map(|(((backend, stored), host), meter)| {
+            Case::new(meter, deposits(&host.requests(), accounts(lab)), 64)
+                .label("store", backend.name())
+                .label("stored events, about", stored)
+        });
+        cases.collect()
+    });
+    let rows = against_the_first(lab, groups.collect()).await?;
     let about = format!(
-        "Closed loop, 64 connections, one Deposit per request, before and after streams of {STREAM} events were imported. Not paired: the second follows the first."
+        "Closed loop, 64 connections, one Deposit per request, to a store of little more than its accounts, and to one into which streams of {STREAM} events were imported before."
     );
     report.section("growth", about, rows);
     Ok(())

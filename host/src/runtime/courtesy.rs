@@ -1,42 +1,54 @@
 //! Work that nobody waits for keeps out of the way of live calls.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// How long such work rests after something that was done while live calls were made, as a multiple of the time that this took. Priorities are not
-/// enough: the store has none, and on a kernel that does not preempt, whoever wakes up waits for a slice to end.
-const REST: u32 = 2;
+/// How long such work rests after something that was done while live calls were made: as a multiple of the time that this took, for each call that
+/// is made per millisecond and core. Priorities are not enough: the store has none, and on a kernel that does not preempt, whoever wakes up waits
+/// for a slice to end. A live call costs the whole machine a few tenths of a millisecond, so that one a millisecond and core leaves little of it.
+const REST: f64 = 4.0;
+
+/// The shortest rest beside live calls, however few there are, and the longest, however many, as such multiples.
+const RESTS: (f64, f64) = (1.0, 10.0);
 
 /// The longest rest. What takes longer than it should does so on a machine that is full, or for a module that has other limits: then whoever waits
 /// for the end of the work would wait without end.
 const LONGEST_REST: Duration = Duration::from_millis(10);
 
-/// How long after a live call the next one is expected.
-const COMPANY: Duration = Duration::from_millis(20);
+/// Over how long live calls are counted, and half of how long they are remembered.
+const WINDOW: Duration = Duration::from_millis(20);
 
-/// What stands for the time of a call that was not made.
-const NEVER: u64 = u64::MAX;
-
-/// Knows whether live calls are made. Cheap to clone; clones know of the same calls.
+/// Knows how many live calls are made. Cheap to clone; clones know of the same calls.
 #[derive(Debug, Clone)]
 pub struct Courtesy {
-    start: Instant,
-    /// When the last one was made, in milliseconds after the start.
-    last_call: Arc<AtomicU64>,
+    calls: Arc<Mutex<Calls>>,
+    cores: f64,
     /// Whose turn it is, and who rests after it.
-    turn: Arc<Mutex<()>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The live calls of the present window, and those of the one before it.
+#[derive(Debug)]
+struct Calls {
+    since: Instant,
+    now: u32,
+    before: u32,
 }
 
 impl Default for Courtesy {
     /// No call was made yet.
     fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
-            start: Instant::now(),
-            last_call: Arc::new(AtomicU64::new(NEVER)),
+            calls: Arc::new(Mutex::new(Calls {
+                since: Instant::now(),
+                now: 0,
+                before: 0,
+            })),
+            cores: f64::from(u32::try_from(cores).unwrap_or(u32::MAX)),
             turn: Arc::default(),
         }
     }
@@ -45,39 +57,52 @@ impl Default for Courtesy {
 impl Courtesy {
     /// A live call is made.
     pub(super) fn note_call(&self) {
-        self.last_call.store(self.now(), Ordering::Relaxed);
+        let mut calls = self.calls();
+        calls.now = calls.now.saturating_add(1);
     }
 
-    /// Whether live calls are made these milliseconds.
-    pub(super) fn has_company(&self) -> bool {
-        let last_call = self.last_call.load(Ordering::Relaxed);
-        let since = self.now().saturating_sub(last_call);
-        last_call != NEVER && u128::from(since) < COMPANY.as_millis()
-    }
-
-    /// How long to rest after something that took `took`.
-    pub(super) fn rest_after(took: Duration) -> Duration {
-        took.saturating_mul(REST).min(LONGEST_REST)
+    /// How long to rest after something that took `took`; none without live calls.
+    pub(super) fn rest_after(&self, took: Duration) -> Option<Duration> {
+        let calls = self.calls();
+        let number = f64::from(calls.before) + f64::from(calls.now);
+        let milliseconds = (WINDOW + calls.since.elapsed()).as_secs_f64() * 1_000.0;
+        let rest = REST * number / milliseconds / self.cores;
+        let rest = took.mul_f64(rest.clamp(RESTS.0, RESTS.1));
+        (number > 0.0).then_some(rest.min(LONGEST_REST))
     }
 
     /// Does a piece of work, of a few milliseconds. If live calls are made, one piece is done at a time, whoever wants it done, and a rest follows.
     /// Tells whether they are.
     pub async fn take_turns<T>(&self, work: impl Future<Output = T>) -> (T, bool) {
-        let _turn = match self.has_company() {
-            true => Some(self.turn.lock().await),
-            false => None,
+        let _turn = match self.rest_after(Duration::ZERO) {
+            Some(_) => Some(self.turn.lock().await),
+            None => None,
         };
         let began = Instant::now();
         let done = work.await;
-        let has_company = self.has_company();
-        if has_company {
-            tokio::time::sleep(Self::rest_after(began.elapsed())).await;
+        let rest = self.rest_after(began.elapsed());
+        if let Some(rest) = rest {
+            tokio::time::sleep(rest).await;
         }
-        (done, has_company)
+        (done, rest.is_some())
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(NEVER)
+    /// The calls, those that were too long ago forgotten.
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        // Nothing panics while it is held.
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let elapsed = calls.since.elapsed();
+        if elapsed >= WINDOW {
+            let is_next = elapsed < WINDOW * 2;
+            calls.before = if is_next { calls.now } else { 0 };
+            calls.now = 0;
+            calls.since = if is_next {
+                calls.since + WINDOW
+            } else {
+                Instant::now()
+            };
+        }
+        calls
     }
 }
 
@@ -109,13 +134,42 @@ mod tests {
         let ((first, has_company), (began, _)) = futures::join!(first, second);
 
         assert_eq!((first, has_company), (Ok(7), true));
-        assert!(began >= ended + took * REST, "it rests in between");
+        assert!(began >= ended + took, "it rests in between");
     }
 
-    #[test]
-    fn a_rest_is_in_proportion_and_has_an_end() {
-        let short = Duration::from_millis(1);
-        assert_eq!(Courtesy::rest_after(short), short * REST);
-        assert_eq!(Courtesy::rest_after(Duration::from_secs(1)), LONGEST_REST);
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_is_the_longer_the_more_calls_there_are_and_has_an_end() {
+        let work = Duration::from_micros(100);
+        let rest_beside = |calls_per_ms_and_core: u32| {
+            let courtesy = Courtesy {
+                cores: 2.0,
+                ..Courtesy::default()
+            };
+            for _ in 0..calls_per_ms_and_core * 20 * 2 {
+                courtesy.note_call();
+            }
+            courtesy.rest_after(work).unwrap()
+        };
+        assert_eq!(rest_beside(1), work * 4);
+        assert_eq!(rest_beside(2), work * 8);
+        assert_eq!(rest_beside(3), work * 10);
+
+        let courtesy = Courtesy::default();
+        courtesy.note_call();
+        assert_eq!(courtesy.rest_after(work), Some(work));
+        assert_eq!(
+            courtesy.rest_after(Duration::from_secs(1)),
+            Some(LONGEST_REST)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_forgotten() {
+        let courtesy = Courtesy::default();
+        courtesy.note_call();
+        tokio::time::advance(WINDOW).await;
+        assert!(courtesy.rest_after(Duration::ZERO).is_some());
+        tokio::time::advance(WINDOW).await;
+        assert_eq!(courtesy.rest_after(Duration::ZERO), None);
     }
 }

@@ -236,9 +236,9 @@ impl Queue {
     fn run_with_courtesy(&self, job: Job) {
         let began = processor_time();
         run(job);
-        if self.courtesy.has_company() {
-            let took = processor_time().saturating_sub(began);
-            thread::sleep(Courtesy::rest_after(took.saturating_mul(self.threads)));
+        let took = processor_time().saturating_sub(began);
+        if let Some(rest) = self.courtesy.rest_after(took.saturating_mul(self.threads)) {
+            thread::sleep(rest);
         }
     }
 
