@@ -86,7 +86,7 @@ pub(super) async fn growth(lab: &Lab, report: &mut Report) -> Result<()> {
     });
     let rows = against_the_first(lab, groups.collect()).await?;
     let about = format!(
-        "Closed loop, 64 connections, one Deposit per request, to a store of little more than its accounts, and to one into which streams of {STREAM} events were imported before."
+        "Closed loop, 64 connections, one Deposit per request, to a store that has only its accounts at first, and to one into which streams of {STREAM} events were imported before."
     );
     report.section("growth", about, rows);
     Ok(())

@@ -133,7 +133,7 @@ impl Verified {
             0 => format!("{streams}, {commands}"),
             keys_only => {
                 let unseen = count(keys_only, "command");
-                format!("{streams}, {commands}, without {unseen} recorded by keys only")
+                format!("{streams}, {commands}; {unseen} more by their keys only")
             }
         }
     }
@@ -223,6 +223,18 @@ mod tests {
         );
         let ran = server.run(&["verify", "-o", "json"]);
         assert_eq!((ran.exit, ran.data), (Exit::Error, lines));
+    }
+
+    #[test]
+    fn what_is_recorded_by_its_keys_is_counted_by_itself() {
+        let mut verified = verified(0);
+        verified["keys_only"] = json!(1_200);
+        let server = TestServer::streaming([Ok(said(&[json!({"done": verified})]).as_str())]);
+        let ran = server.run(&["verify"]);
+        assert_eq!(
+            ran.data,
+            "verified 10,000 streams, 52,113 commands; 1,200 commands more by their keys only: nothing differs\n"
+        );
     }
 
     #[test]

@@ -48,6 +48,8 @@ struct Command {
     id: String,
     command: String,
     data: Box<RawValue>,
+    /// Hosts that keep everything may not say so.
+    ledger: Option<String>,
     actor: Option<String>,
     now: String,
     version: u64,
@@ -94,7 +96,11 @@ fn in_words(why: &Why) -> Result<String> {
         return Ok(words);
     };
     let stream = format!("{}/{}", command.decider, command.id);
-    let asked = format!("{} {}", command.command, command.data);
+    let data = match command.ledger.as_deref() {
+        Some("keys") => "(payload not kept)",
+        _ => command.data.get(),
+    };
+    let asked = format!("{} {data}", command.command);
     row(&mut words, "command", &asked);
     let sender = match &command.actor {
         Some(actor) => format!(", sent by {actor}"),
@@ -242,10 +248,13 @@ mod tests {
     fn a_command_without_its_payload_is_not_decided_again() {
         let mut why = why();
         why["command"]["data"] = Value::Null;
+        why["command"]["ledger"] = json!("keys");
         why["again"] = Value::Null;
         why["equal"] = Value::Null;
         let server = TestServer::answering([(200, why)]);
         let ran = server.run(&["why", "0199"]);
+        let asked = "command  Withdraw (payload not kept)\n";
+        assert!(ran.data.contains(asked), "{}", ran.data);
         assert!(
             ran.data.ends_with(
                 "outcome  v3  Withdrawn  {\"amount\":5}\n\

@@ -1,7 +1,8 @@
 //! What is asked of a module before it becomes active.
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::area::area;
 use super::setting::Setting;
@@ -75,12 +76,18 @@ impl Setting for GateMode {
 
 impl Setting for LedgerMode {
     fn from_toml(value: &toml::Value) -> Result<Self, String> {
-        let parsed = value.clone().try_into();
-        parsed.map_err(|_: toml::de::Error| "`full` or `keys`".to_owned())
+        match value.as_str() {
+            Some("full") => Ok(Self::Full),
+            Some("keys") => Ok(Self::Keys),
+            _ => Err("`full` or `keys`".to_owned()),
+        }
     }
 
     fn to_json(&self) -> Value {
-        json!(self)
+        match self {
+            Self::Full => "full".into(),
+            Self::Keys => "keys".into(),
+        }
     }
 }
 
@@ -102,6 +109,7 @@ pub struct DeciderPolicy {
     /// Most that a command may need more fuel, from 0 to 1,000,000 (inclusive).
     pub max_fuel_increase: Option<f64>,
     /// How much the ledger keeps of commands.
+    #[serde(default, deserialize_with = "ledger")]
     pub ledger: Option<LedgerMode>,
 }
 
@@ -113,6 +121,12 @@ fn decider<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DeciderN
     DeciderName::new(String::deserialize(deserializer)?)
         .map(Some)
         .map_err(serde::de::Error::custom)
+}
+
+fn ledger<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LedgerMode>, D::Error> {
+    let value = toml::Value::deserialize(deserializer)?;
+    let mode = LedgerMode::from_toml(&value).map(Some);
+    mode.map_err(|expected| D::Error::custom(format!("`ledger` is {value}, not {expected}")))
 }
 
 impl DeciderPolicy {
@@ -176,6 +190,14 @@ impl Setting for Vec<DeciderPolicy> {
         let mut policies: Self = Vec::new();
         for (index, table) in tables.iter().enumerate() {
             let place = index.saturating_add(1);
+            if ["namespace", "decider"]
+                .iter()
+                .all(|name| table.get(name).is_none())
+            {
+                return Err(format!(
+                    "a `namespace`, a `decider` or both in policy {place}"
+                ));
+            }
             let parsed = table.clone().try_into();
             let policy: DeciderPolicy = parsed.map_err(|error: toml::de::Error| {
                 format!(
@@ -237,7 +259,7 @@ mod tests {
     #[test]
     fn a_decider_s_policy_is_filled_in_from_its_namespace_s() {
         let toml = "[[policies]]\ndecider = 'account'\nmode = 'warn'\n\
-                    [[policies]]\nmode = 'enforce'\nledger = 'keys'\n\
+                    [[policies]]\nnamespace = 'default'\nmode = 'enforce'\nledger = 'keys'\n\
                     [[policies]]\nnamespace = 'tests'\ndecider = 'account'";
         let gate = Gate {
             policies: parse(toml).unwrap(),
@@ -285,11 +307,15 @@ mod tests {
             ),
             (
                 format!("{good}ledger = 'none'"),
-                "policy 1: unknown variant `none`",
+                "policy 1: `ledger` is \"none\", not `full` or `keys`",
+            ),
+            (
+                "[[policies]]\nmode = 'warn'".to_owned(),
+                "a `namespace`, a `decider` or both in policy 1",
             ),
             (format!("{good}{good}"), "its own for policy 2"),
             (
-                "[[policies]]\nmode = 'warn'\n[[policies]]\nnamespace = 'default'".to_owned(),
+                "[[policies]]\nnamespace = 'a'\n[[policies]]\nnamespace = 'a'".to_owned(),
                 "its own for policy 2",
             ),
         ] {

@@ -1,6 +1,5 @@
 //! Commands as the ledger records them.
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -73,14 +72,24 @@ pub enum CommandOutcome {
 }
 
 /// How much the ledger keeps of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum LedgerMode {
     /// All it was decided on, so that it can be decided again.
     #[default]
     Full,
     /// Everything but the payload: enough to answer it again when it is sent again, but not to decide it again.
     Keys,
+}
+
+impl LedgerMode {
+    /// How much was kept of a command with this payload in its row, and the payload to show.
+    #[must_use]
+    pub fn of_row(data: Option<Json>) -> (Self, Json) {
+        match data {
+            Some(data) => (Self::Full, data),
+            None => (Self::Keys, Json::null()),
+        }
+    }
 }
 
 /// One row of the decision ledger: a command, all it was decided on, and its outcome.
@@ -123,15 +132,6 @@ impl CommandRecord {
         match self.ledger {
             LedgerMode::Full => Some(&self.data),
             LedgerMode::Keys => None,
-        }
-    }
-
-    /// What the ledger says of a command by the payload that it has kept.
-    #[must_use]
-    pub fn read(data: Option<Json>) -> (Json, LedgerMode) {
-        match data {
-            Some(data) => (data, LedgerMode::Full),
-            None => (Json::null(), LedgerMode::Keys),
         }
     }
 }

@@ -1,12 +1,20 @@
 //! What is set for all deciders, for those of a namespace, and for single ones.
 
+use std::collections::HashMap;
+
 use super::{DeciderName, Namespace};
 
 /// A setting that may be another for some deciders: what is said of a decider counts before what is said of its namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PerDecider<T> {
     default: T,
-    own: Vec<(Namespace, Option<DeciderName>, T)>,
+    own: HashMap<Namespace, InNamespace<T>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct InNamespace<T> {
+    default: Option<T>,
+    own: HashMap<DeciderName, T>,
 }
 
 impl<T> PerDecider<T> {
@@ -15,26 +23,31 @@ impl<T> PerDecider<T> {
     pub fn new(default: T) -> Self {
         Self {
             default,
-            own: Vec::new(),
+            own: HashMap::new(),
         }
     }
 
-    /// With another value for a decider, or, without one, for all of a namespace that have none of their own. What is said first counts.
+    /// With another value for a decider, or, without one, for all of a namespace that have none of their own. What is said last counts.
     #[must_use]
     pub fn with(mut self, namespace: Namespace, decider: Option<DeciderName>, value: T) -> Self {
-        self.own.push((namespace, decider, value));
+        let none = || InNamespace {
+            default: None,
+            own: HashMap::new(),
+        };
+        let own = self.own.entry(namespace).or_insert_with(none);
+        match decider {
+            Some(decider) => drop(own.own.insert(decider, value)),
+            None => own.default = Some(value),
+        }
         self
     }
 
     /// What holds for a decider.
     #[must_use]
     pub fn of(&self, namespace: &Namespace, decider: &DeciderName) -> &T {
-        let find = |wanted: Option<&DeciderName>| {
-            let mut own = self.own.iter();
-            own.find(|(own, decider, _)| own == namespace && decider.as_ref() == wanted)
-        };
-        let found = find(Some(decider)).or_else(|| find(None));
-        found.map_or(&self.default, |(_, _, value)| value)
+        let own = self.own.get(namespace);
+        let own = own.and_then(|own| own.own.get(decider).or(own.default.as_ref()));
+        own.unwrap_or(&self.default)
     }
 }
 

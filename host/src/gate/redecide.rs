@@ -102,7 +102,7 @@ impl Work for Deciding {
             self.watch.did(1, 0, 0);
         }
         self.watch.did(0, part.events.len(), part.decisions.len());
-        self.judge.decisions.keys_only += part.keys_only;
+        self.judge.decisions.keys_only += part.keys_only.len() as u64;
         let before = self.judge.decisions.commands;
         if !self.is_lost {
             self.is_lost = self.judge.play(&part).is_err();
@@ -222,7 +222,7 @@ impl Judge {
             id: part.id.clone(),
             version: decision.at,
             command: record.command.clone(),
-            data: record.data.clone(),
+            data: record.kept_data().cloned().unwrap_or_else(Json::null),
             state_before: self.folder.snapshot().ok(),
             state_recorded,
             state_candidate,

@@ -101,7 +101,7 @@ impl Gate {
         let part = Part {
             id: stream.id().to_owned(),
             after: version,
-            keys_only: 0,
+            keys_only: Vec::new(),
             decisions: vec![PastDecision {
                 at,
                 record,

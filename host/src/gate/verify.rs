@@ -40,11 +40,11 @@ pub struct VerifyRequest {
 pub struct Verified {
     /// Streams that have been begun.
     pub streams: u64,
-    /// Events that have been folded.
+    /// Events that have been read; those of streams in which something is decided again have been folded.
     pub events: u64,
     /// Commands that have been decided again.
     pub commands: u64,
-    /// Commands that cannot be decided again, for the ledger keeps their keys only.
+    /// Commands that cannot be decided again, for the ledger keeps their keys only. Whether that was so from the beginning does not show.
     pub keys_only: u64,
     /// Differences that were found.
     pub differences: u64,
@@ -178,7 +178,16 @@ impl Verifier {
             }
         };
         self.verified.events += part.events.len() as u64;
-        self.verified.keys_only += part.keys_only;
+        self.verified.keys_only += part.keys_only.len() as u64;
+        for decision in &part.keys_only {
+            let recorded = &part.events[decision.events.clone()];
+            let reasons = miscounts(&decision.record, decision.at, recorded);
+            if !reasons.is_empty() {
+                let recorded = recorded_json(&decision.record, recorded);
+                self.report(&current.stream, decision, reasons, recorded, Value::Null)
+                    .await?;
+            }
+        }
         let part = Arc::new(part);
         let mut from = 0;
         while from < part.decisions.len() {
@@ -304,12 +313,7 @@ fn redecide(mut folder: Folder, part: &Part, range: Range<usize>) -> (Folder, Ve
         };
         let recorded = &part.events[decision.events.clone()];
         let mut reasons = differences(&decision.record, recorded, &again);
-        if decision.record.version != decision.at {
-            reasons.push(format!(
-                "the ledger says version {}, the events follow version {}",
-                decision.record.version, decision.at
-            ));
-        }
+        reasons.extend(miscounts(&decision.record, decision.at, recorded));
         if !reasons.is_empty() {
             let again = redecided_json(&again);
             found.push(Found {
@@ -320,6 +324,26 @@ fn redecide(mut folder: Folder, part: &Part, range: Range<usize>) -> (Folder, Ve
         }
     }
     (folder, found)
+}
+
+/// In what the ledger's row of a decision and the events that followed from it do not fit together, a sentence each.
+pub(super) fn miscounts(record: &CommandRecord, at: Version, events: &[Event]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let CommandOutcome::Accepted { events: counted } = record.outcome
+        && counted as usize != events.len()
+    {
+        reasons.push(format!(
+            "the ledger says {counted} events, there are {}",
+            events.len()
+        ));
+    }
+    if record.version != at {
+        reasons.push(format!(
+            "the ledger says version {}, the events follow version {at}",
+            record.version
+        ));
+    }
+    reasons
 }
 
 /// In what a decision that was made again differs from what is recorded, a sentence each.
@@ -333,14 +357,6 @@ pub(super) fn differences(record: &CommandRecord, events: &[Event], again: &Agai
     );
     if sent != record.fingerprint {
         reasons.push("the command in the ledger is not the one that was sent".to_owned());
-    }
-    if let CommandOutcome::Accepted { events: counted } = record.outcome
-        && counted as usize != events.len()
-    {
-        reasons.push(format!(
-            "the ledger says {counted} events, there are {}",
-            events.len()
-        ));
     }
     let verdict = compare(record, events, again);
     match (verdict, again) {

@@ -1,7 +1,7 @@
 //! Why something happened: a recorded decision, with all it was decided on, made again by the very module that made it.
 
 use super::folder::{Again, Folder};
-use super::verify::differences;
+use super::verify::{differences, miscounts};
 use super::{Error, Gate};
 use crate::core::{
     CommandId, CommandOutcome, CommandRecord, Event, EventId, Json, Namespace, RecordedEvent,
@@ -21,7 +21,7 @@ pub struct Why {
     pub state_before: Option<Json>,
     /// What that module decides now; none for an event that was imported, and where the ledger keeps keys only.
     pub again: Option<Again>,
-    /// In what the two differ, a sentence each; none when they are equal byte for byte.
+    /// In what the two, or the ledger and the events, differ, a sentence each; none when they are equal byte for byte.
     pub differences: Vec<String>,
 }
 
@@ -111,16 +111,17 @@ impl Gate {
             .iter()
             .map(|event| event.event.clone().into())
             .collect();
-        let differences = again
-            .as_ref()
-            .map(|again| differences(&record, &recorded, again));
+        let mut found = miscounts(&record, record.version, &recorded);
+        if let Some(again) = &again {
+            found.extend(differences(&record, &recorded, again));
+        }
         Ok(Why {
             event: None,
             command: Some(record),
             events,
             state_before,
             again,
-            differences: differences.unwrap_or_default(),
+            differences: found,
         })
     }
 

@@ -163,7 +163,7 @@ pub trait EventStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<StreamSummary>, Error>;
 
-    /// What the ledger holds for a command. Whatever was acknowledged before the call MUST be found.
+    /// What the ledger holds for a command, with `null` as the payload that was not stored. Whatever was acknowledged before the call MUST be found.
     ///
     /// Calls MAY share a round trip with others that are made at the same time.
     ///

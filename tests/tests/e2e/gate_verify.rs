@@ -401,4 +401,10 @@ async fn what_is_recorded_by_its_keys_is_answered_again_and_not_decided_again(st
         (&told["again"], &told["equal"]),
         (&Value::Null, &Value::Null)
     );
+
+    let miscount =
+        "UPDATE commands SET events = 2 WHERE decider_id = 'c-06' AND command = 'Deposit'";
+    store.forge("commands", miscount).await;
+    let difference = only_difference(&client, "c-06", 1).await;
+    assert_eq!(difference["again"], Value::Null);
 }

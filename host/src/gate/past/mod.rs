@@ -32,8 +32,8 @@ pub(super) struct Part {
     pub(super) events: Vec<Event>,
     /// The decisions, by version.
     pub(super) decisions: Vec<PastDecision>,
-    /// How many more decisions are recorded of which the ledger keeps keys only, so that they cannot be made again.
-    pub(super) keys_only: u64,
+    /// The decisions, by version, of which the ledger keeps keys only, so that they cannot be made again.
+    pub(super) keys_only: Vec<PastDecision>,
 }
 
 /// A decision that was made once.

@@ -278,7 +278,7 @@ impl Page {
                 after: passage.after,
                 events: passage.events,
                 decisions: Vec::new(),
-                keys_only: 0,
+                keys_only: Vec::new(),
             };
             part.add(decisions);
             parts.push(part);
@@ -356,7 +356,7 @@ fn push_eventless(parts: &mut Vec<Part>, record: CommandRecord) {
                 after: Version::EMPTY,
                 events: Vec::new(),
                 decisions: Vec::new(),
-                keys_only: 0,
+                keys_only: Vec::new(),
             };
             part.add([eventless_decision(record)]);
             parts.push(part);
@@ -370,7 +370,7 @@ impl Part {
         for decision in decisions {
             match decision.record.ledger {
                 LedgerMode::Full => self.decisions.push(decision),
-                LedgerMode::Keys => self.keys_only += 1,
+                LedgerMode::Keys => self.keys_only.push(decision),
             }
         }
     }

@@ -69,6 +69,11 @@ impl Past {
 
     /// Records a command at a version, with what it has left.
     async fn record(&self, id: &str, at: u64, left: Left) {
+        self.keep(LedgerMode::Full, id, at, left).await;
+    }
+
+    /// The same; the ledger keeps so much of it.
+    async fn keep(&self, ledger: LedgerMode, id: &str, at: u64, left: Left) {
         let (namespace, decider) = (self.range.namespace.clone(), self.range.decider.clone());
         let stream = StreamId::new(namespace, decider, id).unwrap();
         let (command_id, version) = (new_id(), Version::new(at).unwrap());
@@ -106,7 +111,7 @@ impl Past {
                 stream,
                 command: "C".to_owned(),
                 data: Json::empty_object(),
-                ledger: LedgerMode::Full,
+                ledger,
                 fingerprint: Fingerprint::of(&[]),
                 now: OffsetDateTime::UNIX_EPOCH,
                 seed: 0,
@@ -205,6 +210,31 @@ async fn what_has_left_no_event_comes_where_it_was_decided() {
             ("z", 0, 0),
         ]
     );
+}
+
+#[tokio::test]
+async fn what_is_kept_by_its_keys_only_is_set_apart_wherever_a_page_ends() {
+    let past = Past::new().await;
+    let (full, keys) = (LedgerMode::Full, LedgerMode::Keys);
+    past.keep(keys, "0", 0, Left::Rejection).await;
+    // Three events for each command: some are cut by the end of a page, of either kind.
+    let mut expected = Vec::new();
+    for number in 0..400 {
+        let ledger = if number % 4 == 3 { full } else { keys };
+        past.keep(ledger, "m", number * 3, Left::Events(3)).await;
+        if ledger == full {
+            expected.push(("m", number * 3, 3));
+        }
+    }
+    past.keep(keys, "m", 1_200, Left::Rejection).await;
+    past.keep(full, "m", 1_200, Left::Rejection).await;
+    expected.push(("m", 1_200, 0));
+    let parts = past.read(Reading::Decisions).await;
+    assert_eq!(decisions(&parts), expected);
+    let apart = parts.iter().flat_map(|part| &part.keys_only);
+    assert_eq!(apart.count(), 1 + 300 + 1);
+    let events: usize = parts.iter().map(|part| part.events.len()).sum();
+    assert_eq!(events, 1_200);
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::core::{
     Activation, ActivationNumber, CommandOutcome, CommandRecord, DeciderName, Fingerprint, Json,
-    Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection, StreamId,
-    Version,
+    LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection,
+    StreamId, Version,
 };
 use crate::store::{Error, Extent, RehearsalRecord, StoredModule, StreamHead, StreamSummary};
 
@@ -276,7 +276,7 @@ pub(super) fn command(row: &PgRow) -> Read<CommandRecord> {
     };
     let fingerprint = Fingerprint::from_stored(column(row, "fingerprint")?);
     let data = column::<Option<String>>(row, "data_text")?.map(Json::from_stored);
-    let (data, ledger) = CommandRecord::read(data.transpose().map_err(unreadable)?);
+    let (ledger, data) = LedgerMode::of_row(data.transpose().map_err(unreadable)?);
     Ok(CommandRecord {
         command_id: column(row, "command_id")?,
         stream: stream(row)?,

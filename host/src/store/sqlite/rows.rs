@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::core::{
     Activation, ActivationNumber, CommandId, CommandOutcome, CommandRecord, DeciderName, Event,
-    Fingerprint, Json, Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent,
-    Rejection, StreamId, Version,
+    Fingerprint, Json, LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent, Position,
+    RecordedEvent, Rejection, StreamId, Version,
 };
 use crate::store::admit::Tip;
 use crate::store::{
@@ -277,7 +277,7 @@ fn read_command(cells: &mut Cells<'_>) -> Result<CommandRecord, Reason> {
     let (command_id, stream) = (cells.take_id()?, cells.take_stream()?);
     let command = cells.take()?;
     let data = cells.take::<Option<String>>()?.map(Json::from_stored);
-    let (data, ledger) = CommandRecord::read(data.transpose().map_err(reason)?);
+    let (ledger, data) = LedgerMode::of_row(data.transpose().map_err(reason)?);
     Ok(CommandRecord {
         command_id,
         stream,
