@@ -1,6 +1,7 @@
 //! Work that nobody waits for keeps out of the way of live calls.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -24,18 +25,53 @@ const WINDOW: Duration = Duration::from_millis(20);
 /// Knows how many live calls are made. Cheap to clone; clones know of the same calls.
 #[derive(Debug, Clone)]
 pub struct Courtesy {
-    calls: Arc<Mutex<Calls>>,
+    start: Instant,
+    /// As [`Calls`] are packed.
+    calls: Arc<AtomicU64>,
     cores: f64,
     /// Whose turn it is, and who rests after it.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The live calls of the present window, and those of the one before it.
-#[derive(Debug)]
+/// The live calls of a window, and those of the one before it.
+#[derive(Debug, Clone, Copy)]
 struct Calls {
-    since: Instant,
-    now: u32,
-    before: u32,
+    /// The number of the window since the start.
+    window: u32,
+    before: u16,
+    now: u16,
+}
+
+impl Calls {
+    fn unpack(packed: u64) -> Self {
+        let [a, b, c, d, e, f, g, h] = packed.to_be_bytes();
+        Self {
+            window: u32::from_be_bytes([a, b, c, d]),
+            before: u16::from_be_bytes([e, f]),
+            now: u16::from_be_bytes([g, h]),
+        }
+    }
+
+    fn pack(self) -> u64 {
+        u64::from(self.window) << 32 | u64::from(self.before) << 16 | u64::from(self.now)
+    }
+
+    /// What is left of them in another window; one that has passed is none.
+    fn at(self, window: u32) -> Self {
+        match window.saturating_sub(self.window) {
+            0 => self,
+            1 => Self {
+                window,
+                before: self.now,
+                now: 0,
+            },
+            _ => Self {
+                window,
+                before: 0,
+                now: 0,
+            },
+        }
+    }
 }
 
 impl Default for Courtesy {
@@ -43,11 +79,8 @@ impl Default for Courtesy {
     fn default() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
-            calls: Arc::new(Mutex::new(Calls {
-                since: Instant::now(),
-                now: 0,
-                before: 0,
-            })),
+            start: Instant::now(),
+            calls: Arc::default(),
             cores: f64::from(u32::try_from(cores).unwrap_or(u32::MAX)),
             turn: Arc::default(),
         }
@@ -55,20 +88,47 @@ impl Default for Courtesy {
 }
 
 impl Courtesy {
-    /// A live call is made.
-    pub(super) fn note_call(&self) {
-        let mut calls = self.calls();
-        calls.now = calls.now.saturating_add(1);
+    /// A live call is made: a command, or another that a guest is needed for.
+    pub fn note_call(&self) {
+        let (window, _) = self.window();
+        let count = |packed| {
+            let calls = Calls::unpack(packed).at(window);
+            let now = calls.now.saturating_add(1);
+            Some(Calls { now, ..calls }.pack())
+        };
+        // It is never refused.
+        let _ = self
+            .calls
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
     }
 
     /// How long to rest after something that took `took`; none without live calls.
     pub(super) fn rest_after(&self, took: Duration) -> Option<Duration> {
-        let calls = self.calls();
+        let rest = self.rest();
+        let long = took.mul_f64(rest.clamp(RESTS.0, RESTS.1));
+        (rest > 0.0).then_some(long.min(LONGEST_REST))
+    }
+
+    /// The same for a live call that has computed for `took` without end, in whole multiples of that: it has a deadline, so that it rests only where
+    /// the others are many.
+    pub(super) fn rests_after(&self, took: Duration) -> u32 {
+        let longest = LONGEST_REST.as_secs_f64() / took.as_secs_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "cut off on purpose; neither negative nor large"
+        )]
+        let rests = self.rest().min(longest) as u32;
+        rests
+    }
+
+    /// How long to rest, as a multiple.
+    fn rest(&self) -> f64 {
+        let (window, elapsed) = self.window();
+        let calls = Calls::unpack(self.calls.load(Ordering::Relaxed)).at(window);
         let number = f64::from(calls.before) + f64::from(calls.now);
-        let milliseconds = (WINDOW + calls.since.elapsed()).as_secs_f64() * 1_000.0;
-        let rest = REST * number / milliseconds / self.cores;
-        let rest = took.mul_f64(rest.clamp(RESTS.0, RESTS.1));
-        (number > 0.0).then_some(rest.min(LONGEST_REST))
+        let milliseconds = (WINDOW + elapsed).as_secs_f64() * 1_000.0;
+        REST * number / milliseconds / self.cores
     }
 
     /// Does a piece of work, of a few milliseconds. If live calls are made, one piece is done at a time, whoever wants it done, and a rest follows.
@@ -87,22 +147,16 @@ impl Courtesy {
         (done, rest.is_some())
     }
 
-    /// The calls, those that were too long ago forgotten.
-    fn calls(&self) -> MutexGuard<'_, Calls> {
-        // Nothing panics while it is held.
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let elapsed = calls.since.elapsed();
-        if elapsed >= WINDOW {
-            let is_next = elapsed < WINDOW * 2;
-            calls.before = if is_next { calls.now } else { 0 };
-            calls.now = 0;
-            calls.since = if is_next {
-                calls.since + WINDOW
-            } else {
-                Instant::now()
-            };
-        }
-        calls
+    /// The number of the present window, and how much of it has passed.
+    fn window(&self) -> (u32, Duration) {
+        let elapsed = self.start.elapsed();
+        let number = elapsed.as_nanos() / WINDOW.as_nanos();
+        let passed = elapsed.as_nanos() % WINDOW.as_nanos();
+        (
+            // For two years.
+            u32::try_from(number).unwrap_or(u32::MAX),
+            Duration::from_nanos(u64::try_from(passed).unwrap_or_default()),
+        )
     }
 }
 
@@ -161,6 +215,26 @@ mod tests {
             courtesy.rest_after(Duration::from_secs(1)),
             Some(LONGEST_REST)
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_live_call_rests_only_beside_many_others() {
+        let courtesy = Courtesy {
+            cores: 2.0,
+            ..Courtesy::default()
+        };
+        let tick = LONGEST_REST / 2;
+        let rests_beside = |calls: u32| {
+            for _ in 0..calls {
+                courtesy.note_call();
+            }
+            courtesy.rests_after(tick)
+        };
+        // Four times 9 in 20 ms on two cores is 0.9, 10 are 1.0.
+        assert_eq!(rests_beside(0), 0);
+        assert_eq!(rests_beside(9), 0);
+        assert_eq!(rests_beside(1), 1);
+        assert_eq!(rests_beside(1_000), 2);
     }
 
     #[tokio::test(start_paused = true)]

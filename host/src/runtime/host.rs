@@ -51,16 +51,24 @@ impl Host {
         self.now_ms = surroundings.now_ms;
         self.random = SplitMix64(surroundings.seed);
         let ticks = engine::ticks(deadline);
-        let prompt = engine::ticks(PROMPT).min(ticks);
+        let prompt = if threads::gives_way() {
+            1
+        } else {
+            engine::ticks(PROMPT)
+        };
+        let prompt = prompt.min(ticks);
         self.ticks_left = Some(ticks - prompt).filter(|left| *left > 0);
         prompt
     }
 
-    /// Lets a call that takes long go on with lower priority until its deadline.
+    /// Lets a call that takes long go on with lower priority, and with rests beside live calls, until its deadline.
     pub(super) fn is_late(&mut self) -> wasmtime::Result<UpdateDeadline> {
         let left = self.ticks_left.take().ok_or(Trap::Interrupt)?;
         threads::give_way();
-        Ok(UpdateDeadline::Continue(left))
+        let longest = u32::try_from(left - 1).unwrap_or(u32::MAX);
+        let rested = u64::from(threads::rest(engine::TICK, longest));
+        self.ticks_left = Some(left - 1 - rested).filter(|left| *left > 0);
+        Ok(UpdateDeadline::Continue(1))
     }
 
     pub(super) fn limiter(&self) -> &Limiter {

@@ -1,6 +1,6 @@
 //! The threads on which guests run: in each of three lanes a bounded number behind a bounded queue, never those of the async runtime.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +27,8 @@ const GIVING_WAY_IN_BACKGROUND: i32 = 5;
 thread_local! {
     /// How the guest's thread that this is treats others; none on all other threads.
     static MANNER: Cell<Option<Manner>> = const { Cell::new(None) };
+    /// What the guest's thread that this is knows of live calls; nothing on all other threads.
+    static COURTESY: OnceCell<Courtesy> = const { OnceCell::new() };
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +116,9 @@ impl GuestThreads {
     ) -> Result<T, RunError> {
         let (sender, receiver) = oneshot::channel();
         let queue = self.queue(lane);
+        if lane != Lane::Background {
+            self.courtesy.note_call();
+        }
         queue.push(queue.limit, move || {
             // Nobody waits any more: the answer has no use.
             let _ = sender.send(job());
@@ -121,7 +126,7 @@ impl GuestThreads {
         receiver.await.map_err(|_| RunError::Panicked)
     }
 
-    /// Runs `job` on one of the threads however many wait already: for callers that bound themselves how many there can be.
+    /// Runs `job` on one of the threads however many wait already: for callers that bound themselves how many there can be, and note live calls.
     pub(super) fn post(&self, lane: Lane, job: impl FnOnce() + Send + 'static) {
         // Without a limit nothing is refused.
         let _ = self.queue(lane).push(usize::MAX, job);
@@ -134,6 +139,22 @@ pub(super) fn give_way() {
         return;
     }
     give_way_by(GIVING_WAY);
+}
+
+/// Whether the calls on this thread give way from their beginning.
+pub(super) fn gives_way() -> bool {
+    MANNER.get() == Some(Manner::GivesWay)
+}
+
+/// Lets others run after a call on this thread has computed for `took`, if there are many live calls. Gives for how long: in multiples of `took`, at
+/// most `longest`.
+pub(super) fn rest(took: Duration, longest: u32) -> u32 {
+    let rests = COURTESY.with(|courtesy| courtesy.get().map_or(0, |it| it.rests_after(took)));
+    let rests = rests.min(longest);
+    if rests > 0 {
+        thread::sleep(took * rests);
+    }
+    rests
 }
 
 fn give_way_by(nice: i32) {
@@ -202,9 +223,6 @@ impl Queue {
         if waiting.jobs.len() >= limit {
             return Err(RunError::Overloaded { queue: limit });
         }
-        if self.lane != Lane::Background {
-            self.courtesy.note_call();
-        }
         waiting.jobs.push_back(Box::new(job));
         self.changed.notify_one();
         Ok(())
@@ -212,6 +230,10 @@ impl Queue {
 
     fn work(self: Arc<Self>, number: usize) {
         MANNER.set(Some(Manner::Equal));
+        COURTESY.with(|courtesy| {
+            // The thread is new: it has none yet.
+            let _ = courtesy.set(self.courtesy.clone());
+        });
         match self.lane {
             Lane::Light => {}
             Lane::Heavy => give_way(),

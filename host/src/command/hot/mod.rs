@@ -152,6 +152,7 @@ impl Commands {
             reply,
             _place: place,
         });
+        hot.env.runtime.courtesy().note_call();
         hot.send(&active, stream, Message::Command(job));
         let stop = match answer.await {
             Ok(Ok(answer)) => return Ok(answer),
