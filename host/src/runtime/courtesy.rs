@@ -19,6 +19,9 @@ const RESTS: (f64, f64) = (1.0, 10.0);
 /// for the end of the work would wait without end.
 const LONGEST_REST: Duration = Duration::from_millis(10);
 
+/// The longest rest of a live call, as a multiple: it has a third of a core, whatever the others do.
+const LIVE_RESTS: u32 = 2;
+
 /// Over how long live calls are counted, and half of how long they are remembered.
 const WINDOW: Duration = Duration::from_millis(20);
 
@@ -109,17 +112,16 @@ impl Courtesy {
         (rest > 0.0).then_some(long.min(LONGEST_REST))
     }
 
-    /// The same for a live call that has computed for `took` without end, in whole multiples of that: it has a deadline, so that it rests only where
-    /// the others are many.
-    pub(super) fn rests_after(&self, took: Duration) -> u32 {
-        let longest = LONGEST_REST.as_secs_f64() / took.as_secs_f64();
+    /// The same for a live call that computes without end, in whole multiples of the time that it took. It has a deadline: it rests only where the
+    /// others are many, and for no more than [`LIVE_RESTS`].
+    pub(super) fn live_rests(&self) -> u32 {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "cut off on purpose; neither negative nor large"
+            reason = "cut off on purpose; not negative"
         )]
-        let rests = self.rest().min(longest) as u32;
-        rests
+        let rests = self.rest() as u32;
+        rests.min(LIVE_RESTS)
     }
 
     /// How long to rest, as a multiple.
@@ -223,12 +225,11 @@ mod tests {
             cores: 2.0,
             ..Courtesy::default()
         };
-        let tick = LONGEST_REST / 2;
         let rests_beside = |calls: u32| {
             for _ in 0..calls {
                 courtesy.note_call();
             }
-            courtesy.rests_after(tick)
+            courtesy.live_rests()
         };
         // Four times 9 in 20 ms on two cores is 0.9, 10 are 1.0.
         assert_eq!(rests_beside(0), 0);

@@ -149,7 +149,7 @@ pub(super) fn gives_way() -> bool {
 /// Lets others run after a call on this thread has computed for `took`, if there are many live calls. Gives for how long: in multiples of `took`, at
 /// most `longest`.
 pub(super) fn rest(took: Duration, longest: u32) -> u32 {
-    let rests = COURTESY.with(|courtesy| courtesy.get().map_or(0, |it| it.rests_after(took)));
+    let rests = COURTESY.with(|courtesy| courtesy.get().map_or(0, Courtesy::live_rests));
     let rests = rests.min(longest);
     if rests > 0 {
         thread::sleep(took * rests);
