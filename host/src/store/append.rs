@@ -28,7 +28,7 @@ pub struct StreamAppend {
     pub expected_previous_id: Option<EventId>,
     /// The events, from none upwards: a rejected or empty command appends nothing but its ledger row.
     pub events: Vec<NewEvent>,
-    /// The ledger row; none for an import. Its payload MUST NOT be stored where its [`LedgerMode`] says so.
+    /// The ledger row; none for an import. Its payload MUST NOT be stored where it says `LedgerMode::Keys`.
     pub command: Option<CommandRecord>,
     /// The activation that decided; none for an import.
     pub fence: Option<Fence>,

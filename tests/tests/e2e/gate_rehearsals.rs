@@ -18,6 +18,7 @@ on_every_store! {
     a_rehearsal_of_what_is_not_there_is_not_begun,
     a_rehearsal_outlives_its_host,
     a_shadow_decides_what_comes_without_any_effect,
+    a_shadow_sees_payloads_that_are_not_kept_and_keeps_none,
 }
 
 /// With these a module that does not end holds its rehearsal for longer than any test takes.
@@ -218,24 +219,7 @@ async fn a_shadow_decides_what_comes_without_any_effect(store: Store) {
     let request = json!({ "digest": candidate, "mode": "shadow" });
     let path = rehearse(&client, &request).await;
 
-    let rich = client.stream(DECIDER, "c-10");
-    let deposit = json!({ "amount": 1_000_000 });
-    rich.send("Deposit", deposit).await.accepted();
-    let mut sent = 0;
-    let report = eventually("the shadow has decided", LIMIT, async || {
-        let withdraw = json!({ "amount": 51 });
-        let answer = rich.send("Withdraw", withdraw).await.accepted();
-        assert_eq!((&answer.module, answer.events.len()), (&active, 1));
-        sent += 1;
-        let report = client.get(&path).send().await.json(200)["report"].clone();
-        // One of them may be of the past.
-        let has_decided = report.is_object()
-            && facts(&report, "re-decide")["now_rejected"]
-                .as_u64()
-                .is_some_and(|count| count >= 2);
-        has_decided.then_some(report)
-    })
-    .await;
+    let (sent, report) = withdraw_until_seen(&client, &path, &active).await;
 
     let decided = facts(&report, "re-decide");
     assert_counts(decided, &[("failed", 0), ("now_accepted", 0)]);
@@ -244,5 +228,44 @@ async fn a_shadow_decides_what_comes_without_any_effect(store: Store) {
     assert_eq!(cancelled["status"], "cancelled");
     assert!(cancelled["report"].is_object(), "what was found is kept");
     assert_eq!(decider(&client).await["active"]["digest"], json!(active));
+    let rich = client.stream(DECIDER, "c-10");
     assert_eq!(rich.history().await.len(), 3 + 1 + sent);
+}
+
+/// Withdraws what the candidate `now_rejects` would not give, until the shadow at `path` has seen it. Gives how often, and its report.
+async fn withdraw_until_seen(client: &Client, path: &str, active: &str) -> (usize, Value) {
+    let rich = client.stream(DECIDER, "c-10");
+    let deposit = json!({ "amount": 1_000_000 });
+    rich.send("Deposit", deposit).await.accepted();
+    let mut sent = 0;
+    let report = eventually("the shadow has decided", LIMIT, async || {
+        let withdraw = json!({ "amount": 51 });
+        let answer = rich.send("Withdraw", withdraw).await.accepted();
+        assert_eq!((&*answer.module, answer.events.len()), (active, 1));
+        sent += 1;
+        let report = client.get(path).send().await.json(200)["report"].clone();
+        // One of them may be of the past.
+        let has_decided = report.is_object()
+            && facts(&report, "re-decide")["now_rejected"]
+                .as_u64()
+                .is_some_and(|count| count >= 2);
+        has_decided.then_some(report)
+    })
+    .await;
+    (sent, report)
+}
+
+async fn a_shadow_sees_payloads_that_are_not_kept_and_keeps_none(store: Store) {
+    let host = Host::start_with(&store, &[("GAVEL_GATE_LEDGER", "keys")]).await;
+    let client = host.client();
+    let active = write_past(&client).await;
+    let candidate = upload(&client, "candidate-now_rejects").await;
+    let request = json!({ "digest": candidate, "mode": "shadow" });
+    let path = rehearse(&client, &request).await;
+
+    let (_, report) = withdraw_until_seen(&client, &path, &active).await;
+
+    let example = &facts(&report, "re-decide")["examples"][0];
+    let kept = json!({ "command": "Withdraw", "data": null });
+    assert_eq!(example["command"], kept, "{example}");
 }
