@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rand::Rng as _;
 use time::OffsetDateTime;
 
-use super::{CommandRequest, Error, Origin, SchemaViolation};
+use super::{CommandRequest, Commands, Error, Origin, SchemaViolation};
 use crate::core::{
     Clock, CommandId, CommandOutcome, CommandRecord, Event, ExpectedVersion, Fingerprint, Json,
     LedgerMode, Metadata, NewEvent, Rejection, StreamId, Version, new_id, reserved,
@@ -37,6 +37,14 @@ pub(super) struct Decided {
     pub(super) rejection: Option<Rejection>,
     /// The time that the decider saw.
     pub(super) now: OffsetDateTime,
+}
+
+impl Commands {
+    /// How much the ledger keeps of the commands to a stream.
+    pub(super) fn ledger_of(&self, stream: &StreamId) -> LedgerMode {
+        let ledger = &self.0.settings.ledger;
+        *ledger.of(stream.namespace(), stream.decider())
+    }
 }
 
 impl Task {

@@ -208,12 +208,6 @@ impl Commands {
         }
     }
 
-    /// How much the ledger keeps of the commands to a stream.
-    fn ledger_of(&self, stream: &StreamId) -> LedgerMode {
-        let ledger = &self.0.settings.ledger;
-        *ledger.of(stream.namespace(), stream.decider())
-    }
-
     /// Decides the commands once, and stores what was decided.
     async fn attempt(
         &self,
