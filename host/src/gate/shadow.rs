@@ -98,17 +98,14 @@ impl Gate {
         let through = at.plus(count);
         let events = self.events_between(&stream, version, through).await?;
         let before = usize::try_from(at.get() - version.get()).unwrap_or(usize::MAX);
-        let part = Part {
-            id: stream.id().to_owned(),
-            after: version,
-            keys_only: Vec::new(),
-            decisions: vec![PastDecision {
-                at,
-                record,
-                events: before.min(events.len())..events.len(),
-            }],
-            events,
-        };
+        let events_of_record = before.min(events.len())..events.len();
+        let mut part = Part::new(stream.id().to_owned(), version, events);
+        // Its payload is here, whatever the ledger keeps.
+        part.decisions.push(PastDecision {
+            at,
+            record,
+            events: events_of_record,
+        });
         let job = move || {
             let unused = judge.turn_to(folder);
             // What the candidate cannot fold is counted with what it fails at.

@@ -214,10 +214,7 @@ async fn a_rehearsal_outlives_its_host(store: Store) {
 async fn a_shadow_decides_what_comes_without_any_effect(store: Store) {
     let host = Host::start(&store).await;
     let client = host.client();
-    let active = write_past(&client).await;
-    let candidate = upload(&client, "candidate-now_rejects").await;
-    let request = json!({ "digest": candidate, "mode": "shadow" });
-    let path = rehearse(&client, &request).await;
+    let (active, path) = begin_shadow(&client).await;
 
     let (sent, report) = withdraw_until_seen(&client, &path, &active).await;
 
@@ -230,6 +227,14 @@ async fn a_shadow_decides_what_comes_without_any_effect(store: Store) {
     assert_eq!(decider(&client).await["active"]["digest"], json!(active));
     let rich = client.stream(DECIDER, "c-10");
     assert_eq!(rich.history().await.len(), 3 + 1 + sent);
+}
+
+/// Makes `now_rejects` the shadow of a module with a past. Gives the active module, and the shadow's path.
+async fn begin_shadow(client: &Client) -> (String, String) {
+    let active = write_past(client).await;
+    let candidate = upload(client, "candidate-now_rejects").await;
+    let request = json!({ "digest": candidate, "mode": "shadow" });
+    (active, rehearse(client, &request).await)
 }
 
 /// Withdraws what the candidate `now_rejects` would not give, until the shadow at `path` has seen it. Gives how often, and its report.
@@ -258,10 +263,7 @@ async fn withdraw_until_seen(client: &Client, path: &str, active: &str) -> (usiz
 async fn a_shadow_sees_payloads_that_are_not_kept_and_keeps_none(store: Store) {
     let host = Host::start_with(&store, &[("GAVEL_GATE_LEDGER", "keys")]).await;
     let client = host.client();
-    let active = write_past(&client).await;
-    let candidate = upload(&client, "candidate-now_rejects").await;
-    let request = json!({ "digest": candidate, "mode": "shadow" });
-    let path = rehearse(&client, &request).await;
+    let (active, path) = begin_shadow(&client).await;
 
     let (_, report) = withdraw_until_seen(&client, &path, &active).await;
 

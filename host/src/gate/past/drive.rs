@@ -44,8 +44,7 @@ pub(in crate::gate) async fn drive<W: Work>(
     for mut reader in readers {
         while let Some(parts) = reader.next().await.map_err(Error::Store)? {
             for part in parts {
-                // A stream costs something, also if there is nothing to be decided again in it.
-                size += part.events.len() + part.decisions.len().max(1);
+                size += part.events.len() + part.decisions.len() + part.keys_only.len();
                 batch.push(part);
                 if size >= BATCH_EVENTS {
                     watch.check()?;

@@ -13,7 +13,7 @@ mod tests;
 
 use std::ops::Range;
 
-use crate::core::{CommandRecord, Event, Version};
+use crate::core::{CommandRecord, Event, LedgerMode, Version};
 
 pub(super) use drive::{Work, drive};
 pub(super) use reader::{Reader, Reading};
@@ -48,6 +48,27 @@ pub(super) struct PastDecision {
 }
 
 impl Part {
+    /// Events without the decisions between them.
+    pub(super) fn new(id: String, after: Version, events: Vec<Event>) -> Self {
+        Self {
+            id,
+            after,
+            events,
+            decisions: Vec::new(),
+            keys_only: Vec::new(),
+        }
+    }
+
+    /// Adds decisions, in order; those that cannot be made again are set apart.
+    pub(super) fn add(&mut self, decisions: impl IntoIterator<Item = PastDecision>) {
+        for decision in decisions {
+            match decision.record.ledger {
+                LedgerMode::Full => self.decisions.push(decision),
+                LedgerMode::Keys => self.keys_only.push(decision),
+            }
+        }
+    }
+
     /// How many events of this part come before version `at` (inclusive).
     pub(super) fn events_through(&self, at: Version) -> usize {
         let count = at.get().saturating_sub(self.after.get());

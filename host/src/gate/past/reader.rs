@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Part, PastDecision};
-use crate::core::{CommandId, CommandOutcome, CommandRecord, LedgerMode, Version};
+use crate::core::{CommandId, CommandOutcome, CommandRecord, Version};
 use crate::gate::Gate;
 use crate::runtime::Courtesy;
 use crate::store::{Error, Passage, PastRange, Place, Store};
@@ -273,13 +273,7 @@ impl Page {
             }
             // What has left no event comes first: it has not moved the stream.
             decisions.sort_by_key(|decision| (decision.at, !decision.events.is_empty()));
-            let mut part = Part {
-                id: passage.id,
-                after: passage.after,
-                events: passage.events,
-                decisions: Vec::new(),
-                keys_only: Vec::new(),
-            };
+            let mut part = Part::new(passage.id, passage.after, passage.events);
             part.add(decisions);
             parts.push(part);
         }
@@ -351,27 +345,10 @@ fn push_eventless(parts: &mut Vec<Part>, record: CommandRecord) {
     match parts.last_mut() {
         Some(part) if part.id == record.stream.id() => part.add([eventless_decision(record)]),
         _ => {
-            let mut part = Part {
-                id: record.stream.id().to_owned(),
-                after: Version::EMPTY,
-                events: Vec::new(),
-                decisions: Vec::new(),
-                keys_only: Vec::new(),
-            };
+            let id = record.stream.id().to_owned();
+            let mut part = Part::new(id, Version::EMPTY, Vec::new());
             part.add([eventless_decision(record)]);
             parts.push(part);
-        }
-    }
-}
-
-impl Part {
-    /// Adds decisions, those that can be made again as such.
-    fn add(&mut self, decisions: impl IntoIterator<Item = PastDecision>) {
-        for decision in decisions {
-            match decision.record.ledger {
-                LedgerMode::Full => self.decisions.push(decision),
-                LedgerMode::Keys => self.keys_only.push(decision),
-            }
         }
     }
 }
