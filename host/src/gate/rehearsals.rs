@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::examine::{Direction, Subject};
 use super::rehearsal::{Rehearsal, RehearsalRequest, Rehearsed, Status};
 use super::{Error, Gate, Report, Watch};
 use crate::core::{Clock, DeciderName, Json, Namespace, RehearsalId, new_id};
+use crate::runtime::RunError;
 
 /// How often a host says that it is alive, and how far it is.
 const BEAT: Duration = Duration::from_secs(1);
@@ -223,14 +225,24 @@ impl Rehearsals {
     async fn work(&self, mut rehearsal: Rehearsal, watch: &Watch) {
         let found = watch::Sender::new(None);
         let ended = {
-            let working = self.0.gate.rehearse(&rehearsal.request, watch, &found);
-            let mut working = std::pin::pin!(working);
+            // A task, which goes on while the record is kept: what is not polled may hold what others wait for.
+            let (gate, request) = (self.0.gate.clone(), rehearsal.request.clone());
+            let (watched, finds) = (watch.clone(), found.clone());
+            let mut working = AbortOnDropHandle::new(tokio::spawn(async move {
+                gate.rehearse(&request, &watched, &finds).await
+            }));
             let mut beat = tokio::time::interval(BEAT);
             beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
-                    ended = &mut working => break ended,
-                    () = self.0.stopped.cancelled() => return,
+                    ended = &mut working => {
+                        break ended.unwrap_or(Err(Error::NotRun(RunError::Panicked)));
+                    }
+                    () = self.0.stopped.cancelled() => {
+                        working.abort();
+                        let _ = working.await;
+                        return;
+                    }
                     _ = beat.tick() => {}
                 }
                 rehearsal.progress = watch.progress();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::open::BUSY_TIMEOUT;
 use crate::store::{Error, Source};
@@ -54,7 +55,7 @@ impl Writer {
     /// Runs `work` in a transaction and makes it durable, or undoes it if `work` fails.
     ///
     /// The write lock is held from the start, so that what `work` reads is not outdated when it writes. If the future is dropped once the
-    /// transaction has begun, it goes on without it.
+    /// transaction has begun, it goes on without it. A future that is kept and not polled holds up nobody.
     pub(super) async fn write<T, E>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
@@ -63,16 +64,18 @@ impl Writer {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let mut idle = Arc::clone(&self.idle).lock_owned().await;
-        let path = self.path.clone();
-        let written = spawn_blocking(move || write_blocking(&mut idle, &path, work));
-        written
-            .await
-            .unwrap_or_else(|error| match error.try_into_panic() {
-                Ok(panic) => resume_unwind(panic),
-                // The runtime is shutting down.
-                Err(cancelled) => Err(WriteError::NotBegun(cancelled.into())),
-            })
+        let (idle, path) = (Arc::clone(&self.idle), self.path.clone());
+        // Whose turn it is has the lock, even if it is not polled any more: so a task waits for it, which always is.
+        let writing = AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut idle = idle.lock_owned().await;
+            spawn_blocking(move || write_blocking(&mut idle, &path, work)).await
+        }));
+        let written = writing.await.and_then(|written| written);
+        written.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(cancelled) => Err(WriteError::NotBegun(cancelled.into())),
+        })
     }
 }
 

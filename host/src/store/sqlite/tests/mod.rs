@@ -142,6 +142,23 @@ async fn a_full_disk_refuses_appends_until_there_is_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_not_polled_any_more_holds_up_no_other() {
+    let store = File::new().open().await;
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let mut first = Box::pin(store.writer.write(move |_| ends.recv()));
+    let mut second = Box::pin(store.writer.write(|_| Ok::<_, Error>(())));
+    assert!(futures::poll!(first.as_mut()).is_pending());
+    assert!(futures::poll!(second.as_mut()).is_pending());
+    end.send(()).unwrap();
+    first.await.unwrap();
+
+    let third = store.writer.write(|_| Ok::<_, Error>(()));
+    let third = tokio::time::timeout(Duration::from_secs(30), third).await;
+    third.expect("it waits for the second").unwrap();
+    drop(second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dropped_writes_leave_no_transaction_behind() {
     let file = File::new();
     let store = file.open().await;
