@@ -89,12 +89,14 @@ impl Database {
         })
     }
 
-    /// Brings the server into a state that does not depend on what was measured before.
+    /// Brings the server into a state that does not depend on what was measured before: what is due is written out, and autovacuum, which comes once
+    /// a minute, has nothing left to do that would fall into one of two measurements.
     ///
     /// # Errors
     ///
     /// When the server cannot be reached or refuses.
     pub(crate) async fn settle(&self) -> Result<()> {
+        execute(&self.url(), "VACUUM (ANALYZE)".to_owned()).await?;
         execute(&self.url(), "CHECKPOINT".to_owned()).await
     }
 

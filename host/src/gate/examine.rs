@@ -12,8 +12,10 @@ use super::refolded::Refolded;
 use super::{Error, Gate, Report, Step, StepResult, Watch, describe, own_specs};
 use crate::core::{CommandRecord, DeciderName, ModuleDigest, Namespace, Position};
 use crate::modules::{Active, Decider, Manifest};
-use crate::store::PastRange;
+use crate::store::{PastRange, Place};
 
+/// How many streams or events are counted at a time: the store has about half a millisecond of work with them.
+const COUNT_PAGE: u32 = 2_000;
 /// How many streams that have moved on since the history was read are folded one by one. If there are more, the whole history is read again.
 const CATCH_UP_STREAMS: u32 = 10_000;
 /// How often it is looked after streams that have moved on meanwhile.
@@ -130,12 +132,8 @@ impl Gate {
             return Ok(report);
         }
 
-        let extent = self
-            .store
-            .extent(&subject.range(frontier.newest))
-            .await
-            .map_err(Error::Store)?;
-        watch.begin(Step::Refold, extent.events);
+        let events = self.count_events(subject, watch).await?;
+        watch.begin(Step::Refold, events);
         let began = Instant::now();
         let refolded = self
             .refold(
@@ -151,7 +149,7 @@ impl Gate {
 
         let candidate = &subject.candidate;
         let checks = Arc::new(self.checks(subject).await?);
-        watch.begin(Step::Redecide, extent.events);
+        watch.begin(Step::Redecide, events);
         let began = Instant::now();
         let redecided = self.redecide(subject.range(frontier.newest), candidate, &checks, watch);
         let (decisions, sample) = redecided.await?;
@@ -178,6 +176,24 @@ impl Gate {
             report.enter(cost.result(policy.max_fuel_increase), policy, accept);
         }
         Ok(report)
+    }
+
+    /// How much there is to fold. It is counted page by page: a count of everything at once keeps a processor for long.
+    async fn count_events(&self, subject: &Subject, watch: &Watch) -> Result<u64, Error> {
+        let courtesy = self.modules.runtime().courtesy();
+        let (namespace, decider) = (&subject.namespace, &subject.decider);
+        let (mut events, mut after) = (0, Some(Place::default()));
+        while let Some(place) = after {
+            watch.check()?;
+            let page = self
+                .store
+                .count_events(namespace, decider, &place, COUNT_PAGE);
+            let (counted, _) = courtesy.take_turns(page).await;
+            let counted = counted.map_err(Error::Store)?;
+            events += counted.events;
+            after = counted.end;
+        }
+        Ok(events)
     }
 
     /// Looks at the streams that have moved on since a report was made. None if they are too many.

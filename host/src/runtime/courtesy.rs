@@ -105,6 +105,12 @@ impl Courtesy {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
     }
 
+    /// Whether live calls are made.
+    #[must_use]
+    pub fn has_company(&self) -> bool {
+        self.rest() > 0.0
+    }
+
     /// How long to rest after something that took `took`; none without live calls.
     pub(super) fn rest_after(&self, took: Duration) -> Option<Duration> {
         let rest = self.rest();
@@ -136,9 +142,9 @@ impl Courtesy {
     /// Does a piece of work, of a few milliseconds. If live calls are made, one piece is done at a time, whoever wants it done, and a rest follows.
     /// Tells whether they are.
     pub async fn take_turns<T>(&self, work: impl Future<Output = T>) -> (T, bool) {
-        let _turn = match self.rest_after(Duration::ZERO) {
-            Some(_) => Some(self.turn.lock().await),
-            None => None,
+        let _turn = match self.has_company() {
+            true => Some(self.turn.lock().await),
+            false => None,
         };
         let began = Instant::now();
         let done = work.await;

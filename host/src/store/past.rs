@@ -105,13 +105,13 @@ impl Passages {
     }
 }
 
-/// How much there is to read, for those who want to know how long it will take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Extent {
+/// How many events there are on a part of the way through a decider's past.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counted {
     /// Events.
     pub events: u64,
-    /// Commands that have left no event.
-    pub eventless: u64,
+    /// Where the part ends, if there may be more.
+    pub end: Option<Place>,
 }
 
 /// Where a log ends, at a moment: between these two are events of appends that are under way, and perhaps of others.
@@ -201,10 +201,17 @@ pub trait PastStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Option<Vec<String>>, Error>;
 
-    /// How much there is. It MAY take time in proportion.
+    /// Counts events from the beginning or the end of another count, for those who want to know how long it will take to read them all. It looks at
+    /// `limit` entries at most, one or more: streams or events, whichever the store counts by.
     ///
     /// # Errors
     ///
     /// [`Error`] when the store cannot be read.
-    async fn extent(&self, range: &PastRange) -> Result<Extent, Error>;
+    async fn count_events(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        after: &Place,
+        limit: u32,
+    ) -> Result<Counted, Error>;
 }

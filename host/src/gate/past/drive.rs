@@ -9,8 +9,10 @@ use crate::gate::{Error, Watch};
 use crate::runtime::{RunError, Runtime};
 use crate::store::{Snapshot, SnapshotStore};
 
-/// Most events and decisions of a batch: a thread of the background works for about a millisecond, and looks up.
+/// How many events and decisions make a batch: a thread of the background works for about a millisecond, and looks up.
 const BATCH_EVENTS: usize = 250;
+/// The same while live calls are made, as for pages.
+const SMALL_BATCH_EVENTS: usize = 50;
 
 /// Somebody through whose hands the past goes. All methods run guest code.
 pub(in crate::gate) trait Work: Send + 'static {
@@ -46,7 +48,11 @@ pub(in crate::gate) async fn drive<W: Work>(
             for part in parts {
                 size += part.events.len() + part.decisions.len() + part.keys_only.len();
                 batch.push(part);
-                if size >= BATCH_EVENTS {
+                let is_full = match runtime.courtesy().has_company() {
+                    true => size >= SMALL_BATCH_EVENTS,
+                    false => size >= BATCH_EVENTS,
+                };
+                if is_full {
                     watch.check()?;
                     crew.hand_over(store, std::mem::take(&mut batch)).await?;
                     size = 0;

@@ -13,8 +13,9 @@ use crate::store::{Error, Passage, PastRange, Place, Store};
 
 /// How many events, and how many commands without events, are read at a time.
 const PAGE: u32 = 2_000;
-/// The same while live calls are made: the store has about a millisecond of work with them.
-const SMALL_PAGE: u32 = 200;
+/// The same while live calls are made: the store has a few tenths of a millisecond of work with them. What keeps a processor for longer makes all
+/// commands wait, most of all those of the one connection that appends.
+const SMALL_PAGE: u32 = 50;
 
 /// Whether the commands are read as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -121,7 +121,7 @@ store_cases!(
     what_comes_after_a_moment_is_told_and_can_be_left_out,
     commands_are_found_by_many_ids_at_once,
     an_event_is_found_by_its_id_in_its_namespace_only,
-    the_extent_of_the_past_is_what_there_is_to_read,
+    the_past_can_be_counted_in_pages_of_any_size,
     // isolation
     deciders_that_share_an_id_share_nothing_else,
     namespaces_are_isolated_in_every_read,

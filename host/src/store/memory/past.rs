@@ -11,7 +11,7 @@ use crate::core::{
     CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent,
 };
 use crate::store::past::Passages;
-use crate::store::{Error, Extent, Frontier, Passage, PastRange, PastStore, Place};
+use crate::store::{Counted, Error, Frontier, Passage, PastRange, PastStore, Place};
 
 impl Events {
     /// All events after a place, by stream and version.
@@ -149,14 +149,28 @@ impl PastStore for MemoryStore {
         Ok(found.map(|event| RecordedEvent::clone(event)))
     }
 
-    async fn extent(&self, range: &PastRange) -> Result<Extent, Error> {
-        let events = lock(&self.events);
-        let Some(start) = range.enter_commands(&Default::default()) else {
-            return Ok(Extent::default());
+    async fn count_events(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        after: &Place,
+        limit: u32,
+    ) -> Result<Counted, Error> {
+        let range = PastRange {
+            namespace: namespace.clone(),
+            decider: decider.clone(),
+            id: None,
+            through: None,
         };
-        Ok(Extent {
-            events: events.after(range, &start.0).count() as u64,
-            eventless: events.eventless_after(range, &start).count() as u64,
+        let events = lock(&self.events);
+        let page: Vec<_> = events.after(&range, after).take(limit as usize).collect();
+        let last = page.last().filter(|_| page.len() == limit as usize);
+        Ok(Counted {
+            events: page.len() as u64,
+            end: last.map(|event| Place {
+                id: event.stream.id().to_owned(),
+                version: event.version,
+            }),
         })
     }
 }

@@ -14,7 +14,7 @@ use crate::core::{
     CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent,
 };
 use crate::store::past::Passages;
-use crate::store::{Error, Extent, Frontier, Passage, PastRange, PastStore, Place};
+use crate::store::{Counted, Error, Frontier, Passage, PastRange, PastStore, Place};
 
 /// Events of all streams, after the place that the last values name.
 macro_rules! of_all_streams {
@@ -94,11 +94,9 @@ const EVENT: &str = concat!(
 );
 
 /// Versions have no gaps, so that the heads tell how many events there are.
-const EXTENT: &str = "SELECT \
-     (SELECT coalesce(sum(version), 0)::BIGINT FROM stream_heads \
-      WHERE namespace = $1 AND decider = $2 AND ($3::TEXT IS NULL OR decider_id = $3)) AS events, \
-     (SELECT count(*) FROM commands \
-      WHERE namespace = $1 AND decider = $2 AND ($3::TEXT IS NULL OR decider_id = $3) AND events = 0) AS eventless";
+const COUNT: &str = "SELECT coalesce(sum(version), 0)::BIGINT AS events, count(*) AS streams, max(decider_id) AS last \
+     FROM (SELECT decider_id, version FROM stream_heads WHERE namespace = $1 AND decider = $2 AND decider_id > $3 \
+           ORDER BY decider_id LIMIT $4) AS page";
 
 /// The statement for all streams or that for one, whose first values name the place to go on after.
 fn following<'q>(statements: [&'static str; 2], range: &PastRange, after: &Place) -> Statement<'q> {
@@ -250,17 +248,25 @@ impl PastStore for PostgresStore {
         Ok((ids.len() <= limit as usize).then_some(ids))
     }
 
-    async fn extent(&self, range: &PastRange) -> Result<Extent, Error> {
+    async fn count_events(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        after: &Place,
+        limit: u32,
+    ) -> Result<Counted, Error> {
         let statement = || {
-            sqlx::query(EXTENT)
-                .bind(range.namespace.as_str())
-                .bind(range.decider.as_str())
-                .bind(&range.id)
+            sqlx::query(COUNT)
+                .bind(namespace.as_str())
+                .bind(decider.as_str())
+                .bind(&after.id)
+                .bind(i64::from(limit))
         };
         let found = self.read(statement).await?;
-        let extent = found.first().map(rows::extent).transpose();
-        Ok(extent
-            .map_err(|reason| reason.of("extent"))?
+        let counted = found.first().map(|row| rows::counted(row, limit));
+        let counted = counted.transpose();
+        Ok(counted
+            .map_err(|reason| reason.of("number of events"))?
             .unwrap_or_default())
     }
 }

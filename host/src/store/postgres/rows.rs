@@ -13,7 +13,9 @@ use crate::core::{
     LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection,
     StreamId, Version,
 };
-use crate::store::{Error, Extent, RehearsalRecord, StoredModule, StreamHead, StreamSummary};
+use crate::store::{
+    Counted, Error, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
+};
 
 /// The columns that [`event`] reads. Those that have no binary form or type of ours come as text, under another name: by the
 /// name of a column ORDER BY means what is selected, and texts of numbers sort otherwise.
@@ -296,12 +298,19 @@ pub(super) fn command(row: &PgRow) -> Read<CommandRecord> {
     })
 }
 
-/// How many events there are, and how many commands without.
-pub(super) fn extent(row: &PgRow) -> Read<Extent> {
-    let count = |name| -> Read<u64> { column::<i64>(row, name)?.try_into().map_err(unreadable) };
-    Ok(Extent {
-        events: count("events")?,
-        eventless: count("eventless")?,
+/// The events of a page of heads, and its last stream if it may not be the last of all.
+pub(super) fn counted(row: &PgRow, limit: u32) -> Read<Counted> {
+    let last: Option<String> = column(row, "last")?;
+    let is_full = column::<i64>(row, "streams")? == i64::from(limit);
+    Ok(Counted {
+        events: column::<i64>(row, "events")?
+            .try_into()
+            .map_err(unreadable)?,
+        end: last.filter(|_| is_full).map(|id| Place {
+            id,
+            // All of them.
+            version: Version::EMPTY.plus(usize::MAX),
+        }),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
 use super::read::COMMAND;
@@ -12,7 +12,7 @@ use crate::core::{
     CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent,
 };
 use crate::store::past::Passages;
-use crate::store::{Error, Extent, Frontier, Passage, PastRange, PastStore, Place};
+use crate::store::{Counted, Error, Frontier, Passage, PastRange, PastStore, Place};
 
 pub(super) const PASSAGES: &str = concat!(
     "SELECT ",
@@ -60,16 +60,12 @@ const EVENT: &str = concat!(
     " FROM events WHERE event_id = ?2 AND namespace = ?1"
 );
 
-const EXTENT: &str = "
-SELECT
-    (SELECT count(*) FROM events WHERE namespace = ?1 AND decider = ?2),
-    (SELECT count(*) FROM commands INDEXED BY commands_eventless WHERE namespace = ?1 AND decider = ?2 AND events = 0)";
+/// The last event of a page, without the others: the index alone is read.
+const END_OF_PAGE: &str = "
+SELECT decider_id, version FROM events WHERE namespace = ?1 AND decider = ?2 AND (decider_id, version) > (?3, ?4)
+ORDER BY decider_id, version LIMIT 1 OFFSET ?5 - 1";
 
-const EXTENT_OF_STREAM: &str = "
-SELECT
-    (SELECT count(*) FROM events WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3),
-    (SELECT count(*) FROM commands INDEXED BY commands_eventless
-        WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND events = 0)";
+const COUNT: &str = "SELECT count(*) FROM events WHERE namespace = ?1 AND decider = ?2 AND (decider_id, version) > (?3, ?4)";
 
 #[async_trait]
 impl PastStore for SqliteStore {
@@ -180,19 +176,32 @@ impl PastStore for SqliteStore {
         Ok((ids.len() <= limit as usize).then_some(ids))
     }
 
-    async fn extent(&self, range: &PastRange) -> Result<Extent, Error> {
-        let range = range.clone();
+    async fn count_events(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        after: &Place,
+        limit: u32,
+    ) -> Result<Counted, Error> {
+        let (namespace, decider, after) = (namespace.clone(), decider.clone(), after.clone());
         let counted = self.readers.read(move |database| {
-            let [namespace, decider] = names(&range);
-            match &range.id {
-                None => rows::one(database, EXTENT, [namespace, decider], rows::extent),
-                Some(id) => {
-                    let values = [namespace, decider, id.as_str()];
-                    rows::one(database, EXTENT_OF_STREAM, values, rows::extent)
+            // Both statements see the same.
+            let reading = database.unchecked_transaction()?;
+            let (namespace, decider) = (namespace.as_str(), decider.as_str());
+            let version = after.version.to_sql();
+            let values = params![namespace, decider, after.id, version, limit];
+            let end = rows::one(&reading, END_OF_PAGE, values, rows::place)?;
+            let events = match end {
+                Some(_) => u64::from(limit),
+                None => {
+                    let values = params![namespace, decider, after.id, version];
+                    let count = |row: &Row<'_>| Ok(row.get::<_, i64>(0)?.unsigned_abs());
+                    rows::one(&reading, COUNT, values, count)?.unwrap_or_default()
                 }
-            }
+            };
+            Ok(Counted { events, end })
         });
-        Ok(counted.await?.unwrap_or_default())
+        counted.await
     }
 }
 

@@ -15,7 +15,7 @@ use crate::core::{
 };
 use crate::store::admit::Tip;
 use crate::store::{
-    Error, Extent, PastRange, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
+    Error, PastRange, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
 };
 
 /// The columns that [`event`] reads, in its order.
@@ -362,13 +362,15 @@ pub(super) fn pointer(row: &Row<'_>) -> Result<(ActivationNumber, ModuleDigest),
     read(&mut Cells::of(row)).map_err(corrupt("activation"))
 }
 
-/// How many events there are, and how many commands without.
-pub(super) fn extent(row: &Row<'_>) -> Result<Extent, Error> {
-    let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-    Ok(Extent {
-        events: count(0)?,
-        eventless: count(1)?,
-    })
+/// A stream's id and a version.
+pub(super) fn place(row: &Row<'_>) -> Result<Place, Error> {
+    let read = |cells: &mut Cells<'_>| -> Result<_, Reason> {
+        Ok(Place {
+            id: cells.take_text()?.to_owned(),
+            version: cells.take_version()?,
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("event"))
 }
 
 /// A rehearsal.
