@@ -1,10 +1,12 @@
 //! One reader of a namespace's log, first from the store, then from the tail.
 
 use std::fmt;
+use std::future::pending;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::page::{Events, Malformed, Page};
 use super::pages::{FIRST_PAGE_EVENTS, limit_after};
@@ -37,7 +39,7 @@ pub enum Delivery {
 
 enum Place {
     /// Behind what the tail keeps, perhaps with a page on its way.
-    Behind(Option<BoxFuture<'static, Page>>),
+    Behind(Option<AbortOnDropHandle<Page>>),
     /// At the end of the log, and not told yet.
     AtEnd,
     /// At the end of the log, or within what the tail keeps.
@@ -87,6 +89,12 @@ impl Subscription {
                             )
                         })
                         .await;
+                    let page = match page.map_err(JoinError::try_into_panic) {
+                        Ok(page) => page,
+                        Err(Ok(panic)) => resume_unwind(panic),
+                        // The runtime is shutting down.
+                        Err(Err(_)) => pending().await,
+                    };
                     self.limit = limit_after(&page, self.limit);
                     self.place = if page.caught_up {
                         Place::AtEnd
@@ -130,16 +138,17 @@ impl Subscription {
     }
 }
 
-/// A reading that does not borrow, so that it outlives a caller who stops waiting for it.
+/// A reading that outlives a caller who stops waiting for it, as a task: it may have a turn, or a connection, that others wait for.
 fn read(
     tails: &Tails,
     namespace: &Namespace,
     after: Position,
     filter: &Arc<LogFilter>,
     limit: u32,
-) -> BoxFuture<'static, Page> {
+) -> AbortOnDropHandle<Page> {
     let (pages, namespace, filter) = (tails.pages().clone(), namespace.clone(), Arc::clone(filter));
-    async move { pages.read(&namespace, after, &filter, limit).await }.boxed()
+    let reading = async move { pages.read(&namespace, after, &filter, limit).await };
+    AbortOnDropHandle::new(tokio::spawn(reading))
 }
 
 impl fmt::Debug for Subscription {

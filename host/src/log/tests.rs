@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::pages::PAGE_BYTES;
 use super::testing::{TestStore, at, from, next};
@@ -254,6 +254,17 @@ async fn a_reading_outlives_a_caller_that_stops_waiting_for_it() {
     assert!(is_waiting(&mut subscription));
     assert_eq!(next(&mut subscription).await, "1");
     assert_eq!(store.reads(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn readings_that_nobody_waits_for_hold_up_no_others() {
+    let log = store_with(&["a"]).log();
+    let mut left = [from(&log, 0), from(&log, 0)];
+    assert!(left.iter_mut().all(is_waiting));
+
+    let mut other = from(&log, 0);
+    let delivered = timeout(LONG, next(&mut other)).await;
+    assert_eq!(delivered.as_deref(), Ok("1"));
 }
 
 #[tokio::test(start_paused = true)]
