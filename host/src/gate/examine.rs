@@ -132,6 +132,7 @@ impl Gate {
             return Ok(report);
         }
 
+        watch.begin(Step::Refold, 0);
         let events = self.count_events(subject, watch).await?;
         watch.begin(Step::Refold, events);
         let began = Instant::now();

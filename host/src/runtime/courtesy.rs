@@ -10,14 +10,17 @@ use tokio::time::Instant;
 /// How long such work rests after something that was done while live calls were made: as a multiple of the time that this took, for each call that
 /// is made per millisecond and core. Priorities are not enough: the store has none, and on a kernel that does not preempt, whoever wakes up waits
 /// for a slice to end. A live call costs the whole machine a few tenths of a millisecond, so that one a millisecond and core leaves little of it.
-const REST: f64 = 4.0;
+const REST: f64 = 8.0;
 
 /// The shortest rest beside live calls, however few there are, and the longest, however many, as such multiples.
-const RESTS: (f64, f64) = (1.0, 10.0);
+const RESTS: (f64, f64) = (1.0, 20.0);
 
 /// The longest rest. What takes longer than it should does so on a machine that is full, or for a module that has other limits: then whoever waits
 /// for the end of the work would wait without end.
-const LONGEST_REST: Duration = Duration::from_millis(10);
+const LONGEST_REST: Duration = Duration::from_millis(20);
+
+/// The same as [`REST`] for a live call that computes without end.
+const LIVE_REST: f64 = 4.0;
 
 /// The longest rest of a live call, as a multiple: it has a third of a core, whatever the others do.
 const LIVE_RESTS: u32 = 2;
@@ -108,14 +111,14 @@ impl Courtesy {
     /// Whether live calls are made.
     #[must_use]
     pub fn has_company(&self) -> bool {
-        self.rest() > 0.0
+        self.calls() > 0.0
     }
 
     /// How long to rest after something that took `took`; none without live calls.
     pub(super) fn rest_after(&self, took: Duration) -> Option<Duration> {
-        let rest = self.rest();
-        let long = took.mul_f64(rest.clamp(RESTS.0, RESTS.1));
-        (rest > 0.0).then_some(long.min(LONGEST_REST))
+        let calls = self.calls();
+        let long = took.mul_f64((REST * calls).clamp(RESTS.0, RESTS.1));
+        (calls > 0.0).then_some(long.min(LONGEST_REST))
     }
 
     /// The same for a live call that computes without end, in whole multiples of the time that it took. It has a deadline: it rests only where the
@@ -126,20 +129,20 @@ impl Courtesy {
             clippy::cast_sign_loss,
             reason = "cut off on purpose; not negative"
         )]
-        let rests = self.rest() as u32;
+        let rests = (LIVE_REST * self.calls()) as u32;
         rests.min(LIVE_RESTS)
     }
 
-    /// How long to rest, as a multiple.
-    fn rest(&self) -> f64 {
+    /// Live calls per millisecond and core.
+    fn calls(&self) -> f64 {
         let (window, elapsed) = self.window();
         let calls = Calls::unpack(self.calls.load(Ordering::Relaxed)).at(window);
         let number = f64::from(calls.before) + f64::from(calls.now);
         let milliseconds = (WINDOW + elapsed).as_secs_f64() * 1_000.0;
-        REST * number / milliseconds / self.cores
+        number / milliseconds / self.cores
     }
 
-    /// Does a piece of work, of a few milliseconds. If live calls are made, one piece is done at a time, whoever wants it done, and a rest follows.
+    /// Does a piece of work, of a few milliseconds at most. If live calls are made, one piece is done at a time, whoever wants it done, and a rest follows.
     /// Tells whether they are.
     pub async fn take_turns<T>(&self, work: impl Future<Output = T>) -> (T, bool) {
         let _turn = match self.has_company() {
@@ -212,9 +215,9 @@ mod tests {
             }
             courtesy.rest_after(work).unwrap()
         };
-        assert_eq!(rest_beside(1), work * 4);
-        assert_eq!(rest_beside(2), work * 8);
-        assert_eq!(rest_beside(3), work * 10);
+        assert_eq!(rest_beside(1), work * 8);
+        assert_eq!(rest_beside(2), work * 16);
+        assert_eq!(rest_beside(3), work * 20);
 
         let courtesy = Courtesy::default();
         courtesy.note_call();

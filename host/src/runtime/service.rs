@@ -165,17 +165,17 @@ impl Runtime {
         self.inner.threads.post(module.lane(), job);
     }
 
-    /// Runs `job`, which calls guests, on a thread of the background. While live calls are made the threads rest between jobs; one
-    /// that was begun is not interrupted: keep it to a few milliseconds.
+    /// Runs `job`, which calls guests, on a thread of the background: it is on its way before the answer is awaited. While live calls are made the
+    /// threads rest between jobs; one that was begun is not interrupted: keep it to a few milliseconds at most.
     ///
     /// # Errors
     ///
     /// [`RunError::Panicked`], as with [`Runtime::run`].
-    pub async fn run_in_background<T: Send + 'static>(
+    pub fn run_in_background<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, RunError> {
-        self.inner.threads.run(Lane::Background, job).await
+    ) -> impl Future<Output = Result<T, RunError>> {
+        self.inner.threads.run(Lane::Background, job)
     }
 
     /// For other work in the background.

@@ -108,22 +108,25 @@ impl GuestThreads {
         }
     }
 
-    /// Runs `job` on one of the threads. Dropped midway, a job that has begun still runs to its end.
-    pub(super) async fn run<T: Send + 'static>(
+    /// Runs `job` on one of the threads: it is on its way before the answer is awaited. Dropped midway, a job that has begun still runs to its end.
+    pub(super) fn run<T: Send + 'static>(
         &self,
         lane: Lane,
         job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, RunError> {
+    ) -> impl Future<Output = Result<T, RunError>> {
         let (sender, receiver) = oneshot::channel();
         let queue = self.queue(lane);
         if lane != Lane::Background {
             self.courtesy.note_call();
         }
-        queue.push(queue.limit, move || {
+        let pushed = queue.push(queue.limit, move || {
             // Nobody waits any more: the answer has no use.
             let _ = sender.send(job());
-        })?;
-        receiver.await.map_err(|_| RunError::Panicked)
+        });
+        async move {
+            pushed?;
+            receiver.await.map_err(|_| RunError::Panicked)
+        }
     }
 
     /// Runs `job` on one of the threads however many wait already: for callers that bound themselves how many there can be, and note live calls.

@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::open::BUSY_TIMEOUT;
 use crate::store::{Error, Source};
 
-/// Runs one write transaction at a time, first come, first served, each as a whole on a thread that may wait for the disk.
+/// Runs one write transaction at a time, each as a whole on a thread that may wait for the disk.
 ///
 /// **Invariant:** a connection is kept only after a COMMIT that succeeded. Whatever else happens to a transaction, be it rolled back by SQLite
 /// itself on a full disk, its connection is closed, which undoes it, and the next one opens another.
@@ -55,7 +55,7 @@ impl Writer {
     /// Runs `work` in a transaction and makes it durable, or undoes it if `work` fails.
     ///
     /// The write lock is held from the start, so that what `work` reads is not outdated when it writes. If the future is dropped once the
-    /// transaction has begun, it goes on without it. A future that is kept and not polled holds up nobody.
+    /// transaction has begun, or is about to, it goes on without it. A future that is kept and not polled holds up nobody.
     pub(super) async fn write<T, E>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
@@ -70,12 +70,16 @@ impl Writer {
             let mut idle = idle.lock_owned().await;
             spawn_blocking(move || write_blocking(&mut idle, &path, work)).await
         }));
-        let written = writing.await.and_then(|written| written);
-        written.unwrap_or_else(|error| match error.try_into_panic() {
+        // Either is cancelled only when the runtime shuts down: the inner one before it began, the outer one perhaps while the inner one works.
+        let (error, cancelled): (_, fn(Source) -> _) = match writing.await {
+            Ok(Ok(written)) => return written,
+            Ok(Err(error)) => (error, WriteError::NotBegun),
+            Err(error) => (error, WriteError::Unknown),
+        };
+        match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            // The runtime is shutting down.
-            Err(cancelled) => Err(WriteError::NotBegun(cancelled.into())),
-        })
+            Err(error) => Err(cancelled(error.into())),
+        }
     }
 }
 
