@@ -14,10 +14,10 @@ const MAXIMUM: usize = 64;
 /// Connections that an open loop may use at a time.
 const OPEN: usize = 256;
 
-/// The throughput that the host reaches at `MAXIMUM` connections just now, in commands per second.
-pub(crate) async fn maximum(lab: &Lab, workload: &Workload) -> Result<f64> {
-    closed(workload, MAXIMUM, Stop::After(lab.warm_up())).await?;
-    let tally = closed(workload, MAXIMUM, Stop::After(lab.length() / 2)).await?;
+/// The throughput that the host reaches at `MAXIMUM` connections just now, in commands per second, over `length`; half of that warms up.
+pub(crate) async fn maximum(workload: &Workload, length: Duration) -> Result<f64> {
+    closed(workload, MAXIMUM, Stop::After(length / 2)).await?;
+    let tally = closed(workload, MAXIMUM, Stop::After(length)).await?;
     Ok(tally.per_second())
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn at_half_of_the_maximum(lab: &Lab, report: &mut Report) -> Re
             let meter = host.meter().await?;
             meter.settle().await?;
             let workload = deposits(&host.requests(), accounts(lab));
-            let maximum = maximum(lab, &workload).await?;
+            let maximum = maximum(&workload, lab.length() / 2).await?;
             let load = half_of(maximum, lab.length());
             let (tally, figures) = meter.measure(async || open(&workload, load).await).await?;
             row.note = tally.complaint();
@@ -94,7 +94,7 @@ async fn swap(lab: &Lab, host: &Installation) -> Result<Row> {
         digests.push(host.upload(component).await?);
     }
     let workload = deposits(&host.requests(), accounts(lab));
-    let maximum = maximum(lab, &workload).await?;
+    let maximum = maximum(&workload, lab.length() / 2).await?;
     let load = OpenLoop {
         with_timeline: true,
         ..half_of(maximum, EVERY * (swaps + 1))

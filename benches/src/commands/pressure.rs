@@ -19,7 +19,7 @@ pub(super) async fn overload(lab: &Lab, report: &mut Report) -> Result<()> {
     let mut rows = Vec::new();
     for host in hosts(lab).await? {
         let workload = deposits(&host.requests(), accounts(lab));
-        let sustained = maximum(lab, &workload).await?;
+        let sustained = maximum(&workload, lab.length() / 2).await?;
         let calm = open(&workload, half_of(sustained, lab.length())).await?;
         let limit = Duration::from_secs_f64(calm.percentile_ms(99.0) * 2.0 / 1000.0);
         let (idle_rss, _) = host.resident_mb()?;
@@ -93,7 +93,7 @@ pub(super) async fn beside_a_spinning_module(lab: &Lab, report: &mut Report) -> 
         let digest = host.upload(lab.module("hostile")?).await?;
         host.activate("default", "hostile", &digest).await?;
         let workload = deposits(&host.requests(), accounts(lab));
-        let maximum = maximum(lab, &workload).await?;
+        let maximum = maximum(&workload, lab.length() / 2).await?;
         let load = half_of(maximum, lab.length());
         let mut runs = [Vec::new(), Vec::new()];
         let mut notes = [String::new(), String::new()];

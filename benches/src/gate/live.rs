@@ -1,6 +1,7 @@
 //! What commands wait for while a module is rehearsed.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::time::sleep;
@@ -11,6 +12,9 @@ use crate::commands::{half_of, maximum};
 use crate::lab::{Installation, Lab, deposits};
 use crate::load::{OpenLoop, Workload, open};
 use crate::report::{Figures, Report, Row, figure, median};
+
+/// For how long the maximum is looked for at most: what it writes makes the rehearsals longer, and they are to end within a run.
+const MAXIMUM_LENGTH: Duration = Duration::from_secs(2);
 
 /// Deposits in an open loop, in turns without and beside rehearsals.
 pub(super) async fn commands_beside_rehearsals(lab: &Lab, report: &mut Report) -> Result<()> {
@@ -31,11 +35,12 @@ pub(super) async fn commands_beside_rehearsals(lab: &Lab, report: &mut Report) -
             (None, row("none"), Vec::new()),
             (Some(&*candidate), row("again and again"), Vec::new()),
         ];
+        let length = MAXIMUM_LENGTH.min(lab.length() / 2);
         for run in 1..=lab.runs() {
-            let load = half_of(maximum(lab, &workload).await?, lab.length());
+            let load = half_of(maximum(&workload, length).await?, lab.length());
             let mut turns: Vec<_> = cases.iter_mut().collect();
-            // What is stored grows, and neither is to have more of it than the other.
-            if run % 2 == 0 {
+            // What is stored grows, and neither is to have more of it than the other. Rehearsals come first where there is least of it.
+            if run % 2 == 1 {
                 turns.reverse();
             }
             for (rehearsed, row, runs) in turns {
