@@ -14,7 +14,7 @@ const MAXIMUM: usize = 64;
 /// Connections that an open loop may use at a time.
 const OPEN: usize = 256;
 
-/// The throughput that the host reaches at `MAXIMUM` connections just now, in commands per second, over `length`; half of that warms up.
+/// The throughput that the host reaches at `MAXIMUM` connections just now, in commands per second, over `length`, after half as long to warm up.
 pub(crate) async fn maximum(workload: &Workload, length: Duration) -> Result<f64> {
     closed(workload, MAXIMUM, Stop::After(length / 2)).await?;
     let tally = closed(workload, MAXIMUM, Stop::After(length)).await?;

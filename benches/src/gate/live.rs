@@ -13,7 +13,7 @@ use crate::lab::{Installation, Lab, deposits};
 use crate::load::{OpenLoop, Workload, open};
 use crate::report::{Figures, Report, Row, figure, median};
 
-/// For how long the maximum is looked for at most: what it writes makes the rehearsals longer, and they are to end within a run.
+/// Over how long the maximum is measured at most: what it writes makes the rehearsals longer, and they are to end within a run.
 const MAXIMUM_LENGTH: Duration = Duration::from_secs(2);
 
 /// Deposits in an open loop, in turns without and beside rehearsals.

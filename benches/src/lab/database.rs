@@ -90,7 +90,7 @@ impl Database {
     }
 
     /// Brings the server into a state that does not depend on what was measured before: what is due is written out, and autovacuum, which comes once
-    /// a minute, has nothing left to do that would fall into one of two measurements.
+    /// a minute, has nothing left to do in this database that would fall into one of two measurements.
     ///
     /// # Errors
     ///

@@ -96,7 +96,7 @@ struct Deciding {
 
 impl Work for Deciding {
     fn take(&mut self, part: Part) {
-        if part.after == Version::EMPTY {
+        if !part.goes_on {
             self.end();
             self.is_lost = self.judge.is_out_of_patience() || self.judge.folder.begin().is_err();
             self.watch.did(1, 0, 0);
@@ -109,7 +109,7 @@ impl Work for Deciding {
         }
         let decided = self.judge.decisions.commands - before;
         self.judge.decisions.undecided += part.decisions.len() as u64 - decided;
-        if part.after == Version::EMPTY {
+        if !part.goes_on {
             self.sample.offer(part);
         }
     }

@@ -102,7 +102,7 @@ struct Stream {
 
 impl Work for Folding {
     fn take(&mut self, part: Part) {
-        if part.after == Version::EMPTY {
+        if !part.goes_on {
             self.end();
             if self.patience.is_over() {
                 self.folded.is_cut_short = true;

@@ -163,7 +163,7 @@ impl Verifier {
         part: Part,
     ) -> Result<Option<Current>, Error> {
         let mut current = match current {
-            Some(current) if part.after != Version::EMPTY => current,
+            Some(current) if part.goes_on => current,
             _ => {
                 let (namespace, decider) = (range.namespace.clone(), range.decider.clone());
                 // An id that the host would not take was not written by it.

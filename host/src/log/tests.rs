@@ -250,8 +250,9 @@ async fn an_outage_of_the_store_is_waited_out() {
 async fn a_reading_outlives_a_caller_that_stops_waiting_for_it() {
     let store = store_with(&["a"]);
     let mut subscription = from(&store.log(), 0);
-    // The store gives way once in the middle of a reading.
     assert!(is_waiting(&mut subscription));
+    // The store gives way once in the middle of a reading.
+    tokio::task::yield_now().await;
     assert_eq!(next(&mut subscription).await, "1");
     assert_eq!(store.reads(), 1);
 }

@@ -146,7 +146,7 @@ impl Runtime {
         blocking(load).await.ok().flatten()
     }
 
-    /// Runs `job`, which calls guests of `module`, on one of the guests' threads. Dropped midway, a job that has begun still runs to its end.
+    /// Runs `job`, which calls guests of `module`, on one of the guests' threads. Dropped midway, the job still runs.
     ///
     /// # Errors
     ///

@@ -91,7 +91,7 @@ impl<'r, W: Work> Crew<'r, W> {
         store: &dyn SnapshotStore,
         batch: Vec<Part>,
     ) -> Result<(), Error> {
-        let goes_on = batch.first().is_some_and(|part| part.after.get() > 0);
+        let goes_on = batch.first().is_some_and(|part| part.goes_on);
         let mut worker = self.hire(goes_on).await?;
         let snapshots = worker.snapshots();
         if !snapshots.is_empty() {

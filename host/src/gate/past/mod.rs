@@ -26,8 +26,10 @@ pub(super) const FOLD_EVENTS: usize = 1_000;
 pub(super) struct Part {
     /// The id of the stream within its decider.
     pub(super) id: String,
-    /// The version before the first event. At 0 a stream begins, and whatever stream was read before has ended.
+    /// The version before the first event.
     pub(super) after: Version,
+    /// Whether it goes on with the stream of the part before it; otherwise a stream begins, and whatever was read before has ended.
+    pub(super) goes_on: bool,
     /// The events, oldest first; none in a stream of which only rejections are recorded.
     pub(super) events: Vec<Event>,
     /// The decisions, by version.
@@ -52,6 +54,7 @@ impl Part {
     pub(super) fn new(id: String, after: Version, events: Vec<Event>) -> Self {
         Self {
             id,
+            goes_on: after != Version::EMPTY,
             after,
             events,
             decisions: Vec::new(),

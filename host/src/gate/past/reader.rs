@@ -37,6 +37,10 @@ pub(in crate::gate) struct Reader {
     ahead: Option<Task<Page>>,
     /// The end of the last page, when its last command goes on in the next.
     carried: Option<Cut>,
+    /// What is left of a page, when there are more commands without events than fit beside it.
+    left: Option<Page>,
+    /// Where the last part ended.
+    read_to: Place,
     eventless: Eventless,
 }
 
@@ -110,6 +114,8 @@ impl Reader {
             ahead: None,
             source,
             carried: None,
+            left: None,
+            read_to: Place::default(),
             eventless: Eventless {
                 read: VecDeque::new(),
                 after: (Place::default(), CommandId::nil()),
@@ -120,6 +126,47 @@ impl Reader {
 
     /// The next parts; none at the end. Only the first one may go on with a stream that began earlier.
     pub(in crate::gate) async fn next(&mut self) -> Result<Option<Vec<Part>>, Error> {
+        let left = self.left.take();
+        let page = match left {
+            Some(_) => left,
+            None => self.page().await?,
+        };
+        let Some(mut page) = page else {
+            return Ok(None);
+        };
+        let end = match (page.is_last, page.passages.last()) {
+            (false, Some(passage)) => Some(end_of(passage)),
+            // Nothing but the end of a command that goes on.
+            (false, None) => return Ok(Some(Vec::new())),
+            (true, _) => None,
+        };
+        let eventless = self
+            .eventless
+            .take_through(&self.source, end.as_ref(), page.limit)
+            .await?;
+        // As many as are taken at a time: there may be more, at the same place even.
+        let full = eventless.last().map(place_of);
+        let full = full.filter(|_| eventless.len() >= page.limit as usize);
+        let rest = full.as_ref().map(|place| page.split_off(place));
+        let mut parts = page.parts(eventless, &self.read_to);
+        if let Some(first) = parts.first_mut() {
+            first.goes_on |= first.id == self.read_to.id && first.after == self.read_to.version;
+        }
+        if let Some(last) = parts.last() {
+            self.read_to = Place {
+                id: last.id.clone(),
+                version: last.end(),
+            };
+        }
+        page.passages = rest.unwrap_or_default();
+        if !page.passages.is_empty() || (full.is_some() && page.is_last) {
+            self.left = Some(page);
+        }
+        Ok(Some(parts))
+    }
+
+    /// The next page, with whole commands.
+    async fn page(&mut self) -> Result<Option<Page>, Error> {
         if self.ahead.is_none() {
             self.go_on().await?;
         }
@@ -134,17 +181,7 @@ impl Reader {
         if !page.is_last {
             self.carried = page.cut_off_unfinished();
         }
-        let end = match (page.is_last, page.passages.last()) {
-            (false, Some(passage)) => Some(end_of(passage)),
-            // Nothing but the end of a command that goes on.
-            (false, None) => return Ok(Some(Vec::new())),
-            (true, _) => None,
-        };
-        let eventless = self
-            .eventless
-            .take_through(&self.source, end.as_ref(), page.limit)
-            .await?;
-        Ok(Some(page.into_parts(eventless)))
+        Ok(Some(page))
     }
 
     /// Has the commands looked up of the events that were read ahead, and reads on meanwhile.
@@ -257,7 +294,28 @@ impl Page {
         Some(Cut { passage, record })
     }
 
-    fn into_parts(mut self, eventless: Vec<CommandRecord>) -> Vec<Part> {
+    /// Takes off what comes after a place.
+    fn split_off(&mut self, place: &Place) -> Vec<Passage> {
+        let whole = self
+            .passages
+            .partition_point(|passage| end_of(passage) <= *place);
+        let mut rest = self.passages.split_off(whole);
+        let cut = rest.first_mut().filter(|first| first.id == place.id);
+        if let Some(first) = cut.filter(|first| first.after < place.version) {
+            let here = first.events_through(place.version);
+            self.passages.push(Passage {
+                id: first.id.clone(),
+                after: first.after,
+                events: first.events.drain(..here).collect(),
+                command_ids: first.command_ids.drain(..here).collect(),
+            });
+            first.after = place.version;
+        }
+        rest
+    }
+
+    /// The passages with what was decided between their events; `read_to` is where the parts before these ended.
+    fn parts(&mut self, eventless: Vec<CommandRecord>, read_to: &Place) -> Vec<Part> {
         let mut eventless = eventless.into_iter().peekable();
         let mut parts = Vec::with_capacity(self.passages.len());
         for passage in std::mem::take(&mut self.passages) {
@@ -265,7 +323,7 @@ impl Page {
             while let Some(record) =
                 eventless.next_if(|next| next.stream.id() < passage.id.as_str())
             {
-                push_eventless(&mut parts, record);
+                push_eventless(&mut parts, record, read_to);
             }
             let end = end_of(&passage);
             let mut decisions = self.decisions(&passage);
@@ -279,7 +337,7 @@ impl Page {
             parts.push(part);
         }
         for record in eventless {
-            push_eventless(&mut parts, record);
+            push_eventless(&mut parts, record, read_to);
         }
         parts
     }
@@ -307,7 +365,7 @@ impl Page {
 }
 
 impl Eventless {
-    /// All up to a place (inclusive), or up to the end.
+    /// All up to a place (inclusive), or up to the end, and at most `limit`.
     async fn take_through(
         &mut self,
         source: &Source,
@@ -317,12 +375,13 @@ impl Eventless {
         let mut taken = Vec::new();
         loop {
             while let Some(record) = self.read.front() {
-                if end.is_some_and(|end| place_of(record) > *end) {
+                let is_full = taken.len() >= limit as usize;
+                if is_full || end.is_some_and(|end| place_of(record) > *end) {
                     return Ok(taken);
                 }
                 taken.extend(self.read.pop_front());
             }
-            if self.is_over {
+            if self.is_over || taken.len() >= limit as usize {
                 return Ok(taken);
             }
             let page = source.store.eventless(&source.range, &self.after, limit);
@@ -336,18 +395,18 @@ impl Eventless {
     }
 }
 
-/// Adds a command of a stream without events.
+/// Adds a command of a stream without events, or of one whose events before it have been read.
 ///
 /// One that was decided at a later version is left out: its stream was read before the events that it builds on were appended.
-fn push_eventless(parts: &mut Vec<Part>, record: CommandRecord) {
-    if record.version != Version::EMPTY {
+fn push_eventless(parts: &mut Vec<Part>, record: CommandRecord, read_to: &Place) {
+    let place = place_of(&record);
+    if record.version != Version::EMPTY && place != *read_to {
         return;
     }
     match parts.last_mut() {
-        Some(part) if part.id == record.stream.id() => part.add([eventless_decision(record)]),
+        Some(part) if part.id == place.id => part.add([eventless_decision(record)]),
         _ => {
-            let id = record.stream.id().to_owned();
-            let mut part = Part::new(id, Version::EMPTY, Vec::new());
+            let mut part = Part::new(place.id, place.version, Vec::new());
             part.add([eventless_decision(record)]);
             parts.push(part);
         }

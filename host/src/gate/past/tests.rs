@@ -181,6 +181,7 @@ async fn a_command_comes_with_its_events_wherever_a_page_ends() {
     for part in &parts {
         let read = versions.entry(part.id.as_str()).or_insert(0);
         assert_eq!(part.after.get(), *read, "{} goes on where it was", part.id);
+        assert_eq!(part.goes_on, *read > 0);
         *read += part.events.len() as u64;
     }
 }
@@ -210,6 +211,38 @@ async fn what_has_left_no_event_comes_where_it_was_decided() {
             ("z", 0, 0),
         ]
     );
+}
+
+#[tokio::test]
+async fn commands_without_events_come_in_parts_of_a_bounded_size() {
+    let past = Past::new().await;
+    let mut expected = Vec::new();
+    // Of a stream without events, before the first event of others and between their events: more than a page holds, each time.
+    for (id, versions) in [("0", 0..1), ("m", 0..4), ("n", 0..1), ("z", 2..3)] {
+        for at in 0..versions.end {
+            for _ in 0..if versions.contains(&at) { 2_500 } else { 0 } {
+                past.record(id, at, Left::Rejection).await;
+                expected.push((id, at, 0));
+            }
+            if id != "0" {
+                past.record(id, at, Left::Events(1)).await;
+                expected.push((id, at, 1));
+            }
+        }
+    }
+    past.record("zz", 0, Left::Rejection).await;
+    expected.push(("zz", 0, 0));
+
+    let parts = past.read(Reading::Decisions).await;
+    assert_eq!(decisions(&parts), expected);
+    let largest = parts.iter().map(|part| part.decisions.len()).max();
+    assert!(largest.unwrap() < 2_500, "{largest:?}");
+    let begun: Vec<_> = parts
+        .iter()
+        .filter(|part| !part.goes_on)
+        .map(|part| part.id.as_str())
+        .collect();
+    assert_eq!(begun, ["0", "m", "n", "z", "zz"]);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ pub(super) enum WriteError<E> {
     NotBegun(Source),
     /// What ran in it failed, and all of it is undone.
     Undone(E),
-    /// COMMIT failed. What was written may still appear after a crash.
+    /// COMMIT failed, or the host shut down meanwhile. What was written may be there, or appear after a crash.
     Unknown(Source),
 }
 
