@@ -170,7 +170,7 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// [`RunError::Panicked`], as with [`Runtime::run`].
+    /// As [`Runtime::run`].
     pub fn run_in_background<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,

@@ -109,8 +109,6 @@ impl GuestThreads {
     }
 
     /// Runs `job` on one of the threads: it is on its way before the answer is awaited. Dropped midway, the job still runs.
-    ///
-    /// One of the background is never refused: whoever has such jobs bounds how many there are.
     pub(super) fn run<T: Send + 'static>(
         &self,
         lane: Lane,
@@ -121,11 +119,7 @@ impl GuestThreads {
         if lane != Lane::Background {
             self.courtesy.note_call();
         }
-        let limit = match lane {
-            Lane::Light | Lane::Heavy => queue.limit,
-            Lane::Background => usize::MAX,
-        };
-        let pushed = queue.push(limit, move || {
+        let pushed = queue.push(queue.limit, move || {
             // Nobody waits any more: the answer has no use.
             let _ = sender.send(job());
         });

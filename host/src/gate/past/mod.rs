@@ -30,7 +30,7 @@ pub(super) struct Part {
     pub(super) after: Version,
     /// Whether it goes on with the stream of the part before it; otherwise a stream begins, and whatever was read before has ended.
     pub(super) goes_on: bool,
-    /// The events, oldest first; none in a stream of which only rejections are recorded.
+    /// The events, oldest first; none where only rejections are recorded.
     pub(super) events: Vec<Event>,
     /// The decisions, by version.
     pub(super) decisions: Vec<PastDecision>,

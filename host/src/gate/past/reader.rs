@@ -17,6 +17,10 @@ const PAGE: u32 = 2_000;
 /// commands wait, most of all those of the one connection that appends.
 const SMALL_PAGE: u32 = 50;
 
+fn page_size(has_company: bool) -> u32 {
+    if has_company { SMALL_PAGE } else { PAGE }
+}
+
 /// Whether the commands are read as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::gate) enum Reading {
@@ -68,8 +72,6 @@ struct Page {
     passages: Vec<Passage>,
     commands: HashMap<CommandId, CommandRecord>,
     is_last: bool,
-    /// How many commands without events to read at a time.
-    limit: u32,
 }
 
 /// Events that wait for the page after theirs, and the row of their command.
@@ -84,6 +86,8 @@ struct Cut {
 struct Eventless {
     read: VecDeque<CommandRecord>,
     after: (Place, CommandId),
+    /// How many to read, and to take, at a time.
+    limit: u32,
     is_over: bool,
 }
 
@@ -119,6 +123,7 @@ impl Reader {
             eventless: Eventless {
                 read: VecDeque::new(),
                 after: (Place::default(), CommandId::nil()),
+                limit: SMALL_PAGE,
                 is_over: reading == Reading::Events,
             },
         }
@@ -140,13 +145,14 @@ impl Reader {
             (false, None) => return Ok(Some(Vec::new())),
             (true, _) => None,
         };
+        let most = self.eventless.limit as usize;
         let eventless = self
             .eventless
-            .take_through(&self.source, end.as_ref(), page.limit)
+            .take_through(&self.source, end.as_ref())
             .await?;
-        // As many as are taken at a time: there may be more, at the same place even.
+        // There may be more, at the same place even.
         let full = eventless.last().map(place_of);
-        let full = full.filter(|_| eventless.len() >= page.limit as usize);
+        let full = full.filter(|_| eventless.len() >= most);
         let rest = full.as_ref().map(|place| page.split_off(place));
         let mut parts = page.parts(eventless, &self.read_to);
         if let Some(first) = parts.first_mut() {
@@ -216,7 +222,7 @@ impl Source {
             Ok(Events {
                 passages,
                 is_last: events < limit as usize,
-                next_limit: if has_company { SMALL_PAGE } else { PAGE },
+                next_limit: page_size(has_company),
             })
         };
         AbortOnDropHandle::new(tokio::spawn(reading))
@@ -225,9 +231,7 @@ impl Source {
     fn look_up_ahead(&self, events: Events) -> Task<Page> {
         let source = self.clone();
         let Events {
-            passages,
-            is_last,
-            next_limit: limit,
+            passages, is_last, ..
         } = events;
         let looking = async move {
             let commands = match source.reading {
@@ -245,7 +249,6 @@ impl Source {
                 passages,
                 commands,
                 is_last,
-                limit,
             })
         };
         AbortOnDropHandle::new(tokio::spawn(looking))
@@ -365,28 +368,32 @@ impl Page {
 }
 
 impl Eventless {
-    /// All up to a place (inclusive), or up to the end, and at most `limit`.
+    /// All up to a place (inclusive), or up to the end, and no more than the limit is.
     async fn take_through(
         &mut self,
         source: &Source,
         end: Option<&Place>,
-        limit: u32,
     ) -> Result<Vec<CommandRecord>, Error> {
+        let most = self.limit as usize;
         let mut taken = Vec::new();
         loop {
             while let Some(record) = self.read.front() {
-                let is_full = taken.len() >= limit as usize;
+                let is_full = taken.len() >= most;
                 if is_full || end.is_some_and(|end| place_of(record) > *end) {
                     return Ok(taken);
                 }
                 taken.extend(self.read.pop_front());
             }
-            if self.is_over || taken.len() >= limit as usize {
+            if self.is_over || taken.len() >= most {
                 return Ok(taken);
             }
-            let page = source.store.eventless(&source.range, &self.after, limit);
-            let page = source.courtesy.take_turns(page).await.0?;
-            self.is_over = page.len() < limit as usize;
+            let page = source
+                .store
+                .eventless(&source.range, &self.after, self.limit);
+            let (page, has_company) = source.courtesy.take_turns(page).await;
+            let page = page?;
+            self.is_over = page.len() < self.limit as usize;
+            self.limit = page_size(has_company);
             if let Some(last) = page.last() {
                 self.after = (place_of(last), last.command_id);
             }

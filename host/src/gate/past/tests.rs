@@ -246,6 +246,33 @@ async fn commands_without_events_come_in_parts_of_a_bounded_size() {
 }
 
 #[tokio::test]
+async fn commands_without_events_are_found_where_pages_of_events_end() {
+    let past = Past::new().await;
+    // The first page ends within the command at 48, which comes with the next one.
+    let mut expected = Vec::new();
+    for at in (0..2_100).step_by(3) {
+        let rejections = if at == 48 || at == 999 { 2_500 } else { 0 };
+        for _ in 0..rejections {
+            past.record("m", at, Left::Rejection).await;
+            expected.push(("m", at, 0));
+        }
+        past.record("m", at, Left::Events(3)).await;
+        expected.push(("m", at, 3));
+    }
+    past.record("m", 2_100, Left::Rejection).await;
+    expected.push(("m", 2_100, 0));
+
+    let parts = past.read(Reading::Decisions).await;
+    assert_eq!(decisions(&parts), expected);
+    let mut read = 0;
+    for part in &parts {
+        assert_eq!((part.after.get(), part.goes_on), (read, read > 0));
+        read += part.events.len() as u64;
+    }
+    assert_eq!(read, 2_100);
+}
+
+#[tokio::test]
 async fn what_is_kept_by_its_keys_only_is_set_apart_wherever_a_page_ends() {
     let past = Past::new().await;
     let (full, keys) = (LedgerMode::Full, LedgerMode::Keys);
