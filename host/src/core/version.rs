@@ -34,6 +34,12 @@ impl Version {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
 
+    /// How many events lie between this version and `later`; none if that is not later.
+    #[must_use]
+    pub fn events_to(self, later: Self) -> usize {
+        usize::try_from(later.0.saturating_sub(self.0)).unwrap_or(usize::MAX)
+    }
+
     /// The version `count` events later, clamped to the largest one.
     #[must_use]
     pub fn plus(self, count: usize) -> Self {

@@ -77,14 +77,6 @@ pub struct Passage {
     pub command_ids: Vec<CommandId>,
 }
 
-impl Passage {
-    /// How many of the events come before version `at` (inclusive).
-    pub fn events_through(&self, at: Version) -> usize {
-        let count = at.get().saturating_sub(self.after.get());
-        usize::try_from(count).map_or(self.events.len(), |count| count.min(self.events.len()))
-    }
-}
-
 /// Puts events that come by stream and version together to passages.
 #[derive(Debug, Default)]
 pub(super) struct Passages(Vec<Passage>);

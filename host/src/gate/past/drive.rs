@@ -48,11 +48,11 @@ pub(in crate::gate) async fn drive<W: Work>(
             for part in parts {
                 size += part.events.len() + part.decisions.len() + part.keys_only.len();
                 batch.push(part);
-                let is_full = match runtime.courtesy().has_company() {
-                    true => size >= SMALL_BATCH_EVENTS,
-                    false => size >= BATCH_EVENTS,
+                let most = match runtime.courtesy().has_company() {
+                    true => SMALL_BATCH_EVENTS,
+                    false => BATCH_EVENTS,
                 };
-                if is_full {
+                if size >= most {
                     watch.check()?;
                     crew.hand_over(store, std::mem::take(&mut batch)).await?;
                     size = 0;

@@ -74,8 +74,7 @@ impl Part {
 
     /// How many events of this part come before version `at` (inclusive).
     pub(super) fn events_through(&self, at: Version) -> usize {
-        let count = at.get().saturating_sub(self.after.get());
-        usize::try_from(count).map_or(self.events.len(), |count| count.min(self.events.len()))
+        self.after.events_to(at).min(self.events.len())
     }
 
     /// The version after the last event.

@@ -305,7 +305,8 @@ impl Page {
         let mut rest = self.passages.split_off(whole);
         let cut = rest.first_mut().filter(|first| first.id == place.id);
         if let Some(first) = cut.filter(|first| first.after < place.version) {
-            let here = first.events_through(place.version);
+            // Fewer than there are: it ends after that place.
+            let here = first.after.events_to(place.version);
             self.passages.push(Passage {
                 id: first.id.clone(),
                 after: first.after,
