@@ -30,6 +30,8 @@ mod gate_steps;
 mod gate_swaps;
 mod gate_verify;
 
+mod hostile;
+
 mod bad_modules;
 mod bad_requests;
 mod crashes;
