@@ -1,6 +1,7 @@
 //! `gavel serve`: run the host.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -19,6 +20,9 @@ use crate::gate::{Gate, Rehearsals};
 use crate::http::{self, AppState, Services};
 use crate::log::{Consumers, Log};
 use crate::modules::Modules;
+
+/// What a host may take to end, beside twice the time to drain: first for requests, then for what is pushed and rehearsed.
+const LAST_STEPS: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default, Args)]
 #[command(
@@ -71,7 +75,7 @@ pub(super) async fn run(arguments: &Arguments, settings: &SettingsArguments) -> 
         .with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr().context("cannot tell the address")?;
     let banner = Banner::new(&config, bound);
-    let stop = shutdown::on_signal()?;
+    let stop = shutdown::on_signal(parts::server(&config).drain_timeout * 2 + LAST_STEPS)?;
     host(config, listener, || banner.show(), stop).await?;
     tracing::info!("stopped");
     Ok(())

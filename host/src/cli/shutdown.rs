@@ -1,24 +1,51 @@
-//! Turns signals into an orderly end.
+//! Turns signals into an orderly end, or at least an end.
+
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// A token that the first SIGTERM or SIGINT cancels. The second one ends the process at once, for whoever cannot wait.
-pub(super) fn on_signal() -> anyhow::Result<CancellationToken> {
-    let listen = |kind| signal(kind).context("cannot listen for signals");
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
+/// A token that the first SIGTERM or SIGINT cancels. The second one ends the process at once, for whoever cannot wait; so does
+/// `longest` after the first one, for what does not end by itself.
+///
+/// Signals are waited for on a thread of their own: whatever keeps the program's other threads busy, it can be stopped.
+///
+/// # Errors
+///
+/// When the thread cannot be started, or the system does not let signals be listened for.
+pub(super) fn on_signal(longest: Duration) -> anyhow::Result<CancellationToken> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot listen for signals")?;
+    let (mut terminate, mut interrupt) = {
+        let _entered = runtime.enter();
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        (
+            listen(SignalKind::terminate())?,
+            listen(SignalKind::interrupt())?,
+        )
+    };
     let stop = CancellationToken::new();
     let stopping = stop.clone();
-    tokio::spawn(async move {
+    let waiting = async move {
         either(&mut terminate, &mut interrupt).await;
         tracing::info!("stopping: open requests are answered, new ones are not taken");
         stopping.cancel();
-        either(&mut terminate, &mut interrupt).await;
-        tracing::warn!("stopping at once");
+        tokio::select! {
+            () = either(&mut terminate, &mut interrupt) => tracing::warn!("stopping at once"),
+            () = tokio::time::sleep(longest) => {
+                tracing::error!(longest_ms = longest.as_millis(), "something does not end: stopping at once");
+            }
+        }
         std::process::exit(1);
-    });
+    };
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || runtime.block_on(waiting))
+        .context("cannot listen for signals")?;
     Ok(stop)
 }
 
@@ -31,13 +58,25 @@ async fn either(one: &mut Signal, other: &mut Signal) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use rustix::process::{Signal, getpid, kill_process};
 
+    /// Longer than any test runs.
+    const NEVER: Duration = Duration::from_secs(86_400);
+    /// Until then a signal has been noticed.
+    const LIMIT: Duration = Duration::from_secs(30);
+
     #[tokio::test]
-    async fn the_first_signal_asks_for_an_orderly_end() {
-        let stop = super::on_signal().unwrap();
+    async fn the_first_signal_asks_for_an_orderly_end_even_of_a_runtime_that_is_stuck() {
+        let stop = super::on_signal(NEVER).unwrap();
         assert!(!stop.is_cancelled());
         kill_process(getpid(), Signal::TERM).unwrap();
-        stop.cancelled().await;
+        // This is the only thread of the runtime, and it awaits nothing.
+        let began = Instant::now();
+        while !stop.is_cancelled() {
+            assert!(began.elapsed() < LIMIT, "nobody has noticed the signal");
+            std::thread::yield_now();
+        }
     }
 }

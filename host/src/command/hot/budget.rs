@@ -22,6 +22,21 @@ pub(super) struct Holdings {
 /// Names a shard: a namespace, a module, and which of that module's shards.
 pub(super) type ShardKey = (Namespace, ModuleDigest, usize);
 
+/// A request to a shard to let go of what it used least recently. There is one at a time: the next is made once this one is
+/// dropped, be it done, or gone with a shard that has ended.
+#[derive(Debug)]
+pub(super) struct Eviction {
+    /// How much to let go of.
+    pub(super) excess: Holdings,
+    is_under_way: Arc<AtomicBool>,
+}
+
+impl Drop for Eviction {
+    fn drop(&mut self) {
+        self.is_under_way.store(false, Ordering::Relaxed);
+    }
+}
+
 /// All shards, and the bound on what they keep.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -29,7 +44,7 @@ pub(super) struct Budget {
     streams: AtomicUsize,
     bytes: AtomicUsize,
     /// Whether a shard has been asked to let go and has not done so yet.
-    is_evicting: AtomicBool,
+    is_evicting: Arc<AtomicBool>,
     shards: Mutex<HashMap<ShardKey, Arc<Shard>>>,
 }
 
@@ -39,7 +54,7 @@ impl Budget {
             limit,
             streams: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            is_evicting: AtomicBool::new(false),
+            is_evicting: Arc::default(),
             shards: Mutex::default(),
         }
     }
@@ -82,6 +97,10 @@ impl Budget {
         if excess == Holdings::default() || self.is_evicting.swap(true, Ordering::Relaxed) {
             return;
         }
+        let eviction = Eviction {
+            excess,
+            is_under_way: Arc::clone(&self.is_evicting),
+        };
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         shards.retain(|_, shard| !shard.close_if_empty());
         let oldest = shards
@@ -89,15 +108,10 @@ impl Budget {
             .min_by_key(|shard| shard.oldest_ms())
             .cloned();
         drop(shards);
-        let is_asked = oldest.is_some_and(|shard| shard.send(Message::Evict(excess)).is_ok());
-        if !is_asked {
-            self.evicted();
+        if let Some(oldest) = oldest {
+            // A shard that has ended in the meantime drops it.
+            let _ = oldest.send(Message::Evict(eviction));
         }
-    }
-
-    /// A shard has let go of what it was asked to.
-    pub(super) fn evicted(&self) {
-        self.is_evicting.store(false, Ordering::Relaxed);
     }
 }
 
@@ -114,5 +128,31 @@ fn change(counter: &AtomicUsize, before: usize, now: usize) {
         counter.fetch_add(now - before, Ordering::Relaxed);
     } else {
         counter.fetch_sub(before - now, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_eviction_that_nobody_carries_out_is_over() {
+        let budget = Budget::new(Holdings::default());
+        let kept = Holdings {
+            streams: 1,
+            bytes: 1,
+        };
+        budget.change(Holdings::default(), kept);
+        // There is no shard to ask, as if the one that was asked had ended.
+        budget.enforce();
+        assert!(!budget.is_evicting.load(Ordering::Relaxed));
+
+        budget.is_evicting.store(true, Ordering::Relaxed);
+        let eviction = Eviction {
+            excess: kept,
+            is_under_way: Arc::clone(&budget.is_evicting),
+        };
+        drop(Message::Evict(eviction));
+        assert!(!budget.is_evicting.load(Ordering::Relaxed));
     }
 }

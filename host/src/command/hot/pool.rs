@@ -1,12 +1,16 @@
 //! The instances in which the states of one shard live.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use crate::core::Json;
 use crate::runtime::{Fault, Instance, Module, Restored, State};
 
 /// Most states that share an instance: a module that traps costs no more streams than these a fold.
 const STATES_PER_INSTANCE: usize = 1_024;
+
+/// Most instances of a pool that serve one stream alone, since it was the end of an instance before. Each reserves gigabytes of
+/// address space, of which the budget of hot bytes sees nothing.
+const LONE_INSTANCES: usize = 16;
 
 /// Instances of one module for one namespace. A state lives in one of them; with its instance it is gone.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub(super) struct Pool {
     instances: HashMap<u64, Shared>,
     /// The instance that takes the next state.
     open: Option<u64>,
+    /// The instances that serve one stream alone, oldest first.
+    lone: VecDeque<u64>,
     bytes: usize,
 }
 
@@ -44,6 +50,7 @@ impl Pool {
             memory_limit,
             instances: HashMap::new(),
             open: None,
+            lone: VecDeque::new(),
             bytes: 0,
         }
     }
@@ -113,6 +120,15 @@ impl Pool {
             self.bytes -= shared.bytes;
         }
         self.open = self.open.filter(|open| *open != id);
+        self.lone.retain(|lone| *lone != id);
+    }
+
+    /// Throws all instances away.
+    pub(super) fn clear(&mut self) {
+        self.instances.clear();
+        self.open = None;
+        self.lone.clear();
+        self.bytes = 0;
     }
 
     /// Whether the instance of `state` has come so near to the limit of its memory that a fresh one serves its streams better.
@@ -122,6 +138,13 @@ impl Pool {
     }
 
     fn start(&mut self, company: Company) -> Result<u64, Fault> {
+        if company == Company::None
+            && self.lone.len() >= LONE_INSTANCES
+            && let Some(&oldest) = self.lone.front()
+        {
+            // Its stream is loaded again when somebody needs it.
+            self.retire(oldest);
+        }
         let instance = self.module.instantiate()?;
         let (id, bytes) = (instance.id(), instance.memory_bytes());
         self.bytes += bytes;
@@ -132,8 +155,9 @@ impl Pool {
             company,
         };
         self.instances.insert(id, shared);
-        if company == Company::Others {
-            self.open = Some(id);
+        match company {
+            Company::Others => self.open = Some(id),
+            Company::None => self.lone.push_back(id),
         }
         Ok(id)
     }

@@ -14,7 +14,7 @@ use hashlink::LruCache;
 use metrics::counter;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::budget::{Budget, Holdings};
+use super::budget::{Budget, Eviction, Holdings};
 use super::history::{Page, Reader, Start};
 use super::job::Job;
 use super::pool::Pool;
@@ -100,7 +100,7 @@ pub(super) enum Message {
     /// The stream was found to be there.
     Moved(StreamId, StreamHead),
     /// Let go of what was used least recently, for others need the room.
-    Evict(Holdings),
+    Evict(Eviction),
 }
 
 /// Keeps commands away from a stream until it is dropped.
@@ -225,6 +225,7 @@ impl Shard {
         drop(mailbox);
         let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
         desk.streams.clear();
+        desk.pool.clear();
         desk.count(&self.env.budget);
         self.oldest_ms.store(u64::MAX, Ordering::Relaxed);
         drop(messages);
@@ -355,7 +356,7 @@ impl Desk {
             | Message::Loaded(id, _)
             | Message::Settled(id, ..)
             | Message::Moved(id, _) => id.clone(),
-            Message::Evict(excess) => return self.evict(*excess, &shard.env.budget),
+            Message::Evict(eviction) => return self.evict(eviction.excess),
         };
         let Self { streams, pool, .. } = self;
         let stream = streams
@@ -404,7 +405,7 @@ impl Desk {
     }
 
     /// Lets go of states that nobody waits for, those that were used least recently first.
-    fn evict(&mut self, excess: Holdings, budget: &Budget) {
+    fn evict(&mut self, excess: Holdings) {
         let mut evicted = 0;
         let goal = self.pool.bytes().saturating_sub(excess.bytes);
         let idle = self.streams.iter().filter(|(_, stream)| stream.is_idle());
@@ -424,7 +425,6 @@ impl Desk {
             }
         }
         counter!(HOT_EVICTIONS).increment(evicted as u64);
-        budget.evicted();
     }
 
     /// Tells the budget what is kept here now.
