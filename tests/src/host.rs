@@ -164,10 +164,24 @@ impl Host {
     /// When it is gone, or the system does not tell.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The address space that it has reserved right now, in bytes, most of which is backed by no memory.
+    ///
+    /// # Panics
+    ///
+    /// When it is gone, or the system does not tell.
+    #[must_use]
+    pub fn address_space_bytes(&self) -> u64 {
+        self.status_bytes("VmSize:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.process.id());
         let status = fs::read_to_string(path).expect("the system tells of a child");
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = resident.and_then(|line| line.trim().strip_suffix(" kB"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
         kib.and_then(|kib| kib.parse::<u64>().ok())
             .expect("the system tells how much memory a child takes up")
             * 1024
