@@ -405,13 +405,7 @@ fn a_role_that_may_only_append_can_append() {
     let role = format!("appender_{}", session.row("SELECT current_database()"));
     let outcome = (|| {
         session.run(&format!("CREATE ROLE {role}"))?;
-        session.run(&format!(
-            "GRANT SELECT, INSERT ON events, generations TO {role}"
-        ))?;
-        session.run(&format!("GRANT SELECT ON deciders TO {role}"))?;
-        session.run(&format!(
-            "GRANT SELECT, INSERT, UPDATE ON stream_heads TO {role}"
-        ))?;
+        session.run(&format!("GRANT SELECT, INSERT ON events TO {role}"))?;
         session.run(&format!(
             "GRANT USAGE ON SEQUENCE events_offset_seq TO {role}"
         ))?;
@@ -419,12 +413,26 @@ fn a_role_that_may_only_append_can_append() {
         session.run(&append("c-1", 1, 0))?;
         session.run(&append("c-1", 2, 1))
     })();
-    let change = session.refusal("DELETE FROM events");
+    let last = append_to("counter", "c-1", 3, 2, ", final => true");
+    session.rows(&last);
+    session.rows(
+        "CREATE TEMP TABLE stream_heads (namespace TEXT, decider TEXT, decider_id TEXT, version BIGINT, last_event_id UUID, \
+         final BOOLEAN, updated_at TIMESTAMPTZ, CONSTRAINT stream_heads_pkey PRIMARY KEY (namespace, decider, decider_id))",
+    );
+    session.rows("CREATE TEMP TABLE events (LIKE public.events)");
+    let after_the_end = session.refusal(&format!(
+        "INSERT INTO public.events (event, event_id, decider, decider_id, data, command_id, previous_id, version) \
+         VALUES ('Incremented', {}, 'counter', 'c-1', '{{}}', gen_random_uuid(), {}, 4)",
+        id(4),
+        id(3)
+    ));
+    let change = session.refusal("DELETE FROM public.events");
     // Roles are the server's, not the database's.
     session.rows("RESET ROLE");
     session.rows(&format!("DROP OWNED BY {role}"));
     session.rows(&format!("DROP ROLE {role}"));
     assert_eq!(outcome, Ok(vec!["2".to_owned()]));
+    assert_eq!(after_the_end.sqlstate, "GV002", "{after_the_end}");
     assert_eq!(change.sqlstate, "42501", "{change}");
 }
 

@@ -258,6 +258,15 @@ pub enum OpenError {
     /// Its schema could not be brought up to date.
     #[error("the schema of the store cannot be brought up to date")]
     Migrate(#[source] Source),
+    /// It cannot hold every text.
+    #[error(
+        "the database has the encoding {encoding}, which cannot hold every text: \
+         create another with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`"
+    )]
+    NotUtf8 {
+        /// The encoding (`server_encoding`).
+        encoding: String,
+    },
     /// It does not keep what it acknowledges.
     #[error("the server has `{setting}` off: what it acknowledges can be lost")]
     NotDurable {

@@ -65,12 +65,12 @@ impl Claim for PostgresClaim {
         let statement = Columns::of(batch).statement(true);
         let rows = match run_on(&mut transaction, statement).await {
             Ok(rows) => rows,
-            Err(failure) if is_lost_race(&failure) => {
+            Err(failure) if is_lost_race(&failure) || matches!(failure, Failure::Unfit(_)) => {
                 drop(transaction);
                 return self.store.append(append).await;
             }
             // Nothing is stored before the COMMIT. Dropped, the transaction is rolled back.
-            Err(Failure::NotSent(source) | Failure::Lost(source)) => {
+            Err(Failure::NotSent(source) | Failure::Unfit(source) | Failure::Lost(source)) => {
                 return Err(AppendError::Unavailable(source));
             }
             Err(Failure::Refused(error)) => return Err(AppendError::Unavailable(error)),

@@ -60,15 +60,11 @@ impl Commit for Database {
         session: &mut Session,
         batch: &[Append],
     ) -> Result<Vec<Verdict>, Failed> {
-        let connected = tokio::time::timeout(CONNECT_TIMEOUT, session.take(&self.connect)).await;
-        let mut connection = connected
-            .map_err(|elapsed| Failed::NotSent(elapsed.into()))?
-            .map_err(|error| Failed::NotSent(error.into()))?;
-        let answer = run_batch(Way::Own(&mut connection), batch).await;
-        if !matches!(answer, Err(Failure::Lost(_))) {
-            let since = Instant::now();
-            session.0 = Some(Idle { connection, since });
-        }
+        let answer = match self.run_on_own(session, batch).await {
+            // The next session is a new one.
+            Err(Failure::Unfit(_)) => self.run_on_own(session, batch).await,
+            answer => answer,
+        };
         Ok(verdicts(batch, answer?))
     }
 
@@ -79,6 +75,26 @@ impl Commit for Database {
             Some(Verdict::Settled(outcome)) => Ok(outcome),
             Some(Verdict::Held) | None => Err(Failed::Lost("the append was not answered".into())),
         }
+    }
+}
+
+impl Database {
+    /// Runs a batch on the connection of a committer, and lets go of it if it must not be used again.
+    async fn run_on_own(
+        &self,
+        session: &mut Session,
+        batch: &[Append],
+    ) -> Result<BatchOutcome, Failure> {
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, session.take(&self.connect)).await;
+        let mut connection = connected
+            .map_err(|elapsed| Failure::NotSent(elapsed.into()))?
+            .map_err(|error| Failure::NotSent(error.into()))?;
+        let answer = run_batch(Way::Own(&mut connection), batch).await;
+        if !matches!(answer, Err(Failure::Lost(_) | Failure::Unfit(_))) {
+            let since = Instant::now();
+            session.0 = Some(Idle { connection, since });
+        }
+        answer
     }
 }
 
@@ -103,6 +119,10 @@ async fn run_batch(mut way: Way<'_>, batch: &[Append]) -> Result<BatchOutcome, F
             Err(failure) if is_lost_race(&failure) && attempt < ATTEMPTS => {
                 let pause_ms = rand::random_range(0..1 << attempt);
                 tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                attempt += 1;
+            }
+            // The pool has let go of that session.
+            Err(Failure::Unfit(_)) if matches!(way, Way::Pool(_)) && attempt < ATTEMPTS => {
                 attempt += 1;
             }
             Err(failure) => return Err(failure),

@@ -53,6 +53,15 @@ fn duration(row: &PgRow, name: &str) -> Read<Duration> {
     column(row, name).map(milliseconds)
 }
 
+/// The columns that [`settings`] reads.
+macro_rules! settings_columns {
+    () => {
+        "deciders, events, lock_timeout_ms, max_attempts, backoff_ms, push_url, push_secret"
+    };
+}
+
+pub(super) use settings_columns;
+
 fn settings(row: &PgRow) -> Read<ConsumerSettings> {
     let url: Option<String> = column(row, "push_url")?;
     let secret = column(row, "push_secret")?;

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
 use super::PostgresStore;
-use super::consumer_rows::{self, LeaseRow, milliseconds};
+use super::consumer_rows::{self, LeaseRow, milliseconds, settings_columns};
 use super::errors::not_acknowledged;
 use super::query::{Failure, Statement, run};
 use super::rows::{Read, column, event_columns};
@@ -24,8 +24,10 @@ const LEASE: &str = concat!(
 );
 
 /// With what is handed out, and what is still to be looked at, be it below the oldest open transaction or not.
-const CONSUMERS: &str = "\
-     SELECT c.*, handed_out.in_flight, handed_out.parked, handed_out.pending + ahead.pending AS lag_events, \
+const CONSUMERS: &str = concat!(
+    "SELECT namespace, consumer, paused, created_at, ",
+    settings_columns!(),
+    ", handed_out.in_flight, handed_out.parked, handed_out.pending + ahead.pending AS lag_events, \
             coalesce(floor(extract(EPOCH FROM clock_timestamp() - least(handed_out.oldest, ahead.oldest)) * 1000), 0)::BIGINT AS lag_ms \
      FROM consumers AS c \
      CROSS JOIN LATERAL ( \
@@ -45,7 +47,14 @@ const CONSUMERS: &str = "\
          WHERE gavel_wants(c, looked_at.e) \
      ) AS ahead \
      WHERE ($1::TEXT IS NULL OR c.namespace = $1) AND ($2::TEXT IS NULL OR c.consumer = $2) \
-     ORDER BY c.namespace, c.consumer";
+     ORDER BY c.namespace, c.consumer"
+);
+
+const CURSOR: &str = concat!(
+    "SELECT generation, transaction_id::TEXT AS transaction_text, \"offset\", ",
+    settings_columns!(),
+    " FROM gavel_consumer($1, $2)"
+);
 
 const PASS_OVER: &str = "UPDATE consumers \
      SET generation = $8, transaction_id = $9::TEXT::XID8, \"offset\" = $10 \
@@ -184,8 +193,7 @@ impl ConsumerStore for PostgresStore {
         &self,
         id: &ConsumerId,
     ) -> Result<(ConsumerSettings, Position), ConsumerError> {
-        let sql = "SELECT c.*, c.transaction_id::TEXT AS transaction_text FROM gavel_consumer($1, $2) AS c";
-        let found = run(&self.pool, of_consumer(sql, id)).await?;
+        let found = run(&self.pool, of_consumer(CURSOR, id)).await?;
         Ok(answer(&found, consumer_rows::cursor)?)
     }
 
@@ -314,7 +322,8 @@ impl ConsumerStore for PostgresStore {
         limit: u32,
     ) -> Result<Vec<Parked>, ConsumerError> {
         // A row without a stream if there are none, and none at all without the consumer.
-        let sql = "SELECT s.*, s.next_generation AS generation, s.next_transaction_id::TEXT AS transaction_text \
+        let sql = "SELECT s.namespace, s.decider, s.decider_id, s.next_version, s.next_offset, s.attempt, s.reason, s.parked_at, \
+                          s.next_generation AS generation, s.next_transaction_id::TEXT AS transaction_text \
                    FROM gavel_consumer($1, $2) AS c \
                    LEFT JOIN consumer_streams AS s ON s.namespace = c.namespace AND s.consumer = c.consumer \
                    AND s.parked_at IS NOT NULL AND (s.decider, s.decider_id) > ($3, $4) \

@@ -14,6 +14,9 @@ const UNIQUE_VIOLATION: &str = "23505";
 const SERIALIZATION_FAILURE: &str = "40001";
 const DEADLOCK_DETECTED: &str = "40P01";
 const UNDEFINED_TABLE: &str = "42P01";
+/// What says something of the session, and nothing of the statement: a plan that was made before a column was added, another's or no
+/// prepared statement, a protocol out of step, and a session that may only read, as after a failover.
+const OF_THE_SESSION: [&str; 5] = ["0A000", "26000", "42P05", "08P01", "25006"];
 const ACTIVATION_MOVED: &str = "GV005";
 const CONSUMER_UNKNOWN: &str = "GV006";
 const LEASE_LOST: &str = "GV007";
@@ -30,8 +33,13 @@ pub(super) fn is_lost_race(failure: &Failure) -> bool {
         Failure::Refused(error) => {
             [SERIALIZATION_FAILURE, DEADLOCK_DETECTED, UNIQUE_VIOLATION].contains(&error.code())
         }
-        Failure::NotSent(_) | Failure::Lost(_) => false,
+        Failure::NotSent(_) | Failure::Unfit(_) | Failure::Lost(_) => false,
     }
+}
+
+/// Whether the code means that nothing was carried out, and that another session may do it.
+pub(super) fn is_of_session(code: &str) -> bool {
+    OF_THE_SESSION.contains(&code)
 }
 
 pub(super) fn is_undefined_table(error: &dyn DatabaseError) -> bool {
@@ -41,7 +49,9 @@ pub(super) fn is_undefined_table(error: &dyn DatabaseError) -> bool {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::NotSent(source) | Failure::Lost(source) => Self::Unavailable(source),
+            Failure::NotSent(source) | Failure::Unfit(source) | Failure::Lost(source) => {
+                Self::Unavailable(source)
+            }
             Failure::Refused(error) => Self::Unavailable(error),
         }
     }
@@ -50,7 +60,7 @@ impl From<Failure> for Error {
 impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::NotSent(source) => Self::NotSent(source),
+            Failure::NotSent(source) | Failure::Unfit(source) => Self::NotSent(source),
             Failure::Refused(error) => Self::Refused(AppendError::Unavailable(error)),
             Failure::Lost(source) => Self::Lost(source),
         }

@@ -15,7 +15,7 @@ use crate::store::{
     StreamRange, StreamSummary,
 };
 
-/// How often a read is tried on another connection when one turns out to be dead.
+/// How often a read is tried on another connection when one turns out to be dead, or of no use.
 const READ_ATTEMPTS: u32 = 3;
 const FORWARD: &str = concat!(
     "SELECT ",
@@ -48,7 +48,7 @@ pub(super) async fn read<'q>(
     loop {
         match run(pool, statement()).await {
             Ok(rows) => return Ok(rows),
-            Err(Failure::Lost(_)) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(Failure::Lost(_) | Failure::Unfit(_)) if attempt < READ_ATTEMPTS => attempt += 1,
             Err(failure) => return Err(failure.into()),
         }
     }

@@ -4,18 +4,20 @@ use async_trait::async_trait;
 use sqlx::postgres::PgPool;
 
 use super::events::read;
-use super::rows;
+use super::rows::{self, command_columns};
 use crate::store::Error;
 use crate::store::lookup::{Found, Key, Ledger};
 
 /// LIMIT keeps it at one step into the index for each, whatever the planner thinks of the table: statements are planned once, when it may
 /// have been small. Of commands that are not there, which is most of them, there is no row.
-const FIND: &str = "SELECT wanted.place, command.*, \
-         command.data::TEXT AS data_text, command.rejection_data::TEXT AS rejection_data_text \
-     FROM unnest($1::TEXT[], $2::UUID[]) WITH ORDINALITY AS wanted (namespace, command_id, place) \
+const FIND: &str = concat!(
+    "SELECT wanted.place, command.* FROM unnest($1::TEXT[], $2::UUID[]) WITH ORDINALITY AS wanted (namespace, command_id, place) \
      CROSS JOIN LATERAL ( \
-         SELECT * FROM commands AS c WHERE c.namespace = wanted.namespace AND c.command_id = wanted.command_id LIMIT 1 \
-     ) AS command";
+         SELECT ",
+    command_columns!(),
+    " FROM commands AS c WHERE c.namespace = wanted.namespace AND c.command_id = wanted.command_id LIMIT 1 \
+     ) AS command"
+);
 
 /// The ledger, by way of the pool.
 #[derive(Debug)]

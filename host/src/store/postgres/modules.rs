@@ -8,7 +8,7 @@ use sqlx::types::Json as SqlJson;
 
 use super::PostgresStore;
 use super::query::run;
-use super::rows;
+use super::rows::{self, activation_columns};
 use crate::core::{Activation, DeciderName, ModuleDigest, Namespace};
 use crate::store::{
     ActivateError, DeleteModuleError, Error, ModuleFilter, ModuleStore, NewActivation, NewModule,
@@ -18,6 +18,27 @@ use crate::store::{
 /// A module without its bytes.
 const MODULE: &str = "SELECT digest, kind, name, size_bytes, manifest::TEXT AS manifest_text, imports, uploaded_at \
                       FROM modules WHERE digest = $1";
+
+const ACTIVATE: &str = concat!(
+    "SELECT ",
+    activation_columns!(),
+    " FROM gavel_activate($1, $2, $3, $4, $5, $6, $7, $8, $9::TEXT::JSON)"
+);
+const ACTIVE: &str = concat!(
+    "SELECT ",
+    activation_columns!(),
+    " FROM activations WHERE namespace = $1 AND decider = $2 ORDER BY number DESC LIMIT 1"
+);
+const ACTIVATIONS: &str = concat!(
+    "SELECT ",
+    activation_columns!(),
+    " FROM activations WHERE namespace = $1 AND decider = $2 ORDER BY number DESC"
+);
+const LIST_ACTIVE: &str = concat!(
+    "SELECT DISTINCT ON (namespace, decider) ",
+    activation_columns!(),
+    " FROM activations WHERE $1::TEXT IS NULL OR namespace = $1 ORDER BY namespace, decider, number DESC"
+);
 
 /// An event as `gavel_activate` takes it.
 #[derive(Serialize)]
@@ -99,18 +120,16 @@ impl ModuleStore for PostgresStore {
             event_version: event.schema_version,
             description: &event.description,
         });
-        let statement = sqlx::query(
-            "SELECT *, report::TEXT AS report_text FROM gavel_activate($1, $2, $3, $4, $5, $6, $7, $8, $9::TEXT::JSON)",
-        )
-        .bind(activation.namespace.as_str())
-        .bind(activation.decider.as_str())
-        .bind(activation.after.get())
-        .bind(activation.digest.to_string())
-        .bind(SqlJson(events.collect::<Vec<_>>()))
-        .bind(&activation.activated_by)
-        .bind(&activation.message)
-        .bind(&activation.accepted)
-        .bind(activation.report.as_str());
+        let statement = sqlx::query(ACTIVATE)
+            .bind(activation.namespace.as_str())
+            .bind(activation.decider.as_str())
+            .bind(activation.after.get())
+            .bind(activation.digest.to_string())
+            .bind(SqlJson(events.collect::<Vec<_>>()))
+            .bind(&activation.activated_by)
+            .bind(&activation.message)
+            .bind(&activation.accepted)
+            .bind(activation.report.as_str());
         let found = run(&self.pool, statement).await?;
         let activated = activations(&found).map_err(ActivateError::Store)?.pop();
         activated.ok_or_else(|| {
@@ -126,10 +145,8 @@ impl ModuleStore for PostgresStore {
         namespace: &Namespace,
         decider: &DeciderName,
     ) -> Result<Option<Activation>, Error> {
-        let sql = "SELECT *, report::TEXT AS report_text FROM activations WHERE namespace = $1 AND decider = $2 \
-                   ORDER BY number DESC LIMIT 1";
         let statement = || {
-            sqlx::query(sql)
+            sqlx::query(ACTIVE)
                 .bind(namespace.as_str())
                 .bind(decider.as_str())
         };
@@ -137,9 +154,7 @@ impl ModuleStore for PostgresStore {
     }
 
     async fn list_active(&self, namespace: Option<&Namespace>) -> Result<Vec<Activation>, Error> {
-        let sql = "SELECT DISTINCT ON (namespace, decider) *, report::TEXT AS report_text FROM activations \
-                   WHERE $1::TEXT IS NULL OR namespace = $1 ORDER BY namespace, decider, number DESC";
-        let statement = || sqlx::query(sql).bind(namespace.map(Namespace::as_str));
+        let statement = || sqlx::query(LIST_ACTIVE).bind(namespace.map(Namespace::as_str));
         activations(&self.read(statement).await?)
     }
 
@@ -148,10 +163,8 @@ impl ModuleStore for PostgresStore {
         namespace: &Namespace,
         decider: &DeciderName,
     ) -> Result<Vec<Activation>, Error> {
-        let sql = "SELECT *, report::TEXT AS report_text FROM activations WHERE namespace = $1 AND decider = $2 \
-                   ORDER BY number DESC";
         let statement = || {
-            sqlx::query(sql)
+            sqlx::query(ACTIVATIONS)
                 .bind(namespace.as_str())
                 .bind(decider.as_str())
         };

@@ -85,6 +85,7 @@ impl PostgresStore {
     /// # Errors
     ///
     /// - [`OpenError::Unreachable`]: no connection within 5 seconds, or the URL is not one.
+    /// - [`OpenError::NotUtf8`]: the database has another encoding.
     /// - [`OpenError::NotDurable`]: `fsync`, `full_page_writes` or `synchronous_commit` is off.
     /// - [`OpenError::NotMigrated`], [`OpenError::Migrate`]: the schema is outdated, and may not or cannot be changed.
     pub async fn open(options: PostgresOptions) -> Result<Self, OpenError> {
@@ -106,6 +107,13 @@ impl PostgresStore {
             .connect_with(connect.clone())
             .await
             .map_err(|error| unreachable(error.into()))?;
+        let encoding: String = sqlx::query_scalar("SELECT current_setting('server_encoding')")
+            .fetch_one(&setup)
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        if encoding != "UTF8" {
+            return Err(OpenError::NotUtf8 { encoding });
+        }
         if !options.allow_unsafe_durability {
             require_durability(&setup)
                 .await
@@ -217,14 +225,19 @@ async fn require_durability(setup: &PgPool) -> Result<(), Durability> {
     Ok(())
 }
 
-/// Refuses a connection that leads to a standby, where reads are old, and notices when the database has moved to another cluster.
+/// Refuses a connection that leads to a standby, where reads are old, or that may only read, and notices when the database has moved to another cluster.
 pub(super) async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let is_standby: bool = sqlx::query("SELECT pg_is_in_recovery()")
-        .fetch_one(&mut *connection)
-        .await?
-        .try_get(0)?;
-    if is_standby {
+    let server = sqlx::query(
+        "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::BOOLEAN",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if server.try_get(0)? {
         return Err(sqlx::Error::Configuration("the server is a standby".into()));
+    }
+    if server.try_get(1)? {
+        let reason = "the session may only read: `default_transaction_read_only` is on";
+        return Err(sqlx::Error::Configuration(reason.into()));
     }
     sqlx::query("SELECT gavel_generation()")
         .fetch_all(connection)

@@ -81,10 +81,9 @@ pub(super) const EVENTLESS: [&str; 2] = [
 
 /// LIMIT keeps it at one step into the index for each id, whatever the planner thinks of the table.
 const COMMANDS: &str = concat!(
-    "SELECT ",
+    "SELECT found.* FROM unnest($2::UUID[]) AS wanted (id) CROSS JOIN LATERAL (SELECT ",
     command_columns!(),
-    " FROM unnest($2::UUID[]) AS wanted (id) \
-     CROSS JOIN LATERAL (SELECT * FROM commands AS c WHERE c.namespace = $1 AND c.command_id = wanted.id LIMIT 1) AS found"
+    " FROM commands AS c WHERE c.namespace = $1 AND c.command_id = wanted.id LIMIT 1) AS found"
 );
 
 const EVENT: &str = concat!(

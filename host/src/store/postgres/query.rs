@@ -1,4 +1,4 @@
-//! Running one statement, and the three ways in which that fails.
+//! Running one statement, and the four ways in which that fails.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use sqlx::Postgres;
 use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgPool, PgRow, PgSeverity};
 use sqlx::query::Query;
 
+use super::errors::is_of_session;
 use crate::store::Source;
 
 /// How long to wait for an answer. Longer than the server's own `statement_timeout`: only a connection that has fallen silent gets here.
@@ -21,6 +22,8 @@ pub(super) enum Failure {
     NotSent(Source),
     /// The server refused it, and took back all it did.
     Refused(Box<PgDatabaseError>),
+    /// The session is of no use for it, which was not carried out. Another session may be.
+    Unfit(Source),
     /// The connection was lost while it was under way. It may have been carried out.
     Lost(Source),
 }
@@ -35,14 +38,14 @@ pub(super) async fn run(pool: &PgPool, statement: Statement<'_>) -> Result<Vec<P
         .await
         .map_err(|error| Failure::NotSent(error.into()))?;
     let answer = run_on(&mut connection, statement).await;
-    if matches!(answer, Err(Failure::Lost(_))) {
-        // Back in the pool it would be tried first, which may take as long again.
+    if matches!(answer, Err(Failure::Lost(_) | Failure::Unfit(_))) {
+        // Back in the pool it would be tried first, and fail again.
         drop(connection.detach());
     }
     answer
 }
 
-/// As [`run`], on a connection that must not be used again once it is [`Failure::Lost`].
+/// As [`run`], on a connection that must not be used again once it is [`Failure::Lost`] or [`Failure::Unfit`].
 pub(super) async fn run_on(
     connection: &mut PgConnection,
     statement: Statement<'_>,
@@ -58,6 +61,7 @@ impl From<sqlx::Error> for Failure {
         match error {
             sqlx::Error::Encode(_) => Self::NotSent(error.into()),
             sqlx::Error::Database(error) => match error.try_downcast::<PgDatabaseError>() {
+                Ok(error) if is_of_session(error.code()) => Self::Unfit(error),
                 Ok(error) if error.severity() == PgSeverity::Error => Self::Refused(error),
                 // With worse than an error the server ends the connection, at any point of the transaction.
                 Ok(error) => Self::Lost(error),

@@ -34,6 +34,13 @@ macro_rules! command_columns {
     };
 }
 
+/// The columns that [`activation`] reads.
+macro_rules! activation_columns {
+    () => {
+        "namespace, decider, number, digest, replaces, activated_at, activated_by, message, accepted, report::TEXT AS report_text"
+    };
+}
+
 /// The columns that [`rehearsal`] reads.
 macro_rules! rehearsal_columns {
     () => {
@@ -41,7 +48,7 @@ macro_rules! rehearsal_columns {
     };
 }
 
-pub(super) use {command_columns, event_columns, rehearsal_columns};
+pub(super) use {activation_columns, command_columns, event_columns, rehearsal_columns};
 
 /// Why a row cannot be read, in words.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +128,8 @@ pub(super) struct BatchOutcome {
 }
 
 impl BatchOutcome {
-    pub(super) const SELECT: &str = "SELECT *, transaction_id::TEXT AS transaction_text FROM gavel_append(\
+    pub(super) const SELECT: &str = "SELECT refused, number, id, version, previous_id, created_at, generation, \
+         transaction_id::TEXT AS transaction_text, offsets FROM gavel_append(\
          $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, \
          $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45)";
 

@@ -84,3 +84,58 @@ async fn a_server_that_does_not_answer_is_named_without_the_password() {
         "cannot open the store at postgres://127.0.0.1:1/orders"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_not_utf8_is_refused_by_name() {
+    let mut database = Database::create().await;
+    let mut server = database.server.connect().await.unwrap();
+    let utf8 = database.name.clone();
+    database.name.push_str("_ascii");
+    let create = format!(
+        "CREATE DATABASE {} ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+        database.name
+    );
+    server.execute(AssertSqlSafe(create)).await.unwrap();
+    let opened = PostgresStore::open(database.options()).await;
+    let named = Database {
+        name: utf8,
+        ..database.clone()
+    };
+    named.drop().await;
+    database.drop().await;
+    let error = opened.unwrap_err();
+    assert!(
+        matches!(&error, OpenError::NotUtf8 { encoding } if encoding == "SQL_ASCII"),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_could_only_read_are_left_once_others_can_write() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        append(&store, "a", ExpectedVersion::Any).await.unwrap();
+        let name = &database.name;
+        let statements = [
+            format!("ALTER DATABASE {name} SET default_transaction_read_only = on"),
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                .to_owned(),
+        ];
+        for statement in statements {
+            session.execute(AssertSqlSafe(statement)).await.unwrap();
+        }
+        append(&store, "a", ExpectedVersion::Any).await.unwrap_err();
+        append(&store, "a", ExpectedVersion::Any).await.unwrap_err();
+        let reset = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
+        session
+            .execute("SET default_transaction_read_only = off")
+            .await
+            .unwrap();
+        session.execute(AssertSqlSafe(reset)).await.unwrap();
+        append(&store, "a", ExpectedVersion::Any).await.unwrap();
+    })
+    .await;
+}
