@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::words::{count_of, excerpt};
 use super::{Error, Finding, Step, StepResult, schema};
 use crate::core::{DeciderName, Json, Namespace, Position, RecordedEvent};
-use crate::modules::{CommandType, EventDeclaration, Manifest, compile_schema};
+use crate::modules::{CommandType, EventDeclaration, Manifest, Schema, SchemaBudget};
 use crate::store::{LogFilter, LogStore};
 
 /// How many events are looked through at a time.
@@ -113,7 +113,7 @@ impl History<'_> {
         if narrowed.is_empty() {
             return Ok(None);
         }
-        let breaks = match compile_schema(&new.schema) {
+        let breaks = match Schema::compile(&new.schema, &mut SchemaBudget::default()) {
             Ok(fits) => {
                 self.first(old, |data| !fits.is_valid(&data.to_value()))
                     .await?

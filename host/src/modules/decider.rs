@@ -2,22 +2,18 @@
 
 use std::collections::HashMap;
 
-use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 
-use super::Manifest;
+use super::{Manifest, Schema, SchemaBudget};
 use crate::core::{Event, ModuleDigest};
 use crate::runtime::Module;
-
-/// Most schema violations that are reported for one payload.
-const VIOLATIONS_LIMIT: usize = 20;
 
 /// A module that is ready to decide.
 #[derive(Debug)]
 pub struct Decider {
     module: Module,
     manifest: Manifest,
-    commands: HashMap<String, Validator>,
+    commands: HashMap<String, Schema>,
 }
 
 /// Why a payload does not reach the module.
@@ -37,13 +33,14 @@ impl Decider {
     ///
     /// # Errors
     ///
-    /// All schemas that are no JSON Schemas, one sentence each.
+    /// All schemas that are no JSON Schemas or cost too much, one sentence each.
     pub fn new(module: Module, manifest: Manifest) -> Result<Self, Vec<String>> {
         let mut commands = HashMap::new();
         let mut reasons = Vec::new();
+        let mut budget = SchemaBudget::default();
         for command in &manifest.commands {
-            match compile_schema(&command.schema) {
-                Ok(validator) => drop(commands.insert(command.name.clone(), validator)),
+            match Schema::compile(&command.schema, &mut budget) {
+                Ok(schema) => drop(commands.insert(command.name.clone(), schema)),
                 Err(reason) => reasons.push(format!(
                     "the schema of command `{}` is invalid: {reason}",
                     command.name
@@ -51,12 +48,15 @@ impl Decider {
             }
         }
         for event in &manifest.events {
-            if let Err(reason) = compile_schema(&event.schema) {
+            if let Err(reason) = Schema::compile(&event.schema, &mut budget) {
                 reasons.push(format!(
                     "the schema of event `{}` is invalid: {reason}",
                     event.name
                 ));
             }
+        }
+        if let Err(reason) = budget.spend(&manifest.state_schema) {
+            reasons.push(format!("the schema of the state is refused: {reason}"));
         }
         if !reasons.is_empty() {
             return Err(reasons);
@@ -118,24 +118,12 @@ impl Decider {
     ///
     /// [`Unfit`] says what the sender has to change.
     pub fn check_command(&self, command: &str, data: &Value) -> Result<(), Unfit> {
-        let Some(validator) = self.commands.get(command) else {
+        let Some(schema) = self.commands.get(command) else {
             return Err(Unfit::UnknownCommand {
                 did_you_mean: self.nearest_command(command),
             });
         };
-        if validator.is_valid(data) {
-            return Ok(());
-        }
-        let place = |error: jsonschema::ValidationError<'_>| {
-            (error.instance_path().to_string(), error.to_string())
-        };
-        Err(Unfit::InvalidData(
-            validator
-                .iter_errors(data)
-                .take(VIOLATIONS_LIMIT)
-                .map(place)
-                .collect(),
-        ))
+        schema.check(data).map_err(Unfit::InvalidData)
     }
 
     fn nearest_command(&self, command: &str) -> Option<String> {
@@ -153,24 +141,4 @@ impl Decider {
         // Farther than half of the name is no typing mistake.
         (nearest.0 * 2 <= nearest.1.len()).then(|| nearest.1.clone())
     }
-}
-
-/// Makes a schema ready to check values; an absent one accepts all.
-///
-/// # Errors
-///
-/// Why it is no JSON Schema.
-pub fn compile_schema(schema: &Value) -> Result<Validator, String> {
-    // A module without a schema accepts any payload.
-    let schema = if schema.is_null() {
-        &Value::Bool(true)
-    } else {
-        schema
-    };
-    jsonschema::options()
-        .with_draft(Draft::Draft202012)
-        // A hostile module must not be able to make matching take longer than linear time.
-        .with_pattern_options(PatternOptions::regex())
-        .build(schema)
-        .map_err(|error| error.to_string())
 }

@@ -8,18 +8,22 @@ mod decider;
 mod decisions;
 mod error;
 mod manifest;
+mod schema;
+mod schema_cost;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use active::Active;
-pub use decider::{Decider, Unfit, compile_schema};
+pub use decider::{Decider, Unfit};
 pub use decisions::{Decisions, Undecided};
 pub use error::Error;
 pub use manifest::{
     CommandType, EventDeclaration, ExpectedRejection, Manifest, Spec, SpecCommand, SpecContext,
     SpecEvent, SpecOutcome,
 };
+pub use schema::Schema;
+pub use schema_cost::{SchemaBudget, referred};
 
 use crate::core::{Activation, DeciderName, Json, ModuleDigest, Namespace};
 use crate::runtime::{CompileError, Fault, Runtime};

@@ -7,9 +7,10 @@
 //!
 //! **Invariant:** there is no stand-in for anything else. A component with another import is refused.
 
-use wasmtime::component::types::ComponentItem;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{
-    Component, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, Val,
+    Component, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, Type,
+    Val,
 };
 use wasmtime::{Result, StoreContextMut, bail};
 
@@ -23,6 +24,10 @@ const WRITE_PERMIT_BYTES: u64 = 64 << 10;
 
 const STDOUT: u32 = 1;
 const STDERR: u32 = 2;
+
+const PREOPENS: &str = "wasi:filesystem/preopens";
+/// The one stand-in whose type wasmtime does not check.
+const GET_DIRECTORIES: &str = "get-directories";
 
 type Define = fn(&mut LinkerInstance<'_, Host>) -> Result<()>;
 
@@ -40,7 +45,7 @@ const STAND_INS: &[(&str, Define)] = &[
     ("wasi:cli/terminal-stderr", terminal_stderr),
     ("wasi:clocks/monotonic-clock", monotonic_clock),
     ("wasi:clocks/wall-clock", wall_clock),
-    ("wasi:filesystem/preopens", preopens),
+    (PREOPENS, preopens),
     ("wasi:filesystem/types", nothing),
     ("wasi:io/error", nothing),
     ("wasi:io/poll", poll),
@@ -75,7 +80,16 @@ pub(super) fn link(linker: &mut Linker<Host>, component: &Component) -> Result<(
             (stand_in(import), item.ty)
         {
             let mut instance = linker.instance(import)?;
-            for (name, _) in interface.exports(engine) {
+            for (name, export) in interface.exports(engine) {
+                if let ComponentItem::ComponentFunc(function) = export.ty
+                    && name == GET_DIRECTORIES
+                    && import.starts_with(PREOPENS)
+                    && !gives_a_list(&function)
+                {
+                    bail!(
+                        "function `{name}` of the import `{import}` has another type than in WASI"
+                    );
+                }
                 // Interfaces name the resources of others that they use: each must be the same wherever it is named.
                 if let Some(resource) = resource(name) {
                     // Resources carry no state, so that dropping one is nothing.
@@ -210,11 +224,17 @@ fn wall_clock(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
 }
 
 fn preopens(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    // Untyped, since the type of descriptors is the component's to name.
-    instance.func_new("get-directories", |_, _, _, results| {
-        results[0] = Val::List(Vec::new());
+    // Untyped, since the type of descriptors is the component's to name; `link` has checked what can be.
+    instance.func_new(GET_DIRECTORIES, |_, _, _, results| {
+        results.fill(Val::List(Vec::new()));
         Ok(())
     })
+}
+
+/// Whether the type is `func() -> list<...>`.
+fn gives_a_list(function: &ComponentFunc) -> bool {
+    let is_list = |result| matches!(result, Type::List(_));
+    function.params().len() == 0 && function.results().len() == 1 && function.results().all(is_list)
 }
 
 fn poll(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {

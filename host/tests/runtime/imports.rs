@@ -29,6 +29,43 @@ async fn an_import_beyond_what_std_brings_along_is_refused_by_name() {
     );
 }
 
+#[tokio::test]
+async fn a_stand_in_that_a_component_imports_with_another_type_is_refused_by_name() {
+    for (interface, function, kind) in [
+        ("wasi:filesystem/preopens@0.2.0", "get-directories", ""),
+        (
+            "wasi:filesystem/preopens@0.2.0",
+            "get-directories",
+            "(result u32)",
+        ),
+        (
+            "wasi:filesystem/preopens@0.2.0",
+            "get-directories",
+            r#"(param "a" u32) (result (list u8))"#,
+        ),
+        ("wasi:random/random@0.2.0", "get-random-u64", ""),
+        (
+            "wasi:cli/environment@0.2.0",
+            "get-arguments",
+            "(result u32)",
+        ),
+    ] {
+        let component = format!(
+            r#"(component (import "{interface}" (instance (export "{function}" (func {kind})))))"#
+        );
+        let error = prepare(&wat::parse_str(component).unwrap())
+            .await
+            .unwrap_err();
+        let CompileError::WrongWorld { reason } = &error else {
+            panic!("{error}");
+        };
+        assert!(
+            reason.contains(interface) && reason.contains(function),
+            "{reason}"
+        );
+    }
+}
+
 #[test]
 fn the_imports_that_are_tolerated_are_told_sorted() {
     let module = hostile();
