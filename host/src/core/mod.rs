@@ -19,7 +19,7 @@ mod rehearsal;
 mod version;
 
 pub use activation::{Activation, ActivationNumber};
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, EARLIEST, LATEST, SystemClock, in_utc};
 pub use command::{CommandId, CommandOutcome, CommandRecord, Fingerprint, LedgerMode, Rejection};
 pub use consumer::{Consumer, ConsumerId, ConsumerSettings, Lease, LeaseId, Parked, Push, Start};
 pub use digest::{DigestError, ModuleDigest};

@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer};
+use time::OffsetDateTime;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
-use crate::core::{Position, Version};
+use crate::core::{Position, Version, in_utc};
 
 /// The number of things on a page: 1 to 1000, 100 unless told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -51,6 +52,18 @@ pub(in crate::http) fn version<'de, D: Deserializer<'de>>(
         Version::new(number).ok_or_else(|| D::Error::custom("it is larger than any version"))
     };
     number.map(version).transpose()
+}
+
+/// What is said of a time that [`in_utc`] has refused.
+pub(in crate::http) const TIME_RULE: &str = "give a time of the years 1 to 9999, in UTC";
+
+/// Reads an optional time (RFC 3339).
+pub(in crate::http) fn time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<OffsetDateTime>, D::Error> {
+    let time = time::serde::rfc3339::option::deserialize(deserializer)?;
+    time.map(|time| in_utc(time).ok_or_else(|| D::Error::custom(TIME_RULE)))
+        .transpose()
 }
 
 /// Reads an optional position; an empty text is none.

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Event, Limit, metadata_schema, position, version};
+use super::{Event, Limit, metadata_schema, position, time, version};
 use crate::command::StateAnswer;
 use crate::core::{Position, Version};
 use crate::store;
@@ -24,7 +24,7 @@ pub(in crate::http) struct StateQuery {
     #[param(value_type = Option<i64>, minimum = 0, nullable = false)]
     pub(in crate::http) version: Option<Version>,
     /// After the last event created at or before this time (RFC 3339).
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(deserialize_with = "time")]
     #[param(value_type = Option<String>, format = "date-time", nullable = false)]
     pub(in crate::http) at: Option<OffsetDateTime>,
     /// Folded by the module with this digest.

@@ -9,7 +9,7 @@ use reqwest::Url;
 use super::names::path;
 use super::{NamespaceHeader, Place, decider_name, malformed, stream_id};
 use crate::core::{self, ConsumerId, ConsumerSettings, Position, StreamId};
-use crate::http::dto::{ConsumerBody, ConsumerFilter, LeaseBody, PushBody, Start};
+use crate::http::dto::{ConsumerBody, ConsumerFilter, LeaseBody, PushBody, Start, TIME_RULE};
 use crate::http::problem::Problem;
 use crate::http::state::AppState;
 
@@ -139,7 +139,10 @@ pub(crate) fn start(start: Start, pointer: &str) -> Result<core::Start, Problem>
     Ok(match start {
         Start::Beginning => core::Start::Beginning,
         Start::Now => core::Start::Now,
-        Start::Time(time) => core::Start::Since(time),
+        Start::Time(time) => {
+            let refused = || malformed(Place::pointer(format!("{pointer}/time")), TIME_RULE);
+            core::Start::Since(core::in_utc(time).ok_or_else(refused)?)
+        }
         Start::Position(text) => {
             core::Start::After(position(&text, &format!("{pointer}/position"))?)
         }

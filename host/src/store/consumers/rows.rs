@@ -122,8 +122,8 @@ pub(in crate::store) trait Rows {
     fn find(&self, id: &ConsumerId) -> Result<Option<Registered>, Error>;
     /// Replaces what there is.
     fn keep(&mut self, id: &ConsumerId, consumer: &Registered) -> Result<(), Error>;
-    /// With all its backlogs.
-    fn remove(&mut self, id: &ConsumerId) -> Result<(), Error>;
+    /// With all its backlogs, whatever is in them. Whether there was one.
+    fn remove(&mut self, id: &ConsumerId) -> Result<bool, Error>;
 
     fn backlog(&self, id: &ConsumerId, stream: &StreamId) -> Result<Option<Backlog>, Error>;
     fn leased(&self, id: &ConsumerId, lease: LeaseId)
@@ -201,6 +201,20 @@ pub(in crate::store) fn named(
     };
     let decider = DeciderName::new(decider).map_err(corrupt)?;
     StreamId::new(id.namespace().clone(), decider, stream).map_err(corrupt)
+}
+
+/// What has been read, if it can be. What cannot is reported and left out: one bad row costs the others nothing.
+pub(in crate::store) fn readable<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
+    match read {
+        Err(error @ (Error::Corrupt { .. } | Error::Malformed { .. })) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a row is left out"
+            );
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
 }
 
 /// What is said of a stream that is parked because of an event.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::rows::{Backlog, Holder, Registered, Rows, named, unreadable};
+use super::rows::{Backlog, Holder, Registered, Rows, named, readable, unreadable};
 use super::{ConsumerError, Leased, Nacked, Unpark};
 use crate::core::{
     Consumer, ConsumerId, ConsumerSettings, Lease, LeaseId, Position, RecordedEvent, Start,
@@ -125,7 +125,7 @@ pub(in crate::store) fn report(
     })
 }
 
-/// One report for each name that is still there.
+/// One report for each name that is still there and can be read.
 pub(in crate::store) fn report_all(
     rows: &impl Rows,
     names: &[ConsumerId],
@@ -136,7 +136,7 @@ pub(in crate::store) fn report_all(
     for id in names {
         match report(rows, id, look, now) {
             Ok(report) => reports.push(report),
-            Err(ConsumerError::Store(error)) => return Err(error),
+            Err(ConsumerError::Store(error)) => reports.extend(readable(Err(error))?),
             Err(_) => {}
         }
     }
@@ -144,8 +144,11 @@ pub(in crate::store) fn report_all(
 }
 
 pub(in crate::store) fn delete(rows: &mut impl Rows, id: &ConsumerId) -> Result<(), ConsumerError> {
-    registered(rows, id)?;
-    Ok(rows.remove(id)?)
+    if rows.remove(id)? {
+        Ok(())
+    } else {
+        Err(ConsumerError::NotFound)
+    }
 }
 
 pub(in crate::store) fn pause(
@@ -262,7 +265,7 @@ fn next_in(
     Ok(next.map(|next| Duration::try_from(next - now).unwrap_or_default()))
 }
 
-/// Moves the cursor on, and gives what it has passed to the streams. Whether it is at the end of the log.
+/// Moves the cursor on, and gives what it has passed to the streams, but for those whose names are none. Whether it is at the end of the log.
 fn hand_out(
     rows: &mut impl Rows,
     id: &ConsumerId,
@@ -287,7 +290,9 @@ fn hand_out(
     entries.sort_by(|a, b| (&a.decider, &a.id).cmp(&(&b.decider, &b.id)));
     for of_stream in entries.chunk_by(|a, b| (&a.decider, &a.id) == (&b.decider, &b.id)) {
         let first = &of_stream[0];
-        let stream = named(id, &first.decider, &first.id)?;
+        let Some(stream) = readable(named(id, &first.decider, &first.id))? else {
+            continue;
+        };
         let mut entries = of_stream.iter();
         let known = rows.backlog(id, &stream)?;
         let known = known.or_else(|| entries.next().map(|first| Backlog::of(first.place, now)));

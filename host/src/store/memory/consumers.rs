@@ -71,9 +71,8 @@ impl Rows for Tables<'_> {
         Ok(())
     }
 
-    fn remove(&mut self, id: &ConsumerId) -> Result<(), Error> {
-        self.consumers.0.remove(id);
-        Ok(())
+    fn remove(&mut self, id: &ConsumerId) -> Result<bool, Error> {
+        Ok(self.consumers.0.remove(id).is_some())
     }
 
     fn backlog(&self, id: &ConsumerId, stream: &StreamId) -> Result<Option<Backlog>, Error> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 
-use super::rows::{Read, column, event, position, stream, unreadable, version};
+use super::rows::{Read, column, event, position, stream, time, unreadable, version};
 use crate::core::{
     Consumer, ConsumerId, ConsumerSettings, Lease, LeaseId, Namespace, Parked, Position, Push,
     RecordedEvent,
@@ -44,7 +44,7 @@ pub(super) fn lease(row: &PgRow) -> Result<LeaseRow, Error> {
         id,
         stream: event.stream.clone(),
         attempt: attempts(row).map_err(corrupt)?,
-        expires_at: column(row, "expires_at").map_err(corrupt)?,
+        expires_at: time(row, "expires_at").map_err(corrupt)?,
         events: vec![event],
     })))
 }
@@ -87,7 +87,7 @@ pub(super) fn consumer(row: &PgRow) -> Read<Consumer> {
         id: ConsumerId::new(namespace, column::<&str>(row, "consumer")?).map_err(unreadable)?,
         settings: settings(row)?,
         is_paused: column(row, "paused")?,
-        created_at: column(row, "created_at")?,
+        created_at: time(row, "created_at")?,
         lag_events: count("lag_events")?,
         lag: duration(row, "lag_ms")?,
         in_flight: count("in_flight")?,
@@ -102,7 +102,7 @@ pub(super) fn parked(row: &PgRow) -> Read<Parked> {
         position: position(row, column(row, "next_offset")?)?,
         attempts: attempts(row)?,
         reason: column(row, "reason")?,
-        parked_at: column(row, "parked_at")?,
+        parked_at: time(row, "parked_at")?,
     })
 }
 

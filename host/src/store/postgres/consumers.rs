@@ -10,11 +10,12 @@ use super::PostgresStore;
 use super::consumer_rows::{self, LeaseRow, milliseconds, settings_columns};
 use super::errors::not_acknowledged;
 use super::query::{Failure, Statement, run};
-use super::rows::{Read, column, event_columns};
+use super::rows::{Read, Time, column, event_columns, time};
 use crate::core::{
     Consumer, ConsumerId, ConsumerSettings, Lease, LeaseId, Namespace, Parked, Position, Start,
     StreamId,
 };
+use crate::store::consumers::rows::readable;
 use crate::store::{ConsumerError, ConsumerStore, Error, Leased, Nacked, Unpark};
 
 const LEASE: &str = concat!(
@@ -24,6 +25,7 @@ const LEASE: &str = concat!(
 );
 
 /// With what is handed out, and what is still to be looked at, be it below the oldest open transaction or not.
+/// The age of `-infinity` is no number.
 const CONSUMERS: &str = concat!(
     "SELECT namespace, consumer, paused, created_at, ",
     settings_columns!(),
@@ -31,13 +33,13 @@ const CONSUMERS: &str = concat!(
             coalesce(floor(extract(EPOCH FROM clock_timestamp() - least(handed_out.oldest, ahead.oldest)) * 1000), 0)::BIGINT AS lag_ms \
      FROM consumers AS c \
      CROSS JOIN LATERAL ( \
-         SELECT coalesce(sum(s.pending), 0)::BIGINT AS pending, min(s.next_created_at) AS oldest, \
+         SELECT coalesce(sum(s.pending), 0)::BIGINT AS pending, min(greatest(s.next_created_at, '0001-01-01 00:00:00+00')) AS oldest, \
                 count(*) FILTER (WHERE s.lease IS NOT NULL AND s.available_at > clock_timestamp()) AS in_flight, \
                 count(s.parked_at) AS parked \
          FROM consumer_streams AS s WHERE s.namespace = c.namespace AND s.consumer = c.consumer \
      ) AS handed_out \
      CROSS JOIN LATERAL ( \
-         SELECT count(*) AS pending, min((looked_at.e).created_at) AS oldest \
+         SELECT count(*) AS pending, min(greatest((looked_at.e).created_at, '0001-01-01 00:00:00+00')) AS oldest \
          FROM ( \
              SELECT e FROM events AS e \
              WHERE e.namespace = c.namespace \
@@ -114,7 +116,7 @@ impl PostgresStore {
         namespace: Option<&str>,
         name: Option<&str>,
         look: u32,
-    ) -> Result<Vec<Consumer>, Error> {
+    ) -> Result<Vec<Result<Consumer, Error>>, Error> {
         let statement = || {
             sqlx::query(CONSUMERS)
                 .bind(namespace)
@@ -122,8 +124,10 @@ impl PostgresStore {
                 .bind(i64::from(look))
         };
         let found = self.read(statement).await?;
-        let consumers: Result<_, _> = found.iter().map(consumer_rows::consumer).collect();
-        consumers.map_err(|reason| reason.of("consumer"))
+        let consumers = found.iter().map(consumer_rows::consumer);
+        Ok(consumers
+            .map(|read| read.map_err(|reason| reason.of("consumer")))
+            .collect())
     }
 
     /// Runs a statement that changes one consumer, and gives back a row if there is such a consumer.
@@ -186,7 +190,7 @@ impl ConsumerStore for PostgresStore {
 
     async fn consumer(&self, id: &ConsumerId, look: u32) -> Result<Consumer, ConsumerError> {
         let found = self.consumers(Some(id.namespace().as_str()), Some(id.name()), look);
-        found.await?.pop().ok_or(ConsumerError::NotFound)
+        Ok(found.await?.pop().ok_or(ConsumerError::NotFound)??)
     }
 
     async fn consumer_cursor(
@@ -217,8 +221,9 @@ impl ConsumerStore for PostgresStore {
         namespace: Option<&Namespace>,
         look: u32,
     ) -> Result<Vec<Consumer>, Error> {
-        self.consumers(namespace.map(Namespace::as_str), None, look)
-            .await
+        let found = self.consumers(namespace.map(Namespace::as_str), None, look);
+        let consumers = found.await?.into_iter().map(readable);
+        consumers.filter_map(Result::transpose).collect()
     }
 
     async fn delete_consumer(&self, id: &ConsumerId) -> Result<(), ConsumerError> {
@@ -285,7 +290,8 @@ impl ConsumerStore for PostgresStore {
         let statement = bind_position(of_consumer(sql, id).bind(lease), through).bind(keep);
         let refused = |failure: Failure| not_acknowledged(failure, through);
         let found = run(&self.pool, statement).await.map_err(refused)?;
-        Ok(answer(&found, |row| column(row, "expires_at"))?)
+        let expires_at: Option<Time> = answer(&found, |row| column(row, "expires_at"))?;
+        Ok(expires_at.map(|Time(time)| time))
     }
 
     async fn nack(
@@ -312,7 +318,7 @@ impl ConsumerStore for PostgresStore {
     ) -> Result<OffsetDateTime, ConsumerError> {
         let sql = "SELECT gavel_extend($1, $2, $3) AS expires_at";
         let found = run(&self.pool, of_consumer(sql, id).bind(lease)).await?;
-        Ok(answer(&found, |row| column(row, "expires_at"))?)
+        Ok(answer(&found, |row| time(row, "expires_at"))?)
     }
 
     async fn list_parked(

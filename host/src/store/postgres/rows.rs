@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgHasArrayType, PgRow, PgTypeInfo, PgValueRef};
 use sqlx::types::Json as SqlJson;
+use sqlx::{Decode, Postgres, Row as _, Type};
 use time::OffsetDateTime;
+use time::macros::datetime;
 use uuid::Uuid;
 
 use crate::core::{
     Activation, ActivationNumber, CommandOutcome, CommandRecord, DeciderName, Fingerprint, Json,
     LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection,
-    StreamId, Version,
+    StreamId, Version, in_utc,
 };
 use crate::store::{
     Counted, Error, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
@@ -78,6 +80,38 @@ where
     row.try_get(name).map_err(unreadable)
 }
 
+/// A time of a row. The database holds others than we do (`-infinity`, the year 20000, those before Christ), at which the decoding of
+/// [`OffsetDateTime`] panics.
+#[derive(Debug)]
+pub(super) struct Time(pub(super) OffsetDateTime);
+
+impl Type<Postgres> for Time {
+    fn type_info() -> PgTypeInfo {
+        <OffsetDateTime as Type<Postgres>>::type_info()
+    }
+}
+
+impl PgHasArrayType for Time {
+    fn array_type_info() -> PgTypeInfo {
+        <OffsetDateTime as PgHasArrayType>::array_type_info()
+    }
+}
+
+impl Decode<'_, Postgres> for Time {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        const EPOCH: OffsetDateTime = datetime!(2000-01-01 00:00 UTC);
+        let microseconds = <i64 as Decode<Postgres>>::decode(value)?;
+        let time = EPOCH.checked_add(time::Duration::microseconds(microseconds));
+        let time = time.and_then(in_utc);
+        time.map(Self)
+            .ok_or_else(|| "the time is not of the years 1 to 9999".into())
+    }
+}
+
+pub(super) fn time(row: &PgRow, name: &str) -> Read<OffsetDateTime> {
+    column(row, name).map(|Time(time)| time)
+}
+
 /// Why `gavel_append` refused a part, in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Refused {
@@ -139,12 +173,12 @@ impl BatchOutcome {
         let id: Vec<Option<Uuid>> = column(row, "id")?;
         let versions: Vec<i64> = column(row, "version")?;
         let previous_id: Vec<Option<Uuid>> = column(row, "previous_id")?;
-        let created_at: Vec<OffsetDateTime> = column(row, "created_at")?;
+        let created_at: Vec<Time> = column(row, "created_at")?;
         let facts = number.into_iter().zip(id);
         let at = versions.into_iter().zip(previous_id).zip(created_at);
         let parts = refused.into_iter().zip(facts).zip(at);
         let parts = parts.map(
-            |((refused, (number, id)), ((version, previous_id), created_at))| {
+            |((refused, (number, id)), ((version, previous_id), Time(created_at)))| {
                 Ok(PartOutcome {
                     refused: refused.as_deref().map(Refused::from_code).transpose()?,
                     number,
@@ -212,7 +246,7 @@ pub(super) fn event(row: &PgRow) -> Result<RecordedEvent, Error> {
             version: version(row, "version")?,
             position,
             previous_id: column(row, "previous_id")?,
-            created_at: column(row, "created_at")?,
+            created_at: time(row, "created_at")?,
             event: NewEvent {
                 event_id: column(row, "event_id")?,
                 event: column(row, "event")?,
@@ -250,7 +284,7 @@ pub(super) fn summary(row: &PgRow) -> Read<StreamSummary> {
         id: column(row, "decider_id")?,
         version: version(row, "version")?,
         is_final: column(row, "final")?,
-        updated_at: column(row, "updated_at")?,
+        updated_at: time(row, "updated_at")?,
     })
 }
 
@@ -295,7 +329,7 @@ pub(super) fn command(row: &PgRow) -> Read<CommandRecord> {
         ledger,
         fingerprint: fingerprint
             .ok_or_else(|| Unreadable("fingerprint is not 32 bytes".to_owned()))?,
-        now: column(row, "now")?,
+        now: time(row, "now")?,
         seed: column::<i64>(row, "seed")?.cast_unsigned(),
         actor: column(row, "actor")?,
         metadata: metadata(row)?,
@@ -329,7 +363,7 @@ pub(super) fn rehearsal(row: &PgRow) -> Read<RehearsalRecord> {
         decider: DeciderName::new(column::<&str>(row, "decider")?).map_err(unreadable)?,
         digest: digest(column(row, "digest")?)?,
         is_over: column(row, "is_over")?,
-        seen_at: column(row, "seen_at")?,
+        seen_at: time(row, "seen_at")?,
         document: json(row, "document_text")?,
     })
 }
@@ -343,7 +377,7 @@ pub(super) fn module(row: &PgRow) -> Read<StoredModule> {
         name: column(row, "name")?,
         manifest: json(row, "manifest_text")?,
         imports: column(row, "imports")?,
-        uploaded_at: column(row, "uploaded_at")?,
+        uploaded_at: time(row, "uploaded_at")?,
     })
 }
 
@@ -355,7 +389,7 @@ pub(super) fn activation(row: &PgRow) -> Read<Activation> {
         number: ActivationNumber::new(column(row, "number")?),
         digest: digest(column(row, "digest")?)?,
         replaces: replaces.map(digest).transpose()?,
-        activated_at: column(row, "activated_at")?,
+        activated_at: time(row, "activated_at")?,
         activated_by: column(row, "activated_by")?,
         message: column(row, "message")?,
         accepted: column(row, "accepted")?,

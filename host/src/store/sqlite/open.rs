@@ -1,5 +1,9 @@
 //! Opening the file, and bringing its schema up to date.
 
+#[cfg(unix)]
+use std::fs::Permissions;
+#[cfg(unix)]
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +46,7 @@ impl SqliteStore {
             source,
         };
         if let Some(folder) = path.parent().filter(|_| migrate) {
-            tokio::fs::create_dir_all(folder)
+            create_folder(folder)
                 .await
                 .map_err(|error| unreachable(error.into()))?;
         }
@@ -57,6 +61,7 @@ impl SqliteStore {
             .connect()
             .await
             .map_err(|error| unreachable(error.into()))?;
+        keep_from_others(path).await;
         bring_up_to_date(&mut connection, migrate).await?;
 
         let readers = Readers::open(path).map_err(|error| unreachable(error.into()))?;
@@ -78,6 +83,38 @@ impl SqliteStore {
         })
     }
 }
+
+/// Creates a folder that only its owner may enter. One that is there may be meant for others as well, and stays as it is.
+async fn create_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = tokio::fs::DirBuilder::new();
+    #[cfg(unix)]
+    builder.mode(0o700);
+    builder.recursive(true).create(folder).await
+}
+
+/// Takes the file, and those that SQLite keeps beside it, from all but their owner: events are in them, and the secrets of consumers. What
+/// SQLite creates later is like the file.
+#[cfg(unix)]
+async fn keep_from_others(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        let narrowed = tokio::fs::set_permissions(&file, Permissions::from_mode(0o600)).await;
+        match narrowed {
+            Err(error) if error.kind() != ErrorKind::NotFound => tracing::warn!(
+                file = %file.display(),
+                error = &error as &dyn std::error::Error,
+                "other users may be able to read the database"
+            ),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn keep_from_others(_: &Path) {}
 
 fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!("../migrations/sqlite");

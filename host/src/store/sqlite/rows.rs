@@ -9,9 +9,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::core::{
-    Activation, ActivationNumber, CommandId, CommandOutcome, CommandRecord, DeciderName, Event,
-    Fingerprint, Json, LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent, Position,
-    RecordedEvent, Rejection, StreamId, Version,
+    Activation, ActivationNumber, CommandId, CommandOutcome, CommandRecord, DeciderName, EARLIEST,
+    Event, Fingerprint, Json, LATEST, LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent,
+    Position, RecordedEvent, Rejection, StreamId, Version, in_utc,
 };
 use crate::store::admit::Tip;
 use crate::store::{
@@ -411,7 +411,7 @@ pub(super) fn summary(row: &Row<'_>) -> Result<StreamSummary, Error> {
             id: cells.take()?,
             version: cells.take_version()?,
             is_final: cells.take()?,
-            updated_at: cells.take_time()?,
+            updated_at: nearest_time(cells.take()?),
         })
     };
     read(&mut Cells::of(row)).map_err(corrupt("stream head"))
@@ -462,7 +462,14 @@ pub(super) fn milliseconds(time: OffsetDateTime) -> i64 {
 
 /// The time that a column holds.
 pub(super) fn time(milliseconds: i64) -> Result<OffsetDateTime, Reason> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).map_err(reason)
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000);
+    in_utc(time.map_err(reason)?).ok_or_else(|| "the time is not of the years 1 to 9999".to_owned())
+}
+
+/// The time that a column holds, or the nearest that we do: where a time that is out of range must not hide the row.
+pub(super) fn nearest_time(milliseconds: i64) -> OffsetDateTime {
+    let nearest = if milliseconds < 0 { EARLIEST } else { LATEST };
+    time(milliseconds).unwrap_or(nearest)
 }
 
 /// The position of the row at `offset`; SQLite has one writer at a time.

@@ -13,7 +13,7 @@ use crate::core::{
 };
 use crate::store::Error;
 use crate::store::consumers::rows::{
-    Backlog, Entry, Holder, Place, Progress, Registered, Rows, Visit, named,
+    Backlog, Entry, Holder, Place, Progress, Registered, Rows, Visit, named, readable,
 };
 use crate::store::sqlite::read;
 use crate::store::sqlite::rows::{self, event_columns};
@@ -142,12 +142,14 @@ impl Tables<'_> {
         statement: &str,
         values: impl rusqlite::Params,
     ) -> Result<Vec<(StreamId, Backlog)>, Error> {
-        rows::all(self.0, statement, values, |row| backlog(row, id))
+        let found = rows::all(self.0, statement, values, |row| readable(backlog(row, id)))?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// The consumers of a namespace, or all.
     pub(super) fn names(&self, namespace: Option<&str>) -> Result<Vec<ConsumerId>, Error> {
-        rows::all(self.0, NAMES, [namespace], consumer_id)
+        let found = rows::all(self.0, NAMES, [namespace], |row| readable(consumer_id(row)))?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// The parked streams after this one, by decider and id.
@@ -190,8 +192,8 @@ impl Rows for Tables<'_> {
         self.run(KEEP, values)
     }
 
-    fn remove(&mut self, id: &ConsumerId) -> Result<(), Error> {
-        self.run(REMOVE, names(id))
+    fn remove(&mut self, id: &ConsumerId) -> Result<bool, Error> {
+        Ok(self.0.prepare_cached(REMOVE)?.execute(names(id))? > 0)
     }
 
     fn backlog(&self, id: &ConsumerId, stream: &StreamId) -> Result<Option<Backlog>, Error> {
@@ -261,7 +263,7 @@ impl Rows for Tables<'_> {
 
     fn next_available(&self, id: &ConsumerId) -> Result<Option<OffsetDateTime>, Error> {
         let found = rows::one(self.0, NEXT_AVAILABLE, names(id), |row| {
-            row.get::<_, Option<i64>>(0)?.map(time_of).transpose()
+            Ok(row.get::<_, Option<i64>>(0)?.map(rows::nearest_time))
         });
         Ok(found?.flatten())
     }
@@ -272,7 +274,7 @@ impl Rows for Tables<'_> {
         let found = rows::one(self.0, PROGRESS, values, |row| {
             Ok(Progress {
                 pending: count(row, 0)?,
-                oldest: row.get::<_, Option<i64>>(1)?.map(time_of).transpose()?,
+                oldest: row.get::<_, Option<i64>>(1)?.map(rows::nearest_time),
                 in_flight: count(row, 2)?,
                 parked: count(row, 3)?,
             })
@@ -350,10 +352,6 @@ fn corrupt(what: &'static str) -> impl FnOnce(String) -> Error {
     move |reason| Error::Corrupt { what, reason }
 }
 
-fn time_of(milliseconds: i64) -> Result<OffsetDateTime, Error> {
-    rows::time(milliseconds).map_err(corrupt("time of a consumer"))
-}
-
 fn version_of(number: i64) -> Result<Version, Error> {
     let version = Version::from_sql(number).ok_or_else(|| "it is negative".to_owned());
     version.map_err(corrupt("version of a consumer"))
@@ -375,9 +373,9 @@ fn registered(row: &Row<'_>) -> Result<Registered, Error> {
             push: url.map(|url| Push { url, secret }),
         },
         is_paused: row.get(7)?,
-        since: row.get::<_, Option<i64>>(8)?.map(time_of).transpose()?,
+        since: row.get::<_, Option<i64>>(8)?.map(rows::nearest_time),
         cursor: rows::position(row.get(9)?),
-        created_at: time_of(row.get(10)?)?,
+        created_at: rows::nearest_time(row.get(10)?),
     })
 }
 
@@ -395,14 +393,14 @@ fn backlog(row: &Row<'_>, id: &ConsumerId) -> Result<(StreamId, Backlog), Error>
         next: Place {
             version: version_of(row.get(2)?)?,
             position: rows::position(row.get(3)?),
-            created_at: time_of(row.get(4)?)?,
+            created_at: rows::nearest_time(row.get(4)?),
         },
         last: version_of(row.get(5)?)?,
         pending: count(row, 6)?,
         attempt: row.get(7)?,
-        available_at: time_of(row.get(8)?)?,
+        available_at: rows::nearest_time(row.get(8)?),
         lease: lease.transpose()?,
-        parked_at: row.get::<_, Option<i64>>(11)?.map(time_of).transpose()?,
+        parked_at: row.get::<_, Option<i64>>(11)?.map(rows::nearest_time),
         reason: row.get(12)?,
     };
     Ok((stream, backlog))
@@ -416,7 +414,7 @@ fn entry(row: &Row<'_>) -> Result<Entry, Error> {
         place: Place {
             version: version_of(row.get(3)?)?,
             position: rows::position(row.get(4)?),
-            created_at: time_of(row.get(5)?)?,
+            created_at: rows::nearest_time(row.get(5)?),
         },
     })
 }

@@ -112,3 +112,23 @@ async fn two_hosts_on_one_file_store_each_version_once() {
         .unwrap_err();
     assert!(matches!(error, AppendError::Fenced { .. }), "{error:?}");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_its_owner_may_read_the_database() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    let file = File::new();
+    let path = file.path();
+    for _ in 0..2 {
+        let _store = file.open().await;
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        for suffix in ["", "-wal", "-shm"] {
+            let path = std::path::PathBuf::from(format!("{}{suffix}", path.display()));
+            assert_eq!(mode(&path), 0o600, "{path:?}");
+            // As a release before this one has left it.
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! What other programs can do to the tables, and what they see.
 
 use super::*;
+use crate::core::{ConsumerId, ConsumerSettings, Start};
+use crate::store::{ConsumerError, ConsumerStore as _};
 
 /// Runs a statement that must fail, and gives back what SQLite says.
 async fn refusal(connection: &mut SqliteConnection, statement: &'static str) -> String {
@@ -122,4 +124,82 @@ async fn plain_sql_sees_the_newest_event_of_each_stream() {
         let expected = (head.version.to_sql(), head.last_event_id, head.is_final);
         assert_eq!((number, Some(last_event_id), is_final), expected);
     }
+}
+
+#[tokio::test]
+async fn plain_sql_stores_nothing_that_readers_do_not_understand() {
+    let file = File::new();
+    let store = file.open().await;
+    activate_counter(&store).await;
+    let last = grow(&store, &stream("c"), 2).await.remove(1).position;
+    let mut sql = file.plain_sql().await;
+    let mut insert = async |values: &str| {
+        let statement = format!(
+            r#"INSERT INTO events ("offset", namespace, decider_id, created_at, decider, event, event_id, command_id, version, data)
+            SELECT {values}, 'counter', 'Incremented', randomblob(16), randomblob(16), 1, '{{}}'"#
+        );
+        let done = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(&mut sql)
+            .await;
+        done.map_err(|error| error.to_string())
+    };
+    for (values, reason) in [
+        ("NULL, 'default', 'd', 253402300800000", "created_at"),
+        ("NULL, 'default', 'd', -62135596800001", "created_at"),
+        ("NULL, 'default', '', 0", "name a stream"),
+        ("NULL, 'default', 'a' || char(10), 0", "name a stream"),
+        ("NULL, 'default', 'a' || char(133), 0", "name a stream"),
+        ("NULL, 'default', 'a' || char(0), 0", "name a stream"),
+        ("NULL, 'default', printf('%256s', 'a'), 0", "name a stream"),
+        ("NULL, 'default', 'streams', 0", "name a stream"),
+        ("NULL, 'No Name', 'd', 0", "name a stream"),
+        ("-5, 'default', 'd', 0", "offset"),
+        ("9223372036854775807, 'default', 'd', 0", "offset"),
+    ] {
+        let said = insert(values).await.unwrap_err();
+        assert!(said.contains(reason), "{values}: {said}");
+    }
+    insert("1000, 'default', 'straße 1', 253402300799999")
+        .await
+        .unwrap();
+    let said = insert("500, 'default', 'e', 0").await.unwrap_err();
+    assert!(said.contains("offset"), "{said}");
+    assert!(grow(&store, &stream("c"), 1).await[0].position > last);
+}
+
+#[tokio::test]
+async fn a_consumer_that_cannot_be_read_costs_the_others_nothing_and_can_be_deleted() {
+    let file = File::new();
+    let store = file.open().await;
+    let ids = ["bad", "good"].map(|name| ConsumerId::new(Namespace::default(), name).unwrap());
+    let [bad, good] = &ids;
+    for id in &ids {
+        let settings = ConsumerSettings {
+            deciders: Vec::new(),
+            events: Vec::new(),
+            lock_timeout: std::time::Duration::from_secs(1),
+            max_attempts: 1,
+            backoff: std::time::Duration::ZERO,
+            push: None,
+        };
+        let put = store.put_consumer(id, &settings, Start::Beginning).await;
+        assert!(put.unwrap());
+    }
+    sqlx::query("UPDATE consumers SET deciders = '{}' WHERE consumer = 'bad'")
+        .execute(&mut file.plain_sql().await)
+        .await
+        .unwrap();
+
+    let listed = async || {
+        let consumers = store.list_consumers(None, 1).await.unwrap();
+        consumers
+            .into_iter()
+            .map(|consumer| consumer.id)
+            .collect::<Vec<_>>()
+    };
+    store.consumer(bad, 1).await.unwrap_err();
+    assert_eq!(listed().await, [good.clone()]);
+    store.delete_consumer(bad).await.unwrap();
+    let again = store.delete_consumer(bad).await;
+    assert!(matches!(again, Err(ConsumerError::NotFound)), "{again:?}");
 }
