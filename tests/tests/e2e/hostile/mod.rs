@@ -2,3 +2,4 @@
 //! each kind. `cargo xtask test -- hostile` runs this suite alone.
 
 mod neighbours;
+mod time;

@@ -198,7 +198,7 @@ async fn a_consumer_that_cannot_be_read_costs_the_others_nothing_and_can_be_dele
             .collect::<Vec<_>>()
     };
     store.consumer(bad, 1).await.unwrap_err();
-    assert_eq!(listed().await, std::slice::from_ref(&good));
+    assert_eq!(listed().await, std::slice::from_ref(good));
     store.delete_consumer(bad).await.unwrap();
     let again = store.delete_consumer(bad).await;
     assert!(matches!(again, Err(ConsumerError::NotFound)), "{again:?}");
