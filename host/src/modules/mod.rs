@@ -23,7 +23,7 @@ pub use manifest::{
     SpecEvent, SpecOutcome,
 };
 pub use schema::Schema;
-pub use schema_cost::{SchemaBudget, referred};
+pub use schema_cost::{SchemaBudget, SchemaCost, referred};
 
 use crate::core::{Activation, DeciderName, Json, ModuleDigest, Namespace};
 use crate::runtime::{CompileError, Fault, Runtime};

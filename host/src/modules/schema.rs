@@ -3,14 +3,20 @@
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 
-use super::schema_cost::SchemaBudget;
+use super::schema_cost::{SchemaBudget, SchemaCost, nodes};
 
 /// Most schema violations that are reported for one value.
 const VIOLATIONS: usize = 20;
-/// Most visits of parts of the schema that checking one value may need (inclusive): a second or so.
-const VISITS: u64 = 50_000_000;
-/// Most visits with which violations are still told one by one: their list is made in full before it is cut.
-const VISITS_TO_TELL: u64 = 200_000;
+/// Longest message of a violation, in characters (inclusive): some repeat what the schema lists.
+const MESSAGE_CHARS: usize = 1_000;
+/// Most steps that checking one value may need (inclusive): a second or so.
+const STEPS: u64 = 50_000_000;
+/// Steps that a pattern takes for each byte of a text at most.
+const PATTERN_STEPS: u64 = 16;
+/// Most memory that a list of violations may need to be told one by one, in bytes: it is made in full before it is cut.
+const VIOLATION_MEMORY_BYTES: u64 = 64 << 20;
+/// What a violation takes beside the names that it repeats, in bytes.
+const VIOLATION_BYTES: u64 = 256;
 /// Largest compiled pattern, and largest cache of a running one, in bytes.
 const PATTERN_MEMORY_BYTES: usize = 64 << 10;
 
@@ -18,7 +24,7 @@ const PATTERN_MEMORY_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Schema {
     validator: Validator,
-    visits: u64,
+    cost: SchemaCost,
 }
 
 impl Schema {
@@ -34,7 +40,7 @@ impl Schema {
         } else {
             schema
         };
-        let visits = budget.spend(schema)?;
+        let cost = budget.spend(schema)?;
         // A hostile module must not be able to make matching take longer than linear time.
         let patterns = PatternOptions::regex()
             .size_limit(PATTERN_MEMORY_BYTES)
@@ -44,13 +50,13 @@ impl Schema {
             .with_pattern_options(patterns)
             .build(schema)
             .map_err(|error| error.to_string())?;
-        Ok(Self { validator, visits })
+        Ok(Self { validator, cost })
     }
 
     /// Whether the value fits.
     #[must_use]
     pub fn is_valid(&self, value: &Value) -> bool {
-        self.visits_of(value) <= VISITS && self.validator.is_valid(value)
+        self.steps(&Size::of(value)) <= STEPS && self.validator.is_valid(value)
     }
 
     /// Checks a value.
@@ -60,34 +66,58 @@ impl Schema {
     /// Pointer and message of the first places that do not fit.
     pub fn check(&self, value: &Value) -> Result<(), Vec<(String, String)>> {
         let whole = |message: &str| Err(vec![(String::new(), message.to_owned())]);
-        let visits = self.visits_of(value);
-        if visits > VISITS {
+        let size = Size::of(value);
+        if self.steps(&size) > STEPS {
             return whole("the value is too large to be checked against its schema");
         }
         if self.validator.is_valid(value) {
             return Ok(());
         }
-        if visits > VISITS_TO_TELL {
+        let violation_bytes = size.parts.saturating_mul(VIOLATION_BYTES) + size.bytes;
+        if self.cost.violations.saturating_mul(violation_bytes) > VIOLATION_MEMORY_BYTES {
             return whole("the value does not fit its schema; it is too large to tell where");
         }
         let place = |error: jsonschema::ValidationError<'_>| {
-            (error.instance_path().to_string(), error.to_string())
+            let message = error.to_string().chars().take(MESSAGE_CHARS).collect();
+            (error.instance_path().to_string(), message)
         };
         let errors = self.validator.iter_errors(value);
         Err(errors.take(VIOLATIONS).map(place).collect())
     }
 
-    fn visits_of(&self, value: &Value) -> u64 {
-        self.visits.saturating_mul(parts(value))
+    fn steps(&self, size: &Size) -> u64 {
+        let matched = self.cost.patterns.saturating_mul(PATTERN_STEPS);
+        let compared = self.cost.comparisons.saturating_mul(size.parts);
+        compared.saturating_add(matched.saturating_mul(size.bytes))
     }
 }
 
-/// How many values a value is made of, itself included.
-fn parts(value: &Value) -> u64 {
+/// How large a value is.
+struct Size {
+    /// The values that it is made of, itself included.
+    parts: u64,
+    /// The bytes of its texts and names.
+    bytes: u64,
+}
+
+impl Size {
+    fn of(value: &Value) -> Self {
+        Self {
+            parts: nodes(value) as u64,
+            bytes: text_bytes(value),
+        }
+    }
+}
+
+fn text_bytes(value: &Value) -> u64 {
     match value {
-        Value::Array(items) => items.iter().map(parts).sum::<u64>() + 1,
-        Value::Object(members) => members.values().map(parts).sum::<u64>() + 1,
-        _ => 1,
+        Value::String(text) => text.len() as u64,
+        Value::Array(items) => items.iter().map(text_bytes).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, member)| name.len() as u64 + text_bytes(member))
+            .sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }
 
@@ -133,6 +163,31 @@ mod tests {
             "{violations:?}"
         );
         assert!(!schema.is_valid(&more));
+    }
+
+    #[test]
+    fn a_value_is_not_checked_when_lists_names_or_patterns_make_that_take_long() {
+        let numbers: Vec<_> = (0..5_000).collect();
+        let listed = compile(&json!({ "items": { "enum": numbers } })).unwrap();
+        assert!(listed.check(&json!([0, 4_999])).is_ok());
+        let violations = listed.check(&json!([5_000])).unwrap_err();
+        assert!(violations[0].1.chars().count() <= MESSAGE_CHARS);
+        assert!(!listed.is_valid(&json!(vec![0; 20_000])));
+
+        let names: Vec<_> = (0..5_000).map(|n| format!("n{n}")).collect();
+        let required = compile(&json!({ "items": { "required": names } })).unwrap();
+        let violations = required.check(&json!(vec![json!({}); 1_000])).unwrap_err();
+        assert!(
+            violations[0].1.contains("too large to tell"),
+            "{violations:?}"
+        );
+
+        let patterns: Vec<_> = (0..50)
+            .map(|n| json!({ "pattern": format!("{n}$") }))
+            .collect();
+        let patterns = compile(&json!({ "anyOf": patterns })).unwrap();
+        assert!(patterns.check(&json!("a 49")).is_ok());
+        assert!(!patterns.is_valid(&json!("49".repeat(100_000))));
     }
 
     #[test]

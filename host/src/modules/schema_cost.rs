@@ -33,6 +33,52 @@ const REFUSED: [&str; 5] = [
     "discriminator",
 ];
 
+/// What checking a value costs at most, for each part of the value: each number is that of its dearest place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SchemaCost {
+    /// Subschemas that are visited, and values, names and properties that they compare with.
+    pub comparisons: u64,
+    /// Violations that may be found.
+    pub violations: u64,
+    /// Patterns that are run over a text.
+    pub patterns: u64,
+}
+
+impl SchemaCost {
+    /// Adds `times` visits of `schema`.
+    fn add(&mut self, schema: &Map<String, Value>, times: u64) {
+        let sizes = |keys: &[&str]| -> usize {
+            let found = keys.iter().filter_map(|key| schema.get(*key));
+            found.map(nodes).sum()
+        };
+        let members = |key| object(schema, key).map_or(0, Map::len);
+        let patterns = usize::from(schema.contains_key("pattern")) + members("patternProperties");
+        let required = sizes(&["required", "dependentRequired", "dependencies"]);
+        let comparisons = sizes(&["enum", "const"]) + required + members("properties") + patterns;
+        let often = |number: usize| times.saturating_mul(number as u64);
+        self.comparisons = self.comparisons.saturating_add(often(1 + comparisons));
+        self.violations = self.violations.saturating_add(often(1 + required));
+        self.patterns = self.patterns.saturating_add(often(patterns));
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self {
+            comparisons: self.comparisons.max(other.comparisons),
+            violations: self.violations.max(other.violations),
+            patterns: self.patterns.max(other.patterns),
+        }
+    }
+}
+
+/// The number of values that a value is made of, itself included.
+pub(super) fn nodes(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(nodes).sum::<usize>() + 1,
+        Value::Object(members) => members.values().map(nodes).sum::<usize>() + 1,
+        _ => 1,
+    }
+}
+
 /// What the schemas of one manifest may still cost.
 #[derive(Debug)]
 pub struct SchemaBudget {
@@ -52,14 +98,18 @@ impl Default for SchemaBudget {
 }
 
 impl SchemaBudget {
-    /// Takes the cost of a schema. Gives back how many subschemas are visited at most at one place of a value.
+    /// Takes the cost of a schema, and gives back what it makes each value cost.
     ///
     /// # Errors
     ///
     /// Which limit the schema exceeds.
-    pub fn spend(&mut self, schema: &Value) -> Result<u64, String> {
+    pub fn spend(&mut self, schema: &Value) -> Result<SchemaCost, String> {
         self.look_at(schema, true)?;
-        let mut most = 1;
+        let mut most = SchemaCost {
+            comparisons: 1,
+            violations: 1,
+            patterns: 0,
+        };
         let mut pending = vec![Place::from([(std::ptr::from_ref(schema), (schema, 1))])];
         let mut seen = HashSet::new();
         while let Some(place) = pending.pop() {
@@ -79,7 +129,11 @@ impl SchemaBudget {
             for (node, times) in place.values() {
                 visit.enter(node, *times, 1)?;
             }
-            most = most.max(visit.visits);
+            let mut cost = SchemaCost::default();
+            for (schema, times) in visit.objects.values() {
+                cost.add(schema, *times);
+            }
+            most = most.max(cost);
             let objects: Vec<_> = visit.objects.into_values().collect();
             self.below(&objects, &mut pending)?;
         }
@@ -308,7 +362,7 @@ mod tests {
     }
 
     fn cost(schema: &Value) -> u64 {
-        SchemaBudget::default().spend(schema).unwrap()
+        SchemaBudget::default().spend(schema).unwrap().comparisons
     }
 
     #[test]
@@ -320,12 +374,12 @@ mod tests {
             "left": { "$ref": "#" }, "right": { "$ref": "#" },
             "children": { "type": "array", "items": { "$ref": "#" } },
         } });
-        assert!(cost(&tree) < 10);
+        assert!(cost(&tree) < 20);
         let variants: Vec<_> = (0..300)
             .map(|n| json!({ "type": "object", "properties": { "kind": { "const": n }, "of": { "$ref": "#/$defs/a%20b" } } }))
             .collect();
         assert!(
-            cost(&json!({ "oneOf": variants, "$defs": { "a b": { "type": "string" } } })) < 1_000
+            cost(&json!({ "oneOf": variants, "$defs": { "a b": { "type": "string" } } })) < 2_000
         );
     }
 
@@ -363,6 +417,22 @@ mod tests {
         assert_refused(
             &json!({ "patternProperties": { "a": { "$ref": "#" }, "b": { "$ref": "#" } } }),
             "paths",
+        );
+    }
+
+    #[test]
+    fn what_a_subschema_compares_with_counts_beside_how_often_it_is_visited() {
+        let numbers: Vec<_> = (0..500).collect();
+        let names: Vec<_> = (0..500).map(|n| format!("n{n}")).collect();
+        let cost = |schema| SchemaBudget::default().spend(&schema).unwrap();
+        let listed = cost(json!({ "items": { "enum": numbers } }));
+        assert!(listed.comparisons > 500 && listed.violations == 1);
+        let required = cost(json!({ "items": { "required": names } }));
+        assert!(required.comparisons > 500 && required.violations > 500);
+        let pattern = json!({ "pattern": "a" });
+        assert_eq!(
+            cost(json!({ "items": { "allOf": [pattern, pattern] } })).patterns,
+            2
         );
     }
 
