@@ -128,6 +128,10 @@ pub(super) fn api(config: &Config) -> ApiSettings {
         max_requests_in_flight: size(server.max_requests_in_flight),
         max_subscriptions: size(server.max_subscriptions),
         tokens: config.auth.tokens.clone(),
+        listen: server.listen.ip(),
+        allowed_hosts: server.allowed_hosts.clone(),
+        public_url: server.public_url.clone(),
+        cors_origins: server.cors_origins.clone(),
         ..ApiSettings::default()
     }
 }

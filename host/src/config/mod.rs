@@ -25,6 +25,7 @@ mod sandbox;
 mod server;
 mod setting;
 mod store;
+mod web;
 
 pub use auth::{Auth, Scope, Token};
 pub use commands::Commands;
@@ -38,6 +39,7 @@ pub use push::Push;
 pub use sandbox::Sandbox;
 pub use server::Server;
 pub use store::{Store, StoreUrl};
+pub use web::{HostName, Origin};
 
 /// Bytes in a KiB.
 const KIB: u64 = 1024;

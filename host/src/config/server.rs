@@ -3,13 +3,19 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::area::area;
-use super::{KIB, MIB};
+use super::{HostName, KIB, MIB, Origin};
 
 area! {
     /// How the host listens, and how much it takes from a client.
     pub struct Server in "server" {
         /// Address and port to listen on. Port 0 picks a free one, which the banner names.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
+        /// Hosts, without ports, that requests may name in `Host` while no token is configured, besides this machine and the address listened on.
+        allowed_hosts: Vec<HostName> = Vec::new();
+        /// Where browsers see this host, as in `https://gavel.example`, if not at `http://` and what they name in `Host`.
+        public_url: Option<Origin> = None;
+        /// Origins of other web pages that may use the API (CORS).
+        cors_origins: Vec<Origin> = Vec::new();
         /// Most connections at one time; others wait in the queue of the operating system.
         max_connections: u64 = 16_384, within 1..=1_000_000;
         /// Most requests that are worked on at one time; others are answered with 503.

@@ -85,6 +85,44 @@ impl Setting for SocketAddr {
     }
 }
 
+impl<T: Setting> Setting for Option<T> {
+    const SECRET: bool = T::SECRET;
+
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        T::from_toml(value).map(Some)
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        self.as_ref().map_or(serde_json::Value::Null, T::to_json)
+    }
+}
+
+/// An array in `gavel.toml`; in a variable, separated by commas.
+impl<T: Setting> Setting for Vec<T> {
+    const SECRET: bool = T::SECRET;
+
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        let each = |value: &Value| {
+            T::from_toml(value).map_err(|expected| format!("a list, each item {expected}"))
+        };
+        match value {
+            Value::Array(values) => values.iter().map(each).collect(),
+            Value::String(text) => {
+                let items = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|item| !item.is_empty());
+                items.map(|item| each(&item.into())).collect()
+            }
+            _ => each(value).map(|item| vec![item]),
+        }
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        self.iter().map(T::to_json).collect()
+    }
+}
+
 impl Setting for PathBuf {
     fn from_toml(value: &Value) -> Result<Self, String> {
         match value.as_str() {
@@ -95,5 +133,33 @@ impl Setting for PathBuf {
 
     fn to_json(&self) -> serde_json::Value {
         self.display().to_string().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_is_an_array_or_text_with_commas() {
+        let read = |value: Value| Vec::<u64>::from_toml(&value);
+        assert_eq!(read(Value::Array(vec![1.into(), 2.into()])), Ok(vec![1, 2]));
+        assert_eq!(read(Value::Array(vec![])), Ok(vec![]));
+        assert_eq!(read("1, 2".into()), Ok(vec![1, 2]));
+        assert_eq!(read("".into()), Ok(vec![]));
+        let expected = || Err("a list, each item a whole number".to_owned());
+        assert_eq!(read("1, two".into()), expected());
+        assert_eq!(read(true.into()), expected());
+        assert_eq!(vec![1_u64, 2].to_json(), json!([1, 2]));
+    }
+
+    #[test]
+    fn what_may_be_left_out_is_null_where_it_is() {
+        assert_eq!(Option::<u64>::from_toml(&7.into()), Ok(Some(7)));
+        assert!(Option::<u64>::from_toml(&"".into()).is_err());
+        assert_eq!(None::<u64>.to_json(), json!(null));
+        assert_eq!(Some(7_u64).to_json(), json!(7));
     }
 }

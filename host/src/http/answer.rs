@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::core::new_id;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -68,6 +68,10 @@ pub(super) async fn complete(
     response
         .headers_mut()
         .insert(REQUEST_ID.clone(), id.0.clone());
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     let (status, duration) = (response.status(), started.elapsed());
     metrics::count_request(&method, route, status, duration);
     state.samples.count(&state.metrics);

@@ -69,11 +69,7 @@ impl Code {
                 S::UNAUTHORIZED,
                 "No valid credential was given",
             ),
-            Self::Forbidden => (
-                "forbidden",
-                S::FORBIDDEN,
-                "The credential does not allow this",
-            ),
+            Self::Forbidden => ("forbidden", S::FORBIDDEN, "The request is not allowed"),
             Self::NotFound => ("not-found", S::NOT_FOUND, "There is no such resource"),
             Self::DeciderNotFound => (
                 "decider-not-found",

@@ -22,6 +22,7 @@ mod metrics;
 mod modules;
 mod openapi;
 mod operations;
+mod origin;
 mod problem;
 mod rehearsals;
 mod router;

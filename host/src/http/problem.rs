@@ -142,7 +142,7 @@ impl IntoResponse for Problem {
                     HeaderValue::from_static("Bearer realm=\"gavel\""),
                 );
             }
-            Code::Forbidden => {
+            Code::Forbidden if self.0.facts.contains_key("needed_scope") => {
                 let challenge = "Bearer realm=\"gavel\", error=\"insufficient_scope\"";
                 headers.insert(
                     header::WWW_AUTHENTICATE,

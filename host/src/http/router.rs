@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::state::AppState;
 use super::{
     admit, answer, auth, batch, commands, consumers, deciders, import, log, modules, operations,
-    rehearsals, streams, verify, why,
+    origin, rehearsals, streams, verify, why,
 };
 use crate::config::Scope;
 
@@ -152,6 +152,7 @@ pub(super) fn with_layers<S: Clone + Send + Sync + 'static>(
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(state.clone(), origin::guard))
         .layer(from_fn_with_state(state.clone(), answer::complete))
 }
 

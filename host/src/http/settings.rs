@@ -1,8 +1,9 @@
 //! Every limit that the server keeps, with its default.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use crate::config::Token;
+use crate::config::{HostName, Origin, Token};
 
 /// Bounds on connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +61,14 @@ pub struct ApiSettings {
     pub keep_alive: Duration,
     /// Who may make requests. Default: none, which lets everybody do everything.
     pub tokens: Vec<Token>,
+    /// The address that is listened on. Default: 127.0.0.1.
+    pub listen: IpAddr,
+    /// Hosts that requests may name besides this machine, while there are no tokens. Default: none.
+    pub allowed_hosts: Vec<HostName>,
+    /// Where browsers see the host. Default: at `http://` and what they name in `Host`.
+    pub public_url: Option<Origin>,
+    /// Origins of other web pages that may make requests. Default: none.
+    pub cors_origins: Vec<Origin>,
 }
 
 impl Default for ApiSettings {
@@ -77,6 +86,10 @@ impl Default for ApiSettings {
             max_subscriptions: 10_000,
             keep_alive: Duration::from_secs(15),
             tokens: Vec::new(),
+            listen: Ipv4Addr::LOCALHOST.into(),
+            allowed_hosts: Vec::new(),
+            public_url: None,
+            cors_origins: Vec::new(),
         }
     }
 }

@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 
 use super::testing::{Answer, Api};
 use super::{ApiSettings, BodyLimit};
-use crate::config::{Scope, Token};
+use crate::config::{Origin, Scope, Token};
 
 const COMMANDS: &str = "/v1/deciders/counter/c-1/commands";
 
@@ -80,6 +80,7 @@ async fn a_panic_is_one_opaque_line() {
         get(async || -> () { panic!("the secret of the house") }),
     );
     let request = axum::http::Request::get("/panic")
+        .header("host", "localhost")
         .body(Body::empty())
         .unwrap();
     let response = super::router::with_layers(routes, &Api::default().state)
@@ -331,6 +332,68 @@ async fn a_batch_tells_of_each_command_or_of_the_one_that_stopped_it() {
         .post("/v1/commands", r#"{"atomic":true,"commands":[]}"#)
         .await;
     assert_eq!(empty.body["results"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_browser_is_told_what_pages_of_allowed_origins_may_do_and_no_others() {
+    let api = Api::new(ApiSettings {
+        cors_origins: vec![Origin::parse("https://ui.example").unwrap()],
+        ..ApiSettings::default()
+    });
+    let ask = async |origin| {
+        let headers = [
+            ("origin", origin),
+            ("access-control-request-method", "PUT"),
+            (
+                "access-control-request-headers",
+                "authorization,content-type",
+            ),
+        ];
+        api.send("OPTIONS /v1/consumers/mailer", &headers, ()).await
+    };
+    let allowed = ask("https://ui.example").await;
+    assert_eq!(allowed.status, StatusCode::NO_CONTENT);
+    for (name, value) in [
+        ("access-control-allow-origin", "https://ui.example"),
+        ("access-control-allow-methods", "PUT"),
+        ("access-control-allow-headers", "authorization,content-type"),
+        ("vary", "origin"),
+    ] {
+        assert_eq!(allowed.header(name), value, "{name}");
+    }
+    for origin in ["https://evil.example", "http://localhost:3000", "null"] {
+        let foreign = ask(origin).await;
+        assert_problem(&foreign, 403, "forbidden");
+        assert_eq!(foreign.header("access-control-allow-origin"), "");
+    }
+    // Who does not ask for a page gets the answer that he would get without any allowed origin.
+    let plain = api.send("OPTIONS /v1/consumers/mailer", &[], ()).await;
+    assert_problem(&plain, 405, "method-not-allowed");
+    // A page may read what is wrong with its request, too.
+    let page = [("origin", "https://ui.example")];
+    let answer = api.send("GET /v1/consumers/mailer", &page, ()).await;
+    assert_problem(&answer, 404, "consumer-not-found");
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        "https://ui.example"
+    );
+    assert_eq!(answer.header("access-control-expose-headers"), "*");
+}
+
+#[tokio::test]
+async fn a_preflight_needs_no_token() {
+    let api = Api::new(ApiSettings {
+        cors_origins: vec![Origin::parse("https://ui.example").unwrap()],
+        ..with_tokens().state.settings.clone()
+    });
+    let headers = [
+        ("origin", "https://ui.example"),
+        ("access-control-request-method", "GET"),
+    ];
+    let answer = api.send("OPTIONS /v1/info", &headers, ()).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    let answer = api.send("GET /v1/info", &headers, ()).await;
+    assert_problem(&answer, 401, "unauthenticated");
 }
 
 fn with_tokens() -> Api {

@@ -71,7 +71,19 @@ fn expect_type(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
     ))
 }
 
+fn expect_no_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::UnsupportedMediaType,
+        "Send the body without `Content-Encoding`.",
+    ))
+}
+
 async fn read(request: Request, limit: BodyLimit) -> Result<Bytes, Problem> {
+    expect_no_encoding(request.headers())?;
     let too_large = || {
         Problem::new(
             Code::TooLarge,
@@ -187,5 +199,27 @@ mod tests {
         assert!(!typed("text/plain"));
         assert!(!typed("application/jsonp"));
         assert!(expect_type(&HeaderMap::new(), "application/json").is_err());
+    }
+
+    #[test]
+    fn a_body_comes_as_it_is() {
+        let taken = |given: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for encoding in given {
+                headers.append(header::CONTENT_ENCODING, encoding.parse().unwrap());
+            }
+            expect_no_encoding(&headers).map_err(|problem| problem.code())
+        };
+        for given in [&[][..], &["identity"], &["Identity"]] {
+            assert_eq!(taken(given), Ok(()), "{given:?}");
+        }
+        for given in [
+            &["gzip"][..],
+            &["GZIP"],
+            &["identity", "br"],
+            &["identity, gzip"],
+        ] {
+            assert_eq!(taken(given), Err(Code::UnsupportedMediaType), "{given:?}");
+        }
     }
 }

@@ -125,15 +125,20 @@ fn common_answers(
     is_guarded: bool,
 ) -> Vec<(&'static str, &'static str)> {
     let mut answers = vec![("500", "`internal`")];
-    if path.starts_with("/v1/") {
+    if !path.starts_with("/v1/") {
+        answers.push(("400", "`malformed-request`; `errors` has the places"));
+    } else {
         answers.push((
             "400",
             "`malformed-request`, `invalid-namespace`; `errors` has the places",
         ));
     }
+    answers.push((
+        "403",
+        "`forbidden`, with the `needed_scope` if the credential lacks it; else for a foreign host or web page",
+    ));
     if is_guarded {
         answers.push(("401", "`unauthenticated`, with the `needed_scope`"));
-        answers.push(("403", "`forbidden`, with the `needed_scope`"));
         answers.push((
             "503",
             "`store-unavailable`, `outcome-unknown`, `overloaded`, `draining`",

@@ -1,5 +1,6 @@
 //! What hostile modules, clients, neighbours, web pages and foreign sessions tried, and what a restore or a stepping clock does: one file for
 //! each kind. `cargo xtask test -- hostile` runs this suite alone.
 
+mod doors;
 mod neighbours;
 mod time;
