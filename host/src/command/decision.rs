@@ -71,7 +71,7 @@ impl Task {
             stream: request.stream.clone(),
             command_id: request.command_id.unwrap_or_else(new_id),
             expected: request.expected,
-            fingerprint: fingerprint(request, data.as_str()),
+            fingerprint: fingerprint(request),
             command: GuestCommand {
                 name: request.command.clone(),
                 data,
@@ -206,9 +206,10 @@ impl Task {
     }
 }
 
-/// What a command asks for: the same id with another fingerprint is another command. `data` is the text of the request's payload.
-pub(super) fn fingerprint(request: &CommandRequest, data: &str) -> Fingerprint {
-    Fingerprint::of_command(&request.stream, &request.command, data, &request.metadata)
+/// What a command asks for: the same id with another fingerprint is another command.
+pub(super) fn fingerprint(request: &CommandRequest) -> Fingerprint {
+    let (stream, data) = (&request.stream, &request.data);
+    Fingerprint::of_command(stream, &request.command, data, &request.metadata)
 }
 
 /// What a stream at `head` becomes with `events`.

@@ -300,9 +300,7 @@ impl Commands {
                 // A batch is recorded as a whole: a part of it under the same ids is another batch.
                 None if answers.is_empty() => {}
                 Some(record)
-                    if answers.len() == index
-                        && record.fingerprint
-                            == fingerprint(request, &request.data.to_string()) =>
+                    if answers.len() == index && record.fingerprint == fingerprint(request) =>
                 {
                     answers.push(
                         self.replay(record, options, replayed)

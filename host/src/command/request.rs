@@ -24,7 +24,8 @@ pub struct CommandRequest {
     pub stream: StreamId,
     /// The command's name.
     pub command: String,
-    /// The command's payload; checked against the module's schema before the module sees it.
+    /// The command's payload, as [`Json::exact_value`](crate::core::Json::exact_value) reads it; checked against the module's schema
+    /// before the module sees it.
     pub data: Value,
     /// The sender's metadata.
     pub metadata: Metadata,

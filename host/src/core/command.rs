@@ -1,5 +1,6 @@
 //! Commands as the ledger records them.
 
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -25,10 +26,12 @@ impl Fingerprint {
         Self(hash.finalize().into())
     }
 
-    /// The fingerprint of a command to `stream`; `data` is the text of its payload.
+    /// The fingerprint of a command to `stream`; `data` is its payload, which counts as `serde_json` prints it: that is how all
+    /// fingerprints were made that are in ledgers.
     #[must_use]
-    pub fn of_command(stream: &StreamId, command: &str, data: &str, metadata: &Metadata) -> Self {
-        let mut parts = vec![stream.decider().as_str(), stream.id(), command, data];
+    pub fn of_command(stream: &StreamId, command: &str, data: &Value, metadata: &Metadata) -> Self {
+        let data = data.to_string();
+        let mut parts = vec![stream.decider().as_str(), stream.id(), command, &data];
         for (key, value) in metadata.entries() {
             parts.extend([key.as_str(), value.as_str()]);
         }

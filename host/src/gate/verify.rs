@@ -352,7 +352,7 @@ pub(super) fn differences(record: &CommandRecord, events: &[Event], again: &Agai
     let sent = Fingerprint::of_command(
         &record.stream,
         &record.command,
-        record.data.as_str(),
+        &record.data.to_value(),
         &record.metadata,
     );
     if sent != record.fingerprint {

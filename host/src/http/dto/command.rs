@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Event, ProblemBody, metadata_schema, version};
+use super::{Event, ProblemBody, exact, metadata_schema, version};
 use crate::command;
 use crate::core::Version;
 
@@ -66,7 +66,7 @@ pub(in crate::http) struct CommandBody {
     /// Its name, in the imperative.
     pub(in crate::http) command: String,
     /// Its payload, as the schema of the command asks.
-    #[serde(default = "empty_object")]
+    #[serde(default = "empty_object", deserialize_with = "exact")]
     #[schema(required = false)]
     pub(in crate::http) data: Value,
     /// Stored beside every event that follows. `actor`, `module` and `traceparent` are the host's.
@@ -111,7 +111,7 @@ pub(in crate::http) struct BatchItem {
     /// Its name, in the imperative.
     pub(in crate::http) command: String,
     /// Its payload, as the schema of the command asks.
-    #[serde(default = "empty_object")]
+    #[serde(default = "empty_object", deserialize_with = "exact")]
     #[schema(required = false)]
     pub(in crate::http) data: Value,
     /// Stored beside every event that follows.

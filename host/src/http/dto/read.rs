@@ -4,10 +4,12 @@ use std::fmt;
 
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
-use crate::core::{Position, Version, in_utc};
+use crate::core::{Json, Position, Version, in_utc};
 
 /// The number of things on a page: 1 to 1000, 100 unless told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -41,6 +43,14 @@ impl TryFrom<u32> for Limit {
             Err("give a number from 1 to 1000")
         }
     }
+}
+
+/// Reads a document in which every number can be kept exactly.
+pub(in crate::http) fn exact<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Value, D::Error> {
+    let text = Box::<RawValue>::deserialize(deserializer)?;
+    Json::exact_value(text.get()).map_err(D::Error::custom)
 }
 
 /// Reads an optional version.

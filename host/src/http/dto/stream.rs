@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Event, Limit, metadata_schema, position, time, version};
+use super::{Event, Limit, exact, metadata_schema, position, time, version};
 use crate::command::StateAnswer;
 use crate::core::{Position, Version};
 use crate::store;
@@ -202,6 +202,7 @@ pub(in crate::http) struct ImportItem {
     #[schema(minimum = 1, required = false)]
     pub(in crate::http) schema_version: u32,
     /// What happened.
+    #[serde(deserialize_with = "exact")]
     pub(in crate::http) data: Value,
     /// Whether the stream ends with it.
     #[serde(default, rename = "final")]

@@ -91,6 +91,7 @@ store_cases!(
     every_field_of_an_event_is_kept,
     text_of_every_kind_is_kept,
     numbers_keep_their_value,
+    the_text_that_goes_in_comes_out,
     the_largest_payload_is_kept,
     stream_ids_that_look_alike_are_different_streams,
     // ledger

@@ -114,9 +114,26 @@ pub(in crate::store) async fn numbers_keep_their_value(store: Arc<dyn Store>) {
     }
 }
 
+pub(in crate::store) async fn the_text_that_goes_in_comes_out(store: Arc<dyn Store>) {
+    activate_counter(&*store).await;
+    let data = json(
+        r#"{"zz":[1e16,-0.0,1.0,1e-7,1.8446744073709552e19],"b":{"ccc":"\u0001\/","yy":[],"z":1},"aaa":3}"#,
+    );
+    let event = NewEvent {
+        data: data.clone(),
+        ..incremented()
+    };
+    let read = round_trip(&*store, "c", event).await;
+    assert_eq!(read.data.as_str(), data.as_str());
+    let history = store.history(&stream("c"), version(0), None, 1).await;
+    assert_eq!(history.unwrap().events[0].data.as_str(), data.as_str());
+    let log = log_of(&*store, stream("c").namespace(), 1).await;
+    assert_eq!(log[0].event.data.as_str(), data.as_str());
+}
+
 pub(in crate::store) async fn the_largest_payload_is_kept(store: Arc<dyn Store>) {
     activate_counter(&*store).await;
-    let around = r#"{"text":""}"#.len();
+    let around = r#"{"text": ""}"#.len();
     for character in ["x", "é"] {
         let text = character.repeat((LARGEST_PAYLOAD_BYTES - around) / character.len());
         let event = NewEvent {

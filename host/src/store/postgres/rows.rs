@@ -319,7 +319,7 @@ pub(super) fn command(row: &PgRow) -> Read<CommandRecord> {
         other => return Err(Unreadable(format!("unknown outcome `{other}`"))),
     };
     let fingerprint = Fingerprint::from_stored(column(row, "fingerprint")?);
-    let data = column::<Option<String>>(row, "data_text")?.map(Json::from_stored);
+    let data = column::<Option<String>>(row, "data_text")?.map(Json::as_recorded);
     let (ledger, data) = LedgerMode::of_row(data.transpose().map_err(unreadable)?);
     Ok(CommandRecord {
         command_id: column(row, "command_id")?,

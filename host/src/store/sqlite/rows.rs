@@ -276,7 +276,7 @@ pub(super) fn command(row: &Row<'_>) -> Result<CommandRecord, Error> {
 fn read_command(cells: &mut Cells<'_>) -> Result<CommandRecord, Reason> {
     let (command_id, stream) = (cells.take_id()?, cells.take_stream()?);
     let command = cells.take()?;
-    let data = cells.take::<Option<String>>()?.map(Json::from_stored);
+    let data = cells.take::<Option<String>>()?.map(Json::as_recorded);
     let (ledger, data) = LedgerMode::of_row(data.transpose().map_err(reason)?);
     Ok(CommandRecord {
         command_id,

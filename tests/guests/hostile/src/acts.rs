@@ -33,6 +33,9 @@ pub const ACTS: &[(&str, Act)] = &[
         happened(json!(std::thread::Builder::new().spawn(|| ()).is_err()))
     }),
     ("FillMemory", fill_memory),
+    // An event of which the state keeps the text: that of the command's member `text`. `TellState` is answered where the state is.
+    ("Keep", |data, _| Ok(vec![event("Kept", text(data))])),
+    ("TellState", |_, _| Ok(Vec::new())),
     // Too much of something.
     ("EatMemory", |_, _| eat_memory()),
     ("LeakStates", |_, _| {
@@ -237,7 +240,7 @@ fn happened(data: Value) -> Outcome {
     Ok(vec![event("Happened", &data.to_string())])
 }
 
-fn event(name: &str, data: &str) -> Event {
+pub fn event(name: &str, data: &str) -> Event {
     Event {
         name: name.to_owned(),
         schema_version: 1,

@@ -39,6 +39,13 @@ impl Drop for Counter {
     }
 }
 
+/// The very bytes of a text as a number, by FNV-1a.
+fn digest(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 impl Guest for Module {
     type State = Counter;
 
@@ -58,6 +65,7 @@ impl Guest for Module {
                 }
                 "Poisoned" => panic!("evolve cannot stand this event"),
                 "Slow" => acts::loop_for_ever(),
+                "Kept" => count.set(digest(&event.data)),
                 _ => count.set(count.get() + 1),
             }
         }
@@ -65,10 +73,14 @@ impl Guest for Module {
     }
 
     fn decide(
-        _state: StateBorrow<'_>,
+        state: StateBorrow<'_>,
         command: Command,
         context: Context,
     ) -> Result<Vec<Event>, Rejection> {
+        if command.name == "TellState" {
+            let count = state.get::<Counter>().0.get();
+            return Ok(vec![acts::event("Happened", &count.to_string())]);
+        }
         acts::act(&command.name, &command.data, &context)
     }
 }

@@ -9,10 +9,17 @@ pub fn manifest() -> String {
         .iter()
         .map(|(name, _)| json!({ "name": name, "schema": { "type": "object" } }))
         .collect();
-    let events: Vec<_> = ["Happened", "Incremented", "Poisoned", "Refused", "Slow"]
-        .iter()
-        .map(|name| json!({ "name": name, "schema_version": 1, "schema": true }))
-        .collect();
+    let events: Vec<_> = [
+        "Happened",
+        "Incremented",
+        "Kept",
+        "Poisoned",
+        "Refused",
+        "Slow",
+    ]
+    .iter()
+    .map(|name| json!({ "name": name, "schema_version": 1, "schema": true }))
+    .collect();
     json!({
         "name": "hostile",
         "kind": "decider",

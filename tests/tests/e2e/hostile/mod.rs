@@ -3,4 +3,5 @@
 
 mod doors;
 mod neighbours;
+mod text;
 mod time;

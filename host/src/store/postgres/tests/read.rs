@@ -166,3 +166,27 @@ async fn the_past_can_be_read_in_the_order_of_an_index() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_gives_documents_back_as_they_were_written() {
+    on_new_database(async |database: Database| {
+        let mut session = database.connect().await;
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../../../../wit/canonical-json.json")).unwrap();
+        for vector in vectors["accepted"].as_array().unwrap() {
+            let [sent, canonical] = [0, 1].map(|index| vector[index].as_str().unwrap());
+            let mut print = async |text: &str| {
+                sqlx::query_scalar::<_, String>("SELECT $1::jsonb::text")
+                    .bind(text)
+                    .fetch_one(&mut session)
+                    .await
+                    .unwrap()
+            };
+            assert_eq!(print(canonical).await, canonical);
+            // A row that was written in another form.
+            let stored = Json::from_stored(print(sent).await).unwrap();
+            assert_eq!(stored.as_str(), canonical);
+        }
+    })
+    .await;
+}
