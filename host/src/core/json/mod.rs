@@ -16,7 +16,7 @@ const GROWTH_LIMIT_BYTES: usize = 1 << 20;
 /// A JSON document as text, checked once.
 ///
 /// **Invariant:** it parses, nests at most 127 levels, holds no U+0000 and no number that a 64-bit integer or float does not keep,
-/// and its text is the [one text](canonical) of the document: what one store accepts, every store accepts, and what a module
+/// and its text is the one text of the document: what one store accepts, every store accepts, and what a module
 /// sees has the same bytes before it was stored and after, in every store. Text that something other than Gavel has stored
 /// and that cannot be brought into that form is the exception: it stays as it is.
 #[derive(Debug, Clone)]
