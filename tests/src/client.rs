@@ -20,6 +20,7 @@ pub struct Client {
     http: reqwest::Client,
     server: Url,
     namespace: Option<String>,
+    token: Option<String>,
     /// What answers are held against; none until the host has been asked for it.
     document: Option<Arc<Document>>,
 }
@@ -45,6 +46,7 @@ impl Client {
             http,
             server,
             namespace: None,
+            token: None,
             document: None,
         }
     }
@@ -65,6 +67,15 @@ impl Client {
         }
     }
 
+    /// The same client with a token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// A request for `path`, a query included, which is sent as it stands.
     ///
     /// # Panics
@@ -76,6 +87,9 @@ impl Client {
         let mut builder = self.http.request(method.clone(), url.clone());
         if let Some(namespace) = &self.namespace {
             builder = builder.header("Gavel-Namespace", namespace);
+        }
+        if let Some(token) = &self.token {
+            builder = builder.bearer_auth(token);
         }
         Request {
             builder,

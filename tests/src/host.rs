@@ -49,7 +49,21 @@ impl Host {
     ///
     /// As [`Host::start`].
     pub async fn start_with(store: &Store, settings: &[(&str, &str)]) -> Self {
-        let home = tempfile::tempdir().expect("a temporary folder can be made");
+        Self::start_in(home(), store, settings).await
+    }
+
+    /// Starts a host with a `gavel.toml`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Host::start`].
+    pub async fn start_configured(store: &Store, text: &str) -> Self {
+        let home = home();
+        configure(&home, text);
+        Self::start_in(home, store, &[]).await
+    }
+
+    async fn start_in(home: TempDir, store: &Store, settings: &[(&str, &str)]) -> Self {
         let settings: Vec<_> = SETTINGS
             .iter()
             .chain(settings)
@@ -115,6 +129,16 @@ impl Host {
     /// When it is gone already.
     pub fn ask_to_end(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Gives it another `gavel.toml`, and asks it to look, with SIGHUP.
+    ///
+    /// # Panics
+    ///
+    /// When it is gone already.
+    pub fn configure(&self, text: &str) {
+        configure(&self.home, text);
+        self.signal(Signal::HUP);
     }
 
     /// Stops it in its tracks, with SIGSTOP, until it is [thawed](Self::thaw).
@@ -251,7 +275,7 @@ fn spawn(home: &TempDir, start: u32, store_url: &str, settings: &[(String, Strin
             "--data-dir",
         ])
         .arg(home.path().join("data"))
-        // Neither a `gavel.toml` nor a variable of whoever runs the tests is to have a say.
+        // Neither the `gavel.toml` nor a variable of whoever runs the tests is to have a say.
         .current_dir(home.path())
         .env_clear()
         .envs(settings.iter().map(|(name, value)| (name, value)))
@@ -261,6 +285,17 @@ fn spawn(home: &TempDir, start: u32, store_url: &str, settings: &[(String, Strin
     command
         .spawn()
         .unwrap_or_else(|error| panic!("cannot run {}: {error}", gavel().display()))
+}
+
+fn home() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder can be made")
+}
+
+/// Writes `gavel.toml`, at once.
+fn configure(home: &TempDir, text: &str) {
+    let (new, file) = (home.path().join("new.toml"), home.path().join("gavel.toml"));
+    fs::write(&new, text).expect("settings can be written");
+    fs::rename(new, file).expect("settings can be put in place");
 }
 
 fn log_path(home: &TempDir, start: u32) -> PathBuf {

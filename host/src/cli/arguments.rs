@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
 use super::{
-    config, deploy, events, inspect, modules, rehearse, rollback, send, serve, state, test, verify,
-    why,
+    config, deploy, events, inspect, modules, rehearse, rollback, send, serve, state, test, token,
+    verify, why,
 };
 use crate::config::Flag;
 
@@ -132,6 +132,8 @@ pub enum Command {
     Test(test::Arguments),
     /// Show what is in a module, without a host.
     Inspect(inspect::Arguments),
+    /// Make a token that a host lets in.
+    Token(token::Arguments),
     /// Show each setting and where it came from.
     Config(config::Arguments),
 }

@@ -121,11 +121,7 @@ mod tests {
     #[test]
     fn with_tokens_the_line_to_paste_carries_one() {
         let mut config = Config::default();
-        config.auth.tokens.push(Token {
-            name: "ci".to_owned(),
-            sha256: [0; 32],
-            scopes: [].into(),
-        });
+        config.auth.tokens.push(Token::new("ci", [0; 32], []));
         let words = Banner::new(&config, "127.0.0.1:4000".parse().unwrap()).in_words();
         assert!(words.contains("on, 1 token"), "{words}");
         assert!(

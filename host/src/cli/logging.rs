@@ -5,14 +5,14 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::fmt;
 
 use super::arguments::SettingsArguments;
-use super::exit::Result;
-use crate::config::{Config, Flag, Loaded, Log, LogFormat};
+use super::exit;
+use crate::config::{self, Config, Flag, Loaded, Log, LogFormat};
 
 /// Reads the settings and sets up the log as they say.
 pub(super) fn load_settings(
     arguments: &SettingsArguments,
     flags: impl IntoIterator<Item = Flag>,
-) -> Result<Config> {
+) -> exit::Result<Config> {
     let Loaded { config, .. } = load(arguments, flags)?;
     start(&config.log);
     Ok(config)
@@ -22,9 +22,9 @@ pub(super) fn load_settings(
 pub(super) fn load(
     arguments: &SettingsArguments,
     flags: impl IntoIterator<Item = Flag>,
-) -> Result<Loaded> {
+) -> Result<Loaded, config::Error> {
     let flags = arguments.flags().into_iter().chain(flags).collect();
-    Ok(Config::load(arguments.config.as_deref(), flags)?)
+    Config::load(arguments.config.as_deref(), flags)
 }
 
 fn start(log: &Log) {

@@ -37,6 +37,7 @@ mod state;
 mod test;
 #[cfg(test)]
 mod test_server;
+mod token;
 mod verify;
 mod why;
 

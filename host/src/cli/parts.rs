@@ -11,7 +11,7 @@ use crate::command::{CommandSettings, SnapshotPolicy};
 use crate::config::{Config, GateMode, StoreUrl};
 use crate::core::{PerDecider, SystemClock};
 use crate::gate::{GateSettings, Mode, Policy};
-use crate::http::{ApiSettings, BodyLimit, ServerSettings};
+use crate::http::{ApiSettings, BodyLimit, ServerSettings, Tokens};
 use crate::log::PushSettings;
 use crate::runtime::{Limits, Runtime, RuntimeOptions};
 use crate::store::{MemoryStore, OpenError, PostgresOptions, PostgresStore, SqliteStore, Store};
@@ -127,7 +127,7 @@ pub(super) fn api(config: &Config) -> ApiSettings {
         module_body: body(server.module_body_bytes, server.module_body_deadline_ms),
         max_requests_in_flight: size(server.max_requests_in_flight),
         max_subscriptions: size(server.max_subscriptions),
-        tokens: config.auth.tokens.clone(),
+        tokens: Tokens::new(config.auth.tokens.clone()),
         listen: server.listen.ip(),
         allowed_hosts: server.allowed_hosts.clone(),
         public_url: server.public_url.clone(),

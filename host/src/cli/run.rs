@@ -9,8 +9,8 @@ use super::client::Client;
 use super::exit::{Exit, Failure, Result};
 use super::output::Output;
 use super::{
-    config, deploy, events, inspect, modules, rehearse, rollback, send, serve, state, test, verify,
-    why,
+    config, deploy, events, inspect, modules, rehearse, rollback, send, serve, state, test, token,
+    verify, why,
 };
 
 /// Runs the command. What went wrong is written to `output`; the caller ends the process with the code.
@@ -40,6 +40,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output<'_>) -> Result {
         Command::Verify(verify) => block_on(verify::run(verify, &client()?, output)),
         Command::Test(test) => block_on(test::run(test, settings, output)),
         Command::Inspect(inspect) => block_on(inspect::run(inspect, settings, output)),
+        Command::Token(token) => token::run(token, output),
         Command::Config(_) => config::run(settings, output),
     }
 }

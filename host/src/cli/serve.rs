@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::{SettingsArguments, flag};
 use super::banner::Banner;
 use super::exit::{Failure, Result};
-use super::logging::load_settings;
+use super::logging::{load, load_settings};
 use super::{parts, shutdown};
 use crate::command::Commands;
 use crate::config::{Config, Flag};
 use crate::core::SystemClock;
 use crate::gate::{Gate, Rehearsals};
-use crate::http::{self, AppState, Services};
+use crate::http::{self, ApiSettings, AppState, Services, Tokens};
 use crate::log::{Consumers, Log};
 use crate::modules::Modules;
 
@@ -67,7 +67,8 @@ impl Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments, settings: &SettingsArguments) -> Result {
-    let config = load_settings(settings, arguments.flags())?;
+    let flags: Vec<_> = arguments.flags().collect();
+    let config = load_settings(settings, flags.clone())?;
     refuse_open_address(&config)?;
     let address = config.server.listen;
     let listener = TcpListener::bind(address)
@@ -75,8 +76,12 @@ pub(super) async fn run(arguments: &Arguments, settings: &SettingsArguments) -> 
         .with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr().context("cannot tell the address")?;
     let banner = Banner::new(&config, bound);
-    let stop = shutdown::on_signal(parts::server(&config).drain_timeout * 2 + LAST_STEPS)?;
-    host(config, listener, || banner.show(), stop).await?;
+    let api = parts::api(&config);
+    let (tokens, settings) = (api.tokens.clone(), settings.clone());
+    let reload = move || reload(&tokens, &settings, flags.clone());
+    let longest = parts::server(&config).drain_timeout * 2 + LAST_STEPS;
+    let stop = shutdown::on_signal(longest, reload)?;
+    host(config, api, listener, || banner.show(), stop).await?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -94,10 +99,26 @@ fn refuse_open_address(config: &Config) -> Result {
     )))
 }
 
+/// Reads the tokens again, where they were read at the start. When anything is wrong there, they stay as they are.
+fn reload(tokens: &Tokens, settings: &SettingsArguments, flags: Vec<Flag>) {
+    let replaced = load(settings, flags)
+        .context("the settings are wrong")
+        .and_then(|loaded| Ok(tokens.replace(loaded.config.auth.tokens)?));
+    match replaced {
+        Ok(()) => {
+            tracing::info!("the tokens were read again; other settings are at the next start")
+        }
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the tokens stay as they were");
+        }
+    }
+}
+
 /// Opens the store, calls `ready` when requests can be answered, and serves until `stop` is cancelled and the last request is
 /// answered, at most `server.drain_deadline_ms` later.
 async fn host(
     config: Config,
+    api: ApiSettings,
     listener: TcpListener,
     ready: impl FnOnce(),
     stop: CancellationToken,
@@ -109,7 +130,7 @@ async fn host(
     let modules = services.modules.clone();
     let consumers = services.consumers.clone();
     let rehearsals = services.rehearsals.clone();
-    let state = AppState::new(services, parts::api(&config), metrics, stop.clone());
+    let state = AppState::new(services, api, metrics, stop.clone());
     for (activation, error) in modules.warm_up().await? {
         // The other deciders are served all the same; this one answers with what is wrong.
         tracing::error!(
@@ -165,7 +186,6 @@ async fn services(config: &Config) -> anyhow::Result<Services> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::logging::load;
     use super::super::{Arguments as Cli, Command, test_server};
     use super::*;
     use crate::config::{Source, StoreUrl, Token};
@@ -231,12 +251,7 @@ mod tests {
             insecure.auth.insecure_no_auth = true;
             assert!(refuse_open_address(&insecure).is_ok(), "{open}");
             let mut protected = on(open);
-            let (name, sha256) = ("ci".to_owned(), [0; 32]);
-            protected.auth.tokens.push(Token {
-                name,
-                sha256,
-                scopes: [].into(),
-            });
+            protected.auth.tokens.push(Token::new("ci", [0; 32], []));
             assert!(refuse_open_address(&protected).is_ok(), "{open}");
         }
     }

@@ -1,5 +1,6 @@
-//! Turns signals into an orderly end, or at least an end.
+//! Turns signals into an orderly end, or at least an end; and SIGHUP into another look at the settings.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -12,22 +13,29 @@ use tokio_util::sync::CancellationToken;
 ///
 /// Signals are waited for on a thread of their own: whatever keeps the program's other threads busy, it can be stopped.
 ///
+/// Each SIGHUP calls `reload`, on yet another thread: a file that cannot be read to its end does not keep the program from being stopped.
+///
 /// # Errors
 ///
 /// When the thread cannot be started, or the system does not let signals be listened for.
-pub(super) fn on_signal(longest: Duration) -> anyhow::Result<CancellationToken> {
+pub(super) fn on_signal(
+    longest: Duration,
+    reload: impl Fn() + Send + Sync + 'static,
+) -> anyhow::Result<CancellationToken> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot listen for signals")?;
-    let (mut terminate, mut interrupt) = {
+    let (mut terminate, mut interrupt, hangup) = {
         let _entered = runtime.enter();
         let listen = |kind| signal(kind).context("cannot listen for signals");
         (
             listen(SignalKind::terminate())?,
             listen(SignalKind::interrupt())?,
+            listen(SignalKind::hangup())?,
         )
     };
+    runtime.spawn(at_each(hangup, reload));
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     let waiting = async move {
@@ -47,6 +55,17 @@ pub(super) fn on_signal(longest: Duration) -> anyhow::Result<CancellationToken> 
         .spawn(move || runtime.block_on(waiting))
         .context("cannot listen for signals")?;
     Ok(stop)
+}
+
+/// Calls `reload` for each signal, one call after the other.
+async fn at_each(mut hangup: Signal, reload: impl Fn() + Send + Sync + 'static) {
+    let reload = Arc::new(reload);
+    while hangup.recv().await.is_some() {
+        let reload = reload.clone();
+        if tokio::task::spawn_blocking(move || reload()).await.is_err() {
+            tracing::error!("the settings could not be read again");
+        }
+    }
 }
 
 async fn either(one: &mut Signal, other: &mut Signal) {
@@ -69,7 +88,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_signal_asks_for_an_orderly_end_even_of_a_runtime_that_is_stuck() {
-        let stop = super::on_signal(NEVER).unwrap();
+        let stop = super::on_signal(NEVER, || {}).unwrap();
         assert!(!stop.is_cancelled());
         kill_process(getpid(), Signal::TERM).unwrap();
         // This is the only thread of the runtime, and it awaits nothing.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::area::area;
 use super::setting::Setting;
@@ -31,6 +32,25 @@ pub struct Token {
 }
 
 impl Token {
+    /// A token that the host knows by its hash.
+    pub fn new(
+        name: impl Into<String>,
+        sha256: [u8; 32],
+        scopes: impl IntoIterator<Item = Scope>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            sha256,
+            scopes: scopes.into_iter().collect(),
+        }
+    }
+
+    /// What the host knows of a token that a holder has.
+    #[must_use]
+    pub fn hash(secret: &str) -> [u8; 32] {
+        Sha256::digest(secret).into()
+    }
+
     /// Whether the holder may do what needs `scope`.
     #[must_use]
     pub fn allows(&self, scope: Scope) -> bool {

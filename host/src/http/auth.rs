@@ -3,20 +3,29 @@
 //! Static bearer tokens, of which only the SHA-256 is kept: a token is 256 random bits, so that a hash that can be computed quickly gives
 //! nothing away. Without any token configured, everybody may do everything and nobody is named.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use sha2::{Digest as _, Sha256};
 
 use super::code::Code;
 use super::problem::Problem;
 use super::state::AppState;
+use super::tokens::Tokens;
 use crate::config::{Scope, Token};
 
 /// The authenticated sender of a request; in its extensions.
 #[derive(Debug, Clone)]
-pub(super) struct Actor(pub(super) String);
+pub(super) struct Actor(Arc<Token>);
+
+impl Actor {
+    /// The name of the token.
+    pub(super) fn name(&self) -> &str {
+        &self.0.name
+    }
+}
 
 /// The guard in front of routes that need a scope.
 pub(super) async fn guard(
@@ -32,12 +41,12 @@ pub(super) async fn guard(
     next.run(request).await
 }
 
-fn check(tokens: &[Token], scope: Scope, headers: &HeaderMap) -> Result<Option<Actor>, Problem> {
+fn check(tokens: &Tokens, scope: Scope, headers: &HeaderMap) -> Result<Option<Actor>, Problem> {
     if tokens.is_empty() {
         return Ok(None);
     }
-    let sha256 = bearer(headers).map(|token| <[u8; 32]>::from(Sha256::digest(token)));
-    let Some(token) = tokens.iter().find(|token| Some(token.sha256) == sha256) else {
+    let known = bearer(headers).and_then(|secret| tokens.find(Token::hash(secret)));
+    let Some(token) = known else {
         let detail = "Send a valid token: `Authorization: Bearer …`.";
         return Err(
             Problem::new(Code::Unauthenticated, detail).with("needed_scope", scope.as_str())
@@ -47,7 +56,7 @@ fn check(tokens: &[Token], scope: Scope, headers: &HeaderMap) -> Result<Option<A
         let detail = format!("The token does not have the scope `{}`.", scope.as_str());
         return Err(Problem::new(Code::Forbidden, detail).with("needed_scope", scope.as_str()));
     }
-    Ok(Some(Actor(token.name.clone())))
+    Ok(Some(Actor(token)))
 }
 
 /// The token of the one `Authorization` header.
@@ -64,16 +73,15 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn tokens() -> Vec<Token> {
-        let token = |name: &str, scopes: &[Scope]| Token {
-            name: name.to_owned(),
-            sha256: Sha256::digest(format!("secret-of-{name}")).into(),
-            scopes: scopes.iter().copied().collect(),
+    fn tokens() -> Tokens {
+        let token = |name: &str, scopes: &[Scope]| {
+            let sha256 = Token::hash(&format!("secret-of-{name}"));
+            Token::new(name, sha256, scopes.iter().copied())
         };
-        vec![
+        Tokens::new(vec![
             token("ann", &[Scope::Read, Scope::Command]),
             token("root", &[Scope::Admin]),
-        ]
+        ])
     }
 
     #[track_caller]
@@ -83,14 +91,14 @@ mod tests {
             headers.append(header::AUTHORIZATION, value.parse().unwrap());
         }
         check(&tokens(), scope, &headers)
-            .map(|actor| actor.map(|actor| actor.0))
+            .map(|actor| actor.map(|actor| actor.name().to_owned()))
             .map_err(|problem| problem.code())
     }
 
     #[test]
     fn without_tokens_everybody_may_do_everything_and_nobody_is_named() {
         assert!(
-            check(&[], Scope::Admin, &HeaderMap::new())
+            check(&Tokens::default(), Scope::Admin, &HeaderMap::new())
                 .unwrap()
                 .is_none()
         );

@@ -34,6 +34,7 @@ mod streams;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod verify;
 mod why;
 
@@ -45,3 +46,4 @@ pub use router::router;
 pub use server::serve;
 pub use settings::{ApiSettings, BodyLimit, ServerSettings};
 pub use state::{AppState, Services};
+pub use tokens::{ReplaceError, Tokens};

@@ -137,6 +137,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str
 mod tests {
     use super::*;
     use crate::config::{Scope, Token};
+    use crate::http::Tokens;
 
     #[track_caller]
     fn outcome(settings: &ApiSettings, given: &[(&'static str, &str)]) -> Result<Sender, Code> {
@@ -191,13 +192,9 @@ mod tests {
 
     #[test]
     fn with_tokens_any_host_may_be_named_but_foreign_pages_stay_out() {
-        let token = Token {
-            name: "ann".to_owned(),
-            sha256: [0; 32],
-            scopes: [Scope::Read].into(),
-        };
+        let token = Token::new("ann", [0; 32], [Scope::Read]);
         let settings = ApiSettings {
-            tokens: vec![token],
+            tokens: Tokens::new(vec![token]),
             ..ApiSettings::default()
         };
         let host = ("host", "gavel.example");

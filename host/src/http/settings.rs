@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use crate::config::{HostName, Origin, Token};
+use super::tokens::Tokens;
+use crate::config::{HostName, Origin};
 
 /// Bounds on connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub struct BodyLimit {
 }
 
 /// Bounds on requests, and who may make them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ApiSettings {
     /// For everything that is JSON. Default: 256 KiB within 10 s.
     pub command_body: BodyLimit,
@@ -60,7 +61,7 @@ pub struct ApiSettings {
     /// How long a subscription says nothing before it says that it is still there. Default: 15 s.
     pub keep_alive: Duration,
     /// Who may make requests. Default: none, which lets everybody do everything.
-    pub tokens: Vec<Token>,
+    pub tokens: Tokens,
     /// The address that is listened on. Default: 127.0.0.1.
     pub listen: IpAddr,
     /// Hosts that requests may name besides this machine, while there are no tokens. Default: none.
@@ -85,7 +86,7 @@ impl Default for ApiSettings {
             max_requests_in_flight: 1024,
             max_subscriptions: 10_000,
             keep_alive: Duration::from_secs(15),
-            tokens: Vec::new(),
+            tokens: Tokens::default(),
             listen: Ipv4Addr::LOCALHOST.into(),
             allowed_hosts: Vec::new(),
             public_url: None,

@@ -8,11 +8,10 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use http_body_util::{StreamBody, combinators::BoxBody};
 use hyper::body::Frame;
-use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 
 use super::testing::{Answer, Api};
-use super::{ApiSettings, BodyLimit};
+use super::{ApiSettings, BodyLimit, Tokens};
 use crate::config::{Origin, Scope, Token};
 
 const COMMANDS: &str = "/v1/deciders/counter/c-1/commands";
@@ -397,17 +396,13 @@ async fn a_preflight_needs_no_token() {
 }
 
 fn with_tokens() -> Api {
-    let token = |name: &str, scope| Token {
-        name: name.to_owned(),
-        sha256: Sha256::digest(name).into(),
-        scopes: [scope].into(),
-    };
+    let token = |name: &str, scope| Token::new(name, Token::hash(name), [scope]);
     let tokens = vec![
         token("reader", Scope::Read),
         token("sender", Scope::Command),
     ];
     Api::new(ApiSettings {
-        tokens,
+        tokens: Tokens::new(tokens),
         ..ApiSettings::default()
     })
 }

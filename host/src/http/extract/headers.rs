@@ -162,7 +162,8 @@ impl FromRequestParts<AppState> for Sender {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
-        let actor = parts.extensions.get::<Actor>().map(|actor| actor.0.clone());
+        let actor = parts.extensions.get::<Actor>();
+        let actor = actor.map(|actor| actor.name().to_owned());
         Ok(Self(Origin {
             actor,
             traceparent: traceparent(&parts.headers),

@@ -85,6 +85,7 @@ fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 mod tests {
     use super::*;
     use crate::config::{Scope, Token};
+    use crate::http::Tokens;
 
     fn operations(document: &Value) -> Vec<(String, Value)> {
         let of_path = |(path, item): (&String, &Value)| {
@@ -253,13 +254,9 @@ mod tests {
 
     #[test]
     fn credentials_are_described_where_they_are_needed() {
-        let token = Token {
-            name: "ann".to_owned(),
-            sha256: [0; 32],
-            scopes: [Scope::Admin].into(),
-        };
+        let token = Token::new("ann", [0; 32], [Scope::Admin]);
         let guarded = Document::new(&ApiSettings {
-            tokens: vec![token],
+            tokens: Tokens::new(vec![token]),
             ..ApiSettings::default()
         })
         .value;

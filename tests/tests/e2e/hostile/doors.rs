@@ -1,11 +1,16 @@
-//! Web pages that try to operate a host: foreign ones change nothing, ours and allowed ones go on.
+//! Who gets in: foreign web pages do not, nor do those whose token is gone.
 
-use gavel_tests::{COUNTER, Client, Host, Store, component, on_every_store, revision};
+use std::env;
+
+use gavel_tests::{
+    COUNTER, CliOutput, Client, Host, LIMIT, Store, component, eventually, on_every_store, revision,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 on_every_store! {
     a_foreign_web_page_cannot_operate_a_host,
+    a_host_reads_its_tokens_again_on_sighup_but_never_opens_to_all,
 }
 
 /// The origin of a page that may use the API.
@@ -59,4 +64,52 @@ async fn a_foreign_web_page_cannot_operate_a_host(store: Store) {
 async fn operated(client: &Client) -> (Value, Value) {
     let decider = client.get("/v1/deciders/counter").send().await.json(200);
     (decider, client.consumer("mailer").report().await)
+}
+
+async fn a_host_reads_its_tokens_again_on_sighup_but_never_opens_to_all(store: Store) {
+    let (old, new) = (Holder::new("old", "read"), Holder::new("new", "read"));
+    let host = Host::start_configured(&store, &old.lines).await;
+    let status = async |holder: &Holder| {
+        let client = host.client().with_token(&holder.token);
+        client.get("/v1/info").send().await.status()
+    };
+    assert_eq!((status(&old).await, status(&new).await), (200, 401));
+
+    host.configure(&new.lines);
+    eventually("the new token is let in", LIMIT, async || {
+        (status(&new).await == 200).then_some(())
+    })
+    .await;
+    assert_eq!(status(&old).await, 401);
+
+    for (text, said) in [
+        ("", "no token is left"),
+        ("[auth]\ntokens = 1", "auth.tokens"),
+        ("[[auth.tok", "line 1"),
+    ] {
+        host.configure(text);
+        eventually("the host says what is wrong", LIMIT, async || {
+            host.log().contains(said).then_some(())
+        })
+        .await;
+        assert_eq!((status(&new).await, status(&old).await), (200, 401));
+        host.client().get("/v1/info").send().await.expect(401);
+    }
+}
+
+/// A token that `gavel token` has made, and its lines for `gavel.toml`.
+struct Holder {
+    token: String,
+    lines: String,
+}
+
+impl Holder {
+    fn new(name: &str, scope: &str) -> Self {
+        let arguments = ["token", name, "--scope", scope];
+        let made = CliOutput::of(None, &env::temp_dir(), &arguments).exits_with(0);
+        Self {
+            token: made.stdout().trim().to_owned(),
+            lines: made.stderr(),
+        }
+    }
 }
