@@ -6,6 +6,20 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
+/// A call of cargo as it would be made in a shell, without what `cargo run` tells this program of itself.
+///
+/// Build scripts ask for variables of these names, so that a cargo which inherits ours, or a later one which does not, would compile
+/// all that depends on such a script anew.
+pub(crate) fn as_in_a_shell(mut call: Cmd<'_>) -> Cmd<'_> {
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_") {
+            call = call.env_remove(&*name);
+        }
+    }
+    call
+}
+
 /// Builds the `gavel` binary for development and returns its path.
 ///
 /// The whole workspace is selected so that dependencies get the features they have in the tests, and are compiled only once.
@@ -58,7 +72,7 @@ pub(crate) fn build_components(build: Cmd<'_>) -> Result<Vec<Component>> {
 }
 
 fn read_messages(build: Cmd<'_>) -> Result<Vec<Value>> {
-    let messages = build
+    let messages = as_in_a_shell(build)
         .arg("--message-format=json-render-diagnostics")
         .quiet()
         .read()?;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use xshell::{Shell, cmd};
 
 use crate::postgres::Postgres;
-use crate::{modules, readme};
+use crate::{cargo, modules, readme};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -59,17 +59,18 @@ fn check_format(sh: &Shell) -> Result<()> {
 }
 
 fn check_lints(sh: &Shell) -> Result<()> {
-    cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings").run()?;
-    cmd!(
+    let clippy = cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings");
+    cargo::as_in_a_shell(clippy).run()?;
+    let examples = cmd!(
         sh,
         "cargo clippy --workspace --all-targets --manifest-path examples/Cargo.toml -- -D warnings"
-    )
-    .run()?;
+    );
+    cargo::as_in_a_shell(examples).run()?;
     Ok(())
 }
 
 fn check_docs(sh: &Shell) -> Result<()> {
-    cmd!(sh, "cargo doc --workspace --no-deps")
+    cargo::as_in_a_shell(cmd!(sh, "cargo doc --workspace --no-deps"))
         .env("RUSTDOCFLAGS", "-D warnings")
         .run()?;
     Ok(())
@@ -77,17 +78,17 @@ fn check_docs(sh: &Shell) -> Result<()> {
 
 /// As ordinary programs, without a host. The rules that demos change are tested as well.
 fn test_examples(sh: &Shell) -> Result<()> {
-    cmd!(
+    let tests = cmd!(
         sh,
         "cargo test --workspace --manifest-path examples/Cargo.toml"
-    )
-    .run()?;
+    );
+    cargo::as_in_a_shell(tests).run()?;
     for (example, feature) in modules::CHANGED_RULES {
-        cmd!(
+        let tests = cmd!(
             sh,
             "cargo test --features {feature} --manifest-path examples/{example}/Cargo.toml"
-        )
-        .run()?;
+        );
+        cargo::as_in_a_shell(tests).run()?;
     }
     Ok(())
 }
@@ -105,8 +106,7 @@ fn test_workspace(
     let url = database_url
         .or(private.as_ref().map(Postgres::url))
         .unwrap_or_default();
-    let tests = cmd!(sh, "cargo test {selection...}");
-    tests
+    cargo::as_in_a_shell(cmd!(sh, "cargo test {selection...}"))
         .env("DATABASE_URL", url)
         .env("GAVEL_TEST_MODULES", modules)
         .run()?;
