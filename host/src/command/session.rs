@@ -6,13 +6,35 @@ use time::OffsetDateTime;
 
 use super::Error;
 use super::decision::{Decided, Task, after};
-use crate::core::{Clock, Event, Json, NewEvent, RecordedEvent, StreamId, Version};
+use crate::core::{Clock, Event, Json, ModuleDigest, NewEvent, RecordedEvent, StreamId, Version};
 use crate::modules::Decider;
 use crate::runtime::{Fault, Instance, Restored, Runtime, State};
-use crate::store::{Store, StreamHead};
+use crate::store::{self, Loaded, Store, StreamHead};
 
 /// How many events are read and folded at a time.
 pub(super) const PAGE_EVENTS: u32 = 1_000;
+
+/// What a stream's newest state is folded from, with the head that belongs to it.
+///
+/// A snapshot does not tell what its last event was, and whether the stream has ended with it: without events after it, that event is asked.
+pub(super) async fn load(
+    store: &dyn Store,
+    stream: &StreamId,
+    module: ModuleDigest,
+) -> Result<Loaded, store::Error> {
+    let mut loaded = store.load(stream, module, PAGE_EVENTS).await?;
+    if let (Some(snapshot), None) = (&loaded.snapshot, loaded.history.head) {
+        let before = Version::new(snapshot.version.get().saturating_sub(1));
+        let last = store.history(
+            stream,
+            before.unwrap_or_default(),
+            Some(snapshot.version),
+            1,
+        );
+        loaded.history.head = last.await?.head;
+    }
+    Ok(loaded)
+}
 
 /// A stream's state in an instance of its own.
 ///
@@ -51,8 +73,7 @@ impl Session {
         };
         let mut page = if through.is_none() {
             let module = session.decider.digest();
-            let loaded = store.load(stream, module, PAGE_EVENTS).await;
-            let loaded = loaded.map_err(Error::Store)?;
+            let loaded = load(store, stream, module).await.map_err(Error::Store)?;
             match loaded.snapshot {
                 None => loaded.history,
                 Some(snapshot) => {

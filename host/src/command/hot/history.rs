@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::command::session::PAGE_EVENTS;
+use crate::command::session::{PAGE_EVENTS, load};
 use crate::core::{Json, ModuleDigest, StreamId, Version};
 use crate::store::{Claim, Error, History, Store};
 
@@ -69,10 +69,7 @@ impl Reader {
     }
 
     async fn newest(&self) -> Result<Page, Error> {
-        let loaded = self
-            .store
-            .load(&self.stream, self.module, PAGE_EVENTS)
-            .await?;
+        let loaded = load(&*self.store, &self.stream, self.module).await?;
         let after = loaded.snapshot.as_ref().map(|snapshot| snapshot.version);
         Ok(Page {
             snapshot: loaded.snapshot.map(|snapshot| snapshot.state),

@@ -385,7 +385,7 @@ impl HotStream {
 
     /// Takes a snapshot if one is due, of a state that is durable.
     pub(super) fn take_snapshot(&mut self, pool: &mut Pool, shard: &Arc<Shard>) {
-        // A stream that has ended has no further use for one, and a snapshot does not tell that it has.
+        // A stream that has ended is decided no more.
         let is_wanted = self.is_snapshot_due(shard) && !self.head.is_final;
         if !is_wanted || !self.is_quiet() || self.is_loading {
             return;
