@@ -17,7 +17,8 @@ use super::{modules, report};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  gavel deploy account.wasm -m 'no overdrafts any more'\n  gavel deploy account.wasm --yes=schema,specs:'an overdraft is allowed'\n  gavel deploy account.wasm --dry-run\n\n\
-        First it shows what would change. At a terminal it asks before it replaces a module, unless there is nothing to say."
+        First it shows what would change. At a terminal it asks before it replaces a module, unless there is nothing to say.\n\
+        Without a terminal, or with -o json, nobody can be asked: if recorded commands would be decided otherwise it refuses, unless --yes is there."
 )]
 pub(super) struct Arguments {
     /// A component, built for wasm32-wasip2.
@@ -83,6 +84,18 @@ fn confirm(
     let is_asked = arguments.yes.is_none()
         && output.can_ask()
         && report::is_worth_a_question(rehearsed.report());
+    let is_unanswered = has_passed
+        && arguments.yes.is_none()
+        && !output.can_ask()
+        && report::changes_decisions(rehearsed.report());
+    if is_unanswered {
+        rehearsed.show(output)?;
+        output.note(
+            "recorded commands would be decided otherwise, and nobody can be asked: nothing has changed; \
+             to go on, pass --yes=decisions, or --yes for all findings",
+        );
+        return Err(Failure::Refused);
+    }
     let is_going_on = has_passed || is_asked || arguments.accepts_all();
     // What the gate refuses comes with its report anyway.
     if is_going_on && !output.is_json() {
@@ -287,6 +300,34 @@ mod tests {
                 "{}",
                 ran.notes
             );
+        }
+    }
+
+    #[test]
+    fn changed_decisions_are_not_activated_when_nobody_can_be_asked() {
+        let mut report = report::tests::refused();
+        report["passed"] = json!(true);
+        let mut finding = report["findings"][0].clone();
+        finding["name"] = json!("decisions");
+        report["findings"] = json!([finding]);
+        let changed = || rehearsal("passed", report.clone());
+
+        let server = TestServer::answering([module(), changed()]);
+        let ran = deploy(&server, &[]);
+        assert_eq!(ran.exit, Exit::Refused);
+        assert!(ran.data.contains("note        decisions"), "{}", ran.data);
+        assert!(ran.notes.contains("--yes=decisions"), "{}", ran.notes);
+        assert_eq!(server.requests().len(), 2);
+
+        let server = TestServer::answering([module(), changed()]);
+        let ran = deploy_at_terminal(&server, &["-o", "json"], "y\n");
+        assert_eq!(ran.exit, Exit::Refused);
+        let shown: Value = serde_json::from_str(&ran.data).unwrap();
+        assert_eq!(shown, changed().1);
+
+        for yes in ["--yes", "--yes=decisions"] {
+            let server = TestServer::answering([module(), changed(), activation()]);
+            assert_eq!(deploy(&server, &[yes]).exit, Exit::Done);
         }
     }
 

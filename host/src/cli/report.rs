@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde_json::Value;
 
+/// The finding about recorded commands that would be decided otherwise.
+const DECISIONS: &str = "decisions";
+
 /// What the gate found.
 #[derive(Debug, Default, Deserialize)]
 struct Report {
@@ -102,6 +105,12 @@ pub(super) fn blocking(report: &Value) -> Vec<String> {
         .into_iter()
         .filter(|finding| finding.blocks && !finding.accepted);
     blocking.map(|finding| finding.name).collect()
+}
+
+/// Whether recorded commands would be decided otherwise.
+pub(super) fn changes_decisions(report: &Value) -> bool {
+    let findings = Report::deserialize(report).unwrap_or_default().findings;
+    findings.iter().any(|finding| finding.name == DECISIONS)
 }
 
 /// Whether a person has to think before the candidate replaces what is active.
