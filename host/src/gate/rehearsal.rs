@@ -89,6 +89,8 @@ pub struct Rehearsal {
     pub report: Option<Json>,
     /// Why it failed, one sentence.
     pub error: Option<String>,
+    /// How often a host has begun it, and has not given it back when it was stopped.
+    pub(super) begun: u32,
 }
 
 /// A rehearsal as it is kept, beside what the store needs to know of it.
@@ -105,6 +107,9 @@ struct Document {
     ended_at: Option<OffsetDateTime>,
     report: Option<serde_json::Value>,
     error: Option<String>,
+    /// Absent from what was kept before it was counted.
+    #[serde(default)]
+    begun: u32,
 }
 
 impl Rehearsal {
@@ -119,6 +124,7 @@ impl Rehearsal {
             ended_at: None,
             report: None,
             error: None,
+            begun: 1,
         }
     }
 
@@ -143,6 +149,7 @@ impl Rehearsal {
             ended_at: self.ended_at,
             report: self.report.as_ref().map(Json::to_value),
             error: self.error.clone(),
+            begun: self.begun,
         };
         let value = serde_json::to_value(document).expect("a document has only text keys");
         RehearsalRecord {
@@ -178,6 +185,7 @@ impl Rehearsal {
                 .report
                 .and_then(|report| Json::from_value(&report).ok()),
             error: document.error,
+            begun: document.begun,
         })
     }
 }

@@ -19,6 +19,8 @@ use crate::runtime::RunError;
 const BEAT: Duration = Duration::from_secs(1);
 /// After which silence a rehearsal is begun again by another host.
 const SILENCE: Duration = Duration::from_secs(10);
+/// After how many hosts that have gone while they worked on it a rehearsal is failed: it may be what has ended them.
+const LOST_HOSTS: u32 = 2;
 /// How many rehearsals are listed.
 const LISTED: u32 = 100;
 /// How many rehearsals are looked through for one that an activation can use.
@@ -183,10 +185,21 @@ impl Rehearsals {
             return Ok(());
         };
         let is_mine = self.running().contains_key(&record.id);
-        if let Some(rehearsal) = Rehearsal::from_record(&record)
-            && !is_mine
-        {
-            tracing::info!(rehearsal = %rehearsal.id, "a rehearsal is begun again, its host is gone");
+        let Some(mut rehearsal) = Rehearsal::from_record(&record).filter(|_| !is_mine) else {
+            return Ok(());
+        };
+        if rehearsal.begun >= LOST_HOSTS {
+            tracing::warn!(rehearsal = %rehearsal.id, "a rehearsal is not begun again, {LOST_HOSTS} hosts have gone with it");
+            rehearsal.error = Some(format!(
+                "{LOST_HOSTS} hosts have gone while they worked on it, perhaps because of it: it is not begun again"
+            ));
+            let failed = rehearsal.ended(Status::Failed, now);
+            return self.keep_record(&failed).await.map(|_| ());
+        }
+        tracing::info!(rehearsal = %rehearsal.id, "a rehearsal is begun again, its host is gone");
+        rehearsal.begun += 1;
+        // Counted before it is begun, which may be the end of this host. False when somebody has ended it meanwhile.
+        if self.keep_record(&rehearsal).await? {
             let running = self.admit(rehearsal.id)?;
             self.run(rehearsal, running);
         }
@@ -241,7 +254,7 @@ impl Rehearsals {
                     () = self.0.stopped.cancelled() => {
                         working.abort();
                         let _ = working.await;
-                        return;
+                        return self.give_back(rehearsal).await;
                     }
                     _ = beat.tick() => {}
                 }
@@ -285,6 +298,17 @@ impl Rehearsals {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the outcome of a rehearsal cannot be kept"
+            );
+        }
+    }
+
+    /// Leaves a rehearsal to another host: it is not what has ended this one.
+    async fn give_back(&self, mut rehearsal: Rehearsal) {
+        rehearsal.begun = rehearsal.begun.saturating_sub(1);
+        if let Err(error) = self.keep_record(&rehearsal).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a rehearsal counts as one that has ended this host"
             );
         }
     }
