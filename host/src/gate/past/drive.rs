@@ -63,7 +63,16 @@ pub(in crate::gate) async fn drive<W: Work>(
     if !batch.is_empty() {
         crew.hand_over(store, batch).await?;
     }
-    crew.dismiss().await
+    crew.dismiss(store).await
+}
+
+/// Keeps what a worker has made. Snapshots are disposable: without them the first command of a long stream takes longer.
+async fn keep(store: &dyn SnapshotStore, snapshots: Vec<Snapshot>) {
+    if !snapshots.is_empty()
+        && let Err(error) = store.put_snapshots(snapshots).await
+    {
+        tracing::warn!(%error, "states of the candidate were not kept");
+    }
 }
 
 /// The workers, at rest or at work.
@@ -93,13 +102,7 @@ impl<'r, W: Work> Crew<'r, W> {
     ) -> Result<(), Error> {
         let goes_on = batch.first().is_some_and(|part| part.goes_on);
         let mut worker = self.hire(goes_on).await?;
-        let snapshots = worker.snapshots();
-        if !snapshots.is_empty() {
-            // They are disposable: without them the first command of a long stream takes longer.
-            if let Err(error) = store.put_snapshots(snapshots).await {
-                tracing::warn!(%error, "states of the candidate were not kept");
-            }
-        }
+        keep(store, worker.snapshots()).await;
         self.send(worker, batch);
         Ok(())
     }
@@ -139,8 +142,8 @@ impl<'r, W: Work> Crew<'r, W> {
         Ok(())
     }
 
-    /// Lets all of them end what they are at.
-    async fn dismiss(mut self) -> Result<Vec<W>, Error> {
+    /// Lets all of them end what they are at, and keeps what they have made.
+    async fn dismiss(mut self, store: &dyn SnapshotStore) -> Result<Vec<W>, Error> {
         while !self.working.is_empty() {
             self.wait().await?;
         }
@@ -150,7 +153,9 @@ impl<'r, W: Work> Crew<'r, W> {
                 worker.end();
                 worker
             });
-            workers.push(ended.await.map_err(Error::NotRun)?);
+            let mut worker = ended.await.map_err(Error::NotRun)?;
+            keep(store, worker.snapshots()).await;
+            workers.push(worker);
         }
         Ok(workers)
     }

@@ -2,6 +2,7 @@
 //! each kind. `cargo xtask test -- hostile` runs this suite alone.
 
 mod doors;
+mod gate;
 mod neighbours;
 mod text;
 mod time;
