@@ -18,7 +18,8 @@ use super::{modules, report};
 #[command(
     after_help = "Example:\n  gavel deploy account.wasm -m 'no overdrafts any more'\n  gavel deploy account.wasm --yes=schema,specs:'an overdraft is allowed'\n  gavel deploy account.wasm --dry-run\n\n\
         First it shows what would change. At a terminal it asks before it replaces a module, unless there is nothing to say.\n\
-        Without a terminal, or with -o json, nobody can be asked: if recorded commands would be decided otherwise it refuses, unless --yes is there."
+        Without a terminal, with -o json or with --yes nobody is asked: if recorded commands would be decided otherwise it refuses,\n\
+        unless --yes names decisions, or stands without names."
 )]
 pub(super) struct Arguments {
     /// A component, built for wasm32-wasip2.
@@ -71,6 +72,12 @@ impl Arguments {
     fn accepts_all(&self) -> bool {
         self.yes.as_ref().is_some_and(Vec::is_empty)
     }
+
+    /// Whether `--yes` names a finding, or stands without names.
+    fn accepts(&self, finding: &str) -> bool {
+        let named = self.yes.iter().flatten().any(|name| name == finding);
+        named || self.accepts_all()
+    }
 }
 
 /// Shows the plan, and gives the findings that are accepted now that they are known.
@@ -85,13 +92,13 @@ fn confirm(
         && output.can_ask()
         && report::is_worth_a_question(rehearsed.report());
     let is_unanswered = has_passed
-        && arguments.yes.is_none()
-        && !output.can_ask()
+        && !arguments.accepts(report::DECISIONS)
+        && (arguments.yes.is_some() || !output.can_ask())
         && report::changes_decisions(rehearsed.report());
     if is_unanswered {
         rehearsed.show(output)?;
         output.note(
-            "recorded commands would be decided otherwise, and nobody can be asked: nothing has changed; \
+            "recorded commands would be decided otherwise, and nobody is asked: nothing has changed; \
              to go on, pass --yes=decisions, or --yes for all findings",
         );
         return Err(Failure::Refused);
@@ -325,7 +332,12 @@ mod tests {
         let shown: Value = serde_json::from_str(&ran.data).unwrap();
         assert_eq!(shown, changed().1);
 
-        for yes in ["--yes", "--yes=decisions"] {
+        // What is accepted by name is not more than it says.
+        let server = TestServer::answering([module(), changed()]);
+        let ran = deploy_at_terminal(&server, &["--yes=schema"], "y\n");
+        assert_eq!(ran.exit, Exit::Refused);
+
+        for yes in ["--yes", "--yes=schema,decisions"] {
             let server = TestServer::answering([module(), changed(), activation()]);
             assert_eq!(deploy(&server, &[yes]).exit, Exit::Done);
         }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The finding about recorded commands that would be decided otherwise.
-const DECISIONS: &str = "decisions";
+pub(super) const DECISIONS: &str = "decisions";
 
 /// What the gate found.
 #[derive(Debug, Default, Deserialize)]

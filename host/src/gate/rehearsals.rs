@@ -406,3 +406,53 @@ fn usable(report: Report, subject: &Subject) -> Option<Report> {
     let is_of_this = report.candidate == subject.candidate.digest().to_string();
     (is_whole && is_of_this && report.activation == activation).then_some(report)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{ModuleDigest, SystemClock};
+    use crate::gate::GateSettings;
+    use crate::modules::Modules;
+    use crate::runtime::{Limits, Runtime, RuntimeOptions};
+    use crate::store::{MemoryStore, RehearsalStore as _};
+
+    #[tokio::test]
+    async fn a_rehearsal_that_two_hosts_have_gone_with_is_failed() {
+        let clock = Arc::new(SystemClock);
+        let store = Arc::new(MemoryStore::new(clock.clone()));
+        let runtime = Runtime::new(Limits::default(), RuntimeOptions::default()).unwrap();
+        let modules = Modules::new(store.clone(), runtime);
+        let gate = Gate::new(store.clone(), modules, GateSettings::default());
+        let rehearsals = Rehearsals::new(gate, clock.clone());
+        let request = RehearsalRequest {
+            namespace: Namespace::default(),
+            decider: DeciderName::new("account").unwrap(),
+            digest: ModuleDigest::of(b"none"),
+            mode: Rehearsed::History,
+            accept: Vec::new(),
+            requested_by: None,
+        };
+        let long_ago = clock.now() - 2 * SILENCE;
+
+        for (lost_hosts, is_begun_again) in [(0, true), (1, true), (2, false)] {
+            let mut rehearsal = Rehearsal::new(new_id(), request.clone(), long_ago);
+            rehearsal.begun = lost_hosts;
+            let record = rehearsal.to_record(long_ago);
+            assert!(store.put_rehearsal(record).await.unwrap());
+
+            rehearsals.adopt().await.unwrap();
+
+            let running = rehearsals.running().get(&rehearsal.id).cloned();
+            assert_eq!(running.is_some(), is_begun_again);
+            if let Some(mut running) = running {
+                running.over.wait_for(|over| *over).await.unwrap();
+            }
+            let kept = rehearsals.get(&request.namespace, rehearsal.id).await;
+            let kept = kept.unwrap();
+            assert_eq!(kept.status, Status::Failed);
+            let reason = kept.error.unwrap();
+            // What is begun again fails for its own reason: there is no such module.
+            assert_eq!(reason.contains("hosts have gone"), !is_begun_again);
+        }
+    }
+}
