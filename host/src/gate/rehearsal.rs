@@ -90,7 +90,7 @@ pub struct Rehearsal {
     /// Why it failed, one sentence.
     pub error: Option<String>,
     /// How often a host has begun it, and has not given it back when it was stopped.
-    pub(super) begun: u32,
+    pub begun: u32,
 }
 
 /// A rehearsal as it is kept, beside what the store needs to know of it.

@@ -214,6 +214,7 @@ mod tests {
             ended_at: None,
             report: None,
             error: None,
+            begun: 1,
         };
         let mut expected = json!({
             "rehearsal": "00000000-0000-0000-0000-000000000007", "decider": "counter",
