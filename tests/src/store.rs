@@ -113,6 +113,43 @@ impl Store {
         execute(server, statement.replace("{name}", name)).await;
     }
 
+    /// Adds a column with a default to each table of the store, as a later release may do while hosts of this one run. Gives back how many.
+    ///
+    /// # Panics
+    ///
+    /// When a table cannot be changed.
+    pub async fn expand(&self) -> usize {
+        let expanded = match self.backend {
+            Backend::Sqlite => expand_sqlite(&self.url).await,
+            Backend::Postgres => expand_postgres(&self.url).await,
+        };
+        expanded.unwrap_or_else(|error| panic!("a column can be added to each table: {error}"))
+    }
+
+    /// Runs a statement in this database, as its owner.
+    ///
+    /// # Panics
+    ///
+    /// When the statement fails.
+    pub async fn execute(&self, statement: &str) {
+        let statement = statement.to_owned();
+        match self.backend {
+            Backend::Sqlite => {
+                let mut connection = SqliteConnection::connect(&self.url)
+                    .await
+                    .expect("the file can be opened");
+                connection
+                    .execute(AssertSqlSafe(statement))
+                    .await
+                    .expect("the statement succeeds");
+            }
+            Backend::Postgres => {
+                let url = self.url.parse().expect("it was made of a URL");
+                execute(&url, statement).await;
+            }
+        }
+    }
+
     /// Runs a statement that changes rows of `table` which must never change: its triggers are away meanwhile.
     ///
     /// # Panics
@@ -161,6 +198,43 @@ async fn execute(server: &Url, statement: String) {
         .close()
         .await
         .expect("the connection can be closed");
+}
+
+async fn expand_sqlite(url: &str) -> sqlx::Result<usize> {
+    let mut connection = SqliteConnection::connect(url).await?;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '%sqlx%' AND name NOT LIKE 'sqlite%'",
+    )
+    .fetch_all(&mut connection)
+    .await?;
+    for table in &tables {
+        connection
+            .execute(AssertSqlSafe(with_another(table)))
+            .await?;
+    }
+    connection.close().await?;
+    Ok(tables.len())
+}
+
+async fn expand_postgres(url: &str) -> sqlx::Result<usize> {
+    let mut connection = PgConnection::connect(url).await?;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT table_name::TEXT FROM information_schema.tables \
+         WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' AND table_name NOT LIKE '%sqlx%'",
+    )
+    .fetch_all(&mut connection)
+    .await?;
+    for table in &tables {
+        connection
+            .execute(AssertSqlSafe(with_another(table)))
+            .await?;
+    }
+    connection.close().await?;
+    Ok(tables.len())
+}
+
+fn with_another(table: &str) -> String {
+    format!("ALTER TABLE {table} ADD COLUMN later INTEGER NOT NULL DEFAULT 7")
 }
 
 async fn forge_in_sqlite(url: &str, table: &str, statement: &str) -> sqlx::Result<u64> {

@@ -7,7 +7,9 @@ use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 
 use super::code::Code;
-use super::dto::{Activation, ActivationBody, Decider, DeciderHistory, DeciderList, RollbackBody};
+use super::dto::{
+    Activation, ActivationBody, Decider, DeciderHistory, DeciderList, RollbackBody, Text,
+};
 use super::extract::{
     DeciderPath, JsonBody, NamespaceHeader, OptionalJsonBody, Place, Sender, digest,
 };
@@ -83,7 +85,7 @@ pub(super) async fn activate_module(
         namespace,
         decider,
         digest: digest(&body.digest, Place::pointer("/digest"))?,
-        message: body.message,
+        message: body.message.map(Text::into_string),
         accept: body.accept,
         activated_by: origin.actor,
     };
@@ -108,10 +110,11 @@ pub(super) async fn roll_back(
     Sender(origin): Sender,
     OptionalJsonBody(body): OptionalJsonBody<RollbackBody>,
 ) -> Result<Response, Problem> {
+    let message = body.message.map(Text::into_string);
     Ok(activated(
         &state
             .gate
-            .rollback(&namespace, &decider, body.message, origin.actor)
+            .rollback(&namespace, &decider, message, origin.actor)
             .await?,
     ))
 }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::response::{IntoResponse, Response};
 
-use super::dto::{Module, ModuleList, ModuleQuery};
+use super::dto::{Module, ModuleList, ModuleQuery, Text};
 use super::extract::{DigestPath, Query, WasmBody};
 use super::problem::Problem;
 use super::state::AppState;
@@ -51,7 +51,7 @@ pub(super) async fn list_modules(
     State(state): State<AppState>,
     Query(query): Query<ModuleQuery>,
 ) -> Result<Json<ModuleList>, Problem> {
-    let wanted = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let wanted = |text: Option<Text>| text.map(Text::into_string).filter(|text| !text.is_empty());
     let filter = ModuleFilter {
         name: wanted(query.name),
         kind: wanted(query.kind),

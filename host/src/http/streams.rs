@@ -9,7 +9,7 @@ use super::code::Code;
 use super::deciders::decider_not_found;
 use super::dto::{
     Event, StateQuery, StreamEvents, StreamEventsQuery, StreamList, StreamListQuery, StreamState,
-    StreamSummary,
+    StreamSummary, Text,
 };
 use super::extract::{DeciderPath, Place, Query, StreamPath, digest, malformed};
 use super::problem::Problem;
@@ -115,7 +115,8 @@ pub(super) async fn list_streams(
     DeciderPath { namespace, decider }: DeciderPath,
     Query(query): Query<StreamListQuery>,
 ) -> Result<Response, Problem> {
-    let after = query.after.as_deref().filter(|after| !after.is_empty());
+    let after = query.after.map(Text::into_string);
+    let after = after.as_deref().filter(|after| !after.is_empty());
     let mut streams = state
         .store
         .list_streams(&namespace, &decider, after, query.limit.get() + 1)

@@ -94,7 +94,9 @@ impl Pages {
                         ..Page::default()
                     };
                 }
-                Err(error @ (Error::Unavailable(_) | Error::Corrupt { .. })) => error,
+                Err(
+                    error @ (Error::Unavailable(_) | Error::Refused(_) | Error::Corrupt { .. }),
+                ) => error,
             };
             drop(turn);
             self.store_is_away(&error);

@@ -15,6 +15,9 @@ pub enum Error {
     /// The store did not answer, or not in time. Nothing was written.
     #[error("the store is unavailable")]
     Unavailable(#[source] Source),
+    /// The database refuses it, and will refuse it again. Nothing was written.
+    #[error("the database refuses it: {0}")]
+    Refused(String),
     /// A stored row cannot be read. It is reported, never left out.
     #[error("the event at {position} of stream {stream} cannot be read: {reason}")]
     Malformed {
@@ -43,7 +46,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
-            Self::Malformed { .. } | Self::Corrupt { .. } => false,
+            Self::Refused(_) | Self::Malformed { .. } | Self::Corrupt { .. } => false,
         }
     }
 
@@ -52,6 +55,7 @@ impl Error {
     pub fn retold(&self) -> Self {
         match self {
             Self::Unavailable(source) => Self::Unavailable(source.to_string().into()),
+            Self::Refused(reason) => Self::Refused(reason.clone()),
             Self::Malformed {
                 stream,
                 position,
@@ -159,12 +163,24 @@ pub enum AppendError {
     /// The store did not answer; nothing was written.
     #[error("the store is unavailable")]
     Unavailable(#[source] Source),
-    /// A stored row that the append depends on cannot be read; nothing was written.
+    /// A stored row that the append depends on cannot be read, or the database refuses it for good; nothing was written.
     #[error("the store holds something that the append cannot follow")]
     Corrupt(#[source] Error),
     /// The connection was lost while committing: the events may or may not be there. Look up the command id, or read the stream.
     #[error("the outcome of the append is unknown")]
     OutcomeUnknown(#[source] Source),
+}
+
+/// An append failed before its COMMIT.
+impl From<Error> for AppendError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unavailable(source) => Self::Unavailable(source),
+            Error::Refused(_) | Error::Malformed { .. } | Error::Corrupt { .. } => {
+                Self::Corrupt(error)
+            }
+        }
+    }
 }
 
 impl AppendError {

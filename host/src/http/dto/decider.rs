@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::Text;
 use crate::core;
 use crate::gate::RollbackSafety;
 
@@ -113,7 +114,8 @@ pub(in crate::http) struct ActivationBody {
     #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
     pub(in crate::http) digest: String,
     /// Why; recorded.
-    pub(in crate::http) message: Option<String>,
+    #[schema(value_type = Option<String>, pattern = "^[^\\u0000]*$")]
+    pub(in crate::http) message: Option<Text>,
     /// The findings to let pass, by name.
     #[serde(default)]
     pub(in crate::http) accept: Vec<String>,
@@ -125,5 +127,6 @@ pub(in crate::http) struct ActivationBody {
 #[schema(as = RollbackRequest)]
 pub(in crate::http) struct RollbackBody {
     /// Why; recorded.
-    pub(in crate::http) message: Option<String>,
+    #[schema(value_type = Option<String>, pattern = "^[^\\u0000]*$")]
+    pub(in crate::http) message: Option<Text>,
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
+use super::Text;
 use crate::modules::{CommandType, EventDeclaration, Manifest, Spec};
 use crate::store::StoredModule;
 
@@ -14,11 +15,11 @@ use crate::store::StoredModule;
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct ModuleQuery {
     /// Only modules of this name.
-    #[param(nullable = false)]
-    pub(in crate::http) name: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[^\\u0000]*$", nullable = false)]
+    pub(in crate::http) name: Option<Text>,
     /// Only modules of this kind.
-    #[param(nullable = false)]
-    pub(in crate::http) kind: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[^\\u0000]*$", nullable = false)]
+    pub(in crate::http) kind: Option<Text>,
 }
 
 /// A module, and what it says of itself.

@@ -53,6 +53,29 @@ pub(in crate::http) fn exact<'de, D: Deserializer<'de>>(
     Json::exact_value(text.get()).map_err(D::Error::custom)
 }
 
+/// A text of a client's. It does not hold U+0000, which no column of text can hold on every store.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(in crate::http) struct Text(String);
+
+impl Text {
+    pub(in crate::http) fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl TryFrom<String> for Text {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.contains('\0') {
+            Err("it holds the character U+0000")
+        } else {
+            Ok(Self(text))
+        }
+    }
+}
+
 /// Reads an optional version.
 pub(in crate::http) fn version<'de, D: Deserializer<'de>>(
     deserializer: D,

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Event, Limit, exact, metadata_schema, position, time, version};
+use super::{Event, Limit, Text, exact, metadata_schema, position, time, version};
 use crate::command::StateAnswer;
 use crate::core::{Position, Version};
 use crate::store;
@@ -93,8 +93,8 @@ pub(in crate::http) struct StreamEvents<'a> {
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct StreamListQuery {
     /// Only streams whose id sorts after this one, by its bytes.
-    #[param(nullable = false)]
-    pub(in crate::http) after: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[^\\u0000]*$", nullable = false)]
+    pub(in crate::http) after: Option<Text>,
     /// At most so many. Default: 100.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
     pub(in crate::http) limit: Limit,

@@ -65,7 +65,9 @@ fn code_of_run(error: RunError) -> Code {
 fn code_of_store(error: &store::Error) -> Code {
     match error {
         store::Error::Unavailable(_) => Code::StoreUnavailable,
-        store::Error::Malformed { .. } | store::Error::Corrupt { .. } => Code::Internal,
+        store::Error::Refused(_)
+        | store::Error::Malformed { .. }
+        | store::Error::Corrupt { .. } => Code::Internal,
     }
 }
 

@@ -12,7 +12,7 @@ use super::append::verdicts;
 use super::arguments::Columns;
 use super::errors::is_lost_race;
 use super::events::of_stream;
-use super::query::{Failure, run_on};
+use super::query::{Failure, answered, run_on};
 use super::rows::BatchOutcome;
 use crate::core::StreamId;
 use crate::store::group::Verdict;
@@ -38,8 +38,9 @@ impl PostgresStore {
         let Ok(permit) = self.claims.clone().try_acquire_owned() else {
             return Ok(None);
         };
-        let begun = self.pool.begin().await;
-        let mut transaction = begun.map_err(|error| Error::Unavailable(error.into()))?;
+        let mut transaction = answered(self.pool.begin())
+            .await
+            .map_err(Error::Unavailable)?;
         let lock = of_stream(
             "SELECT pg_advisory_xact_lock(gavel_stream_key($1, $2, $3))",
             stream,
@@ -70,15 +71,9 @@ impl Claim for PostgresClaim {
                 return self.store.append(append).await;
             }
             // Nothing is stored before the COMMIT. Dropped, the transaction is rolled back.
-            Err(Failure::NotSent(source) | Failure::Unfit(source) | Failure::Lost(source)) => {
-                return Err(AppendError::Unavailable(source));
-            }
-            Err(Failure::Refused(error)) => return Err(AppendError::Unavailable(error)),
+            Err(failure) => return Err(Error::from(failure).into()),
         };
-        transaction
-            .commit()
-            .await
-            .map_err(|error| lost(error.into()))?;
+        answered(transaction.commit()).await.map_err(lost)?;
         self.store.group.committed_beside();
         let row = rows.first().ok_or_else(|| lost("no row".into()))?;
         let answer = BatchOutcome::from_row(row).map_err(|error| lost(error.into()))?;

@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::append::verdicts;
 use super::arguments::Columns;
-use super::errors::is_lost_race;
+use super::errors::{is_lock_timeout, is_lost_race};
 use super::open::{CONNECT_TIMEOUT, TRUSTED_IDLE, require_primary};
 use super::query::{Failure, run, run_on};
 use super::rows::BatchOutcome;
@@ -65,7 +65,13 @@ impl Commit for Database {
             Err(Failure::Unfit(_)) => self.run_on_own(session, batch).await,
             answer => answer,
         };
-        Ok(verdicts(batch, answer?))
+        match answer {
+            // Whoever it would wait for holds up nobody else: it waits beside.
+            Err(Failure::Refused(error)) if batch.len() == 1 && is_lock_timeout(&error) => {
+                Ok(vec![Verdict::Held])
+            }
+            answer => Ok(verdicts(batch, answer?)),
+        }
     }
 
     async fn commit_held(&self, append: &Append) -> Result<Outcome, Failed> {

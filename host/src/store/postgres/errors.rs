@@ -7,12 +7,17 @@ use sqlx::postgres::PgDatabaseError;
 use super::query::Failure;
 use crate::core::{ActivationNumber, Position};
 use crate::store::group::Failed;
-use crate::store::{ActivateError, AppendError, ConsumerError, DeleteModuleError, Error};
+use crate::store::{ActivateError, ConsumerError, DeleteModuleError, Error};
 
 const FOREIGN_KEY_VIOLATION: &str = "23503";
 const UNIQUE_VIOLATION: &str = "23505";
+/// Classes of what passes by itself: connections, states of transactions and objects, resources, operators, and the system.
+const PASSING_CLASSES: [&str; 7] = ["08", "25", "40", "53", "55", "57", "58"];
+/// A stream has moved on, or ended, between the look at it and the write.
+const STREAM_MOVED: [&str; 2] = ["GV001", "GV002"];
 const SERIALIZATION_FAILURE: &str = "40001";
 const DEADLOCK_DETECTED: &str = "40P01";
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 const UNDEFINED_TABLE: &str = "42P01";
 /// What says something of the session, and nothing of the statement: a plan that was made before a column was added, another's or no
 /// prepared statement, a protocol out of step, and a session that may only read, as after a failover.
@@ -23,6 +28,8 @@ const LEASE_LOST: &str = "GV007";
 const NOT_LEASED: &str = "GV008";
 const NOT_PARKED: &str = "GV009";
 
+/// Offsets come from a sequence: one that is taken is nothing that another writer was faster with.
+const OFFSET: &str = "events_pkey";
 const ACTIVATED_MODULE: &str = "activations_digest_fkey";
 
 /// Whether the statement lost a race, so that it finds out what it lost to when it is run again.
@@ -30,10 +37,34 @@ const ACTIVATED_MODULE: &str = "activations_digest_fkey";
 /// A broken unique constraint is one: the append has looked for what it would collide with, and that was not there yet.
 pub(super) fn is_lost_race(failure: &Failure) -> bool {
     match failure {
-        Failure::Refused(error) => {
-            [SERIALIZATION_FAILURE, DEADLOCK_DETECTED, UNIQUE_VIOLATION].contains(&error.code())
-        }
+        Failure::Refused(error) => is_race(error),
         Failure::NotSent(_) | Failure::Unfit(_) | Failure::Lost(_) => false,
+    }
+}
+
+fn is_race(error: &PgDatabaseError) -> bool {
+    match error.code() {
+        UNIQUE_VIOLATION => error.constraint() != Some(OFFSET),
+        code => [SERIALIZATION_FAILURE, DEADLOCK_DETECTED].contains(&code),
+    }
+}
+
+/// Whether a lock was not to be had in time.
+pub(super) fn is_lock_timeout(error: &PgDatabaseError) -> bool {
+    error.code() == LOCK_NOT_AVAILABLE
+}
+
+/// What the server has refused. It is tried again only if what it was refused for is known to pass.
+fn refused(error: Box<PgDatabaseError>) -> Error {
+    let code = error.code();
+    let passes = is_race(&error)
+        || STREAM_MOVED.contains(&code)
+        || PASSING_CLASSES.iter().any(|class| code.starts_with(class));
+    if passes {
+        Error::Unavailable(error)
+    } else {
+        let constraint = error.constraint().unwrap_or("no constraint");
+        Error::Refused(format!("{error} (SQLSTATE {code}, {constraint})"))
     }
 }
 
@@ -52,7 +83,7 @@ impl From<Failure> for Error {
             Failure::NotSent(source) | Failure::Unfit(source) | Failure::Lost(source) => {
                 Self::Unavailable(source)
             }
-            Failure::Refused(error) => Self::Unavailable(error),
+            Failure::Refused(error) => refused(error),
         }
     }
 }
@@ -61,7 +92,7 @@ impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::NotSent(source) | Failure::Unfit(source) => Self::NotSent(source),
-            Failure::Refused(error) => Self::Refused(AppendError::Unavailable(error)),
+            Failure::Refused(error) => Self::Refused(refused(error).into()),
             Failure::Lost(source) => Self::Lost(source),
         }
     }

@@ -24,6 +24,9 @@ pub(super) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// How many batches of appends are under way at the same time. A second one would make both of them smaller, for the same work each.
 const COMMITTERS: u32 = 1;
+/// How long a committer waits for any lock; what others hold for longer is waited for beside it. Locks that an append takes of tables and
+/// indexes are held for far less.
+const COMMITTER_LOCK_TIMEOUT: &str = "50ms";
 /// How many connections listen to other hosts.
 const LISTENERS: u32 = 1;
 
@@ -152,7 +155,9 @@ impl PostgresStore {
             .await
             .map_err(|error| unreachable(error.into()))?;
         let database = Database {
-            connect: connect.clone(),
+            connect: connect
+                .clone()
+                .options([("lock_timeout", COMMITTER_LOCK_TIMEOUT)]),
             pool: pool.clone(),
         };
         let group = Group::start(Arc::new(database), COMMITTERS as usize, Limits::default());

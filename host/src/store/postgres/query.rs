@@ -56,6 +56,13 @@ pub(super) async fn run_on(
     }
 }
 
+/// What begins or ends a transaction, unless the connection has fallen silent.
+pub(super) async fn answered<T>(
+    call: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Source> {
+    Ok(tokio::time::timeout(ANSWER_TIMEOUT, call).await??)
+}
+
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         match error {
@@ -69,5 +76,17 @@ impl From<sqlx::Error> for Failure {
             },
             error => Self::Lost(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_that_nobody_answers_is_given_up() {
+        let silent = std::future::pending::<Result<(), sqlx::Error>>();
+        let error = answered(silent).await.unwrap_err();
+        assert!(error.is::<tokio::time::error::Elapsed>(), "{error}");
     }
 }

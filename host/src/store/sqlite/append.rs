@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use time::OffsetDateTime;
 
-use super::error::append_failed;
 use super::writer::{WriteError, Writer};
 use super::{facts, rows};
 use crate::core::{Clock, CommandOutcome, CommandRecord, Json, RecordedEvent};
@@ -44,7 +43,7 @@ impl Commit for Database {
         match written.await {
             Ok(outcomes) => Ok(outcomes.into_iter().map(Verdict::Settled).collect()),
             Err(WriteError::NotBegun(source)) => Err(Failed::NotSent(source)),
-            Err(WriteError::Undone(error)) => Err(Failed::Refused(append_failed(error))),
+            Err(WriteError::Undone(error)) => Err(Failed::Refused(error.into())),
             Err(WriteError::Unknown(source)) => Err(Failed::Lost(source)),
         }
     }

@@ -1,6 +1,6 @@
 //! What SQLite says, in the words of the store.
 
-use crate::store::{AppendError, Error};
+use crate::store::Error;
 
 /// Primary result codes (the low byte of an extended one) of a store that may answer later.
 const OUTAGES: [i32; 10] = [
@@ -21,26 +21,16 @@ const CONSTRAINT_FOREIGN_KEY: i32 = 787;
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        let (what, code) = match error.sqlite_error() {
-            Some(found) => ("database", Some(found.extended_code)),
-            None => ("row", None),
-        };
+        let code = error.sqlite_error().map(|found| found.extended_code);
         match code {
             Some(code) if OUTAGES.contains(&(code & 0xff)) => Self::Unavailable(error.into()),
             // A constraint that the checks should have kept us from, a damaged file, a table that is not there.
-            _ => Self::Corrupt {
-                what,
+            Some(code) => Self::Refused(format!("{error} (SQLite {code})")),
+            None => Self::Corrupt {
+                what: "row",
                 reason: error.to_string(),
             },
         }
-    }
-}
-
-/// An append failed before its COMMIT.
-pub(super) fn append_failed(error: Error) -> AppendError {
-    match error {
-        Error::Unavailable(source) => AppendError::Unavailable(source),
-        Error::Malformed { .. } | Error::Corrupt { .. } => AppendError::Corrupt(error),
     }
 }
 

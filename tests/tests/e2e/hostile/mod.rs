@@ -4,5 +4,6 @@
 mod doors;
 mod gate;
 mod neighbours;
+mod sql;
 mod text;
 mod time;

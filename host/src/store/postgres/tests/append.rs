@@ -111,6 +111,58 @@ async fn a_stream_that_a_foreign_writer_holds_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_foreign_session_holds_holds_up_its_own_stream_or_decider_and_no_other() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let mut foreign = database.connect().await;
+        register(&mut foreign).await;
+        foreign
+            .execute("SELECT register_decider_event('other', 'Incremented', '')")
+            .await
+            .unwrap();
+        append(&store, "head", ExpectedVersion::NoStream)
+            .await
+            .unwrap();
+        foreign.execute("BEGIN").await.unwrap();
+        for held in [
+            "SELECT FROM stream_heads WHERE decider_id = 'head' FOR UPDATE",
+            "INSERT INTO events (event, event_id, decider, decider_id, data, command_id, version) \
+             VALUES ('Incremented', gen_random_uuid(), 'counter', 'row', '{}', gen_random_uuid(), 1)",
+            "SELECT pg_advisory_xact_lock(gavel_fence_key('default', 'other'))",
+        ] {
+            foreign.execute(held).await.unwrap();
+        }
+        let fenced = |decider: &str, id: &str| StreamAppend {
+            stream: StreamId::new(
+                Namespace::default(),
+                DeciderName::new(decider).unwrap(),
+                id,
+            )
+            .unwrap(),
+            fence: Some(Fence(ActivationNumber::NONE)),
+            ..increment(id, ExpectedVersion::Any)
+        };
+        let held = [("counter", "head"), ("counter", "row"), ("other", "a")];
+        let held = held.map(|(decider, id)| {
+            let (store, part) = (store.clone(), fenced(decider, id));
+            tokio::spawn(async move { append_all(&store, vec![part]).await.remove(0) })
+        });
+
+        for round in 0..20 {
+            let parts = (0..10).map(|id| fenced("counter", &format!("{round}-{id}")));
+            let outcomes = append_all(&store, parts.collect()).await;
+            assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        }
+        assert!(held.iter().all(|held| !held.is_finished()));
+        foreign.execute("ROLLBACK").await.unwrap();
+        for held in held {
+            held.await.unwrap().unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_the_database_refuses_fails_its_own_append_and_no_other() {
     on_new_database(async |database: Database| {
         let store = database.open().await;
@@ -128,7 +180,10 @@ async fn a_row_that_the_database_refuses_fails_its_own_append_and_no_other() {
         for (id, outcome) in ids.iter().zip(outcomes) {
             match outcome {
                 Ok(_) => assert_ne!(*id, "poison"),
-                Err(AppendError::Unavailable(_)) => assert_eq!(*id, "poison"),
+                Err(AppendError::Corrupt(Error::Refused(reason))) => {
+                    assert_eq!(*id, "poison");
+                    assert!(reason.contains("23514"), "{reason}");
+                }
                 Err(error) => panic!("{id}: {error:?}"),
             }
             let head = store.head(&stream(id)).await.unwrap();

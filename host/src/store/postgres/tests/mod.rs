@@ -18,11 +18,11 @@ use uuid::Uuid;
 
 use super::{PostgresOptions, PostgresStore, past};
 use crate::core::{
-    DeciderName, ExpectedVersion, Json, Metadata, ModuleDigest, Namespace, NewEvent, Position,
-    RecordedEvent, StreamId, Version,
+    ActivationNumber, DeciderName, ExpectedVersion, Json, Metadata, ModuleDigest, Namespace,
+    NewEvent, Position, RecordedEvent, StreamId, Version,
 };
 use crate::store::{
-    Append, AppendError, Appended, Error, EventStore as _, History, LogFilter, LogPage,
+    Append, AppendError, Appended, Error, EventStore as _, Fence, History, LogFilter, LogPage,
     LogStore as _, OpenError, PastRange, PastStore as _, Place, Snapshot, SnapshotStore as _,
     StreamAppend, conformance,
 };
