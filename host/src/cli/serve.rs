@@ -24,6 +24,9 @@ use crate::modules::Modules;
 /// What a host may take to end, beside twice the time to drain: first for requests, then for what is pushed and rehearsed.
 const LAST_STEPS: Duration = Duration::from_secs(5);
 
+/// How long the store may take to close, as a part of the last steps.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(4);
+
 #[derive(Debug, Default, Args)]
 #[command(
     after_help = "Example:\n  gavel serve\n  gavel serve --store postgres://gavel@db/gavel --listen 127.0.0.1:8080\n\n`gavel config` shows all settings; these flags are the most common ones."
@@ -130,6 +133,7 @@ async fn host(
     let modules = services.modules.clone();
     let consumers = services.consumers.clone();
     let rehearsals = services.rehearsals.clone();
+    let store = services.store.clone();
     let state = AppState::new(services, api, metrics, stop.clone());
     for (activation, error) in modules.warm_up().await? {
         // The other deciders are served all the same; this one answers with what is wrong.
@@ -158,6 +162,12 @@ async fn host(
         Err(_) => tracing::warn!(
             "some events were still being pushed, or modules rehearsed; another host begins with them again"
         ),
+    }
+    if tokio::time::timeout(CLOSE_DEADLINE, store.close())
+        .await
+        .is_err()
+    {
+        tracing::warn!("the store was still in use and is left as after a crash; nothing is lost");
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::admit::refuse_while_draining;
 use super::code::Code;
 use super::dto::{
     AckBody, Consumer, ConsumerBody, ConsumerList, ExtendBody, Lease, LeaseBody, LeaseEnd,
-    LeaseList, NackAnswer, NackBody, Parked, ParkedList, ParkedQuery, ResetBody,
+    LeaseList, NackAnswer, NackBody, Parked, ParkedList, ParkedQuery, ResetBody, RetriedParked,
 };
 use super::extract::{
     ConsumerPath, JsonBody, NamespaceHeader, OptionalJsonBody, ParkedPath, Place, Query,
@@ -45,7 +45,10 @@ pub(super) async fn list_consumers(
         .list_consumers(Some(&namespace), LIST_LOOK)
         .await?;
     Ok(Json(ConsumerList {
-        consumers: consumers.iter().map(Consumer::from).collect(),
+        consumers: consumers
+            .iter()
+            .map(|consumer| Consumer::new(consumer, state.consumers.outage(&consumer.id)))
+            .collect(),
     })
     .into_response())
 }
@@ -269,6 +272,26 @@ pub(super) async fn retry_parked(
     unpark(&state, &id, &stream, Unpark::Retry).await
 }
 
+/// Retries all parked streams
+///
+/// As after an outage of a worker: the next event of each is delivered again, as if for the first time.
+#[utoipa::path(
+    post, path = "/v1/consumers/{name}/parked/retry", tag = "consumers",
+    responses(
+        (status = 200, description = "They are delivered again.", body = RetriedParked),
+        (status = 404, description = "`consumer-not-found`"),
+    )
+)]
+pub(super) async fn retry_all_parked(
+    State(state): State<AppState>,
+    ConsumerPath(id): ConsumerPath,
+) -> Result<Response, Problem> {
+    let retried = state.store.retry_parked(&id).await;
+    let retried = retried.map_err(|error| refused(&id, error))?;
+    state.consumers.changed();
+    Ok(Json(RetriedParked { retried }).into_response())
+}
+
 /// Skips a parked event
 ///
 /// The stream goes on with the event after the one that has failed.
@@ -345,7 +368,8 @@ pub(super) async fn resume_consumer(
 async fn show(state: &AppState, id: &ConsumerId) -> Result<Response, Problem> {
     let consumer = state.store.consumer(id, LOOK).await;
     let consumer = consumer.map_err(|error| refused(id, error))?;
-    Ok(Json(Consumer::from(&consumer)).into_response())
+    let outage = state.consumers.outage(id);
+    Ok(Json(Consumer::new(&consumer, outage)).into_response())
 }
 
 async fn set_paused(state: &AppState, id: &ConsumerId, paused: bool) -> Result<Response, Problem> {

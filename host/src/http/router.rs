@@ -63,6 +63,7 @@ pub(super) fn groups() -> [Group; 8] {
         .routes(routes!(consumers::report_failure))
         .routes(routes!(consumers::extend_lease))
         .routes(routes!(consumers::retry_parked))
+        .routes(routes!(consumers::retry_all_parked))
         .routes(routes!(consumers::skip_parked))
         .routes(routes!(consumers::reset_consumer))
         .routes(routes!(consumers::pause_consumer))

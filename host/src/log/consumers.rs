@@ -1,11 +1,13 @@
 //! Workers of consumers that wait for something to do.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::push::{Health, Outage};
 use super::{Delivery, Log, Subscription};
 use crate::core::{ConsumerId, ConsumerSettings, Lease, Position};
 use crate::store::{ConsumerError, LogFilter, Store};
@@ -24,6 +26,8 @@ pub struct Consumers {
     log: Log,
     /// Changes when this host has changed something about a consumer.
     pub(super) changes: watch::Sender<()>,
+    /// The receivers of those that this host pushes to.
+    receivers: Arc<Mutex<HashMap<ConsumerId, Arc<Health>>>>,
 }
 
 impl Consumers {
@@ -34,7 +38,28 @@ impl Consumers {
             store,
             log,
             changes: watch::Sender::new(()),
+            receivers: Arc::default(),
         }
+    }
+
+    fn receivers(&self) -> MutexGuard<'_, HashMap<ConsumerId, Arc<Health>>> {
+        self.receivers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets [`Consumers::outage`] tell of a receiver, or of it no more.
+    pub(super) fn watch(&self, id: &ConsumerId, receiver: Option<Arc<Health>>) {
+        match receiver {
+            Some(health) => self.receivers().insert(id.clone(), health),
+            None => self.receivers().remove(id),
+        };
+    }
+
+    /// Why nothing is pushed to a consumer at present, as this host has found.
+    #[must_use]
+    pub fn outage(&self, id: &ConsumerId) -> Option<Outage> {
+        self.receivers().get(id)?.outage()
     }
 
     /// Leases as [`ConsumerStore::lease`](crate::store::ConsumerStore::lease) does, as soon as there is something within `wait`; none when

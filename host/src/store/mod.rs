@@ -98,6 +98,10 @@ pub trait EventStore: Debug + Send + Sync {
     /// Each variant of [`AppendError`] but `OutcomeUnknown` means that nothing was written.
     async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError>;
 
+    /// Finishes what is under way, and lets go of the database, which then needs nothing of this process. For the end of a host: a call
+    /// that comes later fails, or opens the database anew.
+    async fn close(&self) {}
+
     /// Keeps the writers of all hosts away from a stream, once those before have finished, so that what is decided on it then is not
     /// overtaken. For streams on which others have been faster; the append is checked as ever.
     ///

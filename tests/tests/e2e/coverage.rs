@@ -151,6 +151,10 @@ const COVERED: &[(&str, &str)] = &[
         "consumers::a_stream_that_fails_is_parked_and_nobody_waits_for_it",
     ),
     (
+        "POST /v1/consumers/{name}/parked/retry",
+        "stop::all_that_is_parked_is_retried_at_once",
+    ),
+    (
         "POST /v1/consumers/{name}/parked/{decider}/{id}/retry",
         "consumers::a_stream_that_fails_is_parked_and_nobody_waits_for_it",
     ),
@@ -186,6 +190,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("modules", include_str!("modules.rs")),
     ("operations", include_str!("operations.rs")),
     ("outages", include_str!("outages.rs")),
+    ("stop", include_str!("hostile/stop.rs")),
     ("streams", include_str!("streams.rs")),
     ("time_travel", include_str!("time_travel.rs")),
 ];

@@ -1,7 +1,9 @@
 //! Consumers, and what is leased to their workers.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
@@ -9,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Event, Limit};
 use crate::core;
+use crate::log::Outage;
 
 /// How a consumer is to be served. What is left out has its default, also in a consumer that is there already.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -117,13 +120,20 @@ pub(in crate::http) struct Consumer<'a> {
     in_flight: u64,
     /// How many streams are parked.
     parked: u64,
+    /// Why the receiver takes nothing at present, as the host that is asked has found; null while it does.
+    last_error: Option<String>,
+    /// How often in a row it has failed; null while it has not.
+    attempt: Option<u32>,
+    /// When it is tried again; null while it does not fail.
+    #[serde(with = "time::serde::rfc3339::option")]
+    retry_at: Option<OffsetDateTime>,
 }
 
 /// Where the host delivers to. The secret is not shown.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct Push<'a> {
-    /// The URL.
-    url: &'a str,
+    /// The URL, without user and password if somebody has stored them.
+    url: Cow<'a, str>,
     /// Whether deliveries are signed.
     signed: bool,
 }
@@ -132,8 +142,36 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl<'a> From<&'a core::Consumer> for Consumer<'a> {
-    fn from(consumer: &'a core::Consumer) -> Self {
+/// A URL without user and password. Those that are taken have none; of one that plain SQL has written nothing is known.
+fn without_user(url: &str) -> Cow<'_, str> {
+    match Url::parse(url) {
+        Ok(parsed) if !has_user(&parsed) => Cow::Borrowed(url),
+        Ok(mut parsed) => {
+            let hidden = parsed
+                .set_username("")
+                .and_then(|()| parsed.set_password(None));
+            Cow::Owned(hidden.map_or_else(|()| String::new(), |()| parsed.into()))
+        }
+        Err(_) => Cow::Borrowed(""),
+    }
+}
+
+/// Whether a URL names a user, or a password.
+pub(in crate::http) fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+impl<'a> Consumer<'a> {
+    /// A consumer, and what this host knows of its receiver.
+    pub(in crate::http) fn new(consumer: &'a core::Consumer, outage: Option<Outage>) -> Self {
+        let (last_error, attempt, retry_at) = match outage {
+            Some(outage) => (
+                Some(outage.last_error),
+                Some(outage.attempt),
+                Some(outage.retry_at),
+            ),
+            None => (None, None, None),
+        };
         let settings = &consumer.settings;
         Self {
             name: consumer.id.name(),
@@ -145,7 +183,7 @@ impl<'a> From<&'a core::Consumer> for Consumer<'a> {
             max_attempts: settings.max_attempts,
             backoff_ms: milliseconds(settings.backoff),
             push: settings.push.as_ref().map(|push| Push {
-                url: &push.url,
+                url: without_user(&push.url),
                 signed: push.secret.is_some(),
             }),
             paused: consumer.is_paused,
@@ -154,6 +192,9 @@ impl<'a> From<&'a core::Consumer> for Consumer<'a> {
             lag_seconds: consumer.lag.as_secs_f64(),
             in_flight: consumer.in_flight,
             parked: consumer.parked,
+            last_error,
+            attempt,
+            retry_at,
         }
     }
 }
@@ -343,6 +384,13 @@ pub(in crate::http) struct ParkedList<'a> {
     pub(in crate::http) parked: Vec<Parked<'a>>,
     /// What to pass as `after` for the next page; null when there is none.
     pub(in crate::http) next: Option<String>,
+}
+
+/// What was retried.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct RetriedParked {
+    /// How many streams were parked, and are delivered again.
+    pub(in crate::http) retried: u64,
 }
 
 /// A stream that is not delivered until it is retried or skipped.

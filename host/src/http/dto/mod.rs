@@ -22,7 +22,7 @@ pub use consumer::delivery;
 pub(super) use consumer::{
     AckBody, Consumer, ConsumerBody, ConsumerFilter, ConsumerList, ExtendBody, Lease, LeaseBody,
     LeaseEnd, LeaseList, NackAnswer, NackBody, Parked, ParkedList, ParkedQuery, PushBody,
-    ResetBody, Start,
+    ResetBody, RetriedParked, Start, has_user,
 };
 pub(super) use decider::{
     Activation, ActivationBody, Decider, DeciderHistory, DeciderList, RollbackBody,

@@ -9,7 +9,9 @@ use reqwest::Url;
 use super::names::path;
 use super::{NamespaceHeader, Place, decider_name, malformed, stream_id};
 use crate::core::{self, ConsumerId, ConsumerSettings, Position, StreamId};
-use crate::http::dto::{ConsumerBody, ConsumerFilter, LeaseBody, PushBody, Start, TIME_RULE};
+use crate::http::dto::{
+    ConsumerBody, ConsumerFilter, LeaseBody, PushBody, Start, TIME_RULE, has_user,
+};
 use crate::http::problem::Problem;
 use crate::http::state::AppState;
 
@@ -117,6 +119,10 @@ fn push(body: PushBody) -> Result<core::Push, Problem> {
     let url = Url::parse(&body.url).map_err(|error| malformed(place(), error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(malformed(place(), "give an `http` or `https` URL"));
+    }
+    if has_user(&url) {
+        let rule = "leave user and password out; deliveries are signed with `secret`";
+        return Err(malformed(place(), rule));
     }
     let is_secret =
         |secret: &String| (1..=PUSH_SECRET_BYTES).contains(&secret.len()) && !secret.contains('\0');

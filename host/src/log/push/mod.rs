@@ -1,8 +1,11 @@
 //! Push: the host as a worker of those consumers that have somewhere to deliver to.
 //!
-//! Each delivery is one POST of the events of one lease. An answer of 2xx acknowledges them; anything else is a failure, after which the
-//! stream rests. **Invariant:** a stream that fails, or whose receiver is slow, holds up no other stream, up to [`STREAMS`] of them.
+//! Each delivery is one POST of events of one lease. An answer of 2xx acknowledges them. One that concerns the events is a failure, after
+//! which the stream rests, and is parked in the end. One that concerns the receiver (it cannot be reached, does not answer in time, has
+//! trouble of its own, or wants to be left alone) costs no stream an attempt: the consumer rests, longer each time, until something is taken.
+//! **Invariant:** a stream that fails, or whose receiver is slow, holds up no other stream, up to [`STREAMS`] of them.
 
+mod health;
 mod receiver;
 mod signature;
 mod worker;
@@ -15,6 +18,8 @@ use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+pub(super) use self::health::Health;
+pub use self::health::Outage;
 pub use self::receiver::PushSettings;
 use self::receiver::Receiver;
 use self::worker::Worker;
@@ -25,6 +30,8 @@ use crate::core::{Clock, Consumer, ConsumerId, ConsumerSettings, Lease};
 const STREAMS: u32 = 16;
 /// How many events are leased at a time, shared out among the streams that are free.
 const EVENTS: u32 = 256;
+/// The largest body of a delivery, in bytes, unless one event alone is larger.
+const BODY_BYTES: usize = 1024 * 1024;
 /// How long a worker waits for events before it asks anew.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -37,6 +44,7 @@ pub(super) struct Pushers {
     consumers: Consumers,
     receiver: Receiver,
     encode: Encode,
+    clock: Arc<dyn Clock>,
     workers: HashMap<ConsumerId, (ConsumerSettings, DropGuard)>,
     /// Deliveries that are under way, those of workers that have been told to stop among them.
     tasks: TaskTracker,
@@ -51,8 +59,9 @@ impl Pushers {
     ) -> Result<Self, reqwest::Error> {
         Ok(Self {
             consumers,
-            receiver: Receiver::new(settings, clock)?,
+            receiver: Receiver::new(settings, Arc::clone(&clock))?,
             encode,
+            clock,
             workers: HashMap::new(),
             tasks: TaskTracker::new(),
         })
@@ -67,17 +76,26 @@ impl Pushers {
             .filter(is_pushed)
             .map(|consumer| (&consumer.id, &consumer.settings))
             .collect();
-        self.workers
-            .retain(|id, (settings, _)| pushed.get(id).is_some_and(|wanted| *wanted == settings));
+        self.workers.retain(|id, (settings, _)| {
+            let is_kept = pushed.get(id).is_some_and(|wanted| *wanted == settings);
+            if !is_kept {
+                self.consumers.watch(id, None);
+            }
+            is_kept
+        });
         for (id, settings) in pushed {
             let Entry::Vacant(place) = self.workers.entry(id.clone()) else {
                 continue;
             };
             let stop = CancellationToken::new();
+            let health = Arc::new(Health::default());
+            self.consumers.watch(id, Some(Arc::clone(&health)));
             let worker = Worker {
                 consumers: self.consumers.clone(),
                 receiver: self.receiver.clone(),
                 encode: self.encode,
+                clock: Arc::clone(&self.clock),
+                health,
                 id: id.clone(),
                 settings: settings.clone(),
             };

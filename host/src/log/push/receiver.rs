@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Response, Url, redirect};
+use reqwest::{Response, StatusCode, Url, redirect};
 
 use time::OffsetDateTime;
 
@@ -18,8 +18,6 @@ use crate::core::{Clock, ConsumerId, Lease, Push};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of an answer is read, in bytes.
 const ANSWER_BYTES: usize = 4 * 1024;
-/// How much of an answer is kept as the reason of a failure, in characters.
-const REASON_CHARACTERS: usize = 300;
 /// The longest rest that a receiver can ask for.
 const LONGEST_REST: Duration = Duration::from_secs(3_600);
 
@@ -43,14 +41,43 @@ pub(super) struct Receiver {
 /// A delivery was not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused {
+    pub(super) fault: Fault,
+    /// For those who look after the consumer. Nothing of an answer but its status: whoever may read this need not be one to whom the
+    /// receiver would answer.
     pub(super) reason: String,
     /// How long the receiver wants to be left alone.
     pub(super) retry_after: Option<Duration>,
 }
 
+/// What a delivery that was not taken is put down to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Events of this stream.
+    Events,
+    /// More events than the receiver takes at a time.
+    TooLarge,
+    /// The receiver, whatever it is sent.
+    Receiver,
+    /// The receiver, or what these events do to it.
+    Unknown,
+}
+
+impl Fault {
+    fn of(status: StatusCode) -> Self {
+        match status {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            StatusCode::TOO_MANY_REQUESTS => Self::Receiver,
+            StatusCode::REQUEST_TIMEOUT => Self::Unknown,
+            status if status.is_server_error() => Self::Unknown,
+            _ => Self::Events,
+        }
+    }
+}
+
 impl Refused {
-    fn because(reason: impl Into<String>) -> Self {
+    fn because(fault: Fault, reason: impl Into<String>) -> Self {
         Self {
+            fault,
             reason: reason.into(),
             retry_after: None,
         }
@@ -109,29 +136,37 @@ impl Receiver {
             request = request.header("Gavel-Signature", sign(secret, seconds, &body));
         }
         let answer = request.body(body).send().await;
-        let mut answer = answer.map_err(|error| Refused::because(said(&error.without_url())))?;
+        let mut answer = answer.map_err(|error| {
+            let fault = if error.is_connect() {
+                Fault::Receiver
+            } else {
+                Fault::Unknown
+            };
+            Refused::because(fault, said(&error.without_url()))
+        })?;
         let status = answer.status();
         let retry_after = retry_after(&answer, self.clock.now());
-        // Also of a success, so that the connection can be used again.
-        let text = beginning(&mut answer).await;
+        finish(&mut answer).await;
         if status.is_success() {
             return Ok(());
         }
         Err(Refused {
-            reason: reason(&status.to_string(), &text),
+            fault: Fault::of(status),
+            reason: format!("the receiver answered {status}"),
             retry_after,
         })
     }
 
     /// The URL, if its host is a name or an address that may be delivered to. Names are looked at when they are resolved.
     fn allowed(&self, url: &str) -> Result<Url, Refused> {
-        let url = Url::parse(url).map_err(|error| Refused::because(error.to_string()))?;
+        let url = Url::parse(url)
+            .map_err(|error| Refused::because(Fault::Receiver, error.to_string()))?;
         let literal = url.host_str().map(|host| host.trim_matches(['[', ']']));
         let address = literal.and_then(|host| host.parse::<IpAddr>().ok());
         if self.settings.allow_private_addresses || address.is_none_or(is_public) {
             return Ok(url);
         }
-        Err(Refused::because(NOT_PUBLIC))
+        Err(Refused::because(Fault::Receiver, NOT_PUBLIC))
     }
 }
 
@@ -196,29 +231,15 @@ fn retry_after(answer: &Response, now: OffsetDateTime) -> Option<Duration> {
     Some(rest.min(LONGEST_REST))
 }
 
-/// As much of the answer as is of interest, and no error: what counts is the status.
-async fn beginning(answer: &mut Response) -> String {
-    let mut bytes = Vec::new();
-    while bytes.len() < ANSWER_BYTES {
+/// Reads what a short answer has, so that the connection can be used again. No error: what counts is the status.
+async fn finish(answer: &mut Response) {
+    let mut read = 0;
+    while read < ANSWER_BYTES {
         match answer.chunk().await {
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(Some(chunk)) => read += chunk.len(),
             Ok(None) | Err(_) => break,
         }
     }
-    bytes.truncate(ANSWER_BYTES);
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn reason(status: &str, text: &str) -> String {
-    let shown: String = text
-        .chars()
-        .filter(|character| !character.is_control())
-        .take(REASON_CHARACTERS)
-        .collect();
-    if shown.trim().is_empty() {
-        return format!("the receiver answered {status}");
-    }
-    format!("the receiver answered {status}: {shown}")
 }
 
 /// An error with all that caused it.

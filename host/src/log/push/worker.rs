@@ -1,16 +1,18 @@
 //! The worker of one consumer: leases, delivers, and says what became of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
 use tokio::pin;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::health::{Health, Verdict};
 use super::receiver::{Receiver, Refused};
-use super::{EVENTS, Encode, STREAMS, WAIT};
-use crate::core::{ConsumerId, ConsumerSettings, Lease, Push};
+use super::{BODY_BYTES, EVENTS, Encode, STREAMS, WAIT};
+use crate::core::{Clock, ConsumerId, ConsumerSettings, Lease, Push};
 use crate::log::Consumers;
 use crate::log::metrics::PUSHES;
 use crate::store::ConsumerError;
@@ -26,6 +28,8 @@ pub(super) struct Worker {
     pub(super) consumers: Consumers,
     pub(super) receiver: Receiver,
     pub(super) encode: Encode,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) health: Arc<Health>,
     pub(super) id: ConsumerId,
     pub(super) settings: ConsumerSettings,
 }
@@ -38,6 +42,14 @@ impl Worker {
         };
         let mut deliveries = JoinSet::new();
         while !stop.is_cancelled() {
+            if let Some(until) = self.health.rests_until() {
+                tokio::select! {
+                    () = sleep_until(until) => {}
+                    Some(_) = deliveries.join_next() => {}
+                    () = stop.cancelled() => {}
+                }
+                continue;
+            }
             let free = STREAMS.saturating_sub(u32::try_from(deliveries.len()).unwrap_or(STREAMS));
             if free == 0 {
                 tokio::select! {
@@ -85,8 +97,9 @@ impl Worker {
         }
     }
 
-    async fn deliver(&self, push: &Push, lease: Lease) {
-        let body = (self.encode)(&self.id, &lease);
+    async fn deliver(&self, push: &Push, mut lease: Lease) {
+        let began = Instant::now();
+        let body = self.batch(&mut lease);
         // An answer that comes when the lease is over helps nobody.
         let timeout = self.settings.lock_timeout * 4 / 5;
         let delivered = self
@@ -100,32 +113,69 @@ impl Worker {
         };
         counter!(PUSHES, "namespace" => self.id.namespace().to_string(), "consumer" => self.id.name().to_owned(), "outcome" => outcome)
             .increment(1);
+        let outcome = self.judge(&lease, began, delivered);
         for _ in 0..TELLINGS {
-            match self.tell(&lease, &delivered).await {
+            match self.tell(&lease, &outcome).await {
                 Err(error) if error.is_retryable() => sleep(PAUSE).await,
                 Ok(()) | Err(_) => return,
             }
         }
     }
 
-    /// Lets the store know what became of a lease.
-    async fn tell(
-        &self,
-        lease: &Lease,
-        delivered: &Result<(), Refused>,
-    ) -> Result<(), ConsumerError> {
-        let store = &self.consumers.store;
-        match (delivered, lease.events.last()) {
-            (Ok(()), Some(last)) => {
-                store.ack(&self.id, lease.id, last.position, false).await?;
+    /// Cuts the events of a lease down to what is delivered at a time, and writes their body. The rest is leased again.
+    fn batch(&self, lease: &mut Lease) -> Vec<u8> {
+        lease.events.truncate(self.health.events(&lease.stream));
+        loop {
+            let body = (self.encode)(&self.id, lease);
+            let events = lease.events.len();
+            if body.len() <= BODY_BYTES || events <= 1 {
+                return body;
             }
-            (Ok(()), None) => {}
-            (Err(refused), _) => {
+            lease.events.truncate(events / 2);
+        }
+    }
+
+    /// Notes what became of a delivery, and decides what becomes of its lease.
+    fn judge(&self, lease: &Lease, began: Instant, delivered: Result<(), Refused>) -> Outcome {
+        let Err(refused) = delivered else {
+            self.health.taken(&self.id, &lease.stream, began);
+            return Outcome::Taken;
+        };
+        let sent = (&lease.stream, lease.events.len());
+        let now = self.clock.now();
+        match self.health.refused(&self.id, sent, began, &refused, now) {
+            Verdict::Counts => Outcome::Failed(refused),
+            Verdict::Rests(rest) => Outcome::Rests(rest),
+        }
+    }
+
+    /// Lets the store know what becomes of a lease.
+    async fn tell(&self, lease: &Lease, outcome: &Outcome) -> Result<(), ConsumerError> {
+        let (store, id) = (&self.consumers.store, lease.id);
+        match outcome {
+            Outcome::Taken => {
+                if let Some(last) = lease.events.last() {
+                    store.ack(&self.id, id, last.position, false).await?;
+                }
+            }
+            Outcome::Failed(refused) => {
                 store
-                    .nack(&self.id, lease.id, refused.retry_after, &refused.reason)
+                    .nack(&self.id, id, refused.retry_after, &refused.reason)
                     .await?;
             }
+            Outcome::Rests(rest) => store.release(&self.id, id, *rest).await?,
         }
         Ok(())
     }
+}
+
+/// What becomes of a lease.
+#[derive(Debug)]
+enum Outcome {
+    /// Its events are done.
+    Taken,
+    /// An attempt of its stream has failed.
+    Failed(Refused),
+    /// It is given back, and its stream left alone for a while.
+    Rests(Duration),
 }

@@ -169,6 +169,8 @@ store_cases!(
     a_lease_can_be_acknowledged_piece_by_piece,
     a_stream_that_fails_comes_again_and_is_parked_in_the_end,
     a_parked_event_can_be_skipped,
+    all_that_is_parked_is_retried_at_once,
+    a_lease_that_is_given_back_costs_no_attempt,
     a_lease_that_expires_at_the_last_attempt_parks_the_stream,
     a_nack_with_a_delay_lets_the_stream_rest,
     only_wanted_events_are_leased,

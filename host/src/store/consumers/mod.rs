@@ -153,6 +153,18 @@ pub trait ConsumerStore: Debug + Send + Sync {
         reason: &str,
     ) -> Result<Nacked, ConsumerError>;
 
+    /// Gives the lease back: nothing was learnt of its first event, which is leased again after `delay` as if this attempt had not been.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConsumerStore::extend`].
+    async fn release(
+        &self,
+        id: &ConsumerId,
+        lease: LeaseId,
+        delay: Duration,
+    ) -> Result<(), ConsumerError>;
+
     /// Lets the lease hold for the lock timeout from now on, until the time that is given back.
     ///
     /// # Errors
@@ -187,6 +199,13 @@ pub trait ConsumerStore: Debug + Send + Sync {
         stream: &StreamId,
         how: Unpark,
     ) -> Result<(), ConsumerError>;
+
+    /// Delivers all parked streams again, their first events as if for the first time, and tells how many they are.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`].
+    async fn retry_parked(&self, id: &ConsumerId) -> Result<u64, ConsumerError>;
 }
 
 /// What `lease` has found.

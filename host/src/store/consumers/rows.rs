@@ -99,6 +99,13 @@ impl Backlog {
         reason.clone_into(&mut self.reason);
     }
 
+    /// Delivers the next event again as if for the first time.
+    pub(in crate::store) fn retry(&mut self, now: OffsetDateTime) {
+        self.parked_at = None;
+        self.attempt = 0;
+        self.rest(now);
+    }
+
     pub(super) fn rest(&mut self, until: OffsetDateTime) {
         self.lease = None;
         self.available_at = until;
@@ -137,6 +144,8 @@ pub(in crate::store) trait Rows {
     ) -> Result<(), Error>;
     fn remove_backlog(&mut self, id: &ConsumerId, stream: &StreamId) -> Result<(), Error>;
     fn remove_backlogs(&mut self, id: &ConsumerId) -> Result<(), Error>;
+    /// Lets all that are parked be leased at `now`, as if for the first time, and counts them.
+    fn retry_parked(&mut self, id: &ConsumerId, now: OffsetDateTime) -> Result<u64, Error>;
     /// Those not parked and available at `now`, the one whose next event is the oldest first.
     fn free(
         &self,

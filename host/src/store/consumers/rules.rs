@@ -430,6 +430,19 @@ pub(in crate::store) fn nack(
     Ok(nacked)
 }
 
+pub(in crate::store) fn release(
+    rows: &mut impl Rows,
+    id: &ConsumerId,
+    lease: LeaseId,
+    delay: Duration,
+    now: OffsetDateTime,
+) -> Result<(), ConsumerError> {
+    let (_, stream, mut backlog, _) = held(rows, id, lease)?;
+    backlog.attempt = backlog.attempt.saturating_sub(1);
+    backlog.rest(now + delay);
+    Ok(rows.keep_backlog(id, &stream, &backlog)?)
+}
+
 pub(in crate::store) fn extend(
     rows: &mut impl Rows,
     id: &ConsumerId,
@@ -471,10 +484,17 @@ pub(in crate::store) fn unpark(
         backlog.next = next;
         backlog.pending = backlog.pending.saturating_sub(1);
     }
-    backlog.parked_at = None;
-    backlog.attempt = 0;
-    backlog.rest(now);
+    backlog.retry(now);
     Ok(rows.keep_backlog(id, stream, &backlog)?)
+}
+
+pub(in crate::store) fn retry_parked(
+    rows: &mut impl Rows,
+    id: &ConsumerId,
+    now: OffsetDateTime,
+) -> Result<u64, ConsumerError> {
+    registered(rows, id)?;
+    Ok(rows.retry_parked(id, now)?)
 }
 
 type Held = (Registered, StreamId, Backlog, Holder);

@@ -118,6 +118,18 @@ impl Rows for Tables<'_> {
         Ok(())
     }
 
+    fn retry_parked(&mut self, id: &ConsumerId, now: OffsetDateTime) -> Result<u64, Error> {
+        let mut retried = 0;
+        if let Some((_, backlogs)) = self.consumers.0.get_mut(id) {
+            let parked = backlogs.values_mut().filter(|b| b.parked_at.is_some());
+            for backlog in parked {
+                backlog.retry(now);
+                retried += 1;
+            }
+        }
+        Ok(retried)
+    }
+
     fn free(
         &self,
         id: &ConsumerId,
@@ -329,6 +341,15 @@ impl ConsumerStore for MemoryStore {
         self.at_the_desk(|tables, now| rules::nack(tables, id, lease, delay, reason, now))
     }
 
+    async fn release(
+        &self,
+        id: &ConsumerId,
+        lease: LeaseId,
+        delay: Duration,
+    ) -> Result<(), ConsumerError> {
+        self.at_the_desk(|tables, now| rules::release(tables, id, lease, delay, now))
+    }
+
     async fn extend(
         &self,
         id: &ConsumerId,
@@ -360,5 +381,9 @@ impl ConsumerStore for MemoryStore {
         how: Unpark,
     ) -> Result<(), ConsumerError> {
         self.at_the_desk(|tables, now| rules::unpark(tables, id, stream, how, now))
+    }
+
+    async fn retry_parked(&self, id: &ConsumerId) -> Result<u64, ConsumerError> {
+        self.at_the_desk(|tables, now| rules::retry_parked(tables, id, now))
     }
 }

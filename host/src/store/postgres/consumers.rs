@@ -64,6 +64,18 @@ const PASS_OVER: &str = "UPDATE consumers \
        AND (generation, transaction_id, \"offset\") >= ($5, $6::TEXT::XID8, $7) \
        AND (generation, transaction_id, \"offset\") < ($8, $9::TEXT::XID8, $10)";
 
+const RELEASE: &str = "UPDATE consumer_streams AS t \
+     SET attempt = greatest(t.attempt - 1, 0), available_at = gavel_time_in($4), lease = NULL, leased_through = NULL \
+     FROM gavel_consumer($1, $2) AS c, gavel_leased($1, $2, $3) AS held \
+     WHERE t.lease = held.lease AND t.namespace = c.namespace AND t.consumer = c.consumer \
+     RETURNING TRUE";
+
+const RETRY_PARKED: &str = "WITH retried AS ( \
+         UPDATE consumer_streams AS t SET parked_at = NULL, attempt = 0, available_at = clock_timestamp() \
+         WHERE t.namespace = $1 AND t.consumer = $2 AND t.parked_at IS NOT NULL \
+         RETURNING TRUE \
+     ) SELECT (SELECT count(*) FROM retried) AS retried FROM gavel_consumer($1, $2)";
+
 /// The statement `sql`, whose first two values name a consumer.
 fn of_consumer<'q>(sql: &'static str, id: &ConsumerId) -> Statement<'q> {
     sqlx::query(sql)
@@ -311,6 +323,21 @@ impl ConsumerStore for PostgresStore {
         Ok(rest.map_or(Nacked::Parked, |rest| Nacked::Delayed(milliseconds(rest))))
     }
 
+    async fn release(
+        &self,
+        id: &ConsumerId,
+        lease: LeaseId,
+        delay: Duration,
+    ) -> Result<(), ConsumerError> {
+        let statement = of_consumer(RELEASE, id)
+            .bind(lease)
+            .bind(whole_milliseconds(delay));
+        if run(&self.pool, statement).await?.is_empty() {
+            return Err(ConsumerError::LeaseLost);
+        }
+        Ok(())
+    }
+
     async fn extend(
         &self,
         id: &ConsumerId,
@@ -362,5 +389,11 @@ impl ConsumerStore for PostgresStore {
             .bind(how == Unpark::Skip);
         run(&self.pool, statement).await?;
         Ok(())
+    }
+
+    async fn retry_parked(&self, id: &ConsumerId) -> Result<u64, ConsumerError> {
+        let found = run(&self.pool, of_consumer(RETRY_PARKED, id)).await?;
+        let retried: i64 = answer(&found, |row| column(row, "retried"))?;
+        Ok(retried.unsigned_abs())
     }
 }

@@ -161,4 +161,8 @@ impl EventStore for PostgresStore {
     async fn ping(&self) -> Result<(), Error> {
         self.read(|| sqlx::query("SELECT 1")).await.map(|_| ())
     }
+
+    async fn close(&self) {
+        Self::close(self).await;
+    }
 }

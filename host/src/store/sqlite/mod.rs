@@ -109,6 +109,13 @@ impl EventStore for SqliteStore {
     async fn ping(&self) -> Result<(), Error> {
         read::ping(&self.readers).await
     }
+
+    /// Leaves the one file: the last connection that closes brings the log into it, and removes the log.
+    async fn close(&self) {
+        self.group.close().await;
+        self.readers.close().await;
+        self.writer.close().await;
+    }
 }
 
 #[async_trait]

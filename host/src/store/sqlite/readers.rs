@@ -37,6 +37,19 @@ impl Readers {
         })
     }
 
+    /// Closes all connections, once nothing is read any more.
+    pub(super) async fn close(&self) {
+        let all = u32::try_from(READERS).unwrap_or(u32::MAX);
+        // It is never closed.
+        let Ok(_places) = self.places.acquire_many(all).await else {
+            return;
+        };
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     /// Runs `work` on a connection of its own for the time. If the future is dropped, `work` still runs to its end.
     pub(super) async fn read<T: Send + 'static>(
         &self,

@@ -52,6 +52,17 @@ impl Writer {
         })
     }
 
+    /// Closes the connection, once nothing is written any more. If it is the last one, all of the log is copied into the file.
+    pub(super) async fn close(&self) {
+        let mut idle = Arc::clone(&self.idle).lock_owned().await;
+        if let Err(error) = spawn_blocking(move || drop(idle.take())).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the database is left with its log beside it"
+            );
+        }
+    }
+
     /// Runs `work` in a transaction and makes it durable, or undoes it if `work` fails.
     ///
     /// The write lock is held from the start, so that what `work` reads is not outdated when it writes. If the future is dropped once the
@@ -107,6 +118,9 @@ fn write_blocking<T, E>(
 /// a reader holds on to an old state.
 const CHECKPOINT_PAGES: u32 = 4_000;
 
+/// The size that the file of the log is cut to when a reader has let it outgrow that, in bytes: as many pages of 4 KiB.
+const LOG_BYTES: u32 = CHECKPOINT_PAGES * 4_096;
+
 /// Size of the page cache, in KiB: the inner pages and the ends of all indexes, and the leaves of streams that are written to.
 const CACHE_KIB: i32 = 16 * 1024;
 
@@ -117,6 +131,7 @@ fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     // Negative: KiB, not pages.
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     Ok(connection)

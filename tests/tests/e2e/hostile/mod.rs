@@ -5,5 +5,6 @@ mod doors;
 mod gate;
 mod neighbours;
 mod sql;
+mod stop;
 mod text;
 mod time;

@@ -88,6 +88,53 @@ pub(in crate::store) async fn a_parked_event_can_be_skipped(store: Arc<dyn Store
     assert_eq!(report(&*store, &id).await.lag_events, 2, "those of b");
 }
 
+pub(in crate::store) async fn all_that_is_parked_is_retried_at_once(store: Arc<dyn Store>) {
+    fill(&*store, &["a", "b", "c"], 2).await;
+    let once = ConsumerSettings {
+        max_attempts: 1,
+        ..settings()
+    };
+    let id = create(&*store, "all", &once).await;
+    let other = create(&*store, "other", &once).await;
+    for id in [&id, &other] {
+        for held in lease(&*store, id, 2, 100).await {
+            let nacked = store.nack(id, held.id, None, "no").await;
+            assert_eq!(nacked.unwrap(), Nacked::Parked);
+        }
+    }
+    let held = lease_one(&*store, &id).await;
+    assert_eq!(store.retry_parked(&id).await.unwrap(), 2);
+    assert_eq!(store.retry_parked(&id).await.unwrap(), 0);
+    let again = lease(&*store, &id, 3, 100).await;
+    let again: Vec<_> = again
+        .iter()
+        .map(|lease| (lease.stream.id(), versions(lease), lease.attempt))
+        .collect();
+    assert_eq!(again, [("a", vec![1, 2], 1), ("b", vec![1, 2], 1)]);
+    done(&*store, &id, &held).await;
+    assert_eq!(report(&*store, &other).await.parked, 2);
+    store.delete_consumer(&id).await.unwrap();
+    let gone = store.retry_parked(&id).await;
+    assert!(matches!(gone, Err(ConsumerError::NotFound)), "{gone:?}");
+}
+
+pub(in crate::store) async fn a_lease_that_is_given_back_costs_no_attempt(store: Arc<dyn Store>) {
+    fill(&*store, &["a", "b"], 1).await;
+    let id = create(&*store, "all", &settings()).await;
+    for _ in 0..5 {
+        let held = lease(&*store, &id, 1, 100).await.remove(0);
+        assert_eq!((held.stream.id(), held.attempt), ("a", 1));
+        let released = store.release(&id, held.id, Duration::ZERO).await;
+        released.unwrap();
+        assert_lost(store.release(&id, held.id, Duration::ZERO).await);
+    }
+    let held = lease(&*store, &id, 1, 100).await.remove(0);
+    let rest = Duration::from_secs(600);
+    store.release(&id, held.id, rest).await.unwrap();
+    assert_eq!(lease_one(&*store, &id).await.stream, stream("b"));
+    assert_eq!(report(&*store, &id).await.in_flight, 1);
+}
+
 pub(in crate::store) async fn a_lease_that_expires_at_the_last_attempt_parks_the_stream(
     store: Arc<dyn Store>,
 ) {

@@ -177,6 +177,18 @@ impl ConsumerStore for SqliteStore {
         .await
     }
 
+    async fn release(
+        &self,
+        id: &ConsumerId,
+        lease: LeaseId,
+        delay: Duration,
+    ) -> Result<(), ConsumerError> {
+        self.write_consumers(id, move |tables, id, now| {
+            rules::release(tables, id, lease, delay, now)
+        })
+        .await
+    }
+
     async fn extend(
         &self,
         id: &ConsumerId,
@@ -218,5 +230,10 @@ impl ConsumerStore for SqliteStore {
             rules::unpark(tables, id, &stream, how, now)
         })
         .await
+    }
+
+    async fn retry_parked(&self, id: &ConsumerId) -> Result<u64, ConsumerError> {
+        self.write_consumers(id, |tables, id, now| rules::retry_parked(tables, id, now))
+            .await
     }
 }

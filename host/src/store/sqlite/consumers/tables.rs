@@ -82,6 +82,10 @@ DELETE FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2 AND decider 
 
 const REMOVE_BACKLOGS: &str = "DELETE FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2";
 
+const RETRY_PARKED: &str = "
+UPDATE consumer_streams SET parked_at = NULL, attempt = 0, available_at = ?3
+WHERE namespace = ?1 AND consumer = ?2 AND parked_at IS NOT NULL";
+
 const NEXT_AVAILABLE: &str = "
 SELECT min(available_at) FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2 AND parked_at IS NULL";
 
@@ -248,6 +252,13 @@ impl Rows for Tables<'_> {
 
     fn remove_backlogs(&mut self, id: &ConsumerId) -> Result<(), Error> {
         self.run(REMOVE_BACKLOGS, names(id))
+    }
+
+    fn retry_parked(&mut self, id: &ConsumerId, now: OffsetDateTime) -> Result<u64, Error> {
+        let [namespace, name] = names(id);
+        let mut statement = self.0.prepare_cached(RETRY_PARKED)?;
+        let retried = statement.execute(params![namespace, name, rows::milliseconds(now)])?;
+        Ok(retried as u64)
     }
 
     fn free(
