@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::area::area;
 use super::setting::Setting;
+use crate::core::{Namespace, in_utc};
 
 area! {
     /// Who may do what.
@@ -29,10 +33,16 @@ pub struct Token {
     pub sha256: [u8; 32],
     /// What the holder may do.
     pub scopes: BTreeSet<Scope>,
+    /// The time from which on the token is not let in (inclusive), as RFC 3339 in `gavel.toml`; none when it holds for ever.
+    #[serde(default, deserialize_with = "time")]
+    pub expires_at: Option<OffsetDateTime>,
+    /// The namespaces in which the holder may do it; none for all of them.
+    #[serde(default, deserialize_with = "namespaces")]
+    pub namespaces: Option<BTreeSet<Namespace>>,
 }
 
 impl Token {
-    /// A token that the host knows by its hash.
+    /// A token that the host knows by its hash. It holds for ever, in all namespaces.
     pub fn new(
         name: impl Into<String>,
         sha256: [u8; 32],
@@ -42,6 +52,8 @@ impl Token {
             name: name.into(),
             sha256,
             scopes: scopes.into_iter().collect(),
+            expires_at: None,
+            namespaces: None,
         }
     }
 
@@ -55,6 +67,19 @@ impl Token {
     #[must_use]
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+
+    /// Whether the token is not let in any more at `now`.
+    #[must_use]
+    pub fn has_expired(&self, now: OffsetDateTime) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// Whether the holder may do something in `namespace`.
+    #[must_use]
+    pub fn holds_in(&self, namespace: &Namespace) -> bool {
+        let own = self.namespaces.as_ref();
+        own.is_none_or(|own| own.contains(namespace))
     }
 }
 
@@ -91,11 +116,33 @@ impl Scope {
     }
 }
 
-fn sha256<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+fn sha256<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
     let mut bytes = [0; 32];
     hex::decode_to_slice(String::deserialize(deserializer)?, &mut bytes)
-        .map_err(|_| serde::de::Error::custom("`sha256` is not 64 hexadecimal digits"))?;
+        .map_err(|_| D::Error::custom("`sha256` is not 64 hexadecimal digits"))?;
     Ok(bytes)
+}
+
+/// A time of TOML's own, or a text.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OffsetDateTime>, D::Error> {
+    let text = match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => text,
+        value => value.to_string(),
+    };
+    let time = OffsetDateTime::parse(&text, &Rfc3339).ok().and_then(in_utc);
+    let expected = "`expires_at` is no time such as 2027-01-01T00:00:00Z";
+    time.map(Some).ok_or_else(|| D::Error::custom(expected))
+}
+
+fn namespaces<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeSet<Namespace>>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    if names.is_empty() {
+        return Err(D::Error::custom("`namespaces` names none"));
+    }
+    let namespaces: Result<_, _> = names.into_iter().map(Namespace::new).collect();
+    namespaces.map(Some).map_err(D::Error::custom)
 }
 
 impl Setting for Vec<Token> {
@@ -110,7 +157,7 @@ impl Setting for Vec<Token> {
             let place = index.saturating_add(1);
             let token: Token = table.clone().try_into().map_err(|error: toml::de::Error| {
                 format!(
-                    "`name`, `sha256` and `scopes`, but of token {place}: {}",
+                    "`name`, `sha256`, `scopes`, and if need be `expires_at` and `namespaces`, but of token {place}: {}",
                     error.message()
                 )
             })?;
@@ -155,6 +202,25 @@ mod tests {
     }
 
     #[test]
+    fn a_token_may_end_and_may_hold_in_some_namespaces_only() {
+        let hash = "0a".repeat(32);
+        let good = format!("[[tokens]]\nname = 'ci'\nsha256 = '{hash}'\nscopes = ['read']\n");
+        let (east, west) = (Namespace::new("east"), Namespace::new("west"));
+        let (east, west) = (east.unwrap(), west.unwrap());
+        let end = time::macros::datetime!(2027-01-01 0:00 UTC);
+        let before = end - time::Duration::NANOSECOND;
+
+        let token = parse(&good).unwrap().remove(0);
+        assert!(!token.has_expired(end) && token.holds_in(&east));
+        for time in ["2027-01-01T00:00:00Z", "'2027-01-01T01:00:00+01:00'"] {
+            let token = parse(&format!("{good}expires_at = {time}")).unwrap();
+            assert!(!token[0].has_expired(before) && token[0].has_expired(end));
+        }
+        let token = parse(&format!("{good}namespaces = ['east']")).unwrap();
+        assert!(token[0].holds_in(&east) && !token[0].holds_in(&west));
+    }
+
+    #[test]
     fn a_bad_token_is_named_with_what_is_wrong() {
         let hash = "0a".repeat(32);
         let good = format!("[[tokens]]\nname = 'ci'\nsha256 = '{hash}'\nscopes = ['read']\n");
@@ -165,6 +231,10 @@ mod tests {
             (good.replace("scopes", "scope"), "unknown field `scope`"),
             (good.replace("'read'", ""), "at least one scope"),
             (format!("{good}{good}"), "token 2"),
+            (format!("{good}expires_at = '2027-01-01'"), "no time"),
+            (format!("{good}expires_at = 2027-01-01T00:00:00"), "no time"),
+            (format!("{good}namespaces = []"), "names none"),
+            (format!("{good}namespaces = ['A']"), "a namespace is"),
         ] {
             let message = parse(&toml).unwrap_err();
             assert!(message.contains(wrong), "{message:?} should say {wrong:?}");

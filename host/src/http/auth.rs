@@ -9,12 +9,14 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use time::OffsetDateTime;
 
 use super::code::Code;
 use super::problem::Problem;
 use super::state::AppState;
 use super::tokens::Tokens;
 use crate::config::{Scope, Token};
+use crate::core::{Clock as _, Namespace, SystemClock};
 
 /// The authenticated sender of a request; in its extensions.
 #[derive(Debug, Clone)]
@@ -25,6 +27,24 @@ impl Actor {
     pub(super) fn name(&self) -> &str {
         &self.0.name
     }
+
+    /// Refuses what is done in a namespace that the token does not hold in.
+    pub(super) fn admit_to(&self, namespace: &Namespace) -> Result<(), Problem> {
+        if self.0.holds_in(namespace) {
+            return Ok(());
+        }
+        let detail = format!("The token does not hold in the namespace `{namespace}`.");
+        Err(Problem::new(Code::Forbidden, detail).with("namespace", namespace.as_str()))
+    }
+
+    /// Refuses what is about all namespaces, when the token holds in some only.
+    pub(super) fn admit_to_all(&self) -> Result<(), Problem> {
+        if self.0.namespaces.is_none() {
+            return Ok(());
+        }
+        let detail = "This is about all namespaces, and the token holds in some only.";
+        Err(Problem::new(Code::Forbidden, detail))
+    }
 }
 
 /// The guard in front of routes that need a scope.
@@ -33,7 +53,8 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match check(&state.settings.tokens, scope, request.headers()) {
+    let now = SystemClock.now();
+    match check(&state.settings.tokens, scope, request.headers(), now) {
         Ok(Some(actor)) => drop(request.extensions_mut().insert(actor)),
         Ok(None) => {}
         Err(problem) => return problem.into_response(),
@@ -41,7 +62,12 @@ pub(super) async fn guard(
     next.run(request).await
 }
 
-fn check(tokens: &Tokens, scope: Scope, headers: &HeaderMap) -> Result<Option<Actor>, Problem> {
+fn check(
+    tokens: &Tokens,
+    scope: Scope,
+    headers: &HeaderMap,
+    now: OffsetDateTime,
+) -> Result<Option<Actor>, Problem> {
     if tokens.is_empty() {
         return Ok(None);
     }
@@ -52,6 +78,12 @@ fn check(tokens: &Tokens, scope: Scope, headers: &HeaderMap) -> Result<Option<Ac
             Problem::new(Code::Unauthenticated, detail).with("needed_scope", scope.as_str())
         );
     };
+    if token.has_expired(now) {
+        return Err(Problem::new(
+            Code::Unauthenticated,
+            "The token has expired.",
+        ));
+    }
     if !token.allows(scope) {
         let detail = format!("The token does not have the scope `{}`.", scope.as_str());
         return Err(Problem::new(Code::Forbidden, detail).with("needed_scope", scope.as_str()));
@@ -71,14 +103,25 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
+    use serde_json::json;
+    use time::macros::datetime;
+
     use super::*;
+    use crate::http::ApiSettings;
+    use crate::http::testing::Api;
+
+    const NOW: OffsetDateTime = datetime!(2026-01-01 0:00 UTC);
 
     fn tokens() -> Tokens {
         let token = |name: &str, scopes: &[Scope]| {
             let sha256 = Token::hash(&format!("secret-of-{name}"));
             Token::new(name, sha256, scopes.iter().copied())
         };
+        let mut past = token("past", &[Scope::Admin]);
+        past.expires_at = Some(NOW);
         Tokens::new(vec![
+            past,
             token("ann", &[Scope::Read, Scope::Command]),
             token("root", &[Scope::Admin]),
         ])
@@ -90,7 +133,7 @@ mod tests {
         for value in authorization {
             headers.append(header::AUTHORIZATION, value.parse().unwrap());
         }
-        check(&tokens(), scope, &headers)
+        check(&tokens(), scope, &headers, NOW)
             .map(|actor| actor.map(|actor| actor.name().to_owned()))
             .map_err(|problem| problem.code())
     }
@@ -98,7 +141,7 @@ mod tests {
     #[test]
     fn without_tokens_everybody_may_do_everything_and_nobody_is_named() {
         assert!(
-            check(&Tokens::default(), Scope::Admin, &HeaderMap::new())
+            check(&Tokens::default(), Scope::Admin, &HeaderMap::new(), NOW)
                 .unwrap()
                 .is_none()
         );
@@ -132,6 +175,7 @@ mod tests {
             &["Bearer"],
             &["Basic secret-of-ann"],
             &["secret-of-ann"],
+            &["Bearer secret-of-past"],
             &["Bearer secret-of-ann", "Bearer secret-of-root"],
         ] {
             assert_eq!(
@@ -140,5 +184,47 @@ mod tests {
                 "{given:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_good_in_its_namespaces_only() {
+        let mut token = Token::new("east", Token::hash("east"), [Scope::Admin]);
+        token.namespaces = Some([Namespace::new("east").unwrap()].into());
+        let api = Api::new(ApiSettings {
+            tokens: Tokens::new(vec![token]),
+            ..ApiSettings::default()
+        });
+        let bearer = ("authorization", "Bearer east");
+        let answer = api.send("GET /metrics", &[bearer], ()).await;
+        assert_eq!(
+            (answer.status, &answer.body["code"]),
+            (StatusCode::FORBIDDEN, &json!("forbidden"))
+        );
+        let info = api.send("GET /v1/info", &[bearer], ()).await;
+        assert_eq!(info.status, StatusCode::OK);
+
+        let document = api.get("/openapi.json").await.body;
+        let mut refused = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                if !operation
+                    .to_string()
+                    .contains("/parameters/Gavel-Namespace")
+                {
+                    continue;
+                }
+                let path = path.replace('{', "").replace('}', "");
+                let line = format!("{} {path}", method.to_uppercase());
+                for headers in [&[bearer][..], &[bearer, ("gavel-namespace", "west")]] {
+                    let answer = api.send(&line, headers, ()).await;
+                    assert_eq!(answer.body["code"], "forbidden", "{line}: {}", answer.body);
+                }
+                let east = [bearer, ("gavel-namespace", "east")];
+                let answer = api.send(&line, &east, ()).await;
+                assert_ne!(answer.body["code"], "forbidden", "{line}: {}", answer.body);
+                refused += 1;
+            }
+        }
+        assert!(refused > 20, "{refused} operations are of a namespace");
     }
 }

@@ -1,10 +1,11 @@
 //! Health, metrics, and what answers here.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 
+use super::auth::Actor;
 use super::batch::BATCH_LIMIT;
 use super::code::Code;
 use super::dto::{Info, Limits, Status};
@@ -43,16 +44,22 @@ pub(super) async fn get_readiness(State(state): State<AppState>) -> Result<Json<
 
 /// Shows the metrics
 ///
-/// In the text format of Prometheus.
+/// In the text format of Prometheus. A token that holds in some namespaces only does not show them.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations",
     responses((status = 200, description = "The metrics.", content_type = "text/plain", body = String))
 )]
-pub(super) async fn get_metrics(State(state): State<AppState>) -> impl IntoResponse {
-    (
+pub(super) async fn get_metrics(
+    State(state): State<AppState>,
+    actor: Option<Extension<Actor>>,
+) -> Result<impl IntoResponse, Problem> {
+    if let Some(Extension(actor)) = actor {
+        actor.admit_to_all()?;
+    }
+    Ok((
         [(CONTENT_TYPE, "text/plain; version=0.0.4")],
         state.metrics.render(),
-    )
+    ))
 }
 
 /// Describes this API

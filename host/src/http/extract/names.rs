@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{FromRequestParts, Path};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::{Place, malformed};
 use crate::core::{DeciderName, Metadata, ModuleDigest, NameError, Namespace, StreamId};
+use crate::http::auth::Actor;
 use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::state::AppState;
 
 pub(crate) const NAMESPACE: &str = "Gavel-Namespace";
 
-/// The namespace that a request is about; the default one when it names none.
+/// The namespace that a request is about; the default one when it names none. Its sender may do something there.
 #[derive(Debug)]
 pub(crate) struct NamespaceHeader(pub(crate) Namespace);
 
@@ -22,24 +24,32 @@ impl FromRequestParts<AppState> for NamespaceHeader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
-        let mut values = parts.headers.get_all(NAMESPACE).iter();
-        let refused = || {
-            Problem::new(
-                Code::InvalidNamespace,
-                format!(
-                    "The header `{NAMESPACE}` is refused: {}.",
-                    NameError::Namespace
-                ),
-            )
-        };
-        let Some(value) = values.next() else {
-            return Ok(Self(Namespace::default()));
-        };
-        let text = value.to_str().map_err(|_| refused())?;
-        match (Namespace::new(text), values.next()) {
-            (Ok(namespace), None) => Ok(Self(namespace)),
-            _ => Err(refused()),
+        let namespace = namespace(&parts.headers)?;
+        if let Some(actor) = parts.extensions.get::<Actor>() {
+            actor.admit_to(&namespace)?;
         }
+        Ok(Self(namespace))
+    }
+}
+
+fn namespace(headers: &HeaderMap) -> Result<Namespace, Problem> {
+    let mut values = headers.get_all(NAMESPACE).iter();
+    let refused = || {
+        Problem::new(
+            Code::InvalidNamespace,
+            format!(
+                "The header `{NAMESPACE}` is refused: {}.",
+                NameError::Namespace
+            ),
+        )
+    };
+    let Some(value) = values.next() else {
+        return Ok(Namespace::default());
+    };
+    let text = value.to_str().map_err(|_| refused())?;
+    match (Namespace::new(text), values.next()) {
+        (Ok(namespace), None) => Ok(namespace),
+        _ => Err(refused()),
     }
 }
 
