@@ -57,7 +57,13 @@ pub(super) async fn guard(
     match check(&state.settings.tokens, scope, request.headers(), now) {
         Ok(Some(actor)) => drop(request.extensions_mut().insert(actor)),
         Ok(None) => {}
-        Err(problem) => return problem.into_response(),
+        Err(problem) => {
+            let has_credential = request.headers().contains_key(header::AUTHORIZATION);
+            if has_credential && problem.code() == Code::Unauthenticated {
+                state.wrong_credentials.record(request.extensions());
+            }
+            return problem.into_response();
+        }
     }
     next.run(request).await
 }

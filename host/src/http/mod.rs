@@ -6,6 +6,7 @@
 
 mod admit;
 mod answer;
+mod audit;
 mod auth;
 mod batch;
 mod code;

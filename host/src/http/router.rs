@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::http::Uri;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -12,8 +12,8 @@ use super::code::Code;
 use super::problem::Problem;
 use super::state::AppState;
 use super::{
-    admit, answer, auth, batch, commands, consumers, deciders, import, log, modules, operations,
-    origin, rehearsals, streams, verify, why,
+    admit, answer, audit, auth, batch, commands, consumers, deciders, import, log, modules,
+    operations, origin, rehearsals, streams, verify, why,
 };
 use crate::config::Scope;
 
@@ -23,12 +23,14 @@ pub(super) struct Group {
     pub(super) scope: Option<Scope>,
     /// Whether requests are turned away when there are too many, or the host drains.
     pub(super) is_admitted: bool,
+    /// Whether the log says who was here.
+    pub(super) is_change: bool,
     /// The routes, each with its description.
     pub(super) routes: OpenApiRouter<AppState>,
 }
 
 /// All routes. There is no other way in: a route is guarded and described, or it does not exist.
-pub(super) fn groups() -> [Group; 8] {
+pub(super) fn groups() -> [Group; 9] {
     let open = OpenApiRouter::default()
         .routes(routes!(operations::get_liveness))
         .routes(routes!(operations::get_readiness))
@@ -57,11 +59,12 @@ pub(super) fn groups() -> [Group; 8] {
     let command = OpenApiRouter::default()
         .routes(routes!(commands::send_command))
         .routes(routes!(batch::send_commands));
-    let consume = OpenApiRouter::default()
-        .routes(routes!(consumers::put_consumer, consumers::delete_consumer))
+    let work = OpenApiRouter::default()
         .routes(routes!(consumers::acknowledge))
         .routes(routes!(consumers::report_failure))
-        .routes(routes!(consumers::extend_lease))
+        .routes(routes!(consumers::extend_lease));
+    let manage = OpenApiRouter::default()
+        .routes(routes!(consumers::put_consumer, consumers::delete_consumer))
         .routes(routes!(consumers::retry_parked))
         .routes(routes!(consumers::retry_all_parked))
         .routes(routes!(consumers::skip_parked))
@@ -81,43 +84,57 @@ pub(super) fn groups() -> [Group; 8] {
         Group {
             scope: None,
             is_admitted: false,
+            is_change: false,
             routes: open,
         },
         // Metrics matter most when nothing else is answered.
         Group {
             scope: Some(Scope::Read),
             is_admitted: false,
+            is_change: false,
             routes: watch,
         },
         Group {
             scope: Some(Scope::Read),
             is_admitted: true,
+            is_change: false,
             routes: read,
         },
         Group {
             scope: Some(Scope::Command),
             is_admitted: true,
+            is_change: false,
             routes: command,
         },
         Group {
             scope: Some(Scope::Consume),
             is_admitted: true,
-            routes: consume,
+            is_change: false,
+            routes: work,
+        },
+        Group {
+            scope: Some(Scope::Consume),
+            is_admitted: true,
+            is_change: true,
+            routes: manage,
         },
         // Those who wait for events have places of their own.
         Group {
             scope: Some(Scope::Consume),
             is_admitted: false,
+            is_change: false,
             routes: lease,
         },
         Group {
             scope: Some(Scope::Deploy),
             is_admitted: true,
+            is_change: true,
             routes: deploy,
         },
         Group {
             scope: Some(Scope::Append),
             is_admitted: true,
+            is_change: false,
             routes: append,
         },
     ]
@@ -129,10 +146,14 @@ pub fn router(state: AppState) -> Router {
     for Group {
         scope,
         is_admitted,
+        is_change,
         routes,
     } in groups()
     {
         let mut routes = Router::from(routes);
+        if is_change {
+            routes = routes.route_layer(from_fn(audit::record));
+        }
         if let Some(scope) = scope {
             routes = routes.route_layer(from_fn_with_state((state.clone(), scope), auth::guard));
         }

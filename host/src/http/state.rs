@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::audit::WrongCredentials;
 use super::metrics::Samples;
 use super::openapi;
 use super::settings::ApiSettings;
@@ -53,6 +54,7 @@ pub struct Shared {
     pub(super) settings: ApiSettings,
     pub(super) metrics: PrometheusHandle,
     pub(super) samples: Samples,
+    pub(super) wrong_credentials: WrongCredentials,
     pub(super) admissions: Semaphore,
     pub(super) subscriptions: Arc<Semaphore>,
     pub(super) drain: CancellationToken,
@@ -88,6 +90,7 @@ impl AppState {
             store,
             metrics,
             samples: Samples::default(),
+            wrong_credentials: WrongCredentials::default(),
             admissions: Semaphore::new(settings.max_requests_in_flight.min(Semaphore::MAX_PERMITS)),
             subscriptions: Arc::new(Semaphore::new(
                 settings.max_subscriptions.min(Semaphore::MAX_PERMITS),

@@ -16,7 +16,8 @@ pub(super) use consumer::{
 pub(super) use headers::{IdempotencyKey, Preconditions, Sender, expected};
 pub(super) use ids::{CommandPath, EventPath, RehearsalPath};
 pub(super) use names::{
-    DeciderPath, DigestPath, NamespaceHeader, StreamPath, decider_name, digest, metadata, stream_id,
+    DeciderPath, DigestPath, NamespaceHeader, StreamPath, decider_name, digest, metadata,
+    namespace, stream_id,
 };
 pub(super) use query::Query;
 

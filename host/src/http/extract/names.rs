@@ -32,7 +32,8 @@ impl FromRequestParts<AppState> for NamespaceHeader {
     }
 }
 
-fn namespace(headers: &HeaderMap) -> Result<Namespace, Problem> {
+/// The namespace that a request names, whoever sends it.
+pub(crate) fn namespace(headers: &HeaderMap) -> Result<Namespace, Problem> {
     let mut values = headers.get_all(NAMESPACE).iter();
     let refused = || {
         Problem::new(

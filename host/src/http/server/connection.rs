@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
 use axum::response::Response;
@@ -42,12 +43,12 @@ pub(super) struct Shared {
 }
 
 /// Serves a connection until it ends, or is not wanted any more.
-pub(super) async fn serve_connection(stream: TcpStream, shared: Shared) {
+pub(super) async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared: Shared) {
     // Answers are small and written at once: waiting to fill a packet only delays them.
     let _ = stream.set_nodelay(true);
     let was_used = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(StallGuard::new(stream, shared.settings.write_timeout));
-    let service = service(&shared, was_used.clone());
+    let service = service(&shared, peer, was_used.clone());
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.settings.header_timeout)
@@ -81,6 +82,7 @@ pub(super) async fn serve_connection(stream: TcpStream, shared: Shared) {
 
 fn service(
     shared: &Shared,
+    peer: SocketAddr,
     was_used: Arc<AtomicBool>,
 ) -> impl Service<
     hyper::Request<Incoming>,
@@ -99,7 +101,8 @@ fn service(
         let under_way = requests.token();
         let (parts, body) = request.into_parts();
         let (body, is_unread) = WatchedBody::new(body);
-        let request = Request::from_parts(parts, Body::new(body));
+        let mut request = Request::from_parts(parts, Body::new(body));
+        request.extensions_mut().insert(ConnectInfo(peer));
         let answer = router.clone().oneshot(request);
         let drain = drain.clone();
         Box::pin(async move {

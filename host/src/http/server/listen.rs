@@ -1,6 +1,7 @@
 //! Accepting connections, and the end of it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,11 +52,11 @@ pub async fn serve(
     tokio::pin!(answered);
     let deadline = loop {
         tokio::select! {
-            (stream, slot) = accept(&listener, &slots) => {
+            (stream, peer, slot) = accept(&listener, &slots) => {
                 let (shared, abort) = (shared.clone(), abort.clone());
                 connections.spawn(async move {
                     let _slot = slot;
-                    abort.run_until_cancelled(serve_connection(stream, shared)).await;
+                    abort.run_until_cancelled(serve_connection(stream, peer, shared)).await;
                 });
             }
             deadline = &mut answered => break deadline,
@@ -78,7 +79,7 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     let slot = slots
         .clone()
         .acquire_owned()
@@ -86,7 +87,7 @@ async fn accept(
         .expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, slot),
+            Ok((stream, peer)) => return (stream, peer, slot),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 tracing::error!(error = %error, "cannot accept connections");

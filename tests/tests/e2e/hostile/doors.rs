@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 on_every_store! {
     a_foreign_web_page_cannot_operate_a_host,
     a_host_reads_its_tokens_again_on_sighup_but_never_opens_to_all,
+    changes_and_wrong_credentials_are_in_the_log_with_who_it_was,
 }
 
 /// The origin of a page that may use the API.
@@ -95,6 +96,48 @@ async fn a_host_reads_its_tokens_again_on_sighup_but_never_opens_to_all(store: S
         assert_eq!((status(&new).await, status(&old).await), (200, 401));
         host.client().get("/v1/info").send().await.expect(401);
     }
+}
+
+async fn changes_and_wrong_credentials_are_in_the_log_with_who_it_was(store: Store) {
+    let boss = Holder::new("boss", "admin");
+    let host = Host::start_configured(&store, &boss.lines).await;
+    let stranger = host.client().with_token("guessed");
+    stranger.get("/v1/info").send().await.expect(401);
+    let east = host.client().with_token(&boss.token).in_namespace("east");
+    east.deploy_example(COUNTER).await;
+    east.consumer("mailer").put(json!({})).await.expect(201);
+    let path = "/v1/consumers/mailer";
+    let pause = east.request(Method::POST, &format!("{path}/pause"));
+    pause.send().await.expect(200);
+    east.delete(path).send().await.expect(204);
+    east.delete(path).send().await.expect(404);
+
+    let log = host.log();
+    let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    let line = |text: &str| {
+        log.lines()
+            .find(|line| line.contains(text))
+            .unwrap_or_default()
+    };
+    let wrong = line("wrong credentials");
+    assert!(
+        wrong.contains("WARN") && wrong.contains("127.0.0.1:"),
+        "{log}"
+    );
+    for changed in [
+        "/v1/modules/sha256:",
+        "/v1/deciders/counter/activations",
+        path,
+    ] {
+        let line = line(changed);
+        assert!(
+            line.contains("INFO") && line.contains("boss") && line.contains("east"),
+            "{log}"
+        );
+    }
+    assert_eq!(lines(&format!("{path}/pause")), 1, "{log}");
+    assert_eq!(lines("DELETE"), 1, "{log}");
+    assert_eq!(lines("guessed"), 0, "{log}");
 }
 
 /// A token that `gavel token` has made, and its lines for `gavel.toml`.
