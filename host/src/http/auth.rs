@@ -219,7 +219,7 @@ mod tests {
                 {
                     continue;
                 }
-                let path = path.replace('{', "").replace('}', "");
+                let path = path.replace(['{', '}'], "");
                 let line = format!("{} {path}", method.to_uppercase());
                 for headers in [&[bearer][..], &[bearer, ("gavel-namespace", "west")]] {
                     let answer = api.send(&line, headers, ()).await;
