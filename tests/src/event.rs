@@ -45,6 +45,7 @@ pub struct Event {
     pub data: Value,
     #[serde(rename = "final")]
     pub is_final: bool,
+    pub tags: Vec<String>,
     pub command_id: Uuid,
     pub metadata: BTreeMap<String, String>,
     pub created_at: String,

@@ -48,6 +48,7 @@ fn to_new_event(event: ImportedEvent, command_id: CommandId, origin: &Origin) ->
         schema_version,
         data,
         is_final,
+        tags,
         mut metadata,
     } = event;
     if let Some(actor) = &origin.actor {
@@ -63,7 +64,7 @@ fn to_new_event(event: ImportedEvent, command_id: CommandId, origin: &Origin) ->
         schema_version,
         data,
         is_final,
-        tags: Vec::new(),
+        tags,
         metadata,
         command_id,
     }

@@ -88,6 +88,8 @@ pub struct ImportedEvent {
     pub data: Json,
     /// Whether the stream ends with it.
     pub is_final: bool,
+    /// Its labels, which [`check_tags`](crate::core::check_tags) has let pass.
+    pub tags: Vec<String>,
     /// The importer's metadata.
     pub metadata: Metadata,
 }

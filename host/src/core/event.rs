@@ -1,5 +1,7 @@
 //! Events, before and after they are stored.
 
+use std::collections::HashSet;
+
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -32,6 +34,45 @@ pub struct Event {
     pub is_final: bool,
     /// Labels, without duplicates.
     pub tags: Vec<String>,
+}
+
+/// A label that no event can have, with its place in the list.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TagError {
+    /// A store's text columns cannot hold U+0000.
+    #[error("a tag holds the character U+0000")]
+    Nul(usize),
+    /// It is one of those before it.
+    #[error("the tag `{1}` is there twice")]
+    Repeated(usize, String),
+}
+
+impl TagError {
+    /// The place of the label; the first is 0.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        match self {
+            Self::Nul(index) | Self::Repeated(index, _) => *index,
+        }
+    }
+}
+
+/// Checks the labels of an event.
+///
+/// # Errors
+///
+/// The first that cannot be stored, or is there already.
+pub fn check_tags(tags: &[String]) -> Result<(), TagError> {
+    let mut seen = HashSet::new();
+    for (index, tag) in tags.iter().enumerate() {
+        if tag.contains('\0') {
+            return Err(TagError::Nul(index));
+        }
+        if !seen.insert(tag) {
+            return Err(TagError::Repeated(index, tag.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// An event that is to be appended. The store adds version, position, previous id and time.

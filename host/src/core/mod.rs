@@ -23,7 +23,7 @@ pub use clock::{Clock, EARLIEST, LATEST, SystemClock, in_utc};
 pub use command::{CommandId, CommandOutcome, CommandRecord, Fingerprint, LedgerMode, Rejection};
 pub use consumer::{Consumer, ConsumerId, ConsumerSettings, Lease, LeaseId, Parked, Push, Start};
 pub use digest::{DigestError, ModuleDigest};
-pub use event::{Event, EventId, EventType, NewEvent, RecordedEvent};
+pub use event::{Event, EventId, EventType, NewEvent, RecordedEvent, TagError, check_tags};
 pub use id::new_id;
 pub use json::{Json, JsonError};
 pub use metadata::{Metadata, MetadataError, reserved};

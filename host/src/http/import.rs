@@ -12,7 +12,7 @@ use super::extract::{
 use super::problem::Problem;
 use super::state::AppState;
 use crate::command::ImportedEvent;
-use crate::core::{ExpectedVersion, Json as Document};
+use crate::core::{ExpectedVersion, Json as Document, check_tags};
 
 /// Appends events without a decider
 ///
@@ -83,6 +83,8 @@ fn to_imported((index, item): (usize, ImportItem)) -> Result<ImportedEvent, Prob
             "it is empty or holds the character U+0000",
         ));
     }
+    check_tags(&item.tags)
+        .map_err(|error| malformed(place(&format!("tags/{}", error.index())), error.to_string()))?;
     let data = Document::from_value(&item.data);
     Ok(ImportedEvent {
         event: item.event,
@@ -90,6 +92,7 @@ fn to_imported((index, item): (usize, ImportItem)) -> Result<ImportedEvent, Prob
         schema_version: item.schema_version,
         data: data.map_err(|error| malformed(place("data"), error.to_string()))?,
         is_final: item.is_final,
+        tags: item.tags,
         metadata: metadata(item.metadata, place("metadata"))?,
     })
 }

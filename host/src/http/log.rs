@@ -122,6 +122,7 @@ fn filter(query: LogQuery) -> Result<LogFilter, Problem> {
         deciders: given(query.decider),
         events: given(query.event),
         id_pattern,
+        tags: given(query.tag).into_iter().collect(),
     })
 }
 

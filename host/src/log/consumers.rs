@@ -128,7 +128,7 @@ impl Consumers {
         let filter = LogFilter {
             deciders: settings.deciders.clone(),
             events: settings.events.clone(),
-            id_pattern: None,
+            ..LogFilter::default()
         };
         Ok(Arrivals {
             settings,

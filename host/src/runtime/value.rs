@@ -1,11 +1,9 @@
 //! What goes into a guest and comes out of it, as plain values; and the checks of what comes out.
 
-use std::collections::HashSet;
-
 use super::bindings::gavel::decider::types as wit;
 use super::log::printable;
 use super::{Fault, Limits};
-use crate::core::{CommandRecord, Event, Json, Rejection};
+use crate::core::{CommandRecord, Event, Json, Rejection, check_tags};
 
 /// A command for a guest.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,13 +161,7 @@ fn size_of_event(event: &wit::EventResult) -> usize {
 
 fn checked_event(event: wit::EventResult) -> Result<Event, String> {
     without_nul("the name", &event.name)?;
-    let mut seen = HashSet::new();
-    for tag in &event.tags {
-        without_nul("a tag", tag)?;
-        if !seen.insert(tag) {
-            return Err(format!("the tag `{}` is there twice", printable(tag)));
-        }
-    }
+    check_tags(&event.tags).map_err(|error| printable(&error.to_string()))?;
     Ok(Event {
         name: event.name,
         schema_version: event.schema_version,

@@ -1,5 +1,6 @@
 //! The events of all streams in one order, for those who follow.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
@@ -45,6 +46,8 @@ pub struct LogFilter {
     /// A pattern for the stream id by dot-separated token: `*` is one token, `>` at the end is the rest (at least one token). A token
     /// may be empty; inside a longer token, and anywhere but at the end, these characters stand for themselves.
     pub id_pattern: Option<String>,
+    /// Any of these tags. A set, so that neither many of them nor an event with many makes a page slow.
+    pub tags: BTreeSet<String>,
 }
 
 impl LogFilter {
@@ -53,6 +56,7 @@ impl LogFilter {
     pub fn passes(&self, event: &RecordedEvent) -> bool {
         self.passes_names(event.stream.decider().as_str(), &event.event.event)
             && self.passes_id(event.stream.id())
+            && self.passes_tags(&event.event.tags)
     }
 
     /// Whether events of this decider and name are wanted, by the names alone.
@@ -67,6 +71,12 @@ impl LogFilter {
         self.id_pattern
             .as_ref()
             .is_none_or(|pattern| matches_pattern(pattern, id))
+    }
+
+    /// Whether events with these tags are wanted, by the tags alone.
+    #[must_use]
+    pub fn passes_tags(&self, tags: &[String]) -> bool {
+        self.tags.is_empty() || tags.iter().any(|tag| self.tags.contains(tag))
     }
 }
 

@@ -25,6 +25,7 @@ async fn import(host: &Host, stream: &StreamId, names: Vec<&str>) {
         schema_version: 1,
         data: Json::empty_object(),
         is_final: false,
+        tags: Vec::new(),
         metadata: Metadata::default(),
     };
     let events = names.into_iter().map(event).collect();

@@ -12,6 +12,7 @@ on_every_store! {
     pages_of_the_log_hold_every_event_once_and_in_order,
     the_log_can_be_followed_from_where_it_was_left,
     the_log_can_be_filtered_by_decider_stream_and_event,
+    tags_are_shown_and_filter_the_log_however_it_is_read,
     ids_match_patterns_by_token,
     an_event_looks_the_same_wherever_it_is_read,
     readers_miss_nothing_while_others_write,
@@ -129,6 +130,58 @@ async fn the_log_can_be_filtered_by_decider_stream_and_event(store: Store) {
     assert_eq!(ids(&client, "decider=counter&id=b").await, [""; 0]);
 }
 
+async fn tags_are_shown_and_filter_the_log_however_it_is_read(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    let append = async |id, tags: Value| {
+        let events = json!([{ "event": "Incremented", "data": {}, "tags": tags }]);
+        client.stream(COUNTER, id).append(0, &events).send().await
+    };
+    append("a", json!(["customer:c-1", "x"])).await.json(200);
+    append("b", json!([])).await.json(200);
+    let answered = append("c", json!(["customer:c-2"])).await.json(200);
+    for unfit in [
+        json!(["x", "y", "x"]),
+        json!(["x", "\u{0}"]),
+        json!(["x", 1]),
+    ] {
+        let last = unfit.as_array().unwrap().len() - 1;
+        let problem = append("d", unfit).await.problem(400, "malformed-request");
+        let pointer = format!("/events/0/tags/{last}");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    read(&client, "", 100, 3).await;
+
+    assert_eq!(answered["events"][0]["tags"], json!(["customer:c-2"]));
+    assert_eq!(ids(&client, "tag=customer:c-1").await, ["a"]);
+    assert_eq!(
+        ids(&client, "tag=customer:c-2&tag=x&tag=nobody").await,
+        ["a", "c"]
+    );
+    assert_eq!(ids(&client, "tag=x&id=c").await, [""; 0]);
+    for (accept, query) in [
+        ("application/x-ndjson", ""),
+        ("application/x-ndjson", "&follow=true&limit=1"),
+        ("text/event-stream", "&limit=1"),
+    ] {
+        let followed = client
+            .get(&format!("/v1/events?tag=customer:c-2{query}"))
+            .header("Accept", accept)
+            .send()
+            .await;
+        let text = followed.text();
+        let shown = text
+            .lines()
+            .map(|line| line.strip_prefix("data: ").unwrap_or(line))
+            .filter(|line| line.contains("event_id"));
+        let shown: Vec<Value> = shown
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(shown, [answered["events"][0].clone()], "{accept}: {text}");
+    }
+}
+
 async fn ids_match_patterns_by_token(store: Store) {
     let host = Host::start(&store).await;
     let client = host.client();
@@ -165,7 +218,7 @@ async fn ids_match_patterns_by_token(store: Store) {
 }
 
 async fn an_event_looks_the_same_wherever_it_is_read(store: Store) {
-    const MEMBERS: [&str; 13] = [
+    const MEMBERS: [&str; 14] = [
         "command_id",
         "created_at",
         "data",
@@ -178,6 +231,7 @@ async fn an_event_looks_the_same_wherever_it_is_read(store: Store) {
         "position",
         "previous_id",
         "schema_version",
+        "tags",
         "version",
     ];
     let host = Host::start(&store).await;

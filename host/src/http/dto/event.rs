@@ -38,6 +38,8 @@ pub(in crate::http) struct Event<'a> {
     /// Whether the stream ends with it.
     #[serde(rename = "final")]
     is_final: bool,
+    /// Labels by which the log can be queried.
+    tags: &'a [String],
     /// The command it follows from.
     command_id: Uuid,
     /// What the sender attached, and what the host did: `correlation_id`, `causation_id`, `traceparent`, `actor`, `module`.
@@ -74,6 +76,7 @@ impl<'a> From<&'a RecordedEvent> for Event<'a> {
             position: (*position != Position::BEGINNING).then(|| position.to_string()),
             data: event.data.as_raw(),
             is_final: event.is_final,
+            tags: &event.tags,
             command_id: event.command_id,
             metadata: event.metadata.entries(),
             created_at: *created_at,

@@ -31,7 +31,9 @@ pub(super) use event::{CaughtUp, Event, MalformedEvent};
 pub(super) use module::{Module, ModuleList, ModuleQuery};
 pub(super) use operations::{Info, Limits, Status};
 pub(super) use problem::ProblemBody;
-pub(super) use read::{Limit, TIME_RULE, Text, exact, metadata_schema, position, time, version};
+pub(super) use read::{
+    Limit, TIME_RULE, Text, exact, metadata_schema, position, tags_schema, time, version,
+};
 pub(super) use rehearsal::{Rehearsal, RehearsalBody, RehearsalList};
 pub(super) use stream::{
     ImportAnswer, ImportBody, ImportItem, LogPage, LogQuery, StateQuery, StreamEvents,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
 
 use crate::core::{Json, Position, Version, in_utc};
 
@@ -122,6 +122,20 @@ pub(in crate::http) fn position<'de, D: Deserializer<'de>>(
     }
 
     deserializer.deserialize_str(Text)
+}
+
+/// The labels of an event to append.
+pub(in crate::http) fn tags_schema() -> Schema {
+    let tag = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[^\\u0000]*$"));
+    ArrayBuilder::new()
+        .items(tag)
+        .unique_items(true)
+        .description(Some(
+            "Labels by which the log can be queried, without duplicates. Default: none.",
+        ))
+        .into()
 }
 
 /// What a sender may attach. Lengths are limited in bytes, which a schema cannot say.

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Event, Limit, Text, exact, metadata_schema, position, time, version};
+use super::{Event, Limit, Text, exact, metadata_schema, position, tags_schema, time, version};
 use crate::command::StateAnswer;
 use crate::core::{Position, Version};
 use crate::store;
@@ -160,6 +160,9 @@ pub(in crate::http) struct LogQuery {
     /// Only events of this name, or of one of these.
     #[param(required = false)]
     pub(in crate::http) event: Vec<String>,
+    /// Only events with this tag, or with one of these.
+    #[param(required = false)]
+    pub(in crate::http) tag: Vec<String>,
 }
 
 /// A page of the log.
@@ -207,6 +210,10 @@ pub(in crate::http) struct ImportItem {
     /// Whether the stream ends with it.
     #[serde(default, rename = "final")]
     pub(in crate::http) is_final: bool,
+    /// Labels by which the log can be queried, without duplicates.
+    #[serde(default)]
+    #[schema(schema_with = tags_schema, required = false)]
+    pub(in crate::http) tags: Vec<String>,
     /// Stored beside it.
     #[schema(schema_with = metadata_schema, required = false)]
     pub(in crate::http) metadata: Option<BTreeMap<String, String>>,

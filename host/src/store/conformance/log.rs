@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 
 use super::support::*;
-use crate::core::{ExpectedVersion, Namespace, Position, RecordedEvent};
+use crate::core::{ExpectedVersion, Namespace, NewEvent, Position, RecordedEvent};
 use crate::store::{LogFilter, Store};
 
 /// Appends six events to two streams in turns, waits until the log shows them, and gives them back in its order.
@@ -100,7 +100,7 @@ pub(in crate::store) async fn the_log_is_filtered_by_decider_and_event(store: Ar
             let filter = LogFilter {
                 deciders: owned(deciders),
                 events: owned(events),
-                id_pattern: None,
+                ..LogFilter::default()
             };
             let modelled: Vec<_> = appended
                 .iter()
@@ -116,6 +116,48 @@ pub(in crate::store) async fn the_log_is_filtered_by_decider_and_event(store: Ar
             assert_eq!(read, modelled, "{filter:?}");
         }
     }
+}
+
+pub(in crate::store) async fn the_log_is_filtered_by_tags(store: Arc<dyn Store>) {
+    activate_counter(&*store).await;
+    let tagged = |tags: &[&str]| NewEvent {
+        tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
+        ..event("Incremented")
+    };
+    let events = [
+        ("none", tagged(&[])),
+        ("one", tagged(&["a:1"])),
+        ("two", tagged(&["b:\"ü\"", "a:1"])),
+        ("other", tagged(&["a:10", "A:1", "a:1,b", "%"])),
+    ];
+    for (id, event) in events {
+        let part = import(&stream(id), ExpectedVersion::NoStream, vec![event]);
+        append(&*store, part).await.unwrap();
+    }
+    log_of(&*store, &Namespace::default(), 4).await;
+
+    let wanted: [(&[&str], &[&str]); 6] = [
+        (&[], &["none", "one", "two", "other"]),
+        (&["a:1"], &["one", "two"]),
+        (&["b:\"ü\""], &["two"]),
+        (&["%", "b:\"ü\""], &["two", "other"]),
+        (&["a", ""], &[]),
+        (&["A:1", "nowhere"], &["other"]),
+    ];
+    for (tags, ids) in wanted {
+        let filter = LogFilter {
+            tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
+            ..LogFilter::default()
+        };
+        assert_eq!(ids_that_pass(&*store, &filter, ids.len()).await, ids);
+    }
+    // The conditions hold together.
+    let filter = LogFilter {
+        tags: ["a:1".to_owned()].into(),
+        id_pattern: Some("two".to_owned()),
+        ..LogFilter::default()
+    };
+    assert_eq!(ids_that_pass(&*store, &filter, 1).await, ["two"]);
 }
 
 pub(in crate::store) async fn the_log_is_filtered_by_patterns_of_stream_ids(store: Arc<dyn Store>) {

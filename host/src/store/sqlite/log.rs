@@ -93,6 +93,13 @@ fn passes(filter: &LogFilter, row: &Row<'_>) -> Result<bool, Error> {
     let text = |column| -> Result<&str, rusqlite::Error> {
         Ok(row.get_ref(column)?.as_str().unwrap_or_default())
     };
+    // Tags that cannot be read let the event pass: read as a whole, it is reported.
+    let passes_tags = |tags| {
+        filter.tags.is_empty()
+            || serde_json::from_str(tags)
+                .map_or(true, |tags: Vec<String>| filter.passes_tags(&tags))
+    };
     Ok(filter.passes_names(text("decider")?, text("event")?)
-        && filter.passes_id(text("decider_id")?))
+        && filter.passes_id(text("decider_id")?)
+        && passes_tags(text("tags")?))
 }
