@@ -6,14 +6,15 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::decision::{Decided, Task};
+use super::given_up::Reason;
 use super::session::Session;
 use super::{
     BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin,
     refused_append,
 };
-use crate::core::{DeciderName, ExpectedVersion, Namespace, StreamId};
+use crate::core::{DeciderName, ExpectedVersion, LedgerMode, Namespace, StreamId};
 use crate::modules::Active;
-use crate::store::{Append, AppendError, StreamAppend};
+use crate::store::{Append, AppendError, Appended, StreamAppend};
 
 /// How an attempt ended without an answer.
 #[derive(Debug)]
@@ -73,14 +74,21 @@ impl<'a> Attempt<'a> {
         mut self,
         requests: &[CommandRequest],
     ) -> Result<Vec<CommandAnswer>, Failure> {
+        // All before the first decision: a rejection leaves rows for the commands behind it, too, which have to be sound.
+        let mut tasks = Vec::with_capacity(requests.len());
         for (index, request) in requests.iter().enumerate() {
-            match self.decide(request).await {
+            match self.task(request).await {
+                Ok(task) => tasks.push(task),
+                Err(error) => {
+                    return Err(self.refuse(requests, BatchError::new(index, error)).await);
+                }
+            }
+        }
+        for (index, (request, task)) in requests.iter().zip(tasks).enumerate() {
+            match self.decide(request, task).await {
                 Ok(()) => {}
-                Err(Stop::Rejected(part, rejected))
-                    if requests.len() == 1 && !self.options.dry_run =>
-                {
-                    self.parts.push(*part);
-                    self.append(requests).await?;
+                Err(Stop::Rejected(part, rejected)) if !self.options.dry_run => {
+                    self.record_rejection(requests, index, *part).await?;
                     return Err(Failure::Refused(BatchError::new(index, rejected)));
                 }
                 Err(Stop::Rejected(_, error) | Stop::Other(error)) => {
@@ -99,13 +107,18 @@ impl<'a> Attempt<'a> {
         Ok(self.answers)
     }
 
-    /// Decides one command on the state that those before it have left.
-    async fn decide(&mut self, request: &CommandRequest) -> Result<(), Stop> {
+    /// Brings a command and the module that is to decide it together.
+    async fn task(&mut self, request: &CommandRequest) -> Result<Task, Error> {
         let active = self
             .active(request.stream.namespace(), request.stream.decider())
             .await?;
         let ledger = self.commands.ledger_of(&request.stream);
-        let task = Task::new(active.clone(), request, self.origin, ledger)?;
+        Task::new(active, request, self.origin, ledger)
+    }
+
+    /// Decides one command on the state that those before it have left.
+    async fn decide(&mut self, request: &CommandRequest, task: Task) -> Result<(), Stop> {
+        let active = task.active.clone();
         let session = match self.sessions.remove(&request.stream) {
             Some(session) => session,
             None => {
@@ -125,7 +138,8 @@ impl<'a> Attempt<'a> {
             now,
         } = decided;
         if let Some(rejection) = rejection {
-            let (replayed, version) = (false, head.version);
+            let (replayed, part) = (false, self.on_durable(part));
+            let version = part.expected.version().unwrap_or(head.version);
             let rejected = Error::Rejected {
                 rejection,
                 command_id,
@@ -160,31 +174,79 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
+    /// A rejection as it is recorded: at the version that the stream has without the events of the batch, which are dropped.
+    /// One that builds on such events cannot be decided again.
+    fn on_durable(&self, mut part: StreamAppend) -> StreamAppend {
+        let before = self
+            .parts
+            .iter()
+            .find(|before| before.stream == part.stream);
+        if let Some(durable) = before.map(|before| before.expected)
+            && durable != part.expected
+        {
+            part.expected = durable;
+            if let (Some(record), Some(version)) = (&mut part.command, durable.version()) {
+                record.version = version;
+                record.ledger = LedgerMode::Keys;
+            }
+        }
+        part
+    }
+
+    /// Records that the command at `index` was rejected, and with it that none of the batch is carried out.
+    async fn record_rejection(
+        &mut self,
+        requests: &[CommandRequest],
+        index: usize,
+        rejected: StreamAppend,
+    ) -> Result<(), Failure> {
+        if requests.len() == 1 {
+            self.parts.push(rejected);
+            return self.append(requests).await;
+        }
+        // The fence of the rejection does not speak for the modules that have decided before it.
+        if self.overtaken(requests).await? {
+            return Err(Failure::Disturbed(swap_under_way(requests)));
+        }
+        let Some(module) = rejected.command.as_ref().map(|record| record.module) else {
+            return Ok(());
+        };
+        let reason = Reason::BatchRejected(index);
+        let never = |request| self.commands.never(request, module, self.origin, reason);
+        let mut parts: Vec<_> = requests.iter().map(never).collect();
+        parts[index] = rejected;
+        self.store(requests, parts).await?;
+        Ok(())
+    }
+
     /// Appends what was decided, and completes the answers with it.
     async fn append(&mut self, requests: &[CommandRequest]) -> Result<(), Failure> {
         let parts = std::mem::take(&mut self.parts);
-        let first_id = parts
-            .iter()
-            .find_map(|part| part.command.as_ref())
-            .map(|record| record.command_id);
         let decisions = self.commands.0.modules.decisions();
         let undecided = decisions.of(&parts);
-        let appended = match self.commands.0.store.append(Append { parts }).await {
-            Ok(appended) => {
-                decisions.stored(undecided);
-                appended
-            }
-            Err(error) => {
-                return Err(self
-                    .not_appended(requests, first_id.unwrap_or_default(), error)
-                    .await);
-            }
-        };
+        let appended = self.store(requests, parts).await?;
+        decisions.stored(undecided);
         for (answer, appended) in self.answers.iter_mut().zip(appended) {
             answer.version = appended.version;
             answer.events = appended.events;
         }
         Ok(())
+    }
+
+    async fn store(
+        &self,
+        requests: &[CommandRequest],
+        parts: Vec<StreamAppend>,
+    ) -> Result<Vec<Appended>, Failure> {
+        let first_id = parts
+            .iter()
+            .find_map(|part| part.command.as_ref())
+            .map(|record| record.command_id)
+            .unwrap_or_default();
+        match self.commands.0.store.append(Append { parts }).await {
+            Ok(appended) => Ok(appended),
+            Err(error) => Err(self.not_appended(requests, first_id, error).await),
+        }
     }
 
     async fn not_appended(

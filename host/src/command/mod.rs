@@ -7,10 +7,12 @@
 mod attempt;
 mod decision;
 mod error;
+mod given_up;
 mod hot;
 mod import;
 pub mod metrics;
 mod query;
+mod recorded;
 mod request;
 mod session;
 
@@ -18,7 +20,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
 use rand::Rng as _;
 
 pub use error::{BatchError, Error, SchemaViolation};
@@ -27,16 +28,11 @@ pub use request::{
     CommandAnswer, CommandOptions, CommandRequest, ImportedEvent, Moment, Origin, StateAnswer,
 };
 
-use crate::core::{
-    Clock, CommandId, CommandOutcome, CommandRecord, ExpectedVersion, LedgerMode, PerDecider,
-    StreamId, new_id,
-};
+use crate::core::{Clock, CommandId, ExpectedVersion, LedgerMode, PerDecider, StreamId, new_id};
 use crate::modules::Modules;
-use crate::store::{AppendError, Direction, Store, StreamRange};
+use crate::store::{AppendError, Store};
 use attempt::{Attempt, Failure};
-use decision::fingerprint;
 use hot::{HotStreams, Reservation};
-use session::Session;
 
 /// How often a decision is made again because of something other than the command itself: a swap under way, or a lost connection.
 const DISTURBANCES_LIMIT: u32 = 100;
@@ -135,8 +131,8 @@ impl Commands {
 
     /// Carries out all commands or none. Each sees the events of those before it.
     ///
-    /// A rejection stops the batch; that of a single command is recorded in the ledger, that of a larger batch is not: sent again, it
-    /// is decided again.
+    /// A rejection stops the batch and is recorded in the ledger under the ids of all its commands: sent again, the batch is rejected
+    /// again, whatever has become of its streams.
     ///
     /// # Errors
     ///
@@ -167,13 +163,26 @@ impl Commands {
             }
             match self.attempt(&requests, origin, options).await {
                 Ok(answers) => return Ok(answers),
-                Err(Failure::Disturbed(reason)) => turns.disturbed(reason).await?,
+                Err(Failure::Disturbed(reason)) => match turns.disturbed(reason).await {
+                    Err(reason) if turns.in_doubt => {
+                        return self
+                            .refuse_in_doubt(&requests, origin, options, reason)
+                            .await;
+                    }
+                    waited => waited?,
+                },
                 Err(Failure::InDoubt) => {
                     turns.in_doubt = true;
                     turns.disturbed(outcome_unknown(&requests)).await?;
                 }
                 Err(Failure::Recorded) => turns.disturbed(outcome_unknown(&requests)).await?,
-                Err(Failure::Lost(conflict)) if turns.in_doubt => turns.disturbed(conflict).await?,
+                Err(Failure::Lost(conflict)) if turns.in_doubt => {
+                    if let Err(conflict) = turns.disturbed(conflict).await {
+                        return self
+                            .refuse_in_doubt(&requests, origin, options, conflict)
+                            .await;
+                    }
+                }
                 Err(Failure::Lost(conflict)) => {
                     ::metrics::counter!(metrics::CONFLICTS).increment(1);
                     // A command by itself has been decided again where the state is.
@@ -194,7 +203,9 @@ impl Commands {
                     }
                 }
                 Err(Failure::Refused(reason)) if turns.in_doubt => {
-                    return self.refused_in_doubt(&requests, options, reason).await;
+                    return self
+                        .refuse_in_doubt(&requests, origin, options, reason)
+                        .await;
                 }
                 Err(Failure::Refused(reason))
                     if ids_are_the_senders
@@ -246,142 +257,6 @@ impl Commands {
             }
         }
         Ok(reserved)
-    }
-
-    /// Refuses commands for what has become of their stream, unless it has become so by these very commands: another host may have
-    /// carried them out since the ledger was asked.
-    async fn unless_recorded(
-        &self,
-        requests: &[CommandRequest],
-        options: CommandOptions,
-        refusal: BatchError,
-    ) -> Result<Vec<CommandAnswer>, BatchError> {
-        let recorded = self.recorded(requests, options, true).await?;
-        recorded.ok_or(refusal)
-    }
-
-    /// What looks like a refusal may be the trace of an earlier turn that was stored after all.
-    async fn refused_in_doubt(
-        &self,
-        requests: &[CommandRequest],
-        options: CommandOptions,
-        reason: BatchError,
-    ) -> Result<Vec<CommandAnswer>, BatchError> {
-        match self.recorded(requests, options, false).await {
-            Ok(Some(answers)) => Ok(answers),
-            Ok(None) if is_outage(&reason.error) => Err(outcome_unknown(requests)),
-            Ok(None) => Err(reason),
-            Err(again) if is_outage(&again.error) => Err(outcome_unknown(requests)),
-            Err(recorded) => Err(recorded),
-        }
-    }
-
-    /// The outcomes of commands that the ledger has already; none when it has none of them.
-    async fn recorded(
-        &self,
-        requests: &[CommandRequest],
-        options: CommandOptions,
-        replayed: bool,
-    ) -> Result<Option<Vec<CommandAnswer>>, BatchError> {
-        let with_ids = requests.iter().enumerate();
-        let with_ids = with_ids.filter_map(|(index, request)| {
-            let command_id = request.command_id?;
-            Some((index, request, command_id))
-        });
-        let looking_up = with_ids.clone().map(|(_, request, command_id)| {
-            let namespace = request.stream.namespace();
-            self.0.store.command(namespace, command_id)
-        });
-        let found = join_all(looking_up).await;
-        let mut answers = Vec::new();
-        for ((index, request, command_id), found) in with_ids.zip(found) {
-            let failed = |error| BatchError::new(index, error);
-            match found.map_err(Error::Store).map_err(failed)? {
-                // A batch is recorded as a whole: a part of it under the same ids is another batch.
-                None if answers.is_empty() => {}
-                Some(record)
-                    if answers.len() == index && record.fingerprint == fingerprint(request) =>
-                {
-                    answers.push(
-                        self.replay(record, options, replayed)
-                            .await
-                            .map_err(failed)?,
-                    );
-                }
-                None | Some(_) => return Err(failed(Error::KeyReused { command_id })),
-            }
-        }
-        Ok((!answers.is_empty()).then_some(answers))
-    }
-
-    /// The first outcome of a command, once more. The module is not asked again.
-    async fn replay(
-        &self,
-        record: CommandRecord,
-        options: CommandOptions,
-        replayed: bool,
-    ) -> Result<CommandAnswer, Error> {
-        let CommandRecord {
-            command_id,
-            stream,
-            version,
-            module,
-            ..
-        } = record;
-        let events = match record.outcome {
-            CommandOutcome::Rejected(rejection) => {
-                return Err(Error::Rejected {
-                    rejection,
-                    command_id,
-                    version,
-                    module,
-                    replayed,
-                });
-            }
-            CommandOutcome::Accepted { events: 0 } => Vec::new(),
-            CommandOutcome::Accepted { events } => {
-                let range = StreamRange {
-                    after: version,
-                    through: None,
-                    limit: events,
-                    direction: Direction::Forward,
-                };
-                self.0
-                    .store
-                    .read_stream(&stream, range)
-                    .await
-                    .map_err(Error::Store)?
-            }
-        };
-        let version = version.plus(events.len());
-        let state = if options.return_state {
-            let decider = self
-                .0
-                .modules
-                .decider(module)
-                .await
-                .map_err(Error::Module)?;
-            let session = Session::load(
-                self.0.modules.runtime(),
-                &*self.0.store,
-                decider,
-                &stream,
-                Some(version),
-            )
-            .await?;
-            Some(session.state().await?.1)
-        } else {
-            None
-        };
-        Ok(CommandAnswer {
-            command_id,
-            stream,
-            version,
-            replayed,
-            module,
-            events,
-            state,
-        })
     }
 }
 

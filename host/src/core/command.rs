@@ -124,11 +124,17 @@ pub struct CommandRecord {
     pub module: ModuleDigest,
     /// How the decision ended.
     pub outcome: CommandOutcome,
-    /// What deciding cost, in units of fuel, without the folding of history.
+    /// What deciding cost, in units of fuel, without the folding of history; 0 when no module has decided.
     pub fuel: u64,
 }
 
 impl CommandRecord {
+    /// Whether a module has decided. Otherwise the row only keeps the id from being used.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        self.fuel > 0
+    }
+
     /// The payload as the ledger keeps it.
     #[must_use]
     pub fn kept_data(&self) -> Option<&Json> {

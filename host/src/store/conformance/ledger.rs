@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::support::*;
 use crate::core::{
-    ActivationNumber, CommandOutcome, CommandRecord, Fingerprint, Json, LedgerMode, Metadata,
-    ModuleDigest, Namespace, Rejection,
+    ActivationNumber, CommandOutcome, CommandRecord, ExpectedVersion, Fingerprint, Json,
+    LedgerMode, Metadata, ModuleDigest, Namespace, Rejection,
 };
-use crate::store::{AppendError, Fence, PastRange, Store, StreamAppend};
+use crate::store::{Append, AppendError, Fence, PastRange, Store, StreamAppend};
 
 pub(in crate::store) async fn every_field_of_a_command_is_kept(store: Arc<dyn Store>) {
     let fence = activate_counter(&*store).await;
@@ -140,6 +140,43 @@ pub(in crate::store) async fn a_known_command_is_refused_whatever_its_outcome_wa
             .command(first.stream.namespace(), recorded.command_id)
             .await;
         assert_eq!(found.unwrap(), Some(recorded));
+    }
+}
+
+pub(in crate::store) async fn what_has_its_command_id_taken_is_never_stored(store: Arc<dyn Store>) {
+    let fence = activate_counter(&*store).await;
+    let (a, b) = (stream("a"), stream("b"));
+    let doubtful = vec![
+        decided(&a, fence, 0, increments(1)),
+        decided(&b, fence, 0, increments(2)),
+    ];
+    // What takes the ids knows neither the versions nor the module any more.
+    let taken = doubtful.iter().map(|part| StreamAppend {
+        command: part.command.clone().map(|record| CommandRecord {
+            data: Json::null(),
+            ledger: LedgerMode::Keys,
+            fuel: 0,
+            ..record
+        }),
+        ..import(&part.stream, ExpectedVersion::Any, Vec::new())
+    });
+    let parts = taken.collect();
+    store.append(Append { parts }).await.unwrap();
+
+    let late = [
+        vec![doubtful[0].clone()],
+        vec![doubtful[1].clone()],
+        doubtful,
+    ];
+    for parts in late {
+        let refused = store.append(Append { parts }).await.unwrap_err();
+        assert!(
+            matches!(refused, AppendError::DuplicateCommand { .. }),
+            "{refused:?}"
+        );
+    }
+    for stream in [&a, &b] {
+        assert_eq!(events_of(&*store, stream).await, []);
     }
 }
 

@@ -99,6 +99,7 @@ store_cases!(
     of_a_command_whose_keys_are_kept_all_but_the_payload_is_found,
     an_unknown_command_is_not_found,
     a_known_command_is_refused_whatever_its_outcome_was,
+    what_has_its_command_id_taken_is_never_stored,
     a_command_id_belongs_to_its_namespace,
     commands_that_are_looked_up_together_are_told_apart,
     a_stale_fence_is_refused_whatever_the_outcome,

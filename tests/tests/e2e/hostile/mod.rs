@@ -1,6 +1,7 @@
 //! What hostile modules, clients, neighbours, web pages and foreign sessions tried, and what a restore or a stepping clock does: one file for
 //! each kind. `cargo xtask test -- hostile` runs this suite alone.
 
+mod batches;
 mod doors;
 mod gate;
 mod neighbours;
