@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::compare::{Verdict, compare, recorded_json, redecided_json};
-use super::folder::{Again, Folder};
+use super::folder::{Again, Folder, Patience};
 use super::past::{Part, PastDecision, Reading};
 use super::{Error, Gate};
 use crate::core::{
@@ -19,6 +19,7 @@ use crate::core::{
     Namespace, StreamId, Version,
 };
 use crate::modules::Decider;
+use crate::runtime::Fault;
 use crate::store::PastRange;
 
 /// How often it is said how far a verification is.
@@ -125,6 +126,8 @@ struct Current {
     stream: StreamId,
     /// Who folds it; none before the first decision, and after a failure.
     folder: Option<Folder>,
+    /// How often it is still folded anew after a decision that fails.
+    patience: Patience,
 }
 
 impl Verifier {
@@ -174,6 +177,7 @@ impl Verifier {
                 Current {
                     stream,
                     folder: None,
+                    patience: Patience::default(),
                 }
             }
         };
@@ -197,27 +201,37 @@ impl Verifier {
                 + same
                     .take_while(|decision| decision.record.module == module)
                     .count();
-            let folder = match current.folder.take() {
-                Some(folder) if folder.decider().digest() == module => folder,
+            let (folder, lost) = match current.folder.take() {
+                Some(folder) if folder.decider().digest() == module => (folder, None),
                 _ => {
                     let decider = self.decider(module).await?;
                     let (folder, at) = (self.gate.folder(&decider), part.decisions[from].at);
-                    // What fails here fails again when it is decided, and is told then.
-                    self.gate
-                        .fold_stream(folder, &current.stream, Some(at))
-                        .await?
-                        .0
+                    if current.patience.is_over() {
+                        (folder, Some(Fault::Spent))
+                    } else {
+                        let folded = self.gate.fold_stream(folder, &current.stream, Some(at));
+                        let (folder, unfolded) = folded.await?;
+                        (folder, unfolded.map(|unfolded| unfolded.fault))
+                    }
                 }
             };
             let folding = part.clone();
-            let job = move || redecide(folder, &folding, from..to);
+            let job = move || redecide(folder, &folding, from..to, lost.as_ref());
             let runtime = self.gate.modules.runtime();
-            let (folder, found) = runtime
+            let Redecided {
+                folder,
+                found,
+                end,
+                fault,
+            } = runtime
                 .run_in_background(job)
                 .await
                 .map_err(Error::NotRun)?;
-            self.verified.commands += (to - from) as u64;
+            self.verified.commands += (end - from) as u64;
             current.folder = Some(folder).filter(Folder::has_stream);
+            if let Some(fault) = fault {
+                current.patience.lose(&fault);
+            }
             for Found {
                 index,
                 reasons,
@@ -230,7 +244,7 @@ impl Verifier {
                 self.report(&current.stream, decision, reasons, recorded, again)
                     .await?;
             }
-            from = to;
+            from = end;
         }
         if let Some(mut folder) = current.folder.take() {
             let job = move || {
@@ -302,14 +316,33 @@ struct Found {
     again: Value,
 }
 
-/// Makes some of the decisions of a part again.
-fn redecide(mut folder: Folder, part: &Part, range: Range<usize>) -> (Folder, Vec<Found>) {
+/// Decisions that were made again.
+struct Redecided {
+    folder: Folder,
+    found: Vec<Found>,
+    /// The place of the first decision that was not made again, for the stream has to be folded anew.
+    end: usize,
+    /// What has taken the stream away.
+    fault: Option<Fault>,
+}
+
+/// Makes some of the decisions of a part again, up to one whose failure takes the stream away. Where the stream cannot be folded to begin
+/// with, it is `lost` for all of them.
+fn redecide(
+    mut folder: Folder,
+    part: &Part,
+    range: Range<usize>,
+    lost: Option<&Fault>,
+) -> Redecided {
     let mut found = Vec::new();
-    for index in range {
+    for index in range.clone() {
         let decision = &part.decisions[index];
-        let again = match folder.fold_through(part, decision.at) {
-            Ok(()) => folder.decide(&decision.record).0,
-            Err(unfolded) => Err(unfolded.fault),
+        let again = match lost {
+            Some(fault) => Err(fault.clone()),
+            None => match folder.fold_through(part, decision.at) {
+                Ok(()) => folder.decide(&decision.record).0,
+                Err(unfolded) => Err(unfolded.fault),
+            },
         };
         let recorded = &part.events[decision.events.clone()];
         let mut reasons = differences(&decision.record, recorded, &again);
@@ -322,8 +355,25 @@ fn redecide(mut folder: Folder, part: &Part, range: Range<usize>) -> (Folder, Ve
                 again,
             });
         }
+        if lost.is_none()
+            && !folder.has_stream()
+            && let Err(fault) = again
+        {
+            let (end, fault) = (index + 1, Some(fault));
+            return Redecided {
+                folder,
+                found,
+                end,
+                fault,
+            };
+        }
     }
-    (folder, found)
+    Redecided {
+        folder,
+        found,
+        end: range.end,
+        fault: None,
+    }
 }
 
 /// In what the ledger's row of a decision and the events that followed from it do not fit together, a sentence each.

@@ -15,6 +15,7 @@ on_every_store! {
     a_command_that_was_altered_is_found,
     an_outcome_that_was_altered_is_found,
     decisions_that_cannot_be_made_again_are_found,
+    a_decision_that_fails_takes_no_other_with_it,
     an_event_tells_why_it_is_there,
     a_command_tells_why_it_was_rejected,
     a_decision_is_told_by_the_module_that_made_it,
@@ -194,6 +195,22 @@ async fn decisions_that_cannot_be_made_again_are_found(store: Store) {
 async fn why(client: &Client, of: &str, id: impl std::fmt::Display) -> Value {
     let path = format!("/v1/{of}/{id}/why");
     client.get(&path).send().await.json(200)
+}
+
+async fn a_decision_that_fails_takes_no_other_with_it(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    write_past(&client).await;
+
+    // The module traps at it, and three decisions of the stream follow.
+    let alter = format!(
+        "UPDATE commands SET data = '{{}}' WHERE decider_id = '{BUSIEST}' AND command = 'Withdraw' AND version = 2"
+    );
+    store.forge("commands", &alter).await;
+
+    let difference = only_difference(&client, BUSIEST, 2).await;
+    let reason = difference["reason"].as_str().unwrap();
+    assert!(reason.contains("decided again it fails"), "{reason}");
 }
 
 async fn an_event_tells_why_it_is_there(store: Store) {
