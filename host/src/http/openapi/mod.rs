@@ -133,6 +133,7 @@ mod tests {
                 "post /v1/consumers/{name}/leases",
                 "post /v1/consumers/{name}/nack",
                 "get /v1/consumers/{name}/parked",
+                "post /v1/consumers/{name}/parked/retry",
                 "post /v1/consumers/{name}/parked/{decider}/{id}/retry",
                 "post /v1/consumers/{name}/parked/{decider}/{id}/skip",
                 "post /v1/consumers/{name}/pause",
