@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Response, StatusCode, Url, redirect};
+use reqwest::{Response, Url, redirect};
 
 use time::OffsetDateTime;
 
@@ -63,12 +63,12 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    fn of(status: StatusCode) -> Self {
+    /// By the status of an answer: too large, too many, not in time, a fault of the server.
+    fn of(status: u16) -> Self {
         match status {
-            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
-            StatusCode::TOO_MANY_REQUESTS => Self::Receiver,
-            StatusCode::REQUEST_TIMEOUT => Self::Unknown,
-            status if status.is_server_error() => Self::Unknown,
+            413 => Self::TooLarge,
+            429 => Self::Receiver,
+            408 | 500..=599 => Self::Unknown,
             _ => Self::Events,
         }
     }
@@ -151,7 +151,7 @@ impl Receiver {
             return Ok(());
         }
         Err(Refused {
-            fault: Fault::of(status),
+            fault: Fault::of(status.as_u16()),
             reason: format!("the receiver answered {status}"),
             retry_after,
         })

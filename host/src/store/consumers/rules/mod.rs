@@ -3,19 +3,24 @@
 //!
 //! A store says how rows are found and kept, in [`Rows`]; each function here is one transaction of it.
 
+mod parked;
+
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::rows::{Backlog, Holder, Registered, Rows, named, readable, unreadable};
-use super::{ConsumerError, Leased, Nacked, Unpark};
 use crate::core::{
     Consumer, ConsumerId, ConsumerSettings, Lease, LeaseId, Position, RecordedEvent, Start,
     StreamId,
 };
 use crate::store::Error;
+use crate::store::consumers::rows::{
+    Backlog, Holder, Registered, Rows, named, readable, unreadable,
+};
+use crate::store::consumers::{ConsumerError, Leased, Nacked};
+pub(in crate::store) use parked::{retry_parked, unpark};
 
 /// How many events of the log a lease hands out at most.
 const HANDED_OUT: u32 = 1_000;
@@ -453,48 +458,6 @@ pub(in crate::store) fn extend(
     backlog.available_at = now + consumer.settings.lock_timeout;
     rows.keep_backlog(id, &stream, &backlog)?;
     Ok(backlog.available_at)
-}
-
-pub(in crate::store) fn unpark(
-    rows: &mut impl Rows,
-    id: &ConsumerId,
-    stream: &StreamId,
-    how: Unpark,
-    now: OffsetDateTime,
-) -> Result<(), ConsumerError> {
-    let consumer = registered(rows, id)?;
-    let parked = rows.backlog(id, stream)?;
-    let Some(mut backlog) = parked.filter(|backlog| backlog.parked_at.is_some()) else {
-        return Err(ConsumerError::NotParked);
-    };
-    if how == Unpark::Skip {
-        let mut next = None;
-        rows.each_entry(
-            stream,
-            backlog.next.version.next(),
-            backlog.last,
-            &mut |entry| {
-                next = consumer.wants(&entry).then_some(entry.place);
-                go_on_while(next.is_none())
-            },
-        )?;
-        let Some(next) = next else {
-            return Ok(rows.remove_backlog(id, stream)?);
-        };
-        backlog.next = next;
-        backlog.pending = backlog.pending.saturating_sub(1);
-    }
-    backlog.retry(now);
-    Ok(rows.keep_backlog(id, stream, &backlog)?)
-}
-
-pub(in crate::store) fn retry_parked(
-    rows: &mut impl Rows,
-    id: &ConsumerId,
-    now: OffsetDateTime,
-) -> Result<u64, ConsumerError> {
-    registered(rows, id)?;
-    Ok(rows.retry_parked(id, now)?)
 }
 
 type Held = (Registered, StreamId, Backlog, Holder);
