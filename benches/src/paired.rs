@@ -86,6 +86,16 @@ pub(crate) async fn against_the_first(
                 ];
                 run.splice(..0, ratios);
             }
+            let pairs = case
+                .runs
+                .iter()
+                .map(|run| format!("{:.3}", figure(run, "ratio")));
+            let labels: Vec<_> = case.row.labels.iter().map(|(_, value)| &**value).collect();
+            eprintln!(
+                "  {}: ratios of the runs: {}",
+                labels.join(", "),
+                pairs.collect::<Vec<_>>().join(" ")
+            );
         }
     }
     Ok(rows(groups))

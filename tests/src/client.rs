@@ -221,6 +221,13 @@ impl Request {
         self
     }
 
+    /// Waits for the answer up to `limit`.
+    #[must_use]
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.builder = self.builder.timeout(limit);
+        self
+    }
+
     /// Sends it to a host that is expected to be there.
     ///
     /// # Panics

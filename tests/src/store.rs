@@ -63,18 +63,27 @@ impl Store {
                 let server = env::var("DATABASE_URL").expect(
                     "DATABASE_URL must name a PostgreSQL server, as a superuser; `cargo xtask test` starts one and sets it",
                 );
-                let server: Url = server.parse().expect("DATABASE_URL is a URL");
-                let name = format!("gavel_e2e_{}", Uuid::new_v4().simple());
-                execute(&server, format!("CREATE DATABASE {name}")).await;
-                let mut url = server.clone();
-                url.set_path(&name);
-                Self {
-                    backend,
-                    url: url.into(),
-                    _folder: None,
-                    database: Some(Database { server, name }),
-                }
+                Self::on(&server).await
             }
+        }
+    }
+
+    /// A database of its own on another server than the one that `DATABASE_URL` names; `server` is its superuser's URL.
+    ///
+    /// # Panics
+    ///
+    /// When the database cannot be made.
+    pub async fn on(server: &str) -> Self {
+        let server: Url = server.parse().expect("the server has a URL");
+        let name = format!("gavel_e2e_{}", Uuid::new_v4().simple());
+        execute(&server, format!("CREATE DATABASE {name}")).await;
+        let mut url = server.clone();
+        url.set_path(&name);
+        Self {
+            backend: Backend::Postgres,
+            url: url.into(),
+            _folder: None,
+            database: Some(Database { server, name }),
         }
     }
 

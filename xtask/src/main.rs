@@ -4,6 +4,7 @@
 //! temporary directory and is removed with it.
 
 mod bench;
+mod campaign;
 mod cargo;
 mod debian;
 mod demo;
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::Args),
     /// Runs what CI runs, in the same order, up to the first failure.
     Test(test::Args),
+    /// Runs what takes long, servers of its own, or chance, in rounds.
+    Campaign(campaign::Args),
     /// Measures the host in release, on PostgreSQL and SQLite, and writes JSON into `target/bench`.
     Bench(bench::Args),
     /// Builds the guest modules into `target/modules`.
@@ -53,6 +56,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo(args) => demo::run(&sh, &args),
         Command::Test(args) => test::run(&sh, args),
+        Command::Campaign(args) => campaign::run(&sh, &args),
         Command::Bench(args) => bench::run(&sh, &args),
         Command::Modules => modules::build(&sh).map(drop),
     }

@@ -46,11 +46,8 @@ impl Postgres {
     ///
     /// When there are no binaries and none can be installed, or the server does not come up; the message holds its log.
     pub(crate) fn start(sh: &Shell) -> Result<Self> {
-        let is_root = cmd!(sh, "id -u").quiet().read()? == "0";
-        let binaries = match find_binaries() {
-            Some(binaries) => binaries,
-            None => install(sh, is_root)?,
-        };
+        let is_root = is_root(sh)?;
+        let binaries = binaries(sh)?;
         let pg_isready = binaries.join("pg_isready");
         // It refuses to run as root, hence the user that Debian's package makes.
         let user = is_root.then_some("postgres");
@@ -112,6 +109,22 @@ impl Postgres {
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
+}
+
+/// The folder of the newest binaries of this machine; as root, installs Debian's package if there are none.
+///
+/// # Errors
+///
+/// When there are none and none can be installed.
+pub(crate) fn binaries(sh: &Shell) -> Result<PathBuf> {
+    match find_binaries() {
+        Some(binaries) => Ok(binaries),
+        None => install(sh, is_root(sh)?),
+    }
+}
+
+fn is_root(sh: &Shell) -> Result<bool> {
+    Ok(cmd!(sh, "id -u").quiet().read()? == "0")
 }
 
 /// Debian's folders are not on the `PATH`; elsewhere that is the place to look.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use xshell::{Shell, cmd};
 
 use crate::postgres::Postgres;
-use crate::{cargo, modules, readme};
+use crate::{campaign, cargo, modules, readme};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -35,6 +35,7 @@ pub(crate) fn run(sh: &Shell, args: Args) -> Result<()> {
         report.step("tests", || {
             test_workspace(sh, &modules, database_url, &["--workspace".to_owned()])
         })?;
+        report.step("campaign", || campaign::run_once(sh))?;
         report.step("readme", || readme::check(sh))?;
     } else {
         let modules = report.step("modules", || modules::build(sh))?;

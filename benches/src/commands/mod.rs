@@ -24,6 +24,7 @@ pub async fn run(lab: &Lab) -> Result<Report> {
     lab::describe(lab, &mut report).await?;
     run_parts! { lab, report;
         "throughput": throughput::by_connections,
+        "against": throughput::against_another,
         "batch": throughput::in_batches,
         "hot": throughput::on_one_stream,
         "variants": throughput::variants,

@@ -9,7 +9,7 @@ use crate::lab::{
     keyed_deposits, meters,
 };
 use crate::load::{Workload, scattered};
-use crate::paired::{Case, alternate};
+use crate::paired::{Case, against_the_first, alternate};
 use crate::report::Report;
 
 /// Commands of one request to the batch endpoint.
@@ -55,6 +55,42 @@ pub(super) async fn by_connections(lab: &Lab, report: &mut Report) -> Result<()>
     let rows = alternate(lab, cases).await?;
     let about = format!("Closed loop, one Deposit per request, {accounts} open accounts.");
     report.section("throughput", about, rows);
+    Ok(())
+}
+
+/// The same load on another `gavel`, in pairs.
+pub(super) async fn against_another(lab: &Lab, report: &mut Report) -> Result<()> {
+    let Some(another) = &lab.options.against else {
+        return Ok(());
+    };
+    let accounts = accounts(lab);
+    let gavels = [("against", another), ("this", &lab.options.gavel)];
+    let mut hosts = Vec::new();
+    for backend in lab.backends() {
+        for (_, gavel) in gavels {
+            hosts.push(Installation::of_with_accounts(gavel, lab, backend, accounts).await?);
+        }
+    }
+    let meters = meters(&hosts).await?;
+    let mut groups = Vec::new();
+    for (hosts, meters) in hosts.chunks(gavels.len()).zip(meters.chunks(gavels.len())) {
+        for connections in [8, 64] {
+            let pair = hosts.iter().zip(meters).zip(gavels);
+            let pair = pair.map(|((host, meter), (name, _))| {
+                let workload = deposits(&host.requests(), accounts);
+                Case::new(meter, workload, connections)
+                    .label("store", host.backend.name())
+                    .label("connections", connections)
+                    .label("gavel", name)
+            });
+            groups.push(pair.collect());
+        }
+    }
+    let rows = against_the_first(lab, groups).await?;
+    let about = format!(
+        "Closed loop, one Deposit per request, {accounts} open accounts: this `gavel` beside another one, each on a store of its own."
+    );
+    report.section("against", about, rows);
     Ok(())
 }
 

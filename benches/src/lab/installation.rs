@@ -1,6 +1,6 @@
 //! A host of our own with an empty store, and the calls that prepare it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -56,6 +56,10 @@ impl Installation {
     ///
     /// When it does not start.
     pub(crate) async fn empty(lab: &Lab, backend: Backend) -> Result<Self> {
+        Self::of(&lab.options.gavel, lab, backend).await
+    }
+
+    async fn of(gavel: &Path, lab: &Lab, backend: Backend) -> Result<Self> {
         let folder = lab.folder()?;
         let database = match backend {
             Backend::Sqlite => None,
@@ -63,7 +67,7 @@ impl Installation {
         };
         let mut installation = Self {
             server: None,
-            gavel: lab.options.gavel.clone(),
+            gavel: gavel.to_owned(),
             settings: lab.options.host_setting.clone(),
             folder,
             backend,
@@ -79,7 +83,21 @@ impl Installation {
     ///
     /// When it does not start, or refuses the module or an account.
     pub(crate) async fn with_accounts(lab: &Lab, backend: Backend, accounts: u64) -> Result<Self> {
-        let installation = Self::empty(lab, backend).await?;
+        Self::of_with_accounts(&lab.options.gavel, lab, backend, accounts).await
+    }
+
+    /// The same, of another `gavel` than the one that is measured.
+    ///
+    /// # Errors
+    ///
+    /// As [`Installation::with_accounts`].
+    pub(crate) async fn of_with_accounts(
+        gavel: &Path,
+        lab: &Lab,
+        backend: Backend,
+        accounts: u64,
+    ) -> Result<Self> {
+        let installation = Self::of(gavel, lab, backend).await?;
         let digest = installation.upload(lab.module("account")?).await?;
         installation.activate("default", "account", &digest).await?;
         installation.open_accounts(0, accounts).await?;

@@ -60,6 +60,9 @@ pub struct Options {
     /// A variable of the host, as in `GAVEL_STORE_POOL_SIZE=4`; may be repeated. All others have their defaults.
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub host_setting: Vec<(String, String)>,
+    /// Another `gavel`, of another commit for example: part `against` of `commands` compares with it, and runs only with it.
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
     /// A program that answers like the host does, as in `plain=path/to/program`; may be repeated.
     #[arg(long, value_name = "NAME=FILE", value_parser = name_and_value)]
     pub peer: Vec<(String, String)>,

@@ -16,6 +16,13 @@ pub const ACTS: &[(&str, Act)] = &[
     ("Ok", |_, _| Ok(Vec::new())),
     ("Increment", |_, _| Ok(vec![event("Incremented", "{}")])),
     ("Reject", |_, _| Err(rejection("no", "no", Some("{}")))),
+    ("Until", |data, context| {
+        if context.now_ms < data["ms"].as_u64().expect("a time is a number") {
+            Ok(vec![event("Incremented", "{}")])
+        } else {
+            Err(rejection("no", "it is too late", None))
+        }
+    }),
     // Faults of one call.
     ("Trap", |_, _| core::arch::wasm32::unreachable()),
     ("Panic", |data, _| panic!("{}", text(data))),

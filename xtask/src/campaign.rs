@@ -1,0 +1,74 @@
+//! `cargo xtask campaign`: what takes long, servers of its own, or chance, in rounds.
+
+use std::fs::File;
+use std::io::Read as _;
+
+use anyhow::{Context as _, Result};
+use xshell::{Shell, cmd};
+
+use crate::postgres::{self, Postgres};
+use crate::{cargo, modules};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only the cases whose name contains this; without it all.
+    case: Option<String>,
+
+    /// How often each case is run.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    rounds: u32,
+
+    /// Seed of the first round; the rounds after it have the numbers after it. Without it one by chance, which is printed.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+/// # Errors
+///
+/// When a case fails. The seed of its round is in what it printed.
+pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => chance()?,
+    };
+    let again = format!(
+        "cargo xtask campaign {} --seed {seed} --rounds {}",
+        args.case.as_deref().unwrap_or_default(),
+        args.rounds
+    );
+    eprintln!("{again}");
+    rounds(sh, args.case.as_deref(), seed, args.rounds)
+        .with_context(|| format!("the campaign failed; `{again}` runs it again"))
+}
+
+/// Runs the smallest campaign that can fail, as CI does: one round of each case, always the same.
+///
+/// # Errors
+///
+/// When a case fails.
+pub(crate) fn run_once(sh: &Shell) -> Result<()> {
+    rounds(sh, None, 1, 1)
+}
+
+fn rounds(sh: &Shell, case: Option<&str>, seed: u64, rounds: u32) -> Result<()> {
+    let modules = modules::build(sh)?;
+    let shared = Postgres::start(sh)?;
+    let tests = cmd!(
+        sh,
+        "cargo test --workspace --test campaign -- --nocapture {case...}"
+    );
+    cargo::as_in_a_shell(tests)
+        .env("DATABASE_URL", shared.url())
+        .env("GAVEL_TEST_POSTGRES", postgres::binaries(sh)?)
+        .env("GAVEL_TEST_MODULES", modules)
+        .env("GAVEL_CAMPAIGN_SEED", seed.to_string())
+        .env("GAVEL_CAMPAIGN_ROUNDS", rounds.to_string())
+        .run()?;
+    Ok(())
+}
+
+fn chance() -> Result<u64> {
+    let mut bytes = [0; 4];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u32::from_le_bytes(bytes).into())
+}
