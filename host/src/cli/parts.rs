@@ -57,6 +57,7 @@ fn limits(config: &Config) -> Limits {
         log_bytes: size(sandbox.log_bytes),
         module_bytes: size(config.server.module_body_bytes),
         compile_time: Duration::from_secs(sandbox.compile_seconds),
+        compile_time_per_mib: Duration::from_secs(sandbox.compile_seconds_per_mib),
         compile_memory_bytes: sandbox.compile_memory_bytes,
         ..Limits::default()
     }
@@ -124,6 +125,7 @@ pub(super) fn api(config: &Config) -> ApiSettings {
     };
     ApiSettings {
         command_body: body(server.command_body_bytes, server.command_body_deadline_ms),
+        bodies_bytes: size(server.bodies_bytes),
         module_body: body(server.module_body_bytes, server.module_body_deadline_ms),
         max_requests_in_flight: size(server.max_requests_in_flight),
         max_subscriptions: size(server.max_subscriptions),

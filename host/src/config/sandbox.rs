@@ -30,8 +30,10 @@ area! {
         manifest_bytes: u64 = MIB, within KIB..=64 * MIB;
         /// Most bytes that are kept of what a module writes to its log.
         log_bytes: u64 = 64 * KIB, within 0..=16 * MIB;
-        /// Longest time to compile a module, in seconds.
-        compile_seconds: u64 = 15, within 1..=3_600;
+        /// Longest time to compile a module, in seconds, to which its size adds.
+        compile_seconds: u64 = 10, within 1..=3_600;
+        /// What each MiB of the module that is begun adds to it, in seconds.
+        compile_seconds_per_mib: u64 = 2, within 0..=600;
         /// Most memory to compile a module, in bytes.
         compile_memory_bytes: u64 = GIB, within 64 * MIB..=64 * GIB;
         /// Threads that run modules; by default two for each core, so that a module that holds some of them leaves the others theirs.

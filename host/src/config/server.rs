@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::area::area;
-use super::{HostName, KIB, MIB, Origin};
+use super::{GIB, HostName, KIB, MIB, Origin};
 
 area! {
     /// How the host listens, and how much it takes from a client.
@@ -30,6 +30,8 @@ area! {
         command_body_bytes: u64 = 256 * KIB, within KIB..=64 * MIB;
         /// Longest time for such a body to arrive, in milliseconds.
         command_body_deadline_ms: u64 = 10_000, within 100..=3_600_000;
+        /// Most bytes of such bodies that are arriving, of all connections together; a body that does not fit is answered with 503.
+        bodies_bytes: u64 = 256 * MIB, within 64 * MIB..=64 * GIB;
         /// Largest module that can be uploaded, in bytes.
         module_body_bytes: u64 = 16 * MIB, within KIB..=256 * MIB;
         /// Longest time for a module to arrive, in milliseconds.

@@ -1,26 +1,80 @@
 //! Who is let in: nobody any more while draining, and no more than can be worked on.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::HttpBody as _;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::code::Code;
 use super::problem::Problem;
 use super::state::AppState;
 
-/// Turns a request away at once rather than letting it wait in a queue that grows.
-pub(super) async fn admit(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    if let Err(draining) = refuse_while_draining(&state) {
-        return draining.into_response();
+/// The place of a request among those that are worked on; in its extensions.
+///
+/// A request that waits for its own client works on nothing: it gives its place to others until its body is there.
+#[derive(Debug, Clone)]
+pub(super) struct Admission {
+    places: Arc<Semaphore>,
+    taken: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+}
+
+impl Admission {
+    fn take(places: &Arc<Semaphore>) -> Result<Self, Problem> {
+        let admission = Self {
+            places: Arc::clone(places),
+            taken: Arc::default(),
+        };
+        admission.come_back()?;
+        Ok(admission)
     }
-    let Ok(_admitted) = state.admissions.try_acquire() else {
-        return Problem::new(
-            Code::Overloaded,
-            "The host works on as many requests as it can. Try again.",
-        )
-        .into_response();
-    };
-    next.run(request).await
+
+    /// Gives up the place of a request that has a body to wait for; none if there is nothing to give up.
+    pub(super) fn step_aside(request: &Request) -> Option<Self> {
+        let admission = request.extensions().get::<Self>()?;
+        if request.body().is_end_stream() {
+            return None;
+        }
+        admission.taken().take();
+        Some(admission.clone())
+    }
+
+    /// Takes a place again.
+    pub(super) fn come_back(&self) -> Result<(), Problem> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            Problem::new(
+                Code::Overloaded,
+                "The host works on as many requests as it can. Try again.",
+            )
+        })?;
+        *self.taken() = Some(place);
+        Ok(())
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Turns a request away at once rather than letting it wait in a queue that grows.
+pub(super) async fn admit(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let admission = refuse_while_draining(&state).and_then(|()| Admission::take(&state.admissions));
+    match admission {
+        Ok(admission) => {
+            request.extensions_mut().insert(admission.clone());
+            let answer = next.run(request).await;
+            drop(admission);
+            answer
+        }
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// Also for those whose requests wait, and are counted elsewhere.

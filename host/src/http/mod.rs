@@ -36,6 +36,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod uploads;
 mod verify;
 mod why;
 

@@ -28,9 +28,10 @@ use crate::store::{ModuleFilter, StoredModule};
 )]
 pub(super) async fn upload_module(
     State(state): State<AppState>,
-    WasmBody(wasm): WasmBody,
+    WasmBody { wasm, turn }: WasmBody,
 ) -> Result<Response, Problem> {
-    let (stored, is_new) = state.modules.upload(wasm.into()).await?;
+    let (stored, is_new) = state.modules.upload(wasm).await?;
+    drop(turn);
     let status = if is_new {
         StatusCode::CREATED
     } else {

@@ -51,6 +51,9 @@ pub struct BodyLimit {
 pub struct ApiSettings {
     /// For everything that is JSON. Default: 256 KiB within 10 s.
     pub command_body: BodyLimit,
+    /// The most bytes of bodies that are arriving, of all connections together and modules aside; a body that does not fit is turned away.
+    /// Default: 256 MiB.
+    pub bodies_bytes: usize,
     /// For modules. Default: 16 MiB within 60 s.
     pub module_body: BodyLimit,
     /// The most requests that are worked on at a time; others are turned away at once. Default: 1024.
@@ -79,6 +82,7 @@ impl Default for ApiSettings {
                 bytes: 256 * 1024,
                 timeout: Duration::from_secs(10),
             },
+            bodies_bytes: 256 * 1024 * 1024,
             module_body: BodyLimit {
                 bytes: 16 * 1024 * 1024,
                 timeout: Duration::from_secs(60),

@@ -12,6 +12,7 @@ use super::audit::WrongCredentials;
 use super::metrics::Samples;
 use super::openapi;
 use super::settings::ApiSettings;
+use super::uploads::Uploads;
 use crate::command::Commands;
 use crate::gate::{Gate, Rehearsals};
 use crate::log::{Consumers, Log};
@@ -55,7 +56,11 @@ pub struct Shared {
     pub(super) metrics: PrometheusHandle,
     pub(super) samples: Samples,
     pub(super) wrong_credentials: WrongCredentials,
-    pub(super) admissions: Semaphore,
+    /// Places for requests that are worked on.
+    pub(super) admissions: Arc<Semaphore>,
+    /// Bytes for bodies that are arriving.
+    pub(super) bodies: Semaphore,
+    pub(super) uploads: Uploads,
     pub(super) subscriptions: Arc<Semaphore>,
     pub(super) drain: CancellationToken,
     pub(super) openapi: openapi::Document,
@@ -91,10 +96,10 @@ impl AppState {
             metrics,
             samples: Samples::default(),
             wrong_credentials: WrongCredentials::default(),
-            admissions: Semaphore::new(settings.max_requests_in_flight.min(Semaphore::MAX_PERMITS)),
-            subscriptions: Arc::new(Semaphore::new(
-                settings.max_subscriptions.min(Semaphore::MAX_PERMITS),
-            )),
+            admissions: Arc::new(semaphore(settings.max_requests_in_flight)),
+            bodies: semaphore(settings.bodies_bytes),
+            uploads: Uploads::default(),
+            subscriptions: Arc::new(semaphore(settings.max_subscriptions)),
             drain,
             openapi: openapi::Document::new(&settings),
             ready: AtomicBool::new(false),
@@ -110,6 +115,10 @@ impl AppState {
     pub(super) fn is_ready(&self) -> bool {
         self.0.ready.load(Ordering::Acquire)
     }
+}
+
+fn semaphore(permits: usize) -> Semaphore {
+    Semaphore::new(permits.min(Semaphore::MAX_PERMITS))
 }
 
 impl Deref for AppState {

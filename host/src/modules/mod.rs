@@ -24,9 +24,10 @@ pub use manifest::{
 };
 pub use schema::Schema;
 pub use schema_cost::{SchemaBudget, SchemaCost, referred};
+use tokio::sync::Semaphore;
 
 use crate::core::{Activation, DeciderName, Json, ModuleDigest, Namespace};
-use crate::runtime::{CompileError, Fault, Runtime};
+use crate::runtime::{CompileError, Fault, Module, Runtime};
 use crate::store::{DeleteModuleError, ModuleFilter, NewModule, Store, StoredModule};
 
 /// All modules of the installation.
@@ -37,6 +38,8 @@ pub struct Modules(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     runtime: Runtime,
+    /// One stored module is compiled at a time.
+    compiling: Semaphore,
     /// What is ready, as long as somebody holds it: the active ones do.
     ready: Mutex<HashMap<ModuleDigest, Weak<Decider>>>,
     active: active::Pointers,
@@ -50,6 +53,7 @@ impl Modules {
         Self(Arc::new(Inner {
             store,
             runtime,
+            compiling: Semaphore::new(1),
             ready: Mutex::default(),
             active: active::Pointers::default(),
             decisions: Arc::default(),
@@ -79,10 +83,12 @@ impl Modules {
         if let Some(stored) = self.0.store.module(digest).await.map_err(Error::Store)? {
             return Ok((stored, false));
         }
-        let (decider, manifest) = examine(&self.0.runtime, wasm.clone()).await?;
+        let wasm = Arc::new(wasm);
+        let (decider, manifest) = examine(&self.0.runtime, Arc::clone(&wasm)).await?;
         let module = NewModule {
             digest,
-            wasm,
+            // By now it is nobody else's: nothing is copied.
+            wasm: Arc::unwrap_or_clone(wasm),
             kind: decider.manifest().kind.clone(),
             name: decider.manifest().name.clone(),
             manifest,
@@ -161,14 +167,7 @@ impl Modules {
         let stored = self.module(digest).await?;
         let module = match self.0.runtime.load(digest).await {
             Some(module) => module,
-            None => {
-                let wasm = self.wasm(digest).await?;
-                self.0
-                    .runtime
-                    .prepare(digest, wasm)
-                    .await
-                    .map_err(invalid_or_compile)?
-            }
+            None => self.compile(digest).await?,
         };
         let invalid = |reasons| Error::Invalid { reasons };
         let manifest = Manifest::parse(stored.manifest.as_str()).map_err(invalid)?;
@@ -177,6 +176,18 @@ impl Modules {
         ready.retain(|_, decider| decider.strong_count() > 0);
         ready.insert(digest, Arc::downgrade(&decider));
         Ok(decider)
+    }
+
+    /// Compiles a stored module. Whoever waits for another to be compiled holds no bytes, and finds it done if it was the same.
+    async fn compile(&self, digest: ModuleDigest) -> Result<Module, Error> {
+        // It is never closed.
+        let _turn = self.0.compiling.acquire().await;
+        if let Some(module) = self.0.runtime.load(digest).await {
+            return Ok(module);
+        }
+        let wasm = self.wasm(digest).await?;
+        let prepared = self.0.runtime.prepare(digest, wasm).await;
+        prepared.map_err(invalid_or_compile)
     }
 
     fn ready(&self, digest: ModuleDigest) -> Option<Arc<Decider>> {
@@ -224,21 +235,22 @@ impl Modules {
 /// # Errors
 ///
 /// As [`Modules::upload`].
-pub async fn examine(runtime: &Runtime, wasm: Vec<u8>) -> Result<(Decider, Json), Error> {
+pub async fn examine(
+    runtime: &Runtime,
+    wasm: impl Into<Arc<Vec<u8>>>,
+) -> Result<(Decider, Json), Error> {
+    let wasm = wasm.into();
     let digest = ModuleDigest::of(&wasm);
     let module = runtime
         .prepare(digest, wasm)
         .await
         .map_err(invalid_or_compile)?;
-    let describing = module.clone();
-    let described = runtime
-        .run(&module, move || -> Result<Json, Fault> {
-            describing.instantiate()?.describe()
-        })
-        .await
-        .map_err(Error::NotRun)?;
-    let json = described.map_err(|fault| Error::Invalid {
-        reasons: vec![format!("the module does not describe itself: {fault}")],
+    let describe = |module: &Module| module.instantiate()?.describe();
+    let is_late = |fault: &Fault| matches!(fault, Fault::Deadline { .. });
+    let described = runtime.try_out(&module, describe, is_late).await;
+    let json = described.map_err(Error::NotRun)?.map_err(|fault| {
+        let told = format!("the module does not describe itself: {fault}");
+        refused(told, fault.setting())
     })?;
     let invalid = |reasons| Error::Invalid { reasons };
     let manifest = Manifest::parse(json.as_str()).map_err(invalid)?;
@@ -249,8 +261,17 @@ fn invalid_or_compile(error: CompileError) -> Error {
     if error.is_retryable() {
         Error::Compile(error)
     } else {
-        Error::Invalid {
-            reasons: vec![error.to_string()],
-        }
+        refused(error.to_string(), error.setting())
+    }
+}
+
+/// What is wrong with a module that is above a limit, and where the limit is set.
+fn refused(told: String, setting: Option<&str>) -> Error {
+    let reason = match setting {
+        Some(setting) => format!("{told} (the setting `{setting}`)"),
+        None => told,
+    };
+    Error::Invalid {
+        reasons: vec![reason],
     }
 }

@@ -2,16 +2,20 @@
 //!
 //! This program runs itself with [`COMPILE_ARGUMENT`]: the component goes in through stdin, machine code comes out of stdout. The child
 //! gets nothing from the host's environment and bounds its own memory and processor time before it reads a byte; the parent bounds the wall-clock time.
-//! Whatever a hostile component does to the compiler ends with that process.
+//! Whatever a hostile component does to the compiler ends with that process. A component is refused for the time that it takes only if the
+//! compiler had the processor for that time.
 
-use std::io::{Read as _, Write as _};
+use std::fs;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
+use tokio::time::{Instant, sleep};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -25,6 +29,10 @@ pub const COMPILE_ARGUMENT: &str = "__compile";
 const INVALID: u8 = 65;
 /// The child's way to say that its address space is used up.
 const OUT_OF_MEMORY: u8 = 71;
+/// How many times its limit a child that hardly gets the processor may take.
+const PATIENCE: u32 = 4;
+/// How often the child's processor time is looked at, at most.
+const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 /// As much of the child's stderr as is read.
 const STDERR_BYTES: u64 = 4096;
 
@@ -48,8 +56,9 @@ pub(super) async fn compile(
     wasm: &[u8],
     limits: &Limits,
 ) -> Result<CompiledCode, CompileError> {
+    let limit = limits.compile_time_of(wasm.len());
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-    let processor_seconds = (limits.compile_time.as_secs() + 1) * cores;
+    let processor_seconds = limit.as_secs().saturating_add(1).saturating_mul(cores);
     let mut child = Command::new(program)
         .arg(COMPILE_ARGUMENT)
         .arg(limits.compile_memory_bytes.to_string())
@@ -65,6 +74,7 @@ pub(super) async fn compile(
         .spawn()
         .map_err(CompileError::Unavailable)?;
 
+    let id = child.id();
     let mut stdin = child.stdin.take().expect("stdin is piped");
     let stdout = child.stdout.take().expect("stdout is piped");
     let stderr = child.stderr.take().expect("stderr is piped");
@@ -92,22 +102,53 @@ pub(super) async fn compile(
             stderr: complaint,
         })
     };
-    let output = tokio::time::timeout(limits.compile_time, output)
-        .await
-        .map_err(|_| timeout(limits))?
-        .map_err(CompileError::Unavailable)?;
+    let output = tokio::select! {
+        output = output => output.map_err(CompileError::Unavailable)?,
+        error = out_of_time(id, limit) => return Err(error),
+    };
     if output.status.success() {
         Ok(CompiledCode(output.stdout))
     } else {
         Err(failure(
             output.status,
             &String::from_utf8_lossy(&output.stderr),
-            limits,
+            limits.compile_memory_bytes,
+            limit,
         ))
     }
 }
 
-fn failure(status: ExitStatus, complaint: &str, limits: &Limits) -> CompileError {
+/// Waits until the child `id` has had its time: `limit` by the clock and of a processor, or many times that by the clock alone.
+async fn out_of_time(id: Option<u32>, limit: Duration) -> CompileError {
+    let begun = Instant::now();
+    let mut used = Duration::ZERO;
+    while used < limit {
+        if begun.elapsed() >= limit.saturating_mul(PATIENCE) {
+            return CompileError::Unavailable(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("the compiler had the processor for {used:?} of {limit:?}"),
+            ));
+        }
+        sleep((limit - used).max(SHORTEST_WAIT)).await;
+        used = id.and_then(processor_time).unwrap_or(used);
+    }
+    CompileError::Timeout { limit }
+}
+
+/// What a process has used of processors; none if the system does not tell.
+fn processor_time(id: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // Behind the name, which may hold anything, from the third field on.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    Some(Duration::from_millis(
+        ticks.saturating_mul(1_000) / per_second,
+    ))
+}
+
+fn failure(status: ExitStatus, complaint: &str, limit_bytes: u64, limit: Duration) -> CompileError {
     let exit = status.code().and_then(|code| u8::try_from(code).ok());
     let killed = |by: Signal| status.signal() == Some(by.as_raw());
     if exit == Some(INVALID) {
@@ -116,21 +157,16 @@ fn failure(status: ExitStatus, complaint: &str, limits: &Limits) -> CompileError
         }
     } else if exit == Some(OUT_OF_MEMORY) || complaint.contains("memory allocation of") {
         // The second is what Rust's allocator says before it aborts.
-        CompileError::OutOfMemory {
-            limit_bytes: limits.compile_memory_bytes,
-        }
-    } else if killed(Signal::XCPU) || killed(Signal::KILL) {
-        timeout(limits)
+        CompileError::OutOfMemory { limit_bytes }
+    } else if killed(Signal::XCPU) {
+        CompileError::Timeout { limit }
+    } else if killed(Signal::KILL) {
+        // By the system, which has run out of memory, or by a person.
+        CompileError::Unavailable(io::Error::other("the compiler was killed"))
     } else {
         CompileError::Invalid {
             reason: "the compiler crashed on it".to_owned(),
         }
-    }
-}
-
-fn timeout(limits: &Limits) -> CompileError {
-    CompileError::Timeout {
-        limit: limits.compile_time,
     }
 }
 
@@ -141,10 +177,10 @@ pub fn compile_child() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let out_of_memory = error
-                .downcast_ref::<std::io::Error>()
-                .is_some_and(|error| error.kind() == std::io::ErrorKind::OutOfMemory);
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::OutOfMemory);
             // Without a reader there is nobody to tell.
-            let _ = write!(std::io::stderr(), "{error:#}");
+            let _ = write!(io::stderr(), "{error:#}");
             ExitCode::from(if out_of_memory {
                 OUT_OF_MEMORY
             } else {
@@ -156,29 +192,30 @@ pub fn compile_child() -> ExitCode {
 
 fn compile_stdin() -> wasmtime::Result<()> {
     let mut limits = std::env::args().skip(2).map(|limit| limit.parse::<u64>());
-    let mut limit = |resource| -> wasmtime::Result<()> {
+    let mut limit = |resource, grace| -> wasmtime::Result<()> {
         if let Some(maximum) = limits.next().transpose()? {
-            bound(resource, maximum)?;
+            bound(resource, maximum, grace)?;
         }
         Ok(())
     };
-    limit(Resource::As)?;
-    limit(Resource::Cpu)?;
-    bound(Resource::Core, 0)?;
+    limit(Resource::As, 0)?;
+    // Without a second more to the end, the system would kill the child as it does for reasons of its own, rather than name this one.
+    limit(Resource::Cpu, 1)?;
+    bound(Resource::Core, 0, 0)?;
     // Commands that are being decided come first; but on a busy machine 19 would be next to nothing, and compiling has a deadline.
     rustix::process::nice(10)?;
 
     let mut wasm = Vec::new();
-    std::io::stdin().read_to_end(&mut wasm)?;
+    io::stdin().read_to_end(&mut wasm)?;
     let code = engine::compiler()?.precompile_component(&wasm)?;
-    std::io::stdout().write_all(&code)?;
+    io::stdout().write_all(&code)?;
     Ok(())
 }
 
-fn bound(resource: Resource, maximum: u64) -> wasmtime::Result<()> {
+fn bound(resource: Resource, limit: u64, grace: u64) -> wasmtime::Result<()> {
     let limit = Rlimit {
-        current: Some(maximum),
-        maximum: Some(maximum),
+        current: Some(limit),
+        maximum: Some(limit.saturating_add(grace)),
     };
     Ok(rustix::process::setrlimit(resource, limit)?)
 }

@@ -83,6 +83,28 @@ impl Fault {
         )
     }
 
+    /// The setting that says how much the module may use of what it has run out of; none when it has not, or when that is no setting.
+    #[must_use]
+    pub fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::Deadline { .. } => Some("sandbox.deadline_ms"),
+            Self::OutOfFuel { .. } => Some("sandbox.fuel"),
+            Self::OutOfMemory { what, .. } => match *what {
+                "bytes of memory" => Some("sandbox.memory_bytes"),
+                "table elements" => Some("sandbox.table_elements"),
+                "instances" => Some("sandbox.instances"),
+                "handles" => Some("sandbox.handles"),
+                _ => None,
+            },
+            Self::StackOverflow { .. } => Some("sandbox.stack_bytes"),
+            Self::Trapped { .. }
+            | Self::OutputTooLarge { .. }
+            | Self::BrokeContract { .. }
+            | Self::EvolveRefused { .. }
+            | Self::Spent => None,
+        }
+    }
+
     /// Whether the same call may succeed on a fresh instance.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -161,21 +183,41 @@ pub enum CompileError {
         reason: String,
     },
     /// A component that compiles and cannot be instantiated.
-    #[error("the component cannot be started")]
-    Start(#[source] Fault),
+    #[error("the component cannot be started: {0}")]
+    Start(Fault),
     /// The host could not compile; the component may be fine.
     #[error("the compiler is unavailable")]
     Unavailable(#[source] std::io::Error),
 }
 
 impl CompileError {
+    /// The setting behind the limit that the component is above, if it is one.
+    #[must_use]
+    pub fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::TooLarge { .. } => Some("server.module_body_bytes"),
+            Self::Timeout { .. } => Some("sandbox.compile_seconds"),
+            Self::OutOfMemory { .. } => Some("sandbox.compile_memory_bytes"),
+            Self::Start(fault) => fault.setting(),
+            Self::NotWasm
+            | Self::CoreModule
+            | Self::WrongDigest { .. }
+            | Self::WrongWorld { .. }
+            | Self::ForbiddenImport { .. }
+            | Self::TooComplex { .. }
+            | Self::Invalid { .. }
+            | Self::Unavailable(_) => None,
+        }
+    }
+
     /// Whether the same component may be accepted later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::Timeout { .. } => true,
-            Self::Start(fault) => fault.is_retryable(),
-            Self::NotWasm
+            Self::Unavailable(_) => true,
+            Self::Start(_)
+            | Self::Timeout { .. }
+            | Self::NotWasm
             | Self::CoreModule
             | Self::WrongDigest { .. }
             | Self::WrongWorld { .. }

@@ -40,8 +40,10 @@ pub struct Limits {
     pub log_bytes: usize,
     /// The component in bytes. Default 16 MiB.
     pub module_bytes: usize,
-    /// Wall-clock time of compiling one component. Default 15 s.
+    /// Time of compiling one component, whatever its size. Default 10 s.
     pub compile_time: Duration,
+    /// What is added to it for each MiB of the component that is begun. Default 2 s.
+    pub compile_time_per_mib: Duration,
     /// Address space of the process that compiles, in bytes. Default 1 GiB.
     pub compile_memory_bytes: u64,
 }
@@ -64,9 +66,19 @@ impl Default for Limits {
             manifest_bytes: 1 << 20,
             log_bytes: 64 << 10,
             module_bytes: 16 << 20,
-            compile_time: Duration::from_secs(15),
+            compile_time: Duration::from_secs(10),
+            compile_time_per_mib: Duration::from_secs(2),
             compile_memory_bytes: 1 << 30,
         }
+    }
+}
+
+impl Limits {
+    /// The time of compiling a component of so many bytes.
+    pub(super) fn compile_time_of(&self, bytes: usize) -> Duration {
+        let mib = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
+        let of_size = self.compile_time_per_mib.saturating_mul(mib);
+        self.compile_time.saturating_add(of_size)
     }
 }
 
@@ -201,5 +213,17 @@ impl ResourceLimiter for Limiter {
 
     fn memories(&self) -> usize {
         self.memories
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_larger_component_may_be_compiled_for_longer() {
+        let seconds = |bytes| Limits::default().compile_time_of(bytes).as_secs();
+        let sizes = [0, 1, 1 << 20, (1 << 20) + 1, 16 << 20];
+        assert_eq!(sizes.map(seconds), [10, 12, 12, 14, 42]);
     }
 }

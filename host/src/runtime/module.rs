@@ -11,6 +11,9 @@ use super::pace::{Lane, Pace};
 use super::{CompileError, Fault, Instance, Limits, wasi};
 use crate::core::ModuleDigest;
 
+/// How many times its deadline the first call of a module may take before it is the module's fault.
+const PATIENCE: u32 = 10;
+
 /// An immutable module. A cheap clone: all clones share the compiled code.
 #[derive(Clone)]
 pub struct Module {
@@ -73,6 +76,21 @@ impl Module {
     pub fn apart(&self) -> Self {
         Self {
             pace: Arc::new(Pace::new(self.limits.fuel)),
+            ..self.clone()
+        }
+    }
+
+    /// The same module, whose calls give way from their beginning and take up to [`PATIENCE`] times as long.
+    pub(super) fn patient(&self) -> Self {
+        let limits = Limits {
+            deadline: self.limits.deadline.saturating_mul(PATIENCE),
+            ..Limits::clone(&self.limits)
+        };
+        let pace = Pace::new(limits.fuel);
+        pace.used(u64::MAX);
+        Self {
+            limits: Arc::new(limits),
+            pace: Arc::new(pace),
             ..self.clone()
         }
     }

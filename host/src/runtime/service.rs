@@ -14,7 +14,7 @@ use super::courtesy::Courtesy;
 use super::log::printable;
 use super::pace::Lane;
 use super::threads::GuestThreads;
-use super::{CompileError, Limits, Module, RunError, StartError, check, compile, engine};
+use super::{CompileError, Fault, Limits, Module, RunError, StartError, check, compile, engine};
 use crate::core::ModuleDigest;
 
 /// How the runtime uses its machine.
@@ -105,13 +105,14 @@ impl Runtime {
     pub async fn prepare(
         &self,
         digest: ModuleDigest,
-        wasm: Vec<u8>,
+        wasm: impl Into<Arc<Vec<u8>>>,
     ) -> Result<Module, CompileError> {
-        let inner = Arc::clone(&self.inner);
-        let wasm = blocking(move || {
-            check::check(&wasm, &inner.limits)?;
-            if ModuleDigest::of(&wasm) == digest {
-                Ok(wasm)
+        let wasm = wasm.into();
+        let (inner, checked) = (Arc::clone(&self.inner), Arc::clone(&wasm));
+        blocking(move || {
+            check::check(&checked, &inner.limits)?;
+            if ModuleDigest::of(&checked) == digest {
+                Ok(())
             } else {
                 Err(CompileError::WrongDigest { digest })
             }
@@ -127,8 +128,8 @@ impl Runtime {
         drop(wasm);
         let inner = Arc::clone(&self.inner);
         let (module, code) = blocking(move || Ok((inner.link(digest, &code)?, code))).await?;
-        let candidate = module.clone();
-        self.run(&module, move || candidate.try_instantiate())
+        let is_late = |error: &_| matches!(error, CompileError::Start(Fault::Deadline { .. }));
+        self.try_out(&module, Module::try_instantiate, is_late)
             .await
             .map_err(|error| CompileError::Unavailable(io::Error::other(error)))??;
         let inner = Arc::clone(&self.inner);
@@ -158,6 +159,27 @@ impl Runtime {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RunError> {
         self.inner.threads.run(module.lane(), job).await
+    }
+
+    /// As [`Runtime::run`], for the first calls of a module of which nobody knows anything: once more, and with much more time, when the first
+    /// try `is_late`. A busy machine is slow, though never that slow; what computes without end uses up its fuel meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::run`].
+    pub async fn try_out<T: Send + 'static, E: Send + 'static>(
+        &self,
+        module: &Module,
+        call: fn(&Module) -> Result<T, E>,
+        is_late: fn(&E) -> bool,
+    ) -> Result<Result<T, E>, RunError> {
+        let candidate = module.clone();
+        let tried = self.run(module, move || call(&candidate)).await?;
+        if !tried.as_ref().is_err_and(is_late) {
+            return Ok(tried);
+        }
+        let patient = module.patient();
+        self.run(&patient.clone(), move || call(&patient)).await
     }
 
     /// Runs `job`, which calls guests of `module`, on one of the guests' threads, however many jobs wait: the caller bounds how many it posts.

@@ -159,10 +159,13 @@ async fn compiling_that_takes_too_much_time_or_memory_is_stopped() {
     let bomb = compile_bomb();
     let impatient = limits(|limits| {
         limits.compile_time = Duration::from_secs(1);
+        limits.compile_time_per_mib = Duration::ZERO;
         limits.compile_memory_bytes = 8 << 30;
     });
     let error = try_prepare(&bomb, impatient, None).await.unwrap_err();
     assert!(matches!(error, CompileError::Timeout { .. }), "{error:?}");
+    // It will never be any different: nobody is told to try again.
+    assert!(!error.is_retryable());
 
     let stingy = limits(|limits| {
         // Long enough for a machine that is busy.

@@ -1,16 +1,26 @@
-//! Bodies: of one media type, of bounded size, within a bounded time.
+//! Bodies: of one media type, of bounded size, within a bounded time; and all that arrive together of bounded size, too.
 
-use axum::body::{Body, Bytes};
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
+use tokio::sync::SemaphorePermit;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Place, malformed, pointer};
+use crate::http::admit::{Admission, draining};
+use crate::http::auth::Actor;
 use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::settings::BodyLimit;
 use crate::http::state::AppState;
+use crate::http::uploads::Turn;
+
+/// How often it is looked at whether a module that arrives slowly keeps others from their turn.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A JSON document. Members that are unknown are refused.
 #[derive(Debug)]
@@ -21,7 +31,8 @@ impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
         expect_type(request.headers(), "application/json")?;
-        parse(&read(request, state.settings.command_body).await?).map(Self)
+        let (bytes, _held) = read(request, state).await?;
+        parse(&bytes).map(Self)
     }
 }
 
@@ -34,7 +45,7 @@ impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalJsonBody<T
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
         let typed = expect_type(request.headers(), "application/json");
-        let bytes = read(request, state.settings.command_body).await?;
+        let (bytes, _held) = read(request, state).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -43,16 +54,48 @@ impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalJsonBody<T
     }
 }
 
-/// The bytes of a component.
+/// The bytes of a component, and the turn to hold them.
 #[derive(Debug)]
-pub(crate) struct WasmBody(pub(crate) Bytes);
+pub(crate) struct WasmBody {
+    pub(crate) wasm: Vec<u8>,
+    /// To be kept as long as the bytes are.
+    pub(crate) turn: Turn,
+}
 
 impl FromRequest<AppState> for WasmBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        let limit = state.settings.module_body;
         expect_type(request.headers(), "application/wasm")?;
-        read(request, state.settings.module_body).await.map(Self)
+        check(request.headers(), limit)?;
+        let aside = Admission::step_aside(&request);
+        let actor = request.extensions().get::<Actor>().map_or("", Actor::name);
+        let turn = tokio::select! {
+            turn = state.uploads.turn(actor) => turn?,
+            () = state.drain.cancelled() => return Err(draining()),
+        };
+        let mut arriving = Arriving::begin(request.into_body(), limit);
+        loop {
+            let (percent, time) = (arriving.percent(), arriving.begun.elapsed());
+            if state.uploads.is_too_slow(percent, limit.timeout, time) {
+                let detail = "The module arrives too slowly while others wait.";
+                return Err(Problem::new(Code::RequestTimeout, detail));
+            }
+            let arrived = timeout(LOOK, arriving.more()).await;
+            if let Ok(arrived) = arrived
+                && arrived?.is_none()
+            {
+                break;
+            }
+        }
+        if let Some(admission) = aside {
+            admission.come_back()?;
+        }
+        Ok(Self {
+            wasm: arriving.bytes,
+            turn,
+        })
     }
 }
 
@@ -82,45 +125,109 @@ fn expect_no_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     ))
 }
 
-async fn read(request: Request, limit: BodyLimit) -> Result<Bytes, Problem> {
-    expect_no_encoding(request.headers())?;
-    let too_large = || {
-        Problem::new(
-            Code::TooLarge,
-            format!("The body may have {} bytes.", limit.bytes),
-        )
-        .with("limit_bytes", limit.bytes)
-    };
-    let announced = request
-        .headers()
+/// Refuses what cannot be taken before any of it is read.
+fn check(headers: &HeaderMap, limit: BodyLimit) -> Result<(), Problem> {
+    expect_no_encoding(headers)?;
+    let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    // What is known to be too large is not even begun to be read.
     if announced
         .is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > limit.bytes))
     {
-        return Err(too_large());
+        return Err(too_large(limit));
     }
-    let body = Limited::new(request.into_body(), limit.bytes);
-    match tokio::time::timeout(limit.timeout, collect(body)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(malformed(
-            Place::pointer(""),
-            "it broke off, or is not well framed",
-        )),
-        Err(_) => {
-            let detail = format!(
-                "The body did not arrive within {} s.",
-                limit.timeout.as_secs_f64()
-            );
-            Err(Problem::new(Code::RequestTimeout, detail))
+    Ok(())
+}
+
+fn too_large(limit: BodyLimit) -> Problem {
+    Problem::new(
+        Code::TooLarge,
+        format!("The body may have {} bytes.", limit.bytes),
+    )
+    .with("limit_bytes", limit.bytes)
+}
+
+/// The whole body of a request that is no upload, and its share of the bytes that all of these may have.
+async fn read(request: Request, state: &AppState) -> Result<(Vec<u8>, Share<'_>), Problem> {
+    let limit = state.settings.command_body;
+    check(request.headers(), limit)?;
+    let aside = Admission::step_aside(&request);
+    let mut arriving = Arriving::begin(request.into_body(), limit);
+    let mut share = Share(None);
+    while let Some(bytes) = arriving.more().await? {
+        share.grow(state, bytes)?;
+    }
+    if let Some(admission) = aside {
+        admission.come_back()?;
+    }
+    Ok((arriving.bytes, share))
+}
+
+/// What a body that has not been worked on takes up, of what all of them may: the bytes that have arrived, not those that were announced.
+#[derive(Debug)]
+struct Share<'s>(Option<SemaphorePermit<'s>>);
+
+impl<'s> Share<'s> {
+    fn grow(&mut self, state: &'s AppState, bytes: usize) -> Result<(), Problem> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let more = state.bodies.try_acquire_many(bytes).map_err(|_| {
+            let detail = "As many bytes of bodies are arriving as the host takes. Try again.";
+            Problem::new(Code::Overloaded, detail)
+        })?;
+        match &mut self.0 {
+            Some(share) => share.merge(more),
+            share => *share = Some(more),
         }
+        Ok(())
     }
 }
 
-async fn collect(body: Limited<Body>) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(body.collect().await?.to_bytes())
+/// A body on its way.
+#[derive(Debug)]
+struct Arriving {
+    body: Body,
+    limit: BodyLimit,
+    begun: Instant,
+    /// What has arrived. Copied out of the connection's buffer, of which a frame of one byte would hold the whole.
+    bytes: Vec<u8>,
+}
+
+impl Arriving {
+    fn begin(body: Body, limit: BodyLimit) -> Self {
+        Self {
+            body,
+            limit,
+            begun: Instant::now(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Waits for more, and tells how many bytes that are; none at the end. Dropped midway, nothing is lost.
+    async fn more(&mut self) -> Result<Option<usize>, Problem> {
+        let deadline = self.begun + self.limit.timeout;
+        let frame = timeout_at(deadline, self.body.frame()).await.map_err(|_| {
+            let seconds = self.limit.timeout.as_secs_f64();
+            let detail = format!("The body did not arrive within {seconds} s.");
+            Problem::new(Code::RequestTimeout, detail)
+        })?;
+        let Some(frame) = frame else {
+            return Ok(None);
+        };
+        let broken = |_| malformed(Place::pointer(""), "it broke off, or is not well framed");
+        // Trailers say nothing to us.
+        let data = frame.map_err(broken)?.into_data().unwrap_or_default();
+        if data.len() > self.limit.bytes - self.bytes.len() {
+            return Err(too_large(self.limit));
+        }
+        self.bytes.extend_from_slice(&data);
+        Ok(Some(data.len()))
+    }
+
+    /// How much has arrived, in hundredths of the largest body.
+    fn percent(&self) -> u32 {
+        let percent = self.bytes.len().saturating_mul(100) / self.limit.bytes.max(1);
+        u32::try_from(percent).unwrap_or(100)
+    }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
@@ -136,8 +243,92 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Poll;
+
+    use axum::http::StatusCode;
+    use futures::{StreamExt as _, poll, stream};
+
     use super::*;
+    use crate::http::ApiSettings;
     use crate::http::dto::{BatchBody, CommandBody};
+    use crate::http::testing::Api;
+
+    /// A body that begins like this and never comes to its end.
+    fn trickle(begin: &'static str) -> Body {
+        let begin = stream::iter([Ok::<_, io::Error>(begin)]);
+        Body::from_stream(begin.chain(stream::pending()))
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waits_for_its_body_takes_no_place() {
+        let api = Api::new(ApiSettings {
+            max_requests_in_flight: 1,
+            ..ApiSettings::default()
+        });
+        let json = [("content-type", "application/json")];
+        let mut waiting = Box::pin(api.send("POST /v1/commands", &json, trickle("{")));
+        assert!(poll!(&mut waiting).is_pending());
+        assert_eq!(api.get("/v1/deciders").await.status, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn bodies_that_arrive_share_the_bytes_there_are() {
+        let api = Api::new(ApiSettings {
+            bodies_bytes: 8,
+            ..ApiSettings::default()
+        });
+        let json = [("content-type", "application/json")];
+        let mut waiting = Box::pin(api.send("POST /v1/commands", &json, trickle("[1234")));
+        assert!(poll!(&mut waiting).is_pending());
+        let answer = api.post("/v1/commands", "[123").await;
+        assert_eq!(answer.body["code"], "overloaded");
+        assert_eq!(answer.header("retry-after"), "1");
+        for _ in 0..2 {
+            let answer = api.post("/v1/commands", "[]").await;
+            assert_eq!(answer.body["code"], "malformed-request");
+        }
+        drop(waiting);
+        let answer = api.post("/v1/commands", "[123456]").await;
+        assert_eq!(answer.body["code"], "malformed-request");
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_waits_for_its_turn_is_not_read() {
+        let api = Api::default();
+        let upload = |body| Box::pin(api.send("POST /v1/modules", &[WASM], body));
+        let mut first = upload(trickle("\0asm"));
+        let mut second = upload(trickle("\0asm"));
+        assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
+
+        let is_read = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&is_read);
+        let mut third = upload(Body::from_stream(stream::poll_fn(move |_| {
+            noted.store(true, Ordering::Relaxed);
+            Poll::Ready(None::<Result<&str, io::Error>>)
+        })));
+        assert!(poll!(&mut third).is_pending());
+        assert!(!is_read.load(Ordering::Relaxed));
+        drop(first);
+        assert_eq!(third.await.body["code"], "invalid-module");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_module_that_trickles_is_given_up_when_others_wait() {
+        let api = Api::default();
+        let upload = |body| Box::pin(api.send("POST /v1/modules", &[WASM], body));
+        let begun = Instant::now();
+        let (first, mut second) = (upload(trickle("\0asm")), upload(trickle("\0asm")));
+        assert!(poll!(&mut second).is_pending());
+        let (first, third) = tokio::join!(first, upload(Body::empty()));
+        assert_eq!(first.status, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(third.body["code"], "invalid-module");
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+
+    const WASM: (&str, &str) = ("content-type", "application/wasm");
 
     #[track_caller]
     fn refused_at<T: DeserializeOwned + std::fmt::Debug>(body: &str) -> String {

@@ -141,13 +141,13 @@ async fn changes_and_wrong_credentials_are_in_the_log_with_who_it_was(store: Sto
 }
 
 /// A token that `gavel token` has made, and its lines for `gavel.toml`.
-struct Holder {
-    token: String,
-    lines: String,
+pub(super) struct Holder {
+    pub(super) token: String,
+    pub(super) lines: String,
 }
 
 impl Holder {
-    fn new(name: &str, scope: &str) -> Self {
+    pub(super) fn new(name: &str, scope: &str) -> Self {
         let arguments = ["token", name, "--scope", scope];
         let made = CliOutput::of(None, &env::temp_dir(), &arguments).exits_with(0);
         Self {

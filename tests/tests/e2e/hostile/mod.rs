@@ -2,6 +2,7 @@
 //! each kind. `cargo xtask test -- hostile` runs this suite alone.
 
 mod batches;
+mod bounds;
 mod doors;
 mod gate;
 mod neighbours;

@@ -1,0 +1,146 @@
+//! Uploads of modules, in line: whoever waits holds no bytes, and no actor keeps the others from their turn.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::code::Code;
+use super::problem::Problem;
+
+/// How many uploads have a turn at a time: one is compiled while others arrive.
+const TURNS: usize = 4;
+/// How many of these are of one actor, at most.
+const ACTOR_TURNS: usize = 2;
+/// How many uploads of one actor wait or have a turn, at most.
+const ACTOR_PLACES: usize = 16;
+/// How far a module may stay behind the pace at which the largest arrives in time, when others wait for a turn.
+const HEADSTART: Duration = Duration::from_secs(5);
+
+/// Those who upload. Each actor has a line of its own, whose first come to the turns of all in the order in which they have got there.
+#[derive(Debug)]
+pub(super) struct Uploads {
+    turns: Arc<Semaphore>,
+    /// By name; as many as there are tokens.
+    lines: Mutex<HashMap<String, Line>>,
+    /// Each who waits for a turn holds one.
+    waiting: Arc<()>,
+}
+
+#[derive(Debug, Clone)]
+struct Line {
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+/// The right to hold the bytes of a module, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _place: OwnedSemaphorePermit,
+    _of_actor: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(TURNS)),
+            lines: Mutex::default(),
+            waiting: Arc::default(),
+        }
+    }
+}
+
+impl Uploads {
+    /// A turn for an upload of `actor`, as soon as there is one. Refused when too many of the same actor wait already.
+    pub(super) async fn turn(&self, actor: &str) -> Result<Turn, Problem> {
+        let line = self.line(actor);
+        let Ok(place) = line.places.try_acquire_owned() else {
+            let detail =
+                format!("{ACTOR_PLACES} uploads wait already. Try again when they are done.");
+            return Err(Problem::new(Code::Overloaded, detail).with("limit", ACTOR_PLACES));
+        };
+        let _waits = Arc::clone(&self.waiting);
+        let of_actor = line.turns.acquire_owned().await;
+        let of_all = Arc::clone(&self.turns).acquire_owned().await;
+        match (of_actor, of_all) {
+            (Ok(of_actor), Ok(of_all)) => Ok(Turn {
+                _place: place,
+                _of_actor: of_actor,
+                _of_all: of_all,
+            }),
+            // They are never closed.
+            (Err(closed), _) | (_, Err(closed)) => Err(Problem::internal(closed)),
+        }
+    }
+
+    /// Whether others wait for a turn that a module of which `percent` has arrived `after` it was begun keeps from them.
+    pub(super) fn is_too_slow(&self, percent: u32, limit: Duration, after: Duration) -> bool {
+        after > HEADSTART + limit * percent / 100 && Arc::strong_count(&self.waiting) > 1
+    }
+
+    fn line(&self, actor: &str) -> Line {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.entry(actor.to_owned()).or_insert_with(|| Line {
+            places: Arc::new(Semaphore::new(ACTOR_PLACES)),
+            turns: Arc::new(Semaphore::new(ACTOR_TURNS)),
+        });
+        line.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt as _, poll};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_keeps_the_others_from_their_turn() {
+        let uploads = Uploads::default();
+        let _first = uploads.turn("ann").await.unwrap();
+        let second = uploads.turn("ann").await.unwrap();
+        let mut third = Box::pin(uploads.turn("ann"));
+        assert!(poll!(&mut third).is_pending());
+        let others = [uploads.turn("bob").await, uploads.turn("eve").await];
+        assert!(others.iter().all(Result::is_ok));
+
+        // Whoever has come to the turns of all before comes first.
+        let mut later = Box::pin(uploads.turn("kim"));
+        assert!(poll!(&mut later).is_pending());
+        drop(second);
+        assert!(poll!(&mut third).is_pending());
+        assert!(later.now_or_never().is_some());
+        assert!(poll!(&mut third).is_ready());
+    }
+
+    #[tokio::test]
+    async fn the_line_of_an_actor_has_an_end() {
+        let uploads = Uploads::default();
+        let _turns = [uploads.turn("ann").await, uploads.turn("ann").await];
+        let waiting = (ACTOR_TURNS..ACTOR_PLACES).map(|_| Box::pin(uploads.turn("ann")));
+        let mut waiting: Vec<_> = waiting.collect();
+        for turn in &mut waiting {
+            assert!(poll!(turn).is_pending());
+        }
+        let refused = uploads.turn("ann").await.unwrap_err();
+        assert_eq!(refused.code(), Code::Overloaded);
+        assert!(uploads.turn("bob").await.is_ok());
+        waiting.pop();
+        assert!(poll!(Box::pin(uploads.turn("ann"))).is_pending());
+    }
+
+    #[tokio::test]
+    async fn a_module_may_arrive_slowly_unless_others_wait() {
+        let uploads = Uploads::default();
+        let limit = Duration::from_secs(60);
+        let _turns = [uploads.turn("ann").await, uploads.turn("ann").await];
+        assert!(!uploads.is_too_slow(0, limit, limit));
+        let mut waiting = Box::pin(uploads.turn("ann"));
+        assert!(poll!(&mut waiting).is_pending());
+        assert!(uploads.is_too_slow(0, limit, HEADSTART + Duration::from_millis(1)));
+        assert!(!uploads.is_too_slow(1, limit, HEADSTART));
+        assert!(!uploads.is_too_slow(100, limit, limit));
+    }
+}
