@@ -10,7 +10,7 @@ use crate::core::{
     CommandOutcome, CommandRecord, ExpectedVersion, Json, LedgerMode, ModuleDigest, Rejection,
     Version, new_id,
 };
-use crate::store::{Append, AppendError, StreamAppend};
+use crate::store::{Append, StreamAppend};
 
 /// Code of the rows beside the rejected command of an atomic batch.
 const BATCH_REJECTED: &str = "batch-rejected";
@@ -109,10 +109,6 @@ impl Commands {
             };
             parts.push(self.never(request, active.decider.digest(), origin, Reason::Doubt));
         }
-        Ok(match self.0.store.append(Append { parts }).await {
-            // What has ended takes no append in doubt any more.
-            Ok(_) | Err(AppendError::StreamFinal { .. }) => true,
-            Err(_) => false,
-        })
+        Ok(self.0.store.append(Append { parts }).await.is_ok())
     }
 }

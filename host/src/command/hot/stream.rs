@@ -50,8 +50,8 @@ pub(super) struct HotStream {
     claim: Option<Box<dyn Claim>>,
     /// Whether it has been the end of an instance.
     is_suspect: bool,
-    /// Whether its commands are stored one by one, to find the one that cannot be.
-    is_one_by_one: bool,
+    /// How many of its next commands are stored one by one, to find the one that cannot be.
+    one_by_one: usize,
     /// The version of its newest snapshot.
     snapshot: Version,
     /// How long the events after that snapshot took to fold.
@@ -80,7 +80,7 @@ impl HotStream {
             is_overtaken: false,
             claim: None,
             is_suspect: false,
-            is_one_by_one: false,
+            one_by_one: 0,
             snapshot: Version::EMPTY,
             replay: Duration::ZERO,
             used_ms: 0,
@@ -170,7 +170,7 @@ impl HotStream {
     }
 
     fn is_full(&self) -> bool {
-        let limit = if self.is_one_by_one {
+        let limit = if self.one_by_one > 0 {
             1
         } else {
             COMMANDS_PER_APPEND
@@ -273,10 +273,11 @@ impl HotStream {
     /// What was under way has become durable, or not; its senders have been told.
     pub(super) fn settled(&mut self, outcome: Settled, again: Vec<Job>, pool: &mut Pool) {
         self.is_under_way = false;
+        self.one_by_one = self.one_by_one.saturating_sub(1);
         match outcome {
             Settled::Durable => return,
             Settled::Overtaken => self.is_overtaken = true,
-            Settled::OneIsGuilty => self.is_one_by_one = true,
+            Settled::OneIsGuilty => self.one_by_one = again.len(),
             Settled::Failed => {}
         }
         self.forget(pool);

@@ -101,7 +101,7 @@ async fn reads_do_not_wait_for_a_writer_but_writes_do() {
     activate_counter(&*store).await;
     grow(&*store, &stream("c"), 1).await;
     let mut other = file.plain_sql().await;
-    for statement in ["BEGIN IMMEDIATE", "DELETE FROM commands"] {
+    for statement in ["BEGIN IMMEDIATE", "DELETE FROM snapshots"] {
         sqlx::query(statement).execute(&mut other).await.unwrap();
     }
 
