@@ -105,6 +105,7 @@ pub(super) fn gate(config: &Config) -> GateSettings {
     GateSettings {
         policies,
         rehearsals: size(gate.rehearsals),
+        all_rehearsals: size(gate.all_rehearsals),
         snapshot_events: config.commands.snapshot_events,
     }
 }

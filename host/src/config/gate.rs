@@ -22,8 +22,11 @@ area! {
         max_fuel_increase: f64 = 1.0, within 0.0..=MOST_FUEL_INCREASE;
         /// How much the ledger keeps of commands: `full`, or `keys` without payloads, which cannot be decided again.
         ledger: LedgerMode = LedgerMode::Full;
-        /// Rehearsals that run at one time on this host; more are answered with 503.
+        /// Rehearsals of a namespace that run at one time on this host, and as many shadows, and as many verifications, besides; more are
+        /// answered with 503.
         rehearsals: u64 = 2, within 1..=64;
+        /// The same of all namespaces together.
+        all_rehearsals: u64 = 8, within 1..=1_024;
         /// What holds for a namespace or a decider instead, where it is another thing.
         policies: Vec<DeciderPolicy> = Vec::new();
     }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
+use super::catch_up::MOST_STREAMS;
 use super::examine::{Direction, Subject};
-use super::{Error, GateSettings, Report, Watch};
+use super::slots::Slots;
+use super::{Error, GateSettings, Report, Step, Watch};
 use crate::core::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
 use crate::modules::Modules;
 use crate::store::{ActivateError, NewActivation, Store};
@@ -36,7 +36,7 @@ pub struct Gate {
     pub(super) store: Arc<dyn Store>,
     pub(super) modules: Modules,
     pub(super) settings: Arc<GateSettings>,
-    pub(super) verifications: Arc<Semaphore>,
+    pub(super) slots: Slots,
 }
 
 impl Gate {
@@ -46,7 +46,7 @@ impl Gate {
         Self {
             store,
             modules,
-            verifications: Arc::new(Semaphore::new(settings.rehearsals)),
+            slots: Slots::new(&settings),
             settings: Arc::new(settings),
         }
     }
@@ -122,6 +122,9 @@ impl Gate {
                 .active(&request.namespace, &request.decider)
                 .await
                 .map_err(Error::Module)?;
+            let checks = self
+                .checks(&request.namespace, &request.decider, &candidate)
+                .await?;
             let subject = Subject {
                 namespace: request.namespace.clone(),
                 decider: request.decider.clone(),
@@ -129,6 +132,7 @@ impl Gate {
                 active: active.clone(),
                 direction,
                 accept: request.accept.clone(),
+                checks,
             };
             let report = self.report(&subject).await?;
             if !report.passed {
@@ -167,14 +171,19 @@ impl Gate {
     /// What is to be said of a candidate now: what a rehearsal has found, if there was one, and what has happened since.
     async fn report(&self, subject: &Subject) -> Result<Report, Error> {
         let watch = Watch::default();
-        if let Some(rehearsed) = self.rehearsed(subject).await?
-            && let Some(report) = self.catch_up(subject, rehearsed, &watch).await?
-        {
-            return Ok(report);
+        if let Some(rehearsed) = self.rehearsed(subject).await? {
+            // Where more has been stored since than there was, the rehearsal has not seen what matters.
+            let seen = rehearsed.facts(Step::Refold);
+            let seen = seen.and_then(|facts| facts["streams"].as_u64());
+            let seen = u32::try_from(seen.unwrap_or_default()).unwrap_or(u32::MAX);
+            let most = seen.min(MOST_STREAMS);
+            if let Some(report) = self.catch_up(subject, rehearsed, most, &watch).await? {
+                return Ok(report);
+            }
         }
         let report = self.examine(subject, &watch).await?;
         // So much has been written meanwhile that the next look would be at as much again: what was seen has to do.
-        let caught_up = self.catch_up(subject, report.clone(), &watch).await?;
-        Ok(caught_up.unwrap_or(report))
+        let caught_up = self.catch_up(subject, report.clone(), MOST_STREAMS, &watch);
+        Ok(caught_up.await?.unwrap_or(report))
     }
 }

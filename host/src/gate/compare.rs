@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::folder::{Again, Folder};
-use super::words::{event_json, events_line, rejection_json};
+use super::words::{document_line, event_json, rejection_json};
 use crate::core::{CommandOutcome, CommandRecord, Event, ModuleDigest, Rejection};
 use crate::modules::{Decider, Manifest, Unfit};
 use crate::runtime::Decision;
@@ -36,6 +36,21 @@ impl Verdict {
         Self::DifferentRejection,
         Self::Failed,
     ];
+
+    /// All of them.
+    pub(super) const ALL: [Self; 6] = [
+        Self::Same,
+        Self::NowRejected,
+        Self::NowAccepted,
+        Self::DifferentEvents,
+        Self::DifferentRejection,
+        Self::Failed,
+    ];
+
+    /// The one that reports name so.
+    pub(super) fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.name() == name)
+    }
 
     /// As reports name it.
     pub(super) fn name(self) -> &'static str {
@@ -106,25 +121,32 @@ fn events_json(events: &[Event]) -> Value {
     json!({ "events": events.iter().map(event_json).collect::<Vec<_>>() })
 }
 
-/// What was recorded, on one line.
-pub(super) fn recorded_line(record: &CommandRecord, events: &[Event]) -> String {
-    match &record.outcome {
-        CommandOutcome::Accepted { .. } => events_line(events),
-        CommandOutcome::Rejected(rejection) => rejected_line(rejection),
+/// What was recorded or decided again, as a report holds it, on one line: `Withdrawn {"amount": 4}, Charged {"fee": 1}`.
+pub(super) fn outcome_line(outcome: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if let Some(events) = outcome["events"].as_array() {
+        let shown = events.iter().map(|event| {
+            format!(
+                "{} {}",
+                text(&event["event"]),
+                document_line(&event["data"])
+            )
+        });
+        let shown: Vec<String> = shown.collect();
+        return match shown.is_empty() {
+            true => "no event".to_owned(),
+            false => shown.join(", "),
+        };
     }
-}
-
-/// What was decided again, on one line.
-pub(super) fn redecided_line(again: &Again) -> String {
-    match again {
-        Ok(Decision::Accepted(events)) => events_line(events),
-        Ok(Decision::Rejected(rejection)) => rejected_line(rejection),
-        Err(fault) => format!("failed: {fault}"),
+    let rejection = &outcome["rejected"];
+    match rejection.is_object() {
+        true => format!(
+            "rejected with {}: {}",
+            text(&rejection["code"]),
+            text(&rejection["message"])
+        ),
+        false => format!("failed: {}", text(&outcome["failed"])),
     }
-}
-
-fn rejected_line(rejection: &Rejection) -> String {
-    format!("rejected with {}: {}", rejection.code, rejection.message)
 }
 
 /// What a host checks before it asks a module: the command's name, and the schema of its data.

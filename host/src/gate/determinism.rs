@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::compare::{Checks, redecided_json, redecided_line};
+use super::compare::{Checks, outcome_line, redecided_json};
 use super::folder::{Again, Folder};
 use super::past::{Part, PastDecision};
 use super::sample::{Played, play};
@@ -125,12 +125,17 @@ impl Twice {
         let mut is_different = fresh.decisions.len() != used.decisions.len();
         for (decision, ((fresh, _), (used, _))) in part.decisions.iter().zip(pairs) {
             if !are_the_same(fresh, used) {
+                let shown = |again: &Again| {
+                    let shown = redecided_json(again);
+                    let line = outcome_line(&shown);
+                    (shown, line)
+                };
                 self.differ(Example {
                     id: part.id.clone(),
                     version: decision.at.get(),
                     command: Some(command(decision)),
-                    fresh: (redecided_json(fresh), redecided_line(fresh)),
-                    used: (redecided_json(used), redecided_line(used)),
+                    fresh: shown(fresh),
+                    used: shown(used),
                 });
                 is_different = true;
             }

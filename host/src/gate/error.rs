@@ -53,7 +53,7 @@ pub enum Error {
     /// Whoever has asked does not want to know any more.
     #[error("cancelled")]
     Cancelled,
-    /// This host has as many rehearsals, or verifications, under way as it takes.
+    /// This host has as many rehearsals, shadows or verifications under way as it takes, of the namespace or of all.
     #[error("{limit} of the kind are under way")]
     Busy {
         /// How many it takes.

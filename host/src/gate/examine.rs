@@ -8,21 +8,13 @@ use serde_json::json;
 use super::compare::Checks;
 use super::cost::Cost;
 use super::refold::Refold;
-use super::refolded::Refolded;
 use super::{Error, Gate, Report, Step, StepResult, Watch, describe, own_specs};
-use crate::core::{CommandRecord, DeciderName, ModuleDigest, Namespace, Position};
+use crate::core::{CommandRecord, DeciderName, ModuleDigest, Namespace, Version};
 use crate::modules::{Active, Decider, Manifest};
-use crate::store::{PastRange, Place};
+use crate::store::{Moment, PastRange, Place};
 
 /// How many streams or events are counted at a time: the store has about half a millisecond of work with them.
 const COUNT_PAGE: u32 = 2_000;
-/// How many streams that have moved on since the history was read are folded one by one. If there are more, the whole history is read again.
-const CATCH_UP_STREAMS: u32 = 10_000;
-/// How often it is looked after streams that have moved on meanwhile.
-const CATCH_UP_ROUNDS: u32 = 2;
-/// With fewer than this it is not looked again.
-const FEW_STREAMS: usize = 100;
-
 /// Whether a module is replaced by a candidate, or by the one that it has replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -41,16 +33,19 @@ pub(super) struct Subject {
     pub(super) direction: Direction,
     /// The findings to let pass, by name.
     pub(super) accept: Vec<String>,
+    /// What hosts check around decisions.
+    pub(super) checks: Arc<Checks>,
 }
 
 impl Subject {
-    /// All streams, up to a place in the log: what is written meanwhile does not make the way longer.
-    fn range(&self, through: Position) -> PastRange {
+    /// All streams, as they were at a moment: what is stored meanwhile does not make the way longer.
+    pub(super) fn range(&self, through: Moment) -> PastRange {
         PastRange {
             namespace: self.namespace.clone(),
             decider: self.decider.clone(),
             id: None,
             through: Some(through),
+            eventless_since: None,
         }
     }
 
@@ -59,8 +54,8 @@ impl Subject {
         *record.stream.namespace() == self.namespace && *record.stream.decider() == self.decider
     }
 
-    /// A report without any step, of what has come before `as_of`.
-    pub(super) fn empty_report(&self, as_of: Position) -> Report {
+    /// A report without any step, of what was stored before `as_of`.
+    pub(super) fn empty_report(&self, as_of: &Moment) -> Report {
         let active = self.active.as_ref().map(|active| &active.activation);
         let replaced = active.map(|active| (active.digest, active.number));
         Report::new(&self.decider, self.candidate.digest(), replaced, as_of)
@@ -76,14 +71,10 @@ impl Subject {
 impl Gate {
     /// Takes a candidate through all steps. A step whose finding leaves nothing for those after it to look at is the last one.
     pub(super) async fn examine(&self, subject: &Subject, watch: &Watch) -> Result<Report, Error> {
-        let frontier = self
-            .store
-            .frontier(&subject.namespace)
-            .await
-            .map_err(Error::Store)?;
-        let as_of = frontier.settled;
+        let as_of = self.store.moment(&subject.namespace).await;
+        let as_of = as_of.map_err(Error::Store)?;
         let active = subject.active.as_deref();
-        let mut report = subject.empty_report(as_of);
+        let mut report = subject.empty_report(&as_of);
         let policy = self
             .settings
             .policies
@@ -109,7 +100,7 @@ impl Gate {
             let (namespace, decider) = (&subject.namespace, &subject.decider);
             let digest = subject.candidate.digest();
             let since = self
-                .unwritten_before(namespace, decider, digest, as_of)
+                .unwritten_before(namespace, decider, digest, as_of.settled)
                 .await?;
             let safety = self.back_to(namespace, decider, back, newer, since);
             report.rollback = Some(safety.await?);
@@ -138,7 +129,7 @@ impl Gate {
         let began = Instant::now();
         let refolded = self
             .refold(
-                vec![subject.range(frontier.newest)],
+                vec![subject.range(as_of.clone())],
                 &self.refold_of(subject),
                 watch,
             )
@@ -148,11 +139,11 @@ impl Gate {
             return Ok(report);
         }
 
-        let candidate = &subject.candidate;
-        let checks = Arc::new(self.checks(subject).await?);
+        let (candidate, checks) = (&subject.candidate, &subject.checks);
         watch.begin(Step::Redecide, events);
         let began = Instant::now();
-        let redecided = self.redecide(subject.range(frontier.newest), candidate, &checks, watch);
+        let everything = vec![(subject.range(as_of), Version::EMPTY)];
+        let redecided = self.redecide(everything, candidate, checks, watch);
         let (decisions, sample) = redecided.await?;
         let seconds = began.elapsed().as_secs_f64();
         report.enter(
@@ -164,7 +155,7 @@ impl Gate {
         let sample = sample.into_streams();
         let events = sample.iter().map(|part| part.events.len() as u64).sum();
         watch.begin(Step::Determinism, events);
-        let (twice, played) = self.twice(&sample, candidate, &checks, watch).await?;
+        let (twice, played) = self.twice(&sample, candidate, checks, watch).await?;
         report.enter(twice.result(), policy, accept);
 
         watch.begin(Step::Cost, events);
@@ -197,62 +188,7 @@ impl Gate {
         Ok(events)
     }
 
-    /// Looks at the streams that have moved on since a report was made. None if they are too many.
-    pub(super) async fn catch_up(
-        &self,
-        subject: &Subject,
-        mut report: Report,
-        watch: &Watch,
-    ) -> Result<Option<Report>, Error> {
-        if !report.passed || subject.is_active() {
-            return Ok(Some(report));
-        }
-        let refold = self.refold_of(subject);
-        let mut folded = Refolded::default();
-        let mut fewest = usize::MAX;
-        for _ in 0..CATCH_UP_ROUNDS {
-            let since = report.as_of.parse().unwrap_or(Position::BEGINNING);
-            let frontier = self
-                .store
-                .frontier(&subject.namespace)
-                .await
-                .map_err(Error::Store)?;
-            let (namespace, decider) = (&subject.namespace, &subject.decider);
-            let moved = self
-                .store
-                .moved_since(namespace, decider, since, CATCH_UP_STREAMS);
-            let Some(ids) = moved.await.map_err(Error::Store)? else {
-                return Ok(None);
-            };
-            let count = ids.len();
-            if count >= fewest {
-                // They move on faster than they are folded: so it would be the next time.
-                break;
-            }
-            fewest = count;
-            let ranges = ids.into_iter().map(|id| PastRange {
-                id: Some(id),
-                ..subject.range(frontier.newest)
-            });
-            folded.add(self.refold(ranges.collect(), &refold, watch).await?);
-            report.as_of = frontier.settled.to_string();
-            if count < FEW_STREAMS || folded.failed > 0 {
-                break;
-            }
-        }
-        if folded.failed > 0 {
-            let policy = self
-                .settings
-                .policies
-                .of(&subject.namespace, &subject.decider);
-            let failed = folded.result(subject.active.is_some(), 0.0);
-            report.findings.extend(failed.findings);
-            report.judge(policy, &subject.accept);
-        }
-        Ok(Some(report))
-    }
-
-    fn refold_of(&self, subject: &Subject) -> Refold {
+    pub(super) fn refold_of(&self, subject: &Subject) -> Refold {
         Refold {
             candidate: subject.candidate.clone(),
             active: subject.active.as_ref().map(|active| active.decider.clone()),
@@ -274,12 +210,14 @@ impl Gate {
             .map_err(Error::NotRun)
     }
 
-    /// What a host checks around the candidate's decisions, with all modules that were ever active.
-    pub(super) async fn checks(&self, subject: &Subject) -> Result<Checks, Error> {
-        let history = self
-            .modules
-            .history(&subject.namespace, &subject.decider)
-            .await;
+    /// What a host checks around a candidate's decisions, with all modules that were ever active.
+    pub(super) async fn checks(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        candidate: &Decider,
+    ) -> Result<Arc<Checks>, Error> {
+        let history = self.modules.history(namespace, decider).await;
         let mut former = Vec::new();
         for activation in history.map_err(Error::Module)? {
             let digest = activation.digest;
@@ -287,7 +225,7 @@ impl Gate {
                 former.push((digest, self.manifest(digest).await?));
             }
         }
-        Ok(Checks::new(subject.candidate.manifest(), &former))
+        Ok(Arc::new(Checks::new(candidate.manifest(), &former)))
     }
 
     pub(super) async fn manifest(&self, digest: ModuleDigest) -> Result<Manifest, Error> {

@@ -6,7 +6,7 @@
 //! ```text
 //! activate.rs     the pointer moves, if the report says so      rehearsals.rs   the same without the pointer, in the background
 //!        \                                                      /
-//!         examine.rs: the steps in order  -->  report.rs: what was found, and what of it stands in the way (policy.rs, `accept`)
+//!         examine.rs: the steps in order, catch_up.rs: what was stored since  -->  report.rs: what was found, and what of it stands in the way (policy.rs, `accept`)
 //!         |
 //!         describe.rs, specs.rs, refold.rs, redecide.rs, determinism.rs, cost.rs
 //!         |
@@ -14,6 +14,7 @@
 //! ```
 
 mod activate;
+mod catch_up;
 mod compare;
 mod cost;
 mod describe;
@@ -21,9 +22,11 @@ mod determinism;
 mod error;
 mod examine;
 mod folder;
+pub mod metrics;
 mod past;
 mod policy;
 mod redecide;
+mod redecided;
 mod refold;
 mod refolded;
 mod rehearsal;
@@ -33,6 +36,7 @@ mod rollback;
 mod sample;
 mod schema;
 mod shadow;
+mod slots;
 mod specs;
 mod verify;
 mod watch;
@@ -45,7 +49,7 @@ pub use folder::Again;
 pub use policy::{GateSettings, Mode, Policy};
 pub use rehearsal::{Progress, Rehearsal, RehearsalRequest, Rehearsed, Status};
 pub use rehearsals::Rehearsals;
-pub use report::{Finding, Report, Step, StepOutcome, StepReport};
+pub use report::{CaughtUp, Finding, Report, Step, StepOutcome, StepReport};
 pub use rollback::{NewEventType, RollbackSafety};
 pub use specs::{SpecFailure, run_spec, run_specs};
 pub use verify::{Difference, Verification, Verified, VerifyRequest};

@@ -43,8 +43,10 @@ impl Default for Policy {
 pub struct GateSettings {
     /// What is asked of the candidates of each decider.
     pub policies: PerDecider<Policy>,
-    /// How many rehearsals run at a time.
+    /// How many rehearsals of a namespace run at a time; so many shadows, and so many verifications, besides.
     pub rehearsals: usize,
+    /// The same of all namespaces together.
+    pub all_rehearsals: usize,
     /// From how many events on the candidate's state of a stream is kept as a snapshot.
     pub snapshot_events: u64,
 }
@@ -54,6 +56,7 @@ impl Default for GateSettings {
         Self {
             policies: PerDecider::default(),
             rehearsals: 2,
+            all_rehearsals: 8,
             snapshot_events: 500,
         }
     }

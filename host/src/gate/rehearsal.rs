@@ -18,6 +18,16 @@ pub enum Rehearsed {
     Shadow,
 }
 
+impl Rehearsed {
+    /// As metrics name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::History => "history",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
 /// What is to be rehearsed, and who says so.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RehearsalRequest {
@@ -49,6 +59,19 @@ pub enum Status {
     Cancelled,
     /// It could not be brought to its end.
     Failed,
+}
+
+impl Status {
+    /// As metrics name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Passed => "passed",
+            Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// What has been done.

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::examine::{Direction, Subject};
+use super::metrics::REHEARSALS;
 use super::rehearsal::{Rehearsal, RehearsalRequest, Rehearsed, Status};
+use super::slots::{Kind, Slot};
 use super::{Error, Gate, Report, Watch};
 use crate::core::{Clock, DeciderName, Json, Namespace, RehearsalId, new_id};
 use crate::runtime::RunError;
@@ -62,7 +65,8 @@ impl Rehearsals {
     ///
     /// # Errors
     ///
-    /// [`Error::Module`] when there is no such module; [`Error::Busy`] when this host has as many under way as it takes.
+    /// [`Error::Module`] when there is no such module; [`Error::Busy`] when this host has as many under way as it takes of the namespace, or of
+    /// all.
     pub async fn start(&self, request: RehearsalRequest) -> Result<Rehearsal, Error> {
         self.0
             .gate
@@ -70,14 +74,10 @@ impl Rehearsals {
             .decider(request.digest)
             .await
             .map_err(Error::Module)?;
+        let slot = self.slot_for(&request)?;
         let rehearsal = Rehearsal::new(new_id(), request, self.0.clock.now());
-        let running = self.admit(rehearsal.id)?;
-        let kept = self.keep_record(&rehearsal).await;
-        if let Err(error) = kept {
-            self.running().remove(&rehearsal.id);
-            return Err(error);
-        }
-        self.run(rehearsal.clone(), running);
+        self.keep_record(&rehearsal).await?;
+        self.run(rehearsal.clone(), slot);
         Ok(rehearsal)
     }
 
@@ -176,7 +176,8 @@ impl Rehearsals {
     }
 
     async fn adopt(&self) -> Result<(), Error> {
-        if self.running().len() >= self.0.gate.settings.rehearsals {
+        let slots = &self.0.gate.slots;
+        if slots.are_gone(Kind::Rehearsal) || slots.are_gone(Kind::Shadow) {
             return Ok(());
         }
         let now = self.0.clock.now();
@@ -196,41 +197,38 @@ impl Rehearsals {
             let failed = rehearsal.ended(Status::Failed, now);
             return self.keep_record(&failed).await.map(|_| ());
         }
+        let Ok(slot) = self.slot_for(&rehearsal.request) else {
+            // It is left alone for as long as if it were silent anew, and then tried again, here or elsewhere.
+            return Ok(());
+        };
         tracing::info!(rehearsal = %rehearsal.id, "a rehearsal is begun again, its host is gone");
         rehearsal.begun += 1;
         // Counted before it is begun, which may be the end of this host. False when somebody has ended it meanwhile.
         if self.keep_record(&rehearsal).await? {
-            let running = self.admit(rehearsal.id)?;
-            self.run(rehearsal, running);
+            self.run(rehearsal, slot);
         }
         Ok(())
     }
 
-    fn admit(&self, id: RehearsalId) -> Result<watch::Sender<bool>, Error> {
-        let mut all = self.running();
-        let limit = self.0.gate.settings.rehearsals;
-        if all.len() >= limit {
-            return Err(Error::Busy { limit });
-        }
-        let (sender, over) = watch::channel(false);
-        let watch = Watch::default();
-        all.insert(id, Running { watch, over });
-        Ok(sender)
+    fn slot_for(&self, request: &RehearsalRequest) -> Result<Slot, Error> {
+        let slots = &self.0.gate.slots;
+        slots.take(request.mode.into(), &request.namespace)
     }
 
-    fn run(&self, rehearsal: Rehearsal, over: watch::Sender<bool>) {
+    fn run(&self, rehearsal: Rehearsal, slot: Slot) {
+        let (id, watch) = (rehearsal.id, Watch::default());
+        let (sender, over) = watch::channel(false);
+        let running = Running {
+            watch: watch.clone(),
+            over,
+        };
+        self.running().insert(id, running);
         let rehearsals = self.clone();
         tokio::spawn(async move {
-            let id = rehearsal.id;
-            let watch = rehearsals
-                .running()
-                .get(&id)
-                .map(|running| running.watch.clone());
-            if let Some(watch) = watch {
-                rehearsals.work(rehearsal, &watch).await;
-            }
+            rehearsals.work(rehearsal, &watch).await;
+            drop(slot);
             rehearsals.running().remove(&id);
-            over.send_replace(true);
+            sender.send_replace(true);
         });
     }
 
@@ -292,6 +290,8 @@ impl Rehearsals {
                 Status::Failed
             }
         };
+        counter!(REHEARSALS, "mode" => rehearsal.request.mode.name(), "status" => status.name())
+            .increment(1);
         let ended = rehearsal.ended(status, self.0.clock.now());
         if let Err(error) = self.keep_record(&ended).await {
             // It stays as running, and is begun again.
@@ -348,6 +348,8 @@ impl Gate {
             .modules
             .active(&request.namespace, &request.decider)
             .await;
+        let checks = self.checks(&request.namespace, &request.decider, &candidate);
+        let checks = checks.await?;
         let subject = Subject {
             namespace: request.namespace.clone(),
             decider: request.decider.clone(),
@@ -355,6 +357,7 @@ impl Gate {
             active: active.map_err(Error::Module)?,
             direction: Direction::Forward,
             accept: request.accept.clone(),
+            checks,
         };
         match request.mode {
             Rehearsed::History => {
@@ -400,8 +403,10 @@ impl Gate {
 
 fn usable(report: Report, subject: &Subject) -> Option<Report> {
     let active = subject.active.as_ref();
-    let is_whole =
-        report.has(super::Step::Redecide) && active.is_none_or(|_| report.has(super::Step::Cost));
+    let has = |step| report.facts(step).is_some();
+    let is_whole = report.decisions().is_some()
+        && report.moment().is_some()
+        && active.is_none_or(|_| has(super::Step::Cost));
     let activation = active.map_or(0, |active| active.activation.number.get());
     let is_of_this = report.candidate == subject.candidate.digest().to_string();
     (is_whole && is_of_this && report.activation == activation).then_some(report)

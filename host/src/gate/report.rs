@@ -3,11 +3,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::redecided::Decisions;
+use super::words::{count, count_of};
 use super::{Mode, Policy, RollbackSafety};
-use crate::core::{ActivationNumber, DeciderName, Json, ModuleDigest, Position};
+use crate::core::{ActivationNumber, DeciderName, Json, ModuleDigest};
+use crate::store::Moment;
 
 /// A step of the gate, in the order in which they run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// The component is well formed, exports the world, imports only what is allowed, and compiles within limits.
@@ -78,18 +81,50 @@ pub struct Report {
     pub active: Option<String>,
     /// The activation that the candidate was compared with; 0 before the first.
     pub activation: i64,
-    /// Where the log of the namespace ended before the history was read: what comes after it was not looked at.
+    /// Where the log of the namespace ended at the moment through which the history was read: what comes after it was not looked at, but for
+    /// what had been stored all the same.
     pub as_of: String,
+    /// That moment, in words of the store. Absent from what was kept before there were moments.
+    #[serde(default)]
+    pub as_of_mark: String,
     /// Whether nothing stands in the way.
     pub passed: bool,
     /// Each step that has run, in order.
     pub steps: Vec<StepReport>,
+    /// What was looked at after the steps, because it was stored after they had begun. Its decisions are counted in the step as well.
+    #[serde(default)]
+    pub caught_up: CaughtUp,
     /// All that was found, blocking or not.
     pub findings: Vec<Finding>,
     /// The report in plain words, a sentence each.
     pub summary: Vec<String>,
     /// Whether it will be possible to go back.
     pub rollback: Option<RollbackSafety>,
+}
+
+/// What was looked at after the steps. A stream that has moved twice is counted twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CaughtUp {
+    /// Streams that were folded again, from their first event on.
+    pub streams: u64,
+    /// Those of them whose state is another one than the active module's.
+    pub different: u64,
+    /// Those of them that the candidate cannot fold.
+    pub failed: u64,
+    /// Commands that were decided again.
+    pub commands: u64,
+}
+
+impl CaughtUp {
+    fn in_words(self) -> String {
+        format!(
+            "Since then {} decided in {}: {} with another state · {} failed.",
+            count_of(self.commands, "command"),
+            count_of(self.streams, "stream"),
+            count(self.different),
+            count(self.failed)
+        )
+    }
 }
 
 /// How one step went.
@@ -110,7 +145,7 @@ impl Report {
         decider: &DeciderName,
         candidate: ModuleDigest,
         active: Option<(ModuleDigest, ActivationNumber)>,
-        as_of: Position,
+        as_of: &Moment,
     ) -> Self {
         Self {
             decider: decider.to_string(),
@@ -119,9 +154,11 @@ impl Report {
             activation: active
                 .map_or(ActivationNumber::NONE, |(_, number)| number)
                 .get(),
-            as_of: as_of.to_string(),
+            as_of: as_of.settled.to_string(),
+            as_of_mark: as_of.mark.clone(),
             passed: true,
             steps: Vec::new(),
+            caught_up: CaughtUp::default(),
             findings: Vec::new(),
             summary: Vec::new(),
             rollback: None,
@@ -173,6 +210,9 @@ impl Report {
                 self.summary.push(format!("{}{accepted}", finding.summary));
             }
         }
+        if self.caught_up != CaughtUp::default() {
+            self.summary.push(self.caught_up.in_words());
+        }
         self.summary.extend(
             self.rollback
                 .as_ref()
@@ -181,9 +221,49 @@ impl Report {
         self.passed = !self.findings.iter().any(stands);
     }
 
-    /// Whether a step has run.
-    pub(super) fn has(&self, step: Step) -> bool {
-        self.steps.iter().any(|entered| entered.step == step)
+    /// Enters what was found in what has been stored since, through `as_of`. `redecided` is the step anew, `refolded` what was folded since.
+    pub(super) fn go_on(
+        &mut self,
+        as_of: &Moment,
+        caught_up: CaughtUp,
+        refolded: StepResult,
+        redecided: StepResult,
+    ) {
+        (self.as_of, self.as_of_mark) = (as_of.settled.to_string(), as_of.mark.clone());
+        self.caught_up.streams += caught_up.streams;
+        self.caught_up.different += caught_up.different;
+        self.caught_up.failed += caught_up.failed;
+        self.caught_up.commands += caught_up.commands;
+        self.findings
+            .retain(|finding| finding.step != redecided.step);
+        let found = [refolded.findings, redecided.findings].concat();
+        self.findings.extend(found);
+        self.findings.sort_by_key(|finding| finding.step);
+        let mut steps = self.steps.iter_mut();
+        if let Some(step) = steps.find(|step| step.step == redecided.step) {
+            step.summary = redecided.summary;
+            step.facts = redecided.facts;
+        }
+    }
+
+    /// The moment through which the history was looked at; none in a report that does not tell.
+    pub(super) fn moment(&self) -> Option<Moment> {
+        Some(Moment {
+            settled: self.as_of.parse().ok()?,
+            mark: Some(self.as_of_mark.clone()).filter(|mark| !mark.is_empty())?,
+        })
+    }
+
+    /// What a step has found, in numbers; none if it has not run.
+    pub(super) fn facts(&self, step: Step) -> Option<&Value> {
+        let mut steps = self.steps.iter();
+        let entered = steps.find(|entered| entered.step == step)?;
+        Some(&entered.facts)
+    }
+
+    /// What deciding again has shown; none if nothing was decided again.
+    pub(super) fn decisions(&self) -> Option<Decisions> {
+        Decisions::from_facts(self.facts(Step::Redecide)?)
     }
 
     /// The names of the findings that were let pass.

@@ -1,7 +1,6 @@
 //! Shadowing: the candidate decides what is decided on this host from now on, too, off the live path, until it is told to stop.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast::error::RecvError;
@@ -13,7 +12,8 @@ use super::folder::Folder;
 use super::past::{Part, PastDecision};
 use super::redecide::Judge;
 use super::{Error, Gate, Report, Step, Watch};
-use crate::core::{CommandOutcome, CommandRecord, Event, Json, Position, StreamId, Version};
+use crate::core::{CommandOutcome, CommandRecord, Event, Json, StreamId, Version};
+use crate::store::Moment;
 
 /// How many streams are kept folded, each in an instance of its own.
 const STREAMS: usize = 32;
@@ -37,8 +37,7 @@ impl Gate {
         found: &watch::Sender<Option<Json>>,
     ) -> Result<Report, Error> {
         let mut decided = self.modules.decisions().watch();
-        let checks = Arc::new(self.checks(subject).await?);
-        let mut judge = Judge::new(self.folder(&subject.candidate), checks);
+        let mut judge = Judge::new(self.folder(&subject.candidate), subject.checks.clone());
         let mut folded = Folded::new();
         let mut missed = 0;
         let began = Instant::now();
@@ -147,7 +146,7 @@ impl Gate {
             .settings
             .policies
             .of(&subject.namespace, &subject.decider);
-        let mut report = subject.empty_report(Position::BEGINNING);
+        let mut report = subject.empty_report(&Moment::default());
         let mut result = judge
             .decisions()
             .result(policy.max_changed_decisions, began.elapsed().as_secs_f64());

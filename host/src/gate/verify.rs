@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::compare::{Verdict, compare, recorded_json, redecided_json};
 use super::folder::{Again, Folder, Patience};
 use super::past::{Part, PastDecision, Reading};
+use super::slots::Kind;
 use super::{Error, Gate};
 use crate::core::{
     CommandId, CommandOutcome, CommandRecord, DeciderName, Event, Fingerprint, Json, ModuleDigest,
@@ -86,15 +87,13 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] when this host has as many under way as it takes, which is as many as of rehearsals.
+    /// [`Error::Busy`] when this host has as many under way as it takes of the namespace, or of all.
     pub fn verify(&self, request: VerifyRequest) -> Result<mpsc::Receiver<Verification>, Error> {
-        let limit = self.settings.rehearsals;
-        let place = self.verifications.clone().try_acquire_owned();
-        let place = place.map_err(|_| Error::Busy { limit })?;
+        let slot = self.slots.take(Kind::Verification, &request.namespace)?;
         let (said, heard) = mpsc::channel(16);
         let gate = self.clone();
         tokio::spawn(async move {
-            let _place = place;
+            let _slot = slot;
             let mut verifier = Verifier {
                 gate,
                 said,
@@ -146,8 +145,9 @@ impl Verifier {
                 decider,
                 id: request.id.clone(),
                 through: None,
+                eventless_since: None,
             };
-            let mut reader = self.gate.reader(range.clone(), Reading::Decisions);
+            let mut reader = self.gate.reader(range.clone(), Reading::DECISIONS);
             let mut current = None;
             while let Some(parts) = reader.next().await.map_err(Error::Store)? {
                 for part in parts {

@@ -85,16 +85,11 @@ pub(super) fn rejection_json(rejection: &Rejection) -> Value {
     })
 }
 
-/// Events on one line: `Withdrawn {"amount":4}, Charged {"fee":1}`.
-pub(super) fn events_line(events: &[Event]) -> String {
-    let shown: Vec<String> = events
-        .iter()
-        .map(|event| format!("{} {}", event.name, excerpt(event.data.as_str())))
-        .collect();
-    if shown.is_empty() {
-        "no event".to_owned()
-    } else {
-        shown.join(", ")
+/// A document of a report on one line.
+pub(super) fn document_line(shown: &Value) -> String {
+    match Json::from_value(shown) {
+        Ok(json) => excerpt(json.as_str()),
+        Err(_) => excerpt(&shown.to_string()),
     }
 }
 

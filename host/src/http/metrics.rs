@@ -16,6 +16,7 @@ use crate::command::metrics::{
 };
 use crate::command::{CommandAnswer, CommandOptions, Error};
 use crate::core::DeciderName;
+use crate::gate::metrics::{REHEARSALS, UNDER_WAY};
 use crate::log::metrics::{
     CONSUMER_IN_FLIGHT, CONSUMER_LAG, CONSUMER_LAG_SECONDS, CONSUMER_PARKED, CONSUMER_PAUSED,
     PUSHES, TAIL_LAG_SECONDS,
@@ -96,6 +97,14 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
         describe_gauge!(CONSUMER_PAUSED, "Whether a consumer is paused: 1 or 0.");
         describe_counter!(PUSHES, "Deliveries by push, by consumer and outcome.");
         describe_gauge!(QUEUE, "Appends that are not answered yet.");
+        describe_gauge!(
+            UNDER_WAY,
+            "Rehearsals, shadows and verifications that run on this host, by kind."
+        );
+        describe_counter!(
+            REHEARSALS,
+            "Rehearsals and shadows that have ended on this host, by mode and status."
+        );
         describe_counter!(
             GUEST_FAULTS,
             "Guest calls that ended in a fault, by decider and code."

@@ -35,7 +35,7 @@ pub use error::{
 pub use log::{LogFilter, LogPage, LogStore};
 pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
-pub use past::{Counted, Frontier, Passage, PastRange, PastStore, Place};
+pub use past::{Counted, Moment, Passage, PastRange, PastStore, Place};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use read::{Direction, History, StreamHead, StreamRange, StreamSummary};
 pub use rehearsals::{REHEARSALS_KEPT, RehearsalRecord, RehearsalStore};

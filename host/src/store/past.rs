@@ -22,8 +22,11 @@ pub struct PastRange {
     pub decider: DeciderName,
     /// The only stream, by its id within the decider; none for all.
     pub id: Option<String>,
-    /// Only events up to this place in the log (inclusive); none for all. Commands without events have no place there, and are not left out.
-    pub through: Option<Position>,
+    /// Only what was stored before this moment; none for all.
+    pub through: Option<Moment>,
+    /// Of the commands without events, only those that were stored after this moment; none for all. Events are not left out: folding needs
+    /// those before, too.
+    pub eventless_since: Option<Moment>,
 }
 
 impl PastRange {
@@ -114,13 +117,15 @@ pub struct Counted {
     pub end: Option<Place>,
 }
 
-/// Where a log ends, at a moment: between these two are events of appends that are under way, and perhaps of others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Frontier {
-    /// All events up to here (inclusive) can be read.
+/// A moment: each event, and each row of the ledger, was stored before it or after it.
+///
+/// The default comes before everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Moment {
+    /// All events up to here (inclusive) were stored before, and few of those behind it.
     pub settled: Position,
-    /// No event that can be read is after this, and few will come before it.
-    pub newest: Position,
+    /// How the store that has named the moment tells the rest, in its own words.
+    pub mark: String,
 }
 
 /// Reads the past of deciders in the order of their streams.
@@ -130,7 +135,8 @@ pub struct Frontier {
 /// stream c:  1 2 3 4
 /// ```
 ///
-/// Each call is of one moment; what is appended between two of them MAY be left out. Pages MUST cost the same wherever they begin.
+/// Each call is of one moment; what is appended between two of them MAY be left out, unless the range says through which [`Moment`] it is.
+/// Pages MUST cost the same wherever they begin.
 #[async_trait]
 pub trait PastStore: Debug + Send + Sync {
     /// The first `limit` events after `after`, by stream and version.
@@ -180,15 +186,16 @@ pub trait PastStore: Debug + Send + Sync {
         event_id: EventId,
     ) -> Result<Option<RecordedEvent>, Error>;
 
-    /// Where the log of `namespace` ends now.
+    /// The present moment. What was acknowledged before the call comes before it.
     ///
     /// # Errors
     ///
     /// [`Error`] when the store cannot be read.
-    async fn frontier(&self, namespace: &Namespace) -> Result<Frontier, Error>;
+    async fn moment(&self, namespace: &Namespace) -> Result<Moment, Error>;
 
-    /// The streams of a decider that have events behind `since` in the log, by id, also where other transactions still hold the log's readers
-    /// back. None if there are more than `limit`.
+    /// The streams of a decider in which something was stored after a moment, events or commands without events, by id. Each with the version
+    /// that it had at the moment: all that was decided before was decided at this version or an earlier one, and all that was decided after
+    /// it at this version or a later one. None if there are more than `limit`, or if it cannot be told any more.
     ///
     /// # Errors
     ///
@@ -197,9 +204,9 @@ pub trait PastStore: Debug + Send + Sync {
         &self,
         namespace: &Namespace,
         decider: &DeciderName,
-        since: Position,
+        since: &Moment,
         limit: u32,
-    ) -> Result<Option<Vec<String>>, Error>;
+    ) -> Result<Option<Vec<Place>>, Error>;
 
     /// Counts events from the beginning or the end of another count, for those who want to know how long it will take to read them all. It looks at
     /// `limit` entries at most, one or more: streams or events, whichever the store counts by.

@@ -26,8 +26,13 @@ fn page_size(has_company: bool) -> u32 {
 pub(in crate::gate) enum Reading {
     /// The events only.
     Events,
+    /// The events, and the ledger of what was decided at this version or a later one.
+    DecisionsFrom(Version),
+}
+
+impl Reading {
     /// The events and the ledger.
-    Decisions,
+    pub(in crate::gate) const DECISIONS: Self = Self::DecisionsFrom(Version::EMPTY);
 }
 
 /// Reads the past of a range from its beginning to its end: while somebody works on a page, the commands of the next one are looked up, and the
@@ -236,8 +241,11 @@ impl Source {
         let looking = async move {
             let commands = match source.reading {
                 Reading::Events => HashMap::new(),
-                Reading::Decisions => {
-                    let ids = passages.iter().flat_map(|passage| &passage.command_ids);
+                Reading::DecisionsFrom(from) => {
+                    let ids = passages.iter().flat_map(|passage| {
+                        let known = passage.after.events_to(from);
+                        passage.command_ids.iter().skip(known)
+                    });
                     let mut ids: Vec<_> = ids.copied().collect();
                     // Those of one command follow each other.
                     ids.dedup();

@@ -63,6 +63,7 @@ impl Past {
             decider,
             id: None,
             through: None,
+            eventless_since: None,
         };
         Self { store, range }
     }
@@ -173,7 +174,7 @@ async fn a_command_comes_with_its_events_wherever_a_page_ends() {
             version += 3;
         }
     }
-    let parts = past.read(Reading::Decisions).await;
+    let parts = past.read(Reading::DECISIONS).await;
     assert_eq!(decisions(&parts), expected);
     let events: usize = parts.iter().map(|part| part.events.len()).sum();
     assert_eq!(events, 3 * 1_810);
@@ -197,7 +198,7 @@ async fn what_has_left_no_event_comes_where_it_was_decided() {
     past.record("m", 2, Left::Events(1)).await;
     past.record("m", 3, Left::Events(0)).await;
     past.record("z", 0, Left::Rejection).await;
-    let parts = past.read(Reading::Decisions).await;
+    let parts = past.read(Reading::DECISIONS).await;
     assert_eq!(
         decisions(&parts),
         [
@@ -233,7 +234,7 @@ async fn commands_without_events_come_in_parts_of_a_bounded_size() {
     past.record("zz", 0, Left::Rejection).await;
     expected.push(("zz", 0, 0));
 
-    let parts = past.read(Reading::Decisions).await;
+    let parts = past.read(Reading::DECISIONS).await;
     assert_eq!(decisions(&parts), expected);
     let largest = parts.iter().map(|part| part.decisions.len()).max();
     assert!(largest.unwrap() < 2_500, "{largest:?}");
@@ -262,7 +263,7 @@ async fn commands_without_events_are_found_where_pages_of_events_end() {
     past.record("m", 2_100, Left::Rejection).await;
     expected.push(("m", 2_100, 0));
 
-    let parts = past.read(Reading::Decisions).await;
+    let parts = past.read(Reading::DECISIONS).await;
     assert_eq!(decisions(&parts), expected);
     let mut read = 0;
     for part in &parts {
@@ -289,7 +290,7 @@ async fn what_is_kept_by_its_keys_only_is_set_apart_wherever_a_page_ends() {
     past.keep(keys, "m", 1_200, Left::Rejection).await;
     past.keep(full, "m", 1_200, Left::Rejection).await;
     expected.push(("m", 1_200, 0));
-    let parts = past.read(Reading::Decisions).await;
+    let parts = past.read(Reading::DECISIONS).await;
     assert_eq!(decisions(&parts), expected);
     let apart = parts.iter().flat_map(|part| &part.keys_only);
     assert_eq!(apart.count(), 1 + 300 + 1);

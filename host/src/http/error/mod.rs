@@ -270,7 +270,7 @@ impl From<gate::Error> for Problem {
             E::Busy { limit } => Self::new(
                 Code::Overloaded,
                 format!(
-                    "{limit} of the kind are under way, as many as this host takes. Try again."
+                    "{limit} of the kind are under way, as many as this host takes of a namespace, or of all. Try again."
                 ),
             )
             .with("limit", limit),

@@ -91,6 +91,7 @@ pub(in crate::store) async fn of_a_command_whose_keys_are_kept_all_but_the_paylo
             decider: stream.decider().clone(),
             id: Some(stream.id().to_owned()),
             through: None,
+            eventless_since: None,
         };
         let eventless = store.eventless(&range, &<_>::default(), 10).await.unwrap();
         let is_eventless = matches!(record.outcome, CommandOutcome::Rejected(_));

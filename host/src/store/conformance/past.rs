@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::support::*;
 use crate::core::{
-    CommandId, CommandRecord, Event, ExpectedVersion, NewEvent, Position, StreamId, Version,
+    Clock as _, CommandId, CommandRecord, Event, ExpectedVersion, NewEvent, StreamId, SystemClock,
+    Version,
 };
-use crate::store::{Passage, PastRange, Place, Store};
+use crate::store::{Fence, Moment, Passage, PastRange, Place, Store, StreamAppend};
 
 /// In the order of their bytes, which no collation gives them.
 const IDS: [&str; 7] = ["A", "a", "a\u{20}", "a-", "aa", "a\u{10000}", "ä"];
@@ -23,6 +24,7 @@ fn all_of(of: &StreamId) -> PastRange {
         decider: of.decider().clone(),
         id: None,
         through: None,
+        eventless_since: None,
     }
 }
 
@@ -377,72 +379,73 @@ pub(in crate::store) async fn the_past_can_be_counted_in_pages_of_any_size(store
     }
 }
 
+/// A command without events that is decided at `at` now, by the clock of the machine.
+fn fruitless(stream: &StreamId, fence: Fence, at: u64) -> StreamAppend {
+    let mut part = rejected(stream, fence, at);
+    let command = part.command.as_mut().unwrap();
+    command.now = SystemClock.now();
+    part
+}
+
 pub(in crate::store) async fn what_comes_after_a_moment_is_told_and_can_be_left_out(
     store: Arc<dyn Store>,
 ) {
-    activate_counter(&*store).await;
+    let fence = activate_counter(&*store).await;
+    let (home, decider) = (namespace("default"), decider("counter"));
     for id in ["a", "b", "c"] {
         grow(&*store, &stream(id), 2).await;
-    }
-    let (home, decider) = (namespace("default"), decider("counter"));
-    let before = steps(
-        store
-            .passages(&counters(), &place("", 0), 100)
+        append(&*store, fruitless(&stream(id), fence, 2))
             .await
-            .unwrap(),
-    );
-    let frontier = store.frontier(&home).await.unwrap();
-    assert!(frontier.settled <= frontier.newest);
+            .unwrap();
+    }
+    let everything = async |range: &PastRange| {
+        let passages = read(&*store, range, place("", 0), 100).await;
+        (
+            passages,
+            eventless(&*store, range, <_>::default(), 100).await,
+        )
+    };
+    let before = everything(&counters()).await;
+    let moment = store.moment(&home).await.unwrap();
+    let since = async |moment: &Moment, limit| {
+        let moved = store.moved_since(&home, &decider, moment, limit);
+        moved.await.unwrap()
+    };
+    assert_eq!(since(&moment, 100).await, Some(Vec::new()));
 
     for id in ["b", "d"] {
         grow(&*store, &stream(id), 1).await;
     }
+    let mut later = Vec::new();
+    // On streams that have moved, that have not, and that have no events.
+    for (id, at) in [("b", 3), ("c", 2), ("c", 2), ("e", 0)] {
+        let part = fruitless(&stream(id), fence, at);
+        later.extend(part.command.clone());
+        append(&*store, part).await.unwrap();
+    }
+
     let until = |id: Option<&str>| PastRange {
         id: id.map(str::to_owned),
-        through: Some(frontier.newest),
+        through: Some(moment.clone()),
         ..counters()
     };
-    let read = steps(
-        store
-            .passages(&until(None), &place("", 0), 100)
-            .await
-            .unwrap(),
-    );
-    assert_eq!(read, before);
-    let of_one = steps(
-        store
-            .passages(&until(Some("a")), &place("a", 0), 100)
-            .await
-            .unwrap(),
-    );
-    assert_eq!(of_one, before[..2]);
+    assert_eq!(everything(&until(None)).await, before);
+    let of_a = everything(&until(Some("a"))).await;
+    assert_eq!(of_a, (before.0[..2].to_vec(), before.1[..1].to_vec()));
+    let from_then = PastRange {
+        eventless_since: Some(moment.clone()),
+        ..counters()
+    };
+    let found = eventless(&*store, &from_then, <_>::default(), 100).await;
+    later.sort_by_key(key);
+    assert_eq!(found, later);
 
-    let moved = store
-        .moved_since(&home, &decider, frontier.settled, 100)
-        .await
-        .unwrap()
-        .unwrap();
-    for id in ["b", "d"] {
-        assert!(moved.iter().any(|moved| moved == id), "{moved:?}");
-    }
-    assert!(moved.is_sorted());
-    let everything = Position::BEGINNING;
-    let all = store
-        .moved_since(&home, &decider, everything, 4)
-        .await
-        .unwrap();
-    assert_eq!(all.unwrap(), ["a", "b", "c", "d"]);
-    assert_eq!(
-        store
-            .moved_since(&home, &decider, everything, 3)
-            .await
-            .unwrap(),
-        None
-    );
+    let moved = [place("b", 2), place("c", 2), place("d", 0), place("e", 0)];
+    assert_eq!(since(&moment, 4).await, Some(moved.to_vec()));
+    assert_eq!(since(&moment, 3).await, None);
+    let now = store.moment(&home).await.unwrap();
+    assert_eq!(since(&now, 100).await, Some(Vec::new()));
     let elsewhere = namespace("elsewhere");
-    let none = store
-        .moved_since(&elsewhere, &decider, everything, 3)
-        .await
-        .unwrap();
-    assert_eq!(none.unwrap(), [""; 0]);
+    let none = store.moved_since(&elsewhere, &decider, &moment, 3).await;
+    assert_eq!(none.unwrap(), Some(Vec::new()));
 }

@@ -1,6 +1,6 @@
 //! Events and ledger in memory.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ pub(super) struct Events {
     log: Vec<Arc<RecordedEvent>>,
     pub(super) streams: HashMap<(Namespace, DeciderName), BTreeMap<String, Stream>>,
     commands: HashMap<(Namespace, CommandId), CommandRecord>,
-    /// The commands that have left no event, in the order of their streams.
-    pub(super) eventless: HashMap<(Namespace, DeciderName), BTreeSet<(Place, CommandId)>>,
+    /// The commands that have left no event, in the order of their streams; each with how many commands there were with it.
+    pub(super) eventless: HashMap<(Namespace, DeciderName), BTreeMap<(Place, CommandId), usize>>,
 }
 
 impl Events {
@@ -63,7 +63,7 @@ impl Events {
                 self.eventless
                     .entry((stream.namespace().clone(), stream.decider().clone()))
                     .or_default()
-                    .insert((place, command.command_id));
+                    .insert((place, command.command_id), self.commands.len() + 1);
             }
             let key = (command.stream.namespace().clone(), command.command_id);
             self.commands.insert(key, command);
@@ -211,6 +211,11 @@ impl Events {
             })
             .take(usize::try_from(limit).unwrap_or(usize::MAX))
             .collect()
+    }
+
+    /// How many commands there are, of all namespaces.
+    pub(super) fn command_count(&self) -> usize {
+        self.commands.len()
     }
 
     pub(super) fn command(

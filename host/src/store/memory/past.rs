@@ -1,6 +1,6 @@
 //! The past of deciders in memory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use async_trait::async_trait;
@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use super::events::Events;
 use super::{MemoryStore, lock};
 use crate::core::{
-    CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent,
+    CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent, Version,
 };
 use crate::store::past::Passages;
-use crate::store::{Counted, Error, Frontier, Passage, PastRange, PastStore, Place};
+use crate::store::{Counted, Error, Moment, Passage, PastRange, PastStore, Place};
 
 impl Events {
     /// All events after a place, by stream and version.
@@ -35,9 +35,8 @@ impl Events {
             };
             let rest = stream.get(read..).unwrap_or_default();
             let is_read = |event: &&RecordedEvent| {
-                range
-                    .through
-                    .is_none_or(|through| event.position <= through)
+                let through = range.through.as_ref();
+                through.is_none_or(|through| event.position <= through.settled)
             };
             rest.iter().map(|event| &**event).filter(is_read)
         })
@@ -56,9 +55,19 @@ impl Events {
         places
             .into_iter()
             .flat_map(move |places| places.range(bounds.clone()))
-            .take_while(move |(place, _)| is_read(range, &place.id))
-            .filter_map(move |(_, id)| self.command(&range.namespace, *id))
+            .take_while(move |((place, _), _)| is_read(range, &place.id))
+            .filter(move |(_, number)| {
+                let is_before = |moment: &Moment| **number <= commands_before(moment);
+                range.through.as_ref().is_none_or(is_before)
+                    && !range.eventless_since.as_ref().is_some_and(is_before)
+            })
+            .filter_map(move |((_, id), _)| self.command(&range.namespace, *id))
     }
+}
+
+/// How many commands were stored before a moment.
+fn commands_before(moment: &Moment) -> usize {
+    moment.mark.parse().unwrap_or(0)
 }
 
 #[async_trait]
@@ -113,13 +122,12 @@ impl PastStore for MemoryStore {
         Ok(found.collect())
     }
 
-    async fn frontier(&self, namespace: &Namespace) -> Result<Frontier, Error> {
+    async fn moment(&self, namespace: &Namespace) -> Result<Moment, Error> {
         let events = lock(&self.events);
         let newest = events.log_after(namespace, Position::BEGINNING).last();
-        let newest = newest.map_or(Position::BEGINNING, |newest| newest.position);
-        Ok(Frontier {
-            settled: newest,
-            newest,
+        Ok(Moment {
+            settled: newest.map_or(Position::BEGINNING, |newest| newest.position),
+            mark: events.command_count().to_string(),
         })
     }
 
@@ -127,15 +135,35 @@ impl PastStore for MemoryStore {
         &self,
         namespace: &Namespace,
         decider: &DeciderName,
-        since: Position,
+        since: &Moment,
         limit: u32,
-    ) -> Result<Option<Vec<String>>, Error> {
+    ) -> Result<Option<Vec<Place>>, Error> {
+        let range = PastRange {
+            namespace: namespace.clone(),
+            decider: decider.clone(),
+            id: None,
+            through: None,
+            eventless_since: Some(since.clone()),
+        };
         let events = lock(&self.events);
-        let behind = events.log_after(namespace, since);
+        let behind = events.log_after(namespace, since.settled);
         let of_decider = behind.filter(|event| event.stream.decider() == decider);
-        let ids: BTreeSet<&str> = of_decider.map(|event| event.stream.id()).collect();
-        let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
-        Ok((ids.len() <= limit as usize).then_some(ids))
+        let moved = of_decider.map(|event| {
+            let before = event.version.get().saturating_sub(1);
+            let before = Version::new(before).unwrap_or_default();
+            (event.stream.id().to_owned(), before)
+        });
+        let beginning = <(Place, CommandId)>::default();
+        let eventless = events.eventless_after(&range, &beginning);
+        let decided = eventless.map(|command| (command.stream.id().to_owned(), command.version));
+        let mut places = BTreeMap::new();
+        for (id, version) in moved.chain(decided) {
+            let earliest = places.entry(id).or_insert(version);
+            *earliest = version.min(*earliest);
+        }
+        let places = places.into_iter();
+        let places: Vec<_> = places.map(|(id, version)| Place { id, version }).collect();
+        Ok((places.len() <= limit as usize).then_some(places))
     }
 
     async fn event(
@@ -161,6 +189,7 @@ impl PastStore for MemoryStore {
             decider: decider.clone(),
             id: None,
             through: None,
+            eventless_since: None,
         };
         let events = lock(&self.events);
         let page: Vec<_> = events.after(&range, after).take(limit as usize).collect();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
+use time::{Duration, OffsetDateTime};
 
 use super::PostgresStore;
 use super::consumers::bind_position;
@@ -14,17 +15,45 @@ use crate::core::{
     CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent,
 };
 use crate::store::past::Passages;
-use crate::store::{Counted, Error, Frontier, Passage, PastRange, PastStore, Place};
+use crate::store::{Counted, Error, Moment, Passage, PastRange, PastStore, Place};
 
-/// Events of all streams, after the place that the last values name.
+/// Whether an event was stored before the moment of which the values are the generation and the snapshot. In another cluster transaction ids
+/// have another meaning, so that the generation comes first. A snapshot is read once, and not for each row.
+macro_rules! event_is_before {
+    ($generation:literal, $snapshot:literal) => {
+        concat!(
+            "(generation < ",
+            $generation,
+            " OR generation = ",
+            $generation,
+            " AND pg_visible_in_snapshot(transaction_id, (SELECT ",
+            $snapshot,
+            "::TEXT::PG_SNAPSHOT)))"
+        )
+    };
+}
+
+/// The same for a row of the ledger, which does not keep its transaction: `xmin` are the lower 32 bits of it, and the bits above them are those
+/// with which it is next to the snapshot. What was decided before the time is taken for old without a look at them.
+macro_rules! command_is_before {
+    ($snapshot:literal, $time:literal) => {
+        concat!(
+            "(now < ", $time, " OR pg_visible_in_snapshot((SELECT greatest(0, near + ((xmin::TEXT::BIGINT - near + 2147483648) & 4294967295) \
+             - 2147483648)::TEXT::XID8 FROM (SELECT pg_snapshot_xmax(", $snapshot, "::TEXT::PG_SNAPSHOT)::TEXT::BIGINT AS near) AS snapshot), \
+             (SELECT ", $snapshot, "::TEXT::PG_SNAPSHOT)))"
+        )
+    };
+}
+
+/// Events of all streams, after the place that the first values name, and before the moment that the last ones do.
 macro_rules! of_all_streams {
     ($columns:expr) => {
         concat!(
             "SELECT ",
             $columns,
-            " FROM events WHERE namespace = $1 AND decider = $2 AND (decider_id, version) > ($3, $4) \
-             AND (generation, transaction_id, \"offset\") <= ($6, $7::TEXT::XID8, $8) \
-             ORDER BY decider_id, version LIMIT $5"
+            " FROM events WHERE namespace = $1 AND decider = $2 AND (decider_id, version) > ($3, $4) AND ($6::INTEGER IS NULL OR ",
+            event_is_before!("$6", "$7"),
+            ") ORDER BY decider_id, version LIMIT $5"
         )
     };
 }
@@ -35,9 +64,9 @@ macro_rules! of_one_stream {
         concat!(
             "SELECT ",
             $columns,
-            " FROM events WHERE namespace = $1 AND decider = $2 AND decider_id = $3 AND version > $4 \
-             AND (generation, transaction_id, \"offset\") <= ($6, $7::TEXT::XID8, $8) \
-             ORDER BY version LIMIT $5"
+            " FROM events WHERE namespace = $1 AND decider = $2 AND decider_id = $3 AND version > $4 AND ($6::INTEGER IS NULL OR ",
+            event_is_before!("$6", "$7"),
+            ") ORDER BY version LIMIT $5"
         )
     };
 }
@@ -63,19 +92,34 @@ const WHOLE: [&str; 2] = [
     of_one_stream!(event_columns!()),
 ];
 
+/// Commands between the moments that the last values name: after the first, before the second.
+macro_rules! between_moments {
+    () => {
+        concat!(
+            " AND events = 0 AND ($7::TEXT IS NULL OR NOT ",
+            command_is_before!("$7", "$8"),
+            ") AND ($9::TEXT IS NULL OR ",
+            command_is_before!("$9", "$10"),
+            ")"
+        )
+    };
+}
+
 /// For all streams and for one, as above.
 pub(super) const EVENTLESS: [&str; 2] = [
     concat!(
         "SELECT ",
         command_columns!(),
-        " FROM commands WHERE namespace = $1 AND decider = $2 AND (decider_id, version, command_id) > ($3, $4, $5) AND events = 0 \
-         ORDER BY decider_id, version, command_id LIMIT $6"
+        " FROM commands WHERE namespace = $1 AND decider = $2 AND (decider_id, version, command_id) > ($3, $4, $5)",
+        between_moments!(),
+        " ORDER BY decider_id, version, command_id LIMIT $6"
     ),
     concat!(
         "SELECT ",
         command_columns!(),
-        " FROM commands WHERE namespace = $1 AND decider = $2 AND decider_id = $3 AND (version, command_id) > ($4, $5) AND events = 0 \
-         ORDER BY version, command_id LIMIT $6"
+        " FROM commands WHERE namespace = $1 AND decider = $2 AND decider_id = $3 AND (version, command_id) > ($4, $5)",
+        between_moments!(),
+        " ORDER BY version, command_id LIMIT $6"
     ),
 ];
 
@@ -114,19 +158,62 @@ fn page<'q>(
     after: &Place,
     limit: u32,
 ) -> Statement<'q> {
-    let last = Position::new(i32::MAX.unsigned_abs(), u64::MAX, i64::MAX.unsigned_abs());
-    let statement = following(statements, range, after).bind(i64::from(limit));
-    bind_position(statement, range.through.unwrap_or(last))
+    let through = range.through.as_ref();
+    following(statements, range, after)
+        .bind(i64::from(limit))
+        .bind(through.map(generation_of))
+        .bind(through.map(|through| Mark::of(through).snapshot))
 }
 
-const MOVED_SINCE: &str = "SELECT DISTINCT decider_id FROM events \
-     WHERE namespace = $1 AND decider = $2 \
-       AND (generation, transaction_id, \"offset\") > ($4, $5::TEXT::XID8, $6) \
-     ORDER BY decider_id LIMIT $3";
+/// What was stored behind a place of the log, of which some was stored before the moment all the same.
+const MOVED_SINCE: &str = concat!(
+    "SELECT decider_id, min(version) AS version FROM (\
+         SELECT decider_id, version - 1 AS version FROM events \
+         WHERE namespace = $1 AND decider = $2 AND (generation, transaction_id, \"offset\") > ($4, $5::TEXT::XID8, $6) AND NOT ",
+    event_is_before!("$4", "$7"),
+    " UNION ALL \
+         SELECT decider_id, version FROM commands WHERE namespace = $1 AND decider = $2 AND events = 0 AND now >= $8 AND NOT ",
+    command_is_before!("$7", "$8"),
+    ") AS moved GROUP BY decider_id ORDER BY decider_id LIMIT $3"
+);
 
-const FRONTIER: &str = "SELECT max(generation) AS generation, \
+const MOMENT: &str = "SELECT max(generation) AS generation, \
      pg_snapshot_xmin(pg_current_snapshot())::TEXT::BIGINT AS oldest_open, \
-     pg_snapshot_xmax(pg_current_snapshot())::TEXT::BIGINT AS next FROM generations";
+     pg_current_snapshot()::TEXT AS snapshot, extract(epoch FROM clock_timestamp())::BIGINT AS seconds FROM generations";
+
+/// By how much the clocks of hosts may differ from the database's, and how long an append may take, together: after this a command without
+/// events is not looked for among those that were stored after a moment.
+const LATENESS: Duration = Duration::hours(1);
+
+/// After how many transactions the lower bits of their ids may mean others.
+const TRANSACTIONS_TOLD_APART: u64 = 1 << 30;
+
+/// The mark of a moment: the snapshot, and the time in seconds since 1970.
+struct Mark {
+    snapshot: String,
+    /// When commands were decided of which it has to be looked whether they were stored before.
+    recent_from: OffsetDateTime,
+}
+
+impl Mark {
+    /// What this store has not named comes before everything.
+    fn of(moment: &Moment) -> Self {
+        let parts = moment.mark.split_once(' ');
+        let parsed = parts.and_then(|(snapshot, seconds)| {
+            let time = OffsetDateTime::from_unix_timestamp(seconds.parse().ok()?).ok()?;
+            Some((snapshot, time))
+        });
+        let (snapshot, time) = parsed.unwrap_or(("1:1:", OffsetDateTime::UNIX_EPOCH));
+        Self {
+            snapshot: snapshot.to_owned(),
+            recent_from: time - LATENESS,
+        }
+    }
+}
+
+fn generation_of(moment: &Moment) -> i32 {
+    i32::try_from(moment.settled.generation()).unwrap_or(i32::MAX)
+}
 
 #[async_trait]
 impl PastStore for PostgresStore {
@@ -165,9 +252,16 @@ impl PastStore for PostgresStore {
             return Ok(Vec::new());
         };
         let statement = || {
-            following(EVENTLESS, range, &after)
+            let marks = [&range.eventless_since, &range.through];
+            let marks = marks.map(|moment| moment.as_ref().map(Mark::of));
+            let following = following(EVENTLESS, range, &after)
                 .bind(command_id)
-                .bind(i64::from(limit))
+                .bind(i64::from(limit));
+            marks.into_iter().fold(following, |statement, mark| {
+                let (snapshot, recent_from) =
+                    mark.map(|mark| (mark.snapshot, mark.recent_from)).unzip();
+                statement.bind(snapshot).bind(recent_from)
+            })
         };
         let found = self.read(statement).await?;
         let commands: Result<_, _> = found.iter().map(rows::command).collect();
@@ -199,52 +293,61 @@ impl PastStore for PostgresStore {
         found.first().map(rows::event).transpose()
     }
 
-    async fn frontier(&self, _namespace: &Namespace) -> Result<Frontier, Error> {
-        let found = self.read(|| sqlx::query(FRONTIER)).await?;
-        let before = |row: &PgRow, column: &str| {
-            let transaction: i64 = rows::column(row, column)?;
+    async fn moment(&self, _namespace: &Namespace) -> Result<Moment, Error> {
+        let found = self.read(|| sqlx::query(MOMENT)).await?;
+        let moment = found.first().map(|row| {
             let generation: i32 = rows::column(row, "generation")?;
-            Ok::<_, rows::Unreadable>(Position::new(
-                u32::try_from(generation).map_err(rows::unreadable)?,
-                u64::try_from(transaction.saturating_sub(1)).map_err(rows::unreadable)?,
-                i64::MAX.unsigned_abs(),
-            ))
-        };
-        let frontier = found.first().map(|row| {
-            Ok::<_, rows::Unreadable>(Frontier {
-                settled: before(row, "oldest_open")?,
-                newest: before(row, "next")?,
+            let oldest_open: i64 = rows::column(row, "oldest_open")?;
+            let snapshot: String = rows::column(row, "snapshot")?;
+            let seconds: i64 = rows::column(row, "seconds")?;
+            Ok::<_, rows::Unreadable>(Moment {
+                settled: Position::new(
+                    u32::try_from(generation).map_err(rows::unreadable)?,
+                    u64::try_from(oldest_open.saturating_sub(1)).map_err(rows::unreadable)?,
+                    i64::MAX.unsigned_abs(),
+                ),
+                mark: format!("{snapshot} {seconds}"),
             })
         });
-        let frontier = frontier.transpose();
-        Ok(frontier
-            .map_err(|reason| reason.of("frontier"))?
-            .unwrap_or(Frontier {
-                settled: Position::BEGINNING,
-                newest: Position::BEGINNING,
-            }))
+        let moment = moment.transpose();
+        Ok(moment
+            .map_err(|reason| reason.of("moment"))?
+            .unwrap_or_default())
     }
 
     async fn moved_since(
         &self,
         namespace: &Namespace,
         decider: &DeciderName,
-        since: Position,
+        since: &Moment,
         limit: u32,
-    ) -> Result<Option<Vec<String>>, Error> {
+    ) -> Result<Option<Vec<Place>>, Error> {
+        let (then, now) = (since.settled, self.moment(namespace).await?.settled);
+        let transactions = now.transaction().saturating_sub(then.transaction());
+        if then.generation() != now.generation() || transactions > TRANSACTIONS_TOLD_APART {
+            return Ok(None);
+        }
         let statement = || {
+            let mark = Mark::of(since);
             let statement = sqlx::query(MOVED_SINCE)
                 .bind(namespace.as_str())
                 .bind(decider.as_str())
                 // One more tells that there are too many.
                 .bind(i64::from(limit) + 1);
-            bind_position(statement, since)
+            bind_position(statement, since.settled)
+                .bind(mark.snapshot)
+                .bind(mark.recent_from)
         };
         let found = self.read(statement).await?;
-        let ids = found.iter().map(|row| rows::column(row, "decider_id"));
-        let ids: Result<Vec<String>, rows::Unreadable> = ids.collect();
-        let ids = ids.map_err(|reason| reason.of("stream"))?;
-        Ok((ids.len() <= limit as usize).then_some(ids))
+        let places = found.iter().map(|row| {
+            Ok(Place {
+                id: rows::column(row, "decider_id")?,
+                version: rows::version_column(row)?,
+            })
+        });
+        let places: Result<Vec<_>, rows::Unreadable> = places.collect();
+        let places = places.map_err(|reason| reason.of("stream"))?;
+        Ok((places.len() <= limit as usize).then_some(places))
     }
 
     async fn count_events(

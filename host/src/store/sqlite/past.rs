@@ -8,11 +8,9 @@ use rusqlite::{Connection, Row, params};
 use super::SqliteStore;
 use super::read::COMMAND;
 use super::rows::{self, command_columns, log_columns, passage_columns};
-use crate::core::{
-    CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent,
-};
+use crate::core::{CommandId, CommandRecord, DeciderName, EventId, Namespace, RecordedEvent};
 use crate::store::past::Passages;
-use crate::store::{Counted, Error, Frontier, Passage, PastRange, PastStore, Place};
+use crate::store::{Counted, Error, Moment, Passage, PastRange, PastStore, Place};
 
 pub(super) const PASSAGES: &str = concat!(
     "SELECT ",
@@ -36,6 +34,7 @@ pub(super) const EVENTLESS: &str = concat!(
     command_columns!(),
     " FROM commands INDEXED BY commands_eventless
     WHERE namespace = ?1 AND decider = ?2 AND (decider_id, version, command_id) > (?3, ?4, ?5) AND events = 0
+        AND rowid > ?7 AND rowid <= ?8
     ORDER BY decider_id, version, command_id LIMIT ?6"
 );
 
@@ -45,14 +44,22 @@ pub(super) const EVENTLESS_OF_STREAM: &str = concat!(
     command_columns!(),
     " FROM commands INDEXED BY commands_eventless
     WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND (version, command_id) > (?4, ?5) AND events = 0
+        AND rowid > ?7 AND rowid <= ?8
     ORDER BY version, command_id LIMIT ?6"
 );
 
-/// The index keeps it to what is behind a place, however much there is of the decider.
+/// The place of the newest row of each table. One writer at a time: what is not there yet comes after all that is.
+const MOMENT: &str = "SELECT (SELECT coalesce(max(\"offset\"), 0) FROM events), (SELECT coalesce(max(rowid), 0) FROM commands)";
+
+/// The indexes keep it to what is behind a moment, however much there is of the decider.
 const MOVED_SINCE: &str = "
-SELECT DISTINCT decider_id FROM events INDEXED BY events_namespace
-WHERE namespace = ?1 AND decider = ?2 AND \"offset\" > ?3
-ORDER BY decider_id LIMIT ?4";
+SELECT decider_id, min(version) FROM (
+    SELECT decider_id, version - 1 AS version FROM events INDEXED BY events_namespace
+    WHERE namespace = ?1 AND decider = ?2 AND \"offset\" > ?3
+    UNION ALL
+    SELECT decider_id, version FROM commands INDEXED BY commands_eventless_stored
+    WHERE namespace = ?1 AND decider = ?2 AND events = 0 AND rowid > ?4
+) GROUP BY decider_id ORDER BY decider_id LIMIT ?5";
 
 const EVENT: &str = concat!(
     "SELECT ",
@@ -99,7 +106,11 @@ impl PastStore for SqliteStore {
             let statement = of(&range, EVENTLESS, EVENTLESS_OF_STREAM);
             let [namespace, decider] = names(&range);
             let (version, command_id) = (after.version.to_sql(), command_id.as_bytes());
-            let values = params![namespace, decider, after.id, version, command_id, limit];
+            let since = range.eventless_since.as_ref().map_or(0, rows_before);
+            let through = range.through.as_ref().map_or(i64::MAX, rows_before);
+            let values = params![
+                namespace, decider, after.id, version, command_id, limit, since, through
+            ];
             rows::all(database, statement, values, rows::command)
         });
         found.await
@@ -140,40 +151,36 @@ impl PastStore for SqliteStore {
         found.await
     }
 
-    async fn frontier(&self, _namespace: &Namespace) -> Result<Frontier, Error> {
-        // One writer at a time: what is not there yet comes after all that is.
-        let newest = "SELECT coalesce(max(\"offset\"), 0) FROM events";
+    async fn moment(&self, _namespace: &Namespace) -> Result<Moment, Error> {
         let found = self.readers.read(|database| {
-            rows::one(database, newest, [], |row| Ok(rows::position(row.get(0)?)))
+            rows::one(database, MOMENT, [], |row| {
+                Ok(Moment {
+                    settled: rows::position(row.get(0)?),
+                    mark: row.get::<_, i64>(1)?.to_string(),
+                })
+            })
         });
-        let newest = found.await?.unwrap_or(Position::BEGINNING);
-        Ok(Frontier {
-            settled: newest,
-            newest,
-        })
+        Ok(found.await?.unwrap_or_default())
     }
 
     async fn moved_since(
         &self,
         namespace: &Namespace,
         decider: &DeciderName,
-        since: Position,
+        since: &Moment,
         limit: u32,
-    ) -> Result<Option<Vec<String>>, Error> {
+    ) -> Result<Option<Vec<Place>>, Error> {
         let (namespace, decider) = (namespace.clone(), decider.clone());
+        let (offset, rows_before) = (rows::offset(since.settled), rows_before(since));
         let found = self.readers.read(move |database| {
             // One more tells that there are too many.
             let most = i64::from(limit) + 1;
-            let values = params![
-                namespace.as_str(),
-                decider.as_str(),
-                rows::offset(since),
-                most
-            ];
-            rows::all(database, MOVED_SINCE, values, |row| Ok(row.get(0)?))
+            let (namespace, decider) = (namespace.as_str(), decider.as_str());
+            let values = params![namespace, decider, offset, rows_before, most];
+            rows::all(database, MOVED_SINCE, values, rows::place)
         });
-        let ids: Vec<String> = found.await?;
-        Ok((ids.len() <= limit as usize).then_some(ids))
+        let places: Vec<Place> = found.await?;
+        Ok((places.len() <= limit as usize).then_some(places))
     }
 
     async fn count_events(
@@ -215,7 +222,8 @@ fn passages_in(
     let statement = of(range, PASSAGES, PASSAGES_OF_STREAM);
     let mut select = database.prepare_cached(statement)?;
     let version = after.version.to_sql();
-    let through = range.through.map_or(i64::MAX, rows::offset);
+    let through = range.through.as_ref();
+    let through = through.map_or(i64::MAX, |through| rows::offset(through.settled));
     let values = params![namespace, decider, after.id, version, limit, through];
     let mut found = select.query(values)?;
     let mut passages = Passages::default();
@@ -224,6 +232,11 @@ fn passages_in(
         passages.push(id, version, event, command_id);
     }
     Ok(passages.into_vec())
+}
+
+/// How far the ledger's rows went at a moment.
+fn rows_before(moment: &Moment) -> i64 {
+    moment.mark.parse().unwrap_or(0)
 }
 
 /// The statement for all streams, or that for one.

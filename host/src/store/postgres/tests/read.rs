@@ -105,6 +105,7 @@ async fn an_event_that_cannot_be_folded_for_its_row_is_reported_with_its_place()
             decider: stream.decider().clone(),
             id: None,
             through: None,
+            eventless_since: None,
         };
         let past = store.passages(&counters, &Place::default(), 10).await;
         let alone = store.event(&counters.namespace, log[1].event.event_id);
@@ -130,6 +131,60 @@ async fn an_event_that_cannot_be_folded_for_its_row_is_reported_with_its_place()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_at_a_moment_comes_after_it_and_nothing_else_does() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        append(&store, "before", ExpectedVersion::Any).await.unwrap();
+        append_and_stay_open(&mut session, "open").await;
+        // Behind the open one in the log, and committed before it.
+        append(&store, "overtakes", ExpectedVersion::Any)
+            .await
+            .unwrap();
+        session
+            .execute(
+                "INSERT INTO commands (namespace, command_id, decider, decider_id, command, fingerprint, now, seed, metadata, version, module,
+                                       outcome, rejection_code, rejection_message, fuel)
+                 VALUES ('default', gen_random_uuid(), 'counter', 'rejects', 'Increment', decode(repeat('00', 32), 'hex'), now(), 0, '{}', 0,
+                         'sha256:' || repeat('0', 64), 'rejected', 'no', 'no', 0)",
+            )
+            .await
+            .unwrap();
+
+        let (namespace, decider) = (Namespace::default(), DeciderName::new("counter").unwrap());
+        let moment = store.moment(&namespace).await.unwrap();
+        session.execute("COMMIT").await.unwrap();
+        append(&store, "after", ExpectedVersion::Any).await.unwrap();
+
+        let moved = store.moved_since(&namespace, &decider, &moment, 10).await;
+        let moved: Vec<_> = moved.unwrap().unwrap().into_iter().map(|place| place.id).collect();
+        assert_eq!(moved, ["after", "open", "rejects"]);
+        let before = PastRange {
+            namespace,
+            decider,
+            id: None,
+            through: Some(moment.clone()),
+            eventless_since: None,
+        };
+        let beginning = Place::default();
+        let passages = store.passages(&before, &beginning, 10).await.unwrap();
+        let read: Vec<_> = passages.iter().map(|passage| &*passage.id).collect();
+        assert_eq!(read, ["before", "overtakes"]);
+        let since = PastRange {
+            through: None,
+            eventless_since: Some(moment),
+            ..before.clone()
+        };
+        for (range, count) in [(before, 0), (since, 1)] {
+            let found = store.eventless(&range, &(beginning.clone(), Uuid::nil()), 10).await;
+            assert_eq!(found.unwrap().len(), count);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_past_can_be_read_in_the_order_of_an_index() {
     on_new_database(async |database: Database| {
         database.open().await;
@@ -139,16 +194,16 @@ async fn the_past_can_be_read_in_the_order_of_an_index() {
         session.execute(settings).await.unwrap();
         let [[all, one], [eventless, eventless_of_one]] = [past::PASSAGES, past::EVENTLESS];
         for (statement, values, range) in [
-            (all, "'a', 1, 10, 0, '9', 9", "(ROW(decider_id, version) > ROW($3, $4))"),
-            (one, "'a', 1, 10, 0, '9', 9", "(decider_id = $3) AND (version > $4)"),
+            (all, "'a', 1, 10, 0, '9:9:'", "(ROW(decider_id, version) > ROW($3, $4))"),
+            (one, "'a', 1, 10, 0, '9:9:'", "(decider_id = $3) AND (version > $4)"),
             (
                 eventless,
-                "'a', 1, NULL, 10",
+                "'a', 1, NULL, 10, '9:9:', now(), '9:9:', now()",
                 "(ROW(decider_id, version, command_id) > ROW($3, $4, $5))",
             ),
             (
                 eventless_of_one,
-                "'a', 1, NULL, 10",
+                "'a', 1, NULL, 10, '9:9:', now(), '9:9:', now()",
                 "(decider_id = $3) AND (ROW(version, command_id) > ROW($4, $5))",
             ),
         ] {

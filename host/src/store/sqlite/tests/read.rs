@@ -57,6 +57,7 @@ async fn a_malformed_event_is_reported_and_hides_no_other() {
         decider: decider("counter"),
         id: None,
         through: None,
+        eventless_since: None,
     };
     let past = store.passages(&everything, &Place::default(), 10).await;
     assert_reported(past.unwrap_err());

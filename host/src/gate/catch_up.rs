@@ -1,0 +1,80 @@
+//! What is stored after the steps have begun is looked at as well, before the pointer moves.
+
+use super::examine::Subject;
+use super::refolded::Refolded;
+use super::{CaughtUp, Error, Gate, Report, Step, Watch};
+use crate::store::{PastRange, Place};
+
+/// How many streams that have moved on are looked at one by one. If there are more, the whole history is looked at anew.
+pub(super) const MOST_STREAMS: u32 = 10_000;
+/// How often it is looked after streams that have moved on meanwhile.
+const ROUNDS: u32 = 2;
+/// With fewer than this it is not looked again.
+const FEW_STREAMS: usize = 100;
+
+impl Gate {
+    /// Folds the streams of which something was stored since a report was made, and decides again what was decided on them since. None if
+    /// they are more than `most`, or if it cannot be told any more which they are.
+    pub(super) async fn catch_up(
+        &self,
+        subject: &Subject,
+        mut report: Report,
+        most: u32,
+        watch: &Watch,
+    ) -> Result<Option<Report>, Error> {
+        let Some(mut decisions) = report.decisions() else {
+            return Ok(Some(report));
+        };
+        let Some(mut since) = report.moment() else {
+            return Ok(None);
+        };
+        let (namespace, decider) = (&subject.namespace, &subject.decider);
+        let refold = self.refold_of(subject);
+        let (mut folded, mut caught_up) = (Refolded::default(), CaughtUp::default());
+        let mut fewest = usize::MAX;
+        for _ in 0..ROUNDS {
+            let now = self.store.moment(namespace).await.map_err(Error::Store)?;
+            let moved = self.store.moved_since(namespace, decider, &since, most);
+            let Some(places) = moved.await.map_err(Error::Store)? else {
+                return Ok(None);
+            };
+            let count = places.len();
+            if count >= fewest {
+                // They move on faster than they are looked at: so it would be the next time.
+                break;
+            }
+            fewest = count;
+            let mut moved = Vec::with_capacity(count);
+            for Place { id, version } in places {
+                let range = PastRange {
+                    id: Some(id),
+                    eventless_since: Some(since.clone()),
+                    ..subject.range(now.clone())
+                };
+                moved.push((range, version));
+            }
+            let ranges = moved.iter().map(|(range, _)| range.clone()).collect();
+            folded.add(self.refold(ranges, &refold, watch).await?);
+            let redecided = self.redecide(moved, &subject.candidate, &subject.checks, watch);
+            let (decided, _) = redecided.await?;
+            caught_up.commands += decided.commands;
+            decisions.add(decided);
+            since = now;
+            if count < FEW_STREAMS || folded.failed > 0 {
+                break;
+            }
+        }
+        caught_up.streams = folded.streams;
+        caught_up.different = folded.different;
+        caught_up.failed = folded.failed + folded.failed_before;
+        let policy = self.settings.policies.of(namespace, decider);
+        let facts = report.facts(Step::Redecide);
+        let seconds = facts.and_then(|facts| facts["seconds"].as_f64());
+        let seconds = seconds.unwrap_or_default();
+        let redecided = decisions.result(policy.max_changed_decisions, seconds);
+        let refolded = folded.result(subject.active.is_some(), seconds);
+        report.go_on(&since, caught_up, refolded, redecided);
+        report.judge(policy, &subject.accept);
+        Ok(Some(report))
+    }
+}
