@@ -1,5 +1,6 @@
 //! The parts of a host, made as the settings say.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::config::{Config, GateMode, StoreUrl};
 use crate::core::{PerDecider, SystemClock};
 use crate::gate::{GateSettings, Mode, Policy};
 use crate::http::{ApiSettings, BodyLimit, ServerSettings, Tokens};
-use crate::log::PushSettings;
+use crate::log::{PushRules, PushSettings};
 use crate::runtime::{Limits, Runtime, RuntimeOptions};
 use crate::store::{MemoryStore, OpenError, PostgresOptions, PostgresStore, SqliteStore, Store};
 
@@ -152,11 +153,11 @@ pub(super) fn server(config: &Config) -> ServerSettings {
     }
 }
 
-/// What is allowed to those who are pushed to.
-pub(super) fn push(config: &Config) -> PushSettings {
+/// Who is pushed to, and how, by a host that listens on `bound`.
+pub(super) fn push(config: &Config, bound: SocketAddr) -> PushSettings {
     PushSettings {
         timeout: Duration::from_millis(config.push.deadline_ms),
-        allow_private_addresses: config.push.allow_private_addresses,
+        rules: PushRules::new(config.push.allow.clone(), bound),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `gavel serve`: run the host.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,7 +130,8 @@ async fn host(
     let recorder = http::recorder().context("cannot set up the metrics")?;
     let metrics = recorder.handle();
     metrics::set_global_recorder(recorder).context("cannot set up the metrics")?;
-    let services = services(&config).await?;
+    let bound = listener.local_addr().context("cannot tell the address")?;
+    let services = services(&config, bound).await?;
     let modules = services.modules.clone();
     let consumers = services.consumers.clone();
     let rehearsals = services.rehearsals.clone();
@@ -146,7 +148,7 @@ async fn host(
         );
     }
     let keeper = consumers
-        .keeper(parts::push(&config), http::delivery, Arc::new(SystemClock))
+        .keeper(http::delivery, Arc::new(SystemClock))
         .context("cannot push events")?;
     let keeping = tokio::spawn(keeper.run(stop.clone()));
     let rehearsing = tokio::spawn(rehearsals.keep(stop.clone()));
@@ -172,7 +174,7 @@ async fn host(
     Ok(())
 }
 
-async fn services(config: &Config) -> anyhow::Result<Services> {
+async fn services(config: &Config, bound: SocketAddr) -> anyhow::Result<Services> {
     let store = parts::store(config).await?;
     let modules = Modules::new(store.clone(), parts::caching_runtime(config)?);
     let commands = Commands::new(
@@ -188,7 +190,7 @@ async fn services(config: &Config) -> anyhow::Result<Services> {
         modules,
         rehearsals: Rehearsals::new(gate.clone(), Arc::new(SystemClock)),
         gate,
-        consumers: Consumers::new(store.clone(), log.clone()),
+        consumers: Consumers::new(store.clone(), log.clone(), parts::push(config, bound)),
         log,
         store,
     })

@@ -35,7 +35,7 @@ pub use error::{Error, Problem};
 pub use gate::{DeciderPolicy, Gate, GateMode};
 pub use load::{Config, Flag, Loaded};
 pub use log::{Log, LogFilter, LogFormat};
-pub use push::Push;
+pub use push::{Push, PushTarget};
 pub use sandbox::Sandbox;
 pub use server::Server;
 pub use store::{Store, StoreUrl};

@@ -17,6 +17,12 @@ impl HostName {
         Origin::parse(&format!("http://{authority}")).map(|origin| origin.host())
     }
 
+    /// The name or the address, as it stands in a URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether only this machine is meant.
     #[must_use]
     pub fn is_loopback(&self) -> bool {

@@ -136,6 +136,8 @@ pub struct Consumer {
     pub settings: ConsumerSettings,
     /// Whether nothing is leased until it is resumed.
     pub is_paused: bool,
+    /// Why a host has paused it; none if that was somebody else, or it is not paused.
+    pub paused_reason: Option<String>,
     /// When it was created.
     pub created_at: OffsetDateTime,
     /// How many wanted events are not done, those that are in flight or parked among them. Of those that nothing was leased of yet, as many as

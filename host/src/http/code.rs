@@ -36,6 +36,7 @@ pub enum Code {
     GateRefused,
     IdempotencyKeyReused,
     EventUnregistered,
+    ReceiverNotAllowed,
     ModuleTrapped,
     ModuleBrokeContract,
     Internal,
@@ -175,6 +176,11 @@ impl Code {
                 "event-unregistered",
                 S::UNPROCESSABLE_ENTITY,
                 "The decider has not registered the event",
+            ),
+            Self::ReceiverNotAllowed => (
+                "receiver-not-allowed",
+                S::UNPROCESSABLE_ENTITY,
+                "The host may not push to the receiver",
             ),
             Self::ModuleTrapped => (
                 "module-trapped",

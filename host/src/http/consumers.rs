@@ -78,6 +78,7 @@ pub(super) async fn get_consumer(
     responses(
         (status = 200, description = "Changed.", body = Consumer),
         (status = 201, description = "Created.", body = Consumer, headers(("Location" = String))),
+        (status = 422, description = "`receiver-not-allowed`: the URL names an address that the setting `push.allow` does not allow"),
     )
 )]
 pub(super) async fn put_consumer(
@@ -87,6 +88,10 @@ pub(super) async fn put_consumer(
 ) -> Result<Response, Problem> {
     let start = start(std::mem::take(&mut body.start), "/start")?;
     let settings = consumer_settings(body)?;
+    state
+        .consumers
+        .admit(&settings)
+        .map_err(|refusal| Problem::new(Code::ReceiverNotAllowed, refusal.to_string()))?;
     let is_new = state.store.put_consumer(&id, &settings, start).await?;
     state.consumers.changed();
     let shown = show(&state, &id).await?;

@@ -1,7 +1,9 @@
 //! The API in process, on a store in memory, for tests.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,7 +18,7 @@ use super::{ApiSettings, AppState, Services, recorder, router};
 use crate::command::{CommandSettings, Commands};
 use crate::core::SystemClock;
 use crate::gate::{Gate, GateSettings, Rehearsals};
-use crate::log::{Consumers, Log};
+use crate::log::{Consumers, Log, PushRules, PushSettings};
 use crate::modules::Modules;
 use crate::runtime::{Limits, Runtime, RuntimeOptions};
 use crate::store::MemoryStore;
@@ -64,7 +66,14 @@ impl Api {
             ),
             rehearsals: Rehearsals::new(gate.clone(), Arc::new(SystemClock)),
             gate,
-            consumers: Consumers::new(store.clone(), log.clone()),
+            consumers: Consumers::new(
+                store.clone(),
+                log.clone(),
+                PushSettings {
+                    timeout: Duration::from_secs(1),
+                    rules: PushRules::new(None, SocketAddr::from((Ipv4Addr::LOCALHOST, 4000))),
+                },
+            ),
             log,
             modules,
             store,

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use reqwest::Url;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::push::{Health, Outage};
+use super::push::{Health, NotAllowed, Outage, PushSettings};
 use super::{Delivery, Log, Subscription};
 use crate::core::{ConsumerId, ConsumerSettings, Lease, Position};
 use crate::store::{ConsumerError, LogFilter, Store};
@@ -24,6 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub struct Consumers {
     pub(super) store: Arc<dyn Store>,
     log: Log,
+    pub(super) push: PushSettings,
     /// Changes when this host has changed something about a consumer.
     pub(super) changes: watch::Sender<()>,
     /// The receivers of those that this host pushes to.
@@ -33,10 +35,11 @@ pub struct Consumers {
 impl Consumers {
     /// The consumers in `store`, which is where `log` comes from.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, log: Log) -> Self {
+    pub fn new(store: Arc<dyn Store>, log: Log, push: PushSettings) -> Self {
         Self {
             store,
             log,
+            push,
             changes: watch::Sender::new(()),
             receivers: Arc::default(),
         }
@@ -54,6 +57,17 @@ impl Consumers {
             Some(health) => self.receivers().insert(id.clone(), health),
             None => self.receivers().remove(id),
         };
+    }
+
+    /// Refuses settings by which something would be pushed to an address that may not be pushed to. Where a name leads to shows later.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAllowed`] names the receiver.
+    pub fn admit(&self, settings: &ConsumerSettings) -> Result<(), NotAllowed> {
+        let url = settings.push.as_ref().map(|push| Url::parse(&push.url));
+        url.and_then(Result::ok)
+            .map_or(Ok(()), |url| self.push.rules.check(&url))
     }
 
     /// Why nothing is pushed to a consumer at present, as this host has found.

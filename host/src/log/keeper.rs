@@ -12,7 +12,7 @@ use super::consumers::Consumers;
 use super::metrics::{
     CONSUMER_IN_FLIGHT, CONSUMER_LAG, CONSUMER_LAG_SECONDS, CONSUMER_PARKED, CONSUMER_PAUSED,
 };
-use super::push::{Encode, PushSettings, Pushers};
+use super::push::{Encode, Pushers};
 use crate::core::{Clock, Consumer, ConsumerId};
 
 /// How many events of the log after its cursor are looked at to show how far a consumer lags behind: few, so that consumers that nobody works
@@ -34,15 +34,10 @@ impl Consumers {
     /// # Errors
     ///
     /// When HTTP cannot be spoken.
-    pub fn keeper(
-        &self,
-        settings: PushSettings,
-        encode: Encode,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Keeper, reqwest::Error> {
+    pub fn keeper(&self, encode: Encode, clock: Arc<dyn Clock>) -> Result<Keeper, reqwest::Error> {
         Ok(Keeper {
             consumers: self.clone(),
-            pushers: Pushers::new(self.clone(), settings, encode, clock)?,
+            pushers: Pushers::new(self.clone(), encode, clock)?,
         })
     }
 }

@@ -109,6 +109,8 @@ pub(in crate::http) struct Consumer<'a> {
     push: Option<Push<'a>>,
     /// Whether nothing is leased until it is resumed.
     paused: bool,
+    /// Why the host has paused it; null if it is not paused, or somebody else has paused it.
+    paused_reason: Option<&'a str>,
     /// When it was created.
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
@@ -187,6 +189,7 @@ impl<'a> Consumer<'a> {
                 signed: push.secret.is_some(),
             }),
             paused: consumer.is_paused,
+            paused_reason: consumer.paused_reason.as_deref(),
             created_at: consumer.created_at,
             lag_events: consumer.lag_events,
             lag_seconds: consumer.lag.as_secs_f64(),
@@ -266,16 +269,18 @@ impl<'a> From<&'a core::Lease> for Lease<'a> {
 /// The events of a lease, as they are pushed.
 #[derive(Debug, Serialize)]
 struct Delivery<'a> {
+    namespace: &'a str,
     consumer: &'a str,
     #[serde(flatten)]
     lease: Lease<'a>,
 }
 
-/// The body of a delivery: the name of the consumer, and the lease as a worker is given it.
+/// The body of a delivery: namespace and name of the consumer, and the lease as a worker is given it.
 #[must_use]
 #[expect(clippy::missing_panics_doc, reason = "events are JSON")]
 pub fn delivery(id: &core::ConsumerId, lease: &core::Lease) -> Vec<u8> {
     let delivery = Delivery {
+        namespace: id.namespace().as_str(),
         consumer: id.name(),
         lease: lease.into(),
     };

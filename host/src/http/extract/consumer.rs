@@ -116,6 +116,9 @@ fn push(body: PushBody) -> Result<core::Push, Problem> {
         let limit = format!("it has more than {PUSH_URL_BYTES} bytes");
         return Err(malformed(place(), limit));
     }
+    if body.url.chars().any(char::is_control) {
+        return Err(malformed(place(), "it holds control characters"));
+    }
     let url = Url::parse(&body.url).map_err(|error| malformed(place(), error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(malformed(place(), "give an `http` or `https` URL"));

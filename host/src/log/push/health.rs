@@ -144,7 +144,9 @@ impl Health {
                 trouble.failed = Some(Instant::now());
                 return Verdict::Counts;
             }
-            Fault::Unknown | Fault::Receiver => trouble.failed = Some(Instant::now()),
+            Fault::Unknown | Fault::Receiver | Fault::NotAllowed => {
+                trouble.failed = Some(Instant::now());
+            }
         }
         let rest = known.failed(id, began, refused, now);
         // Once more, so that others are tried first.

@@ -3,10 +3,12 @@
 //! Each delivery is one POST of events of one lease. An answer of 2xx acknowledges them. One that concerns the events is a failure, after
 //! which the stream rests, and is parked in the end. One that concerns the receiver (it cannot be reached, does not answer in time, has
 //! trouble of its own, or wants to be left alone) costs no stream an attempt: the consumer rests, longer each time, until something is taken.
+//! One that must not be pushed to ([`PushRules`]) has its consumer paused.
 //! **Invariant:** a stream that fails, or whose receiver is slow, holds up no other stream, up to [`STREAMS`] of them.
 
 mod health;
 mod receiver;
+mod rules;
 mod signature;
 mod worker;
 
@@ -22,6 +24,7 @@ pub(super) use self::health::Health;
 pub use self::health::Outage;
 pub use self::receiver::PushSettings;
 use self::receiver::Receiver;
+pub use self::rules::{NotAllowed, PushRules};
 use self::worker::Worker;
 use super::Consumers;
 use crate::core::{Clock, Consumer, ConsumerId, ConsumerSettings, Lease};
@@ -53,13 +56,12 @@ pub(super) struct Pushers {
 impl Pushers {
     pub(super) fn new(
         consumers: Consumers,
-        settings: PushSettings,
         encode: Encode,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, reqwest::Error> {
         Ok(Self {
+            receiver: Receiver::new(consumers.push.clone(), Arc::clone(&clock))?,
             consumers,
-            receiver: Receiver::new(settings, Arc::clone(&clock))?,
             encode,
             clock,
             workers: HashMap::new(),

@@ -1,16 +1,16 @@
 //! Speaking to receivers: one POST, and what its answer means.
 
-use std::error::Error as _;
-use std::net::IpAddr;
+use std::error::Error;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Response, Url, redirect};
 
 use time::OffsetDateTime;
 
+use super::rules::{NotAllowed, NowhereAllowed, PushRules, Resolver};
 use super::signature::sign;
 use crate::core::{Clock, ConsumerId, Lease, Push};
 
@@ -21,25 +21,27 @@ const ANSWER_BYTES: usize = 4 * 1024;
 /// The longest rest that a receiver can ask for.
 const LONGEST_REST: Duration = Duration::from_secs(3_600);
 
-/// What is allowed to receivers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who is pushed to, and how.
+#[derive(Debug, Clone)]
 pub struct PushSettings {
     /// Longest time for an answer.
     pub timeout: Duration,
-    /// Whether addresses that are not public may be delivered to.
-    pub allow_private_addresses: bool,
+    /// Where events may be pushed to.
+    pub rules: PushRules,
 }
 
-/// Delivers to any receiver. Cheap to clone.
+/// Delivers to any receiver that is allowed. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Receiver {
     http: reqwest::Client,
+    /// For URLs with the port that we listen on: addresses are resolved without ports, and there not all are allowed that are elsewhere.
+    http_at_own_port: reqwest::Client,
     settings: PushSettings,
     clock: Arc<dyn Clock>,
 }
 
 /// A delivery was not taken.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) fault: Fault,
     /// For those who look after the consumer. Nothing of an answer but its status: whoever may read this need not be one to whom the
@@ -60,6 +62,8 @@ pub(super) enum Fault {
     Receiver,
     /// The receiver, or what these events do to it.
     Unknown,
+    /// Whoever has made the consumer: the receiver is not allowed.
+    NotAllowed,
 }
 
 impl Fault {
@@ -82,6 +86,28 @@ impl Refused {
             retry_after: None,
         }
     }
+
+    /// A receiver that could not be asked, or has not answered.
+    fn unanswered(error: reqwest::Error, url: &Url) -> Self {
+        let is_refusal = |error: &(dyn Error + 'static)| error.is::<NowhereAllowed>();
+        if causes(&error).any(is_refusal) {
+            return NotAllowed::to(url).into();
+        }
+        let fault = if error.is_connect() {
+            Fault::Receiver
+        } else {
+            Fault::Unknown
+        };
+        let error = error.without_url();
+        let told: Vec<_> = causes(&error).map(ToString::to_string).collect();
+        Self::because(fault, told.join(": "))
+    }
+}
+
+impl From<NotAllowed> for Refused {
+    fn from(refusal: NotAllowed) -> Self {
+        Self::because(Fault::NotAllowed, refusal.to_string())
+    }
 }
 
 impl Receiver {
@@ -91,26 +117,38 @@ impl Receiver {
     ) -> Result<Self, reqwest::Error> {
         // An error means that the process already has a provider, which is all that is needed.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            let builder = reqwest::Client::builder()
-                .user_agent(concat!("gavel/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT_TIMEOUT)
-                .timeout(settings.timeout)
-                .redirect(redirect::Policy::none());
-            if settings.allow_private_addresses {
-                return builder;
-            }
-            // A proxy would resolve names for us, and reach what we must not.
-            builder.no_proxy().dns_resolver(Arc::new(PublicAddresses))
+        let client = |is_own_port| {
+            let builder = || {
+                reqwest::Client::builder()
+                    .user_agent(concat!("gavel/", env!("CARGO_PKG_VERSION")))
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .timeout(settings.timeout)
+                    .redirect(redirect::Policy::none())
+                    // A proxy would resolve names for us, and reach what we must not.
+                    .no_proxy()
+                    .dns_resolver(Arc::new(Resolver {
+                        rules: settings.rules.clone(),
+                        is_own_port,
+                    }))
+            };
+            // A machine without CA certificates can still push to `http`.
+            let built = builder().build();
+            built.or_else(|_| builder().tls_certs_only([]).build())
         };
-        // A machine without CA certificates can still push to `http`.
-        let built = builder().build();
-        let http = built.or_else(|_| builder().tls_certs_only([]).build())?;
         Ok(Self {
-            http,
+            http: client(false)?,
+            http_at_own_port: client(true)?,
             settings,
             clock,
         })
+    }
+
+    /// The URL of a receiver, if it is one and, as far as it tells, allowed.
+    pub(super) fn url(&self, push: &Push) -> Result<Url, Refused> {
+        let url = Url::parse(&push.url)
+            .map_err(|error| Refused::because(Fault::Receiver, error.to_string()))?;
+        self.settings.rules.check(&url)?;
+        Ok(url)
     }
 
     /// POSTs `body`. Nothing but an answer of 2xx is a success.
@@ -122,10 +160,14 @@ impl Receiver {
         body: Vec<u8>,
         timeout: Duration,
     ) -> Result<(), Refused> {
-        let url = self.allowed(&push.url)?;
-        let mut request = self
-            .http
-            .post(url)
+        let url = self.url(push)?;
+        let http = if self.settings.rules.is_own_port(&url) {
+            &self.http_at_own_port
+        } else {
+            &self.http
+        };
+        let mut request = http
+            .post(url.clone())
             .timeout(timeout.min(self.settings.timeout))
             .header(CONTENT_TYPE, "application/json")
             .header("Gavel-Namespace", id.namespace().as_str())
@@ -136,85 +178,22 @@ impl Receiver {
             request = request.header("Gavel-Signature", sign(secret, seconds, &body));
         }
         let answer = request.body(body).send().await;
-        let mut answer = answer.map_err(|error| {
-            let fault = if error.is_connect() {
-                Fault::Receiver
-            } else {
-                Fault::Unknown
-            };
-            Refused::because(fault, said(&error.without_url()))
-        })?;
+        let mut answer = answer.map_err(|error| Refused::unanswered(error, &url))?;
         let status = answer.status();
         let retry_after = retry_after(&answer, self.clock.now());
         finish(&mut answer).await;
         if status.is_success() {
             return Ok(());
         }
+        let mut reason = format!("the receiver answered {status}");
+        if status.is_redirection() {
+            reason.push_str(", and redirects are not followed");
+        }
         Err(Refused {
             fault: Fault::of(status.as_u16()),
-            reason: format!("the receiver answered {status}"),
+            reason,
             retry_after,
         })
-    }
-
-    /// The URL, if its host is a name or an address that may be delivered to. Names are looked at when they are resolved.
-    fn allowed(&self, url: &str) -> Result<Url, Refused> {
-        let url = Url::parse(url)
-            .map_err(|error| Refused::because(Fault::Receiver, error.to_string()))?;
-        let literal = url.host_str().map(|host| host.trim_matches(['[', ']']));
-        let address = literal.and_then(|host| host.parse::<IpAddr>().ok());
-        if self.settings.allow_private_addresses || address.is_none_or(is_public) {
-            return Ok(url);
-        }
-        Err(Refused::because(Fault::Receiver, NOT_PUBLIC))
-    }
-}
-
-const NOT_PUBLIC: &str = "the address is not public, and `push.allow_private_addresses` is off";
-
-/// Resolves names to public addresses only, at every connection, so that a name cannot be turned to another address after it was looked at.
-#[derive(Debug)]
-struct PublicAddresses;
-
-impl Resolve for PublicAddresses {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<_> = found.filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() {
-                return Err(NOT_PUBLIC.into());
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// Whether an address is one of the public Internet, by the registries of IANA for special purposes (RFC 6890) as of 2025.
-fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            let is_shared = a == 100 && (64..128).contains(&b);
-            let is_protocol = (a, b, c) == (192, 0, 0);
-            let is_benchmark = a == 198 && (b == 18 || b == 19);
-            !(v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_documentation()
-                || v4.is_multicast()
-                || is_shared
-                || is_protocol
-                || is_benchmark
-                || a == 0
-                || a >= 240)
-        }
-        IpAddr::V6(v6) => {
-            let segments = v6.segments();
-            // 6to4 and NAT64 lead to IPv4 addresses, of any kind.
-            let leads_elsewhere = segments[0] == 0x2002 || segments[..2] == [0x64, 0xff9b];
-            let is_documentation = segments[..2] == [0x2001, 0xdb8];
-            (segments[0] & 0xe000) == 0x2000 && !leads_elsewhere && !is_documentation
-        }
     }
 }
 
@@ -242,58 +221,7 @@ async fn finish(answer: &mut Response) {
     }
 }
 
-/// An error with all that caused it.
-fn said(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_special_purpose_are_not_public() {
-        let is_public = |text: &str| is_public(text.parse().unwrap());
-        for address in [
-            "8.8.8.8",
-            "100.128.0.1",
-            "172.32.0.1",
-            "198.20.0.1",
-            "2606:4700::1111",
-            "::ffff:8.8.8.8",
-        ] {
-            assert!(is_public(address), "{address}");
-        }
-        for address in [
-            "127.0.0.1",
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",
-            "192.0.0.1",
-            "198.18.0.1",
-            "224.0.0.1",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "::",
-            "fe80::1",
-            "fc00::1",
-            "ff02::1",
-            "::ffff:127.0.0.1",
-            "2002:7f00:1::",
-            "64:ff9b::7f00:1",
-            "2001:db8::1",
-        ] {
-            assert!(!is_public(address), "{address}");
-        }
-    }
+/// An error, and all that caused it.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    iter::successors(Some(error), |&error| error.source())
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, Verdict};
-use super::receiver::{Receiver, Refused};
+use super::receiver::{Fault, Receiver, Refused};
 use super::{BODY_BYTES, EVENTS, Encode, STREAMS, WAIT};
 use crate::core::{Clock, ConsumerId, ConsumerSettings, Lease, Push};
 use crate::log::Consumers;
@@ -40,6 +40,11 @@ impl Worker {
         let Some(push) = self.settings.push.clone() else {
             return;
         };
+        if let Err(refused) = self.receiver.url(&push)
+            && refused.fault == Fault::NotAllowed
+        {
+            self.pause(&push, &refused).await;
+        }
         let mut deliveries = JoinSet::new();
         while !stop.is_cancelled() {
             if let Some(until) = self.health.rests_until() {
@@ -111,14 +116,39 @@ impl Worker {
         } else {
             "failed"
         };
+        let not_allowed = delivered.as_ref().err().cloned();
+        let not_allowed = not_allowed.filter(|refused| refused.fault == Fault::NotAllowed);
         counter!(PUSHES, "namespace" => self.id.namespace().to_string(), "consumer" => self.id.name().to_owned(), "outcome" => outcome)
             .increment(1);
         let outcome = self.judge(&lease, began, delivered);
         for _ in 0..TELLINGS {
             match self.tell(&lease, &outcome).await {
                 Err(error) if error.is_retryable() => sleep(PAUSE).await,
-                Ok(()) | Err(_) => return,
+                Ok(()) | Err(_) => break,
             }
+        }
+        // Only now, so that who sees it paused finds nothing leased.
+        if let Some(refused) = not_allowed {
+            self.pause(push, &refused).await;
+        }
+    }
+
+    /// Stops what must not be pushed. Where that cannot be written down, the next delivery is refused as well.
+    async fn pause(&self, push: &Push, refused: &Refused) {
+        let reason = &refused.reason;
+        let paused = self.consumers.store.pause_push(&self.id, &push.url, reason);
+        match paused.await {
+            Ok(true) => {
+                tracing::warn!(consumer = %self.id, reason, "a consumer is paused");
+                self.consumers.changed();
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(
+                consumer = %self.id,
+                reason,
+                error = &error as &dyn std::error::Error,
+                "a consumer cannot be paused"
+            ),
         }
     }
 

@@ -179,6 +179,7 @@ store_cases!(
     max_events_are_shared_out,
     a_stream_that_keeps_growing_does_not_starve_the_others,
     a_paused_consumer_leases_nothing,
+    a_consumer_that_a_host_pauses_says_why,
     a_reset_loses_all_leases_and_begins_anew,
     a_deleted_consumer_is_unknown,
     consumers_of_a_namespace_see_its_events_alone,

@@ -96,12 +96,25 @@ pub trait ConsumerStore: Debug + Send + Sync {
     /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`].
     async fn delete_consumer(&self, id: &ConsumerId) -> Result<(), ConsumerError>;
 
-    /// Stops leasing, or goes on. Leases that are out stay good.
+    /// Stops leasing, or goes on. Leases that are out stay good. Nobody needs to be told why any more.
     ///
     /// # Errors
     ///
     /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`].
     async fn pause_consumer(&self, id: &ConsumerId, is_paused: bool) -> Result<(), ConsumerError>;
+
+    /// Stops leasing if the consumer is still pushed to `url`, and keeps why until somebody pauses or resumes it. True if it has
+    /// stopped by this; otherwise nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsumerError::Store`].
+    async fn pause_push(
+        &self,
+        id: &ConsumerId,
+        url: &str,
+        reason: &str,
+    ) -> Result<bool, ConsumerError>;
 
     /// Begins anew at `start`. All leases are lost, and nothing is parked any more.
     ///

@@ -15,6 +15,8 @@ use crate::store::Error;
 pub(in crate::store) struct Registered {
     pub(in crate::store) settings: ConsumerSettings,
     pub(in crate::store) is_paused: bool,
+    /// Why a host has paused it.
+    pub(in crate::store) paused_reason: Option<String>,
     pub(in crate::store) created_at: OffsetDateTime,
     /// What is handed out: all events up to here, inclusive.
     pub(in crate::store) cursor: Position,

@@ -308,6 +308,15 @@ impl ConsumerStore for MemoryStore {
         self.at_the_desk(|tables, _| rules::pause(tables, id, is_paused))
     }
 
+    async fn pause_push(
+        &self,
+        id: &ConsumerId,
+        url: &str,
+        reason: &str,
+    ) -> Result<bool, ConsumerError> {
+        self.at_the_desk(|tables, _| rules::pause_push(tables, id, url, reason))
+    }
+
     async fn reset_consumer(&self, id: &ConsumerId, start: Start) -> Result<(), ConsumerError> {
         self.at_the_desk(|tables, _| rules::reset(tables, id, start))
     }

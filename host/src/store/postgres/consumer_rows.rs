@@ -83,10 +83,13 @@ pub(super) fn cursor(row: &PgRow) -> Read<(ConsumerSettings, Position)> {
 pub(super) fn consumer(row: &PgRow) -> Read<Consumer> {
     let namespace = Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?;
     let count = |name| -> Read<u64> { column::<i64>(row, name)?.try_into().map_err(unreadable) };
+    let is_paused = column(row, "paused")?;
+    let paused_reason: Option<String> = column(row, "paused_reason")?;
     Ok(Consumer {
         id: ConsumerId::new(namespace, column::<&str>(row, "consumer")?).map_err(unreadable)?,
         settings: settings(row)?,
-        is_paused: column(row, "paused")?,
+        is_paused,
+        paused_reason: paused_reason.filter(|_| is_paused),
         created_at: time(row, "created_at")?,
         lag_events: count("lag_events")?,
         lag: duration(row, "lag_ms")?,

@@ -27,7 +27,7 @@ const LEASE: &str = concat!(
 /// With what is handed out, and what is still to be looked at, be it below the oldest open transaction or not.
 /// The age of `-infinity` is no number.
 const CONSUMERS: &str = concat!(
-    "SELECT namespace, consumer, paused, created_at, ",
+    "SELECT namespace, consumer, paused, paused_reason, created_at, ",
     settings_columns!(),
     ", handed_out.in_flight, handed_out.parked, handed_out.pending + ahead.pending AS lag_events, \
             coalesce(floor(extract(EPOCH FROM clock_timestamp() - least(handed_out.oldest, ahead.oldest)) * 1000), 0)::BIGINT AS lag_ms \
@@ -244,8 +244,21 @@ impl ConsumerStore for PostgresStore {
     }
 
     async fn pause_consumer(&self, id: &ConsumerId, is_paused: bool) -> Result<(), ConsumerError> {
-        let sql = "UPDATE consumers SET paused = $3, updated_at = clock_timestamp() WHERE namespace = $1 AND consumer = $2 RETURNING TRUE";
+        let sql = "UPDATE consumers SET paused = $3, paused_reason = NULL, updated_at = clock_timestamp() \
+                   WHERE namespace = $1 AND consumer = $2 RETURNING TRUE";
         self.change(of_consumer(sql, id).bind(is_paused)).await
+    }
+
+    async fn pause_push(
+        &self,
+        id: &ConsumerId,
+        url: &str,
+        reason: &str,
+    ) -> Result<bool, ConsumerError> {
+        let sql = "UPDATE consumers SET paused = TRUE, paused_reason = $4, updated_at = clock_timestamp() \
+                   WHERE namespace = $1 AND consumer = $2 AND push_url = $3 AND NOT paused RETURNING TRUE";
+        let statement = of_consumer(sql, id).bind(url).bind(reason);
+        Ok(!run(&self.pool, statement).await?.is_empty())
     }
 
     async fn reset_consumer(&self, id: &ConsumerId, start: Start) -> Result<(), ConsumerError> {

@@ -6,6 +6,7 @@ mod bounds;
 mod doors;
 mod gate;
 mod neighbours;
+mod push;
 mod sql;
 mod stop;
 mod text;

@@ -167,6 +167,42 @@ pub(in crate::store) async fn a_paused_consumer_leases_nothing(store: Arc<dyn St
     assert_eq!(lease_one(&*store, &id).await.stream, stream("b"));
 }
 
+pub(in crate::store) async fn a_consumer_that_a_host_pauses_says_why(store: Arc<dyn Store>) {
+    fill(&*store, &["a"], 1).await;
+    let pushed = |url: &str| ConsumerSettings {
+        push: Some(Push {
+            url: url.to_owned(),
+            secret: None,
+        }),
+        ..settings()
+    };
+    let id = create(&*store, "all", &pushed("http://old.example/")).await;
+    let told = async || {
+        let report = report(&*store, &id).await;
+        (report.is_paused, report.paused_reason)
+    };
+    // Its receiver is another one by now.
+    let elsewhere = pushed("http://new.example/");
+    store
+        .put_consumer(&id, &elsewhere, Start::Now)
+        .await
+        .unwrap();
+    let pause = async |url, reason| store.pause_push(&id, url, reason).await.unwrap();
+    assert!(!pause("http://old.example/", "old").await);
+    assert_eq!(told().await, (false, None));
+
+    assert!(pause("http://new.example/", "new").await);
+    assert_eq!(told().await, (true, Some("new".to_owned())));
+    assert_nothing(&*store, &id).await;
+    store.pause_consumer(&id, false).await.unwrap();
+    assert_eq!(told().await, (false, None));
+    // Somebody has paused it for a reason of their own.
+    store.pause_consumer(&id, true).await.unwrap();
+    assert!(!pause("http://new.example/", "new").await);
+    assert_eq!(told().await, (true, None));
+    assert!(!store.pause_push(&consumer("gone"), "", "").await.unwrap());
+}
+
 pub(in crate::store) async fn a_reset_loses_all_leases_and_begins_anew(store: Arc<dyn Store>) {
     let log = fill(&*store, &["a", "b"], 2).await;
     let once = ConsumerSettings {

@@ -12,7 +12,7 @@ pub(in crate::store) use leases::*;
 
 use super::support::*;
 use crate::core::{
-    Consumer, ConsumerId, ConsumerSettings, Lease, Namespace, Position, RecordedEvent, Start,
+    Consumer, ConsumerId, ConsumerSettings, Lease, Namespace, Position, Push, RecordedEvent, Start,
     StreamId,
 };
 use crate::store::{ConsumerError, Nacked, Store, Unpark};

@@ -4,6 +4,7 @@
 //! A store says how rows are found and kept, in [`Rows`]; each function here is one transaction of it.
 
 mod parked;
+mod paused;
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::store::consumers::rows::{
 };
 use crate::store::consumers::{ConsumerError, Leased, Nacked};
 pub(in crate::store) use parked::{retry_parked, unpark};
+pub(in crate::store) use paused::{pause, pause_push};
 
 /// How many events of the log a lease hands out at most.
 const HANDED_OUT: u32 = 1_000;
@@ -61,6 +63,7 @@ pub(in crate::store) fn put(
             Registered {
                 settings: settings.clone(),
                 is_paused: false,
+                paused_reason: None,
                 created_at: now,
                 cursor,
                 since,
@@ -122,6 +125,7 @@ pub(in crate::store) fn report(
         id: id.clone(),
         settings: consumer.settings,
         is_paused: consumer.is_paused,
+        paused_reason: consumer.paused_reason.filter(|_| consumer.is_paused),
         created_at: consumer.created_at,
         lag_events: progress.pending + ahead,
         lag: age.unwrap_or_default(),
@@ -154,16 +158,6 @@ pub(in crate::store) fn delete(rows: &mut impl Rows, id: &ConsumerId) -> Result<
     } else {
         Err(ConsumerError::NotFound)
     }
-}
-
-pub(in crate::store) fn pause(
-    rows: &mut impl Rows,
-    id: &ConsumerId,
-    is_paused: bool,
-) -> Result<(), ConsumerError> {
-    let mut consumer = registered(rows, id)?;
-    consumer.is_paused = is_paused;
-    Ok(rows.keep(id, &consumer)?)
 }
 
 pub(in crate::store) fn reset(

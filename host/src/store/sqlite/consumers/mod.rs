@@ -124,6 +124,19 @@ impl ConsumerStore for SqliteStore {
             .await
     }
 
+    async fn pause_push(
+        &self,
+        id: &ConsumerId,
+        url: &str,
+        reason: &str,
+    ) -> Result<bool, ConsumerError> {
+        let (url, reason) = (url.to_owned(), reason.to_owned());
+        self.write_consumers(id, move |tables, id, _| {
+            rules::pause_push(tables, id, &url, &reason)
+        })
+        .await
+    }
+
     async fn reset_consumer(&self, id: &ConsumerId, start: Start) -> Result<(), ConsumerError> {
         self.write_consumers(id, move |tables, id, _| rules::reset(tables, id, start))
             .await

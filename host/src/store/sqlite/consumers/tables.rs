@@ -19,17 +19,19 @@ use crate::store::sqlite::read;
 use crate::store::sqlite::rows::{self, event_columns};
 
 const FIND: &str = "
-SELECT deciders, events, lock_timeout_ms, max_attempts, backoff_ms, push_url, push_secret, paused, since, cursor, created_at
+SELECT deciders, events, lock_timeout_ms, max_attempts, backoff_ms, push_url, push_secret, paused, since, cursor, created_at,
+    paused_reason
 FROM consumers WHERE namespace = ?1 AND consumer = ?2";
 
 const KEEP: &str = "
 INSERT INTO consumers (namespace, consumer, deciders, events, lock_timeout_ms, max_attempts, backoff_ms, push_url, push_secret,
-    paused, since, cursor, created_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+    paused, since, cursor, created_at, paused_reason)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 ON CONFLICT (namespace, consumer) DO UPDATE
     SET deciders = excluded.deciders, events = excluded.events, lock_timeout_ms = excluded.lock_timeout_ms,
         max_attempts = excluded.max_attempts, backoff_ms = excluded.backoff_ms, push_url = excluded.push_url,
-        push_secret = excluded.push_secret, paused = excluded.paused, since = excluded.since, cursor = excluded.cursor";
+        push_secret = excluded.push_secret, paused = excluded.paused, paused_reason = excluded.paused_reason, since = excluded.since,
+        cursor = excluded.cursor";
 
 const REMOVE: &str = "DELETE FROM consumers WHERE namespace = ?1 AND consumer = ?2";
 
@@ -192,6 +194,7 @@ impl Rows for Tables<'_> {
             consumer.since.map(rows::milliseconds),
             rows::offset(consumer.cursor),
             rows::milliseconds(consumer.created_at),
+            consumer.paused_reason,
         ];
         self.run(KEEP, values)
     }
@@ -387,6 +390,7 @@ fn registered(row: &Row<'_>) -> Result<Registered, Error> {
         since: row.get::<_, Option<i64>>(8)?.map(rows::nearest_time),
         cursor: rows::position(row.get(9)?),
         created_at: rows::nearest_time(row.get(10)?),
+        paused_reason: row.get(11)?,
     })
 }
 
