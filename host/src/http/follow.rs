@@ -27,6 +27,13 @@ use super::state::AppState;
 use crate::core::{Position, RecordedEvent};
 use crate::log::{Delivery, Malformed, Subscription};
 
+/// The name of the server-sent event which says that the end of the log was reached.
+const CAUGHT_UP: &str = "caught-up";
+/// The name of the server-sent event that stands for a stored one which cannot be read.
+const MALFORMED: &str = "malformed";
+/// Names that a decider's event must not have on the wire: our own, and those under which a browser's `EventSource` tells of its connection.
+const TAKEN_NAMES: [&str; 4] = [CAUGHT_UP, MALFORMED, "open", "error"];
+
 /// How the events look on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -177,7 +184,9 @@ impl Format {
         let event = Event::from(recorded);
         match self {
             Self::ServerSentEvents => {
-                write_head(chunk, recorded.position, &recorded.event.event);
+                let name = Some(recorded.event.event.as_str());
+                let name = name.filter(|name| !TAKEN_NAMES.contains(name));
+                write_head(chunk, recorded.position, name);
                 write_line(chunk, &event);
                 chunk.push(b'\n');
             }
@@ -193,7 +202,7 @@ impl Format {
         let event = MalformedEvent::from(malformed);
         match self {
             Self::ServerSentEvents => {
-                write_head(chunk, malformed.position, "malformed");
+                write_head(chunk, malformed.position, Some(MALFORMED));
                 write_line(chunk, &event);
                 chunk.push(b'\n');
             }
@@ -204,7 +213,7 @@ impl Format {
     /// Who reads lines sees only events.
     fn write_caught_up(self, chunk: &mut Vec<u8>, position: Position) {
         if self == Self::ServerSentEvents {
-            write_head(chunk, position, "caught-up");
+            write_head(chunk, position, Some(CAUGHT_UP));
             let position = position.to_string();
             write_line(chunk, &CaughtUp { position });
             chunk.push(b'\n');
@@ -221,16 +230,20 @@ impl Format {
     }
 }
 
-/// The fields before the data of a server-sent event, and the name of the field with the data.
-fn write_head(chunk: &mut Vec<u8>, position: Position, name: &str) {
-    write(chunk, format_args!("id: {position}\nevent: "));
-    // What has been registered with plain SQL may hold line breaks, which would begin another field.
-    let characters = name.bytes().map(|byte| match byte {
-        b'\n' | b'\r' => b' ',
-        byte => byte,
-    });
-    chunk.extend(characters);
-    chunk.extend_from_slice(b"\ndata: ");
+/// The fields before the data of a server-sent event, and the name of the field with the data. An event without a name is a `message`.
+fn write_head(chunk: &mut Vec<u8>, position: Position, name: Option<&str>) {
+    write(chunk, format_args!("id: {position}\n"));
+    if let Some(name) = name {
+        chunk.extend_from_slice(b"event: ");
+        // What has been registered with plain SQL may hold line breaks, which would begin another field.
+        let characters = name.bytes().map(|byte| match byte {
+            b'\n' | b'\r' => b' ',
+            byte => byte,
+        });
+        chunk.extend(characters);
+        chunk.push(b'\n');
+    }
+    chunk.extend_from_slice(b"data: ");
 }
 
 /// Writes a document on one line. Stored JSON goes out as the text it is, and may hold line breaks as white space.
@@ -314,6 +327,17 @@ mod tests {
         assert_eq!(line, format!("{data}\n"));
         let data: serde_json::Value = serde_json::from_str(data).unwrap();
         assert_eq!(data["data"]["text"], "a\nb");
+    }
+
+    #[test]
+    fn an_event_whose_name_is_taken_comes_without_one() {
+        let sse = |name| written(Format::ServerSentEvents, &event(name, "{}"));
+        for name in ["caught-up", "malformed", "open", "error"] {
+            let sse = sse(name);
+            assert!(sse.starts_with("id: 0011\ndata: {"), "{sse}");
+            assert!(sse.contains(&format!("\"event\":\"{name}\"")), "{sse}");
+        }
+        assert!(sse("Error").contains("\nevent: Error\n"));
     }
 
     #[test]

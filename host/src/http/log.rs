@@ -23,6 +23,7 @@ use crate::store::LogFilter;
 /// still there; `{"malformed": …}` is a stored event that cannot be read.
 ///
 /// With `Accept: text/event-stream`, the same as server-sent events: `id` is the position, `event` the event's name, `data` the event.
+/// An event that is called `caught-up`, `malformed`, `open` or `error` comes without a name, as a `message`, for these have a meaning of their own.
 /// `caught-up` says that the end of the log was reached, `malformed` that a stored event cannot be read. There is a comment at least every
 /// 15 seconds. A client that connects again sends the last `id` as `Last-Event-ID`, and misses nothing; one that takes nothing for longer
 /// than the host's write deadline is cut off.
