@@ -17,6 +17,7 @@ use super::state::AppState;
 use super::tokens::Tokens;
 use crate::config::{Scope, Token};
 use crate::core::{Clock as _, Namespace, SystemClock};
+use crate::store::ModuleViewer;
 
 /// The authenticated sender of a request; in its extensions.
 #[derive(Debug, Clone)]
@@ -26,6 +27,15 @@ impl Actor {
     /// The name of the token.
     pub(super) fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Who is to know of some modules only; none for a token that holds everywhere.
+    pub(super) fn viewer(&self) -> Option<ModuleViewer> {
+        let namespaces = self.0.namespaces.as_ref()?;
+        Some(ModuleViewer {
+            name: self.0.name.clone(),
+            namespaces: namespaces.iter().cloned().collect(),
+        })
     }
 
     /// Refuses what is done in a namespace that the token does not hold in.

@@ -22,7 +22,7 @@ use crate::command::{self, CommandOptions, CommandRequest, Origin};
     params(
         CommandQuery,
         ("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first outcome. A UUID is the command id as it is.", pattern = "^[!-~]{1,255}$", min_length = 1, max_length = 255),
-        ("If-Match" = Option<String>, Header, description = "The version that the stream must be at, as a strong ETag.", pattern = "^\"(0|[1-9][0-9]{0,17})\"$"),
+        ("If-Match" = Option<String>, Header, description = "The version that the stream must be at, as a strong ETag; `*`: it must have events.", pattern = "^(\\*|\"(0|[1-9][0-9]{0,17})\")$"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: the stream must be new.", pattern = "^\\*$"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context, stored with the events."),
     ),
@@ -30,6 +30,7 @@ use crate::command::{self, CommandOptions, CommandRequest, Origin};
         (status = 200, description = "Decided and stored. `ETag` is the version of the stream.", body = CommandAnswer, headers(("ETag" = String, description = "The version of the stream; absent in a dry run."))),
         (status = 404, description = "`decider-not-found`, `command-unknown`"),
         (status = 409, description = "`version-conflict`, `stream-final`"),
+        (status = 412, description = "`precondition-failed`: `If-Match` names no version, or is `*` and the stream has no event"),
         (status = 422, description = "`command-rejected`, `invalid-command-data`, `idempotency-key-reused`"),
         (status = 500, description = "`module-trapped`, `module-broke-contract`, with the `module`; `internal`"),
         (status = 504, description = "`module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `limit`"),
@@ -44,13 +45,16 @@ pub(super) async fn send_command(
     Sender(origin): Sender,
     JsonBody(body): JsonBody<CommandBody>,
 ) -> Result<Response, Problem> {
+    let expected = preconditions
+        .expected(&state, &stream, body.expected_version)
+        .await?;
     let request = CommandRequest {
         stream,
         command: body.command,
         data: body.data,
         metadata: metadata(body.metadata, Place::pointer("/metadata"))?,
         command_id: key.with(body.command_id)?,
-        expected: preconditions.with(body.expected_version)?,
+        expected,
     };
     let options = CommandOptions::from(query);
     let answer = execute(&state, request, &origin, options).await?;

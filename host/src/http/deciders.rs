@@ -11,7 +11,7 @@ use super::dto::{
     Activation, ActivationBody, Decider, DeciderHistory, DeciderList, RollbackBody, Text,
 };
 use super::extract::{
-    DeciderPath, JsonBody, NamespaceHeader, OptionalJsonBody, Place, Sender, digest,
+    DeciderPath, JsonBody, KnownModules, NamespaceHeader, OptionalJsonBody, Place, Sender,
 };
 use super::problem::Problem;
 use super::state::AppState;
@@ -79,12 +79,14 @@ pub(super) async fn activate_module(
     State(state): State<AppState>,
     DeciderPath { namespace, decider }: DeciderPath,
     Sender(origin): Sender,
+    known: KnownModules,
     JsonBody(body): JsonBody<ActivationBody>,
 ) -> Result<Response, Problem> {
+    let digest = known.digest(&state, &body.digest, Place::pointer("/digest"));
     let request = ActivationRequest {
         namespace,
         decider,
-        digest: digest(&body.digest, Place::pointer("/digest"))?,
+        digest: digest.await?,
         message: body.message.map(Text::into_string),
         accept: body.accept,
         activated_by: origin.actor,

@@ -21,13 +21,14 @@ use crate::core::{ExpectedVersion, Json as Document, check_tags};
     post, path = "/v1/deciders/{decider}/{id}/events", tag = "streams", request_body = ImportBody,
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "Becomes the `command_id` of the events.", pattern = "^[!-~]{1,255}$", min_length = 1, max_length = 255),
-        ("If-Match" = Option<String>, Header, description = "The version that the stream must be at, as a strong ETag.", pattern = "^\"(0|[1-9][0-9]{0,17})\"$"),
+        ("If-Match" = Option<String>, Header, description = "The version that the stream must be at, as a strong ETag; `*`: it must have events.", pattern = "^(\\*|\"(0|[1-9][0-9]{0,17})\")$"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: the stream must be new.", pattern = "^\\*$"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context, stored with the events."),
     ),
     responses(
         (status = 200, description = "Stored. `ETag` is the version of the stream.", body = ImportAnswer, headers(("ETag" = String, description = "The version of the stream."))),
         (status = 409, description = "`version-conflict`, `stream-final`, `duplicate-event-id`"),
+        (status = 412, description = "`precondition-failed`: `If-Match` names no version, or is `*` and the stream has no event"),
         (status = 422, description = "`event-unregistered`"),
     )
 )]
@@ -39,7 +40,9 @@ pub(super) async fn append_events(
     Sender(origin): Sender,
     JsonBody(body): JsonBody<ImportBody>,
 ) -> Result<Response, Problem> {
-    let expected = preconditions.with(body.expected_version)?;
+    let expected = preconditions
+        .expected(&state, &stream, body.expected_version)
+        .await?;
     if expected == ExpectedVersion::Any {
         return Err(malformed(
             Place::pointer("/expected_version"),

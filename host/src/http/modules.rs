@@ -1,4 +1,5 @@
-//! `/v1/modules`: immutable, named by their digest, the same in all namespaces.
+//! `/v1/modules`: immutable, named by their digest, the same in all namespaces. A token that holds in some of them knows of those modules only that
+//! are or were active there, or that it has uploaded.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -8,7 +9,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::response::{IntoResponse, Response};
 
 use super::dto::{Module, ModuleList, ModuleQuery, Text};
-use super::extract::{DigestPath, Query, WasmBody};
+use super::extract::{DigestPath, KnownModules, Query, Sender, WasmBody};
 use super::problem::Problem;
 use super::state::AppState;
 use crate::modules::Manifest;
@@ -28,9 +29,11 @@ use crate::store::{ModuleFilter, StoredModule};
 )]
 pub(super) async fn upload_module(
     State(state): State<AppState>,
+    Sender(origin): Sender,
     WasmBody { wasm, turn }: WasmBody,
 ) -> Result<Response, Problem> {
-    let (stored, is_new) = state.modules.upload(wasm).await?;
+    let uploaded_by = origin.actor.as_deref();
+    let (stored, is_new) = state.modules.upload(wasm, uploaded_by).await?;
     drop(turn);
     let status = if is_new {
         StatusCode::CREATED
@@ -43,19 +46,22 @@ pub(super) async fn upload_module(
 
 /// Lists modules
 ///
-/// Newest first.
+/// Newest first. For a token of some namespaces: those that are or were active there, or that it has uploaded; no other is there for it.
 #[utoipa::path(
     get, path = "/v1/modules", tag = "modules", params(ModuleQuery),
     responses((status = 200, description = "The modules.", body = ModuleList))
 )]
 pub(super) async fn list_modules(
     State(state): State<AppState>,
+    KnownModules(viewer): KnownModules,
     Query(query): Query<ModuleQuery>,
 ) -> Result<Json<ModuleList>, Problem> {
     let wanted = |text: Option<Text>| text.map(Text::into_string).filter(|text| !text.is_empty());
     let filter = ModuleFilter {
         name: wanted(query.name),
         kind: wanted(query.kind),
+        viewer,
+        ..ModuleFilter::default()
     };
     let modules = state.modules.list(&filter).await?;
     Ok(Json(ModuleList {

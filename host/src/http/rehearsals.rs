@@ -7,7 +7,7 @@ use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 
 use super::dto::{Rehearsal, RehearsalBody, RehearsalList};
-use super::extract::{DeciderPath, JsonBody, Place, RehearsalPath, Sender, digest};
+use super::extract::{DeciderPath, JsonBody, KnownModules, Place, RehearsalPath, Sender};
 use super::problem::Problem;
 use super::state::AppState;
 use crate::gate::RehearsalRequest;
@@ -28,12 +28,14 @@ pub(super) async fn start_rehearsal(
     State(state): State<AppState>,
     DeciderPath { namespace, decider }: DeciderPath,
     Sender(origin): Sender,
+    known: KnownModules,
     JsonBody(body): JsonBody<RehearsalBody>,
 ) -> Result<Response, Problem> {
+    let digest = known.digest(&state, &body.digest, Place::pointer("/digest"));
     let request = RehearsalRequest {
         namespace,
         decider,
-        digest: digest(&body.digest, Place::pointer("/digest"))?,
+        digest: digest.await?,
         mode: body.mode.into(),
         accept: body.accept,
         requested_by: origin.actor,

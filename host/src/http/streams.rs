@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse as _, Response};
 
@@ -11,21 +12,31 @@ use super::dto::{
     Event, StateQuery, StreamEvents, StreamEventsQuery, StreamList, StreamListQuery, StreamState,
     StreamSummary, Text,
 };
-use super::extract::{DeciderPath, Place, Query, StreamPath, digest, malformed};
+use super::extract::{
+    DeciderPath, KnownModules, Place, Preconditions, Query, StreamPath, malformed,
+};
 use super::problem::Problem;
 use super::state::AppState;
-use crate::command::Moment;
+use crate::command::{Moment, StateAnswer};
 use crate::core::Version;
 use crate::store::{Direction, StreamRange};
 
 /// Shows the state of a stream
 ///
-/// Now or then, folded by the active module or by another.
+/// Now or then, folded by the active module or by another. Whoever has it already (`If-None-Match`) is told so, unless another module became
+/// active since its last event.
 #[utoipa::path(
-    get, path = "/v1/deciders/{decider}/{id}", tag = "streams", params(StateQuery),
+    get, path = "/v1/deciders/{decider}/{id}", tag = "streams", 
+    params(
+        StateQuery,
+        ("If-None-Match" = Option<String>, Header, description = "ETags of states that need not be sent again."),
+        ("If-Match" = Option<String>, Header, description = "ETags, one of which the state must have."),
+    ),
     responses(
-        (status = 200, description = "The state. `ETag` is its version.", body = StreamState, headers(("ETag" = String, description = "The version that the state belongs to."))),
+        (status = 200, description = "The state. `ETag` is its version, and the digest of the module if one was asked for.", body = StreamState, headers(("ETag" = String, description = "The version that the state belongs to."))),
+        (status = 304, description = "The state has an `ETag` of `If-None-Match`.", headers(("ETag" = String, description = "The version that the state belongs to."))),
         (status = 404, description = "`decider-not-found`, `module-not-found`, `stream-not-found`"),
+        (status = 412, description = "`precondition-failed`: the state has no `ETag` of `If-Match`"),
         (status = 500, description = "`module-trapped`, `module-broke-contract`, with the `module`; `internal`"),
         (status = 504, description = "`module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `limit`"),
     )
@@ -34,6 +45,8 @@ pub(super) async fn get_stream(
     State(state): State<AppState>,
     StreamPath(stream): StreamPath,
     Query(query): Query<StateQuery>,
+    known: KnownModules,
+    preconditions: Preconditions,
 ) -> Result<Response, Problem> {
     let moment = match (query.version, query.at) {
         (None, None) => Moment::Newest,
@@ -46,16 +59,45 @@ pub(super) async fn get_stream(
             ));
         }
     };
-    let module = query
-        .module
-        .map(|text| digest(&text, Place::parameter("module")))
-        .transpose()?;
+    let module = match query.module {
+        Some(text) => Some(
+            known
+                .digest(&state, &text, Place::parameter("module"))
+                .await?,
+        ),
+        None => None,
+    };
     let answer = state.commands.state(&stream, moment, module).await?;
-    Ok((
-        [(ETAG, format!("\"{}\"", answer.version))],
-        Json(StreamState::from(&answer)),
-    )
-        .into_response())
+    let tag = match module {
+        Some(digest) => format!("{}-{digest}", answer.version),
+        None => answer.version.to_string(),
+    };
+    let is_known = preconditions.is_known(&tag)?
+        && (module.is_some() || is_all_of_its_version(&state, &answer).await?);
+    let etag = [(ETAG, format!("\"{tag}\""))];
+    if is_known {
+        return Ok((StatusCode::NOT_MODIFIED, etag).into_response());
+    }
+    Ok((etag, Json(StreamState::from(&answer))).into_response())
+}
+
+/// Whether there was one state of this version only: since its last event no other module has become active.
+async fn is_all_of_its_version(state: &AppState, answer: &StateAnswer) -> Result<bool, Problem> {
+    let stream = &answer.stream;
+    let newest = StreamRange {
+        after: Version::EMPTY,
+        through: Some(answer.version),
+        limit: 1,
+        direction: Direction::Backward,
+    };
+    let events = state.store.read_stream(stream, newest).await?;
+    let active = state
+        .store
+        .active(stream.namespace(), stream.decider())
+        .await?;
+    Ok(events.first().zip(active).is_some_and(|(last, active)| {
+        active.digest == answer.module && active.activated_at < last.created_at
+    }))
 }
 
 /// Lists the events of a stream

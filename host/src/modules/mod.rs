@@ -72,14 +72,31 @@ impl Modules {
         &self.0.decisions
     }
 
-    /// Takes a module in. Gives back what is stored, and whether it was stored just now.
+    /// Takes a module in. Gives back what is stored, and whether it was stored just now. Whoever has uploaded it may know of it from now on.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] with all reasons, [`Error::Compile`] and [`Error::NotRun`] when it could not be looked at now; nothing
     /// was stored.
-    pub async fn upload(&self, wasm: Vec<u8>) -> Result<(StoredModule, bool), Error> {
+    pub async fn upload(
+        &self,
+        wasm: Vec<u8>,
+        uploaded_by: Option<&str>,
+    ) -> Result<(StoredModule, bool), Error> {
         let digest = ModuleDigest::of(&wasm);
+        let uploaded = self.take_in(digest, wasm).await?;
+        if let Some(name) = uploaded_by {
+            let recorded = self.0.store.record_upload(digest, name);
+            recorded.await.map_err(Error::Store)?;
+        }
+        Ok(uploaded)
+    }
+
+    async fn take_in(
+        &self,
+        digest: ModuleDigest,
+        wasm: Vec<u8>,
+    ) -> Result<(StoredModule, bool), Error> {
         if let Some(stored) = self.0.store.module(digest).await.map_err(Error::Store)? {
             return Ok((stored, false));
         }

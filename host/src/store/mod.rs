@@ -34,7 +34,7 @@ pub use error::{
 };
 pub use log::{LogFilter, LogPage, LogStore};
 pub use memory::MemoryStore;
-pub use modules::{ModuleFilter, NewActivation, NewModule, StoredModule};
+pub use modules::{ModuleFilter, ModuleViewer, NewActivation, NewModule, StoredModule};
 pub use past::{Counted, Moment, Passage, PastRange, PastStore, Place};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use read::{Direction, History, StreamHead, StreamRange, StreamSummary};
@@ -218,6 +218,13 @@ pub trait ModuleStore: Debug + Send + Sync {
     ///
     /// [`Error`] when the store cannot be read.
     async fn list_modules(&self, filter: &ModuleFilter) -> Result<Vec<StoredModule>, Error>;
+
+    /// Notes who has uploaded a module, and may know of it from now on. Nothing is noted of a module that is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when it cannot be written.
+    async fn record_upload(&self, digest: ModuleDigest, uploaded_by: &str) -> Result<(), Error>;
 
     /// Forgets a module that was never active.
     ///

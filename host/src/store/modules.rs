@@ -45,10 +45,23 @@ pub struct StoredModule {
 /// Which modules are wanted. All conditions hold together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModuleFilter {
+    /// Only this module.
+    pub digest: Option<ModuleDigest>,
+    /// Only modules that this one may know of.
+    pub viewer: Option<ModuleViewer>,
     /// Only modules of this name.
     pub name: Option<String>,
     /// Only modules of this kind.
     pub kind: Option<String>,
+}
+
+/// Somebody who knows of those modules only that they have uploaded, or that are or were active in one of their namespaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleViewer {
+    /// As whom they upload.
+    pub name: String,
+    /// Their namespaces.
+    pub namespaces: Vec<Namespace>,
 }
 
 /// A step of the activation log that is to be taken.

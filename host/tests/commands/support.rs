@@ -33,7 +33,7 @@ impl Host {
         };
         let runtime = Runtime::new(Limits::default(), options).unwrap();
         let modules = Modules::new(store.clone(), runtime);
-        let (module, _) = modules.upload(wasm(name)).await.unwrap();
+        let (module, _) = modules.upload(wasm(name), None).await.unwrap();
         let decider = DeciderName::new(name).unwrap();
         let gate = Gate::new(store.clone(), modules.clone(), GateSettings::default());
         let activation = ActivationRequest {

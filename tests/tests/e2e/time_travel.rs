@@ -9,6 +9,7 @@ on_every_store! {
     a_moment_before_the_first_event_shows_no_stream,
     the_past_can_be_folded_by_another_module,
     a_moment_that_makes_no_sense_is_refused,
+    whoever_has_a_state_is_told_so_unless_another_module_has_folded_it,
 }
 
 async fn every_version_can_be_visited(store: Store) {
@@ -155,4 +156,56 @@ async fn a_moment_that_makes_no_sense_is_refused(store: Store) {
         .query("version", 1)
         .query("at", "2999-01-01T00:00:00Z");
     both.send().await.problem(400, "malformed-request");
+}
+
+async fn whoever_has_a_state_is_told_so_unless_another_module_has_folded_it(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    let first = client.deploy_example(COUNTER).await;
+    let counter = client.stream(COUNTER, "c-1");
+    counter.increment().await.accepted();
+    let status = async |header, tag: &str| {
+        let answer = counter.state().header(header, tag).send().await;
+        assert!(answer.status() != 304 || answer.bytes().is_empty());
+        answer.status()
+    };
+    for (header, tag, expected) in [
+        ("If-None-Match", "\"1\"", 304),
+        ("If-None-Match", "W/\"1\", \"7\"", 304),
+        ("If-None-Match", "*", 304),
+        ("If-None-Match", "\"2\"", 200),
+        ("If-Match", "\"1\"", 200),
+        ("If-Match", "*", 200),
+        ("If-Match", "\"2\"", 412),
+        ("If-Match", "W/\"1\"", 412),
+    ] {
+        assert_eq!(status(header, tag).await, expected, "{header}: {tag}");
+    }
+    let by_first = || counter.state().query("module", &first);
+    let answer = by_first().send().await;
+    let tag = answer.header("ETag").unwrap();
+    assert_eq!(tag, format!("\"1-{first}\""));
+    let again = by_first().header("If-None-Match", tag).send().await;
+    assert_eq!((again.status(), again.header("ETag")), (304, Some(tag)));
+
+    // Of this version there are two states now, and nobody knows which one the other side has.
+    client
+        .deploy(COUNTER, revision(component(COUNTER), 2))
+        .await;
+    assert_eq!(status("If-None-Match", "\"1\"").await, 200);
+    counter.increment().await.accepted();
+    assert_eq!(status("If-None-Match", "\"2\"").await, 304);
+
+    let increment = async |id: &str, tag: &str| {
+        let command = client.stream(COUNTER, id).command("Increment", json!({}));
+        command.header("If-Match", tag).send().await
+    };
+    let answer = increment("c-1", "*").await;
+    assert_eq!(answer.accepted().version, 3);
+    increment("c-1", "\"2\"")
+        .await
+        .problem(409, "version-conflict");
+    for (id, tag) in [("c-1", "W/\"3\""), ("c-1", tag), ("new", "*")] {
+        increment(id, tag).await.problem(412, "precondition-failed");
+    }
 }

@@ -1,14 +1,14 @@
-//! Headers of commands: what is expected of the stream, the idempotency key, and who sends.
+//! Headers of commands: the idempotency key, and who sends.
 
 use axum::extract::FromRequestParts;
-use axum::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+use axum::http::header::HeaderName;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use super::{Place, malformed};
 use crate::command::Origin;
-use crate::core::{CommandId, ExpectedVersion, Version};
+use crate::core::CommandId;
 use crate::http::auth::Actor;
 use crate::http::problem::Problem;
 use crate::http::state::AppState;
@@ -19,88 +19,6 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const KEY_LIMIT: usize = 255;
 /// Under which keys that are no UUID are hashed into one: chosen once, never to change, or retries would run twice.
 const KEY_SPACE: Uuid = Uuid::from_u128(0x5f0e_8c5b_54a1_4c0f_9d55_1f6e_3a7b_2c90);
-
-/// What `If-Match` and `If-None-Match` say about the stream; none when they say nothing.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Preconditions(Option<Version>);
-
-impl Preconditions {
-    /// Brings the headers and `expected_version` of the body together.
-    ///
-    /// # Errors
-    ///
-    /// When they contradict each other.
-    pub(crate) fn with(self, in_body: Option<Version>) -> Result<ExpectedVersion, Problem> {
-        match (self.0, in_body) {
-            (Some(header), Some(body)) if header != body => Err(malformed(
-                Place::pointer("/expected_version"),
-                "it contradicts the header of the request",
-            )),
-            (header, body) => Ok(expected(header.or(body))),
-        }
-    }
-
-    /// Refuses preconditions where they would not be honoured.
-    ///
-    /// # Errors
-    ///
-    /// When there is one.
-    pub(crate) fn refuse(self, reason: &str) -> Result<(), Problem> {
-        self.0.map_or(Ok(()), |_| {
-            Err(malformed(Place::Header("If-Match"), reason))
-        })
-    }
-
-    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let if_match = single(headers, &IF_MATCH, "If-Match")?;
-        let if_none_match = single(headers, &IF_NONE_MATCH, "If-None-Match")?;
-        match (if_match, if_none_match) {
-            (None, None) => Ok(Self(None)),
-            (Some(tag), None) => match strong_version(tag) {
-                Some(version) => Ok(Self(Some(version))),
-                None => Err(malformed(
-                    Place::Header("If-Match"),
-                    "give one strong ETag that is a version, as in `\"17\"`",
-                )),
-            },
-            (None, Some("*")) => Ok(Self(Some(Version::EMPTY))),
-            (None, Some(_)) => Err(malformed(
-                Place::Header("If-None-Match"),
-                "only `*` is known: the stream must be new",
-            )),
-            (Some(_), Some(_)) => Err(malformed(
-                Place::Header("If-Match"),
-                "give it or `If-None-Match`, not both",
-            )),
-        }
-    }
-}
-
-/// What it means to expect a version, or none.
-pub(crate) fn expected(version: Option<Version>) -> ExpectedVersion {
-    match version {
-        None => ExpectedVersion::Any,
-        Some(Version::EMPTY) => ExpectedVersion::NoStream,
-        Some(version) => ExpectedVersion::Exact(version),
-    }
-}
-
-impl FromRequestParts<AppState> for Preconditions {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
-        Self::of(&parts.headers)
-    }
-}
-
-fn strong_version(tag: &str) -> Option<Version> {
-    let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
-    let canonical = digits.bytes().all(|byte| byte.is_ascii_digit())
-        && (digits == "0" || !digits.starts_with('0'));
-    canonical
-        .then(|| digits.parse().ok().and_then(Version::new))
-        .flatten()
-}
 
 /// The sender's name for its command, as a command id.
 #[derive(Debug, PartialEq, Eq)]
@@ -206,7 +124,6 @@ fn single<'h>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::code::Code;
 
     fn headers(given: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -214,81 +131,6 @@ mod tests {
             headers.append(*name, value.parse().unwrap());
         }
         headers
-    }
-
-    fn expected(
-        given: &[(&'static str, &str)],
-        in_body: Option<u64>,
-    ) -> Result<ExpectedVersion, Code> {
-        Preconditions::of(&headers(given))
-            .and_then(|preconditions| preconditions.with(in_body.and_then(Version::new)))
-            .map_err(|problem| problem.code())
-    }
-
-    #[test]
-    fn a_strong_etag_is_an_expected_version() {
-        let exactly = |number| Ok(ExpectedVersion::Exact(Version::new(number).unwrap()));
-        assert_eq!(expected(&[], None), Ok(ExpectedVersion::Any));
-        assert_eq!(expected(&[("if-match", "\"17\"")], None), exactly(17));
-        assert_eq!(expected(&[], Some(17)), exactly(17));
-        assert_eq!(expected(&[("if-match", "\"17\"")], Some(17)), exactly(17));
-    }
-
-    #[test]
-    fn a_stream_can_be_expected_to_be_new_in_four_ways() {
-        for (given, in_body) in [
-            (&[("if-none-match", "*")][..], None),
-            (&[("if-match", "\"0\"")], None),
-            (&[], Some(0)),
-            (&[("if-none-match", "*")], Some(0)),
-        ] {
-            assert_eq!(
-                expected(given, in_body),
-                Ok(ExpectedVersion::NoStream),
-                "{given:?} {in_body:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_compared_strongly_is_refused() {
-        for tag in [
-            "*",
-            "17",
-            "W/\"17\"",
-            "\"17\", \"18\"",
-            "\"-1\"",
-            "\"+1\"",
-            "\"01\"",
-            "\"\"",
-            "\"9223372036854775808\"",
-        ] {
-            assert_eq!(
-                expected(&[("if-match", tag)], None),
-                Err(Code::MalformedRequest),
-                "{tag}"
-            );
-        }
-        assert_eq!(
-            expected(&[("if-none-match", "\"17\"")], None),
-            Err(Code::MalformedRequest)
-        );
-    }
-
-    #[test]
-    fn contradictions_are_refused() {
-        for (given, in_body) in [
-            (&[("if-match", "\"17\"")][..], Some(18)),
-            (&[("if-none-match", "*")], Some(1)),
-            (&[("if-none-match", "*"), ("if-match", "\"1\"")], None),
-            (&[("if-match", "\"1\""), ("if-match", "\"2\"")], None),
-        ] {
-            assert_eq!(
-                expected(given, in_body),
-                Err(Code::MalformedRequest),
-                "{given:?} {in_body:?}"
-            );
-        }
     }
 
     fn key(given: &str) -> Option<CommandId> {

@@ -6,19 +6,22 @@ mod body;
 mod consumer;
 mod headers;
 mod ids;
+mod modules;
 mod names;
+mod preconditions;
 mod query;
 
 pub(super) use body::{JsonBody, OptionalJsonBody, WasmBody};
 pub(super) use consumer::{
     ConsumerPath, ParkedPath, consumer_settings, failure, lease_limits, position, start,
 };
-pub(super) use headers::{IdempotencyKey, Preconditions, Sender, expected};
+pub(super) use headers::{IdempotencyKey, Sender};
 pub(super) use ids::{CommandPath, EventPath, RehearsalPath};
+pub(super) use modules::{DigestPath, KnownModules};
 pub(super) use names::{
-    DeciderPath, DigestPath, NamespaceHeader, StreamPath, decider_name, digest, metadata,
-    namespace, stream_id,
+    DeciderPath, NamespaceHeader, StreamPath, decider_name, metadata, namespace, stream_id,
 };
+pub(super) use preconditions::{Preconditions, expected};
 pub(super) use query::Query;
 
 use serde::Serialize;

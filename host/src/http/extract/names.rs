@@ -1,4 +1,4 @@
-//! Namespaces, deciders, streams and modules, from headers, paths and bodies.
+//! Namespaces, deciders and streams, from headers, paths and bodies.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::{Place, malformed};
-use crate::core::{DeciderName, Metadata, ModuleDigest, NameError, Namespace, StreamId};
+use crate::core::{DeciderName, Metadata, NameError, Namespace, StreamId};
 use crate::http::auth::Actor;
 use crate::http::code::Code;
 use crate::http::problem::Problem;
@@ -89,22 +89,6 @@ impl FromRequestParts<AppState> for StreamPath {
     }
 }
 
-/// `{digest}` of the path.
-#[derive(Debug)]
-pub(crate) struct DigestPath(pub(crate) ModuleDigest);
-
-impl FromRequestParts<AppState> for DigestPath {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        digest(
-            &path::<String>(parts, state).await?,
-            Place::parameter("digest"),
-        )
-        .map(Self)
-    }
-}
-
 pub(super) async fn path<T: DeserializeOwned + Send>(
     parts: &mut Parts,
     state: &AppState,
@@ -131,12 +115,6 @@ pub(crate) fn stream_id(
     place: Place,
 ) -> Result<StreamId, Problem> {
     StreamId::new(namespace, decider, id).map_err(|error| malformed(place, error.to_string()))
-}
-
-/// Checks the name of a module.
-pub(crate) fn digest(text: &str, place: Place) -> Result<ModuleDigest, Problem> {
-    text.parse()
-        .map_err(|error: crate::core::DigestError| malformed(place, error.to_string()))
 }
 
 /// Checks what a sender attached.

@@ -140,6 +140,7 @@ store_cases!(
     // modules
     a_module_is_kept_once,
     modules_are_listed_newest_first_and_filtered,
+    a_viewer_knows_what_it_has_uploaded_and_what_was_active_with_it,
     a_module_that_was_never_active_can_be_deleted,
     a_module_that_is_or_was_active_cannot_be_deleted,
     an_activation_is_recorded_with_every_field,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::support::*;
-use crate::core::{ActivationNumber, EventType, ExpectedVersion, ModuleDigest};
+use crate::core::{ActivationNumber, EventType, ExpectedVersion, ModuleDigest, Namespace};
 use crate::store::{
-    ActivateError, AppendError, DeleteModuleError, ModuleFilter, NewActivation, NewModule, Store,
+    ActivateError, AppendError, DeleteModuleError, ModuleFilter, ModuleViewer, NewActivation,
+    NewModule, Store,
 };
 
 pub(in crate::store) async fn a_module_is_kept_once(store: Arc<dyn Store>) {
@@ -63,6 +64,7 @@ pub(in crate::store) async fn modules_are_listed_newest_first_and_filtered(store
         let filter = ModuleFilter {
             name: name.map(str::to_owned),
             kind: kind.map(str::to_owned),
+            ..ModuleFilter::default()
         };
         let modules = store.list_modules(&filter).await.unwrap();
         assert!(modules.is_sorted_by(|newer, older| newer.uploaded_at >= older.uploaded_at));
@@ -92,6 +94,60 @@ pub(in crate::store) async fn modules_are_listed_newest_first_and_filtered(store
         digests(&["1", "4"])
     );
     assert_eq!(listed(Some("rest"), None).await, []);
+}
+
+pub(in crate::store) async fn a_viewer_knows_what_it_has_uploaded_and_what_was_active_with_it(
+    store: Arc<dyn Store>,
+) {
+    let [mine, theirs, east, west] =
+        ["mine", "theirs", "east", "west"].map(|name| module(name, name));
+    for module in [&mine, &theirs, &east, &west] {
+        store.put_module(module.clone()).await.unwrap();
+    }
+    store.record_upload(mine.digest, "ann").await.unwrap();
+    store.record_upload(mine.digest, "ann").await.unwrap();
+    store.record_upload(mine.digest, "bob").await.unwrap();
+    store.record_upload(theirs.digest, "bob").await.unwrap();
+    for module in [&east, &west] {
+        let activation = NewActivation {
+            namespace: Namespace::new(&module.name).unwrap(),
+            ..activation(&stream("a"), ActivationNumber::NONE, &module.name)
+        };
+        store.activate(activation).await.unwrap();
+    }
+    let known = async |name: &str, namespaces: &[&str]| {
+        let namespaces = namespaces.iter().map(|name| Namespace::new(*name).unwrap());
+        let filter = ModuleFilter {
+            viewer: Some(ModuleViewer {
+                name: name.to_owned(),
+                namespaces: namespaces.collect(),
+            }),
+            ..ModuleFilter::default()
+        };
+        let modules = store.list_modules(&filter).await.unwrap();
+        let mut names: Vec<_> = modules.into_iter().map(|module| module.name).collect();
+        names.sort();
+        let one = ModuleFilter {
+            digest: Some(mine.digest),
+            ..filter
+        };
+        let is_mine_known = !store.list_modules(&one).await.unwrap().is_empty();
+        assert_eq!(is_mine_known, names.iter().any(|name| name == "mine"));
+        names
+    };
+    assert_eq!(known("ann", &["east"]).await, ["east", "mine"]);
+    assert_eq!(
+        known("ann", &["east", "west"]).await,
+        ["east", "mine", "west"]
+    );
+    assert_eq!(known("bob", &[]).await, ["mine", "theirs"]);
+    assert_eq!(known("eve", &["default"]).await, Vec::<String>::new());
+
+    // What is gone was uploaded by nobody.
+    store.delete_module(mine.digest).await.unwrap();
+    store.record_upload(mine.digest, "ann").await.unwrap();
+    store.put_module(mine.clone()).await.unwrap();
+    assert_eq!(known("ann", &["east"]).await, ["east"]);
 }
 
 pub(in crate::store) async fn a_module_that_was_never_active_can_be_deleted(store: Arc<dyn Store>) {

@@ -187,6 +187,11 @@ impl ModuleStore for MemoryStore {
         Ok(lock(&self.modules).list(filter))
     }
 
+    async fn record_upload(&self, digest: ModuleDigest, uploaded_by: &str) -> Result<(), Error> {
+        lock(&self.modules).record_upload(digest, uploaded_by);
+        Ok(())
+    }
+
     async fn delete_module(&self, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
         lock(&self.modules).delete(digest)
     }

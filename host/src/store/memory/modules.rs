@@ -1,12 +1,13 @@
 //! Modules and activations in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use time::OffsetDateTime;
 
 use crate::core::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
 use crate::store::{
-    ActivateError, DeleteModuleError, ModuleFilter, NewActivation, NewModule, StoredModule,
+    ActivateError, DeleteModuleError, ModuleFilter, ModuleViewer, NewActivation, NewModule,
+    StoredModule,
 };
 
 /// All modules, and every decider's activations.
@@ -14,6 +15,8 @@ use crate::store::{
 pub(super) struct Modules {
     /// Oldest first, with the component's bytes.
     modules: Vec<(StoredModule, Vec<u8>)>,
+    /// Who has uploaded what.
+    uploads: BTreeSet<(ModuleDigest, String)>,
     /// Oldest first; the index of an activation is its number less 1.
     activations: BTreeMap<(Namespace, DeciderName), Vec<Activation>>,
 }
@@ -61,10 +64,29 @@ impl Modules {
             .map(|(module, _)| module)
             .filter(|module| is_wanted(&filter.name, &module.name))
             .filter(|module| is_wanted(&filter.kind, &module.kind))
+            .filter(|module| filter.digest.is_none_or(|wanted| wanted == module.digest))
+            .filter(|module| {
+                let viewer = filter.viewer.as_ref();
+                viewer.is_none_or(|viewer| self.is_known_to(viewer, module.digest))
+            })
             .cloned()
             .collect();
         modules.sort_by_key(|module| std::cmp::Reverse(module.uploaded_at));
         modules
+    }
+
+    fn is_known_to(&self, viewer: &ModuleViewer, digest: ModuleDigest) -> bool {
+        let mut activations = self.activations.values().flatten();
+        self.uploads.contains(&(digest, viewer.name.clone()))
+            || activations.any(|activation| {
+                activation.digest == digest && viewer.namespaces.contains(&activation.namespace)
+            })
+    }
+
+    pub(super) fn record_upload(&mut self, digest: ModuleDigest, uploaded_by: &str) {
+        if self.find(digest).is_some() {
+            self.uploads.insert((digest, uploaded_by.to_owned()));
+        }
     }
 
     pub(super) fn delete(&mut self, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
@@ -76,6 +98,7 @@ impl Modules {
             return Err(DeleteModuleError::InUse);
         }
         self.modules.retain(|(module, _)| module.digest != digest);
+        self.uploads.retain(|(uploaded, _)| *uploaded != digest);
         Ok(())
     }
 

@@ -97,12 +97,40 @@ impl ModuleStore for PostgresStore {
     }
 
     async fn list_modules(&self, filter: &ModuleFilter) -> Result<Vec<StoredModule>, Error> {
-        let sql = "SELECT digest, kind, name, size_bytes, manifest::TEXT AS manifest_text, imports, uploaded_at FROM modules \
-                   WHERE ($1::TEXT IS NULL OR name = $1) AND ($2::TEXT IS NULL OR kind = $2) ORDER BY uploaded_at DESC, digest";
-        let statement = || sqlx::query(sql).bind(&filter.name).bind(&filter.kind);
+        let sql = "SELECT digest, kind, name, size_bytes, manifest::TEXT AS manifest_text, imports, uploaded_at FROM modules AS m \
+                   WHERE ($1::TEXT IS NULL OR name = $1) AND ($2::TEXT IS NULL OR kind = $2) AND ($3::TEXT IS NULL OR digest = $3) \
+                     AND ($4::TEXT IS NULL \
+                          OR EXISTS (SELECT FROM module_uploads AS u WHERE u.digest = m.digest AND u.uploaded_by = $4) \
+                          OR EXISTS (SELECT FROM activations AS a WHERE a.digest = m.digest AND a.namespace = ANY ($5))) \
+                   ORDER BY uploaded_at DESC, digest";
+        let viewer = filter.viewer.as_ref();
+        let namespaces: Vec<_> = viewer
+            .iter()
+            .flat_map(|viewer| &viewer.namespaces)
+            .map(Namespace::as_str)
+            .collect();
+        let statement = || {
+            sqlx::query(sql)
+                .bind(&filter.name)
+                .bind(&filter.kind)
+                .bind(filter.digest.map(|digest| digest.to_string()))
+                .bind(viewer.map(|viewer| &viewer.name))
+                .bind(&namespaces)
+        };
         let found = self.read(statement).await?;
         let modules: Result<_, _> = found.iter().map(rows::module).collect();
         modules.map_err(|reason| reason.of("module"))
+    }
+
+    async fn record_upload(&self, digest: ModuleDigest, uploaded_by: &str) -> Result<(), Error> {
+        let statement = sqlx::query(
+            "INSERT INTO module_uploads (digest, uploaded_by) SELECT digest, $2 FROM modules WHERE digest = $1 \
+             ON CONFLICT ON CONSTRAINT module_uploads_pkey DO NOTHING",
+        )
+        .bind(digest.to_string())
+        .bind(uploaded_by);
+        run(&self.pool, statement).await?;
+        Ok(())
     }
 
     async fn delete_module(&self, digest: ModuleDigest) -> Result<(), DeleteModuleError> {

@@ -169,6 +169,10 @@ impl ModuleStore for SqliteStore {
         modules::list(&self.readers, filter).await
     }
 
+    async fn record_upload(&self, digest: ModuleDigest, uploaded_by: &str) -> Result<(), Error> {
+        modules::record_upload(&self.writer, digest, uploaded_by).await
+    }
+
     async fn delete_module(&self, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
         modules::delete(&self.writer, digest).await
     }

@@ -28,9 +28,21 @@ const FIND: &str = concat!(
 const LIST: &str = concat!(
     "SELECT ",
     module_columns!(),
-    " FROM modules WHERE name = coalesce(?1, name) AND kind = coalesce(?2, kind)
+    " FROM modules AS module
+    WHERE name = coalesce(?1, name) AND kind = coalesce(?2, kind) AND digest = coalesce(?3, digest) AND (
+        ?4 IS NULL
+        OR EXISTS (SELECT 1 FROM module_uploads WHERE digest = module.digest AND uploaded_by = ?4)
+        OR EXISTS (
+            SELECT 1 FROM activations
+            WHERE digest = module.digest AND namespace IN (SELECT value FROM json_each(?5))
+        )
+    )
     ORDER BY uploaded_at DESC, rowid DESC"
 );
+
+const RECORD_UPLOAD: &str = "
+INSERT INTO module_uploads (digest, uploaded_by) SELECT digest, ?2 FROM modules WHERE digest = ?1
+ON CONFLICT (digest, uploaded_by) DO NOTHING";
 
 const WASM: &str = "SELECT wasm FROM modules WHERE digest = ?1";
 
@@ -125,10 +137,29 @@ pub(super) async fn list(
     readers: &Readers,
     filter: &ModuleFilter,
 ) -> Result<Vec<StoredModule>, Error> {
-    let values = [filter.name.clone(), filter.kind.clone()];
+    let viewer = filter.viewer.as_ref();
+    let namespaces = viewer.map(|viewer| viewer.namespaces.iter().map(Namespace::as_str));
+    let values = [
+        filter.name.clone(),
+        filter.kind.clone(),
+        filter.digest.map(|digest| digest.to_string()),
+        viewer.map(|viewer| viewer.name.clone()),
+        namespaces.map(|namespaces| rows::json_text(&namespaces.collect::<Vec<_>>())),
+    ];
     readers
         .read(move |database| rows::all(database, LIST, values, rows::module))
         .await
+}
+
+pub(super) async fn record_upload(
+    writer: &Writer,
+    digest: ModuleDigest,
+    uploaded_by: &str,
+) -> Result<(), Error> {
+    let values = [digest.to_string(), uploaded_by.to_owned()];
+    let written = writer.write(move |tx| Ok::<_, Error>(tx.execute(RECORD_UPLOAD, values)?));
+    written.await.map_err(|error| error.into_error(identity))?;
+    Ok(())
 }
 
 pub(super) async fn delete(writer: &Writer, digest: ModuleDigest) -> Result<(), DeleteModuleError> {

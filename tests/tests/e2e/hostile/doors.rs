@@ -12,6 +12,7 @@ on_every_store! {
     a_foreign_web_page_cannot_operate_a_host,
     a_host_reads_its_tokens_again_on_sighup_but_never_opens_to_all,
     changes_and_wrong_credentials_are_in_the_log_with_who_it_was,
+    a_token_knows_of_the_modules_of_its_namespaces_and_its_own_only,
 }
 
 /// The origin of a page that may use the API.
@@ -138,6 +139,49 @@ async fn changes_and_wrong_credentials_are_in_the_log_with_who_it_was(store: Sto
     assert_eq!(lines(&format!("{path}/pause")), 1, "{log}");
     assert_eq!(lines("DELETE"), 1, "{log}");
     assert_eq!(lines("guessed"), 0, "{log}");
+}
+
+async fn a_token_knows_of_the_modules_of_its_namespaces_and_its_own_only(store: Store) {
+    let boss = Holder::new("boss", "admin");
+    let east = Holder::new("east", "admin");
+    let lines = format!("{}{}namespaces = ['east']\n", boss.lines, east.lines);
+    let host = Host::start_configured(&store, &lines).await;
+    let boss = host.client().with_token(&boss.token).in_namespace("west");
+    let east = host.client().with_token(&east.token).in_namespace("east");
+    let foreign = boss.deploy_example(COUNTER).await;
+    boss.stream(COUNTER, "c-1").increment().await.accepted();
+
+    let own = revision(component(COUNTER), 2);
+    let own = east.deploy(COUNTER, own).await;
+    east.stream(COUNTER, "c-1").increment().await.accepted();
+    let listed = async |client: &Client| {
+        let modules = client.get("/v1/modules").send().await.json(200);
+        let modules = modules["modules"].as_array().unwrap().clone();
+        let digests = modules.iter().map(|module| module["digest"].clone());
+        digests.collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&east).await, [json!(own)]);
+    assert_eq!(listed(&boss).await, [json!(own), json!(foreign)]);
+    let path = format!("/v1/modules/{foreign}");
+    let body = json!({ "digest": foreign });
+    for request in [
+        east.get(&path),
+        east.get(&format!("{path}/wasm")),
+        east.delete(&path),
+        east.post("/v1/deciders/counter/activations", &body),
+        east.post("/v1/deciders/counter/rehearsals", &body),
+        east.stream(COUNTER, "c-1")
+            .state()
+            .query("module", &foreign),
+    ] {
+        request.send().await.problem(404, "module-not-found");
+    }
+    boss.get(&path).send().await.expect(200);
+
+    // Whoever has the bytes has nothing to learn.
+    east.upload(component(COUNTER)).await.expect(200);
+    east.get(&path).send().await.expect(200);
+    east.activate(COUNTER, &foreign).await.expect(201);
 }
 
 /// A token that `gavel token` has made, and its lines for `gavel.toml`.
