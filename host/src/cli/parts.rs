@@ -131,6 +131,7 @@ pub(super) fn api(config: &Config) -> ApiSettings {
         module_body: body(server.module_body_bytes, server.module_body_deadline_ms),
         max_requests_in_flight: size(server.max_requests_in_flight),
         max_subscriptions: size(server.max_subscriptions),
+        consumers_per_namespace: config.consumers.per_namespace,
         tokens: Tokens::new(config.auth.tokens.clone()),
         listen: server.listen.ip(),
         allowed_hosts: server.allowed_hosts.clone(),

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::environment;
 use super::reader::Reader;
-use super::{Auth, Commands, Data, Entry, Error, Gate, Log, Problem, Push, Sandbox, Server, Store};
+use super::{
+    Auth, Commands, Consumers, Data, Entry, Error, Gate, Log, Problem, Push, Sandbox, Server, Store,
+};
 
 /// The file that is read when none is named, and it exists.
 const DEFAULT_FILE: &str = "gavel.toml";
@@ -25,6 +27,8 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// What is asked of a module before it becomes active.
     pub gate: Gate,
+    /// How many consumers there may be.
+    pub consumers: Consumers,
     /// How events are pushed.
     pub push: Push,
     /// Who may do what.
@@ -91,6 +95,7 @@ impl Config {
             commands: Commands::default().read(&mut reader),
             sandbox: Sandbox::default().read(&mut reader),
             gate: Gate::default().read(&mut reader),
+            consumers: Consumers::default().read(&mut reader),
             push: Push::default().read(&mut reader),
             auth: Auth::default().read(&mut reader),
             log: Log::default().read(&mut reader),

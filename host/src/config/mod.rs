@@ -12,6 +12,7 @@
 mod area;
 mod auth;
 mod commands;
+mod consumers;
 mod data;
 mod entry;
 mod environment;
@@ -29,6 +30,7 @@ mod web;
 
 pub use auth::{Auth, Scope, Token};
 pub use commands::Commands;
+pub use consumers::Consumers;
 pub use data::Data;
 pub use entry::{Entry, Source};
 pub use error::{Error, Problem};

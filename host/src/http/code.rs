@@ -38,6 +38,7 @@ pub enum Code {
     IdempotencyKeyReused,
     EventUnregistered,
     ReceiverNotAllowed,
+    TooManyConsumers,
     ModuleTrapped,
     ModuleBrokeContract,
     Internal,
@@ -187,6 +188,11 @@ impl Code {
                 "receiver-not-allowed",
                 S::UNPROCESSABLE_ENTITY,
                 "The host may not push to the receiver",
+            ),
+            Self::TooManyConsumers => (
+                "too-many-consumers",
+                S::UNPROCESSABLE_ENTITY,
+                "The namespace has as many consumers as it may",
             ),
             Self::ModuleTrapped => (
                 "module-trapped",

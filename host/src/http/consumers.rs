@@ -78,7 +78,7 @@ pub(super) async fn get_consumer(
     responses(
         (status = 200, description = "Changed.", body = Consumer),
         (status = 201, description = "Created.", body = Consumer, headers(("Location" = String))),
-        (status = 422, description = "`receiver-not-allowed`: the URL names an address that the setting `push.allow` does not allow"),
+        (status = 422, description = "`receiver-not-allowed`: the URL names an address that the setting `push.allow` does not allow; `too-many-consumers`: as many are there as the setting `consumers.per_namespace` allows"),
     )
 )]
 pub(super) async fn put_consumer(
@@ -92,6 +92,11 @@ pub(super) async fn put_consumer(
         .consumers
         .admit(&settings)
         .map_err(|refusal| Problem::new(Code::ReceiverNotAllowed, refusal.to_string()))?;
+    let most = state.settings.consumers_per_namespace;
+    if !state.store.has_room(&id, most).await? {
+        let detail = format!("The namespace has {most} consumers, as many as it may.");
+        return Err(Problem::new(Code::TooManyConsumers, detail).with("limit", most));
+    }
     let is_new = state.store.put_consumer(&id, &settings, start).await?;
     state.consumers.changed();
     let shown = show(&state, &id).await?;

@@ -17,10 +17,7 @@ use crate::command::metrics::{
 use crate::command::{CommandAnswer, CommandOptions, Error};
 use crate::core::DeciderName;
 use crate::gate::metrics::{REHEARSALS, UNDER_WAY};
-use crate::log::metrics::{
-    CONSUMER_IN_FLIGHT, CONSUMER_LAG, CONSUMER_LAG_SECONDS, CONSUMER_PARKED, CONSUMER_PAUSED,
-    PUSHES, TAIL_LAG_SECONDS,
-};
+use crate::log::metrics::TAIL_LAG_SECONDS;
 use crate::store::metrics::{BATCH_SIZE, QUEUE};
 
 const REQUESTS: &str = "gavel_http_requests_total";
@@ -84,18 +81,6 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
             TAIL_LAG_SECONDS,
             "Time from the creation of an event to when subscriptions can have it."
         );
-        describe_gauge!(
-            CONSUMER_LAG,
-            "Events that a consumer wants and that are not done, among those handed out and the next 1,000 of the log."
-        );
-        describe_gauge!(
-            CONSUMER_LAG_SECONDS,
-            "Age of the oldest event that a consumer wants and that is not done."
-        );
-        describe_gauge!(CONSUMER_IN_FLIGHT, "Streams of a consumer that are leased.");
-        describe_gauge!(CONSUMER_PARKED, "Streams of a consumer that are parked.");
-        describe_gauge!(CONSUMER_PAUSED, "Whether a consumer is paused: 1 or 0.");
-        describe_counter!(PUSHES, "Deliveries by push, by consumer and outcome.");
         describe_gauge!(QUEUE, "Appends that are not answered yet.");
         describe_gauge!(
             UNDER_WAY,

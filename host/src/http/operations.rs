@@ -58,7 +58,7 @@ pub(super) async fn get_metrics(
     }
     Ok((
         [(CONTENT_TYPE, "text/plain; version=0.0.4")],
-        state.metrics.render(),
+        state.metrics.render() + &state.consumers.metrics(),
     ))
 }
 

@@ -61,6 +61,8 @@ pub struct ApiSettings {
     /// The most subscriptions to the log, verifications, and workers that ask for events, at a time; others are turned away at once.
     /// Default: 10,000.
     pub max_subscriptions: usize,
+    /// The most consumers of a namespace; further ones are not made. Default: 1,000.
+    pub consumers_per_namespace: u32,
     /// How long a subscription says nothing before it says that it is still there. Default: 15 s.
     pub keep_alive: Duration,
     /// Who may make requests. Default: none, which lets everybody do everything.
@@ -89,6 +91,7 @@ impl Default for ApiSettings {
             },
             max_requests_in_flight: 1024,
             max_subscriptions: 10_000,
+            consumers_per_namespace: 1_000,
             keep_alive: Duration::from_secs(15),
             tokens: Tokens::default(),
             listen: Ipv4Addr::LOCALHOST.into(),

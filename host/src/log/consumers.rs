@@ -8,6 +8,7 @@ use reqwest::Url;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::figures::Figures;
 use super::push::{Health, NotAllowed, Outage, PushSettings};
 use super::{Delivery, Log, Subscription};
 use crate::core::{ConsumerId, ConsumerSettings, Lease, Position};
@@ -26,6 +27,7 @@ pub struct Consumers {
     pub(super) store: Arc<dyn Store>,
     log: Log,
     pub(super) push: PushSettings,
+    pub(super) figures: Arc<Figures>,
     /// Changes when this host has changed something about a consumer.
     pub(super) changes: watch::Sender<()>,
     /// The receivers of those that this host pushes to.
@@ -40,6 +42,7 @@ impl Consumers {
             store,
             log,
             push,
+            figures: Arc::default(),
             changes: watch::Sender::new(()),
             receivers: Arc::default(),
         }
@@ -149,6 +152,12 @@ impl Consumers {
             after: cursor,
             events: self.log.subscribe(id.namespace().clone(), filter, cursor),
         })
+    }
+
+    /// The metrics of the consumers there are, in the text format of Prometheus; as the keeper has found them last.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.figures.render()
     }
 
     /// Lets those who wait look again: a consumer was made, changed or resumed, or something of it retried.

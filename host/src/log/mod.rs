@@ -14,6 +14,7 @@
 //! [`LogStore::wakeups`]: crate::store::LogStore::wakeups
 
 mod consumers;
+mod figures;
 mod keeper;
 pub mod metrics;
 mod page;

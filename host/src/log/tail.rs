@@ -13,7 +13,7 @@ use super::metrics::TAIL_LAG_SECONDS;
 use super::page::Page;
 use super::pages::{FIRST_PAGE_EVENTS, Pages, limit_after};
 use super::ring::Ring;
-use super::tails::RingBudget;
+use super::tails::Budget;
 use crate::core::{Clock, Namespace};
 use crate::store::LogFilter;
 
@@ -21,11 +21,12 @@ use crate::store::LogFilter;
 const FIRST_GAP: Duration = Duration::from_millis(2);
 /// The longest pause after a look that has found something: what is added to the delay of events under load.
 const BUSY_GAP: Duration = Duration::from_millis(10);
-/// The longest pause after a look for nothing: many quiet namespaces beside a busy one are looked at no more often than this.
+/// The longest pause after a look for nothing, unless there are very many tails: many quiet namespaces beside a busy one are looked at no more
+/// often than this.
 const QUIET_GAP: Duration = Duration::from_millis(40);
 /// How soon to look again without being woken, since what was committed may be held back for a moment. Doubles up to [`IDLE_POLL`].
 const FIRST_POLL: Duration = Duration::from_millis(5);
-/// How often to look when nobody wakes us: what other programs write is seen after so long.
+/// How often to look when nobody wakes us: what other programs write is seen after so long, unless there are very many tails.
 const IDLE_POLL: Duration = Duration::from_millis(250);
 
 /// Reads the end of one log for as long as it is polled.
@@ -34,7 +35,7 @@ pub(super) struct Tail {
     pub(super) namespace: Namespace,
     pub(super) pages: Pages,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) budget: RingBudget,
+    pub(super) budget: Budget,
     /// What has been read; it goes on from the ring's end.
     pub(super) ring: watch::Sender<Ring>,
 }
@@ -58,7 +59,11 @@ impl Tail {
             let has_found = self.look(&mut limit).await;
             sleep(gap).await;
             // A store that commits all the time is looked at in larger steps.
-            let longest = if has_found { BUSY_GAP } else { QUIET_GAP };
+            let longest = if has_found {
+                BUSY_GAP
+            } else {
+                QUIET_GAP.max(self.budget.quiet_gap())
+            };
             gap = match wakeups.has_changed() {
                 Ok(true) => (gap * 2).min(longest),
                 Ok(false) | Err(_) => FIRST_GAP,
@@ -66,11 +71,12 @@ impl Tail {
             if has_found {
                 poll = FIRST_POLL;
             }
+            let idle_poll = IDLE_POLL.max(self.budget.idle_poll());
             poll = match timeout(poll, wakeups.changed()).await {
                 Ok(Ok(())) => FIRST_POLL,
-                Ok(Err(_)) | Err(_) => (poll * 2).min(IDLE_POLL),
+                Ok(Err(_)) | Err(_) => (poll * 2).min(idle_poll),
             };
-            if poll == IDLE_POLL {
+            if poll >= IDLE_POLL {
                 // Whoever has not fetched the pages by now is slow, and reads the store.
                 self.ring.send_if_modified(|ring| {
                     ring.clear();

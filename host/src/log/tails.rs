@@ -1,8 +1,9 @@
 //! The tails of all namespaces that somebody follows.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -18,24 +19,43 @@ const RING_BYTES: usize = 4 * 1024 * 1024;
 /// Most that the pages of all tails take up together, in bytes.
 const ALL_RINGS_BYTES: usize = 64 * 1024 * 1024;
 
+/// How often all tails together look for nothing beside a busy log, a second.
+const QUIET_LOOKS: u32 = 5_000;
+/// How often all tails together look without being woken, a second.
+const IDLE_LOOKS: u32 = 1_000;
+
 /// Starts a tail with its first follower, and ends it with its last.
 #[derive(Debug)]
 pub(super) struct Tails {
     pages: Pages,
     newest_pages: Pages,
     clock: Arc<dyn Clock>,
-    budget: RingBudget,
+    budget: Budget,
     running: Mutex<HashMap<Namespace, Weak<Running>>>,
 }
 
-/// How much of the memory for pages is a single tail's share.
+/// What is a single tail's share of memory and looks: how many tails there are is for clients to say.
 #[derive(Debug, Clone, Default)]
-pub(super) struct RingBudget(Arc<AtomicUsize>);
+pub(super) struct Budget(Arc<AtomicU32>);
 
-impl RingBudget {
-    /// The share, in bytes.
+impl Budget {
+    fn tails(&self) -> u32 {
+        self.0.load(Ordering::Relaxed).max(1)
+    }
+
+    /// The memory for its pages, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        (ALL_RINGS_BYTES / self.0.load(Ordering::Relaxed).max(1)).min(RING_BYTES)
+        (ALL_RINGS_BYTES / self.tails() as usize).min(RING_BYTES)
+    }
+
+    /// The shortest pause after a look for nothing.
+    pub(super) fn quiet_gap(&self) -> Duration {
+        Duration::from_secs(1) * self.tails() / QUIET_LOOKS
+    }
+
+    /// The shortest pause before a look without being woken, once nothing comes.
+    pub(super) fn idle_poll(&self) -> Duration {
+        Duration::from_secs(1) * self.tails() / IDLE_LOOKS
     }
 }
 
@@ -58,7 +78,7 @@ impl Tails {
             newest_pages: pages.apart(),
             pages,
             clock,
-            budget: RingBudget::default(),
+            budget: Budget::default(),
             running: Mutex::default(),
         }
     }
@@ -76,7 +96,8 @@ impl Tails {
             let tail = Arc::new(self.start(namespace, end));
             running.retain(|_, tail| tail.strong_count() > 0);
             running.insert(namespace.clone(), Arc::downgrade(&tail));
-            self.budget.0.store(running.len(), Ordering::Relaxed);
+            let tails = u32::try_from(running.len()).unwrap_or(u32::MAX);
+            self.budget.0.store(tails, Ordering::Relaxed);
             tail
         });
         Follower {

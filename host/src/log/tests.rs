@@ -269,6 +269,41 @@ async fn readings_that_nobody_waits_for_hold_up_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tails_of_very_many_namespaces_share_their_looks() {
+    let store = store_with(&[]);
+    let log = store.log();
+    let mut followers = Vec::new();
+    for number in 0..2_000 {
+        let namespace = Namespace::new(format!("n-{number}")).unwrap();
+        let mut follower = log.subscribe(namespace, LogFilter::default(), at(0));
+        assert_eq!(next(&mut follower).await, "caught up");
+        assert!(is_waiting(&mut follower));
+        followers.push(follower);
+    }
+    // Nobody is idle at once.
+    sleep(Duration::from_secs(60)).await;
+    let looks = async |seconds: u32| {
+        let before = store.reads();
+        sleep(Duration::from_secs(seconds.into())).await;
+        store.reads() - before
+    };
+    let idle = looks(20).await;
+    assert!((10_000..=22_000).contains(&idle), "{idle}");
+    // Each commit wakes all of them.
+    let busy = async {
+        loop {
+            store.wake();
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let woken = tokio::select! {
+        woken = looks(20) => woken,
+        () = busy => 0,
+    };
+    assert!((50_000..=130_000).contains(&woken), "{woken}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tail_ends_with_its_last_follower_and_another_can_begin() {
     let store = store_with(&[]);
     let log = store.log();

@@ -49,6 +49,7 @@ pub(super) async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared
     let was_used = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(StallGuard::new(stream, shared.settings.write_timeout));
     let service = service(&shared, peer, was_used.clone());
+    // Who closes their side is gone: `half_close` stays off, so that nothing is folded, leased or followed for them any more.
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.settings.header_timeout)

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::counter;
 use tokio::pin;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -14,7 +13,6 @@ use super::receiver::{Fault, Receiver, Refused};
 use super::{BODY_BYTES, EVENTS, Encode, STREAMS, WAIT};
 use crate::core::{Clock, ConsumerId, ConsumerSettings, Lease, Push};
 use crate::log::Consumers;
-use crate::log::metrics::PUSHES;
 use crate::store::ConsumerError;
 
 /// The pause after the store could not be asked.
@@ -111,15 +109,10 @@ impl Worker {
             .receiver
             .deliver(&self.id, push, &lease, body, timeout)
             .await;
-        let outcome = if delivered.is_ok() {
-            "delivered"
-        } else {
-            "failed"
-        };
+        let figures = &self.consumers.figures;
+        figures.count_push(&self.id, delivered.is_ok());
         let not_allowed = delivered.as_ref().err().cloned();
         let not_allowed = not_allowed.filter(|refused| refused.fault == Fault::NotAllowed);
-        counter!(PUSHES, "namespace" => self.id.namespace().to_string(), "consumer" => self.id.name().to_owned(), "outcome" => outcome)
-            .increment(1);
         let outcome = self.judge(&lease, began, delivered);
         for _ in 0..TELLINGS {
             match self.tell(&lease, &outcome).await {

@@ -182,6 +182,7 @@ store_cases!(
     a_paused_consumer_leases_nothing,
     a_consumer_that_a_host_pauses_says_why,
     a_reset_loses_all_leases_and_begins_anew,
+    a_namespace_has_room_for_so_many_consumers,
     a_deleted_consumer_is_unknown,
     consumers_of_a_namespace_see_its_events_alone,
     deciders_that_share_an_id_are_leased_apart,

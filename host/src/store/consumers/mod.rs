@@ -89,6 +89,13 @@ pub trait ConsumerStore: Debug + Send + Sync {
         look: u32,
     ) -> Result<Vec<Consumer>, Error>;
 
+    /// Whether a consumer is there, or fewer than `most` are in its namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn has_room(&self, id: &ConsumerId, most: u32) -> Result<bool, Error>;
+
     /// Forgets a consumer and all of its leases.
     ///
     /// # Errors

@@ -300,6 +300,12 @@ impl ConsumerStore for MemoryStore {
         })
     }
 
+    async fn has_room(&self, id: &ConsumerId, most: u32) -> Result<bool, Error> {
+        let consumers = lock(&self.consumers);
+        let is_there = consumers.0.contains_key(id);
+        Ok(is_there || consumers.names(Some(id.namespace())).len() < most as usize)
+    }
+
     async fn delete_consumer(&self, id: &ConsumerId) -> Result<(), ConsumerError> {
         self.at_the_desk(|tables, _| rules::delete(tables, id))
     }

@@ -76,6 +76,9 @@ const RETRY_PARKED: &str = "WITH retried AS ( \
          RETURNING TRUE \
      ) SELECT (SELECT count(*) FROM retried) AS retried FROM gavel_consumer($1, $2)";
 
+const HAS_ROOM: &str = "SELECT EXISTS (SELECT FROM consumers WHERE namespace = $1 AND consumer = $2) \
+     OR (SELECT count(*) FROM consumers WHERE namespace = $1) < $3 AS has_room";
+
 /// The statement `sql`, whose first two values name a consumer.
 fn of_consumer<'q>(sql: &'static str, id: &ConsumerId) -> Statement<'q> {
     sqlx::query(sql)
@@ -236,6 +239,13 @@ impl ConsumerStore for PostgresStore {
         let found = self.consumers(namespace.map(Namespace::as_str), None, look);
         let consumers = found.await?.into_iter().map(readable);
         consumers.filter_map(Result::transpose).collect()
+    }
+
+    async fn has_room(&self, id: &ConsumerId, most: u32) -> Result<bool, Error> {
+        let found = self
+            .read(|| of_consumer(HAS_ROOM, id).bind(i64::from(most)))
+            .await?;
+        answer(&found, |row| column(row, "has_room"))
     }
 
     async fn delete_consumer(&self, id: &ConsumerId) -> Result<(), ConsumerError> {

@@ -13,6 +13,7 @@ on_every_store! {
     a_host_reads_its_tokens_again_on_sighup_but_never_opens_to_all,
     changes_and_wrong_credentials_are_in_the_log_with_who_it_was,
     a_token_knows_of_the_modules_of_its_namespaces_and_its_own_only,
+    consumers_are_bounded_and_leave_nothing_behind,
 }
 
 /// The origin of a page that may use the API.
@@ -182,6 +183,38 @@ async fn a_token_knows_of_the_modules_of_its_namespaces_and_its_own_only(store: 
     east.upload(component(COUNTER)).await.expect(200);
     east.get(&path).send().await.expect(200);
     east.activate(COUNTER, &foreign).await.expect(201);
+}
+
+async fn consumers_are_bounded_and_leave_nothing_behind(store: Store) {
+    let few = [("GAVEL_CONSUMERS_PER_NAMESPACE", "2")];
+    let host = Host::start_with(&store, &few).await;
+    let client = host.client();
+    for name in ["first", "second"] {
+        client.consumer(name).put(json!({})).await.expect(201);
+    }
+    let third = client.consumer("third");
+    let refused = third.put(json!({})).await;
+    let refused = refused.problem(422, "too-many-consumers");
+    assert_eq!(refused["limit"], 2);
+    client.consumer("first").put(json!({})).await.expect(200);
+    let east = client.in_namespace("east");
+    east.consumer("first").put(json!({})).await.expect(201);
+
+    let shown = async |id: &str| {
+        let metrics = client.get("/metrics").send().await.expect(200).text();
+        metrics.matches(&format!("consumer=\"{id}\"")).count()
+    };
+    eventually("metrics show all consumers", LIMIT, async || {
+        (shown("second").await == 5 && shown("first").await == 10).then_some(())
+    })
+    .await;
+    client.consumer("second").delete().await.expect(204);
+    eventually("metrics go with their consumer", LIMIT, async || {
+        (shown("second").await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(shown("first").await, 10);
+    third.put(json!({})).await.expect(201);
 }
 
 /// A token that `gavel token` has made, and its lines for `gavel.toml`.

@@ -228,6 +228,25 @@ pub(in crate::store) async fn a_reset_loses_all_leases_and_begins_anew(store: Ar
     assert_eq!(drain(&*store, &id, 1).await, [log[3].clone()]);
 }
 
+pub(in crate::store) async fn a_namespace_has_room_for_so_many_consumers(store: Arc<dyn Store>) {
+    let elsewhere = ConsumerId::new(Namespace::new("elsewhere").unwrap(), "c").unwrap();
+    for id in [consumer("a"), consumer("b"), elsewhere] {
+        store
+            .put_consumer(&id, &settings(), Start::Now)
+            .await
+            .unwrap();
+    }
+    for (name, most, has_room) in [
+        ("c", 3, true),
+        ("c", 2, false),
+        ("a", 2, true),
+        ("a", 1, true),
+    ] {
+        let found = store.has_room(&consumer(name), most).await.unwrap();
+        assert_eq!(found, has_room, "{name} of {most}");
+    }
+}
+
 pub(in crate::store) async fn a_deleted_consumer_is_unknown(store: Arc<dyn Store>) {
     fill(&*store, &["a"], 1).await;
     let id = create(&*store, "gone", &settings()).await;

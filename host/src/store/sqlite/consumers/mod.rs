@@ -114,6 +114,14 @@ impl ConsumerStore for SqliteStore {
         reports.await
     }
 
+    async fn has_room(&self, id: &ConsumerId, most: u32) -> Result<bool, Error> {
+        let id = id.clone();
+        let found = self
+            .readers
+            .read(move |database| Tables(database).has_room(&id, most));
+        found.await
+    }
+
     async fn delete_consumer(&self, id: &ConsumerId) -> Result<(), ConsumerError> {
         self.write_consumers(id, |tables, id, _| rules::delete(tables, id))
             .await

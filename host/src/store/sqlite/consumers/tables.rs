@@ -38,6 +38,10 @@ const REMOVE: &str = "DELETE FROM consumers WHERE namespace = ?1 AND consumer = 
 const NAMES: &str = "
 SELECT namespace, consumer FROM consumers WHERE ?1 IS NULL OR namespace = ?1 ORDER BY namespace, consumer";
 
+const HAS_ROOM: &str = "
+SELECT EXISTS (SELECT 1 FROM consumers WHERE namespace = ?1 AND consumer = ?2)
+    OR (SELECT count(*) FROM consumers WHERE namespace = ?1) < ?3";
+
 /// The columns that [`backlog`] reads, in its order.
 macro_rules! backlog_columns {
     () => {
@@ -156,6 +160,13 @@ impl Tables<'_> {
     pub(super) fn names(&self, namespace: Option<&str>) -> Result<Vec<ConsumerId>, Error> {
         let found = rows::all(self.0, NAMES, [namespace], |row| readable(consumer_id(row)))?;
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Whether a consumer is there, or fewer than so many of its namespace are.
+    pub(super) fn has_room(&self, id: &ConsumerId, most: u32) -> Result<bool, Error> {
+        let [namespace, name] = names(id);
+        let mut statement = self.0.prepare_cached(HAS_ROOM)?;
+        Ok(statement.query_row(params![namespace, name, most], |row| row.get(0))?)
     }
 
     /// The parked streams after this one, by decider and id.
