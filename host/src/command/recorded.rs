@@ -126,6 +126,7 @@ impl Commands {
                     after: version,
                     through: None,
                     limit: events,
+                    bytes: usize::MAX,
                     direction: Direction::Forward,
                 };
                 self.0

@@ -113,6 +113,21 @@ pub struct RecordedEvent {
     pub event: NewEvent,
 }
 
+impl RecordedEvent {
+    /// What an event takes up in memory beside its texts, in bytes; about right.
+    const OVERHEAD_BYTES: usize = 600;
+
+    /// What it takes up in memory, in bytes; about right.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let metadata = self.event.metadata.entries().iter();
+        let metadata: usize = metadata.map(|(key, value)| key.len() + value.len()).sum();
+        let tags: usize = self.event.tags.iter().map(String::len).sum();
+        let data = self.event.data.as_str().len();
+        Self::OVERHEAD_BYTES + self.stream.id().len() + data + tags + metadata
+    }
+}
+
 impl From<NewEvent> for Event {
     fn from(event: NewEvent) -> Self {
         Self {

@@ -87,6 +87,7 @@ impl Gate {
                     after: record.version,
                     through: Some(record.version.plus(events as usize)),
                     limit: events,
+                    bytes: usize::MAX,
                     direction: Direction::Forward,
                 };
                 self.store

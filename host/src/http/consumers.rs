@@ -129,7 +129,8 @@ pub(super) async fn delete_consumer(
 
 /// Leases streams
 ///
-/// Each with its next events, in their order, to one worker until it acknowledges them or time is up.
+/// Each with its next events, in their order, to one worker until it acknowledges them or time is up. All of them take up about 512 KiB at
+/// most, unless it is one event.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/leases", tag = "consumers",
     request_body(content = Option<LeaseBody>, description = "May be left out."),

@@ -16,7 +16,7 @@ use crate::store::LogFilter;
 
 /// Reads the log, or follows it
 ///
-/// In the order of positions, from which no reader ever misses an event.
+/// In the order of positions, from which no reader ever misses an event. A page ends early when its events take up about 512 KiB; one may be larger.
 ///
 /// As JSON, or with `Accept: application/x-ndjson` as one event a line: a page; `Link` tells where to go on. With `follow=true` the lines do
 /// not end with the page: all that is stored behind `after` comes, then what is appended, as it is. An empty line means that the host is

@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::state::AppState;
 use crate::command::{Moment, StateAnswer};
 use crate::core::Version;
-use crate::store::{Direction, StreamRange};
+use crate::store::{Direction, PAGE_BYTES, StreamRange};
 
 /// Shows the state of a stream
 ///
@@ -102,7 +102,7 @@ async fn is_all_of_its_version(state: &AppState, answer: &StateAnswer) -> Result
 
 /// Lists the events of a stream
 ///
-/// Oldest first.
+/// Oldest first. A page ends early when its events take up about 512 KiB; one may be larger.
 #[utoipa::path(
     get, path = "/v1/deciders/{decider}/{id}/events", tag = "streams", params(StreamEventsQuery),
     responses(
@@ -118,23 +118,20 @@ pub(super) async fn list_stream_events(
     let range = StreamRange {
         after: query.after_version.unwrap_or(Version::EMPTY),
         through: None,
-        // One more than the page holds tells whether there is another page.
-        limit: query.limit.get() + 1,
+        limit: query.limit.get(),
+        bytes: PAGE_BYTES,
         direction: Direction::Forward,
     };
-    let mut events = state.store.read_stream(&stream, range).await?;
-    if events.is_empty() && state.store.head(&stream).await?.version == Version::EMPTY {
+    let events = state.store.read_stream(&stream, range).await?;
+    let newest = state.store.head(&stream).await?.version;
+    if newest == Version::EMPTY {
         return Err(
             Problem::new(Code::StreamNotFound, "The stream has no event.")
                 .with("current_version", 0),
         );
     }
-    let has_more = events.len() > query.limit.len();
-    events.truncate(query.limit.len());
-    let next_after_version = events
-        .last()
-        .filter(|_| has_more)
-        .map(|event| event.version.get());
+    let last = events.last().map(|event| event.version);
+    let next_after_version = last.filter(|last| *last < newest).map(Version::get);
     Ok(Json(StreamEvents {
         events: Event::all(&events),
         next_after_version,

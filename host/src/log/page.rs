@@ -5,9 +5,6 @@ use std::sync::Arc;
 use crate::core::{Position, RecordedEvent};
 use crate::store::LogFilter;
 
-/// What an event takes up in memory beside its texts, in bytes; about right.
-const EVENT_OVERHEAD_BYTES: usize = 600;
-
 /// All that is in the log of a namespace behind `after` up to `next`, of what passed the filter that it was read with.
 #[derive(Debug, Default)]
 pub(super) struct Page {
@@ -67,11 +64,4 @@ impl Events {
         let behind = self.page.events.iter().skip(start);
         behind.filter(|event| self.filter.passes(event))
     }
-}
-
-/// What an event takes up in memory; about right.
-pub(super) fn size_bytes(event: &RecordedEvent) -> usize {
-    let metadata = event.event.metadata.entries().iter();
-    let texts: usize = metadata.map(|(key, value)| key.len() + value.len()).sum();
-    EVENT_OVERHEAD_BYTES + texts + event.stream.id().len() + event.event.data.as_str().len()
 }

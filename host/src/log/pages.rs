@@ -7,16 +7,14 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
-use super::page::{Malformed, Page, size_bytes};
-use crate::core::{Namespace, Position};
-use crate::store::{Error, LogFilter, LogPage, LogStore};
+use super::page::{Malformed, Page};
+use crate::core::{Namespace, Position, RecordedEvent};
+use crate::store::{Error, LogFilter, LogStore, PAGE_BYTES};
 
 /// Most events on a page.
 pub(super) const PAGE_EVENTS: u32 = 1_000;
 /// Most events on the first page, before it is known how large they are.
 pub(super) const FIRST_PAGE_EVENTS: u32 = 100;
-/// Most that the events of a page take up, in bytes; a single one may be larger.
-pub(super) const PAGE_BYTES: usize = 512 * 1024;
 /// How many pages are read at the same time. Whoever else needs the store is not to wait behind a thousand subscribers that catch up.
 const TURNS: usize = 2;
 /// The first pause after the store could not be read; it doubles up to [`LONGEST_PAUSE`].
@@ -55,7 +53,7 @@ impl Pages {
         self.store.wakeups()
     }
 
-    /// The first events behind `after` that pass the filter: at most `limit` of them, and at most [`PAGE_BYTES`].
+    /// The first events behind `after` that pass the filter, as [`LogStore::read_log`] gives them.
     ///
     /// Waits as long as the store cannot be read, and tries again. Dropped midway, nothing has happened.
     pub(super) async fn read(
@@ -72,7 +70,14 @@ impl Pages {
             let error = match self.store.read_log(namespace, after, filter, limit).await {
                 Ok(page) => {
                     self.store_is_back();
-                    return cut(after, page);
+                    return Page {
+                        after,
+                        next: page.next,
+                        caught_up: page.caught_up,
+                        bytes: page.events.iter().map(RecordedEvent::size_bytes).sum(),
+                        events: page.events,
+                        malformed: None,
+                    };
                 }
                 Err(Error::Malformed {
                     stream,
@@ -131,37 +136,4 @@ pub(super) fn limit_after(page: &Page, limit: u32) -> u32 {
     let fitting = u32::try_from(PAGE_BYTES / event_bytes.max(1)).unwrap_or(PAGE_EVENTS);
     // One page of small events says little about the next.
     fitting.clamp(1, limit.saturating_mul(4).min(PAGE_EVENTS))
-}
-
-/// Leaves to the next page what is too large for this one.
-fn cut(after: Position, page: LogPage) -> Page {
-    let LogPage {
-        mut events,
-        mut next,
-        mut caught_up,
-    } = page;
-    let mut bytes = 0;
-    let mut fitting = 0;
-    for event in &events {
-        let size = size_bytes(event);
-        if fitting > 0 && bytes + size > PAGE_BYTES {
-            break;
-        }
-        bytes += size;
-        fitting += 1;
-    }
-    if fitting < events.len() {
-        events.truncate(fitting);
-        events.shrink_to_fit();
-        next = events.last().map_or(after, |last| last.position);
-        caught_up = false;
-    }
-    Page {
-        after,
-        next,
-        events,
-        malformed: None,
-        caught_up,
-        bytes,
-    }
 }

@@ -14,7 +14,7 @@ use crate::core::{
     DeciderName, Json, Metadata, Namespace, NewEvent, Position, RecordedEvent, StreamId,
     SystemClock, Version,
 };
-use crate::store::{Error, LogFilter, LogPage, LogStore};
+use crate::store::{Error, LogFilter, LogPage, LogStore, PAGE_BYTES, Room};
 
 /// The log of a store that obeys a test.
 #[derive(Debug, Default)]
@@ -139,6 +139,7 @@ impl LogStore for TestStore {
         if insides.is_away {
             return Err(Error::Unavailable("away".into()));
         }
+        let mut room = Room::new(limit, PAGE_BYTES);
         let mut page = LogPage {
             events: Vec::new(),
             next: after,
@@ -160,8 +161,7 @@ impl LogStore for TestStore {
                     raw: "?".to_owned(),
                 });
             }
-            let is_full = page.events.len() == limit as usize && filter.passes(event);
-            if is_malformed || is_full {
+            if is_malformed || (filter.passes(event) && !room.take(event)) {
                 page.caught_up = false;
                 break;
             }

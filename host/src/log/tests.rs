@@ -8,11 +8,10 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::time::{sleep, timeout};
 
-use super::pages::PAGE_BYTES;
 use super::testing::{TestStore, at, from, next};
 use super::{Delivery, Subscription};
 use crate::core::Namespace;
-use crate::store::LogFilter;
+use crate::store::{LogFilter, PAGE_BYTES};
 
 /// Long enough for everything that is not for ever.
 const LONG: Duration = Duration::from_secs(60);

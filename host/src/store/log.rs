@@ -15,7 +15,8 @@ use crate::core::{Namespace, Position, RecordedEvent, is_wanted};
 ///   early commits late.
 #[async_trait]
 pub trait LogStore: Debug + Send + Sync {
-    /// A page of the log of one namespace: the first `limit` events after `after` that pass the filter.
+    /// A page of the log of one namespace: the first events after `after` that pass the filter, at most `limit` of them and no more than take up
+    /// [`PAGE_BYTES`](super::PAGE_BYTES), but one at least. It MAY end earlier, where no more was looked at.
     ///
     /// A malformed event MAY end the page before it; it MUST fail the page that would begin with it. A reader that has reported it resumes
     /// after the position that the error names.

@@ -13,6 +13,70 @@ pub enum Direction {
     Backward,
 }
 
+/// Most that the events of a page of the log, or of what is leased at once, take up in bytes; a single one may be larger.
+pub const PAGE_BYTES: usize = 512 * 1024;
+
+/// What a page has room for.
+#[derive(Debug)]
+pub(crate) struct Room {
+    events: u32,
+    bytes: usize,
+    taken_events: usize,
+    taken_bytes: usize,
+    is_full: bool,
+}
+
+impl Room {
+    /// How many events are read from a database at once before it is known how large they are.
+    const FIRST_ROWS: usize = 16;
+    /// How many times as many may be read at once as before: those that come may be larger.
+    const GROWTH: usize = 4;
+
+    /// Room for so many events, and for as many as take up so many bytes.
+    pub(crate) fn new(events: u32, bytes: usize) -> Self {
+        Self {
+            events,
+            bytes,
+            taken_events: 0,
+            taken_bytes: 0,
+            is_full: events == 0,
+        }
+    }
+
+    /// Whether there is room for one more event, which then takes it. The first has room whatever its size. Once one has none, none has.
+    pub(crate) fn take(&mut self, event: &RecordedEvent) -> bool {
+        let bytes = self.taken_bytes.saturating_add(event.size_bytes());
+        self.is_full |= self.events == 0 || (self.taken_events > 0 && bytes > self.bytes);
+        if !self.is_full {
+            self.events -= 1;
+            self.taken_events += 1;
+            self.taken_bytes = bytes;
+        }
+        !self.is_full
+    }
+
+    /// Whether an event has found no room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// How many events a store that cannot stop between two of them should read at once.
+    pub(crate) fn rows(&self) -> u32 {
+        if self.bytes == usize::MAX {
+            return self.events;
+        }
+        let rows = match self.taken_bytes.checked_div(self.taken_events) {
+            None => Self::FIRST_ROWS,
+            Some(each) => {
+                let fitting = (self.bytes.saturating_sub(self.taken_bytes)) / each.max(1);
+                // One more shows that the page is full.
+                (fitting + 1).min(self.taken_events * Self::GROWTH)
+            }
+        };
+        u32::try_from(rows).map_or(self.events, |rows| rows.min(self.events))
+    }
+}
+
 /// A part of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamRange {
@@ -22,6 +86,8 @@ pub struct StreamRange {
     pub through: Option<Version>,
     /// At most so many events.
     pub limit: u32,
+    /// And no more than take up so many bytes, about; but one at least.
+    pub bytes: usize,
     /// From which end the limit counts.
     pub direction: Direction,
 }
@@ -73,4 +139,46 @@ pub struct StreamSummary {
     pub is_final: bool,
     /// When the newest event was created.
     pub updated_at: OffsetDateTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Position;
+    use crate::store::conformance::support;
+
+    fn sized(bytes: usize) -> RecordedEvent {
+        RecordedEvent {
+            stream: support::stream("a"),
+            version: Version::EMPTY,
+            position: Position::BEGINNING,
+            previous_id: None,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            event: support::sized(bytes),
+        }
+    }
+
+    #[test]
+    fn a_page_has_room_for_one_event_of_any_size_and_for_more_that_fit() {
+        let mut room = Room::new(2, 2_000);
+        assert!(room.take(&sized(10_000)));
+        assert!(!room.take(&sized(0)) && room.is_full());
+        let mut room = Room::new(2, 2_000);
+        assert!(room.take(&sized(0)) && room.take(&sized(0)) && !room.is_full());
+        assert!(!room.take(&sized(0)));
+    }
+
+    #[test]
+    fn no_more_is_read_at_once_than_is_likely_to_fit() {
+        let mut room = Room::new(1_000, PAGE_BYTES);
+        assert_eq!(room.rows(), 16);
+        for _ in 0..16 {
+            assert!(room.take(&sized(0)));
+        }
+        assert_eq!(room.rows(), 64);
+        assert!(room.take(&sized(400_000)));
+        assert_eq!(room.rows(), 5);
+        assert_eq!(Room::new(7, PAGE_BYTES).rows(), 7);
+        assert_eq!(Room::new(1_000, usize::MAX).rows(), 1_000);
+    }
 }

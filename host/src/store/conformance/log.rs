@@ -332,3 +332,30 @@ pub(in crate::store) async fn a_reader_misses_nothing_while_writers_race(store: 
         assert_eq!(event.version.get(), *version, "in the order of the stream");
     }
 }
+
+pub(in crate::store) async fn pages_of_the_log_are_bounded_in_bytes(store: Arc<dyn Store>) {
+    activate_counter(&*store).await;
+    grow_by(&*store, &stream("a"), &SIZES).await;
+    let namespace = Namespace::default();
+    let log = log_of(&*store, &namespace, SIZES.len()).await;
+    let all = LogFilter {
+        events: vec!["Incremented".to_owned()],
+        ..LogFilter::default()
+    };
+    for filter in [LogFilter::default(), all] {
+        let (mut after, mut read) = (Position::BEGINNING, Vec::new());
+        loop {
+            let page = store.read_log(&namespace, after, &filter, 1_000);
+            let page = page.await.unwrap();
+            assert_fits(&page.events);
+            after = page.next;
+            read.extend(page.events);
+            // Whoever has read everything is told so, and nobody else.
+            assert!(!page.caught_up || read.len() == SIZES.len());
+            if page.caught_up {
+                break;
+            }
+        }
+        assert_eq!(read, log);
+    }
+}

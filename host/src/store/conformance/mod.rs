@@ -111,6 +111,7 @@ store_cases!(
     the_head_names_the_newest_event,
     the_version_at_a_time_is_that_of_the_last_event_until_then,
     created_at_never_decreases_within_a_stream,
+    a_part_of_a_stream_is_bounded_in_bytes,
     streams_are_listed_in_pages_by_the_bytes_of_their_ids,
     a_stream_is_listed_from_its_first_event_on,
     the_store_answers_a_ping,
@@ -129,6 +130,7 @@ store_cases!(
     namespaces_are_isolated_in_every_read,
     // log
     pages_of_the_log_join_without_loss_or_repetition,
+    pages_of_the_log_are_bounded_in_bytes,
     reading_resumes_after_a_position_never_at_it,
     the_log_is_filtered_by_decider_and_event,
     the_log_is_filtered_by_patterns_of_stream_ids,
@@ -178,6 +180,7 @@ store_cases!(
     a_nack_with_a_delay_lets_the_stream_rest,
     only_wanted_events_are_leased,
     max_events_are_shared_out,
+    what_is_leased_at_once_is_bounded_in_bytes,
     a_stream_that_keeps_growing_does_not_starve_the_others,
     a_paused_consumer_leases_nothing,
     a_consumer_that_a_host_pauses_says_why,

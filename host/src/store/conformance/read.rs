@@ -6,7 +6,7 @@ use time::Duration;
 
 use super::support::*;
 use crate::core::{ExpectedVersion, NewEvent, RecordedEvent, StreamId, Version};
-use crate::store::{Direction, History, Store, StreamHead, StreamRange};
+use crate::store::{Direction, History, PAGE_BYTES, Store, StreamHead, StreamRange};
 
 /// The events that a range means, by the book.
 fn model(events: &[RecordedEvent], range: StreamRange) -> Vec<RecordedEvent> {
@@ -45,6 +45,7 @@ pub(in crate::store) async fn every_range_of_a_stream_in_both_directions(store: 
                     after,
                     through,
                     limit,
+                    bytes: usize::MAX,
                     direction,
                 };
                 let read = store.read_stream(&stream("c"), range).await.unwrap();
@@ -76,6 +77,7 @@ pub(in crate::store) async fn a_history_is_what_folding_needs_of_the_events(stor
                 after,
                 through,
                 limit,
+                bytes: usize::MAX,
                 direction: Direction::Forward,
             };
             let read = store.history(&stream("c"), after, through, limit).await;
@@ -247,4 +249,28 @@ pub(in crate::store) async fn a_stream_is_listed_from_its_first_event_on(store: 
 
 pub(in crate::store) async fn the_store_answers_a_ping(store: Arc<dyn Store>) {
     store.ping().await.unwrap();
+}
+
+pub(in crate::store) async fn a_part_of_a_stream_is_bounded_in_bytes(store: Arc<dyn Store>) {
+    activate_counter(&*store).await;
+    let stream = stream("a");
+    grow_by(&*store, &stream, &SIZES).await;
+    let events = events_of(&*store, &stream).await;
+    let page = StreamRange {
+        bytes: PAGE_BYTES,
+        ..WHOLE
+    };
+    let mut read: Vec<RecordedEvent> = Vec::new();
+    while read.len() < events.len() {
+        let after = read.last().map_or(Version::EMPTY, |last| last.version);
+        let part = store.read_stream(&stream, StreamRange { after, ..page });
+        let part = part.await.unwrap();
+        assert_fits(&part);
+        read.extend(part);
+    }
+    assert_eq!(read, events);
+    let direction = Direction::Backward;
+    let part = store.read_stream(&stream, StreamRange { direction, ..page });
+    let newest: Vec<_> = events.iter().rev().take(2).cloned().collect();
+    assert_eq!(part.await.unwrap(), newest);
 }

@@ -13,8 +13,8 @@ use crate::core::{
     Position, RecordedEvent, Rejection, StreamId, Version,
 };
 use crate::store::{
-    Append, AppendError, Appended, Direction, Fence, LogFilter, NewActivation, NewModule, Store,
-    StreamAppend, StreamRange,
+    Append, AppendError, Appended, Direction, Fence, LogFilter, NewActivation, NewModule,
+    PAGE_BYTES, Store, StreamAppend, StreamRange,
 };
 
 /// How long a case waits for the log to show what was appended.
@@ -140,6 +140,44 @@ pub(in crate::store) fn incremented() -> NewEvent {
     event("Incremented")
 }
 
+/// An event whose payload has so many bytes, and two more.
+pub(in crate::store) fn sized(bytes: usize) -> NewEvent {
+    NewEvent {
+        data: json(&format!("\"{}\"", "x".repeat(bytes))),
+        ..incremented()
+    }
+}
+
+/// Appends an event of each of these sizes.
+pub(in crate::store) async fn grow_by(store: &dyn Store, stream: &StreamId, sizes: &[usize]) {
+    let events = sizes.iter().copied().map(sized).collect();
+    let part = import(stream, ExpectedVersion::Any, events);
+    append(store, part).await.unwrap();
+}
+
+/// Sizes of events of which some are larger than a page, and others fit by three.
+pub(in crate::store) const SIZES: [usize; 9] = {
+    let third = PAGE_BYTES / 3 - 1_000;
+    [
+        third,
+        9,
+        third,
+        third,
+        PAGE_BYTES,
+        9,
+        2 * PAGE_BYTES,
+        third,
+        third,
+    ]
+};
+
+/// Asserts that events fit on a page, or are one.
+#[track_caller]
+pub(in crate::store) fn assert_fits(events: &[RecordedEvent]) {
+    let bytes: usize = events.iter().map(RecordedEvent::size_bytes).sum();
+    assert!(events.len() == 1 || bytes <= PAGE_BYTES, "{bytes} bytes");
+}
+
 pub(in crate::store) fn closed() -> NewEvent {
     NewEvent {
         is_final: true,
@@ -256,6 +294,7 @@ pub(in crate::store) const WHOLE: StreamRange = StreamRange {
     after: Version::EMPTY,
     through: None,
     limit: u32::MAX,
+    bytes: usize::MAX,
     direction: Direction::Forward,
 };
 

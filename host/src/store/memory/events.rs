@@ -12,8 +12,8 @@ use crate::core::{
 };
 use crate::store::admit::Facts;
 use crate::store::{
-    Append, AppendError, Appended, Direction, History, LogFilter, LogPage, Place, StreamHead,
-    StreamRange, StreamSummary,
+    Append, AppendError, Appended, Direction, History, LogFilter, LogPage, PAGE_BYTES, Place, Room,
+    StreamHead, StreamRange, StreamSummary,
 };
 
 /// The events of one stream, oldest first; the index of an event is its version less 1.
@@ -128,12 +128,11 @@ impl Events {
         let index = |version: Version| usize::try_from(version.get()).unwrap_or(usize::MAX);
         let end = range.through.map_or(events.len(), index).min(events.len());
         let start = index(range.after).min(end);
-        let limit = usize::try_from(range.limit).unwrap_or(usize::MAX);
         let in_range = events[start..end].iter();
-        let owned = |event: &Arc<RecordedEvent>| RecordedEvent::clone(event);
+        let mut room = Room::new(range.limit, range.bytes);
         match range.direction {
-            Direction::Forward => in_range.take(limit).map(owned).collect(),
-            Direction::Backward => in_range.rev().take(limit).map(owned).collect(),
+            Direction::Forward => fitting(in_range, &mut room),
+            Direction::Backward => fitting(in_range.rev(), &mut room),
         }
     }
 
@@ -148,6 +147,7 @@ impl Events {
             after,
             through,
             limit,
+            bytes: usize::MAX,
             direction: Direction::Forward,
         };
         self.read_stream(stream, range).into()
@@ -168,14 +168,10 @@ impl Events {
         limit: u32,
     ) -> LogPage {
         let in_namespace = || self.log_after(namespace, after);
-        let mut passing = in_namespace().filter(|event| filter.passes(event));
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let events: Vec<_> = passing
-            .by_ref()
-            .take(limit)
-            .map(|event| RecordedEvent::clone(event))
-            .collect();
-        let caught_up = passing.next().is_none();
+        let passing = in_namespace().filter(|event| filter.passes(event));
+        let mut room = Room::new(limit, PAGE_BYTES);
+        let events = fitting(passing, &mut room);
+        let caught_up = !room.is_full();
         let newest = if caught_up {
             in_namespace().last().map(|event| event.position)
         } else {
@@ -225,6 +221,17 @@ impl Events {
     ) -> Option<CommandRecord> {
         self.commands.get(&(namespace.clone(), command_id)).cloned()
     }
+}
+
+/// As many as there is room for.
+fn fitting<'e>(
+    events: impl Iterator<Item = &'e Arc<RecordedEvent>>,
+    room: &mut Room,
+) -> Vec<RecordedEvent> {
+    events
+        .take_while(|event| room.take(event))
+        .map(|event| RecordedEvent::clone(event))
+        .collect()
 }
 
 fn leaves_no_event(command: &CommandRecord) -> bool {

@@ -11,7 +11,7 @@ use crate::core::{
     CommandId, CommandRecord, DeciderName, Namespace, RecordedEvent, StreamId, Version,
 };
 use crate::store::{
-    Append, AppendError, Appended, Claim, Direction, Error, EventStore, History, StreamHead,
+    Append, AppendError, Appended, Claim, Direction, Error, EventStore, History, Room, StreamHead,
     StreamRange, StreamSummary,
 };
 
@@ -91,18 +91,34 @@ impl EventStore for PostgresStore {
             Direction::Forward => FORWARD,
             Direction::Backward => BACKWARD,
         };
-        let through = range.through.map_or(i64::MAX, Version::to_sql);
-        let statement = || {
-            of_stream(sql, stream)
-                .bind(range.after.to_sql())
-                .bind(through)
-                .bind(i64::from(range.limit))
-        };
-        self.read(statement)
-            .await?
-            .iter()
-            .map(rows::event)
-            .collect()
+        let (mut after, mut through) = (range.after, range.through);
+        let mut room = Room::new(range.limit, range.bytes);
+        let mut events = Vec::new();
+        loop {
+            let wanted = room.rows();
+            let statement = || {
+                of_stream(sql, stream)
+                    .bind(after.to_sql())
+                    .bind(through.map_or(i64::MAX, Version::to_sql))
+                    .bind(i64::from(wanted))
+            };
+            let found = self.read(statement).await?;
+            let is_last = u32::try_from(found.len()).is_ok_and(|count| count < wanted);
+            for row in &found {
+                let event = rows::event(row)?;
+                if !room.take(&event) {
+                    return Ok(events);
+                }
+                events.push(event);
+            }
+            let Some(end) = events.last().filter(|_| !is_last && room.rows() > 0) else {
+                return Ok(events);
+            };
+            match range.direction {
+                Direction::Forward => after = end.version,
+                Direction::Backward => through = Version::new(end.version.get().saturating_sub(1)),
+            }
+        }
     }
 
     async fn history(

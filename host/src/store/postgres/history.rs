@@ -66,6 +66,7 @@ impl PostgresStore {
                     after,
                     through,
                     limit,
+                    bytes: usize::MAX,
                     direction: Direction::Forward,
                 };
                 self.read_stream(stream, range).await.map(History::from)

@@ -1,15 +1,19 @@
 //! Reading the log.
 
 use async_trait::async_trait;
+use sqlx::postgres::PgRow;
 use tokio::sync::watch;
 
 use super::PostgresStore;
+use super::consumers::bind_position;
 use super::rows::{self, event_columns};
 use crate::core::{Namespace, Position};
-use crate::store::{Error, LogFilter, LogPage, LogStore};
+use crate::store::{Error, LogFilter, LogPage, LogStore, PAGE_BYTES, Room};
 
-/// A filtered page looks at no fewer events than this, so that a rare event is found in few round trips.
-const SCAN: i64 = 1_000;
+/// A filtered page looks at no fewer events than this, so that a rare event is found in few round trips,
+const SCAN: u32 = 1_000;
+/// unless they take up more than this, in bytes.
+const SCAN_BYTES: usize = 8 * PAGE_BYTES;
 
 /// Only what no transaction can come before any more: all of older generations, and in the newest one what was written by
 /// transactions older than every one that is still under way.
@@ -23,6 +27,21 @@ const LOG: &str = concat!(
      ORDER BY generation, transaction_id, \"offset\" LIMIT $5"
 );
 
+impl PostgresStore {
+    async fn log_after(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        rows: u32,
+    ) -> Result<Vec<PgRow>, Error> {
+        let statement = || {
+            let statement = sqlx::query(LOG).bind(namespace.as_str().to_owned());
+            bind_position(statement, after).bind(i64::from(rows))
+        };
+        self.read(statement).await
+    }
+}
+
 #[async_trait]
 impl LogStore for PostgresStore {
     async fn read_log(
@@ -32,51 +51,49 @@ impl LogStore for PostgresStore {
         filter: &LogFilter,
         limit: u32,
     ) -> Result<LogPage, Error> {
-        let is_filtered = *filter != LogFilter::default();
         // One more than is asked for tells whether there is more.
-        let wanted = i64::from(limit) + 1;
-        let scan = if is_filtered {
-            wanted.max(SCAN)
+        let wanted = limit.saturating_add(1);
+        let mut look = if *filter == LogFilter::default() {
+            Room::new(wanted, PAGE_BYTES)
         } else {
-            wanted
+            Room::new(wanted.max(SCAN), SCAN_BYTES)
         };
-        let statement = || {
-            sqlx::query(LOG)
-                .bind(namespace.as_str().to_owned())
-                .bind(i32::try_from(after.generation()).unwrap_or(i32::MAX))
-                .bind(after.transaction().to_string())
-                .bind(i64::try_from(after.offset()).unwrap_or(i64::MAX))
-                .bind(scan)
-        };
-        let found = self.read(statement).await?;
-        let is_last = i64::try_from(found.len()).is_ok_and(|count| count < scan);
+        let mut room = Room::new(limit, PAGE_BYTES);
         let mut page = LogPage {
             events: Vec::new(),
             next: after,
-            caught_up: is_last,
+            caught_up: false,
         };
-        for row in &found {
-            let event = match rows::event(row) {
-                Ok(event) => event,
-                // What comes before a malformed event is delivered; the next call begins with it.
-                Err(_) if page.next > after => {
-                    page.caught_up = false;
-                    break;
+        loop {
+            let rows = look.rows();
+            let found = self.log_after(namespace, page.next, rows).await?;
+            for row in &found {
+                let event = match rows::event(row) {
+                    Ok(event) => event,
+                    // What comes before a malformed event is delivered; the next call begins with it.
+                    Err(_) if page.next > after => return Ok(page),
+                    Err(error) => return Err(error),
+                };
+                if !look.take(&event) {
+                    return Ok(page);
                 }
-                Err(error) => return Err(error),
-            };
-            if filter.passes(&event) {
-                if page.events.len() >= limit as usize {
-                    page.caught_up = false;
-                    break;
+                let position = event.position;
+                if filter.passes(&event) {
+                    if !room.take(&event) {
+                        return Ok(page);
+                    }
+                    page.events.push(event);
                 }
-                page.next = event.position;
-                page.events.push(event);
-            } else {
-                page.next = event.position;
+                page.next = position;
+            }
+            if u32::try_from(found.len()).is_ok_and(|count| count < rows) {
+                page.caught_up = true;
+                return Ok(page);
+            }
+            if look.rows() == 0 {
+                return Ok(page);
             }
         }
-        Ok(page)
     }
 
     fn wakeups(&self) -> watch::Receiver<()> {

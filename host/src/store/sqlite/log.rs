@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, params};
 use super::readers::Readers;
 use super::rows::{self, log_columns};
 use crate::core::{Namespace, Position};
-use crate::store::{Error, LogFilter, LogPage};
+use crate::store::{Error, LogFilter, LogPage, PAGE_BYTES, Room};
 
 /// Within a namespace the rowid ascends; hides the other index that begins with it, by which the log would have to be sorted.
 const NEWEST: &str = r#"
@@ -60,6 +60,7 @@ fn page_in(
     let mut select = database.prepare_cached(PAGE)?;
     let mut found = select.query(params![namespace.as_str(), rows::offset(after), newest])?;
     let is_all = *filter == LogFilter::default();
+    let mut room = Room::new(limit, PAGE_BYTES);
     let mut looked_at = 0;
     while let Some(row) = found.next()? {
         if looked_at == SCAN {
@@ -75,6 +76,7 @@ fn page_in(
             continue;
         }
         match rows::event_of_log(row) {
+            Ok(event) if !room.take(&event) => return Ok(page),
             Ok(event) => {
                 page.next = event.position;
                 page.events.push(event);

@@ -8,7 +8,7 @@ use super::readers::Readers;
 use super::rows::{self, command_columns, event_columns, history_columns};
 use crate::core::{DeciderName, Namespace, RecordedEvent, StreamId, Version};
 use crate::store::lookup::{Found, Key, Ledger};
-use crate::store::{Direction, Error, History, StreamHead, StreamRange, StreamSummary};
+use crate::store::{Direction, Error, History, Room, StreamHead, StreamRange, StreamSummary};
 
 pub(super) const HEAD: &str = "
 SELECT version, event_id, final, created_at FROM events
@@ -86,7 +86,18 @@ pub(super) async fn stream(
         let after = range.after.to_sql();
         let through = range.through.map_or(i64::MAX, Version::to_sql);
         let values = params![namespace, decider, id, after, through, range.limit];
-        rows::all(database, statement, values, |row| rows::event(row, &stream))
+        let mut room = Room::new(range.limit, range.bytes);
+        let mut events = Vec::new();
+        let mut select = database.prepare_cached(statement)?;
+        let mut found = select.query(values)?;
+        while let Some(row) = found.next()? {
+            let event = rows::event(row, &stream)?;
+            if !room.take(&event) {
+                break;
+            }
+            events.push(event);
+        }
+        Ok(events)
     });
     found.await
 }

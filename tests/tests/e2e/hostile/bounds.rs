@@ -1,6 +1,9 @@
 //! Clients and modules that take more than their share of places, turns and bytes.
 
-use gavel_tests::{Backend, COUNTER, Host, LIMIT, Store, component, on_every_store, revision};
+use gavel_tests::{
+    Backend, COUNTER, Host, LIMIT, Store, component, eventually, on_every_store, revision,
+};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -10,6 +13,7 @@ use super::doors::Holder;
 on_every_store! {
     bodies_that_trickle_take_no_place,
     an_actor_whose_uploads_trickle_keeps_no_other_from_uploading,
+    pages_are_bounded_in_bytes,
 }
 
 /// A request whose body has begun, and does not come.
@@ -102,6 +106,62 @@ async fn an_actor_whose_uploads_trickle_keeps_no_other_from_uploading(store: Sto
         .upload(component(COUNTER))
         .await;
     uploaded.expect(201);
+}
+
+/// However many events are asked for, no answer is much larger than this, in bytes.
+const PAGE_BYTES: usize = 1_000_000;
+
+async fn pages_are_bounded_in_bytes(store: Store) {
+    const COUNT: usize = 20;
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example("hostile").await;
+    let stream = client.stream("hostile", "large");
+    let data = json!({ "text": "x".repeat(200_000) });
+    for version in 0..COUNT {
+        let events = json!([{ "event": "Happened", "data": data }]);
+        stream
+            .append(version as u64, &events)
+            .send()
+            .await
+            .expect(200);
+    }
+    let ids = |events: &Value| -> Vec<Value> {
+        let events = events.as_array().unwrap().iter();
+        events.map(|event| event["event_id"].clone()).collect()
+    };
+    let expected: Vec<_> = stream.history_json().await;
+    let expected = ids(&Value::Array(expected));
+    assert_eq!(expected.len(), COUNT);
+
+    let (mut read, mut after) = (Vec::new(), String::new());
+    eventually("the whole log is read", LIMIT, async || {
+        let request = client.get("/v1/events").query("limit", 1_000);
+        let answer = request.query("after", &after).send().await;
+        assert!(answer.bytes().len() < PAGE_BYTES);
+        let page = answer.json(200);
+        read.extend(ids(&page["events"]));
+        page["next"].as_str().unwrap().clone_into(&mut after);
+        (page["caught_up"] == true && read.len() >= COUNT).then_some(())
+    })
+    .await;
+    assert_eq!(read, expected);
+
+    let lines = client.get("/v1/events").query("limit", 1_000);
+    let lines = lines.header("Accept", "application/x-ndjson").send().await;
+    assert!(lines.expect(200).bytes().len() < PAGE_BYTES);
+    let page = stream.events().query("limit", 1_000).send().await;
+    assert!(page.bytes().len() < PAGE_BYTES);
+    assert!(page.json(200)["next_after_version"].is_u64());
+
+    let consumer = client.consumer("worker");
+    consumer.put(json!({})).await.expect(201);
+    let leased = consumer.lease(json!({ "max_events": 1_000 })).await;
+    assert!(leased.bytes().len() < PAGE_BYTES);
+    let leases = leased.json(200)["leases"].clone();
+    let events = &leases[0]["events"];
+    assert!(!ids(events).is_empty());
+    assert!(expected.starts_with(&ids(events)));
 }
 
 /// What is above a limit will be so again: nobody is told to try again, and the reason names the setting.

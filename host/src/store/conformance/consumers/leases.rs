@@ -172,3 +172,38 @@ pub(in crate::store) async fn deciders_that_share_an_id_are_leased_apart(store: 
         "only of one was anything done"
     );
 }
+
+pub(in crate::store) async fn what_is_leased_at_once_is_bounded_in_bytes(store: Arc<dyn Store>) {
+    activate_counter(&*store).await;
+    let ids = ["a", "b", "c"];
+    for id in ids {
+        grow_by(&*store, &stream(id), &SIZES).await;
+    }
+    let count = ids.len() * SIZES.len();
+    log_of(&*store, &Namespace::default(), count).await;
+    let id = create(&*store, "all", &settings()).await;
+    let mut versions: Vec<_> = ids.map(|id| (stream(id), 0)).into();
+    while versions
+        .iter()
+        .any(|(_, version)| *version < SIZES.len() as u64)
+    {
+        let leases = lease(&*store, &id, 16, 1_000).await;
+        let events: Vec<_> = leases
+            .iter()
+            .flat_map(|lease| lease.events.clone())
+            .collect();
+        assert_fits(&events);
+        for event in events {
+            let known = versions
+                .iter_mut()
+                .find(|(stream, _)| *stream == event.stream);
+            let (_, version) = known.unwrap();
+            *version += 1;
+            assert_eq!(event.version.get(), *version);
+        }
+        for lease in leases {
+            done(&*store, &id, &lease).await;
+        }
+    }
+    assert_nothing(&*store, &id).await;
+}

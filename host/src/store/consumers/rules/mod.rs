@@ -16,11 +16,11 @@ use crate::core::{
     Consumer, ConsumerId, ConsumerSettings, Lease, LeaseId, Position, RecordedEvent, Start,
     StreamId,
 };
-use crate::store::Error;
 use crate::store::consumers::rows::{
     Backlog, Holder, Registered, Rows, named, readable, unreadable,
 };
 use crate::store::consumers::{ConsumerError, Leased, Nacked};
+use crate::store::{Error, PAGE_BYTES, Room};
 pub(in crate::store) use parked::{retry_parked, unpark};
 pub(in crate::store) use paused::{pause, pause_push};
 
@@ -217,10 +217,13 @@ pub(in crate::store) fn lease(
         picked = pick(rows, id, &consumer.settings, limit, now)?;
     }
     let share = max_events as usize / picked.len().max(1);
+    let mut room = Room::new(max_events, PAGE_BYTES);
     let mut leases = Vec::with_capacity(picked.len());
     for (stream, mut backlog) in picked {
-        match next_events(rows, &consumer, &stream, &backlog, share.max(1)) {
+        match next_events(rows, &consumer, &stream, &backlog, share.max(1), &mut room) {
             Ok(events) => match events.last() {
+                // It stays free, and so do those after it.
+                None if room.is_full() => break,
                 // The filter has changed, and leaves nothing of it.
                 None => rows.remove_backlog(id, &stream)?,
                 Some(last) => {
@@ -329,13 +332,14 @@ fn pick(
     }
 }
 
-/// The first `limit` wanted events of a backlog: those before one that cannot be read, or that error if there are none.
+/// The first `limit` wanted events of a backlog for which there is room: those before one that cannot be read, or that error if there are none.
 fn next_events(
     rows: &impl Rows,
     consumer: &Registered,
     stream: &StreamId,
     backlog: &Backlog,
     limit: usize,
+    room: &mut Room,
 ) -> Result<Vec<RecordedEvent>, Error> {
     let mut events = Vec::new();
     let mut failed = None;
@@ -346,13 +350,13 @@ fn next_events(
                     && consumer
                         .settings
                         .wants(stream.decider().as_str(), &event.event.event);
-                if is_wanted {
+                if is_wanted && room.take(&event) {
                     events.push(event);
                 }
             }
             Err(error) => failed = Some(error),
         }
-        go_on_while(failed.is_none() && events.len() < limit)
+        go_on_while(failed.is_none() && events.len() < limit && !room.is_full())
     })?;
     match failed {
         Some(error) if events.is_empty() => Err(error),
