@@ -16,7 +16,8 @@ area! {
     pub struct Gate in "gate" {
         /// `enforce` stops an activation on what the gate finds, `warn` only reports it.
         mode: GateMode = GateMode::Enforce;
-        /// Most recorded commands that may be decided otherwise, as a share of those that were decided again; 1 never stands in the way.
+        /// Most recorded commands that may be decided otherwise than by the active module, as a share of those that were decided again; 1 never
+        /// stands in the way.
         max_changed_decisions: f64 = 1.0, within 0.0..=1.0;
         /// Most that a command may need more fuel than with the active module, as a share of what it needs there; 1 is twice as much.
         max_fuel_increase: f64 = 1.0, within 0.0..=MOST_FUEL_INCREASE;

@@ -122,9 +122,9 @@ impl Gate {
                 .active(&request.namespace, &request.decider)
                 .await
                 .map_err(Error::Module)?;
-            let checks = self
-                .checks(&request.namespace, &request.decider, &candidate)
-                .await?;
+            let (namespace, decider) = (&request.namespace, &request.decider);
+            let checks = self.checks(namespace, decider, &candidate, active.as_deref());
+            let (checks, active_checks) = checks.await?;
             let subject = Subject {
                 namespace: request.namespace.clone(),
                 decider: request.decider.clone(),
@@ -133,6 +133,7 @@ impl Gate {
                 direction,
                 accept: request.accept.clone(),
                 checks,
+                active_checks,
             };
             let report = self.report(&subject).await?;
             if !report.passed {

@@ -1,7 +1,9 @@
-//! What is stored after the steps have begun is looked at as well, before the pointer moves.
+//! What an activation needs not look at again, for a rehearsal has seen it; and what was stored after the steps have begun, which is looked at as
+//! well before the pointer moves.
 
-use super::examine::Subject;
+use super::examine::{Direction, Subject};
 use super::refolded::Refolded;
+use super::rehearsal::{Rehearsal, Rehearsed, Status};
 use super::{CaughtUp, Error, Gate, Report, Step, Watch};
 use crate::store::{PastRange, Place};
 
@@ -12,7 +14,40 @@ const ROUNDS: u32 = 2;
 /// With fewer than this it is not looked again.
 const FEW_STREAMS: usize = 100;
 
+/// How many rehearsals are looked through for one that an activation can use.
+const USABLE: u32 = 10;
+
 impl Gate {
+    /// What the newest rehearsal of a candidate has found, if it was compared with what is active now, and has gone through all steps.
+    pub(super) async fn rehearsed(&self, subject: &Subject) -> Result<Option<Report>, Error> {
+        if subject.direction == Direction::Back {
+            return Ok(None);
+        }
+        let (namespace, decider) = (&subject.namespace, &subject.decider);
+        let records = self.store.rehearsals(namespace, decider, USABLE).await;
+        let policy = self.settings.policies.of(namespace, decider);
+        for record in records.map_err(Error::Store)? {
+            let Some(rehearsal) = Rehearsal::from_record(&record) else {
+                continue;
+            };
+            let is_over = matches!(rehearsal.status, Status::Passed | Status::Refused);
+            if !is_over || rehearsal.request.mode == Rehearsed::Shadow {
+                continue;
+            }
+            let report = rehearsal
+                .report
+                .map(|report| serde_json::from_str(report.as_str()));
+            if let Some(Ok(report)) = report
+                && let Some(report) = usable(report, subject)
+            {
+                let mut report: Report = report;
+                report.judge(policy, &subject.accept);
+                return Ok(Some(report));
+            }
+        }
+        Ok(None)
+    }
+
     /// Folds the streams of which something was stored since a report was made, and decides again what was decided on them since. None if
     /// they are more than `most`, or if it cannot be told any more which they are.
     pub(super) async fn catch_up(
@@ -55,7 +90,7 @@ impl Gate {
             }
             let ranges = moved.iter().map(|(range, _)| range.clone()).collect();
             folded.add(self.refold(ranges, &refold, watch).await?);
-            let redecided = self.redecide(moved, &subject.candidate, &subject.checks, watch);
+            let redecided = self.redecide(moved, subject, watch);
             let (decided, _) = redecided.await?;
             caught_up.commands += decided.commands;
             decisions.add(decided);
@@ -77,4 +112,15 @@ impl Gate {
         report.judge(policy, &subject.accept);
         Ok(Some(report))
     }
+}
+
+fn usable(report: Report, subject: &Subject) -> Option<Report> {
+    let active = subject.active.as_ref();
+    let has = |step| report.facts(step).is_some();
+    let is_whole = report.decisions().is_some()
+        && report.moment().is_some()
+        && active.is_none_or(|_| has(Step::Cost));
+    let activation = active.map_or(0, |active| active.activation.number.get());
+    let is_of_this = report.candidate == subject.candidate.digest().to_string();
+    (is_whole && is_of_this && report.activation == activation).then_some(report)
 }

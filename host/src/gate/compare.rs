@@ -25,10 +25,12 @@ pub(super) enum Verdict {
     DifferentRejection,
     /// The module fails.
     Failed,
+    /// Otherwise than is recorded, but as the active module would decide today.
+    AsActive,
 }
 
 impl Verdict {
-    /// All but the first.
+    /// All that change something.
     pub(super) const CHANGES: [Self; 5] = [
         Self::NowRejected,
         Self::NowAccepted,
@@ -38,8 +40,9 @@ impl Verdict {
     ];
 
     /// All of them.
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Same,
+        Self::AsActive,
         Self::NowRejected,
         Self::NowAccepted,
         Self::DifferentEvents,
@@ -52,6 +55,11 @@ impl Verdict {
         Self::ALL.into_iter().find(|verdict| verdict.name() == name)
     }
 
+    /// Whether the candidate changes something.
+    pub(super) fn is_change(self) -> bool {
+        Self::CHANGES.contains(&self)
+    }
+
     /// As reports name it.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -61,6 +69,7 @@ impl Verdict {
             Self::NowAccepted => "now_accepted",
             Self::DifferentRejection => "different_rejection",
             Self::Failed => "failed",
+            Self::AsActive => "as_active",
         }
     }
 
@@ -73,6 +82,7 @@ impl Verdict {
             Self::NowAccepted => "now accepted",
             Self::DifferentRejection => "another rejection",
             Self::Failed => "failed",
+            Self::AsActive => "otherwise than recorded, as the active module",
         }
     }
 }
@@ -98,6 +108,20 @@ pub(super) fn compare(record: &CommandRecord, events: &[Event], again: &Again) -
             }
         }
     }
+}
+
+/// Compares what the active module decides with what the candidate decides. None when only the active module fails: that is no measure.
+pub(super) fn against(active: &Again, again: &Again) -> Option<Verdict> {
+    Some(match (active, again) {
+        (Err(_), Ok(_)) => return None,
+        (Err(_), Err(_)) => Verdict::AsActive,
+        (Ok(_), Err(_)) => Verdict::Failed,
+        (Ok(active), Ok(again)) if active == again => Verdict::AsActive,
+        (Ok(Decision::Accepted(_)), Ok(Decision::Accepted(_))) => Verdict::DifferentEvents,
+        (Ok(Decision::Accepted(_)), Ok(Decision::Rejected(_))) => Verdict::NowRejected,
+        (Ok(Decision::Rejected(_)), Ok(Decision::Accepted(_))) => Verdict::NowAccepted,
+        (Ok(Decision::Rejected(_)), Ok(Decision::Rejected(_))) => Verdict::DifferentRejection,
+    })
 }
 
 /// What was recorded, for a report.

@@ -35,6 +35,8 @@ pub(super) struct Subject {
     pub(super) accept: Vec<String>,
     /// What hosts check around decisions.
     pub(super) checks: Arc<Checks>,
+    /// The same around those of the active module; none where it has decided all that is recorded.
+    pub(super) active_checks: Option<Arc<Checks>>,
 }
 
 impl Subject {
@@ -139,11 +141,10 @@ impl Gate {
             return Ok(report);
         }
 
-        let (candidate, checks) = (&subject.candidate, &subject.checks);
         watch.begin(Step::Redecide, events);
         let began = Instant::now();
         let everything = vec![(subject.range(as_of), Version::EMPTY)];
-        let redecided = self.redecide(everything, candidate, checks, watch);
+        let redecided = self.redecide(everything, subject, watch);
         let (decisions, sample) = redecided.await?;
         let seconds = began.elapsed().as_secs_f64();
         report.enter(
@@ -155,6 +156,7 @@ impl Gate {
         let sample = sample.into_streams();
         let events = sample.iter().map(|part| part.events.len() as u64).sum();
         watch.begin(Step::Determinism, events);
+        let (candidate, checks) = (&subject.candidate, &subject.checks);
         let (twice, played) = self.twice(&sample, candidate, checks, watch).await?;
         report.enter(twice.result(), policy, accept);
 
@@ -210,13 +212,15 @@ impl Gate {
             .map_err(Error::NotRun)
     }
 
-    /// What a host checks around a candidate's decisions, with all modules that were ever active.
+    /// What a host checks around the decisions of a candidate and of the active module, with all modules that were ever active. None for the
+    /// active module where no other has decided anything.
     pub(super) async fn checks(
         &self,
         namespace: &Namespace,
         decider: &DeciderName,
         candidate: &Decider,
-    ) -> Result<Arc<Checks>, Error> {
+        active: Option<&Active>,
+    ) -> Result<(Arc<Checks>, Option<Arc<Checks>>), Error> {
         let history = self.modules.history(namespace, decider).await;
         let mut former = Vec::new();
         for activation in history.map_err(Error::Module)? {
@@ -225,7 +229,12 @@ impl Gate {
                 former.push((digest, self.manifest(digest).await?));
             }
         }
-        Ok(Arc::new(Checks::new(candidate.manifest(), &former)))
+        let checks = |of: &Decider| Arc::new(Checks::new(of.manifest(), &former));
+        let active = active.map(|active| &*active.decider).filter(|active| {
+            let mut others = former.iter();
+            others.any(|(digest, _)| *digest != active.digest())
+        });
+        Ok((checks(candidate), active.map(checks)))
     }
 
     pub(super) async fn manifest(&self, digest: ModuleDigest) -> Result<Manifest, Error> {

@@ -20,8 +20,8 @@ pub enum Mode {
 pub struct Policy {
     /// Whether findings stop an activation.
     pub mode: Mode,
-    /// Most recorded commands that may be decided otherwise, as a share of all that were decided again, from 0 to 1 (inclusive). Default 1:
-    /// differences are reported, and a person judges them.
+    /// Most recorded commands that may be decided otherwise than the active module would, as a share of all that were decided again, from 0 to 1
+    /// (inclusive). Default 1: differences are reported, and a person judges them.
     pub max_changed_decisions: f64,
     /// Most that the commands of a name may need more fuel than with the active module, as a share of what they need there (inclusive). Default
     /// 1: twice as much.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::compare::{Checks, Verdict, compare, recorded_json, redecided_json};
+use super::compare::{Checks, Verdict, against, compare, recorded_json, redecided_json};
+use super::examine::Subject;
 use super::folder::{Again, Folder, Patience, Unfolded};
 use super::past::{Part, PastDecision, Reading, Work, drive};
 use super::redecided::{Decisions, Example};
@@ -12,23 +13,24 @@ use super::sample::Sample;
 use super::words::excerpt_json;
 use super::{Error, Gate, Watch};
 use crate::core::{Event, Json, Version};
-use crate::modules::Decider;
 use crate::runtime::{Decision, Fault};
 use crate::store::PastRange;
 
 impl Gate {
-    /// Has the candidate decide the commands of `ranges` again, which are of one decider: of each those at a version or later ones. Gives a
+    /// Has the candidate decide the commands of `ranges` again, which are of its decider: of each those at a version or later ones. Gives a
     /// sample of the streams as well.
     pub(super) async fn redecide(
         &self,
         ranges: Vec<(PastRange, Version)>,
-        candidate: &Arc<Decider>,
-        checks: &Arc<Checks>,
+        subject: &Subject,
         watch: &Watch,
     ) -> Result<(Decisions, Sample), Error> {
         let runtime = self.modules.runtime();
         let worker = || Deciding {
-            judge: Judge::new(self.folder(candidate), checks.clone()),
+            judge: Judge {
+                incumbent: self.incumbent(subject),
+                ..Judge::new(self.folder(&subject.candidate), subject.checks.clone())
+            },
             is_lost: true,
             sample: Sample::default(),
             watch: watch.clone(),
@@ -44,6 +46,15 @@ impl Gate {
             sample.add(worker.sample);
         }
         Ok((decisions, sample))
+    }
+
+    fn incumbent(&self, subject: &Subject) -> Option<Incumbent> {
+        let (active, checks) = (subject.active.as_ref()?, subject.active_checks.as_ref()?);
+        Some(Incumbent {
+            folder: self.folder(&active.decider),
+            checks: checks.clone(),
+            patience: Patience::default(),
+        })
     }
 }
 
@@ -61,7 +72,7 @@ impl Work for Deciding {
     fn take(&mut self, part: Part) {
         if !part.goes_on {
             self.end();
-            self.is_lost = self.judge.is_out_of_patience() || self.judge.folder.begin().is_err();
+            self.is_lost = self.judge.is_out_of_patience() || self.judge.begin().is_err();
             self.watch.did(1, 0, 0);
         }
         self.watch.did(0, part.events.len(), part.decisions.len());
@@ -78,7 +89,39 @@ impl Work for Deciding {
     }
 
     fn end(&mut self) {
-        self.judge.folder.end();
+        self.judge.end();
+    }
+}
+
+/// The active module beside the candidate. Where the candidate decides otherwise than is recorded by another module, it is asked what it would
+/// decide today: what differs is perhaps not the candidate, but history.
+#[derive(Debug)]
+struct Incumbent {
+    folder: Folder,
+    checks: Arc<Checks>,
+    patience: Patience,
+}
+
+impl Incumbent {
+    /// None where it is recorded what it decides, and where it has failed on the stream, or too often.
+    fn decide(&mut self, part: &Part, decision: &PastDecision) -> Option<Again> {
+        let is_its_own = decision.record.module == self.folder.decider().digest();
+        if is_its_own || !self.folder.has_stream() || self.patience.is_over() {
+            return None;
+        }
+        self.folder.fold_through(part, decision.at).ok()?;
+        let (decided, _) = self.checks.decide(&mut self.folder, &decision.record);
+        if let Err(fault) = &decided {
+            self.patience.lose(fault);
+        }
+        Some(decided)
+    }
+
+    /// Comes to the end of a part. Where it cannot, the stream is lost to it.
+    fn follow(&mut self, part: &Part) {
+        if self.folder.has_stream() {
+            let _ = self.folder.fold_through(part, part.end());
+        }
     }
 }
 
@@ -87,6 +130,8 @@ impl Work for Deciding {
 pub(super) struct Judge {
     folder: Folder,
     checks: Arc<Checks>,
+    /// There where something is recorded that another module has decided.
+    incumbent: Option<Incumbent>,
     decisions: Decisions,
     patience: Patience,
 }
@@ -96,6 +141,7 @@ impl Judge {
         Self {
             folder,
             checks,
+            incumbent: None,
             decisions: Decisions::default(),
             patience: Patience::default(),
         }
@@ -111,6 +157,22 @@ impl Judge {
         &self.decisions
     }
 
+    /// Begins a stream.
+    fn begin(&mut self) -> Result<(), Fault> {
+        if let Some(incumbent) = &mut self.incumbent {
+            // Where it cannot begin, it is not asked.
+            let _ = incumbent.folder.begin();
+        }
+        self.folder.begin()
+    }
+
+    fn end(&mut self) {
+        self.folder.end();
+        if let Some(incumbent) = &mut self.incumbent {
+            incumbent.folder.end();
+        }
+    }
+
     fn is_out_of_patience(&mut self) -> bool {
         self.decisions.is_cut_short |= self.patience.is_over();
         self.patience.is_over()
@@ -124,6 +186,9 @@ impl Judge {
             if !self.folder.has_stream() {
                 self.catch_up(part, decision.at)?;
             }
+        }
+        if let Some(incumbent) = &mut self.incumbent {
+            incumbent.follow(part);
         }
         self.folder.fold_through(part, part.end())
     }
@@ -159,22 +224,32 @@ impl Judge {
                 }
             }
         }
+        let mut formerly = None;
+        if verdict != Verdict::Same
+            && let Some(incumbent) = &mut self.incumbent
+            && let Some(active) = incumbent.decide(part, decision)
+        {
+            verdict = against(&active, &again).unwrap_or(verdict);
+            formerly = Some(active);
+        }
         self.decisions.count(&record.command, verdict);
-        if verdict != Verdict::Same && self.decisions.wants(verdict, &part.id, decision.at) {
-            let place = (part, decision);
-            let example = self.example(verdict, place, recorded, &again, state_candidate);
+        if verdict.is_change() && self.decisions.wants(verdict, &part.id, decision.at) {
+            let mut example = self.example(decision, recorded, &again, state_candidate);
+            if let Some(formerly) = &formerly {
+                example["active"] = redecided_json(formerly);
+            }
+            let example = Example::new(verdict, &part.id, decision.at, example);
             self.decisions.keep(verdict, example);
         }
     }
 
     fn example(
         &mut self,
-        verdict: Verdict,
-        (part, decision): (&Part, &PastDecision),
+        decision: &PastDecision,
         recorded: &[Event],
         again: &Again,
         state_candidate: Option<Json>,
-    ) -> Example {
+    ) -> Value {
         let record = &decision.record;
         let state_recorded = match recorded {
             [] => None,
@@ -182,14 +257,13 @@ impl Judge {
         };
         let state = |state: Option<Json>| state.as_ref().map(excerpt_json);
         let data = record.kept_data().map(excerpt_json);
-        let shown = json!({
+        json!({
             "command": { "command": record.command, "data": data },
             "state_before": state(self.folder.snapshot().ok()),
             "recorded": recorded_json(record, recorded),
             "candidate": redecided_json(again),
             "state_recorded": state(state_recorded),
             "state_candidate": state(state_candidate),
-        });
-        Example::new(verdict, &part.id, decision.at, shown)
+        })
     }
 }

@@ -95,9 +95,12 @@ impl Decisions {
         self.counts.get(&verdict).copied().unwrap_or_default()
     }
 
-    /// Commands that are decided otherwise.
+    /// Commands that are decided otherwise than the active module would.
     fn changed(&self) -> u64 {
-        self.commands - self.of(Verdict::Same)
+        Verdict::CHANGES
+            .map(|verdict| self.of(verdict))
+            .iter()
+            .sum()
     }
 
     /// The step for the report. More than `max_changed`, a share, stands in the way.
@@ -125,9 +128,9 @@ impl Decisions {
             in_seconds(seconds),
             count(self.of(Verdict::Same))
         );
-        for verdict in Verdict::CHANGES
+        for verdict in Verdict::ALL
             .into_iter()
-            .filter(|verdict| self.of(*verdict) > 0)
+            .filter(|verdict| *verdict != Verdict::Same && self.of(*verdict) > 0)
         {
             let commands: Vec<String> = self
                 .by_command
@@ -217,8 +220,7 @@ impl Decisions {
 
     fn facts(&self, seconds: f64) -> Value {
         let mut facts = json!({ "commands": self.commands, "undecided": self.undecided, "keys_only": self.keys_only, "seconds": seconds, "cut_short": self.is_cut_short });
-        facts[Verdict::Same.name()] = self.of(Verdict::Same).into();
-        for verdict in Verdict::CHANGES {
+        for verdict in Verdict::ALL {
             facts[verdict.name()] = self.of(verdict).into();
         }
         let by_command: Map<String, Value> = self
@@ -300,7 +302,11 @@ impl Example {
         if !state.is_null() {
             lines.push(format!("  state      {}", document_line(state)));
         }
-        for of in ["recorded", "candidate"] {
+        for of in ["recorded", "active", "candidate"] {
+            // The active module was perhaps not asked.
+            if self.shown[of].is_null() {
+                continue;
+            }
             lines.push(format!("  {of:<10} {}", outcome_line(&self.shown[of])));
         }
         lines

@@ -26,8 +26,6 @@ const SILENCE: Duration = Duration::from_secs(10);
 const LOST_HOSTS: u32 = 2;
 /// How many rehearsals are listed.
 const LISTED: u32 = 100;
-/// How many rehearsals are looked through for one that an activation can use.
-const USABLE: u32 = 10;
 
 /// The rehearsals of the installation; cheap to clone.
 #[derive(Debug, Clone)]
@@ -175,32 +173,38 @@ impl Rehearsals {
         }
     }
 
+    /// Begins one again, the first that there is a slot for.
     async fn adopt(&self) -> Result<(), Error> {
         let slots = &self.0.gate.slots;
-        if slots.are_gone(Kind::Rehearsal) || slots.are_gone(Kind::Shadow) {
+        if slots.are_gone(Kind::Rehearsal) && slots.are_gone(Kind::Shadow) {
             return Ok(());
         }
         let now = self.0.clock.now();
-        let adopted = self.0.gate.store.adopt_rehearsal(now - SILENCE, now).await;
-        let Some(record) = adopted.map_err(Error::Store)? else {
-            return Ok(());
-        };
-        let is_mine = self.running().contains_key(&record.id);
-        let Some(mut rehearsal) = Rehearsal::from_record(&record).filter(|_| !is_mine) else {
-            return Ok(());
-        };
+        loop {
+            let adopted = self.0.gate.store.adopt_rehearsal(now - SILENCE, now).await;
+            let Some(record) = adopted.map_err(Error::Store)? else {
+                return Ok(());
+            };
+            let is_mine = self.running().contains_key(&record.id);
+            let rehearsal = Rehearsal::from_record(&record).filter(|_| !is_mine);
+            // What there is no slot for is left alone for as long as if it were silent anew, and then tried again, here or elsewhere.
+            if let Some(rehearsal) = rehearsal
+                && let Ok(slot) = self.slot_for(&rehearsal.request)
+            {
+                return self.begin_again(rehearsal, slot).await;
+            }
+        }
+    }
+
+    async fn begin_again(&self, mut rehearsal: Rehearsal, slot: Slot) -> Result<(), Error> {
         if rehearsal.begun >= LOST_HOSTS {
             tracing::warn!(rehearsal = %rehearsal.id, "a rehearsal is not begun again, {LOST_HOSTS} hosts have gone with it");
             rehearsal.error = Some(format!(
                 "{LOST_HOSTS} hosts have gone while they worked on it, perhaps because of it: it is not begun again"
             ));
-            let failed = rehearsal.ended(Status::Failed, now);
+            let failed = rehearsal.ended(Status::Failed, self.0.clock.now());
             return self.keep_record(&failed).await.map(|_| ());
         }
-        let Ok(slot) = self.slot_for(&rehearsal.request) else {
-            // It is left alone for as long as if it were silent anew, and then tried again, here or elsewhere.
-            return Ok(());
-        };
         tracing::info!(rehearsal = %rehearsal.id, "a rehearsal is begun again, its host is gone");
         rehearsal.begun += 1;
         // Counted before it is begun, which may be the end of this host. False when somebody has ended it meanwhile.
@@ -348,16 +352,19 @@ impl Gate {
             .modules
             .active(&request.namespace, &request.decider)
             .await;
-        let checks = self.checks(&request.namespace, &request.decider, &candidate);
-        let checks = checks.await?;
+        let active = active.map_err(Error::Module)?;
+        let (namespace, decider) = (&request.namespace, &request.decider);
+        let checks = self.checks(namespace, decider, &candidate, active.as_deref());
+        let (checks, active_checks) = checks.await?;
         let subject = Subject {
             namespace: request.namespace.clone(),
             decider: request.decider.clone(),
             candidate,
-            active: active.map_err(Error::Module)?,
+            active,
             direction: Direction::Forward,
             accept: request.accept.clone(),
             checks,
+            active_checks,
         };
         match request.mode {
             Rehearsed::History => {
@@ -369,47 +376,6 @@ impl Gate {
             Rehearsed::Shadow => self.shadow(&subject, watch, found).await,
         }
     }
-
-    /// What the newest rehearsal of a candidate has found, if it was compared with what is active now, and has gone through all steps.
-    pub(super) async fn rehearsed(&self, subject: &Subject) -> Result<Option<Report>, Error> {
-        if subject.direction == Direction::Back {
-            return Ok(None);
-        }
-        let (namespace, decider) = (&subject.namespace, &subject.decider);
-        let records = self.store.rehearsals(namespace, decider, USABLE).await;
-        let policy = self.settings.policies.of(namespace, decider);
-        for record in records.map_err(Error::Store)? {
-            let Some(rehearsal) = Rehearsal::from_record(&record) else {
-                continue;
-            };
-            let is_over = matches!(rehearsal.status, Status::Passed | Status::Refused);
-            if !is_over || rehearsal.request.mode == Rehearsed::Shadow {
-                continue;
-            }
-            let report = rehearsal
-                .report
-                .map(|report| serde_json::from_str(report.as_str()));
-            if let Some(Ok(report)) = report
-                && let Some(report) = usable(report, subject)
-            {
-                let mut report: Report = report;
-                report.judge(policy, &subject.accept);
-                return Ok(Some(report));
-            }
-        }
-        Ok(None)
-    }
-}
-
-fn usable(report: Report, subject: &Subject) -> Option<Report> {
-    let active = subject.active.as_ref();
-    let has = |step| report.facts(step).is_some();
-    let is_whole = report.decisions().is_some()
-        && report.moment().is_some()
-        && active.is_none_or(|_| has(super::Step::Cost));
-    let activation = active.map_or(0, |active| active.activation.number.get());
-    let is_of_this = report.candidate == subject.candidate.digest().to_string();
-    (is_whole && is_of_this && report.activation == activation).then_some(report)
 }
 
 #[cfg(test)]
@@ -421,23 +387,62 @@ mod tests {
     use crate::runtime::{Limits, Runtime, RuntimeOptions};
     use crate::store::{MemoryStore, RehearsalStore as _};
 
-    #[tokio::test]
-    async fn a_rehearsal_that_two_hosts_have_gone_with_is_failed() {
+    fn host() -> (Arc<MemoryStore>, Rehearsals) {
         let clock = Arc::new(SystemClock);
         let store = Arc::new(MemoryStore::new(clock.clone()));
         let runtime = Runtime::new(Limits::default(), RuntimeOptions::default()).unwrap();
         let modules = Modules::new(store.clone(), runtime);
         let gate = Gate::new(store.clone(), modules, GateSettings::default());
-        let rehearsals = Rehearsals::new(gate, clock.clone());
-        let request = RehearsalRequest {
+        (store, Rehearsals::new(gate, clock))
+    }
+
+    fn request(mode: Rehearsed) -> RehearsalRequest {
+        RehearsalRequest {
             namespace: Namespace::default(),
             decider: DeciderName::new("account").unwrap(),
             digest: ModuleDigest::of(b"none"),
-            mode: Rehearsed::History,
+            mode,
             accept: Vec::new(),
             requested_by: None,
-        };
-        let long_ago = clock.now() - 2 * SILENCE;
+        }
+    }
+
+    #[tokio::test]
+    async fn shadows_without_a_slot_do_not_keep_a_rehearsal_from_being_begun_again() {
+        let (store, rehearsals) = host();
+        let slots = &rehearsals.0.gate.slots;
+        let (home, kind) = (Namespace::default(), Kind::Shadow);
+        let _taken = [(); 2].map(|()| slots.take(kind, &home).unwrap());
+        let long_ago = SystemClock.now() - 2 * SILENCE;
+        for mode in [Rehearsed::Shadow, Rehearsed::Shadow, Rehearsed::History] {
+            let rehearsal = Rehearsal::new(new_id(), request(mode), long_ago);
+            let record = rehearsal.to_record(long_ago);
+            assert!(store.put_rehearsal(record).await.unwrap());
+        }
+
+        rehearsals.adopt().await.unwrap();
+
+        let begun: Vec<_> = rehearsals.running().values().cloned().collect();
+        assert_eq!(begun.len(), 1);
+        for mut running in begun {
+            running.over.wait_for(|over| *over).await.unwrap();
+        }
+        let kept = rehearsals
+            .list(&home, &request(Rehearsed::History).decider)
+            .await;
+        let over = kept
+            .unwrap()
+            .into_iter()
+            .filter(|kept| kept.ended_at.is_some());
+        let over: Vec<_> = over.map(|kept| kept.request.mode).collect();
+        assert_eq!(over, [Rehearsed::History]);
+    }
+
+    #[tokio::test]
+    async fn a_rehearsal_that_two_hosts_have_gone_with_is_failed() {
+        let (store, rehearsals) = host();
+        let request = request(Rehearsed::History);
+        let long_ago = SystemClock.now() - 2 * SILENCE;
 
         for (lost_hosts, is_begun_again) in [(0, true), (1, true), (2, false)] {
             let mut rehearsal = Rehearsal::new(new_id(), request.clone(), long_ago);

@@ -74,7 +74,7 @@ async fn the_numbers_of_a_report_are_those_of_a_slow_model(store: Store) {
 
     assert_eq!(rehearsal["status"], "refused", "{rehearsal}");
     let changes = history.assert_agrees(&rehearsal["report"], Release::Third);
-    for verdict in CHANGES {
+    for verdict in CHANGES.into_iter().chain(["as_active"]) {
         let count = changes.iter().filter(|change| change.verdict == verdict);
         assert!(count.count() > EXAMPLES, "the history has {verdict}");
     }
@@ -200,7 +200,11 @@ impl Step {
 /// What has become of one wallet.
 #[derive(Debug, Clone)]
 enum Deed {
-    Decided { command: Command, answer: Answer },
+    Decided {
+        command: Command,
+        answer: Answer,
+        by: Release,
+    },
     Imported(Vec<Event>),
 }
 
@@ -237,6 +241,8 @@ struct Change<'h> {
     before: Wallet,
     command: Command,
     recorded: &'h Answer,
+    /// Of the active release, where it is asked.
+    active: Option<Answer>,
     again: Answer,
 }
 
@@ -290,6 +296,7 @@ impl History {
             let deed = Deed::Decided {
                 command,
                 answer: answer.clone(),
+                by: self.active,
             };
             let step = Step::Decide {
                 id: id.clone(),
@@ -398,11 +405,23 @@ impl History {
     fn redecided(&self, candidate: Release) -> Vec<Change<'_>> {
         let mut changes = Vec::new();
         for (id, (_, _, deeds)) in &self.wallets {
-            let (mut wallet, mut version) = (Wallet::default(), 0);
+            let (mut wallet, mut active_wallet) = (Wallet::default(), Wallet::default());
+            let mut version = 0;
             for deed in deeds {
-                if let Deed::Decided { command, answer } = deed {
+                if let Deed::Decided {
+                    command,
+                    answer,
+                    by,
+                } = deed
+                {
                     let again = wallet.decide(candidate, *command);
-                    if let Some(verdict) = verdict(answer, &again) {
+                    if let Some(verdict_of_record) = verdict(answer, &again) {
+                        let asked = *by != self.active;
+                        let active = asked.then(|| active_wallet.decide(self.active, *command));
+                        let verdict = match &active {
+                            Some(active) => verdict(active, &again).unwrap_or("as_active"),
+                            None => verdict_of_record,
+                        };
                         changes.push(Change {
                             verdict,
                             id,
@@ -410,11 +429,13 @@ impl History {
                             before: wallet,
                             command: *command,
                             recorded: answer,
+                            active,
                             again,
                         });
                     }
                 }
                 wallet = wallet.after(candidate, deed.events());
+                active_wallet = active_wallet.after(self.active, deed.events());
                 version += deed.events().len() as u64;
             }
         }
@@ -424,6 +445,7 @@ impl History {
     /// What is to be said of the decisions, but for the examples.
     fn counted(&self, changes: &[Change<'_>]) -> Value {
         let mut counts: BTreeMap<&str, usize> = CHANGES.map(|verdict| (verdict, 0)).into();
+        counts.insert("as_active", 0);
         let mut by_command: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
         for change in changes {
             *counts.entry(change.verdict).or_default() += 1;
@@ -480,6 +502,9 @@ impl Change<'_> {
             "recorded": shown(self.recorded), "candidate": shown(&self.again),
             "state_recorded": state_recorded, "state_candidate": after(&self.again),
         });
+        if let Some(active) = &self.active {
+            example["active"] = shown(active);
+        }
         if self.again != Answer::Fault {
             example["state_before"] = self.before.to_json();
         }
@@ -526,8 +551,9 @@ fn assert_examples(told: &[Value], candidate: Release, changes: &[Change<'_>]) {
 /// An example without what it says to people.
 fn without_words(example: &Value) -> Value {
     let mut shown = example.clone();
-    for whose in ["recorded", "candidate"] {
-        let rejection = shown[whose].get_mut("rejected");
+    for whose in ["recorded", "active", "candidate"] {
+        let rejection = shown.get_mut(whose);
+        let rejection = rejection.and_then(|outcome| outcome.get_mut("rejected"));
         if let Some(rejection) = rejection.and_then(Value::as_object_mut) {
             rejection.remove("message");
         }

@@ -15,6 +15,7 @@ on_every_store! {
     a_stream_that_has_ended_stays_so_after_another_module_is_activated,
     what_a_rehearsal_was_never_shown_stands_in_the_way_all_the_same,
     what_was_stored_after_a_rehearsal_is_decided_again_once,
+    what_the_active_module_decides_otherwise_than_is_recorded_is_no_change,
     shadows_of_a_namespace_leave_room_for_rehearsals_and_for_others,
 }
 
@@ -136,6 +137,61 @@ async fn what_was_stored_after_a_rehearsal_is_decided_again_once(store: Store) {
     assert_counts(facts(&report, "re-fold"), &[("streams", PAST_STREAMS + 1)]);
     let words = report["summary"].to_string();
     assert!(words.contains("Since then 1 command decided"), "{words}");
+}
+
+async fn what_the_active_module_decides_otherwise_than_is_recorded_is_no_change(store: Store) {
+    let strict = [("GAVEL_GATE_MAX_CHANGED_DECISIONS", "0")];
+    let host = Host::start_with(&store, &strict).await;
+    let client = host.client();
+    let first = upload(&client, "wallet_v1").await;
+    activate(&client, &first, &[]).await.expect(201);
+    let wallet = client.stream(DECIDER, "w-1");
+    wallet
+        .send("Open", json!({ "owner": "ann" }))
+        .await
+        .accepted();
+    for amount in [5, 6] {
+        let deposit = json!({ "amount": amount });
+        wallet.send("Deposit", deposit).await.accepted();
+    }
+
+    // It writes deposits in another schema version, and limits them.
+    let second = upload(&client, "wallet_v2").await;
+    let refused = activate(&client, &second, &[]).await;
+    let report = refused.problem(422, "gate-refused")["report"].clone();
+    let counts = [("same", 1), ("as_active", 0), ("different_events", 2)];
+    assert_counts(facts(&report, "re-decide"), &counts);
+    activate(&client, &second, &["decisions"]).await.expect(201);
+    let deposit = json!({ "amount": 800 });
+    wallet.send("Deposit", deposit).await.accepted();
+
+    let same = upload_bytes(&client, revision(component("wallet_v2"), 2)).await;
+    let path = rehearse(&client, &json!({ "digest": same })).await;
+    let rehearsal = over(&client, &path).await;
+    assert_eq!(rehearsal["status"], "passed", "{rehearsal}");
+    let report = &rehearsal["report"];
+    let counts = [("same", 2), ("as_active", 2), ("different_events", 0)];
+    assert_counts(facts(report, "re-decide"), &counts);
+    assert_eq!(report["findings"], json!([]));
+    let words = report["summary"].to_string();
+    let told = "2 otherwise than recorded, as the active module (Deposit 2)";
+    assert!(words.contains(told), "{words}");
+
+    // Of what the next release decides otherwise, what it really changes is told, and shown first.
+    let third = upload(&client, "wallet_v3").await;
+    let path = rehearse(&client, &json!({ "digest": third })).await;
+    let report = over(&client, &path).await["report"].clone();
+    let decided = facts(&report, "re-decide");
+    let counts = [
+        ("as_active", 2),
+        ("different_events", 0),
+        ("now_rejected", 1),
+    ];
+    assert_counts(decided, &counts);
+    assert_eq!(
+        decided["examples"][0]["command"]["data"],
+        json!({ "amount": 800 })
+    );
 }
 
 async fn shadows_of_a_namespace_leave_room_for_rehearsals_and_for_others(store: Store) {
