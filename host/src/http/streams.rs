@@ -88,6 +88,7 @@ async fn is_all_of_its_version(state: &AppState, answer: &StateAnswer) -> Result
         after: Version::EMPTY,
         through: Some(answer.version),
         limit: 1,
+        bytes: usize::MAX,
         direction: Direction::Backward,
     };
     let events = state.store.read_stream(stream, newest).await?;
