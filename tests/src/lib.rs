@@ -30,7 +30,7 @@ pub use consumer::Consumer;
 pub use event::{Accepted, Event};
 pub use history::assert_sound;
 pub use host::Host;
-pub use modules::{COUNTER, component, revision};
+pub use modules::{COUNTER, component, revision, with_manifest};
 pub use openapi::Document;
 pub use receiver::{Delivery, Receiver};
 pub use store::{Backend, Store};

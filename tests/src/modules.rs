@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
+use serde_json::Value;
+
 /// The decider that most tests use: `Increment {}`, `Decrement {}` (rejected with `at-zero` when there is nothing to take away) and `Reset {}`
 /// (without any event when there is nothing to reset).
 pub const COUNTER: &str = "counter";
@@ -29,5 +31,25 @@ pub fn revision(mut component: Vec<u8>, number: u8) -> Vec<u8> {
     component.extend([0, 10, 8]);
     component.extend(NAME);
     component.push(number);
+    component
+}
+
+/// A component that does nothing, whatever it is asked, and whose manifest is this.
+///
+/// # Panics
+///
+/// When the manifest is longer than the room for it in the component.
+#[must_use]
+pub fn with_manifest(manifest: &Value) -> Vec<u8> {
+    const MARK: &[u8] = b"{the manifest of this module}";
+    let mut component = component("manifest_is_data");
+    let mut places = component.windows(MARK.len());
+    let start = places.position(|bytes| bytes == MARK);
+    let start = start.expect("the component has its mark");
+    let manifest = format!("{manifest:width$}", width = MARK.len());
+    let room = &mut component[start..start + manifest.len()];
+    let is_free = room[MARK.len()..].iter().all(|byte| *byte == b' ');
+    assert!(is_free, "the manifest is longer than the room for it");
+    room.copy_from_slice(manifest.as_bytes());
     component
 }

@@ -1,12 +1,14 @@
 //! One pass over the commands of a batch: decide each, then append all in one step.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use uuid::Uuid;
 
 use super::decision::{Decided, Task};
 use super::given_up::Reason;
+use super::hot::TURN;
 use super::session::Session;
 use super::{
     BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin,
@@ -75,15 +77,22 @@ impl<'a> Attempt<'a> {
         requests: &[CommandRequest],
     ) -> Result<Vec<CommandAnswer>, Failure> {
         // All before the first decision: a rejection leaves rows for the commands behind it, too, which have to be sound.
-        let mut tasks = Vec::with_capacity(requests.len());
+        let mut tasks = VecDeque::with_capacity(requests.len());
+        let mut unknown = Ok(());
         for (index, request) in requests.iter().enumerate() {
             match self.task(request).await {
-                Ok(task) => tasks.push(task),
+                Ok(task) => tasks.push_back(task),
                 Err(error) => {
-                    return Err(self.refuse(requests, BatchError::new(index, error)).await);
+                    unknown = Err(BatchError::new(index, error));
+                    break;
                 }
             }
         }
+        let checked = self.check(tasks).await;
+        let tasks = match checked.and_then(|tasks| unknown.map(|()| tasks)) {
+            Ok(tasks) => tasks,
+            Err(reason) => return Err(self.refuse(requests, reason).await),
+        };
         for (index, (request, task)) in requests.iter().zip(tasks).enumerate() {
             match self.decide(request, task).await {
                 Ok(()) => {}
@@ -114,6 +123,31 @@ impl<'a> Attempt<'a> {
             .await?;
         let ledger = self.commands.ledger_of(&request.stream);
         Task::new(active, request, self.origin, ledger)
+    }
+
+    /// Checks the data of all commands on guests' threads, in turns as short as those of a shard.
+    async fn check(&self, mut tasks: VecDeque<Task>) -> Result<Vec<Task>, BatchError> {
+        let mut checked = Vec::with_capacity(tasks.len());
+        while let Some(next) = tasks.front() {
+            let module = next.active.decider.module().clone();
+            let index = checked.len();
+            let turn = move || {
+                let began = Instant::now();
+                while let Some(task) = tasks.pop_front() {
+                    let fits = task.check();
+                    fits.map_err(|error| BatchError::new(checked.len(), error))?;
+                    checked.push(task);
+                    if began.elapsed() >= TURN {
+                        break;
+                    }
+                }
+                Ok((tasks, checked))
+            };
+            let ended = self.commands.0.modules.runtime().run(&module, turn).await;
+            (tasks, checked) =
+                ended.map_err(|error| BatchError::new(index, Error::NotRun(error)))??;
+        }
+        Ok(checked)
     }
 
     /// Decides one command on the state that those before it have left.

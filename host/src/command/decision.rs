@@ -1,8 +1,10 @@
 //! One command and one state: what the decider is asked, and what comes of it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rand::Rng as _;
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::{CommandRequest, Commands, Error, Origin, SchemaViolation};
@@ -14,13 +16,15 @@ use crate::modules::{Active, Unfit};
 use crate::runtime::{Decision, Fault, GuestCommand, GuestContext, Instance, State};
 use crate::store::{Fence, StreamAppend, StreamHead};
 
-/// A command that fits the module which is to decide it.
+/// A command, and the module which is to decide it. It is decided once its data are [checked](Self::check).
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) active: Arc<Active>,
     pub(super) stream: StreamId,
     pub(super) command_id: CommandId,
     pub(super) expected: ExpectedVersion,
+    /// The payload as it came, for its schema.
+    data: Arc<Value>,
     command: GuestCommand,
     ledger: LedgerMode,
     fingerprint: Fingerprint,
@@ -52,14 +56,15 @@ impl Task {
     ///
     /// # Errors
     ///
-    /// `CommandUnknown` or `InvalidData`.
+    /// `CommandUnknown`, or `InvalidData` for what cannot be kept, whatever its schema.
     pub(super) fn new(
         active: Arc<Active>,
         request: &CommandRequest,
         origin: &Origin,
         ledger: LedgerMode,
     ) -> Result<Self, Error> {
-        check_command(&active, request)?;
+        let named = active.decider.check_name(&request.command);
+        named.map_err(|unfit| unfit_error(unfit, &request.stream, &request.command))?;
         let data = Json::from_value(&request.data).map_err(|error| Error::InvalidData {
             violations: vec![SchemaViolation {
                 pointer: String::new(),
@@ -72,6 +77,7 @@ impl Task {
             command_id: request.command_id.unwrap_or_else(new_id),
             expected: request.expected,
             fingerprint: fingerprint(request),
+            data: request.data.clone(),
             command: GuestCommand {
                 name: request.command.clone(),
                 data,
@@ -80,6 +86,20 @@ impl Task {
             metadata: request.metadata.clone(),
             origin: origin.clone(),
         })
+    }
+
+    /// Checks the data against the command's schema, which the module's author has made as dear as the bounds allow: call it on a guest's
+    /// thread.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData`.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let decider = &self.active.decider;
+        let began = Instant::now();
+        let checked = decider.check_command(&self.command.name, &self.data);
+        decider.module().count_host_work(began.elapsed());
+        checked.map_err(|unfit| unfit_error(unfit, &self.stream, &self.command.name))
     }
 
     /// Whether the stream is one that the sender expects, and that goes on.
@@ -224,23 +244,20 @@ pub(super) fn after(head: StreamHead, events: &[NewEvent]) -> StreamHead {
     }
 }
 
-fn check_command(active: &Active, request: &CommandRequest) -> Result<(), Error> {
-    active
-        .decider
-        .check_command(&request.command, &request.data)
-        .map_err(|unfit| match unfit {
-            Unfit::UnknownCommand { did_you_mean } => Error::CommandUnknown {
-                decider: request.stream.decider().clone(),
-                command: request.command.clone(),
-                did_you_mean,
-            },
-            Unfit::InvalidData(violations) => Error::InvalidData {
-                violations: violations
-                    .into_iter()
-                    .map(|(pointer, message)| SchemaViolation { pointer, message })
-                    .collect(),
-            },
-        })
+fn unfit_error(unfit: Unfit, stream: &StreamId, command: &str) -> Error {
+    match unfit {
+        Unfit::UnknownCommand { did_you_mean } => Error::CommandUnknown {
+            decider: stream.decider().clone(),
+            command: command.to_owned(),
+            did_you_mean,
+        },
+        Unfit::InvalidData(violations) => Error::InvalidData {
+            violations: violations
+                .into_iter()
+                .map(|(pointer, message)| SchemaViolation { pointer, message })
+                .collect(),
+        },
+    }
 }
 
 /// An event as it is appended: the host makes its id.

@@ -1,5 +1,7 @@
 //! What senders ask for, and what they are answered.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -26,7 +28,7 @@ pub struct CommandRequest {
     pub command: String,
     /// The command's payload, as [`Json::exact_value`](crate::core::Json::exact_value) reads it; checked against the module's schema
     /// before the module sees it.
-    pub data: Value,
+    pub data: Arc<Value>,
     /// The sender's metadata.
     pub metadata: Metadata,
     /// The sender's idempotency key as a command id; none lets the host choose one.

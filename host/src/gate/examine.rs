@@ -109,6 +109,7 @@ impl Gate {
         }
         let described = describe::compare(
             &*self.store,
+            self.modules.runtime(),
             &subject.namespace,
             &subject.decider,
             active.map(|active| active.decider.manifest()),

@@ -51,7 +51,7 @@ pub(super) async fn send_command(
     let request = CommandRequest {
         stream,
         command: body.command,
-        data: body.data,
+        data: body.data.into(),
         metadata: metadata(body.metadata, Place::pointer("/metadata"))?,
         command_id: key.with(body.command_id)?,
         expected,

@@ -29,7 +29,7 @@ pub enum Unfit {
 }
 
 impl Decider {
-    /// Brings a compiled module and its manifest together.
+    /// Brings a compiled module and its manifest together. Compiling the schemas may take long: not for a thread that others wait for.
     ///
     /// # Errors
     ///
@@ -112,18 +112,31 @@ impl Decider {
         })
     }
 
-    /// Checks a command before the module sees it.
+    /// Checks a command before the module sees it. May take long: call it on a guest's thread.
     ///
     /// # Errors
     ///
     /// [`Unfit`] says what the sender has to change.
     pub fn check_command(&self, command: &str, data: &Value) -> Result<(), Unfit> {
-        let Some(schema) = self.commands.get(command) else {
-            return Err(Unfit::UnknownCommand {
-                did_you_mean: self.nearest_command(command),
-            });
-        };
+        let schema = self.schema(command)?;
         schema.check(data).map_err(Unfit::InvalidData)
+    }
+
+    /// Checks that there is such a command, whatever its data.
+    ///
+    /// # Errors
+    ///
+    /// [`Unfit::UnknownCommand`].
+    pub fn check_name(&self, command: &str) -> Result<(), Unfit> {
+        self.schema(command).map(|_| ())
+    }
+
+    fn schema(&self, command: &str) -> Result<&Schema, Unfit> {
+        self.commands
+            .get(command)
+            .ok_or_else(|| Unfit::UnknownCommand {
+                did_you_mean: self.nearest_command(command),
+            })
     }
 
     fn nearest_command(&self, command: &str) -> Option<String> {

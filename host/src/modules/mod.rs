@@ -27,7 +27,7 @@ pub use schema_cost::{SchemaBudget, SchemaCost, referred};
 use tokio::sync::Semaphore;
 
 use crate::core::{Activation, DeciderName, Json, ModuleDigest, Namespace};
-use crate::runtime::{CompileError, Fault, Module, Runtime};
+use crate::runtime::{CompileError, Fault, Module, RunError, Runtime};
 use crate::store::{DeleteModuleError, ModuleFilter, NewModule, Store, StoredModule};
 
 /// All modules of the installation.
@@ -186,9 +186,7 @@ impl Modules {
             Some(module) => module,
             None => self.compile(digest).await?,
         };
-        let invalid = |reasons| Error::Invalid { reasons };
-        let manifest = Manifest::parse(stored.manifest.as_str()).map_err(invalid)?;
-        let decider = Arc::new(Decider::new(module, manifest).map_err(invalid)?);
+        let decider = Arc::new(made(module, stored.manifest).await?);
         let mut ready = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
         ready.retain(|_, decider| decider.strong_count() > 0);
         ready.insert(digest, Arc::downgrade(&decider));
@@ -269,9 +267,16 @@ pub async fn examine(
         let told = format!("the module does not describe itself: {fault}");
         refused(told, fault.setting())
     })?;
-    let invalid = |reasons| Error::Invalid { reasons };
-    let manifest = Manifest::parse(json.as_str()).map_err(invalid)?;
-    Ok((Decider::new(module, manifest).map_err(invalid)?, json))
+    Ok((made(module, json.clone()).await?, json))
+}
+
+/// Brings a module and its manifest together where that holds up nobody: a manifest is as long as its author likes, within limits.
+async fn made(module: Module, manifest: Json) -> Result<Decider, Error> {
+    let make = move || Decider::new(module, Manifest::parse(manifest.as_str())?);
+    let made = tokio::task::spawn_blocking(make).await;
+    // The panic itself has been logged by the panic hook.
+    let made = made.map_err(|_| Error::NotRun(RunError::Panicked))?;
+    made.map_err(|reasons| Error::Invalid { reasons })
 }
 
 fn invalid_or_compile(error: CompileError) -> Error {

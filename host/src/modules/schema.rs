@@ -1,9 +1,11 @@
 //! A JSON Schema of a manifest, ready to check values at a cost that is bounded: by the schema beforehand, by the value here.
 
+use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 
 use super::schema_cost::{SchemaBudget, SchemaCost, nodes};
+use crate::runtime::give_way;
 
 /// Most schema violations that are reported for one value.
 const VIOLATIONS: usize = 20;
@@ -11,6 +13,8 @@ const VIOLATIONS: usize = 20;
 const MESSAGE_CHARS: usize = 1_000;
 /// Most steps that checking one value may need (inclusive): a second or so.
 const STEPS: u64 = 50_000_000;
+/// Most steps (inclusive) of a check that does not give way to others: a twentieth of a second or so.
+const PROMPT_STEPS: u64 = 2_500_000;
 /// Steps that a pattern takes for each byte of a text at most.
 const PATTERN_STEPS: u64 = 16;
 /// Most memory that a list of violations may need to be told one by one, in bytes: it is made in full before it is cut.
@@ -49,17 +53,23 @@ impl Schema {
             .with_draft(Draft::Draft202012)
             .with_pattern_options(patterns)
             .build(schema)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| match error.kind() {
+                // It does not tell a pattern that is none from one that is too large.
+                ValidationErrorKind::Format { .. } => {
+                    format!("{error}, or one that takes more than {PATTERN_MEMORY_BYTES} bytes")
+                }
+                _ => error.to_string(),
+            })?;
         Ok(Self { validator, cost })
     }
 
-    /// Whether the value fits.
+    /// Whether the value fits. May take long: not for a thread that others wait for.
     #[must_use]
     pub fn is_valid(&self, value: &Value) -> bool {
         self.steps(&Size::of(value)) <= STEPS && self.validator.is_valid(value)
     }
 
-    /// Checks a value.
+    /// Checks a value. May take long: call it on a guest's thread, which gives way then.
     ///
     /// # Errors
     ///
@@ -67,8 +77,12 @@ impl Schema {
     pub fn check(&self, value: &Value) -> Result<(), Vec<(String, String)>> {
         let whole = |message: &str| Err(vec![(String::new(), message.to_owned())]);
         let size = Size::of(value);
-        if self.steps(&size) > STEPS {
+        let steps = self.steps(&size);
+        if steps > STEPS {
             return whole("the value is too large to be checked against its schema");
+        }
+        if steps > PROMPT_STEPS {
+            give_way();
         }
         if self.validator.is_valid(value) {
             return Ok(());
@@ -203,7 +217,8 @@ mod tests {
 
     #[test]
     fn a_pattern_that_takes_much_memory_is_refused() {
-        assert!(compile(&json!({ "pattern": r"\p{L}{200}" })).is_err());
+        let refused = compile(&json!({ "pattern": r"\p{L}{200}" })).unwrap_err();
+        assert!(refused.contains("more than 65536 bytes"), "{refused}");
         for common in [
             r"^[\w.-]{1,64}$",
             r"^\d{4}-\d{2}-\d{2}$",

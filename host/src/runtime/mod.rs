@@ -30,4 +30,5 @@ pub use instance::{Instance, Restored, State};
 pub use limits::Limits;
 pub use module::Module;
 pub use service::{Runtime, RuntimeOptions};
+pub use threads::give_way;
 pub use value::{Decision, GuestCommand, GuestContext};

@@ -1,6 +1,7 @@
 //! A compiled and linked component, ready to be instantiated.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::component::{Component, InstancePre, Linker};
 
@@ -93,6 +94,19 @@ impl Module {
             pace: Arc::new(pace),
             ..self.clone()
         }
+    }
+
+    /// Counts what the host itself has computed for a live call, as if the guest had: its deadline is worth its fuel.
+    pub fn count_host_work(&self, took: Duration) {
+        let deadlines = took.as_secs_f64() / self.limits.deadline.as_secs_f64();
+        // Rounded, and at most the largest number there is.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a cast from a float stays within bounds, and a rough figure will do"
+        )]
+        self.pace.used((deadlines * self.limits.fuel as f64) as u64);
     }
 
     /// Where its calls run now.

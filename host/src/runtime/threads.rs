@@ -136,8 +136,8 @@ impl GuestThreads {
     }
 }
 
-/// Lets the other threads of the machine come before this one, from now on: a call on it takes long.
-pub(super) fn give_way() {
+/// Lets the other threads of the machine come before this guest's thread, from now on: what it does takes long. Any other thread stays as it is.
+pub fn give_way() {
     if MANNER.get() != Some(Manner::Equal) {
         return;
     }

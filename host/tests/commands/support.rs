@@ -88,7 +88,7 @@ pub(crate) async fn send(
     let request = CommandRequest {
         stream: stream.clone(),
         command: command.to_owned(),
-        data,
+        data: data.into(),
         metadata: Metadata::default(),
         command_id: None,
         expected: ExpectedVersion::Any,

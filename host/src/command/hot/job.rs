@@ -30,8 +30,8 @@ pub(super) enum Stop {
         /// Where the stream was believed to be.
         head: StreamHead,
     },
-    /// The history cannot be had or folded.
-    Unfolded(Error),
+    /// It is no command for the module, or the module cannot fold the history.
+    Unfit(Error),
     /// This is the answer.
     Refused(Error),
     /// Another writer was faster.

@@ -31,8 +31,8 @@ use budget::{Budget, Holdings};
 use job::{Job, Stop};
 use shard::{Environment, Message, Shard};
 
-pub(super) use shard::Reservation;
 pub use shard::SnapshotPolicy;
+pub(super) use shard::{Reservation, TURN};
 
 /// The streams that are kept hot, and the way to them.
 #[derive(Debug)]
@@ -163,7 +163,7 @@ impl Commands {
             Stop::Unconfirmed { error, head } => {
                 self.confirmed_at(&active, stream, head, error).await
             }
-            Stop::Unfolded(error) => self.confirmed(&active, stream, error).await,
+            Stop::Unfit(error) => self.confirmed(&active, stream, error).await,
             Stop::Refused(error) => refused(error),
             Stop::Lost(error) => Failure::Lost(BatchError::new(0, error)),
             Stop::Fenced(error) => match self

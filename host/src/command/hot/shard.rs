@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::budget::{Budget, Eviction, Holdings};
 use super::history::{Page, Reader, Start};
-use super::job::Job;
+use super::job::{Job, Stop};
 use super::pool::Pool;
 use super::stream::{Handed, HotStream, Settled};
 use crate::command::Error;
@@ -27,8 +27,8 @@ use crate::modules::Decisions;
 use crate::runtime::{Fault, Module, Runtime};
 use crate::store::{self, Append, AppendError, Snapshot, Store, StreamHead};
 
-/// How long a turn may begin further messages.
-const TURN: Duration = Duration::from_millis(2);
+/// How long a turn on a guest's thread may begin further messages.
+pub(in crate::command) const TURN: Duration = Duration::from_millis(2);
 
 /// What all shards use.
 #[derive(Debug)]
@@ -350,7 +350,16 @@ impl Desk {
         touched: &mut Vec<StreamId>,
     ) {
         let id = match &message {
-            Message::Command(job) => job.task.stream.clone(),
+            Message::Command(job) if job.is_unwanted() => return,
+            Message::Command(job) => match job.task.check() {
+                Ok(()) => job.task.stream.clone(),
+                Err(error) => {
+                    if let Message::Command(job) = message {
+                        job.stop(Stop::Unfit(error));
+                    }
+                    return;
+                }
+            },
             Message::Reserve(id, _)
             | Message::Released(id)
             | Message::Loaded(id, _)

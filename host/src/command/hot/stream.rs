@@ -372,7 +372,7 @@ impl HotStream {
         let waiting = std::mem::take(&mut self.waiting);
         for waiting in waiting {
             match waiting {
-                Waiting::Command(job) => job.stop(Stop::Unfolded(error())),
+                Waiting::Command(job) => job.stop(Stop::Unfit(error())),
                 reservation @ Waiting::Reservation(_) => self.waiting.push_back(reservation),
             }
         }

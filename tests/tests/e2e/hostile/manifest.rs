@@ -1,0 +1,108 @@
+//! Modules whose schemas keep a host busy: dear ones are refused, and the dearest that is taken holds up nobody else.
+
+use futures::future::{join, join_all};
+use gavel_tests::{Backend, COUNTER, Client, Host, Store, with_manifest};
+use serde_json::{Value, json};
+
+/// A manifest with one command, `Do`, of this schema.
+fn manifest(schema: &Value) -> Value {
+    json!({
+        "name": "dear", "kind": "decider", "sdk": "none", "commands": [{ "name": "Do", "schema": schema }],
+        "events": [{ "name": "Done", "schema_version": 1, "schema": true }],
+        "state_schema": true, "rejections": [], "specs": [],
+    })
+}
+
+/// Schemas that each refer to the one below, in this way; the lowest is an integer.
+fn tower(levels: usize, level: impl Fn(Value) -> Value) -> Value {
+    let mut definitions = json!({ "d0": { "type": "integer" } });
+    for number in 1..=levels {
+        let below = json!({ "$ref": format!("#/$defs/d{}", number - 1) });
+        definitions[format!("d{number}")] = level(below);
+    }
+    json!({ "$ref": format!("#/$defs/d{levels}"), "$defs": definitions })
+}
+
+fn patterns(count: usize) -> Value {
+    let pattern = |number| json!({ "pattern": format!(r"\p{{L}}{{200}}{number}") });
+    json!({ "anyOf": (0..count).map(pattern).collect::<Vec<_>>() })
+}
+
+/// Somebody else's command, and a sign of life.
+async fn others_are_served(client: &Client) {
+    client.get("/livez").send().await.expect(200);
+    client.stream(COUNTER, "c-1").increment().await.accepted();
+}
+
+#[tokio::test]
+async fn schemas_that_cost_too_much_are_refused_by_name_and_hold_up_nobody() {
+    let host = Host::start(&Store::new(Backend::Sqlite).await).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    let twice = |keyword: &'static str| move |below: Value| json!({ keyword: [below, below] });
+    let unevaluated =
+        |below: Value| json!({ "allOf": [below, below], "unevaluatedProperties": false });
+    for (schema, reason) in [
+        (tower(30, twice("oneOf")), "more than 10000 paths"),
+        (tower(18, twice("anyOf")), "more than 10000 paths"),
+        (tower(20_000, |below| below), "without descending"),
+        (tower(12, unevaluated), "`unevaluatedProperties`"),
+        (patterns(150), "more than 100 patterns"),
+        (patterns(100), "more than 65536 bytes"),
+    ] {
+        let module = with_manifest(&manifest(&schema));
+        let (refused, ()) = join(client.upload(module), others_are_served(&client)).await;
+        let problem = refused.problem(422, "invalid-module");
+        let reasons = problem["reasons"].to_string();
+        assert!(
+            reasons.contains("command `Do`") && reasons.contains(reason),
+            "{reasons}"
+        );
+        others_are_served(&client).await;
+    }
+}
+
+#[tokio::test]
+async fn checking_commands_against_a_dear_schema_holds_up_nobody() {
+    let host = Host::start(&Store::new(Backend::Sqlite).await).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    let mut schema = tower(10, |below| json!({ "allOf": [below, below] }));
+    schema = json!({ "items": { "$ref": "#/$defs/d10" }, "$defs": schema["$defs"] });
+    client
+        .deploy("dear", with_manifest(&manifest(&schema)))
+        .await;
+
+    let stream = client.stream("dear", "d-1");
+    stream.send("Do", json!([1, 2])).await.accepted();
+    let unfit = stream.send("Do", json!([1, "x", "y"])).await;
+    let problem = unfit.problem(422, "invalid-command-data");
+    let errors = problem["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 20, "{problem}");
+    assert_eq!(errors[0]["pointer"], "/data/1", "{problem}");
+    let unfit = stream
+        .command("Do", json!(["x"]))
+        .query("dry_run", "true")
+        .send()
+        .await;
+    unfit.problem(422, "invalid-command-data");
+    stream.assert_absent().await;
+
+    // Enough of them to keep every thread that serves connections busy, if they were checked there.
+    let dear = Value::Array(vec![json!(1); 2_000]);
+    let streams = (0..12).map(|number| client.stream("dear", &format!("d-{number}")));
+    let streams: Vec<_> = streams.collect();
+    let checked = tokio::spawn(async move {
+        let checks = streams.iter().map(|stream| stream.send("Do", dear.clone()));
+        join_all(checks).await
+    });
+    let mut served = 0;
+    while !checked.is_finished() {
+        others_are_served(&client).await;
+        served += 1;
+    }
+    for answer in checked.await.unwrap() {
+        answer.accepted();
+    }
+    assert!(served > 12, "only {served} were served beside 12 commands");
+}
