@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
 use super::{
-    config, deploy, events, inspect, modules, rehearse, rollback, send, serve, state, test, token,
-    verify, why,
+    config, deploy, events, inspect, logs, modules, rehearse, rollback, send, serve, state, test,
+    token, verify, why,
 };
 use crate::config::Flag;
 
@@ -124,6 +124,8 @@ pub enum Command {
     State(state::Arguments),
     /// Read the log of events.
     Events(events::Arguments),
+    /// Show what the modules of a decider have written to stdout and stderr.
+    Logs(logs::Arguments),
     /// Show why an event is there, or why a command was decided as it was.
     Why(why::Arguments),
     /// Make recorded decisions again and compare them with what is recorded.

@@ -9,8 +9,8 @@ use super::client::Client;
 use super::exit::{Exit, Failure, Result};
 use super::output::Output;
 use super::{
-    config, deploy, events, inspect, modules, rehearse, rollback, send, serve, state, test, token,
-    verify, why,
+    config, deploy, events, inspect, logs, modules, rehearse, rollback, send, serve, state, test,
+    token, verify, why,
 };
 
 /// Runs the command. What went wrong is written to `output`; the caller ends the process with the code.
@@ -36,6 +36,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output<'_>) -> Result {
         Command::Send(send) => block_on(send::run(send, &client()?, output)),
         Command::State(state) => block_on(state::run(state, &client()?, output)),
         Command::Events(events) => block_on(events::run(events, &client()?, output)),
+        Command::Logs(logs) => block_on(logs::run(logs, &client()?, output)),
         Command::Why(why) => block_on(why::run(why, &client()?, output)),
         Command::Verify(verify) => block_on(verify::run(verify, &client()?, output)),
         Command::Test(test) => block_on(test::run(test, settings, output)),

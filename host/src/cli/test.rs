@@ -14,7 +14,7 @@ use super::logging::load_settings;
 use super::output::Output;
 use super::{difference, modules, parts};
 use crate::config::Config;
-use crate::gate::{self, run_spec};
+use crate::gate::{SpecRun, run_spec};
 use crate::modules::examine;
 
 #[derive(Debug, Args)]
@@ -26,12 +26,14 @@ pub(super) struct Arguments {
 }
 
 /// How the specs of one module went.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Tested {
     /// All specs in the module.
     specs: usize,
     /// Those that do not hold.
     failures: Vec<SpecFailure>,
+    /// What the module wrote to stdout and stderr in those that hold.
+    outputs: Vec<SpecOutput>,
 }
 
 /// A specification that does not hold.
@@ -42,6 +44,15 @@ struct SpecFailure {
     reason: String,
     expected: Value,
     actual: Value,
+    /// What the module wrote to stdout and stderr; null if that is nothing.
+    output: Option<String>,
+}
+
+/// What a module wrote in a specification that holds.
+#[derive(Debug, Serialize)]
+struct SpecOutput {
+    title: String,
+    output: String,
 }
 
 pub(super) async fn run(
@@ -88,44 +99,59 @@ fn in_words(file: &str, tested: &Tested) -> String {
         for line in difference::between(&failure.expected, &failure.actual) {
             let _ = write!(words, "\n    {line}");
         }
+        if let Some(output) = &failure.output {
+            push_output(&mut words, output);
+        }
+    }
+    for SpecOutput { title, output } in &tested.outputs {
+        let _ = write!(words, "\n\n  {title}");
+        push_output(&mut words, output);
     }
     words
+}
+
+fn push_output(words: &mut String, output: &str) {
+    for line in output.lines() {
+        let _ = write!(words, "\n    | {line}");
+    }
 }
 
 /// Compiles `wasm` and runs the specs in its manifest, as a host would at activation.
 async fn run_specs(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Tested> {
     let runtime = parts::passing_runtime(config)?;
     let (decider, _) = examine(&runtime, wasm).await?;
-    // One spec per call, so that one in which the module fails does not keep the others from being run.
     let module = decider.module().clone();
     let run_each = move || {
         let specs = &decider.manifest().specs;
-        let failures = specs
-            .iter()
-            .filter_map(|spec| run_spec(&decider, spec).err());
-        (specs.len(), failures.collect::<Vec<_>>())
+        let mut tested = Tested {
+            specs: specs.len(),
+            ..Tested::default()
+        };
+        // Also after one in which the module fails.
+        for spec in specs {
+            tested.add(&spec.title, run_spec(&decider, spec));
+        }
+        tested
     };
-    let (specs, failures) = runtime.run(&module, run_each).await?;
-    Ok(Tested {
-        specs,
-        failures: failures.into_iter().map(SpecFailure::from).collect(),
-    })
+    Ok(runtime.run(&module, run_each).await?)
 }
 
-impl From<gate::SpecFailure> for SpecFailure {
-    fn from(failure: gate::SpecFailure) -> Self {
-        let gate::SpecFailure {
-            title,
-            reason,
-            expected,
-            actual,
-            faulted: _,
-        } = failure;
-        Self {
-            title,
-            reason,
-            expected,
-            actual,
+impl Tested {
+    fn add(&mut self, title: &str, run: SpecRun) {
+        let SpecRun { failure, output } = run;
+        match (failure, output) {
+            (Some(failure), output) => self.failures.push(SpecFailure {
+                title: failure.title,
+                reason: failure.reason,
+                expected: failure.expected,
+                actual: failure.actual,
+                output,
+            }),
+            (None, Some(output)) => self.outputs.push(SpecOutput {
+                title: title.to_owned(),
+                output,
+            }),
+            (None, None) => {}
         }
     }
 }
@@ -137,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_reads_as_what_was_expected_and_what_came() {
+    fn a_failure_reads_as_what_was_expected_and_what_came_and_what_was_written_stands_below() {
         let tested = Tested {
             specs: 12,
             failures: vec![SpecFailure {
@@ -145,12 +171,17 @@ mod tests {
                 reason: "the events are others".to_owned(),
                 expected: json!({"events": [{"event": "Deposited", "data": {"amount": 5}}]}),
                 actual: json!({"events": [{"event": "Deposited", "data": {"amount": 4}}]}),
+                output: Some("depositing\n4\n".to_owned()),
+            }],
+            outputs: vec![SpecOutput {
+                title: "an account is opened".to_owned(),
+                output: "opening".to_owned(),
             }],
         };
         assert_eq!(
             in_words("account.wasm", &tested),
             "account.wasm: 11 of 12 specs hold\n\n  a deposit is recorded\n    the events are others\n    \
-             /events/0/data/amount: expected 5, got 4"
+             /events/0/data/amount: expected 5, got 4\n    | depositing\n    | 4\n\n  an account is opened\n    | opening"
         );
     }
 }

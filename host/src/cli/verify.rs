@@ -2,19 +2,16 @@
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use futures::TryStreamExt as _;
 use reqwest::Method;
 use reqwest::header::ACCEPT;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::io::AsyncBufReadExt as _;
-use tokio_util::io::StreamReader;
 
 use super::client::Client;
 use super::difference;
 use super::exit::{Failure, Result};
-use super::follow::LONGEST_SILENCE;
+use super::lines::{Lines, MEDIA_TYPE};
 use super::output::{Output, count};
 use super::problem::Problem;
 use super::progress::Progress;
@@ -68,20 +65,12 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
     ];
     let request = client
         .request_with_query(Method::GET, &["v1", "verify"], &parameters)?
-        .header(ACCEPT, "application/x-ndjson");
-    let response = client.open(request).await?;
-    let bytes = response.bytes_stream().map_err(std::io::Error::other);
-    let mut lines = StreamReader::new(bytes).lines();
+        .header(ACCEPT, MEDIA_TYPE);
+    let mut lines = Lines::of(client.open(request).await?);
     let mut progress = Progress::new(output);
     loop {
-        let line = tokio::time::timeout(LONGEST_SILENCE, lines.next_line())
-            .await
-            .context("the host has fallen silent")?
-            .context("the connection has broken")?
-            .context("the host has broken off")?;
-        if line.is_empty() {
-            continue;
-        }
+        let line = lines.next().await?;
+        let line = line.context("the host has broken off")?;
         let said: Line = serde_json::from_str(&line)
             .context("the answer is not what this version of gavel knows")?;
         if let Some(verified) = said.progress {

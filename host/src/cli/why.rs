@@ -36,6 +36,8 @@ struct Why {
     events: Vec<Event>,
     state_before: Option<Value>,
     again: Option<Again>,
+    /// Hosts that did not know it leave it out.
+    output: Option<String>,
     equal: Option<bool>,
     differences: Vec<String>,
 }
@@ -126,6 +128,9 @@ fn in_words(why: &Why) -> Result<String> {
     row(&mut words, "", &format!("by {module}, {fuel} of fuel"));
     row(&mut words, "outcome", &outcome(why, command));
     row(&mut words, "again", &again(why));
+    if let Some(output) = &why.output {
+        row(&mut words, "output", output);
+    }
     Ok(words)
 }
 
@@ -195,7 +200,7 @@ mod tests {
         json!({
             "event": event(), "command": command, "events": [event()], "state_before": {"balance": 8},
             "again": {"events": [{"event": "Withdrawn", "schema_version": 1, "data": {"amount": 5}, "final": false, "tags": []}]},
-            "equal": true, "differences": [],
+            "output": "checking\n\u{1b}5\n", "equal": true, "differences": [],
         })
     }
 
@@ -215,7 +220,9 @@ mod tests {
              decided  account/acc-1 at version 2, 2026-11-21T10:00:00Z\n\
              \x20        by sha256:aa, 1,234 units of fuel\n\
              outcome  v3  Withdrawn  {\"amount\":5}\n\
-             again    the same, byte for byte\n"
+             again    the same, byte for byte\n\
+             output   checking\n\
+             \x20        \\u{1b}5\n"
         );
         assert_eq!(server.requests()[0].line, "GET /v1/events/0199/why");
     }
@@ -225,6 +232,7 @@ mod tests {
         let rejection = json!({"code": "overdrawn", "message": "the balance is 3", "data": null});
         let mut why = why();
         why["event"] = Value::Null;
+        why["output"] = Value::Null;
         why["events"] = json!([]);
         why["command"]["outcome"] = json!("rejected");
         why["command"]["rejection"] = rejection;
@@ -247,6 +255,7 @@ mod tests {
     #[test]
     fn a_command_without_its_payload_is_not_decided_again() {
         let mut why = why();
+        why["output"] = Value::Null;
         why["command"]["data"] = Value::Null;
         why["command"]["ledger"] = json!("keys");
         why["again"] = Value::Null;

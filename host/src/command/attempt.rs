@@ -156,9 +156,9 @@ impl<'a> Attempt<'a> {
         let session = match self.sessions.remove(&request.stream) {
             Some(session) => session,
             None => {
-                let (runtime, store) = (self.commands.0.modules.runtime(), &*self.commands.0.store);
+                let (modules, store) = (&self.commands.0.modules, &*self.commands.0.store);
                 let decider = active.decider.clone();
-                Session::load(runtime, store, decider, &request.stream, None).await?
+                Session::load(modules, store, decider, &request.stream, None).await?
             }
         };
         let head = session.head();

@@ -43,8 +43,7 @@ impl Commands {
             Moment::Time(at) => Some(store.version_at(stream, at).await.map_err(Error::Store)?),
         };
         let module = decider.digest();
-        let session =
-            Session::load(self.0.modules.runtime(), store, decider, stream, through).await?;
+        let session = Session::load(&self.0.modules, store, decider, stream, through).await?;
         let head = session.head();
         if head.version == Version::EMPTY || through.is_some_and(|wanted| wanted != head.version) {
             let current = store.head(stream).await.map_err(Error::Store)?.version;

@@ -145,7 +145,7 @@ impl Commands {
                 .await
                 .map_err(Error::Module)?;
             let session = Session::load(
-                self.0.modules.runtime(),
+                &self.0.modules,
                 &*self.0.store,
                 decider,
                 &stream,

@@ -6,9 +6,11 @@ use time::OffsetDateTime;
 
 use super::Error;
 use super::decision::{Decided, Task, after};
-use crate::core::{Clock, Event, Json, ModuleDigest, NewEvent, RecordedEvent, StreamId, Version};
-use crate::modules::Decider;
-use crate::runtime::{Fault, Instance, Restored, Runtime, State};
+use crate::core::{
+    Clock, CommandId, Event, Json, ModuleDigest, NewEvent, RecordedEvent, StreamId, Version,
+};
+use crate::modules::{Decider, Modules};
+use crate::runtime::{Fault, Instance, Restored, State};
 use crate::store::{self, Loaded, Store, StreamHead};
 
 /// How many events are read and folded at a time.
@@ -41,7 +43,7 @@ pub(super) async fn load(
 /// Methods that call the guest take the session and give it back: after a fault there is none left to go on with.
 #[derive(Debug)]
 pub(super) struct Session {
-    runtime: Runtime,
+    modules: Modules,
     decider: Arc<Decider>,
     stream: StreamId,
     guest: Option<(Instance, State)>,
@@ -53,14 +55,14 @@ pub(super) struct Session {
 impl Session {
     /// The state of `stream` through the version `through`, or through its newest event.
     pub(super) async fn load(
-        runtime: &Runtime,
+        modules: &Modules,
         store: &dyn Store,
         decider: Arc<Decider>,
         stream: &StreamId,
         through: Option<Version>,
     ) -> Result<Self, Error> {
         let mut session = Self {
-            runtime: runtime.clone(),
+            modules: modules.clone(),
             decider,
             stream: stream.clone(),
             guest: None,
@@ -99,7 +101,7 @@ impl Session {
             }
             // The next page is read while this one is folded.
             let next = read(session.head.version);
-            let (folded, next) = futures::join!(session.with_guest(|_, _| Ok(())), next);
+            let (folded, next) = futures::join!(session.with_guest(None, |_, _| Ok(())), next);
             session = folded?.0;
             page = next?;
         }
@@ -117,7 +119,8 @@ impl Session {
             })
         };
         let ended = self
-            .runtime
+            .modules
+            .runtime()
             .run(&module, job)
             .await
             .map_err(Error::NotRun)?;
@@ -145,8 +148,10 @@ impl Session {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Decided), Error> {
         let head = self.head;
-        self.with_guest(move |instance, state| task.decide(&*clock, instance, state, &head))
-            .await
+        self.with_guest(Some(task.command_id), move |instance, state| {
+            task.decide(&*clock, instance, state, &head)
+        })
+        .await
     }
 
     /// Takes note of events that follow from a decision of this session, and that later decisions build on.
@@ -156,19 +161,21 @@ impl Session {
 
     /// The state as JSON.
     pub(super) async fn state(self) -> Result<(Self, Json), Error> {
-        self.with_guest(|instance, state| instance.snapshot(state))
+        self.with_guest(None, |instance, state| instance.snapshot(state))
             .await
     }
 
-    /// Runs `work` on a guest thread, after what is not folded yet.
+    /// Runs `work`, for a command if there is one, on a guest thread, after what is not folded yet.
     async fn with_guest<T: Send + 'static>(
         mut self,
+        command_id: Option<CommandId>,
         work: impl FnOnce(&mut Instance, &State) -> Result<T, Fault> + Send + 'static,
     ) -> Result<(Self, T), Error> {
         let guest = self.guest.take();
         let module = self.decider.module().clone();
         let running = module.clone();
         let unfolded = std::mem::take(&mut self.unfolded);
+        let (outputs, stream) = (self.modules.outputs().clone(), self.stream.clone());
         let job = move || -> Result<_, Fault> {
             let (mut instance, state) = match guest {
                 Some(guest) => guest,
@@ -178,14 +185,19 @@ impl Session {
                     (instance, state)
                 }
             };
-            if !unfolded.is_empty() {
-                instance.evolve(&state, &unfolded)?;
-            }
-            let done = work(&mut instance, &state)?;
-            Ok((instance, state, done))
+            let folded = match &unfolded[..] {
+                [] => Ok(()),
+                unfolded => instance.evolve(&state, unfolded),
+            };
+            outputs.take(&mut instance, running.digest(), &stream, None);
+            folded?;
+            let done = work(&mut instance, &state);
+            outputs.take(&mut instance, running.digest(), &stream, command_id);
+            Ok((instance, state, done?))
         };
         let ended = self
-            .runtime
+            .modules
+            .runtime()
             .run(&module, job)
             .await
             .map_err(Error::NotRun)?;

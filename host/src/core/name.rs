@@ -8,8 +8,9 @@ const DECIDER_NAME_LIMIT: usize = 128;
 const STREAM_ID_LIMIT: usize = 255;
 
 /// Ids that would collide with a resource below `/v1/deciders/{decider}/`.
-const RESERVED_STREAM_IDS: [&str; 5] = [
+const RESERVED_STREAM_IDS: [&str; 6] = [
     "activations",
+    "logs",
     "openapi.json",
     "rehearsals",
     "rollback",

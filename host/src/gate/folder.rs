@@ -29,6 +29,8 @@ pub(super) struct Folder {
     version: Version,
     /// How many events are folded in one call.
     piece: usize,
+    /// What the module had written when it broke its instance.
+    last_words: Option<String>,
 }
 
 /// Folding has ended early.
@@ -83,6 +85,7 @@ impl Folder {
             state: None,
             version: Version::EMPTY,
             piece: FOLD_EVENTS,
+            last_words: None,
         }
     }
 
@@ -163,6 +166,12 @@ impl Folder {
         (checked.map(|()| decision), fuel)
     }
 
+    /// Takes what the module has written since the last time.
+    pub(super) fn take_output(&mut self) -> Option<String> {
+        let output = self.guest.as_mut().and_then(Instance::take_output);
+        output.or(self.last_words.take())
+    }
+
     /// The present state.
     pub(super) fn snapshot(&mut self) -> Result<Json, Fault> {
         self.with(|guest, state| guest.snapshot(state))
@@ -228,6 +237,7 @@ impl Folder {
         };
         let outcome = call(guest, state);
         if guest.is_spent() {
+            self.last_words = guest.take_output();
             self.renew();
         }
         outcome

@@ -51,7 +51,7 @@ pub use rehearsal::{Progress, Rehearsal, RehearsalRequest, Rehearsed, Status};
 pub use rehearsals::Rehearsals;
 pub use report::{CaughtUp, Finding, Report, Step, StepOutcome, StepReport};
 pub use rollback::{NewEventType, RollbackSafety};
-pub use specs::{SpecFailure, run_spec, run_specs};
+pub use specs::{SpecFailure, SpecRun, run_spec, run_specs};
 pub use verify::{Difference, Verification, Verified, VerifyRequest};
 pub use watch::Watch;
 pub use why::Why;

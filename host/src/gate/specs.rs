@@ -23,6 +23,15 @@ pub struct SpecFailure {
     pub faulted: bool,
 }
 
+/// A specification that was run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpecRun {
+    /// Why it does not hold, or that the module failed on the way; none when it holds.
+    pub failure: Option<SpecFailure>,
+    /// What the module wrote to stdout and stderr; none if that is nothing.
+    pub output: Option<String>,
+}
+
 /// Runs specifications against `decider`, which need not be the module that brought them. Gives those that do not hold.
 ///
 /// A specification in which the module fails (traps, loops …) is the last one that is run, so that a hostile module with many
@@ -34,7 +43,7 @@ pub fn run_specs<'a>(
 ) -> Vec<SpecFailure> {
     let mut failures = Vec::new();
     for spec in specs {
-        if let Err(failure) = run_spec(decider, spec) {
+        if let Some(failure) = run_spec(decider, spec).failure {
             let faulted = failure.faulted;
             failures.push(failure);
             if faulted {
@@ -46,11 +55,14 @@ pub fn run_specs<'a>(
 }
 
 /// Runs one specification.
-///
-/// # Errors
-///
-/// [`SpecFailure`] when it does not hold, or when the module fails on the way.
-pub fn run_spec(decider: &Decider, spec: &Spec) -> Result<(), SpecFailure> {
+#[must_use]
+pub fn run_spec(decider: &Decider, spec: &Spec) -> SpecRun {
+    let mut output = None;
+    let failure = hold(decider, spec, &mut output).err();
+    SpecRun { failure, output }
+}
+
+fn hold(decider: &Decider, spec: &Spec, output: &mut Option<String>) -> Result<(), SpecFailure> {
     let expected = serde_json::to_value(&spec.then).unwrap_or_default();
     let failed = |reason: String, actual: Value| SpecFailure {
         title: spec.title.clone(),
@@ -69,7 +81,7 @@ pub fn run_spec(decider: &Decider, spec: &Spec) -> Result<(), SpecFailure> {
         );
         return Err(failed(reason, Value::Null));
     }
-    let (decision, state) = play(decider, spec).map_err(|fault| {
+    let (decision, state) = play(decider, spec, output).map_err(|fault| {
         let actual = json!({ "fault": fault.to_string() });
         SpecFailure {
             faulted: true,
@@ -165,7 +177,11 @@ fn finding(whose: &str, failure: SpecFailure, blocks: bool) -> Finding {
     }
 }
 
-fn play(decider: &Decider, spec: &Spec) -> Result<(Decision, Json), Fault> {
+fn play(
+    decider: &Decider,
+    spec: &Spec,
+    output: &mut Option<String>,
+) -> Result<(Decision, Json), Fault> {
     let given = spec
         .given
         .iter()
@@ -188,14 +204,18 @@ fn play(decider: &Decider, spec: &Spec) -> Result<(Decision, Json), Fault> {
     };
 
     let mut instance = decider.module().instantiate()?;
-    let state = instance.initial()?;
-    instance.evolve(&state, &given)?;
-    let decision = instance.decide(&state, &command, &context)?;
-    if let Decision::Accepted(events) = &decision {
-        instance.evolve(&state, events)?;
-    }
-    let snapshot = instance.snapshot(&state)?;
-    Ok((decision, snapshot))
+    let played = (|| {
+        let state = instance.initial()?;
+        instance.evolve(&state, &given)?;
+        let decision = instance.decide(&state, &command, &context)?;
+        if let Decision::Accepted(events) = &decision {
+            instance.evolve(&state, events)?;
+        }
+        let snapshot = instance.snapshot(&state)?;
+        Ok((decision, snapshot))
+    })();
+    *output = instance.take_output();
+    played
 }
 
 fn given_event(manifest: &Manifest, event: &SpecEvent) -> Result<Event, Fault> {

@@ -21,6 +21,8 @@ pub struct Why {
     pub state_before: Option<Json>,
     /// What that module decides now; none for an event that was imported, and where the ledger keeps keys only.
     pub again: Option<Again>,
+    /// What that module writes to stdout and stderr as it decides now; none if that is nothing.
+    pub output: Option<String>,
     /// In what the two, or the ledger and the events, differ, a sentence each; none when they are equal byte for byte.
     pub differences: Vec<String>,
 }
@@ -52,6 +54,7 @@ impl Gate {
                 events: vec![event.clone()],
                 state_before: None,
                 again: None,
+                output: None,
                 differences: Vec::new(),
             },
         };
@@ -107,7 +110,7 @@ impl Gate {
         let (folder, _) = self
             .fold_stream(self.folder(&decider), &record.stream, at)
             .await?;
-        let (state_before, again) = self.decide_once(folder, &record).await?;
+        let (state_before, again, output) = self.decide_once(folder, &record).await?;
         let recorded: Vec<Event> = events
             .iter()
             .map(|event| event.event.clone().into())
@@ -122,21 +125,23 @@ impl Gate {
             events,
             state_before,
             again,
+            output,
             differences: found,
         })
     }
 
-    /// The state, and what is decided at it if the payload is known.
+    /// The state, and what is decided and written at it if the payload is known.
     async fn decide_once(
         &self,
         mut folder: Folder,
         record: &CommandRecord,
-    ) -> Result<(Option<Json>, Option<Again>), Error> {
+    ) -> Result<(Option<Json>, Option<Again>, Option<String>), Error> {
         let record = record.clone();
         let job = move || {
             let state = folder.snapshot().ok();
+            drop(folder.take_output());
             let again = record.kept_data().map(|_| folder.decide(&record).0);
-            (state, again)
+            (state, again, folder.take_output())
         };
         let runtime = self.modules.runtime();
         runtime.run_in_background(job).await.map_err(Error::NotRun)

@@ -24,6 +24,7 @@ mod modules;
 mod openapi;
 mod operations;
 mod origin;
+mod output;
 mod problem;
 mod rehearsals;
 mod router;

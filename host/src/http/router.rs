@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::state::AppState;
 use super::{
     admit, answer, audit, auth, batch, commands, consumers, deciders, import, log, modules,
-    operations, origin, rehearsals, streams, verify, why,
+    operations, origin, output, rehearsals, streams, verify, why,
 };
 use crate::config::Scope;
 
@@ -44,6 +44,7 @@ pub(super) fn groups() -> [Group; 9] {
         .routes(routes!(deciders::list_deciders))
         .routes(routes!(deciders::get_decider))
         .routes(routes!(deciders::get_decider_openapi))
+        .routes(routes!(output::read_output))
         .routes(routes!(streams::list_streams))
         .routes(routes!(streams::get_stream))
         .routes(routes!(streams::list_stream_events))

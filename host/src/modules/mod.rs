@@ -8,6 +8,7 @@ mod decider;
 mod decisions;
 mod error;
 mod manifest;
+mod output;
 mod schema;
 mod schema_cost;
 
@@ -22,6 +23,7 @@ pub use manifest::{
     CommandType, EventDeclaration, ExpectedRejection, Manifest, Spec, SpecCommand, SpecContext,
     SpecEvent, SpecOutcome,
 };
+pub use output::{FollowedOutputs, Output, Outputs};
 pub use schema::Schema;
 pub use schema_cost::{SchemaBudget, SchemaCost, referred};
 use tokio::sync::Semaphore;
@@ -44,6 +46,7 @@ struct Inner {
     ready: Mutex<HashMap<ModuleDigest, Weak<Decider>>>,
     active: active::Pointers,
     decisions: Arc<Decisions>,
+    outputs: Arc<Outputs>,
 }
 
 impl Modules {
@@ -57,6 +60,7 @@ impl Modules {
             ready: Mutex::default(),
             active: active::Pointers::default(),
             decisions: Arc::default(),
+            outputs: Arc::default(),
         }))
     }
 
@@ -70,6 +74,12 @@ impl Modules {
     #[must_use]
     pub fn decisions(&self) -> &Arc<Decisions> {
         &self.0.decisions
+    }
+
+    /// What they write on this host.
+    #[must_use]
+    pub fn outputs(&self) -> &Arc<Outputs> {
+        &self.0.outputs
     }
 
     /// Takes a module in. Gives back what is stored, and whether it was stored just now. Whoever has uploaded it may know of it from now on.

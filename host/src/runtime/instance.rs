@@ -229,9 +229,9 @@ impl Instance {
         self.fuel_used
     }
 
-    /// Takes what the module wrote to stdout and stderr since the last time, cut at [`Limits::log_bytes`].
+    /// Takes what the module wrote to stdout and stderr since the last time, cut at [`Limits::log_bytes`]; none if that is nothing.
     #[must_use]
-    pub fn take_log(&mut self) -> String {
+    pub fn take_output(&mut self) -> Option<String> {
         self.store.data_mut().log_mut().take()
     }
 

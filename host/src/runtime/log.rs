@@ -41,13 +41,16 @@ impl Log {
         self.stderr.drain(..excess);
     }
 
-    /// Takes all that was written since the last time.
-    pub(super) fn take(&mut self) -> String {
+    /// Takes all that was written since the last time, if that is something.
+    pub(super) fn take(&mut self) -> Option<String> {
+        if self.text.is_empty() && !self.cut {
+            return None;
+        }
         let mut text = String::from_utf8_lossy(&std::mem::take(&mut self.text)).into_owned();
         if std::mem::take(&mut self.cut) {
             text.push_str("\n[the module wrote more than its log holds]\n");
         }
-        text
+        Some(text)
     }
 
     /// What this call wrote to stderr last, on one line; none if that is nothing.
@@ -62,8 +65,8 @@ impl Log {
     }
 }
 
-/// At most the first [`REASON_BYTES`] of `text`, with control characters escaped: fit for one line of a log or an answer.
-pub(super) fn printable(text: &str) -> String {
+/// At most the first 1,024 bytes of `text`, with control characters escaped: fit for one line of a log or an answer.
+pub fn printable(text: &str) -> String {
     let mut printable = String::new();
     for character in text.chars() {
         let length = printable.len();
@@ -90,12 +93,11 @@ mod tests {
         let mut log = Log::new(4);
         log.write(b"abc");
         log.write(b"def");
-        assert_eq!(
-            log.take(),
-            "abcd\n[the module wrote more than its log holds]\n"
-        );
-        log.write(b"gh");
-        assert_eq!(log.take(), "gh");
+        let cut = "abcd\n[the module wrote more than its log holds]\n";
+        assert_eq!(log.take().as_deref(), Some(cut));
+        log.write(b"gh\xff");
+        assert_eq!(log.take().as_deref(), Some("gh\u{fffd}"));
+        assert_eq!(log.take(), None);
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub use courtesy::Courtesy;
 pub use error::{CompileError, Fault, RunError, StartError};
 pub use instance::{Instance, Restored, State};
 pub use limits::Limits;
+pub use log::printable;
 pub use module::Module;
 pub use service::{Runtime, RuntimeOptions};
 pub use threads::give_way;

@@ -93,7 +93,7 @@ fn there_is_no_environment_no_argument_no_file_no_input_and_no_thread() {
             "arguments": 0, "variables": 0, "folder": false, "file": false, "written": false, "stdin": 0
         })
     );
-    assert_eq!(guest.instance.take_log(), "to the log\n");
+    assert_eq!(guest.instance.take_output().unwrap(), "to the log\n");
     assert_eq!(
         guest.happened("StartThread", "{}", &context(0, 0)),
         json!(true)

@@ -79,6 +79,10 @@ const COVERED: &[(&str, &str)] = &[
         "gate_rehearsals::a_rehearsal_can_be_cancelled",
     ),
     (
+        "GET /v1/deciders/{decider}/logs",
+        "output::what_a_module_writes_reaches_its_author_and_rewrites_no_terminal",
+    ),
+    (
         "GET /v1/verify",
         "gate_verify::what_was_not_altered_is_decided_as_it_was",
     ),
@@ -189,6 +193,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("log", include_str!("log.rs")),
     ("modules", include_str!("modules.rs")),
     ("operations", include_str!("operations.rs")),
+    ("output", include_str!("hostile/output.rs")),
     ("outages", include_str!("outages.rs")),
     ("stop", include_str!("hostile/stop.rs")),
     ("streams", include_str!("streams.rs")),

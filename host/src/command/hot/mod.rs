@@ -56,6 +56,7 @@ impl HotStreams {
                 clock,
                 runtime: modules.runtime().clone(),
                 decisions: modules.decisions().clone(),
+                outputs: modules.outputs().clone(),
                 tasks: tokio::runtime::Handle::current(),
                 snapshots: settings.snapshots,
                 budget: Budget::new(Holdings {

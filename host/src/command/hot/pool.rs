@@ -1,8 +1,10 @@
 //! The instances in which the states of one shard live.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
-use crate::core::Json;
+use crate::core::{CommandId, Json, StreamId};
+use crate::modules::Outputs;
 use crate::runtime::{Fault, Instance, Module, Restored, State};
 
 /// Most states that share an instance: a module that traps costs no more streams than these a fold.
@@ -24,6 +26,8 @@ pub(super) struct Pool {
     /// The instances that serve one stream alone, oldest first.
     lone: VecDeque<u64>,
     bytes: usize,
+    /// Where what the module writes goes.
+    outputs: Arc<Outputs>,
 }
 
 #[derive(Debug)]
@@ -32,6 +36,23 @@ struct Shared {
     states: usize,
     bytes: usize,
     company: Company,
+}
+
+/// What a call is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) stream: &'a StreamId,
+    /// The command that is decided, if it is one.
+    pub(super) command_id: Option<CommandId>,
+}
+
+impl<'a> From<&'a StreamId> for Subject<'a> {
+    fn from(stream: &'a StreamId) -> Self {
+        Self {
+            stream,
+            command_id: None,
+        }
+    }
 }
 
 /// Whether other states may live beside one.
@@ -44,7 +65,7 @@ pub(super) enum Company {
 }
 
 impl Pool {
-    pub(super) fn new(module: Module, memory_limit: usize) -> Self {
+    pub(super) fn new(module: Module, memory_limit: usize, outputs: Arc<Outputs>) -> Self {
         Self {
             module,
             memory_limit,
@@ -52,6 +73,7 @@ impl Pool {
             open: None,
             lone: VecDeque::new(),
             bytes: 0,
+            outputs,
         }
     }
 
@@ -60,10 +82,11 @@ impl Pool {
         self.bytes
     }
 
-    /// A new state: the one that `snapshot` describes if the module still knows it, otherwise that of a stream without events.
+    /// A new state of `stream`: the one that `snapshot` describes if the module still knows it, otherwise that of a stream without events.
     /// Says which of the two it is.
     pub(super) fn place(
         &mut self,
+        stream: &StreamId,
         company: Company,
         snapshot: Option<&Json>,
     ) -> Result<(State, bool), Fault> {
@@ -71,7 +94,7 @@ impl Pool {
             Some(id) => id,
             None => self.start(company)?,
         };
-        let made = self.call(id, |instance| {
+        let made = self.call(id, stream.into(), |instance| {
             if let Some(snapshot) = snapshot
                 && let Restored::State(state) = instance.restore(snapshot)?
             {
@@ -97,9 +120,10 @@ impl Pool {
     pub(super) fn with<T>(
         &mut self,
         state: &State,
+        subject: Subject<'_>,
         call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        self.call(state.instance(), call)
+        self.call(state.instance(), subject, call)
     }
 
     /// Lets go of a state, and of its instance when it was the last one there.
@@ -110,8 +134,10 @@ impl Pool {
         };
         shared.states -= 1;
         if shared.states == 0 || shared.instance.release(state).is_err() {
-            self.retire(id);
+            return self.retire(id);
         }
+        // What a destructor writes must not be taken for what the next call does.
+        drop(shared.instance.take_output());
     }
 
     /// Throws an instance away, with all states in it.
@@ -165,10 +191,15 @@ impl Pool {
     fn call<T>(
         &mut self,
         id: u64,
+        subject: Subject<'_>,
         call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let shared = self.instances.get_mut(&id).ok_or(Fault::Spent)?;
         let outcome = call(&mut shared.instance);
+        let Subject { stream, command_id } = subject;
+        let module = self.module.digest();
+        self.outputs
+            .take(&mut shared.instance, module, stream, command_id);
         let bytes = shared.instance.memory_bytes();
         self.bytes += bytes - shared.bytes;
         shared.bytes = bytes;

@@ -22,8 +22,7 @@ use super::stream::{Handed, HotStream, Settled};
 use crate::command::Error;
 use crate::command::metrics::{HOT_EVICTIONS, HOT_HITS};
 use crate::core::{Clock, Json, StreamId, Version};
-use crate::modules::Decider;
-use crate::modules::Decisions;
+use crate::modules::{Decider, Decisions, Outputs};
 use crate::runtime::{Fault, Module, Runtime};
 use crate::store::{self, Append, AppendError, Snapshot, Store, StreamHead};
 
@@ -37,6 +36,7 @@ pub(super) struct Environment {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) runtime: Runtime,
     pub(super) decisions: Arc<Decisions>,
+    pub(super) outputs: Arc<Outputs>,
     /// Where what waits for the store runs.
     pub(super) tasks: tokio::runtime::Handle,
     pub(super) snapshots: SnapshotPolicy,
@@ -125,7 +125,11 @@ impl Drop for Reservation {
 
 impl Shard {
     pub(super) fn new(env: Arc<Environment>, decider: &Decider, queue: usize) -> Self {
-        let pool = Pool::new(decider.module().clone(), env.runtime.limits().memory_bytes);
+        let pool = Pool::new(
+            decider.module().clone(),
+            env.runtime.limits().memory_bytes,
+            env.outputs.clone(),
+        );
         Self {
             env,
             module: decider.module().clone(),

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::history::{Page, Start};
 use super::job::{Job, Pending, Stop};
-use super::pool::{Company, Pool};
+use super::pool::{Company, Pool, Subject};
 use super::shard::{Reservation, Shard};
 use crate::command::Error;
 use crate::command::decision::after;
@@ -201,7 +201,11 @@ impl HotStream {
             return Err(job);
         };
         let head = self.head;
-        let decided = pool.with(&state, |instance| {
+        let subject = Subject {
+            stream: &self.id,
+            command_id: Some(id),
+        };
+        let decided = pool.with(&state, subject, |instance| {
             let decided = job
                 .task
                 .decide(&*shard.env.clock, instance, &state, &head)?;
@@ -336,7 +340,7 @@ impl HotStream {
                 };
                 let snapshot = page.snapshot.as_ref();
                 let (state, is_restored) = pool
-                    .place(company, snapshot)
+                    .place(&self.id, company, snapshot)
                     .inspect_err(|_| self.is_suspect = true)?;
                 if page.snapshot.is_some() && !is_restored {
                     pool.release(state);
@@ -352,7 +356,9 @@ impl HotStream {
         self.head = page.history.head.unwrap_or(self.head);
         let events = page.history.events;
         if !events.is_empty()
-            && let Err(fault) = pool.with(&state, |instance| instance.evolve(&state, &events))
+            && let Err(fault) = pool.with(&state, (&self.id).into(), |instance| {
+                instance.evolve(&state, &events)
+            })
         {
             self.failed(state, pool);
             return Err(fault);
@@ -397,7 +403,9 @@ impl HotStream {
         // Also when it fails: the next one is tried after as many events again.
         self.snapshot = self.head.version;
         self.replay = Duration::ZERO;
-        match pool.with(&state, |instance| instance.snapshot(&state)) {
+        match pool.with(&state, (&self.id).into(), |instance| {
+            instance.snapshot(&state)
+        }) {
             Ok(json) => {
                 shard.keep_snapshot(self.id.clone(), self.head.version, json);
                 self.state = Some(state);

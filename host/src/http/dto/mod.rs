@@ -9,6 +9,7 @@ mod decider;
 mod event;
 mod module;
 mod operations;
+mod output;
 mod problem;
 mod read;
 mod rehearsal;
@@ -30,6 +31,7 @@ pub(super) use decider::{
 pub(super) use event::{CaughtUp, Event, MalformedEvent};
 pub(super) use module::{Module, ModuleList, ModuleQuery};
 pub(super) use operations::{Info, Limits, Status};
+pub(super) use output::{OutputLine, OutputQuery};
 pub(super) use problem::ProblemBody;
 pub(super) use read::{
     Limit, TIME_RULE, Text, exact, metadata_schema, position, tags_schema, time, version,

@@ -27,6 +27,8 @@ pub(in crate::http) struct Why<'a> {
     state_before: Option<&'a RawValue>,
     /// What the module decides now; null for an event that was imported, and where the ledger keeps keys only.
     again: Option<Again<'a>>,
+    /// What the module writes to stdout and stderr as it decides now; null if that is nothing.
+    output: Option<&'a str>,
     /// Whether both are the same, byte for byte; null when nothing was decided again.
     equal: Option<bool>,
     /// In what they differ, a sentence each.
@@ -146,6 +148,7 @@ impl<'a> From<&'a gate::Why> for Why<'a> {
             events: Event::all(&why.events),
             state_before: why.state_before.as_ref().map(|state| state.as_raw()),
             again: why.again.as_ref().map(Again::from),
+            output: why.output.as_deref(),
             differences: &why.differences,
         }
     }
@@ -333,6 +336,7 @@ mod tests {
             events: Vec::new(),
             state_before: Some(Json::parse("7").unwrap()),
             again: Some(again),
+            output: Some("checking\n".to_owned()),
             differences: Vec::new(),
         }
     }
@@ -363,7 +367,7 @@ mod tests {
                     "now": "2026-02-03T04:05:06.789Z", "seed": "18446744073709551615", "version": 3,
                     "module": ModuleDigest::of(b"module").to_string(), "outcome": "rejected", "rejection": rejection, "fuel": 1234,
                 },
-                "events": [], "state_before": 7, "again": { "rejected": rejection }, "equal": true, "differences": [],
+                "events": [], "state_before": 7, "again": { "rejected": rejection }, "output": "checking\n", "equal": true, "differences": [],
             })
         );
     }
@@ -400,6 +404,7 @@ mod tests {
             events: Vec::new(),
             state_before: None,
             again: None,
+            output: None,
             differences: Vec::new(),
         };
         assert_eq!(shown(&imported)["equal"], Value::Null);

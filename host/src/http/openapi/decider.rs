@@ -8,7 +8,13 @@ use crate::modules::Manifest;
 
 const TEMPLATE: &str = "/v1/deciders/{decider}/";
 /// The operations that are not about streams: how to change a decider is no part of its own API.
-const ABOUT_THE_DECIDER: [&str; 4] = ["activations", "openapi.json", "rehearsals", "rollback"];
+const ABOUT_THE_DECIDER: [&str; 5] = [
+    "activations",
+    "logs",
+    "openapi.json",
+    "rehearsals",
+    "rollback",
+];
 
 /// Takes the operations on streams from the whole document, and puts the types of the module in the place of the general ones.
 pub(super) fn typed(document: &Value, decider: &DeciderName, manifest: &Manifest) -> Value {

@@ -142,6 +142,7 @@ mod tests {
                 "get /v1/deciders",
                 "get /v1/deciders/{decider}",
                 "post /v1/deciders/{decider}/activations",
+                "get /v1/deciders/{decider}/logs",
                 "get /v1/deciders/{decider}/openapi.json",
                 "get /v1/deciders/{decider}/rehearsals",
                 "post /v1/deciders/{decider}/rehearsals",

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -49,6 +50,19 @@ pub const ACTS: &[(&str, Act)] = &[
         loop {
             std::mem::forget(black_box(crate::Counter::initial()));
         }
+    }),
+    ("Say", |data, _| {
+        let mut stdout = std::io::stdout();
+        let said = stdout
+            .write_all(text(data).as_bytes())
+            .and_then(|()| stdout.flush());
+        eprintln!(" {}", said.is_ok());
+        Ok(Vec::new())
+    }),
+    // No text at all.
+    ("Stammer", |_, _| {
+        let written = std::io::stdout().write_all(b"a\xffb\n");
+        Ok(written.map(|()| Vec::new()).unwrap_or_default())
     }),
     ("Print", |_, _| {
         loop {

@@ -20,6 +20,7 @@ pub fn manifest() -> String {
     .iter()
     .map(|name| json!({ "name": name, "schema_version": 1, "schema": true }))
     .collect();
+    let say = json!({ "command": "Say", "data": { "text": "hello" } });
     json!({
         "name": "hostile",
         "kind": "decider",
@@ -28,7 +29,7 @@ pub fn manifest() -> String {
         "events": events,
         "state_schema": { "type": "integer" },
         "rejections": [{ "code": "no" }],
-        "specs": [],
+        "specs": [{ "title": "what is said is heard", "given": [], "when": say, "then": { "events": [] } }],
     })
     .to_string()
 }

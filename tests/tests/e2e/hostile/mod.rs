@@ -7,6 +7,7 @@ mod doors;
 mod gate;
 mod manifest;
 mod neighbours;
+mod output;
 mod push;
 mod sql;
 mod stop;
