@@ -11,8 +11,18 @@ use crate::{Context, Rejection};
 ///
 /// [`Default`] is the state of a stream without events. Both functions MUST be pure: the same inputs give the same
 /// outputs, in any instance, at any time. Time and randomness come from the [`Context`]. Whatever `decide` iterates over
-/// MUST have a stable order, so prefer `BTreeMap` and `BTreeSet` to their hashing cousins. A state MUST NOT hold a
-/// `HashSet`: its elements have no order that a snapshot could keep.
+/// MUST have a stable order, so prefer `BTreeMap` and `BTreeSet` to their hashing cousins. A `HashSet` is refused by the
+/// compiler, in states, commands and events alike: its elements have no order that JSON could keep.
+///
+/// ```compile_fail,E0277
+/// #[derive(Default, gavel::JsonSchema)]
+/// pub struct Cart { items: std::collections::HashSet<String> }
+/// ```
+///
+/// ```
+/// #[derive(Default, gavel::JsonSchema)]
+/// pub struct Cart { items: std::collections::BTreeSet<String> }
+/// ```
 pub trait Decider: Default + Serialize + DeserializeOwned + JsonSchema + 'static {
     /// An enum with one variant for each command, in serde's default representation: no `tag`, no `untagged`.
     ///

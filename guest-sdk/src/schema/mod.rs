@@ -11,7 +11,8 @@ pub use writer::{Field, SchemaWriter};
 /// A type whose JSON has a schema. Derive it with [`JsonSchema`](macro@crate::JsonSchema).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no JSON Schema",
-    note = "add `#[derive(gavel::JsonSchema)]` to a type of yours; above a field of a foreign type, name a type with the same JSON: `#[schema(as = String)]`"
+    note = "add `#[derive(gavel::JsonSchema)]` to a type of yours; above a field of a foreign type, name a type with the same JSON: `#[schema(as = String)]`",
+    note = "a `HashSet` has none, for its elements have no order that a snapshot or an event could keep: use a `BTreeSet`"
 )]
 pub trait JsonSchema {
     /// Whether serde takes the absence of such a field for a value, as it does for an `Option`.

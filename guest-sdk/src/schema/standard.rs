@@ -1,7 +1,10 @@
 //! The schemas of the standard library's types, as serde writes them.
+//!
+//! A `HashSet` has none: its elements have no order that JSON could keep, so that equal states would give other snapshots, and the
+//! same decision other events. The keys of a `HashMap` are sorted.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -105,12 +108,6 @@ arrays! {
     Vec<T>, "";
     VecDeque<T>, "";
     BTreeSet<T>, r#","uniqueItems":true"#;
-}
-
-impl<T: JsonSchema, S> JsonSchema for HashSet<T, S> {
-    fn schema(schema: &mut SchemaWriter) {
-        array::<T>(schema, r#","uniqueItems":true"#);
-    }
 }
 
 impl<T: JsonSchema, const N: usize> JsonSchema for [T; N] {
