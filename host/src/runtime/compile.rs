@@ -164,9 +164,8 @@ fn failure(status: ExitStatus, complaint: &str, limit_bytes: u64, limit: Duratio
         // By the system, which has run out of memory, or by a person.
         CompileError::Unavailable(io::Error::other("the compiler was killed"))
     } else {
-        CompileError::Invalid {
-            reason: "the compiler crashed on it".to_owned(),
-        }
+        tracing::error!(%status, stderr = printable(complaint.trim()), "the compiler has crashed on a component");
+        CompileError::Crashed
     }
 }
 

@@ -182,6 +182,11 @@ pub enum CompileError {
         /// What the compiler says, bounded.
         reason: String,
     },
+    /// The host's compiler crashed, which is a bug of it; what it printed is in the host's log.
+    #[error(
+        "the host's compiler has crashed on the component, which is a fault of the host: its log says more"
+    )]
+    Crashed,
     /// A component that compiles and cannot be instantiated.
     #[error("the component cannot be started: {0}")]
     Start(Fault),
@@ -206,6 +211,7 @@ impl CompileError {
             | Self::ForbiddenImport { .. }
             | Self::TooComplex { .. }
             | Self::Invalid { .. }
+            | Self::Crashed
             | Self::Unavailable(_) => None,
         }
     }
@@ -225,6 +231,7 @@ impl CompileError {
             | Self::TooLarge { .. }
             | Self::TooComplex { .. }
             | Self::OutOfMemory { .. }
+            | Self::Crashed
             | Self::Invalid { .. } => false,
         }
     }

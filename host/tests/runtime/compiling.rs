@@ -198,6 +198,23 @@ async fn a_compiler_that_cannot_be_run_is_not_the_components_fault() {
 }
 
 #[tokio::test]
+async fn a_compiler_that_crashes_is_not_the_components_fault_either() {
+    let options = RuntimeOptions {
+        program: PathBuf::from("/bin/false"),
+        ..RuntimeOptions::default()
+    };
+    let runtime = Runtime::new(Limits::default(), options).unwrap();
+    let wasm = wasm("hostile");
+    let error = runtime
+        .prepare(ModuleDigest::of(&wasm), wasm)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, CompileError::Crashed), "{error:?}");
+    // Nor will it do better the next time.
+    assert!(!error.is_retryable());
+}
+
+#[tokio::test]
 async fn uploads_that_come_at_once_all_succeed_one_after_the_other() {
     let runtime = runtime(Limits::default(), None);
     let wasm = wasm("hostile");
