@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::AppendError;
 use crate::core::{
-    ActivationNumber, CommandRecord, EventId, ExpectedVersion, NewEvent, RecordedEvent, StreamId,
-    Version,
+    ActivationNumber, CommandOutcome, CommandRecord, EventId, ExpectedVersion, Metadata, NewEvent,
+    RecordedEvent, Rejection, StreamId, Version,
 };
 
 /// One or more parts that are stored together, or not at all.
@@ -32,6 +32,44 @@ pub struct StreamAppend {
     pub command: Option<CommandRecord>,
     /// The activation that decided; none for an import.
     pub fence: Option<Fence>,
+}
+
+/// An append of more bytes keeps a database busy for so long that others notice, as [`StreamAppend::size_bytes`] counts them.
+pub const LARGE_APPEND_BYTES: usize = 256 * 1024;
+
+/// What a row costs besides its texts, in bytes that cost as much: about 20 µs of a store's time.
+const ROW_BYTES: usize = 1_024;
+
+impl StreamAppend {
+    /// How much it is to store, in bytes: its texts, and something for each row.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let events = self.events.iter().map(|event| {
+            let tags: usize = event.tags.iter().map(String::len).sum();
+            ROW_BYTES + event.data.as_str().len() + tags + entries_bytes(&event.metadata)
+        });
+        let command = self.command.as_ref().map_or(0, |command| {
+            let answer = match &command.outcome {
+                CommandOutcome::Accepted { .. } => 0,
+                CommandOutcome::Rejected(rejection) => rejection_bytes(rejection),
+            };
+            ROW_BYTES + command.data.as_str().len() + entries_bytes(&command.metadata) + answer
+        });
+        events.sum::<usize>() + command
+    }
+}
+
+fn entries_bytes(metadata: &Metadata) -> usize {
+    let entries = metadata.entries().iter();
+    entries.map(|(key, text)| key.len() + text.len()).sum()
+}
+
+fn rejection_bytes(rejection: &Rejection) -> usize {
+    let data = rejection
+        .data
+        .as_ref()
+        .map_or(0, |data| data.as_str().len());
+    rejection.code.len() + rejection.message.len() + data
 }
 
 /// Refuses an append that was decided by a module that is not active any more.

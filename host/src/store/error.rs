@@ -75,7 +75,7 @@ impl Error {
     }
 }
 
-/// How much may wait to be appended at the same time.
+/// How much may wait to be appended at the same time, by all or by one decider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueLimit {
     /// So many appends.
@@ -154,7 +154,7 @@ pub enum AppendError {
         /// The newest activation.
         current: ActivationNumber,
     },
-    /// More appends are waiting than the store takes; nothing was written. Try later.
+    /// More appends are waiting than the store takes, or more of this decider than its share; nothing was written. Try later.
     #[error("{limit} are waiting already")]
     Overloaded {
         /// The limit that was reached.

@@ -26,7 +26,7 @@ mod sqlite;
 
 use std::fmt::Debug;
 
-pub use append::{Append, Appended, Claim, Fence, StreamAppend};
+pub use append::{Append, Appended, Claim, Fence, LARGE_APPEND_BYTES, StreamAppend};
 use async_trait::async_trait;
 pub use consumers::{ConsumerError, ConsumerStore, Leased, Nacked, Unpark};
 pub use error::{

@@ -25,10 +25,13 @@ use crate::command::decision::after;
 use crate::command::metrics::HOT_LOADS;
 use crate::core::{StreamId, Version};
 use crate::runtime::{Fault, State};
-use crate::store::{self, Claim, StreamAppend, StreamHead};
+use crate::store::{self, Claim, LARGE_APPEND_BYTES, StreamAppend, StreamHead};
 
 /// Most commands of one stream that are stored together, so that no transaction grows without bound.
 const COMMANDS_PER_APPEND: usize = 256;
+
+/// Most bytes of them, but for what the last one adds: less than what a store takes for a large append, unless a single command is that large.
+const BYTES_PER_APPEND: usize = LARGE_APPEND_BYTES / 4 * 3;
 
 /// One stream.
 #[derive(Debug)]
@@ -40,6 +43,7 @@ pub(super) struct HotStream {
     head: StreamHead,
     waiting: VecDeque<Waiting>,
     decided: Vec<(StreamAppend, Pending)>,
+    decided_bytes: usize,
     is_under_way: bool,
     is_loading: bool,
     is_reserved: bool,
@@ -74,6 +78,7 @@ impl HotStream {
             head: StreamHead::default(),
             waiting: VecDeque::new(),
             decided: Vec::new(),
+            decided_bytes: 0,
             is_under_way: false,
             is_loading: false,
             is_reserved: false,
@@ -175,7 +180,7 @@ impl HotStream {
         } else {
             COMMANDS_PER_APPEND
         };
-        self.decided.len() >= limit
+        self.decided.len() >= limit || self.decided_bytes >= BYTES_PER_APPEND
     }
 
     /// Decides a command. Gives it back if it has to wait for what is not durable yet.
@@ -221,6 +226,7 @@ impl HotStream {
                 if self.decided.is_empty() {
                     self.decided.reserve_exact(1);
                 }
+                self.decided_bytes += decided.part.size_bytes();
                 self.decided.push(job.pending(decided, shown));
                 if pool.is_outgrown(&state) {
                     self.is_suspect = true;
@@ -265,6 +271,7 @@ impl HotStream {
             return None;
         }
         self.is_under_way = true;
+        self.decided_bytes = 0;
         // With what it has reserved: most of the time most streams have nothing to store.
         let (parts, pending) = std::mem::take(&mut self.decided).into_iter().unzip();
         Some(Handed {
@@ -286,6 +293,7 @@ impl HotStream {
         }
         self.forget(pool);
         // In their order, before those that came later.
+        self.decided_bytes = 0;
         let decided = std::mem::take(&mut self.decided).into_iter();
         let decided = decided.map(|(_, pending)| pending.into_job());
         let jobs = again.into_iter().chain(decided).map(Box::new);

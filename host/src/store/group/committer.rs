@@ -9,14 +9,15 @@ use futures::FutureExt as _;
 use metrics::histogram;
 use tokio::sync::{Semaphore, watch};
 
-use super::queue::{Job, Queue, Ticket};
+use super::queue::{Job, Lane, Queue, Ticket};
 use super::{Commit, Failed, Verdict};
 use crate::store::metrics::BATCH_SIZE;
 use crate::store::{Append, AppendError};
 
-/// One of the tasks that commit; they share all but their sessions.
+/// One of the tasks that commit; they share all but their lanes and sessions.
 #[derive(Debug)]
 pub(super) struct Committer<C> {
+    pub(super) lane: Lane,
     pub(super) queue: Arc<Queue>,
     pub(super) database: Arc<C>,
     /// Permits for appends that are held up and run on their own.
@@ -29,7 +30,7 @@ impl<C: Commit> Committer<C> {
     /// Commits batches until the queue is closed and empty.
     pub(super) async fn run(self) {
         let mut session = C::Session::default();
-        while let Some(batch) = self.queue.next_batch().await {
+        while let Some(batch) = self.queue.next_batch(self.lane).await {
             let committing = AssertUnwindSafe(self.commit(&mut session, batch));
             if committing.catch_unwind().await.is_err() {
                 // A bug of ours, which the panic has told of. It costs the batch, and neither the committer nor those who wait.

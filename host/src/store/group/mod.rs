@@ -4,21 +4,29 @@
 //! append() -> queue -> lines, one per stream, command id and event id
 //!                        | the first of all its lines is ready
 //!                        v
-//!             committers: take all that is ready, commit it, answer; again
+//!                      fair: each decider its share, in bytes
+//!                        |
+//!                        v
+//!             committers: take what is ready, commit it, answer; again
 //! ```
 //!
 //! There is no timer: a committer that is free takes at once what is there, so that a lone append waits for nobody, and batches grow just as
 //! long as commits take. What a batch means to a database is behind [`Commit`]; this module knows only who goes with whom, and when.
+//!
+//! A decider that writes much holds up others for a few milliseconds at most: they come before what it has piled up (`fair.rs`), batches are
+//! small while several deciders write, and what is too large for such a batch is stored beside the others, where the database can do that.
 //!
 //! **Invariant:** two appends that share a stream, a command id or an event id are never under way at the same time. The later one begins
 //! when the outcome of the earlier one is known.
 //! **Invariant:** every append is answered once, and not before its commit.
 
 mod committer;
+mod fair;
 mod queue;
 #[cfg(test)]
 mod tests;
 
+use std::iter;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -26,13 +34,16 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use self::committer::Committer;
-use self::queue::Queue;
+use self::queue::{Lane, Queue};
 use super::{Append, AppendError, Appended, Source};
 
 /// Most appends in a batch. More save next to nothing, and all of them wait for the last.
 const MAX_BATCH_APPENDS: usize = 256;
-/// Most payload in a batch, in bytes as [`queue`] counts them; an append that is larger goes alone.
-const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// Most in a batch, in bytes as [`StreamAppend::size_bytes`](super::StreamAppend::size_bytes) counts them; an append that is larger goes alone.
+/// As many small appends as may go together.
+const MAX_BATCH_BYTES: usize = 640 * 1024;
+/// The same while several deciders write: some milliseconds of work, since each of them waits for the batches of the others.
+const SHARED_BATCH_BYTES: usize = 128 * 1024;
 /// How many appends that are held up by foreign writers are run at the same time, each on its own.
 const MAX_HELD: usize = 4;
 
@@ -44,15 +55,15 @@ pub(super) type Outcome = Result<Vec<Appended>, AppendError>;
 pub(super) struct Limits {
     /// Most appends that are not answered yet.
     pub(super) appends: usize,
-    /// Most payload of appends that are not answered yet, in bytes; a single append may be larger.
+    /// The same in bytes; a single append may be larger.
     pub(super) bytes: usize,
 }
 
 impl Default for Limits {
-    /// 4,096 appends, which is a tenth of a second's work, and 64 MiB.
+    /// 8,192 appends, which is some tenths of a second's work, and 64 MiB. One decider alone may have half of that.
     fn default() -> Self {
         Self {
-            appends: 4_096,
+            appends: 8_192,
             bytes: 64 * 1024 * 1024,
         }
     }
@@ -84,6 +95,9 @@ pub(super) trait Commit: Send + Sync + 'static {
     /// What a committer keeps from one batch to the next, as its connection; begun anew after a panic.
     type Session: Default + Send;
 
+    /// Appends of more bytes are stored beside the others, by a committer of their own; `usize::MAX` if they would hold them up all the same.
+    const LARGE_BYTES: usize;
+
     /// Stores the batch in one transaction, and gives a verdict for each append in order. MUST NOT return before the COMMIT is durable.
     /// No stream, command id or event id is in two of the appends.
     async fn commit(
@@ -107,13 +121,15 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Starts `committers` tasks on the runtime that this is called in.
-    pub(super) fn start(database: Arc<impl Commit>, committers: usize, limits: Limits) -> Self {
-        let queue = Arc::new(Queue::new(limits));
+    /// Starts `committers` tasks on the runtime that this is called in, and one for large appends.
+    pub(super) fn start<C: Commit>(database: Arc<C>, committers: usize, limits: Limits) -> Self {
+        let queue = Arc::new(Queue::new(limits, C::LARGE_BYTES));
         let held = Arc::new(Semaphore::new(MAX_HELD));
         let committed = watch::Sender::new(());
-        let committers = (0..committers).map(|_| {
+        let lanes = iter::repeat_n(Lane::Together, committers).chain([Lane::Beside]);
+        let committers = lanes.map(|lane| {
             let committer = Committer {
+                lane,
                 queue: Arc::clone(&queue),
                 database: Arc::clone(&database),
                 held: Arc::clone(&held),

@@ -2,6 +2,9 @@
 //!
 //! Each stream, command id and event id is a line, in which appends stand in the order of their arrival. An append is ready once it is the
 //! first in all of its lines, and leaves them when it is answered. That costs a few look-ups per append, however many wait.
+//!
+//! Of those that are ready, [`Fair`] says who is next. It is the decider that pays, in its namespace: for an append of several deciders, the one
+//! that most of its bytes are of, so that nobody writes at the cost of another by naming it first.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,27 +13,38 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::gauge;
 use tokio::sync::{Notify, oneshot};
 
-use super::{Limits, MAX_BATCH_APPENDS, MAX_BATCH_BYTES, Outcome};
+use super::fair::Fair;
+use super::{Limits, MAX_BATCH_APPENDS, MAX_BATCH_BYTES, Outcome, SHARED_BATCH_BYTES};
 use crate::store::metrics::QUEUE;
 use crate::store::{Append, AppendError, QueueLimit, StreamAppend};
 
-/// What a row takes besides its texts, in bytes.
-const ROW_BYTES: usize = 256;
-
-/// A stream, a command id or an event id, as a hash: two that collide wait for each other without need, and nothing worse.
-type Key = u64;
+/// A stream, a command id, an event id or a decider, as a hash: two that collide wait for each other without need, or share what is
+/// theirs, and nothing worse.
+pub(super) type Key = u64;
 
 /// The number of an append, in the order of arrival.
-type Number = u64;
+pub(super) type Number = u64;
+
+/// Which committer takes an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// One of those that take many at a time.
+    Together,
+    /// The one that takes large ones, beside the others.
+    Beside,
+}
 
 /// Appends that are waiting, and the lines of those that are under way.
 #[derive(Debug)]
 pub(super) struct Queue {
     limits: Limits,
+    /// What counts more bytes than this goes beside the others.
+    large_bytes: usize,
     hasher: RandomState,
     state: Mutex<State>,
-    /// Wakes a committer when something is ready, and all of them at the end.
-    wake: Notify,
+    /// These wake a committer when something is ready for it, and all of them at the end.
+    wake_together: Notify,
+    wake_beside: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -39,13 +53,22 @@ struct State {
     next: Number,
     /// Not taken by a committer yet.
     waiting: HashMap<Number, Waiting>,
-    /// The first of all their lines, in the order in which they became that.
-    ready: VecDeque<Number>,
+    /// The first of all their lines.
+    together: Fair,
+    /// The same, of the large ones.
+    beside: Fair,
     /// A line is there while somebody is in it; its first is left out.
     lines: HashMap<Key, VecDeque<Number>>,
     /// Of all appends that are not answered.
-    unanswered: usize,
-    unanswered_bytes: usize,
+    unanswered: Share,
+    /// The same by payer; nothing of a payer without any.
+    shares: HashMap<Key, Share>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    appends: usize,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -74,16 +97,26 @@ pub(super) struct Ticket {
 struct Place {
     queue: Arc<Queue>,
     keys: Vec<Key>,
+    cost: Cost,
+}
+
+/// Who pays for an append, and how much.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    payer: Key,
     bytes: usize,
+    lane: Lane,
 }
 
 impl Queue {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, large_bytes: usize) -> Self {
         Self {
             limits,
+            large_bytes,
             hasher: RandomState::new(),
             state: Mutex::default(),
-            wake: Notify::new(),
+            wake_together: Notify::new(),
+            wake_beside: Notify::new(),
         }
     }
 
@@ -98,38 +131,63 @@ impl Queue {
         append: Append,
     ) -> Result<oneshot::Receiver<Outcome>, AppendError> {
         let (answer, answered) = oneshot::channel();
-        let bytes = append.parts.iter().map(size_bytes).sum();
+        let cost = queue.cost(&append.parts);
         let keys = queue.keys(&append.parts);
         let is_ready = {
             let mut state = queue.state();
             if state.is_closed {
                 return Err(AppendError::Unavailable("the store is closed".into()));
             }
-            if let Some(limit) = state.limit_reached(queue.limits, bytes) {
+            if let Some(limit) = state.limit_reached(queue.limits, cost) {
                 return Err(AppendError::Overloaded { limit });
             }
             let number = state.next;
             state.next += 1;
             let behind = state.line_up(number, &keys);
-            state.unanswered += 1;
-            state.unanswered_bytes += bytes;
+            state.count(cost);
             let place = Place {
                 queue: Arc::clone(queue),
                 keys,
-                bytes,
+                cost,
             };
             let ticket = Ticket { answer, place };
             let job = Job { append, ticket };
             state.waiting.insert(number, Waiting { job, behind });
             if behind == 0 {
-                state.ready.push_back(number);
+                state.ready(number, cost);
             }
             behind == 0
         };
         if is_ready {
-            queue.wake.notify_one();
+            queue.wake(cost.lane).notify_one();
         }
         Ok(answered)
+    }
+
+    fn wake(&self, lane: Lane) -> &Notify {
+        match lane {
+            Lane::Together => &self.wake_together,
+            Lane::Beside => &self.wake_beside,
+        }
+    }
+
+    fn cost(&self, parts: &[StreamAppend]) -> Cost {
+        let mut costs: HashMap<Key, usize> = HashMap::new();
+        for part in parts {
+            let decider = (3_u8, part.stream.namespace(), part.stream.decider());
+            *costs.entry(self.hasher.hash_one(decider)).or_default() += part.size_bytes();
+        }
+        let bytes = costs.values().sum();
+        let payer = costs.into_iter().max_by_key(|(_, bytes)| *bytes);
+        Cost {
+            payer: payer.map_or(0, |(payer, _)| payer),
+            bytes,
+            lane: if bytes > self.large_bytes {
+                Lane::Beside
+            } else {
+                Lane::Together
+            },
+        }
     }
 
     /// The lines to stand in, each once.
@@ -147,24 +205,24 @@ impl Queue {
         keys.into_iter().collect()
     }
 
-    /// The next batch, as soon as anything is ready; none when the queue is closed and all is answered.
-    pub(super) async fn next_batch(&self) -> Option<Vec<Job>> {
+    /// The next batch for a lane, as soon as anything is ready; none when the queue is closed and all is answered.
+    pub(super) async fn next_batch(&self, lane: Lane) -> Option<Vec<Job>> {
         loop {
-            let woken = self.wake.notified();
+            let woken = self.wake(lane).notified();
             tokio::pin!(woken);
             // From here on no call is missed, not even one to all.
             woken.as_mut().enable();
             {
                 let mut state = self.state();
-                let batch = state.take_batch();
+                let batch = state.take_batch(lane);
                 if !batch.is_empty() {
-                    gauge!(QUEUE).set(as_gauge(state.unanswered));
-                    if !state.ready.is_empty() {
-                        self.wake.notify_one();
+                    gauge!(QUEUE).set(as_gauge(state.unanswered.appends));
+                    if !state.lane(lane).is_empty() {
+                        self.wake(lane).notify_one();
                     }
                     return Some(batch);
                 }
-                if state.is_closed && state.unanswered == 0 {
+                if state.is_closed && state.unanswered.appends == 0 {
                     return None;
                 }
             }
@@ -175,34 +233,89 @@ impl Queue {
     /// Takes nothing more in.
     pub(super) fn close(&self) {
         self.state().is_closed = true;
-        self.wake.notify_waiters();
+        self.wake_all();
     }
 
-    fn leave(&self, keys: &[Key], bytes: usize) {
+    fn wake_all(&self) {
+        self.wake_together.notify_waiters();
+        self.wake_beside.notify_waiters();
+    }
+
+    fn leave(&self, place: &Place) {
         let mut state = self.state();
-        state.unanswered -= 1;
-        state.unanswered_bytes -= bytes;
-        let is_idle = state.unanswered == 0;
+        state.discount(place.cost);
+        let is_idle = state.unanswered.appends == 0;
         if is_idle {
             gauge!(QUEUE).set(0.0);
         }
-        let (is_over, is_ready) = (is_idle && state.is_closed, state.step_up(keys));
+        let (is_over, is_ready) = (is_idle && state.is_closed, state.step_up(&place.keys));
         drop(state);
         if is_over {
-            self.wake.notify_waiters();
+            self.wake_all();
         } else if is_ready {
-            self.wake.notify_one();
+            self.wake_together.notify_one();
+            self.wake_beside.notify_one();
         }
     }
 }
 
 impl State {
-    fn limit_reached(&self, limits: Limits, bytes: usize) -> Option<QueueLimit> {
-        if self.unanswered >= limits.appends {
+    /// A payer may have half of what the others leave. So there is room for another one, however much they all write.
+    fn limit_reached(&self, limits: Limits, cost: Cost) -> Option<QueueLimit> {
+        let (all, own) = (self.unanswered, self.share(cost.payer));
+        if all.appends >= limits.appends {
             return Some(QueueLimit::Appends(limits.appends));
         }
-        let is_too_much = self.unanswered > 0 && self.unanswered_bytes + bytes > limits.bytes;
-        is_too_much.then_some(QueueLimit::Bytes(limits.bytes))
+        let appends = (limits.appends - (all.appends - own.appends)).div_ceil(2);
+        if own.appends >= appends {
+            return Some(QueueLimit::Appends(appends));
+        }
+        if all.appends > 0 && all.bytes + cost.bytes > limits.bytes {
+            return Some(QueueLimit::Bytes(limits.bytes));
+        }
+        let bytes = limits
+            .bytes
+            .saturating_sub(all.bytes - own.bytes)
+            .div_ceil(2);
+        let is_too_much = own.appends > 0 && own.bytes + cost.bytes > bytes;
+        is_too_much.then_some(QueueLimit::Bytes(bytes))
+    }
+
+    fn share(&self, payer: Key) -> Share {
+        self.shares.get(&payer).copied().unwrap_or_default()
+    }
+
+    fn count(&mut self, cost: Cost) {
+        for share in [
+            &mut self.unanswered,
+            self.shares.entry(cost.payer).or_default(),
+        ] {
+            share.appends += 1;
+            share.bytes += cost.bytes;
+        }
+    }
+
+    fn discount(&mut self, cost: Cost) {
+        let own = self.shares.entry(cost.payer).or_default();
+        for share in [&mut self.unanswered, &mut *own] {
+            share.appends -= 1;
+            share.bytes -= cost.bytes;
+        }
+        if own.appends == 0 {
+            self.shares.remove(&cost.payer);
+        }
+    }
+
+    fn lane(&mut self, lane: Lane) -> &mut Fair {
+        match lane {
+            Lane::Together => &mut self.together,
+            Lane::Beside => &mut self.beside,
+        }
+    }
+
+    /// Takes note that an append is the first of all its lines.
+    fn ready(&mut self, number: Number, cost: Cost) {
+        self.lane(cost.lane).push(number, cost.payer, cost.bytes);
     }
 
     /// Joins the lines, and says in how many of them others come first.
@@ -230,7 +343,8 @@ impl State {
             if let Some(waiting) = self.waiting.get_mut(&next) {
                 waiting.behind -= 1;
                 if waiting.behind == 0 {
-                    self.ready.push_back(next);
+                    let cost = waiting.job.ticket.place.cost;
+                    self.ready(next, cost);
                     is_ready = true;
                 }
             }
@@ -238,18 +352,21 @@ impl State {
         is_ready
     }
 
-    fn take_batch(&mut self) -> Vec<Job> {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
+    fn take_batch(&mut self, lane: Lane) -> Vec<Job> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let limit = if self.lane(lane).has_several_payers() {
+            SHARED_BATCH_BYTES
+        } else {
+            MAX_BATCH_BYTES
+        };
         while batch.len() < MAX_BATCH_APPENDS
-            && let Some(number) = self.ready.front()
+            && let Some(next) = self.lane(lane).first_bytes()
         {
-            let next = self.waiting.get(number);
-            bytes += next.map_or(0, |next| next.job.ticket.place.bytes);
-            if bytes > MAX_BATCH_BYTES && !batch.is_empty() {
+            bytes += next;
+            if bytes > limit && !batch.is_empty() {
                 break;
             }
-            let taken = self.ready.pop_front();
+            let taken = self.lane(lane).pop();
             let taken = taken.and_then(|number| self.waiting.remove(&number));
             batch.extend(taken.map(|taken| taken.job));
         }
@@ -268,27 +385,8 @@ impl Ticket {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.queue.leave(&self.keys, self.bytes);
+        self.queue.leave(self);
     }
-}
-
-/// What a part takes up, roughly.
-fn size_bytes(part: &StreamAppend) -> usize {
-    let events = part.events.iter().map(|event| {
-        let tags: usize = event.tags.iter().map(String::len).sum();
-        ROW_BYTES + event.data.as_str().len() + tags + entries_bytes(event.metadata.entries())
-    });
-    let command = part.command.as_ref().map_or(0, |command| {
-        ROW_BYTES + command.data.as_str().len() + entries_bytes(command.metadata.entries())
-    });
-    events.sum::<usize>() + command
-}
-
-fn entries_bytes(entries: &std::collections::BTreeMap<String, String>) -> usize {
-    entries
-        .iter()
-        .map(|(key, text)| key.len() + text.len())
-        .sum()
 }
 
 #[expect(

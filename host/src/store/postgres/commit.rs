@@ -13,8 +13,8 @@ use super::errors::{is_lock_timeout, is_lost_race};
 use super::open::{CONNECT_TIMEOUT, TRUSTED_IDLE, require_primary};
 use super::query::{Failure, run, run_on};
 use super::rows::BatchOutcome;
-use crate::store::Append;
 use crate::store::group::{Commit, Failed, Outcome, Verdict};
+use crate::store::{Append, LARGE_APPEND_BYTES};
 
 /// How often a batch that loses races is run before it is given up.
 const ATTEMPTS: u32 = 6;
@@ -54,6 +54,9 @@ impl Session {
 #[async_trait]
 impl Commit for Database {
     type Session = Session;
+
+    /// The server works on it at the same time.
+    const LARGE_BYTES: usize = LARGE_APPEND_BYTES;
 
     async fn commit(
         &self,

@@ -27,6 +27,8 @@ const COMMITTERS: u32 = 1;
 /// How long a committer waits for any lock; what others hold for longer is waited for beside it. Locks that an append takes of tables and
 /// indexes are held for far less.
 const COMMITTER_LOCK_TIMEOUT: &str = "50ms";
+/// How many more are for large appends.
+const BESIDE: u32 = 1;
 /// How many connections listen to other hosts.
 const LISTENERS: u32 = 1;
 
@@ -50,7 +52,7 @@ const SESSION_SETTINGS: [(&str, &str); 10] = [
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database?sslmode=…`, as libpq reads it. `options=-c search_path=…` chooses the schema.
     pub url: String,
-    /// At most so many connections at a time, one of them for appends and one to listen; never fewer than three.
+    /// At most so many connections at a time, two of them for appends and one to listen; never fewer than four.
     pub max_connections: u32,
     /// Whether to bring the schema up to date; otherwise an outdated one is an error.
     pub migrate: bool,
@@ -136,7 +138,7 @@ impl PostgresStore {
         setup.close().await;
 
         let connect = connect.clone().options(SESSION_SETTINGS);
-        let set_apart = COMMITTERS + LISTENERS;
+        let set_apart = COMMITTERS + BESIDE + LISTENERS;
         let pool_size = options.max_connections.saturating_sub(set_apart).max(1);
         let pool = PgPoolOptions::new()
             .max_connections(pool_size)

@@ -34,6 +34,9 @@ impl Commit for Database {
     /// The writer keeps the connection.
     type Session = ();
 
+    /// SQLite has one writer.
+    const LARGE_BYTES: usize = usize::MAX;
+
     async fn commit(&self, _session: &mut (), batch: &[Append]) -> Result<Vec<Verdict>, Failed> {
         let (batch, clock) = (batch.to_vec(), Arc::clone(&self.clock));
         // The time is taken under the write lock, so that later positions are not earlier in time while the clock goes forward.

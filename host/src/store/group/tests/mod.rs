@@ -2,6 +2,8 @@
 //!
 //! No clock is read and nothing sleeps: a slow commit is one that yields often.
 
+mod batches;
+
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -11,9 +13,8 @@ use rand::{Rng as _, SeedableRng as _};
 use uuid::Uuid;
 
 use super::*;
-use crate::core::{ExpectedVersion, StreamId, Version};
-use crate::store::QueueLimit;
-use crate::store::conformance::support::{decided, import, increments, stream};
+use crate::core::{StreamId, Version};
+use crate::store::conformance::support::{decided, increments, stream_of};
 use crate::store::{Fence, StreamAppend};
 
 const SEEDS: u64 = 200;
@@ -106,6 +107,9 @@ fn refused(append: &Append) -> Outcome {
 impl Commit for Unreliable {
     type Session = ();
 
+    /// Those of two parts are large.
+    const LARGE_BYTES: usize = 3_000;
+
     async fn commit(&self, _session: &mut (), batch: &[Append]) -> Result<Vec<Verdict>, Failed> {
         let touched = self.begin(batch);
         self.work().await;
@@ -178,8 +182,9 @@ impl Commit for Unreliable {
 fn any_append(rng: &mut StdRng, number: u64) -> Append {
     let parts = (0..rng.random_range(1..=2)).map(|_| {
         let id = format!("s{}", rng.random_range(0..6));
+        let decider = ["counter", "account"][rng.random_range(0..2)];
         let mut part = decided(
-            &stream(&id),
+            &stream_of("default", decider, &id),
             Fence(crate::core::ActivationNumber::NONE),
             0,
             increments(1),
@@ -347,120 +352,4 @@ fn whatever_the_database_does_each_append_is_answered_once_for_itself_and_in_its
     QUIET.set(true);
     let largest = (0..SEEDS).map(|seed| runtime().block_on(simulate(seed)));
     assert!(largest.max() > Some(2), "batches were shared");
-}
-
-/// A database that commits when it is told to.
-#[derive(Debug)]
-struct Gate {
-    open: Semaphore,
-    batches: Mutex<Vec<usize>>,
-}
-
-#[async_trait]
-impl Commit for Gate {
-    type Session = ();
-
-    async fn commit(&self, _session: &mut (), batch: &[Append]) -> Result<Vec<Verdict>, Failed> {
-        self.batches.lock().unwrap().push(batch.len());
-        self.open.acquire().await.unwrap().forget();
-        Ok(batch.iter().map(|_| Verdict::Settled(stored())).collect())
-    }
-
-    async fn commit_held(&self, _append: &Append) -> Result<Outcome, Failed> {
-        Ok(stored())
-    }
-}
-
-fn gate() -> Arc<Gate> {
-    Arc::new(Gate {
-        open: Semaphore::new(0),
-        batches: Mutex::default(),
-    })
-}
-
-fn alone(id: usize) -> Append {
-    Append {
-        parts: vec![import(
-            &stream(&format!("s{id}")),
-            ExpectedVersion::Any,
-            increments(1),
-        )],
-    }
-}
-
-#[tokio::test]
-async fn a_lone_append_goes_at_once_and_what_comes_meanwhile_goes_together() {
-    let gate = gate();
-    let group = Group::start(Arc::clone(&gate), 1, Limits::default());
-    let mut first = Box::pin(group.append(alone(0)));
-    assert!(futures::poll!(first.as_mut()).is_pending());
-    while gate.batches.lock().unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
-    let rest = futures::future::join_all((1..=300).map(|id| group.append(alone(id))));
-    let mut rest = Box::pin(rest);
-    assert!(futures::poll!(rest.as_mut()).is_pending());
-    gate.open.add_permits(3);
-    first.await.unwrap();
-    assert!(rest.await.iter().all(Result::is_ok));
-    assert_eq!(*gate.batches.lock().unwrap(), [1, MAX_BATCH_APPENDS, 44]);
-}
-
-#[tokio::test]
-async fn a_full_queue_refuses_at_once_and_takes_again_when_there_is_room() {
-    let gate = gate();
-    let limits = Limits {
-        appends: 2,
-        bytes: 100_000,
-    };
-    let group = Group::start(Arc::clone(&gate), 1, limits);
-    let mut waiting = Box::pin(futures::future::join(
-        group.append(alone(0)),
-        group.append(alone(1)),
-    ));
-    assert!(futures::poll!(waiting.as_mut()).is_pending());
-    let refused = group.append(alone(2)).await;
-    assert!(
-        matches!(
-            refused,
-            Err(AppendError::Overloaded {
-                limit: QueueLimit::Appends(2)
-            })
-        ),
-        "{refused:?}"
-    );
-    gate.open.add_permits(10);
-    let (first, second) = waiting.await;
-    assert!(first.is_ok() && second.is_ok());
-
-    // The largest append goes when nothing else waits, and keeps others out.
-    let large = Append {
-        parts: vec![import(
-            &stream("large"),
-            ExpectedVersion::Any,
-            increments(1_000),
-        )],
-    };
-    gate.open.forget_permits(10);
-    let mut waiting = Box::pin(group.append(large));
-    assert!(futures::poll!(waiting.as_mut()).is_pending());
-    let refused = group.append(alone(3)).await;
-    assert!(
-        matches!(
-            refused,
-            Err(AppendError::Overloaded {
-                limit: QueueLimit::Bytes(100_000)
-            })
-        ),
-        "{refused:?}"
-    );
-    gate.open.add_permits(10);
-    waiting.await.unwrap();
-    group.append(alone(3)).await.unwrap();
-    group.close().await;
-    let closed = group.append(alone(4)).await;
-    assert!(
-        matches!(closed, Err(AppendError::Unavailable(_))),
-        "{closed:?}"
-    );
 }

@@ -1,0 +1,122 @@
+//! Whose append is next: start-time fair queueing (Goyal, Vin and Cheng, 1996), in bytes.
+//!
+//! On a clock that counts bytes, an append starts where the one before it of the same payer ends, or now if that is past. The least start
+//! goes first, and then it is that late. So payers who always have something ready get the same number of bytes, and one who has had little goes before
+//! all that a greedy one has piled up. The appends of one payer go in the order in which they came.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::queue::{Key, Number};
+
+/// A payer is remembered until so many bytes of others have gone: as long as it may well come back.
+const MEMORY_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Appends that may go, in order.
+#[derive(Debug, Default)]
+pub(super) struct Fair {
+    /// The start of the append that went last.
+    now: u64,
+    /// Where the newest append of each payer ends.
+    ends: HashMap<Key, u64>,
+    /// The bytes of each append, by its start.
+    ready: BTreeMap<(u64, Number), usize>,
+    /// When payers were last forgotten.
+    swept: u64,
+}
+
+impl Fair {
+    pub(super) fn push(&mut self, number: Number, payer: Key, bytes: usize) {
+        let end = self.ends.entry(payer).or_default();
+        let start = self.now.max(*end);
+        *end = start.saturating_add(bytes as u64);
+        self.ready.insert((start, number), bytes);
+    }
+
+    /// The bytes of the next.
+    pub(super) fn first_bytes(&self) -> Option<usize> {
+        self.ready.first_key_value().map(|(_, bytes)| *bytes)
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Number> {
+        let ((start, number), _) = self.ready.pop_first()?;
+        self.now = start;
+        // Now and then, since it looks at all of them.
+        if start - self.swept > MEMORY_BYTES / 16 {
+            self.swept = start;
+            self.ends
+                .retain(|_, end| end.saturating_add(MEMORY_BYTES) > start);
+        }
+        Some(number)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// Whether more than one payer has had something lately, or is about to.
+    pub(super) fn has_several_payers(&self) -> bool {
+        self.ends.len() > 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Key = 1;
+    const B: Key = 2;
+
+    fn order(fair: &mut Fair) -> Vec<Number> {
+        std::iter::from_fn(|| fair.pop()).collect()
+    }
+
+    #[test]
+    fn one_payer_is_served_in_the_order_of_arrival() {
+        let mut fair = Fair::default();
+        for (number, bytes) in [(0, 500), (1, 3), (2, 70), (3, 0)] {
+            fair.push(number, A, bytes);
+        }
+        assert!(!fair.has_several_payers());
+        assert_eq!(order(&mut fair), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn who_has_had_little_goes_before_what_a_greedy_one_has_piled_up() {
+        let mut fair = Fair::default();
+        for number in 0..1_000 {
+            fair.push(number, A, 10_000);
+        }
+        assert_eq!(fair.pop(), Some(0));
+        assert_eq!(fair.pop(), Some(1));
+        fair.push(1_000, B, 10);
+        fair.push(1_001, B, 10);
+        assert_eq!(fair.pop(), Some(1_000));
+        assert_eq!(fair.pop(), Some(1_001));
+        assert_eq!(fair.pop(), Some(2));
+        // Having been away earns nothing: what has not been used is not saved up.
+        for number in 1_002..1_010 {
+            fair.push(number, B, 10_000);
+        }
+        let next: Vec<_> = (0..6).filter_map(|_| fair.pop()).collect();
+        let of_b = next.iter().filter(|number| **number >= 1_000).count();
+        assert_eq!(of_b, 3, "{next:?}");
+    }
+
+    #[test]
+    fn payers_get_the_same_number_of_bytes_whatever_the_sizes_and_nobody_starves() {
+        let mut fair = Fair::default();
+        let size = |payer| if payer == A { 10_000 } else { 300 };
+        let mut payers = vec![A, B];
+        fair.push(0, A, size(A));
+        fair.push(1, B, size(B));
+        let mut had = HashMap::from([(A, 0), (B, 0)]);
+        for next in 2..10_000 {
+            let payer = payers[usize::try_from(fair.pop().unwrap()).unwrap()];
+            *had.get_mut(&payer).unwrap() += size(payer);
+            fair.push(next, payer, size(payer));
+            payers.push(payer);
+        }
+        let apart = usize::abs_diff(had[&A], had[&B]);
+        assert!(apart <= 10_000, "{had:?}");
+    }
+}
