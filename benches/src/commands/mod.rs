@@ -1,5 +1,6 @@
 //! `commands`: what it costs to send commands, one by one and in every other way.
 
+mod bystander;
 mod latency;
 mod memory;
 mod pressure;
@@ -34,7 +35,12 @@ pub async fn run(lab: &Lab) -> Result<Report> {
         "growth": streams::growth,
         "memory": memory::memory,
         "overload": pressure::overload,
-        "bystander": pressure::beside_a_spinning_module,
+        "bystander-spins": bystander::beside_one_that_spins,
+        "bystander-writes": bystander::beside_large_writes,
+        "bystander-reads": bystander::beside_large_reads,
+        "bystander-trickles": bystander::beside_trickled_bodies,
+        "bystander-uploads": bystander::beside_uploads,
+        "bystander-breaks": bystander::beside_broken_instances,
     }
     Ok(report)
 }

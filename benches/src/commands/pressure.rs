@@ -1,15 +1,14 @@
-//! More than the host can do, and a module that burns all it is given.
+//! More than the host can do.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use hyper::StatusCode;
 
 use super::latency::{half_of, maximum};
 use super::{accounts, hosts};
 use crate::lab::{CommandKind, Installation, Lab, command, deposits};
-use crate::load::{Connection, OpenLoop, Stop, Workload, closed, open};
-use crate::report::{Report, Row, median};
+use crate::load::{Connection, OpenLoop, open};
+use crate::report::{Report, Row};
 
 /// Ten times what the host can sustain.
 pub(super) async fn overload(lab: &Lab, report: &mut Report) -> Result<()> {
@@ -82,67 +81,4 @@ async fn recover(host: &Installation, limit: Duration) -> Result<Duration> {
         }
     }
     Ok(since - start)
-}
-
-/// A module's load alone, and beside another module whose every call runs until it is stopped.
-pub(super) async fn beside_a_spinning_module(lab: &Lab, report: &mut Report) -> Result<()> {
-    /// Clients that make it spin.
-    const SPINNERS: usize = 4;
-    let mut rows = Vec::new();
-    for host in hosts(lab).await? {
-        let digest = host.upload(lab.module("hostile")?).await?;
-        host.activate("default", "hostile", &digest).await?;
-        let workload = deposits(&host.requests(), accounts(lab));
-        let maximum = maximum(&workload, lab.length() / 2).await?;
-        let load = half_of(maximum, lab.length());
-        let mut runs = [Vec::new(), Vec::new()];
-        let mut notes = [String::new(), String::new()];
-        for _ in 0..lab.runs() {
-            for beside in [0, 1] {
-                let tally = if beside == 0 {
-                    open(&workload, load).await?
-                } else {
-                    // It is stopped by its fuel or by its deadline: 504 either way.
-                    let spin = Workload::new(&host.requests(), |requests, number| {
-                        let path = format!("/v1/deciders/hostile/spin-{number}/commands");
-                        requests.post(&path, r#"{"command":"Loop","data":{}}"#)
-                    });
-                    let spin = spin.expecting(StatusCode::GATEWAY_TIMEOUT);
-                    let spinning = closed(&spin, SPINNERS, Stop::After(load.length));
-                    let (tally, spun) = tokio::join!(open(&workload, load), spinning);
-                    let spun = spun?;
-                    notes[1] = format!("{} calls spun {}", spun.commands, spun.complaint());
-                    tally?
-                };
-                if !tally.complaint().is_empty() {
-                    notes[beside] = format!("{} {}", tally.complaint(), notes[beside]);
-                }
-                runs[beside].push(vec![
-                    ("p99_ms", tally.percentile_ms(99.0)),
-                    ("p50_ms", tally.percentile_ms(50.0)),
-                    ("max_ms", tally.max_ms()),
-                    ("offered_per_s", load.rate_per_s),
-                    ("answered_per_s", tally.per_second()),
-                ]);
-            }
-        }
-        let figures = runs.map(|runs| median(&runs));
-        let alone = figures[0][0].1;
-        let labels = ["alone", "beside"];
-        for ((figures, label), note) in figures.into_iter().zip(labels).zip(notes) {
-            rows.push(Row {
-                labels: vec![
-                    ("store", host.backend.name().to_owned()),
-                    ("bystander", label.to_owned()),
-                ],
-                figures: [vec![("p99_ratio", figures[0].1 / alone)], figures].concat(),
-                note,
-            });
-        }
-    }
-    let about = format!(
-        "Open loop of Deposits at half of the maximum, alone and beside {SPINNERS} clients whose every command loops until the sandbox stops it."
-    );
-    report.section("bystander", about, rows);
-    Ok(())
 }

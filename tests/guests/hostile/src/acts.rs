@@ -44,6 +44,13 @@ pub const ACTS: &[(&str, Act)] = &[
     // An event of which the state keeps the text: that of the command's member `text`. `TellState` is answered where the state is.
     ("Keep", |data, _| Ok(vec![event("Kept", text(data))])),
     ("TellState", |_, _| Ok(Vec::new())),
+    // As many events as the command's member `number` says, each of some 200 bytes.
+    ("Burst", |data, _| {
+        let text = json!("x".repeat(200)).to_string();
+        Ok((0..number(data))
+            .map(|_| event("Happened", &text))
+            .collect())
+    }),
     // Too much of something.
     ("EatMemory", |_, _| eat_memory()),
     ("LeakStates", |_, _| {
