@@ -60,11 +60,11 @@ pub(super) struct Limits {
 }
 
 impl Default for Limits {
-    /// 8,192 appends, which is some tenths of a second's work, and 64 MiB. One decider alone may have half of that.
+    /// 8,192 appends, which is some tenths of a second's work, and 128 MiB. One decider alone may have half of that.
     fn default() -> Self {
         Self {
             appends: 8_192,
-            bytes: 64 * 1024 * 1024,
+            bytes: 128 * 1024 * 1024,
         }
     }
 }
