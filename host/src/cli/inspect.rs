@@ -69,9 +69,9 @@ async fn show(wasm: Vec<u8>, config: &Config, output: &mut Output<'_>) -> Result
     ))
 }
 
-/// Compiles `wasm` as a host would at upload, and reads its manifest.
+/// Compiles `wasm` as a host would at upload, and reads its manifest, be its imports such that no host takes it or not.
 async fn inspect(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Inspection> {
-    let runtime = parts::passing_runtime(config)?;
+    let runtime = parts::inspecting_runtime(config)?;
     let size_bytes = wasm.len() as u64;
     let started = Instant::now();
     let (decider, manifest) = examine(&runtime, wasm).await?;
@@ -83,7 +83,11 @@ async fn inspect(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Inspection> {
     Ok(Inspection {
         module: serde_json::from_value(module).context("cannot show the manifest")?,
         world: WORLD,
-        refused_imports: Vec::new(),
+        refused_imports: decider
+            .module()
+            .refused_imports()
+            .map(str::to_owned)
+            .collect(),
         compile_ms,
     })
 }

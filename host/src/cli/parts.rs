@@ -22,15 +22,25 @@ const CODE_CACHE: &str = "compiled";
 
 /// A sandbox within the configured limits, with the cache of compiled code below the data directory.
 pub(super) fn caching_runtime(config: &Config) -> anyhow::Result<Runtime> {
-    runtime(config, Some(config.data.dir.join(CODE_CACHE)))
+    let cache_dir = config.data.dir.join(CODE_CACHE);
+    runtime(config, limits(config), Some(cache_dir))
 }
 
 /// A sandbox within the configured limits, for one look at a module: it leaves no file behind.
 pub(super) fn passing_runtime(config: &Config) -> anyhow::Result<Runtime> {
-    runtime(config, None)
+    runtime(config, limits(config), None)
 }
 
-fn runtime(config: &Config, cache_dir: Option<PathBuf>) -> anyhow::Result<Runtime> {
+/// The same for a module that no host may take: what it imports beside the stand-ins is there, and traps.
+pub(super) fn inspecting_runtime(config: &Config) -> anyhow::Result<Runtime> {
+    let limits = Limits {
+        any_import: true,
+        ..limits(config)
+    };
+    runtime(config, limits, None)
+}
+
+fn runtime(config: &Config, limits: Limits, cache_dir: Option<PathBuf>) -> anyhow::Result<Runtime> {
     let threads = size(config.sandbox.guest_threads);
     let options = RuntimeOptions {
         cache_dir,
@@ -38,7 +48,7 @@ fn runtime(config: &Config, cache_dir: Option<PathBuf>) -> anyhow::Result<Runtim
         queue: size(config.sandbox.queue),
         ..RuntimeOptions::default()
     };
-    Runtime::new(limits(config), options).context("cannot start the sandbox")
+    Runtime::new(limits, options).context("cannot start the sandbox")
 }
 
 fn limits(config: &Config) -> Limits {

@@ -16,6 +16,7 @@ use super::problem::Problem;
 use super::settings::ApiSettings;
 use super::state::AppState;
 use crate::config::{HostName, Origin};
+use crate::log::DELIVERY;
 
 /// Whose page a request comes from, as far as its browser says.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,6 +89,13 @@ fn check(settings: &ApiSettings, version: Version, headers: &HeaderMap) -> Resul
         return Err(Problem::new(
             Code::Forbidden,
             "`Host` names neither this machine nor one of the setting `server.allowed_hosts`.",
+        ));
+    }
+    // Pushed by a host, for somebody who may make a consumer there: no request of anybody who may make one here.
+    if headers.contains_key(DELIVERY) {
+        return Err(Problem::new(
+            Code::Forbidden,
+            "Events are not pushed to a host.",
         ));
     }
     let origin = only(headers, "Origin")?;
@@ -201,6 +209,13 @@ mod tests {
         assert_eq!(outcome(&settings, &[host]), Ok(Sender::Own));
         let page = [host, ("origin", "http://evil.example")];
         assert_eq!(outcome(&settings, &page), Err(Code::Forbidden));
+    }
+
+    #[test]
+    fn what_a_host_pushes_is_no_request() {
+        let pushed = [("host", "localhost"), ("gavel-delivery", "1")];
+        let outcome = outcome(&ApiSettings::default(), &pushed);
+        assert_eq!(outcome, Err(Code::Forbidden));
     }
 
     #[test]

@@ -34,7 +34,7 @@ use std::sync::Arc;
 pub use consumers::Consumers;
 pub use keeper::Keeper;
 pub use page::{Events, Malformed};
-pub use push::{Encode, NotAllowed, Outage, PushRules, PushSettings};
+pub use push::{DELIVERY, Encode, NotAllowed, Outage, PushRules, PushSettings};
 pub use subscription::{Delivery, Subscription};
 
 use self::pages::Pages;

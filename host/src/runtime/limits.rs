@@ -40,6 +40,8 @@ pub struct Limits {
     pub log_bytes: usize,
     /// The component in bytes. Default 16 MiB.
     pub module_bytes: usize,
+    /// Whether a component may import what there is no stand-in for, which traps when it is called: for looking at it. Default false.
+    pub any_import: bool,
     /// Time of compiling one component, whatever its size. Default 10 s.
     pub compile_time: Duration,
     /// What is added to it for each MiB of the component that is begun. Default 2 s.
@@ -66,6 +68,7 @@ impl Default for Limits {
             manifest_bytes: 1 << 20,
             log_bytes: 64 << 10,
             module_bytes: 16 << 20,
+            any_import: false,
             compile_time: Duration::from_secs(10),
             compile_time_per_mib: Duration::from_secs(2),
             compile_memory_bytes: 1 << 30,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::bindings::DeciderModulePre;
+use super::check::is_contract;
 use super::host::Host;
 use super::log::printable;
 use super::pace::{Lane, Pace};
@@ -33,11 +34,11 @@ impl Module {
         limits: Arc<Limits>,
     ) -> Result<Self, CompileError> {
         let engine = component.engine();
-        // The structural check has refused any other import than stand-ins and the contract's own types.
+        // The structural check has refused what there is no stand-in for, unless this is only to be looked at.
         let component_type = component.component_type();
         let names = component_type.imports(engine).map(|(name, _)| name);
         let mut imports: Vec<String> = names
-            .filter(|name| wasi::is_allowed(name))
+            .filter(|name| !is_contract(name))
             .map(str::to_owned)
             .collect();
         imports.sort_unstable();
@@ -57,10 +58,16 @@ impl Module {
         self.digest
     }
 
-    /// The component's imports but the contract's own types, sorted. Behind all of them are harmless stand-ins.
+    /// The component's imports but the contract's own types, sorted. Behind all of them are harmless stand-ins, and traps behind the refused.
     #[must_use]
     pub fn imports(&self) -> &[String] {
         &self.imports
+    }
+
+    /// Those of its imports that no host takes; none unless [`Limits::any_import`].
+    pub fn refused_imports(&self) -> impl Iterator<Item = &str> {
+        let imports = self.imports.iter().map(String::as_str);
+        imports.filter(|import| !wasi::is_allowed(import))
     }
 
     /// A fresh instance, which shares no memory with any other. Guest code runs: call it on a guest's thread.

@@ -76,26 +76,25 @@ pub(super) fn link(linker: &mut Linker<Host>, component: &Component) -> Result<(
     let engine = component.engine();
     for (import, item) in component.component_type().imports(engine) {
         // An import that has the name of an interface and is none finds nothing to match with.
-        if let (Some(define), ComponentItem::ComponentInstance(interface)) =
-            (stand_in(import), item.ty)
-        {
-            let mut instance = linker.instance(import)?;
-            for (name, export) in interface.exports(engine) {
-                if let ComponentItem::ComponentFunc(function) = export.ty
-                    && name == GET_DIRECTORIES
-                    && import.starts_with(PREOPENS)
-                    && !gives_a_list(&function)
-                {
-                    bail!(
-                        "function `{name}` of the import `{import}` has another type than in WASI"
-                    );
-                }
-                // Interfaces name the resources of others that they use: each must be the same wherever it is named.
-                if let Some(resource) = resource(name) {
-                    // Resources carry no state, so that dropping one is nothing.
-                    instance.resource(name, resource, |_, _| Ok(()))?;
-                }
+        let ComponentItem::ComponentInstance(interface) = item.ty else {
+            continue;
+        };
+        let mut instance = linker.instance(import)?;
+        for (name, export) in interface.exports(engine) {
+            if let ComponentItem::ComponentFunc(function) = export.ty
+                && name == GET_DIRECTORIES
+                && import.starts_with(PREOPENS)
+                && !gives_a_list(&function)
+            {
+                bail!("function `{name}` of the import `{import}` has another type than in WASI");
             }
+            // Interfaces name the resources of others that they use: each must be the same wherever it is named.
+            if let Some(resource) = resource(name) {
+                // Resources carry no state, so that dropping one is nothing.
+                instance.resource(name, resource, |_, _| Ok(()))?;
+            }
+        }
+        if let Some(define) = stand_in(import) {
             define(&mut instance)?;
         }
     }

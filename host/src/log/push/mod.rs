@@ -22,8 +22,8 @@ use tokio_util::task::TaskTracker;
 
 pub(super) use self::health::Health;
 pub use self::health::Outage;
-pub use self::receiver::PushSettings;
 use self::receiver::Receiver;
+pub use self::receiver::{DELIVERY, PushSettings};
 pub use self::rules::{NotAllowed, PushRules};
 use self::worker::Worker;
 use super::Consumers;

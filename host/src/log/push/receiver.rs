@@ -14,6 +14,9 @@ use super::rules::{NotAllowed, NowhereAllowed, PushRules, Resolver};
 use super::signature::sign;
 use crate::core::{Clock, ConsumerId, Lease, Push};
 
+/// The header of a delivery that holds the id of its lease. No other request has it.
+pub const DELIVERY: &str = "gavel-delivery";
+
 /// Longest time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of an answer is read, in bytes.
@@ -172,7 +175,7 @@ impl Receiver {
             .header(CONTENT_TYPE, "application/json")
             .header("Gavel-Namespace", id.namespace().as_str())
             .header("Gavel-Consumer", id.name())
-            .header("Gavel-Delivery", lease.id.to_string());
+            .header(DELIVERY, lease.id.to_string());
         if let Some(secret) = &push.secret {
             let seconds = self.clock.now().unix_timestamp();
             request = request.header("Gavel-Signature", sign(secret, seconds, &body));

@@ -52,6 +52,11 @@ async fn a_host_is_pushed_to_neither_itself_nor_where_it_may_not(store: Store) {
     }
     client.get("/v1/consumers/hook").send().await.expect(404);
 
+    // Another host may listen where this one may push to.
+    let pushed = client.request(Method::POST, pause);
+    let pushed = pushed.header("Gavel-Delivery", "1").send().await;
+    pushed.problem(403, "forbidden");
+
     // A name tells only when it is resolved where it leads to.
     let by_name = client.consumer("by-name");
     let url = format!("http://localhost:{port}{pause}");
