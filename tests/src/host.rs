@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 
 use crate::binary::gavel;
@@ -201,6 +201,29 @@ impl Host {
         self.status_bytes("VmSize:")
     }
 
+    /// The most address space that it has reserved so far, in bytes.
+    ///
+    /// # Panics
+    ///
+    /// When it is gone, or the system does not tell.
+    #[must_use]
+    pub fn peak_address_space_bytes(&self) -> u64 {
+        self.status_bytes("VmPeak:")
+    }
+
+    /// Lets it reserve so much address space, in bytes, and no more; none takes the limit away.
+    ///
+    /// # Panics
+    ///
+    /// When it is gone already.
+    pub fn limit_address_space(&self, bytes: Option<u64>) {
+        let limit = Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        prlimit(Some(self.pid()), Resource::As, limit).expect("a child can be limited");
+    }
+
     fn status_bytes(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.process.id());
         let status = fs::read_to_string(path).expect("the system tells of a child");
@@ -212,11 +235,12 @@ impl Host {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.process.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .expect("a child has an id");
-        kill_process(pid, signal).expect("a child can be signalled");
+        kill_process(self.pid(), signal).expect("a child can be signalled");
+    }
+
+    fn pid(&self) -> Pid {
+        let id = i32::try_from(self.process.id()).ok();
+        id.and_then(Pid::from_raw).expect("a child has an id")
     }
 
     async fn become_ready(&mut self) {

@@ -8,14 +8,15 @@ use uuid::Uuid;
 
 use super::decision::{Decided, Task};
 use super::given_up::Reason;
-use super::hot::TURN;
-use super::session::Session;
+use super::hot::{Company, TURN};
+use super::session::{Guests, Session};
 use super::{
     BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin,
     refused_append,
 };
-use crate::core::{DeciderName, ExpectedVersion, LedgerMode, Namespace, StreamId};
+use crate::core::{DeciderName, ExpectedVersion, LedgerMode, ModuleDigest, Namespace, StreamId};
 use crate::modules::Active;
+use crate::runtime::Fault;
 use crate::store::{Append, AppendError, Appended, StreamAppend};
 
 /// How an attempt ended without an answer.
@@ -41,6 +42,10 @@ pub(super) struct Attempt<'a> {
     options: CommandOptions,
     /// The state of each stream, with the events that the batch has decided so far.
     sessions: HashMap<StreamId, Session>,
+    /// Where these states live, by module.
+    guests: HashMap<ModuleDigest, Guests>,
+    /// Whether they share instances.
+    company: Company,
     parts: Vec<StreamAppend>,
     answers: Vec<CommandAnswer>,
     /// What was active for each decider when it was first needed.
@@ -66,6 +71,8 @@ impl<'a> Attempt<'a> {
             origin,
             options,
             sessions: HashMap::new(),
+            guests: HashMap::new(),
+            company: Company::Others,
             parts: Vec::new(),
             answers: Vec::new(),
             active: HashMap::new(),
@@ -99,6 +106,17 @@ impl<'a> Attempt<'a> {
                 Err(Stop::Rejected(part, rejected)) if !self.options.dry_run => {
                     self.record_rejection(requests, index, *part).await?;
                     return Err(Failure::Refused(BatchError::new(index, rejected)));
+                }
+                // Together they have no room in one instance; alone each may have.
+                Err(Stop::Other(error))
+                    if self.company == Company::Others
+                        && !self.sessions.is_empty()
+                        && is_crowded(&error) =>
+                {
+                    let mut apart = Self::new(self.commands, self.origin, self.options);
+                    apart.company = Company::None;
+                    drop(self);
+                    return Box::pin(apart.run(requests)).await;
                 }
                 Err(Stop::Rejected(_, error) | Stop::Other(error)) => {
                     return Err(self.refuse(requests, BatchError::new(index, error)).await);
@@ -153,19 +171,21 @@ impl<'a> Attempt<'a> {
     /// Decides one command on the state that those before it have left.
     async fn decide(&mut self, request: &CommandRequest, task: Task) -> Result<(), Stop> {
         let active = task.active.clone();
+        let (modules, store) = (&self.commands.0.modules, &*self.commands.0.store);
+        let guests = self
+            .guests
+            .entry(active.decider.digest())
+            .or_insert_with(|| Guests::new(modules, active.decider.clone(), self.company));
         let session = match self.sessions.remove(&request.stream) {
             Some(session) => session,
-            None => {
-                let (modules, store) = (&self.commands.0.modules, &*self.commands.0.store);
-                let decider = active.decider.clone();
-                Session::load(modules, store, decider, &request.stream, None).await?
-            }
+            None => Session::load(guests, store, &request.stream, None).await?,
         };
         let head = session.head();
         task.check_head(&head)?;
 
         let (command_id, module) = (task.command_id, active.decider.digest());
-        let (mut session, decided) = session.decide(task, self.commands.0.clock.clone()).await?;
+        let clock = self.commands.0.clock.clone();
+        let (mut session, decided) = session.decide(guests, task, clock).await?;
         let Decided {
             part,
             rejection,
@@ -191,7 +211,7 @@ impl<'a> Attempt<'a> {
         session.advance(&part.events);
         let mut state = None;
         if self.options.return_state {
-            let (unchanged, json) = session.state().await?;
+            let (unchanged, json) = session.state(guests).await?;
             (session, state) = (unchanged, Some(json));
         }
         self.answers.push(CommandAnswer {
@@ -388,6 +408,13 @@ impl<'a> Attempt<'a> {
         self.active.insert(decider.clone(), active.clone());
         Ok(active)
     }
+}
+
+fn is_crowded(error: &Error) -> bool {
+    let Error::Fault { fault, .. } = error else {
+        return false;
+    };
+    matches!(fault, Fault::OutOfMemory { .. })
 }
 
 fn swap_under_way(requests: &[CommandRequest]) -> BatchError {

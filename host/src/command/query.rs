@@ -1,6 +1,7 @@
 //! States, now and then, by this module or another.
 
-use super::session::Session;
+use super::hot::Company;
+use super::session::{Guests, Session};
 use super::{Commands, Error, Moment, StateAnswer};
 use crate::core::{ModuleDigest, StreamId, Version};
 
@@ -43,7 +44,8 @@ impl Commands {
             Moment::Time(at) => Some(store.version_at(stream, at).await.map_err(Error::Store)?),
         };
         let module = decider.digest();
-        let session = Session::load(&self.0.modules, store, decider, stream, through).await?;
+        let mut guests = Guests::new(&self.0.modules, decider, Company::None);
+        let session = Session::load(&mut guests, store, stream, through).await?;
         let head = session.head();
         if head.version == Version::EMPTY || through.is_some_and(|wanted| wanted != head.version) {
             let current = store.head(stream).await.map_err(Error::Store)?.version;
@@ -52,7 +54,7 @@ impl Commands {
                 current,
             });
         }
-        let (_, state) = session.state().await?;
+        let (_, state) = session.state(&mut guests).await?;
         Ok(StateAnswer {
             stream: stream.clone(),
             version: head.version,

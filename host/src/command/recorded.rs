@@ -4,7 +4,8 @@ use futures::future::join_all;
 
 use super::decision::fingerprint;
 use super::given_up::is_beside_rejection;
-use super::session::Session;
+use super::hot::Company;
+use super::session::{Guests, Session};
 use super::{
     BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin, is_outage,
     outcome_unknown,
@@ -144,15 +145,10 @@ impl Commands {
                 .decider(module)
                 .await
                 .map_err(Error::Module)?;
-            let session = Session::load(
-                &self.0.modules,
-                &*self.0.store,
-                decider,
-                &stream,
-                Some(version),
-            )
-            .await?;
-            Some(session.state().await?.1)
+            let mut guests = Guests::new(&self.0.modules, decider, Company::None);
+            let store = &*self.0.store;
+            let session = Session::load(&mut guests, store, &stream, Some(version)).await?;
+            Some(session.state(&mut guests).await?.1)
         } else {
             None
         };

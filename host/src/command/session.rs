@@ -1,4 +1,4 @@
-//! One stream's state, alive in a guest for as long as somebody works on it.
+//! One stream's state, alive in a guest for as long as somebody works on it, and the guests in which such states live.
 
 use std::sync::Arc;
 
@@ -6,15 +6,20 @@ use time::OffsetDateTime;
 
 use super::Error;
 use super::decision::{Decided, Task, after};
+use super::hot::{Company, Pool, Subject};
 use crate::core::{
     Clock, CommandId, Event, Json, ModuleDigest, NewEvent, RecordedEvent, StreamId, Version,
 };
 use crate::modules::{Decider, Modules};
-use crate::runtime::{Fault, Instance, Restored, State};
+use crate::runtime::{Fault, Instance, RunError, Runtime, State};
 use crate::store::{self, Loaded, Store, StreamHead};
 
 /// How many events are read and folded at a time.
 pub(super) const PAGE_EVENTS: u32 = 1_000;
+
+/// Most instances of one module in which the states of one call live, be it a batch of as many streams as it may have: each may need all the memory that a
+/// module gets, and reserves gigabytes of address space.
+const INSTANCES_PER_CALL: usize = 4;
 
 /// What a stream's newest state is folded from, with the head that belongs to it.
 ///
@@ -38,15 +43,58 @@ pub(super) async fn load(
     Ok(loaded)
 }
 
-/// A stream's state in an instance of its own.
+/// The instances of one module in which the states of one call's streams live, of one namespace.
+#[derive(Debug)]
+pub(super) struct Guests {
+    runtime: Runtime,
+    decider: Arc<Decider>,
+    company: Company,
+    /// None while a guest works, and after a job that has not come back.
+    pool: Option<Pool>,
+}
+
+impl Guests {
+    /// With `company` as to whether states share instances.
+    pub(super) fn new(modules: &Modules, decider: Arc<Decider>, company: Company) -> Self {
+        let runtime = modules.runtime();
+        let memory_limit = runtime.limits().memory_bytes;
+        let outputs = modules.outputs().clone();
+        let pool = Pool::new(decider.module().clone(), memory_limit, outputs);
+        Self {
+            runtime: runtime.clone(),
+            decider,
+            company,
+            pool: Some(pool.of_at_most(INSTANCES_PER_CALL)),
+        }
+    }
+
+    /// Runs `work` on a guest thread.
+    async fn run<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Pool) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Error> {
+        let mut pool = self.pool.take().ok_or(Error::NotRun(RunError::Panicked))?;
+        let job = move || {
+            let done = work(&mut pool);
+            (pool, done)
+        };
+        let ran = self.runtime.run(self.decider.module(), job).await;
+        let (pool, done) = ran.map_err(Error::NotRun)?;
+        self.pool = Some(pool);
+        done.map_err(|fault| Error::Fault {
+            module: self.decider.digest(),
+            fault,
+        })
+    }
+}
+
+/// A stream's state among the guests that it was loaded with.
 ///
 /// Methods that call the guest take the session and give it back: after a fault there is none left to go on with.
 #[derive(Debug)]
 pub(super) struct Session {
-    modules: Modules,
-    decider: Arc<Decider>,
     stream: StreamId,
-    guest: Option<(Instance, State)>,
+    state: Option<State>,
     /// Read, and not folded yet: folding waits for the next call into the guest, which often is the decision.
     unfolded: Vec<Event>,
     head: StreamHead,
@@ -55,17 +103,14 @@ pub(super) struct Session {
 impl Session {
     /// The state of `stream` through the version `through`, or through its newest event.
     pub(super) async fn load(
-        modules: &Modules,
+        guests: &mut Guests,
         store: &dyn Store,
-        decider: Arc<Decider>,
         stream: &StreamId,
         through: Option<Version>,
     ) -> Result<Self, Error> {
         let mut session = Self {
-            modules: modules.clone(),
-            decider,
             stream: stream.clone(),
-            guest: None,
+            state: None,
             unfolded: Vec::new(),
             head: StreamHead::default(),
         };
@@ -74,13 +119,13 @@ impl Session {
             page.map_err(Error::Store)
         };
         let mut page = if through.is_none() {
-            let module = session.decider.digest();
+            let module = guests.decider.digest();
             let loaded = load(store, stream, module).await.map_err(Error::Store)?;
             match loaded.snapshot {
                 None => loaded.history,
                 Some(snapshot) => {
                     let restored;
-                    (session, restored) = session.restore(snapshot.state).await?;
+                    (session, restored) = session.restore(guests, snapshot.state).await?;
                     if restored {
                         session.head.version = snapshot.version;
                         loaded.history
@@ -101,39 +146,22 @@ impl Session {
             }
             // The next page is read while this one is folded.
             let next = read(session.head.version);
-            let (folded, next) = futures::join!(session.with_guest(None, |_, _| Ok(())), next);
+            let (folded, next) =
+                futures::join!(session.with_guest(guests, None, |_, _| Ok(())), next);
             session = folded?.0;
             page = next?;
         }
     }
 
     /// Goes on from a snapshot. False if the module does not know it any more: then the state is that of a stream without events.
-    async fn restore(mut self, snapshot: Json) -> Result<(Self, bool), Error> {
-        let module = self.decider.module().clone();
-        let restoring = module.clone();
-        let job = move || -> Result<_, Fault> {
-            let mut instance = restoring.instantiate()?;
-            Ok(match instance.restore(&snapshot)? {
-                Restored::State(state) => Some((instance, state)),
-                Restored::Refused(_) => None,
-            })
-        };
-        let ended = self
-            .modules
-            .runtime()
-            .run(&module, job)
-            .await
-            .map_err(Error::NotRun)?;
-        self.guest = ended.map_err(|fault| self.fault(fault))?;
-        let is_restored = self.guest.is_some();
+    async fn restore(mut self, guests: &mut Guests, snapshot: Json) -> Result<(Self, bool), Error> {
+        let (stream, company) = (self.stream.clone(), guests.company);
+        let placed = guests
+            .run(move |pool| pool.place(&stream, company, Some(&snapshot)))
+            .await;
+        let (state, is_restored) = placed?;
+        self.state = Some(state);
         Ok((self, is_restored))
-    }
-
-    fn fault(&self, fault: Fault) -> Error {
-        Error::Fault {
-            module: self.decider.digest(),
-            fault,
-        }
     }
 
     /// The newest event of the stream as this session knows it, its own undurable ones included.
@@ -144,11 +172,12 @@ impl Session {
     /// Decides `task`, and folds what was decided.
     pub(super) async fn decide(
         self,
+        guests: &mut Guests,
         task: Task,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Decided), Error> {
         let head = self.head;
-        self.with_guest(Some(task.command_id), move |instance, state| {
+        self.with_guest(guests, Some(task.command_id), move |instance, state| {
             task.decide(&*clock, instance, state, &head)
         })
         .await
@@ -160,49 +189,40 @@ impl Session {
     }
 
     /// The state as JSON.
-    pub(super) async fn state(self) -> Result<(Self, Json), Error> {
-        self.with_guest(None, |instance, state| instance.snapshot(state))
+    pub(super) async fn state(self, guests: &mut Guests) -> Result<(Self, Json), Error> {
+        self.with_guest(guests, None, |instance, state| instance.snapshot(state))
             .await
     }
 
     /// Runs `work`, for a command if there is one, on a guest thread, after what is not folded yet.
     async fn with_guest<T: Send + 'static>(
         mut self,
+        guests: &mut Guests,
         command_id: Option<CommandId>,
         work: impl FnOnce(&mut Instance, &State) -> Result<T, Fault> + Send + 'static,
     ) -> Result<(Self, T), Error> {
-        let guest = self.guest.take();
-        let module = self.decider.module().clone();
-        let running = module.clone();
+        let (state, company) = (self.state.take(), guests.company);
         let unfolded = std::mem::take(&mut self.unfolded);
-        let (outputs, stream) = (self.modules.outputs().clone(), self.stream.clone());
-        let job = move || -> Result<_, Fault> {
-            let (mut instance, state) = match guest {
-                Some(guest) => guest,
-                None => {
-                    let mut instance = running.instantiate()?;
-                    let state = instance.initial()?;
-                    (instance, state)
-                }
+        let stream = self.stream.clone();
+        let job = move |pool: &mut Pool| {
+            let state = match state {
+                Some(state) => state,
+                None => pool.place(&stream, company, None)?.0,
             };
-            let folded = match &unfolded[..] {
-                [] => Ok(()),
-                unfolded => instance.evolve(&state, unfolded),
+            if !unfolded.is_empty() {
+                pool.with(&state, (&stream).into(), |instance| {
+                    instance.evolve(&state, &unfolded)
+                })?;
+            }
+            let subject = Subject {
+                stream: &stream,
+                command_id,
             };
-            outputs.take(&mut instance, running.digest(), &stream, None);
-            folded?;
-            let done = work(&mut instance, &state);
-            outputs.take(&mut instance, running.digest(), &stream, command_id);
-            Ok((instance, state, done?))
+            let done = pool.with(&state, subject, |instance| work(instance, &state))?;
+            Ok((state, done))
         };
-        let ended = self
-            .modules
-            .runtime()
-            .run(&module, job)
-            .await
-            .map_err(Error::NotRun)?;
-        let (instance, state, done) = ended.map_err(|fault| self.fault(fault))?;
-        self.guest = Some((instance, state));
+        let (state, done) = guests.run(job).await?;
+        self.state = Some(state);
         Ok((self, done))
     }
 

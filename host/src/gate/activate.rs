@@ -8,6 +8,7 @@ use super::slots::Slots;
 use super::{Error, GateSettings, Report, Step, Watch};
 use crate::core::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
 use crate::modules::Modules;
+use crate::runtime::RunError;
 use crate::store::{ActivateError, NewActivation, Store};
 
 /// How often a candidate is looked at again because another activation came first.
@@ -135,7 +136,7 @@ impl Gate {
                 checks,
                 active_checks,
             };
-            let report = self.report(&subject).await?;
+            let report = self.if_there_was_room(self.report(&subject)).await?;
             if !report.passed {
                 return Err(Error::Refused {
                     report: report.to_json(),
@@ -167,6 +168,21 @@ impl Gate {
         Err(Error::Contended {
             decider: request.decider,
         })
+    }
+
+    /// The report of a look, unless it is one of a host that had no room for instances meanwhile: then it speaks against a candidate without reason.
+    pub(super) async fn if_there_was_room(
+        &self,
+        look: impl Future<Output = Result<Report, Error>>,
+    ) -> Result<Report, Error> {
+        let runtime = self.modules.runtime();
+        let before = runtime.times_without_room();
+        let report = look.await?;
+        if report.passed || runtime.times_without_room() == before {
+            Ok(report)
+        } else {
+            Err(Error::NotRun(RunError::NoRoom))
+        }
     }
 
     /// What is to be said of a candidate now: what a rehearsal has found, if there was one, and what has happened since.

@@ -274,6 +274,9 @@ pub async fn examine(
     let is_late = |fault: &Fault| matches!(fault, Fault::Deadline { .. });
     let described = runtime.try_out(&module, describe, is_late).await;
     let json = described.map_err(Error::NotRun)?.map_err(|fault| {
+        if fault == Fault::NoRoom {
+            return Error::NotRun(RunError::NoRoom);
+        }
         let told = format!("the module does not describe itself: {fault}");
         refused(told, fault.setting())
     })?;

@@ -68,6 +68,9 @@ pub enum Fault {
     /// An earlier call ended in a fault that left the instance in pieces.
     #[error("the instance has failed before and takes no more calls")]
     Spent,
+    /// The host has no memory or address space for the instance: no fault of the module's.
+    #[error("the host has no room in memory for the module")]
+    NoRoom,
 }
 
 impl Fault {
@@ -101,7 +104,8 @@ impl Fault {
             | Self::OutputTooLarge { .. }
             | Self::BrokeContract { .. }
             | Self::EvolveRefused { .. }
-            | Self::Spent => None,
+            | Self::Spent
+            | Self::NoRoom => None,
         }
     }
 
@@ -110,7 +114,7 @@ impl Fault {
     pub fn is_retryable(&self) -> bool {
         match self {
             // A loaded machine is slow, and an instance that holds other states has less room.
-            Self::Deadline { .. } | Self::OutOfMemory { .. } | Self::Spent => true,
+            Self::Deadline { .. } | Self::OutOfMemory { .. } | Self::Spent | Self::NoRoom => true,
             Self::Trapped { .. }
             | Self::OutOfFuel { .. }
             | Self::StackOverflow { .. }
@@ -280,6 +284,9 @@ pub enum RunError {
     /// The job panicked: a bug of the host.
     #[error("the job panicked")]
     Panicked,
+    /// The host had no memory or address space for an instance, so that what was found says nothing of the module.
+    #[error("the host has no room in memory for a module")]
+    NoRoom,
 }
 
 impl RunError {
@@ -287,7 +294,7 @@ impl RunError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Overloaded { .. } => true,
+            Self::Overloaded { .. } | Self::NoRoom => true,
             Self::Panicked => false,
         }
     }

@@ -1,5 +1,6 @@
 //! One instance of a module, and the calls into it.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -85,10 +86,13 @@ impl Instance {
         limits: &Limits,
     ) -> Result<(), CompileError> {
         let mut store = new_store(pre, limits);
-        let instance = pre
-            .instance_pre()
-            .instantiate(&mut store)
-            .map_err(|error| CompileError::Start(trap::fault(&error, store.data(), limits)))?;
+        let instance =
+            pre.instance_pre()
+                .instantiate(&mut store)
+                .map_err(|error| match trap::fault(&error, store.data(), limits) {
+                    fault @ Fault::NoRoom => CompileError::Unavailable(io::Error::other(fault)),
+                    fault => CompileError::Start(fault),
+                })?;
         match DeciderModule::new(&mut store, &instance) {
             Ok(_) => Ok(()),
             Err(error) => Err(CompileError::WrongWorld {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
+use super::trap;
+
 /// What one module may use. All bounds are inclusive.
 ///
 /// The defaults let guests of every supported language work: a Python component has 108 core instances and needs 13 MiB.
@@ -180,9 +182,9 @@ impl ResourceLimiter for Limiter {
         Ok(granted)
     }
 
-    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
         self.memory.give_back();
-        Ok(())
+        unless_without_room(error)
     }
 
     fn table_growing(
@@ -201,9 +203,9 @@ impl ResourceLimiter for Limiter {
         Ok(granted)
     }
 
-    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
         self.elements.give_back();
-        Ok(())
+        unless_without_room(error)
     }
 
     fn instances(&self) -> usize {
@@ -216,6 +218,15 @@ impl ResourceLimiter for Limiter {
 
     fn memories(&self) -> usize {
         self.memories
+    }
+}
+
+/// Lets the module see that a growth has failed, unless it is the host that has no room: that would make it decide otherwise than elsewhere.
+fn unless_without_room(error: wasmtime::Error) -> wasmtime::Result<()> {
+    if trap::is_without_room(&error) {
+        Err(error)
+    } else {
+        Ok(())
     }
 }
 

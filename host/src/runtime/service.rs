@@ -14,7 +14,9 @@ use super::courtesy::Courtesy;
 use super::log::printable;
 use super::pace::Lane;
 use super::threads::GuestThreads;
-use super::{CompileError, Fault, Limits, Module, RunError, StartError, check, compile, engine};
+use super::{
+    CompileError, Fault, Limits, Module, RunError, StartError, check, compile, engine, trap,
+};
 use crate::core::ModuleDigest;
 
 /// How the runtime uses its machine.
@@ -200,6 +202,12 @@ impl Runtime {
         self.inner.threads.run(Lane::Background, job)
     }
 
+    /// How often this process has had no room in memory for an instance. If that has grown meanwhile, a module may have failed for no fault of its own.
+    #[must_use]
+    pub fn times_without_room(&self) -> u64 {
+        trap::times_without_room()
+    }
+
     /// For other work in the background.
     #[must_use]
     pub fn courtesy(&self) -> &Courtesy {
@@ -215,11 +223,14 @@ impl Runtime {
 
 impl Inner {
     fn link(&self, digest: ModuleDigest, code: &CompiledCode) -> Result<Module, CompileError> {
-        let component = code
-            .load(&self.engine)
-            .map_err(|error| CompileError::Invalid {
-                reason: printable(&error.to_string()),
-            })?;
+        let component =
+            code.load(&self.engine)
+                .map_err(|error| match trap::is_without_room(&error) {
+                    true => CompileError::Unavailable(io::Error::other(error)),
+                    false => CompileError::Invalid {
+                        reason: printable(&error.to_string()),
+                    },
+                })?;
         Module::link(digest, &component, Arc::clone(&self.limits))
     }
 

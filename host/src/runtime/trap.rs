@@ -1,5 +1,10 @@
 //! Turns what wasmtime reports into faults.
 
+use std::error::Error;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::io::Errno;
 use wasmtime::Trap;
 
 use super::host::Host;
@@ -7,8 +12,33 @@ use super::limits::Denied;
 use super::log::printable;
 use super::{Fault, Limits};
 
+/// How often this process has had no room for an instance.
+static WITHOUT_ROOM: AtomicU64 = AtomicU64::new(0);
+
+/// How often this process has had no room for an instance, be it memory or address space.
+pub(super) fn times_without_room() -> u64 {
+    WITHOUT_ROOM.load(Ordering::Relaxed)
+}
+
+/// Whether the system has refused the host memory or address space. It also limits the number of mappings, and refuses with the same code.
+pub(super) fn is_without_room(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| {
+        let code = cause.downcast_ref::<io::Error>();
+        code.and_then(io::Error::raw_os_error) == Some(Errno::NOMEM.raw_os_error())
+            || cause.downcast_ref::<Errno>() == Some(&Errno::NOMEM)
+    })
+}
+
 /// The fault behind `error`, which ended a call on a store with `host`.
 pub(super) fn fault(error: &wasmtime::Error, host: &Host, limits: &Limits) -> Fault {
+    if is_without_room(error) {
+        WITHOUT_ROOM.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(
+            error = error.as_ref() as &dyn Error,
+            "the system has no memory or address space for an instance"
+        );
+        return Fault::NoRoom;
+    }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => Fault::OutOfFuel { limit: limits.fuel },
         Some(Trap::Interrupt) => Fault::Deadline {
@@ -63,5 +93,32 @@ fn exceeded(text: &str, limits: &Limits) -> Option<Fault> {
 fn trapped(text: &str, host: &Host) -> Fault {
     Fault::Trapped {
         reason: host.log().reason().unwrap_or_else(|| printable(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::error::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn memory_that_the_system_refuses_is_no_fault_of_the_module() {
+        let limits = Limits::default();
+        let host = Host::new(&limits);
+        let refused = [
+            wasmtime::Error::from(io::Error::from_raw_os_error(12)),
+            wasmtime::Error::from(Errno::NOMEM),
+        ];
+        for error in refused {
+            let before = times_without_room();
+            let error = Err::<(), _>(error).context("mmap failed to reserve 0x104000000 bytes");
+            let error = error.context("failed to create memory").unwrap_err();
+            assert_eq!(fault(&error, &host, &limits), Fault::NoRoom);
+            assert!(times_without_room() > before);
+        }
+        let error = wasmtime::Error::from(io::Error::from_raw_os_error(13));
+        let fault = fault(&error, &host, &limits);
+        assert!(matches!(fault, Fault::Trapped { .. }), "{fault:?}");
     }
 }

@@ -31,6 +31,7 @@ use budget::{Budget, Holdings};
 use job::{Job, Stop};
 use shard::{Environment, Message, Shard};
 
+pub(super) use pool::{Company, Pool, Subject};
 pub use shard::SnapshotPolicy;
 pub(super) use shard::{Reservation, TURN};
 

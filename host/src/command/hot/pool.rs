@@ -16,10 +16,12 @@ const LONE_INSTANCES: usize = 16;
 
 /// Instances of one module for one namespace. A state lives in one of them; with its instance it is gone.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(in crate::command) struct Pool {
     module: Module,
     /// Most linear memory of one instance, in bytes.
     memory_limit: usize,
+    /// Most instances.
+    limit: usize,
     instances: HashMap<u64, Shared>,
     /// The instance that takes the next state.
     open: Option<u64>,
@@ -40,10 +42,10 @@ struct Shared {
 
 /// What a call is about.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Subject<'a> {
-    pub(super) stream: &'a StreamId,
+pub(in crate::command) struct Subject<'a> {
+    pub(in crate::command) stream: &'a StreamId,
     /// The command that is decided, if it is one.
-    pub(super) command_id: Option<CommandId>,
+    pub(in crate::command) command_id: Option<CommandId>,
 }
 
 impl<'a> From<&'a StreamId> for Subject<'a> {
@@ -57,7 +59,7 @@ impl<'a> From<&'a StreamId> for Subject<'a> {
 
 /// Whether other states may live beside one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Company {
+pub(in crate::command) enum Company {
     /// Those of other streams.
     Others,
     /// None: its stream has been the end of an instance before.
@@ -65,16 +67,26 @@ pub(super) enum Company {
 }
 
 impl Pool {
-    pub(super) fn new(module: Module, memory_limit: usize, outputs: Arc<Outputs>) -> Self {
+    pub(in crate::command) fn new(
+        module: Module,
+        memory_limit: usize,
+        outputs: Arc<Outputs>,
+    ) -> Self {
         Self {
             module,
             memory_limit,
+            limit: usize::MAX,
             instances: HashMap::new(),
             open: None,
             lone: VecDeque::new(),
             bytes: 0,
             outputs,
         }
+    }
+
+    /// The same with so many instances at most. What has no place in them fails for want of memory.
+    pub(in crate::command) fn of_at_most(self, limit: usize) -> Self {
+        Self { limit, ..self }
     }
 
     /// Linear memory of all instances, in bytes.
@@ -84,7 +96,7 @@ impl Pool {
 
     /// A new state of `stream`: the one that `snapshot` describes if the module still knows it, otherwise that of a stream without events.
     /// Says which of the two it is.
-    pub(super) fn place(
+    pub(in crate::command) fn place(
         &mut self,
         stream: &StreamId,
         company: Company,
@@ -117,7 +129,7 @@ impl Pool {
     }
 
     /// Calls the instance of `state`. A fault that breaks the instance ends all states in it.
-    pub(super) fn with<T>(
+    pub(in crate::command) fn with<T>(
         &mut self,
         state: &State,
         subject: Subject<'_>,
@@ -170,6 +182,12 @@ impl Pool {
         {
             // Its stream is loaded again when somebody needs it.
             self.retire(oldest);
+        }
+        if self.instances.len() >= self.limit {
+            return Err(Fault::OutOfMemory {
+                what: "bytes of memory for the states of one call",
+                limit: self.memory_limit.saturating_mul(self.limit),
+            });
         }
         let instance = self.module.instantiate()?;
         let (id, bytes) = (instance.id(), instance.memory_bytes());

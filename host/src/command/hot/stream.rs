@@ -237,15 +237,15 @@ impl HotStream {
                 Ok(())
             }
             Err(fault) => {
-                self.failed(state, pool);
+                self.failed(state, pool, &fault);
                 self.refuse(job, shard.fault(fault))
             }
         }
     }
 
     /// A call on `state` has failed.
-    fn failed(&mut self, state: State, pool: &mut Pool) {
-        self.is_suspect |= !pool.has(&state);
+    fn failed(&mut self, state: State, pool: &mut Pool, fault: &Fault) {
+        self.is_suspect |= !pool.has(&state) && *fault != Fault::NoRoom;
         pool.release(state);
     }
 
@@ -349,7 +349,7 @@ impl HotStream {
                 let snapshot = page.snapshot.as_ref();
                 let (state, is_restored) = pool
                     .place(&self.id, company, snapshot)
-                    .inspect_err(|_| self.is_suspect = true)?;
+                    .inspect_err(|fault| self.is_suspect |= *fault != Fault::NoRoom)?;
                 if page.snapshot.is_some() && !is_restored {
                     pool.release(state);
                     return Ok(Some(Start::First));
@@ -368,7 +368,7 @@ impl HotStream {
                 instance.evolve(&state, &events)
             })
         {
-            self.failed(state, pool);
+            self.failed(state, pool, &fault);
             return Err(fault);
         }
         self.state = Some(state);
@@ -420,7 +420,7 @@ impl HotStream {
             }
             Err(fault) => {
                 tracing::warn!(stream = %self.id, error = %fault, "no snapshot can be taken");
-                self.failed(state, pool);
+                self.failed(state, pool, &fault);
             }
         }
     }

@@ -52,12 +52,13 @@ fn code_of_fault(fault: &Fault) -> Code {
         Fault::OutputTooLarge { .. }
         | Fault::BrokeContract { .. }
         | Fault::EvolveRefused { .. } => Code::ModuleBrokeContract,
+        Fault::NoRoom => Code::Overloaded,
     }
 }
 
 fn code_of_run(error: RunError) -> Code {
     match error {
-        RunError::Overloaded { .. } => Code::Overloaded,
+        RunError::Overloaded { .. } | RunError::NoRoom => Code::Overloaded,
         RunError::Panicked => Code::Internal,
     }
 }
@@ -201,7 +202,8 @@ fn of_fault(module: ModuleDigest, fault: Fault) -> Problem {
         Fault::Trapped { .. }
         | Fault::BrokeContract { .. }
         | Fault::EvolveRefused { .. }
-        | Fault::Spent => problem,
+        | Fault::Spent
+        | Fault::NoRoom => problem,
     };
     problem.caused_by(fault)
 }
@@ -333,13 +335,14 @@ impl From<ConsumerError> for Problem {
 
 impl From<RunError> for Problem {
     fn from(error: RunError) -> Self {
-        match code_of_run(error) {
-            Code::Overloaded => {
-                let detail = "More calls of modules are waiting than the host holds. Try again.";
-                Self::new(Code::Overloaded, detail).caused_by(error)
+        let detail = match error {
+            RunError::Overloaded { .. } => {
+                "More calls of modules are waiting than the host holds. Try again."
             }
-            _ => Self::internal(error),
-        }
+            RunError::NoRoom => "The host has no room in memory for a module now. Try again.",
+            RunError::Panicked => return Self::internal(error),
+        };
+        Self::new(code_of_run(error), detail).caused_by(error)
     }
 }
 

@@ -234,6 +234,7 @@ fn bugs_and_outages_are_one_opaque_line() {
     assert_told(malformed, 500, "internal", &none);
     assert_told(RunError::Panicked, 500, "internal", &none);
     assert_told(RunError::Overloaded { queue: 1 }, 503, "overloaded", &none);
+    assert_told(RunError::NoRoom, 503, "overloaded", &none);
     let limit = store::QueueLimit::Appends(1);
     assert_told(E::StoreOverloaded { limit }, 503, "overloaded", &none);
     let unknown = E::OutcomeUnknown {

@@ -1,11 +1,13 @@
 //! A module that takes what its neighbours need, without breaking any limit of a single call.
 
 use futures::future::join_all;
-use gavel_tests::{Host, Store, on_every_store};
-use serde_json::json;
+use gavel_tests::{COUNTER, Host, Store, component, on_every_store};
+use serde_json::{Value, json};
 
 on_every_store! {
     streams_that_break_their_instances_do_not_use_up_the_address_space,
+    the_streams_of_a_batch_share_instances,
+    a_host_without_address_space_says_so_and_blames_no_module,
 }
 
 /// Each of them gets an instance of its own once it has broken one, and each instance reserves gigabytes of address space.
@@ -39,4 +41,62 @@ async fn streams_that_break_their_instances_do_not_use_up_the_address_space(stor
     // Whose instance has been thrown away goes on from where it was.
     let first = client.stream("hostile", "suspect-0");
     assert_eq!(first.increment().await.accepted().version, 2);
+}
+
+async fn the_streams_of_a_batch_share_instances(store: Store) {
+    const STREAMS: u64 = 300;
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    client.stream(COUNTER, "first").increment().await.accepted();
+    let before = host.peak_address_space_bytes();
+    let batch = |name: &str| -> Vec<Value> {
+        let ids = (0..STREAMS).map(|number| format!("{name}-{number}"));
+        ids.map(|id| json!({ "decider": COUNTER, "id": id, "command": "Increment", "data": {} }))
+            .collect()
+    };
+    let sent = ["a", "b"].map(|name| {
+        let body = json!({ "atomic": true, "commands": batch(name) });
+        let sent = client.post("/v1/commands", &body);
+        async move { sent.send().await.expect(200).text() }
+    });
+    join_all(sent).await;
+    // An instance reserves 4 GiB at least.
+    let reserved = host.peak_address_space_bytes() - before;
+    assert!(
+        reserved < STREAMS * (1 << 30),
+        "{reserved} bytes for two batches"
+    );
+    for id in ["a-0", "b-299"] {
+        assert_eq!(client.stream(COUNTER, id).history().await.len(), 1);
+    }
+}
+
+async fn a_host_without_address_space_says_so_and_blames_no_module(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    let candidate = client.upload(component("account")).await.json(201);
+    let candidate = candidate["digest"].as_str().unwrap().to_owned();
+    let counter = client.stream(COUNTER, "new");
+    let batch = json!({ "atomic": true, "commands": [
+        { "decider": COUNTER, "id": "a", "command": "Increment", "data": {} },
+        { "decider": COUNTER, "id": "b", "command": "Increment", "data": {} },
+    ] });
+
+    // Enough for all but an instance.
+    host.limit_address_space(Some(host.address_space_bytes() + (1 << 30)));
+    counter.increment().await.problem(503, "overloaded");
+    let refused = client.post("/v1/commands", &batch).send().await;
+    refused.problem(503, "overloaded");
+    let refused = client.activate("account", &candidate).await;
+    refused.problem(503, "overloaded");
+    let refused = client.upload(component("order")).await;
+    refused.problem(503, "overloaded");
+
+    host.limit_address_space(None);
+    counter.increment().await.accepted();
+    client.post("/v1/commands", &batch).send().await.expect(200);
+    client.activate("account", &candidate).await.expect(201);
+    client.upload(component("order")).await.expect(201);
 }
