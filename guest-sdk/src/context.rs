@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 /// Everything a decider may know beside state and command.
 ///
 /// It is recorded with the command, so a decision can be made again on the very same inputs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Context {
     /// Identifies the command: a UUID in its hyphenated form.
@@ -27,6 +27,23 @@ pub struct Context {
     /// What the sender attached, sorted by key, without duplicate keys.
     #[serde(deserialize_with = "sorted_by_key")]
     pub metadata: Vec<(String, String)>,
+}
+
+/// The context of a specification that says nothing of it: of the stream `spec` in the namespace `default`, and else of
+/// zeroes.
+impl Default for Context {
+    fn default() -> Self {
+        Self {
+            command_id: "00000000-0000-0000-0000-000000000000".to_owned(),
+            namespace: "default".to_owned(),
+            stream_id: "spec".to_owned(),
+            version: 0,
+            now_ms: 0,
+            seed: 0,
+            actor: None,
+            metadata: Vec::new(),
+        }
+    }
 }
 
 impl Context {

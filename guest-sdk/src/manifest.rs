@@ -1,7 +1,7 @@
 //! The manifest: what a module says of itself.
 
 use crate::json::write_text;
-use crate::schema::{Variants, document};
+use crate::schema::{Variants, command_document, document};
 use crate::{Module, Rejection};
 
 const SDK: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -23,7 +23,7 @@ pub fn describe<D: Module>() -> String {
         text.member("{", "name");
         text.text(command.name);
         text.member(",", "schema");
-        text.json(&document(command.schema));
+        text.json(&command_document(command.schema));
         text.json("}");
     });
     text.member(",", "events");

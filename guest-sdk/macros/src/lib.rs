@@ -25,12 +25,14 @@ use syn::parse_macro_input;
 /// - title: an amount over the balance cannot be withdrawn
 ///   given:
 ///     - { event: Opened, data: { owner: ann } }
-///     - { event: Deposited, data: { amount: 3 }, schema_version: 1 } # the current version, unless it says otherwise
-///   when: { command: Withdraw, data: { amount: 4 }, context: { now_ms: 5 } } # a context of zeroes, unless it says otherwise
-///   then: { rejected: insufficient-funds } # or { rejected: { code: …, data: … } }, { events: [ … ] }, { state: … }
+///     - { event: Deposited, data: { amount: 3 }, schema_version: 1 } # the newest version, unless it says otherwise
+///   when: { command: Withdraw, data: { amount: 4 }, context: { now_ms: 5 } } # the default context, unless it says otherwise
+///   then: { rejected: insufficient-funds } # or { rejected: { code, message, data } }, { events: [ … ] }, { state: … }
 /// ```
 ///
-/// `then: { state: … }` compares the whole state after the events that were decided.
+/// `then: { state: … }` expects the command to be accepted, and compares the whole state after the events that were decided.
+/// A specification means the same in `cargo test`, in `gavel test` and when a host activates the module: `wit/specs.md`
+/// says what.
 #[proc_macro_attribute]
 pub fn decider(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let expanded = decider::expand(arguments.into(), item.into());
@@ -44,6 +46,9 @@ pub fn decider(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// It understands serde's attributes for names, defaults and skipped fields, `deny_unknown_fields`, `transparent`,
 /// `from` and `try_from`, and an enum's four representations. A field that serde reads in its own way (`flatten`, `with`)
 /// or whose type has no schema needs a type that has the same JSON: `#[schema(as = String)]`.
+///
+/// The data of a command has its own fields only, and a host refuses any other by name. `#[schema(open)]` above the
+/// enum or a variant lets others pass, which serde ignores.
 #[proc_macro_derive(JsonSchema, attributes(schema, serde))]
 pub fn derive_json_schema(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as syn::DeriveInput);

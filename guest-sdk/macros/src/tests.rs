@@ -127,6 +127,25 @@ fn malformed_specifications_are_located() {
 }
 
 #[test]
+fn what_a_host_refuses_of_specifications_does_not_compile() {
+    let list = include_str!("../../../tests/specs/refused.json");
+    let refused: Vec<serde_json::Value> = serde_json::from_str(list).unwrap();
+    for spec in refused {
+        let one = serde_json::Value::from(vec![spec]).to_string();
+        for file in ["specs.json", "specs.yaml"] {
+            let added = crate::specs::Specs::default().add(file, &one);
+            assert!(added.is_err(), "{file}: {one}");
+        }
+    }
+    let misspelt =
+        "- { title: a, when: { command: Open }, then: { rejected: { code: b, dta: {} } } }";
+    let message = crate::specs::Specs::default()
+        .add("specs.yaml", misspelt)
+        .unwrap_err();
+    assert!(message.contains("unknown field `dta`"), "{message}");
+}
+
+#[test]
 fn specifications_get_the_manifests_form() {
     let yaml = "- title: one\n  given: [{ event: Opened }]\n  when: { command: Open }\n  then: { rejected: open }\n";
     let mut specs = crate::specs::Specs::default();

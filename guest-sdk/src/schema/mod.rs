@@ -44,7 +44,16 @@ pub struct Variant {
 
 /// The schema of one type, complete in itself: what it refers to is in its `$defs`.
 pub(crate) fn document(schema: fn(&mut SchemaWriter)) -> String {
-    let mut writer = SchemaWriter::default();
+    written(SchemaWriter::default(), schema)
+}
+
+/// As [`document`], of a command's data. An object takes no members but its fields, unless the type says otherwise: a field
+/// that nobody reads is a mistake of the sender.
+pub(crate) fn command_document(schema: fn(&mut SchemaWriter)) -> String {
+    written(SchemaWriter::closed(), schema)
+}
+
+fn written(mut writer: SchemaWriter, schema: fn(&mut SchemaWriter)) -> String {
     schema(&mut writer);
     writer.into_document()
 }

@@ -10,6 +10,8 @@ pub struct SchemaWriter {
     definitions: Vec<Definition>,
     /// Whether something was written or begun: the outermost type stands for itself, and is not referred to.
     begun: bool,
+    /// Whether the outermost type, if it is an object, has its own fields only.
+    closed: bool,
 }
 
 /// A type that the schema refers to.
@@ -36,6 +38,14 @@ pub struct Field {
 }
 
 impl SchemaWriter {
+    /// Writes of the outermost object that it has no members but its fields, where it does not say otherwise.
+    pub(super) fn closed() -> Self {
+        Self {
+            closed: true,
+            ..Self::default()
+        }
+    }
+
     /// Appends JSON as it is.
     pub fn raw(&mut self, json: &str) {
         self.begun = true;
@@ -111,8 +121,12 @@ impl SchemaWriter {
 
     /// Writes the schema of an object with `fields`, to which `more` members are added, each followed by a comma.
     pub fn object(&mut self, more: &str, fields: &[Field]) {
+        let is_outermost = self.text.is_empty() && self.definitions.is_empty();
         self.raw("{");
         self.raw(more);
+        if self.closed && is_outermost && !more.contains("\"additionalProperties\":") {
+            self.raw("\"additionalProperties\":false,");
+        }
         self.raw("\"type\":\"object\"");
         let mut separator = ",\"properties\":{";
         for field in fields {

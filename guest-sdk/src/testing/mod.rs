@@ -32,10 +32,17 @@ impl<D: Module> Stream<D> {
 
     #[track_caller]
     fn append(&mut self, event: &StoredEvent) {
-        let name = &event.name;
         if let Some(end) = &self.end {
-            panic!("{name} cannot follow {end}, which is final");
+            panic!("{} cannot follow {end}, which is final", event.name);
         }
+        self.fold(event);
+        self.end = event.is_final.then(|| event.name.clone());
+    }
+
+    /// Folds an event that is there already, so that it does not matter which ones are final.
+    #[track_caller]
+    fn fold(&mut self, event: &StoredEvent) {
+        let name = &event.name;
         match read_event::<D>(name, event.schema_version, &event.data) {
             Ok(event) => self.state.evolve(&event),
             Err(error) => panic!(
@@ -44,7 +51,6 @@ impl<D: Module> Stream<D> {
             ),
         }
         self.version += 1;
-        self.end = event.is_final.then(|| name.clone());
     }
 
     /// The same stream after its state went through a snapshot.

@@ -1,4 +1,4 @@
-//! Specifications as data, in the manifest's form.
+//! Specifications as data, in the manifest's form. `wit/specs.md` says what they mean, here and on a host.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,9 +6,11 @@ use serde_json::value::RawValue;
 
 use super::{Stream, differ, listing};
 use crate::module::{StoredEvent, decide, read_event, snapshot, write_event};
+use crate::schema::{Variants, command_document};
 use crate::{Context, Module, Rejection};
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Spec<'a> {
     title: String,
     #[serde(borrow)]
@@ -19,6 +21,7 @@ struct Spec<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Given<'a> {
     event: String,
     #[serde(borrow)]
@@ -27,6 +30,7 @@ struct Given<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct When<'a> {
     command: String,
     #[serde(borrow)]
@@ -38,22 +42,32 @@ struct When<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Then {
-    Events(Vec<Event>),
+    Events(Vec<Expected>),
     Rejected(Reason),
     State(Value),
 }
 
-#[derive(Clone, Deserialize, PartialEq)]
-struct Event {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expected {
     event: String,
     data: Value,
+    schema_version: Option<u32>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Reason {
     Code(String),
-    CodeAndData { code: String, data: Option<Value> },
+    Details(Details),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Details {
+    code: String,
+    message: Option<String>,
+    data: Option<Value>,
 }
 
 /// Runs one of the module's specifications.
@@ -83,13 +97,23 @@ pub fn assert_spec<D: Module>(index: usize) {
     {
         let schema_version = schema_version.unwrap_or_else(|| D::EVENTS.current_version(&name));
         match read_event::<D>(&name, schema_version, data.get()) {
-            Ok(event) => stream.append(&write_event::<D>(&event)),
+            Ok(event) => stream.fold(&write_event::<D>(&event)),
             Err(error) => panic!("\"{title}\" gives {name}, which cannot be folded: {error}"),
         }
     }
     let mut stream = stream.restored();
+    let command = &when.command;
+    let known = D::Command::VARIANTS
+        .iter()
+        .find(|known| known.name == command);
+    let Some(known) = known else {
+        panic!("\"{title}\" sends {command}, and there is no such command");
+    };
+    if let Some(field) = unknown_field(&command_document(known.schema), when.data.get()) {
+        panic!("\"{title}\" sends {command} with `{field}`, and there is no such field");
+    }
     let context = stream.context(when.context);
-    let answer = decide(&stream.state, &when.command, when.data.get(), &context);
+    let answer = decide(&stream.state, command, when.data.get(), &context);
     for event in answer.iter().flatten() {
         stream.append(event);
     }
@@ -105,59 +129,121 @@ impl Then {
         answer: &Result<Vec<StoredEvent>, D::Rejection>,
         state: &D,
     ) -> Option<(String, String)> {
-        let (holds, expected) = match (self, answer) {
-            (Self::State(expected), _) => {
-                let actual: Value = json(&snapshot(state));
-                return (expected != actual)
-                    .then(|| (format!("state {expected}"), format!("state {actual}")));
-            }
-            (Self::Events(expected), answer) => {
-                let holds = answer.as_ref().is_ok_and(|actual| {
-                    actual.iter().map(Event::from).eq(expected.iter().cloned())
-                });
-                (
-                    holds,
-                    listing(
-                        expected
-                            .iter()
-                            .map(|Event { event, data }| format!("{event} {data}")),
-                    ),
-                )
-            }
-            (Self::Rejected(reason), answer) => {
-                let (code, data) = match reason {
-                    Reason::Code(code) => (code, None),
-                    Reason::CodeAndData { code, data } => (code, data),
-                };
-                let holds = answer.as_ref().is_err_and(|rejection| {
-                    let as_expected = |data| rejection.data().map(|text| json(&text)) == Some(data);
-                    rejection.code() == code && data.clone().is_none_or(as_expected)
-                });
-                let data = data.map(|data| format!(" {data}")).unwrap_or_default();
-                (holds, format!("rejected with {code}{data}"))
-            }
-        };
-        let actual = match answer {
-            Ok(events) => listing(
+        let actual = match (&self, answer) {
+            (Self::State(_), Ok(_)) => format!("state {}", json(&snapshot(state))),
+            (_, Ok(events)) => listing(
                 events
                     .iter()
                     .map(|event| format!("{} {}", event.name, event.data)),
             ),
-            Err(rejection) => super::rejected(rejection),
+            (_, Err(rejection)) => super::rejected(rejection),
+        };
+        let (holds, expected) = match self {
+            Self::State(expected) => {
+                let expected = simplified(expected);
+                let holds = answer.is_ok() && json(&snapshot(state)) == expected;
+                (holds, format!("state {expected}"))
+            }
+            Self::Events(expected) => {
+                let holds = answer.as_ref().is_ok_and(|actual| {
+                    actual.len() == expected.len()
+                        && std::iter::zip(&expected, actual)
+                            .all(|(expected, event)| expected.is(event))
+                });
+                (holds, listing(expected.iter().map(Expected::in_words)))
+            }
+            Self::Rejected(reason) => {
+                let details = match reason {
+                    Reason::Code(code) => Details {
+                        code,
+                        message: None,
+                        data: None,
+                    },
+                    Reason::Details(details) => details,
+                };
+                let holds = answer
+                    .as_ref()
+                    .is_err_and(|rejection| details.is(rejection));
+                (holds, details.in_words())
+            }
         };
         (!holds).then_some((expected, actual))
     }
 }
 
-impl From<&StoredEvent> for Event {
-    fn from(event: &StoredEvent) -> Self {
-        Self {
-            event: event.name.clone(),
-            data: json(&event.data),
-        }
+impl Expected {
+    fn is(&self, event: &StoredEvent) -> bool {
+        self.event == event.name
+            && self
+                .schema_version
+                .is_none_or(|version| version == event.schema_version)
+            && simplified(self.data.clone()) == json(&event.data)
+    }
+
+    fn in_words(&self) -> String {
+        let version = self
+            .schema_version
+            .map(|version| format!(" (version {version})"));
+        format!(
+            "{}{} {}",
+            self.event,
+            version.unwrap_or_default(),
+            self.data
+        )
     }
 }
 
+impl Details {
+    fn is(&self, rejection: &impl Rejection) -> bool {
+        let has_data = |data: &Value| {
+            rejection.data().map(|text| json(&text)) == Some(simplified(data.clone()))
+        };
+        self.code == rejection.code()
+            && self
+                .message
+                .as_ref()
+                .is_none_or(|message| *message == rejection.message())
+            && self.data.as_ref().is_none_or(has_data)
+    }
+
+    fn in_words(&self) -> String {
+        let data = self.data.as_ref().map(|data| format!(" {data}"));
+        let message = self.message.as_ref().map(|message| format!(" ({message})"));
+        let (data, message) = (data.unwrap_or_default(), message.unwrap_or_default());
+        format!("rejected with {}{data}{message}", self.code)
+    }
+}
+
+/// The first member of `data` that a closed schema has no place for: a host does not let it pass.
+fn unknown_field(schema: &str, data: &str) -> Option<String> {
+    let (schema, data) = (json(schema), json(data));
+    let fields = schema.get("properties");
+    let is_known = |name: &String| fields.is_some_and(|fields| fields.get(name).is_some());
+    let is_closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
+    let mut names = data.as_object().filter(|_| is_closed)?.keys();
+    names.find(|name| !is_known(name)).cloned()
+}
+
 fn json(text: &str) -> Value {
-    serde_json::from_str(text).expect("the module writes JSON")
+    simplified(serde_json::from_str(text).expect("the module writes JSON"))
+}
+
+/// Makes an integer of each whole number, since a stored document does not tell `5.0` from `5`.
+fn simplified(value: Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            let whole = number
+                .as_f64()
+                .filter(|float| number.is_f64() && float.fract() == 0.0)
+                // Zero has no sign.
+                .and_then(|float| format!("{:.0}", float + 0.0).parse().ok());
+            Value::Number(whole.unwrap_or(number))
+        }
+        Value::Array(items) => items.into_iter().map(simplified).collect(),
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, member)| (name, simplified(member)))
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::String(_) => value,
+    }
 }

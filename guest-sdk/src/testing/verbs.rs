@@ -38,7 +38,7 @@ pub struct Given<D> {
 }
 
 impl<D: Module> Given<D> {
-    /// Decides `command`, in a context of zeroes but for the version.
+    /// Decides `command` in the [default](Context::default) context, at the stream's version.
     ///
     /// # Panics
     ///

@@ -32,6 +32,7 @@ fn each_command_has_the_schema_of_its_data() {
             "name": "Send",
             "schema": {
                 "description": "Hands the parcel over.",
+                "additionalProperties": false,
                 "type": "object",
                 "properties": { "to": { "$ref": "#/$defs/Address" } },
                 "required": ["to"],
@@ -57,9 +58,16 @@ fn each_command_has_the_schema_of_its_data() {
                 "maxItems": 2,
             },
         },
-        { "name": "Deliver", "schema": { "type": "object" } },
-        { "name": "Toss", "schema": { "description": "Answers with what the context says.", "type": "object" } },
-        { "name": "Wait", "schema": { "type": "object" } },
+        { "name": "Deliver", "schema": { "additionalProperties": false, "type": "object" } },
+        {
+            "name": "Toss",
+            "schema": {
+                "description": "Answers with what the context says.",
+                "additionalProperties": false,
+                "type": "object",
+            },
+        },
+        { "name": "Wait", "schema": { "additionalProperties": true, "type": "object" } },
     ]);
     assert_eq!(commands, expected);
 }

@@ -18,6 +18,7 @@ pub(super) enum Command {
     Deliver,
     /// Answers with what the context says.
     Toss,
+    #[schema(open)]
     Wait,
 }
 

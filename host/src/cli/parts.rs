@@ -117,6 +117,7 @@ pub(super) fn gate(config: &Config) -> GateSettings {
         policies,
         rehearsals: size(gate.rehearsals),
         all_rehearsals: size(gate.all_rehearsals),
+        specs: Duration::from_millis(gate.specs_deadline_ms),
         snapshot_events: config.commands.snapshot_events,
     }
 }

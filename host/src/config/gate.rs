@@ -28,6 +28,8 @@ area! {
         rehearsals: u64 = 2, within 1..=64;
         /// The same of all namespaces together.
         all_rehearsals: u64 = 8, within 1..=1_024;
+        /// Milliseconds that the specs of a candidate may run, all together; those that were not begun by then stand in its way.
+        specs_deadline_ms: u64 = 30_000, within 1..=3_600_000;
         /// What holds for a namespace or a decider instead, where it is another thing.
         policies: Vec<DeciderPolicy> = Vec::new();
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::compare::Checks;
 use super::cost::Cost;
 use super::refold::Refold;
-use super::{Error, Gate, Report, Step, StepResult, Watch, describe, own_specs};
+use super::{Error, Gate, Report, Step, StepResult, Watch, describe};
 use crate::core::{CommandRecord, DeciderName, ModuleDigest, Namespace, Version};
 use crate::modules::{Active, Decider, Manifest};
 use crate::store::{Moment, PastRange, Place};
@@ -121,7 +121,7 @@ impl Gate {
 
         // What the specifications say does not change what history shows: a person wants to see both.
         watch.begin(Step::Specs, 0);
-        report.enter(self.run_own_specs(subject).await?, policy, accept);
+        report.enter(self.run_specs(subject, watch).await?, policy, accept);
         if subject.is_active() {
             return Ok(report);
         }
@@ -197,20 +197,6 @@ impl Gate {
             active: subject.active.as_ref().map(|active| active.decider.clone()),
             snapshot_events: self.settings.snapshot_events,
         }
-    }
-
-    /// The candidate's own specifications, and those of the active module that it does not bring along unchanged.
-    async fn run_own_specs(&self, subject: &Subject) -> Result<StepResult, Error> {
-        let candidate = subject.candidate.clone();
-        let former = subject.active.as_ref().map(|active| active.decider.clone());
-        // Going back must not fail on what only the module that is left behind has promised.
-        let is_binding = subject.direction == Direction::Forward;
-        let run = move || own_specs(&candidate, former.as_deref(), is_binding);
-        let runtime = self.modules.runtime();
-        runtime
-            .run(subject.candidate.module(), run)
-            .await
-            .map_err(Error::NotRun)
     }
 
     /// What a host checks around the decisions of a candidate and of the active module, with all modules that were ever active. None for the

@@ -51,10 +51,9 @@ pub use rehearsal::{Progress, Rehearsal, RehearsalRequest, Rehearsed, Status};
 pub use rehearsals::Rehearsals;
 pub use report::{CaughtUp, Finding, Report, Step, StepOutcome, StepReport};
 pub use rollback::{NewEventType, RollbackSafety};
-pub use specs::{SpecFailure, SpecRun, run_spec, run_specs};
+pub use specs::{SpecFailure, SpecRun, run_spec};
 pub use verify::{Difference, Verification, Verified, VerifyRequest};
 pub use watch::Watch;
 pub use why::Why;
 
 use report::StepResult;
-use specs::own_specs;

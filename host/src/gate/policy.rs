@@ -1,5 +1,7 @@
 //! What stands in the way of a candidate, and what is only said.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::core::PerDecider;
@@ -47,6 +49,8 @@ pub struct GateSettings {
     pub rehearsals: usize,
     /// The same of all namespaces together.
     pub all_rehearsals: usize,
+    /// How long the specifications of a candidate may run, all together. After that none is begun.
+    pub specs: Duration,
     /// From how many events on the candidate's state of a stream is kept as a snapshot.
     pub snapshot_events: u64,
 }
@@ -57,6 +61,7 @@ impl Default for GateSettings {
             policies: PerDecider::default(),
             rehearsals: 2,
             all_rehearsals: 8,
+            specs: Duration::from_secs(30),
             snapshot_events: 500,
         }
     }

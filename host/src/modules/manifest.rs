@@ -1,8 +1,11 @@
 //! What a module says of itself: the parsed answer of `describe`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Formatter};
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::core::{DeciderName, EventType};
@@ -66,7 +69,7 @@ pub struct RejectionType {
     pub code: String,
 }
 
-/// A given/when/then specification.
+/// A given/when/then specification. `wit/specs.md` says what it means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spec {
     /// One sentence; unique in its module.
@@ -88,7 +91,7 @@ pub struct SpecEvent {
     /// Its payload.
     #[serde(default = "empty_object")]
     pub data: Value,
-    /// The version of its schema; the newest declared when absent.
+    /// The version of its schema. When absent, of a given event the newest that the module declares; of an expected one, any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_version: Option<u32>,
 }
@@ -110,6 +113,10 @@ pub struct SpecCommand {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SpecContext {
+    /// The id of the command; the nil UUID when absent.
+    pub command_id: Option<String>,
+    /// The namespace of the stream; `default` when absent.
+    pub namespace: Option<String>,
     /// The time, in milliseconds since 1970-01-01T00:00:00Z; 0 when absent.
     pub now_ms: u64,
     /// The random number; 0 when absent.
@@ -135,22 +142,56 @@ pub enum SpecOutcome {
 }
 
 /// The rejection that a specification expects: by its code, or in more detail.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ExpectedRejection {
     /// Any rejection with this code.
     Code(String),
-    /// What is named here must be equal.
-    Details {
-        /// The code.
-        code: String,
-        /// The sentence for people; any when absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        message: Option<String>,
-        /// The facts; any when absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        data: Option<Value>,
-    },
+    /// A rejection that is equal in what is named.
+    Details(RejectionDetails),
+}
+
+/// What a specification expects of a rejection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RejectionDetails {
+    /// The code.
+    pub code: String,
+    /// The sentence for people; any when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The facts; any when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+}
+
+/// By hand, since an untagged enum hides which members are not known.
+impl<'de> Deserialize<'de> for ExpectedRejection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CodeOrDetails;
+
+        impl<'de> Visitor<'de> for CodeOrDetails {
+            type Value = ExpectedRejection;
+
+            fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the code of a rejection, or an object with its `code`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, code: &str) -> Result<Self::Value, E> {
+                Ok(ExpectedRejection::Code(code.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+                RejectionDetails::deserialize(MapAccessDeserializer::new(members))
+                    .map(ExpectedRejection::Details)
+            }
+        }
+
+        deserializer.deserialize_any(CodeOrDetails)
+    }
+}
+
+fn malformed(error: serde_json::Error) -> Vec<String> {
+    vec![format!("the manifest is malformed: {error}")]
 }
 
 fn first_schema_version() -> u32 {
@@ -162,17 +203,46 @@ fn empty_object() -> Value {
 }
 
 impl Manifest {
-    /// Parses what `describe` answered, and checks that it makes sense.
+    /// Parses the manifest of a module that is stored, and checks that it makes sense.
     ///
     /// # Errors
     ///
     /// All that is wrong with it, one sentence each.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let manifest: Self = serde_json::from_str(text)
-            .map_err(|error| vec![format!("the manifest is malformed: {error}")])?;
-        let reasons = manifest.violations();
+        let manifest: Self = serde_json::from_str(text).map_err(malformed)?;
+        manifest.checked(Vec::new())
+    }
+
+    /// Parses what `describe` of a new module answered. Specifications may hold nothing that is not known: it would be a check that is
+    /// not made. What an older host has stored keeps its module loadable whatever it holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Manifest::parse`].
+    pub fn parse_new(text: &str) -> Result<Self, Vec<String>> {
+        let mut reasons = Vec::new();
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let manifest: Self = serde_ignored::deserialize(&mut deserializer, |path| {
+            // What is inside an option or a variant has a step of its own.
+            let path = path.to_string().replace(".?", "");
+            if path.starts_with("specs.") {
+                reasons.push(format!("the manifest's `{path}` is unknown"));
+            }
+        })
+        .map_err(malformed)?;
+        deserializer.end().map_err(malformed)?;
+        let untitled = manifest
+            .specs
+            .iter()
+            .filter(|spec| spec.title.trim().is_empty());
+        reasons.extend(untitled.map(|_| "a spec has no title".to_owned()));
+        manifest.checked(reasons)
+    }
+
+    fn checked(self, mut reasons: Vec<String>) -> Result<Self, Vec<String>> {
+        reasons.extend(self.violations());
         if reasons.is_empty() {
-            Ok(manifest)
+            Ok(self)
         } else {
             Err(reasons)
         }
@@ -267,5 +337,52 @@ fn check_name(what: &str, name: &str, reasons: &mut Vec<String>) {
             "{what} name `{}` is refused: 1 to {NAME_LIMIT_BYTES} bytes without control characters",
             name.escape_debug()
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn with_spec(spec: &Value) -> String {
+        json!({
+            "name": "specimen",
+            "kind": "decider",
+            "commands": [{ "name": "End" }],
+            "events": [{ "name": "Ended" }],
+            "specs": [spec],
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn what_does_not_compile_as_a_specification_is_refused_at_upload() {
+        let list = include_str!("../../../tests/specs/refused.json");
+        let refused: Vec<Value> = serde_json::from_str(list).unwrap();
+        for spec in refused {
+            assert!(Manifest::parse_new(&with_spec(&spec)).is_err(), "{spec}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_member_of_a_specification_is_named_and_a_stored_module_keeps_it() {
+        let misspelt = json!({ "code": "no", "dta": {} });
+        let text = with_spec(&json!({
+            "title": "a",
+            "when": { "command": "End" },
+            "then": { "rejected": misspelt },
+        }));
+        assert_eq!(
+            Manifest::parse_new(&text).unwrap_err(),
+            ["the manifest's `specs.0.then.dta` is unknown"]
+        );
+        let stored = Manifest::parse(&text).unwrap();
+        let SpecOutcome::Rejected(ExpectedRejection::Details(details)) = &stored.specs[0].then
+        else {
+            panic!("{stored:?}");
+        };
+        assert_eq!(details.code, "no");
     }
 }

@@ -20,8 +20,8 @@ pub use decider::{Decider, Unfit};
 pub use decisions::{Decisions, Undecided};
 pub use error::Error;
 pub use manifest::{
-    CommandType, EventDeclaration, ExpectedRejection, Manifest, Spec, SpecCommand, SpecContext,
-    SpecEvent, SpecOutcome,
+    CommandType, EventDeclaration, ExpectedRejection, Manifest, RejectionDetails, Spec,
+    SpecCommand, SpecContext, SpecEvent, SpecOutcome,
 };
 pub use output::{FollowedOutputs, Output, Outputs};
 pub use schema::Schema;
@@ -196,7 +196,7 @@ impl Modules {
             Some(module) => module,
             None => self.compile(digest).await?,
         };
-        let decider = Arc::new(made(module, stored.manifest).await?);
+        let decider = Arc::new(made(module, stored.manifest, Manifest::parse).await?);
         let mut ready = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
         ready.retain(|_, decider| decider.strong_count() > 0);
         ready.insert(digest, Arc::downgrade(&decider));
@@ -280,12 +280,16 @@ pub async fn examine(
         let told = format!("the module does not describe itself: {fault}");
         refused(told, fault.setting())
     })?;
-    Ok((made(module, json.clone()).await?, json))
+    Ok((made(module, json.clone(), Manifest::parse_new).await?, json))
 }
 
 /// Brings a module and its manifest together where that holds up nobody: a manifest is as long as its author likes, within limits.
-async fn made(module: Module, manifest: Json) -> Result<Decider, Error> {
-    let make = move || Decider::new(module, Manifest::parse(manifest.as_str())?);
+async fn made(
+    module: Module,
+    manifest: Json,
+    parse: fn(&str) -> Result<Manifest, Vec<String>>,
+) -> Result<Decider, Error> {
+    let make = move || Decider::new(module, parse(manifest.as_str())?);
     let made = tokio::task::spawn_blocking(make).await;
     // The panic itself has been logged by the panic hook.
     let made = made.map_err(|_| Error::NotRun(RunError::Panicked))?;

@@ -1,7 +1,7 @@
 //! A JSON Schema of a manifest, ready to check values at a cost that is bounded: by the schema beforehand, by the value here.
 
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
 use super::schema_cost::{SchemaBudget, SchemaCost, nodes};
@@ -91,8 +91,9 @@ impl Schema {
         if self.cost.violations.saturating_mul(violation_bytes) > VIOLATION_MEMORY_BYTES {
             return whole("the value does not fit its schema; it is too large to tell where");
         }
-        let place = |error: jsonschema::ValidationError<'_>| {
-            let message = error.to_string().chars().take(MESSAGE_CHARS).collect();
+        let place = |error: ValidationError<'_>| {
+            let message = in_words(&error, value);
+            let message = message.chars().take(MESSAGE_CHARS).collect();
             (error.instance_path().to_string(), message)
         };
         let errors = self.validator.iter_errors(value);
@@ -103,6 +104,30 @@ impl Schema {
         let matched = self.cost.patterns.saturating_mul(PATTERN_STEPS);
         let compared = self.cost.comparisons.saturating_mul(size.parts);
         compared.saturating_add(matched.saturating_mul(size.bytes))
+    }
+}
+
+/// What is wrong in `value`, for people.
+fn in_words(error: &ValidationError<'_>, value: &Value) -> String {
+    let unknown = match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => unexpected.clone(),
+        // Where an object has no fields at all, the first value is told, and not its name.
+        ValidationErrorKind::FalseSchema
+            if error
+                .schema_path()
+                .as_str()
+                .ends_with("/additionalProperties") =>
+        {
+            let object = value.pointer(error.instance_path().as_str());
+            let members = object.and_then(Value::as_object);
+            members.map_or_else(Vec::new, |members| members.keys().cloned().collect())
+        }
+        _ => Vec::new(),
+    };
+    match &unknown[..] {
+        [] => error.to_string(),
+        [field] => format!("there is no field `{field}`"),
+        fields => format!("there are no fields `{}`", fields.join("`, `")),
     }
 }
 
@@ -177,6 +202,40 @@ mod tests {
             "{violations:?}"
         );
         assert!(!schema.is_valid(&more));
+    }
+
+    #[test]
+    fn fields_that_an_object_does_not_have_are_named() {
+        let empty = json!({ "type": "object", "additionalProperties": false });
+        let some =
+            json!({ "properties": { "a": {}, "empty": empty }, "additionalProperties": false });
+        for (schema, value, place, message) in [
+            (&empty, json!({ "by": 1 }), "", "there is no field `by`"),
+            (
+                &empty,
+                json!({ "by": 1, "to": 2 }),
+                "",
+                "there are no fields `by`, `to`",
+            ),
+            (
+                &some,
+                json!({ "a": 1, "by": 1 }),
+                "",
+                "there is no field `by`",
+            ),
+            (
+                &some,
+                json!({ "empty": { "by": {} } }),
+                "/empty",
+                "there is no field `by`",
+            ),
+        ] {
+            let violations = compile(schema).unwrap().check(&value).unwrap_err();
+            assert_eq!(violations, [(place.to_owned(), message.to_owned())]);
+        }
+        let nothing = compile(&json!({ "properties": { "a": false } })).unwrap();
+        let violations = nothing.check(&json!({ "a": { "b": 1 } })).unwrap_err();
+        assert_eq!(violations[0].0, "/a");
     }
 
     #[test]

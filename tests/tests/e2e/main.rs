@@ -26,6 +26,7 @@ mod workers;
 mod gate;
 mod gate_model;
 mod gate_rehearsals;
+mod gate_specs;
 mod gate_steps;
 mod gate_swaps;
 mod gate_verify;

@@ -5,12 +5,13 @@ use quote::quote;
 use syn::{DataEnum, LitStr, Result};
 
 use super::data::{Shape, field, object};
-use super::{Container, description_member, documentation, json};
+use super::{Container, description_member, documentation, is_open, json};
 use crate::serde_attributes::{keys, text_of, variant_name};
 
 struct Variant {
     name: String,
     description: String,
+    open: bool,
     shape: Shape,
 }
 
@@ -68,6 +69,7 @@ fn variants(container: &Container, data: &DataEnum) -> Result<Vec<Variant>> {
         variants.push(Variant {
             name: variant_name(&variant.ident, &keys, container.rename_all.as_ref())?,
             description: documentation(&variant.attrs),
+            open: is_open(&variant.attrs)?,
             shape: Shape::of(&variant.fields, rename_all.as_ref(), false)?,
         });
     }
@@ -106,8 +108,8 @@ fn table(container: &Container, variants: &[Variant]) -> TokenStream {
 
 impl Variant {
     fn data(&self, container: &Container) -> TokenStream {
-        self.shape
-            .body(&container.members(&self.description), &self.description)
+        let members = container.members(&self.description, self.open);
+        self.shape.body(&members, &self.description)
     }
 }
 
@@ -185,7 +187,10 @@ fn internal(container: &Container, variant: &Variant, tag: &LitStr) -> TokenStre
             };
         }
     }
-    object(&container.members(&variant.description), &fields)
+    object(
+        &container.members(&variant.description, variant.open),
+        &fields,
+    )
 }
 
 /// `{"tag": "Name", "content": data}`.
@@ -205,7 +210,10 @@ fn adjacent(
             &quote!(|schema| { #data }),
         ));
     }
-    object(&container.members(&variant.description), &fields)
+    object(
+        &container.members(&variant.description, variant.open),
+        &fields,
+    )
 }
 
 /// `data` alone.

@@ -18,6 +18,7 @@ struct Container {
     keys: Vec<Key>,
     rename_all: Option<LitStr>,
     description: String,
+    open: bool,
 }
 
 impl Container {
@@ -25,14 +26,16 @@ impl Container {
         self.keys.iter().any(|known| known.is(key))
     }
 
-    /// The members that begin the schema of an object, each followed by a comma.
-    fn members(&self, description: &str) -> String {
-        let closed = if self.has("deny_unknown_fields") {
+    /// The members that begin the schema of an object, `open` or not, each followed by a comma.
+    fn members(&self, description: &str, open: bool) -> String {
+        let additional = if self.has("deny_unknown_fields") {
             "\"additionalProperties\":false,"
+        } else if self.open || open {
+            "\"additionalProperties\":true,"
         } else {
             ""
         };
-        description_member(description) + closed
+        description_member(description) + additional
     }
 }
 
@@ -41,6 +44,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let container = Container {
         rename_all: text_of(&keys, "rename_all")?,
         description: documentation(&input.attrs),
+        open: is_open(&input.attrs)?,
         keys,
     };
     let (body, variants) = match (converted(&container)?, &input.data) {
@@ -103,7 +107,7 @@ fn structure(container: &Container, fields: &syn::Fields) -> Result<TokenStream>
         return Ok(quote! { schema.raw(#text); });
     }
     Ok(shape.body(
-        &container.members(&container.description),
+        &container.members(&container.description, false),
         &container.description,
     ))
 }
@@ -115,6 +119,24 @@ fn bounded(mut generics: Generics) -> Generics {
         }
     }
     generics
+}
+
+/// Whether `#[schema(open)]` stands above a type or variant.
+fn is_open(attributes: &[Attribute]) -> Result<bool> {
+    let mut open = false;
+    for attribute in attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("schema"))
+    {
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("open") {
+                return Err(meta.error("unknown key: there is `open`"));
+            }
+            open = true;
+            Ok(())
+        })?;
+    }
+    Ok(open)
 }
 
 /// A doc comment: its lines joined to paragraphs.

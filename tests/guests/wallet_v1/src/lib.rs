@@ -67,7 +67,7 @@ pub struct Wallet {
     points: u64,
 }
 
-#[gavel::decider(name = "wallet")]
+#[gavel::decider(name = "wallet", specs = "wallet.specs.yaml")]
 impl Decider for Wallet {
     type Command = Command;
     type Event = Event;
