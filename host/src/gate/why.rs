@@ -46,6 +46,9 @@ impl Gate {
             .command(namespace, command_id)
             .await
             .map_err(Error::Store)?;
+        // An import may have had the key of a command that came after it.
+        let record =
+            record.filter(|record| record.stream == event.stream && record.version < event.version);
         let why = match record {
             Some(record) => self.why(record).await?,
             None => Why {

@@ -1,6 +1,7 @@
 //! Reading: pages of events and of commands, brought together.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio_util::task::AbortOnDropHandle;
@@ -287,7 +288,9 @@ impl Page {
             return None;
         };
         let its_own = last.command_ids.iter().rev();
-        let here = its_own.take_while(|id| **id == command_id).count();
+        let under_its_id = its_own.take_while(|id| **id == command_id).count();
+        let run = last.events.len() - under_its_id..last.events.len();
+        let here = decided(record, last, run)?.len();
         if here >= events as usize {
             return None;
         }
@@ -363,17 +366,33 @@ impl Page {
             let rest = passage.command_ids[from..].iter();
             let to = from + rest.take_while(|id| **id == command_id).count();
             // An import has no row.
-            if let Some(record) = self.commands.remove(&command_id) {
+            let record = self.commands.get(&command_id);
+            let events = record.and_then(|record| decided(record, passage, from..to));
+            if let Some(events) = events
+                && let Some(record) = self.commands.remove(&command_id)
+            {
                 decisions.push(PastDecision {
-                    at: passage.after.plus(from),
+                    at: passage.after.plus(events.start),
                     record,
-                    events: from..to,
+                    events,
                 });
             }
             from = to;
         }
         decisions
     }
+}
+
+/// Those of successive events under the id of a command that followed from it. An import may have had the same id before it, on this or
+/// another stream.
+fn decided(record: &CommandRecord, passage: &Passage, run: Range<usize>) -> Option<Range<usize>> {
+    let first = passage.after.events_to(record.version).max(run.start);
+    let is_its_own = record.stream.id() == passage.id && first < run.end;
+    let has_events = !matches!(
+        record.outcome,
+        CommandOutcome::Rejected(_) | CommandOutcome::Accepted { events: 0 }
+    );
+    (is_its_own && has_events).then_some(first..run.end)
 }
 
 impl Eventless {

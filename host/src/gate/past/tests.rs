@@ -6,9 +6,9 @@ use time::OffsetDateTime;
 
 use super::{Part, Reader, Reading};
 use crate::core::{
-    CommandOutcome, CommandRecord, DeciderName, EventType, ExpectedVersion, Fingerprint, Json,
-    LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent, Rejection, StreamId, SystemClock,
-    Version, new_id,
+    CommandId, CommandOutcome, CommandRecord, DeciderName, EventType, ExpectedVersion, Fingerprint,
+    Json, LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent, Rejection, StreamId,
+    SystemClock, Version, new_id,
 };
 use crate::runtime::Courtesy;
 use crate::store::{
@@ -75,9 +75,33 @@ impl Past {
 
     /// The same; the ledger keeps so much of it.
     async fn keep(&self, ledger: LedgerMode, id: &str, at: u64, left: Left) {
+        let part = self.part(new_id(), ledger, id, at, left);
+        self.append(part).await;
+    }
+
+    /// Imports events at a version, under the id of a command that is recorded later or has been.
+    async fn import(&self, command_id: CommandId, id: &str, at: u64, count: usize) {
+        let part = self.part(command_id, LedgerMode::Full, id, at, Left::Events(count));
+        let command = None;
+        self.append(StreamAppend { command, ..part }).await;
+    }
+
+    async fn append(&self, part: StreamAppend) {
+        let parts = vec![part];
+        self.store.append(Append { parts }).await.unwrap();
+    }
+
+    fn part(
+        &self,
+        command_id: CommandId,
+        ledger: LedgerMode,
+        id: &str,
+        at: u64,
+        left: Left,
+    ) -> StreamAppend {
         let (namespace, decider) = (self.range.namespace.clone(), self.range.decider.clone());
         let stream = StreamId::new(namespace, decider, id).unwrap();
-        let (command_id, version) = (new_id(), Version::new(at).unwrap());
+        let version = Version::new(at).unwrap();
         let count = match left {
             Left::Events(count) => count,
             Left::Rejection => 0,
@@ -102,7 +126,7 @@ impl Past {
                 data: None,
             }),
         };
-        let part = StreamAppend {
+        StreamAppend {
             stream: stream.clone(),
             expected: ExpectedVersion::Exact(version),
             expected_previous_id: None,
@@ -124,11 +148,7 @@ impl Past {
                 fuel: 1,
             }),
             fence: None,
-        };
-        self.store
-            .append(Append { parts: vec![part] })
-            .await
-            .unwrap();
+        }
     }
 
     async fn read(&self, reading: Reading) -> Vec<Part> {
@@ -296,6 +316,30 @@ async fn what_is_kept_by_its_keys_only_is_set_apart_wherever_a_page_ends() {
     assert_eq!(apart.count(), 1 + 300 + 1);
     let events: usize = parts.iter().map(|part| part.events.len()).sum();
     assert_eq!(events, 1_200);
+}
+
+#[tokio::test]
+async fn what_was_imported_under_the_key_of_a_command_is_none_of_its_events() {
+    let past = Past::new().await;
+    let [same, other, rejected, cut] = [(); 4].map(|()| new_id());
+    let record = async |command_id, id, at, left| {
+        let part = past.part(command_id, LedgerMode::Full, id, at, left);
+        past.append(part).await;
+    };
+    past.import(same, "a", 0, 2).await;
+    record(same, "a", 2, Left::Events(3)).await;
+    past.import(other, "b", 0, 2).await;
+    record(other, "c", 0, Left::Events(1)).await;
+    past.import(rejected, "d", 0, 2).await;
+    record(rejected, "d", 2, Left::Rejection).await;
+    // The first page ends among the events of the command.
+    past.import(cut, "e", 0, 39).await;
+    record(cut, "e", 39, Left::Events(2_000)).await;
+    let parts = past.read(Reading::DECISIONS).await;
+    assert_eq!(
+        decisions(&parts),
+        [("a", 2, 3), ("c", 0, 1), ("d", 2, 0), ("e", 39, 2_000)]
+    );
 }
 
 #[tokio::test]
