@@ -7,6 +7,7 @@ on_every_store! {
     a_restaurant_swaps_its_rule_and_goes_back,
     an_order_ends_when_it_is_prepared,
     an_account_is_never_overdrawn,
+    a_price_in_euros_is_brought_to_cents,
 }
 
 fn order(number: u32, item: &str) -> Value {
@@ -100,4 +101,23 @@ async fn an_account_is_never_overdrawn(store: Store) {
         .await
         .problem(422, "command-rejected");
     assert_eq!(account.history().await.len(), 3);
+}
+
+async fn a_price_in_euros_is_brought_to_cents(store: Store) {
+    let host = Host::start(&store).await;
+    host.client().deploy_example("price").await;
+    let article = host.client().stream("price", "a-1");
+    let first = json!({ "event": "PriceSet", "schema_version": 1, "data": { "euros": 3 } });
+    let import = json!({ "expected_version": 0, "events": [first] });
+    let path = "/v1/deciders/price/a-1/events";
+    host.client().post(path, &import).send().await.expect(200);
+
+    let same = article.send("SetPrice", json!({ "cents": 300 })).await;
+    assert!(same.accepted().events.is_empty());
+    let other = article.send("SetPrice", json!({ "cents": 350 })).await;
+    assert_eq!(other.accepted().events[0].schema_version, 2);
+    let misspelt = json!({ "cents": 300, "centz": 350 });
+    let problem = article.send("SetPrice", misspelt).await;
+    let problem = problem.problem(422, "invalid-command-data");
+    assert_eq!(problem["errors"][0]["message"], "there is no field `centz`");
 }
