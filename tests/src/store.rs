@@ -135,6 +135,20 @@ impl Store {
         expanded.unwrap_or_else(|error| panic!("a column can be added to each table: {error}"))
     }
 
+    /// The texts that a query gives, run as this database's owner.
+    ///
+    /// # Panics
+    ///
+    /// When the query fails.
+    pub async fn texts(&self, query: &str) -> Vec<String> {
+        let query = AssertSqlSafe(query.to_owned());
+        let texts = match self.backend {
+            Backend::Sqlite => texts_in_sqlite(&self.url, query).await,
+            Backend::Postgres => texts_in_postgres(&self.url, query).await,
+        };
+        texts.expect("the query succeeds")
+    }
+
     /// Runs a statement in this database, as its owner.
     ///
     /// # Panics
@@ -207,6 +221,20 @@ async fn execute(server: &Url, statement: String) {
         .close()
         .await
         .expect("the connection can be closed");
+}
+
+async fn texts_in_sqlite(url: &str, query: AssertSqlSafe<String>) -> sqlx::Result<Vec<String>> {
+    let mut connection = SqliteConnection::connect(url).await?;
+    let texts = sqlx::query_scalar(query).fetch_all(&mut connection).await?;
+    connection.close().await?;
+    Ok(texts)
+}
+
+async fn texts_in_postgres(url: &str, query: AssertSqlSafe<String>) -> sqlx::Result<Vec<String>> {
+    let mut connection = PgConnection::connect(url).await?;
+    let texts = sqlx::query_scalar(query).fetch_all(&mut connection).await?;
+    connection.close().await?;
+    Ok(texts)
 }
 
 async fn expand_sqlite(url: &str) -> sqlx::Result<usize> {

@@ -154,7 +154,10 @@ impl Gate {
                 report: report.to_json(),
             };
             match self.modules.activate(activation, candidate.clone()).await {
-                Ok(activation) => return Ok(activation),
+                Ok(activation) => {
+                    self.forget_snapshots(&request.namespace, &request.decider);
+                    return Ok(activation);
+                }
                 // The candidate was compared with a module that is not active any more: look again.
                 Err(ActivateError::Moved { .. }) => {}
                 Err(ActivateError::ModuleNotFound) => {

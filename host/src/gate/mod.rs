@@ -22,6 +22,7 @@ mod determinism;
 mod error;
 mod examine;
 mod folder;
+mod forget;
 pub mod metrics;
 mod past;
 mod policy;

@@ -304,6 +304,10 @@ impl Rehearsals {
                 "the outcome of a rehearsal cannot be kept"
             );
         }
+        let RehearsalRequest {
+            namespace, decider, ..
+        } = &ended.request;
+        self.0.gate.forget_snapshots(namespace, decider);
     }
 
     /// Leaves a rehearsal to another host: it is not what has ended this one.

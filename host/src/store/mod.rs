@@ -40,7 +40,7 @@ pub use postgres::{PostgresOptions, PostgresStore};
 pub(crate) use read::Room;
 pub use read::{Direction, History, PAGE_BYTES, StreamHead, StreamRange, StreamSummary};
 pub use rehearsals::{REHEARSALS_KEPT, RehearsalRecord, RehearsalStore};
-pub use snapshots::{Loaded, Snapshot, SnapshotStore};
+pub use snapshots::{Loaded, Snapshot, SnapshotPlace, SnapshotStore};
 pub use sqlite::SqliteStore;
 use time::OffsetDateTime;
 

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use super::{Error, History};
-use crate::core::{Json, ModuleDigest, StreamId, Version};
+use crate::core::{DeciderName, Json, ModuleDigest, Namespace, StreamId, Version};
 
 /// A state that a module has folded from a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +67,32 @@ pub trait SnapshotStore: Debug + Send + Sync {
     ///
     /// [`Error`] when they cannot be written; any of them may have been. Nothing depends on it.
     async fn put_snapshots(&self, snapshots: Vec<Snapshot>) -> Result<(), Error>;
+
+    /// Looks at the `limit` snapshots of a decider that come after a place, by id and module, and deletes those of no module in `kept`.
+    ///
+    /// Gives the place of the last one that was looked at; none when there was none to look at. If the future is dropped midway, any of
+    /// them may have been deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when they cannot be deleted; any of them may have been. Nothing depends on it.
+    async fn forget_snapshots(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        kept: &[ModuleDigest],
+        after: &SnapshotPlace,
+        limit: u32,
+    ) -> Result<Option<SnapshotPlace>, Error>;
+}
+
+/// The place of a snapshot among those of its decider. The default is before all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SnapshotPlace {
+    /// The id of the stream within its decider.
+    pub id: String,
+    /// The module's digest, as it is stored.
+    pub module: String,
 }
 
 /// The newest of each stream and module, in one order for everyone who writes them, so that no two writers deadlock.

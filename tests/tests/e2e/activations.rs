@@ -1,6 +1,6 @@
 //! `/v1/deciders`: which module decides, and how that changes.
 
-use gavel_tests::{COUNTER, Host, Store, component, on_every_store, revision};
+use gavel_tests::{COUNTER, Host, LIMIT, Store, component, eventually, on_every_store, revision};
 use serde_json::json;
 
 on_every_store! {
@@ -9,6 +9,7 @@ on_every_store! {
     what_the_gate_refuses_changes_nothing,
     a_named_finding_can_be_accepted_and_that_is_recorded,
     a_module_can_decide_under_another_name,
+    states_are_kept_of_modules_that_will_be_asked_for_them,
 }
 
 async fn every_activation_is_on_record(store: Store) {
@@ -170,4 +171,42 @@ async fn a_module_can_decide_under_another_name(store: Store) {
         ),
         ("tally", 1, None)
     );
+}
+
+async fn states_are_kept_of_modules_that_will_be_asked_for_them(store: Store) {
+    let host = Host::start_with(&store, &[("GAVEL_COMMANDS_SNAPSHOT_EVENTS", "2")]).await;
+    let client = host.client();
+    let have_states = async |mut expected: Vec<String>| {
+        expected.sort();
+        eventually(
+            "states of these modules, and no others",
+            LIMIT,
+            async || {
+                let query = "SELECT DISTINCT module FROM snapshots ORDER BY module";
+                let mut modules = store.texts(query).await;
+                modules.sort();
+                (modules == expected).then_some(())
+            },
+        )
+        .await;
+    };
+    let first = client.deploy_example(COUNTER).await;
+    for _ in 0..3 {
+        client.stream(COUNTER, "c-1").increment().await.accepted();
+    }
+    have_states(vec![first]).await;
+
+    let second = client
+        .deploy(COUNTER, revision(component(COUNTER), 2))
+        .await;
+    have_states(vec![second.clone()]).await;
+
+    let path = format!("/v1/deciders/{COUNTER}/rehearsals");
+    for number in [3, 4] {
+        let candidate = client.upload(revision(component(COUNTER), number)).await;
+        let digest = candidate.json(201)["digest"].as_str().unwrap().to_owned();
+        let request = json!({ "digest": digest });
+        client.post(&path, &request).send().await.expect(202);
+        have_states(vec![second.clone(), digest]).await;
+    }
 }

@@ -155,6 +155,7 @@ store_cases!(
     a_stream_without_events_loads_as_nothing,
     a_snapshot_never_gives_way_to_an_older_one,
     a_snapshot_is_of_one_module_and_one_stream,
+    snapshots_of_modules_that_are_not_kept_are_forgotten_in_steps,
     a_snapshot_beyond_the_head_is_ignored_until_the_stream_is_there,
     // rehearsals
     a_rehearsal_is_kept_with_every_field,

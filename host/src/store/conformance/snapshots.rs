@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::support::*;
 use crate::core::{ModuleDigest, StreamId};
-use crate::store::{History, Loaded, Snapshot, Store};
+use crate::store::{History, Loaded, Snapshot, SnapshotPlace, Store};
 
 fn module_a() -> ModuleDigest {
     ModuleDigest::of(b"a")
@@ -139,4 +139,46 @@ pub(in crate::store) async fn a_snapshot_beyond_the_head_is_ignored_until_the_st
         (loaded.snapshot, loaded.history.events.len()),
         (Some(beyond), 1)
     );
+}
+
+pub(in crate::store) async fn snapshots_of_modules_that_are_not_kept_are_forgotten_in_steps(
+    store: Arc<dyn Store>,
+) {
+    let modules = [b"a", b"b", b"c"].map(|bytes| ModuleDigest::of(bytes));
+    let neighbours = [
+        stream_of("other", "counter", "s-2"),
+        stream_of("default", "meter", "s-2"),
+    ];
+    let own: Vec<_> = (0..5)
+        .map(|number| stream(&format!("s-{number}")))
+        .collect();
+    let all: Vec<_> = own.iter().chain(&neighbours).collect();
+    for stream in &all {
+        activate(&*store, stream).await;
+        grow(&*store, stream, 2).await;
+        let snapshots = modules.map(|module| Snapshot {
+            module,
+            ..snapshot(stream, 1, "{}")
+        });
+        store.put_snapshots(snapshots.to_vec()).await.unwrap();
+    }
+    let (mut after, mut steps) = (SnapshotPlace::default(), 0);
+    let (namespace, decider) = (own[0].namespace(), own[0].decider());
+    while let Some(last) = store
+        .forget_snapshots(namespace, decider, &modules[1..2], &after, 4)
+        .await
+        .unwrap()
+    {
+        assert!(last > after, "{last:?} comes after {after:?}");
+        (after, steps) = (last, steps + 1);
+    }
+    // Of fifteen.
+    assert_eq!(steps, 4);
+    for stream in all {
+        for module in modules {
+            let loaded = store.load(stream, module, 1).await.unwrap();
+            let is_kept = module == modules[1] || neighbours.contains(stream);
+            assert_eq!(loaded.snapshot.is_some(), is_kept, "{stream:?} {module}");
+        }
+    }
 }

@@ -19,7 +19,7 @@ use super::snapshots::newest_of;
 use super::{
     ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
     Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, NewActivation, NewModule,
-    Snapshot, SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
+    Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
 };
 use crate::core::{
     Activation, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
@@ -166,6 +166,34 @@ impl SnapshotStore for MemoryStore {
             }
         }
         Ok(())
+    }
+
+    async fn forget_snapshots(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        kept: &[ModuleDigest],
+        after: &SnapshotPlace,
+        limit: u32,
+    ) -> Result<Option<SnapshotPlace>, Error> {
+        let mut snapshots = lock(&self.snapshots);
+        let places = snapshots.keys().filter_map(|(stream, module)| {
+            let is_of_it = stream.namespace() == namespace && stream.decider() == decider;
+            let place = SnapshotPlace {
+                id: stream.id().to_owned(),
+                module: module.to_string(),
+            };
+            (is_of_it && place > *after).then(|| (place, (stream.clone(), *module)))
+        });
+        let mut seen: Vec<_> = places.collect();
+        seen.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        seen.truncate(limit as usize);
+        for (_, key) in &seen {
+            if !kept.contains(&key.1) {
+                snapshots.remove(key);
+            }
+        }
+        Ok(seen.pop().map(|(place, _)| place))
     }
 }
 

@@ -8,9 +8,9 @@ use super::PostgresStore;
 use super::events::of_stream;
 use super::history::{Unusable, history, history_columns};
 use super::query::run;
-use crate::core::{Json, ModuleDigest, StreamId, Version};
+use crate::core::{DeciderName, Json, ModuleDigest, Namespace, StreamId, Version};
 use crate::store::snapshots::newest_of;
-use crate::store::{Error, Loaded, Snapshot, SnapshotStore};
+use crate::store::{Error, Loaded, Snapshot, SnapshotPlace, SnapshotStore};
 
 /// A row for each event, the first of them with the snapshot; one row if there is a snapshot and no event.
 const LOAD: &str = concat!(
@@ -37,6 +37,17 @@ const PUT: &str = "INSERT INTO snapshots AS kept (namespace, decider, decider_id
      ON CONFLICT ON CONSTRAINT snapshots_pkey DO UPDATE \
          SET version = excluded.version, state = excluded.state, created_at = excluded.created_at \
          WHERE kept.version < excluded.version";
+
+const FORGET: &str = "WITH seen AS MATERIALIZED ( \
+         SELECT decider_id, module FROM snapshots \
+         WHERE namespace = $1 AND decider = $2 AND (decider_id, module) > ($3, $4) \
+         ORDER BY decider_id, module LIMIT $5 \
+     ), forgotten AS ( \
+         DELETE FROM snapshots AS snapshot USING seen \
+         WHERE snapshot.namespace = $1 AND snapshot.decider = $2 \
+           AND snapshot.decider_id = seen.decider_id AND snapshot.module = seen.module AND seen.module <> ALL ($6::TEXT[]) \
+     ) \
+     SELECT decider_id, module FROM seen ORDER BY decider_id DESC, module DESC LIMIT 1";
 
 #[async_trait]
 impl SnapshotStore for PostgresStore {
@@ -93,6 +104,36 @@ impl SnapshotStore for PostgresStore {
             .bind(of(|snapshot| snapshot.state.as_str()));
         run(&self.pool, statement).await?;
         Ok(())
+    }
+
+    async fn forget_snapshots(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        kept: &[ModuleDigest],
+        after: &SnapshotPlace,
+        limit: u32,
+    ) -> Result<Option<SnapshotPlace>, Error> {
+        let kept: Vec<_> = kept.iter().map(ModuleDigest::to_string).collect();
+        let statement = sqlx::query(FORGET)
+            .bind(namespace.as_str())
+            .bind(decider.as_str())
+            .bind(&after.id)
+            .bind(&after.module)
+            .bind(i64::from(limit))
+            .bind(kept);
+        let seen = run(&self.pool, statement).await?;
+        let last = seen.first().map(|row| {
+            Ok(SnapshotPlace {
+                id: row.try_get("decider_id")?,
+                module: row.try_get("module")?,
+            })
+        });
+        last.transpose()
+            .map_err(|error: sqlx::Error| Error::Corrupt {
+                what: "snapshot",
+                reason: error.to_string(),
+            })
     }
 }
 

@@ -37,7 +37,7 @@ use super::lookup::Lookups;
 use super::{
     ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
     Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, NewActivation, NewModule,
-    Snapshot, SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
+    Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
 };
 use crate::core::{
     Activation, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
@@ -148,6 +148,18 @@ impl SnapshotStore for SqliteStore {
 
     async fn put_snapshots(&self, snapshots: Vec<Snapshot>) -> Result<(), Error> {
         snapshots::put(&self.writer, &*self.clock, snapshots).await
+    }
+
+    async fn forget_snapshots(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        kept: &[ModuleDigest],
+        after: &SnapshotPlace,
+        limit: u32,
+    ) -> Result<Option<SnapshotPlace>, Error> {
+        let file = (&self.readers, &*self.writer);
+        snapshots::forget(file, namespace, decider, kept, after, limit).await
     }
 }
 

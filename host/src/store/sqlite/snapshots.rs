@@ -7,9 +7,9 @@ use rusqlite::params;
 use super::readers::Readers;
 use super::writer::Writer;
 use super::{read, rows};
-use crate::core::{Clock, Json, ModuleDigest, StreamId, Version};
+use crate::core::{Clock, DeciderName, Json, ModuleDigest, Namespace, StreamId, Version};
 use crate::store::snapshots::newest_of;
-use crate::store::{Error, Loaded, Snapshot};
+use crate::store::{Error, Loaded, Snapshot, SnapshotPlace};
 
 const SNAPSHOT: &str = "
 SELECT snapshot.version, snapshot.state FROM snapshots AS snapshot
@@ -23,6 +23,21 @@ SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->
 ON CONFLICT (namespace, decider, decider_id, module) DO UPDATE
     SET version = excluded.version, state = excluded.state, created_at = excluded.created_at
     WHERE kept.version < excluded.version";
+
+/// The place of the last of those that are looked at, and whether each of them is of a module that is kept.
+const SEEN: &str = "
+SELECT decider_id, module, min(module IN (SELECT value FROM json_each(?6))) OVER ()
+FROM (
+    SELECT decider_id, module FROM snapshots
+    WHERE namespace = ?1 AND decider = ?2 AND (decider_id, module) > (?3, ?4)
+    ORDER BY decider_id, module LIMIT ?5
+)
+ORDER BY decider_id DESC, module DESC LIMIT 1";
+
+const FORGET: &str = "
+DELETE FROM snapshots
+WHERE namespace = ?1 AND decider = ?2 AND (decider_id, module) > (?3, ?4) AND (decider_id, module) <= (?5, ?6)
+    AND module NOT IN (SELECT value FROM json_each(?7))";
 
 /// Two statements: events are only ever added, so that those after a snapshot that was found are what they were then, or more.
 pub(super) async fn load(
@@ -86,4 +101,55 @@ pub(super) async fn put(
     });
     written.await.map_err(|error| error.into_error(identity))?;
     Ok(())
+}
+
+/// Writes only where there is something to delete.
+pub(super) async fn forget(
+    (readers, writer): (&Readers, &Writer),
+    namespace: &Namespace,
+    decider: &DeciderName,
+    kept: &[ModuleDigest],
+    after: &SnapshotPlace,
+    limit: u32,
+) -> Result<Option<SnapshotPlace>, Error> {
+    let kept: Vec<_> = kept.iter().map(ModuleDigest::to_string).collect();
+    let kept = rows::json_text(&kept);
+    let names = [namespace.to_string(), decider.to_string()];
+    let SnapshotPlace { id, module } = after.clone();
+    let seen = {
+        let ([namespace, decider], kept) = (names.clone(), kept.clone());
+        let (id, module) = (id.clone(), module.clone());
+        readers.read(move |database| {
+            let values = params![namespace, decider, id, module, limit, kept];
+            rows::one(database, SEEN, values, |row| {
+                let (id, module) = (row.get(0)?, row.get(1)?);
+                Ok((SnapshotPlace { id, module }, row.get::<_, bool>(2)?))
+            })
+        })
+    };
+    let Some((last, are_kept)) = seen.await? else {
+        return Ok(None);
+    };
+    if !are_kept {
+        let ([namespace, decider], through) = (names, last.clone());
+        let forgotten = writer.write(move |tx| {
+            let values = params![
+                namespace,
+                decider,
+                id,
+                module,
+                through.id,
+                through.module,
+                kept
+            ];
+            let forgotten = tx
+                .prepare_cached(FORGET)
+                .and_then(|mut forget| forget.execute(values));
+            Ok(forgotten?)
+        });
+        forgotten
+            .await
+            .map_err(|error| error.into_error(identity))?;
+    }
+    Ok(Some(last))
 }
