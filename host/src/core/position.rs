@@ -5,15 +5,15 @@ use std::str::FromStr;
 
 /// A place in the log of all streams: opaque to clients, totally ordered, with gaps.
 ///
-/// Three numbers, compared from left to right: the `generation` of the database (it grows when a dump is restored into another cluster,
-/// where transaction ids start again), the `transaction` that wrote the event, and the `offset` of its row. A store that has
-/// one writer at a time leaves the first two at 0.
+/// Three numbers, compared from left to right: the `generation`, which is one life of the database and grows from one to the next, so that
+/// what comes after a restore is never taken for what was lost by it; the `transaction` that wrote the event; and the `offset` of its row.
+/// A store that has one writer at a time leaves the second at 0.
 ///
 /// As text, each number is hexadecimal behind one digit that tells its length, `g` for sixteen and `0` for the number zero: `032ff15`. Texts of positions sort
 /// as the positions do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Position {
-    generation: u32,
+    generation: u64,
     transaction: u64,
     offset: u64,
 }
@@ -33,7 +33,7 @@ impl Position {
 
     /// The position of the row `offset`, written by `transaction` in `generation`.
     #[must_use]
-    pub fn new(generation: u32, transaction: u64, offset: u64) -> Self {
+    pub fn new(generation: u64, transaction: u64, offset: u64) -> Self {
         Self {
             generation,
             transaction,
@@ -43,7 +43,7 @@ impl Position {
 
     /// The generation of the database.
     #[must_use]
-    pub fn generation(self) -> u32 {
+    pub fn generation(self) -> u64 {
         self.generation
     }
 
@@ -62,7 +62,7 @@ impl Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for number in [u64::from(self.generation), self.transaction, self.offset] {
+        for number in [self.generation, self.transaction, self.offset] {
             // In base 17 every length from 0 to the 16 digits of a u64 is one character.
             let digits = if number == 0 {
                 String::new()
@@ -98,12 +98,7 @@ impl FromStr for Position {
             }
             u64::from_str_radix(digits, 16).map_err(|_| PositionError)
         };
-        let (generation, transaction, offset) = (number()?, number()?, number()?);
-        let position = Self::new(
-            u32::try_from(generation).map_err(|_| PositionError)?,
-            transaction,
-            offset,
-        );
+        let position = Self::new(number()?, number()?, number()?);
         // One text per position: no leading zeros, no capitals, nothing behind it.
         if position.to_string() == text {
             Ok(position)
@@ -120,7 +115,7 @@ mod tests {
 
     fn any_position() -> impl Strategy<Value = Position> {
         let number = || prop_oneof![0..300_u64, any::<u64>()];
-        (0..3_u32, number(), number()).prop_map(|(g, t, o)| Position::new(g, t, o))
+        (number(), number(), number()).prop_map(|(g, t, o)| Position::new(g, t, o))
     }
 
     proptest! {

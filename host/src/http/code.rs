@@ -27,6 +27,7 @@ pub enum Code {
     PreconditionFailed,
     ModuleInUse,
     LeaseLost,
+    PositionLost,
     NothingToRollBackTo,
     ActivationContended,
     TooLarge,
@@ -133,6 +134,11 @@ impl Code {
                 "A precondition of the request does not hold",
             ),
             Self::LeaseLost => ("lease-lost", S::CONFLICT, "The lease is lost"),
+            Self::PositionLost => (
+                "position-lost",
+                S::GONE,
+                "The log does not hold the position",
+            ),
             Self::ModuleInUse => ("module-in-use", S::CONFLICT, "The module is or was active"),
             Self::NothingToRollBackTo => (
                 "nothing-to-roll-back-to",

@@ -21,7 +21,7 @@ use super::extract::{
 };
 use super::problem::Problem;
 use super::state::AppState;
-use crate::core::{ConsumerId, LeaseId, StreamId};
+use crate::core::{ConsumerId, LeaseId, Start, StreamId};
 use crate::store::{ConsumerError, Unpark};
 
 /// How many events of the log after its cursor are looked at to say how far a consumer lags behind.
@@ -78,6 +78,7 @@ pub(super) async fn get_consumer(
     responses(
         (status = 200, description = "Changed.", body = Consumer),
         (status = 201, description = "Created.", body = Consumer, headers(("Location" = String))),
+        (status = 410, description = "`position-lost`: as for `GET /v1/events`."),
         (status = 422, description = "`receiver-not-allowed`: the URL names an address that the setting `push.allow` does not allow; `too-many-consumers`: as many are there as the setting `consumers.per_namespace` allows"),
     )
 )]
@@ -87,6 +88,7 @@ pub(super) async fn put_consumer(
     JsonBody(mut body): JsonBody<ConsumerBody>,
 ) -> Result<Response, Problem> {
     let start = start(std::mem::take(&mut body.start), "/start")?;
+    check_start(&state, &id, start).await?;
     let settings = consumer_settings(body)?;
     state
         .consumers
@@ -328,6 +330,7 @@ pub(super) async fn skip_parked(
     responses(
         (status = 200, description = "The consumer.", body = Consumer),
         (status = 404, description = "`consumer-not-found`"),
+        (status = 410, description = "`position-lost`: as for `GET /v1/events`."),
     )
 )]
 pub(super) async fn reset_consumer(
@@ -335,9 +338,9 @@ pub(super) async fn reset_consumer(
     ConsumerPath(id): ConsumerPath,
     JsonBody(body): JsonBody<ResetBody>,
 ) -> Result<Response, Problem> {
-    let reset = state
-        .store
-        .reset_consumer(&id, start(body.start, "/start")?);
+    let start = start(body.start, "/start")?;
+    check_start(&state, &id, start).await?;
+    let reset = state.store.reset_consumer(&id, start);
     reset.await.map_err(|error| refused(&id, error))?;
     show(&state, &id).await
 }
@@ -374,6 +377,15 @@ pub(super) async fn resume_consumer(
     ConsumerPath(id): ConsumerPath,
 ) -> Result<Response, Problem> {
     set_paused(&state, &id, false).await
+}
+
+/// Refuses to begin at a position that the log does not hold.
+async fn check_start(state: &AppState, id: &ConsumerId, start: Start) -> Result<(), Problem> {
+    if let Start::After(position) = start {
+        let checked = state.store.check_position(id.namespace(), position);
+        checked.await?;
+    }
+    Ok(())
 }
 
 async fn show(state: &AppState, id: &ConsumerId) -> Result<Response, Problem> {

@@ -39,6 +39,7 @@ use crate::store::LogFilter;
             (String = "application/x-ndjson"),
             (String = "text/event-stream"),
         )),
+        (status = 410, description = "`position-lost`: the store was put back to an earlier state. All that is behind `end` is new to who was there."),
     )
 )]
 pub(super) async fn read_log(
@@ -53,6 +54,7 @@ pub(super) async fn read_log(
         .unwrap_or(Position::BEGINNING);
     let (format, is_followed, limit) = (format(&headers), query.follow, query.limit);
     let filter = filter(query)?;
+    state.store.check_position(&namespace, after).await?;
     match format {
         Some(format) if is_followed || format == Format::ServerSentEvents => {
             let place = follow::Place::take(&state.subscriptions, format)?;

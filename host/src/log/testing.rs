@@ -14,7 +14,7 @@ use crate::core::{
     DeciderName, Json, Metadata, Namespace, NewEvent, Position, RecordedEvent, StreamId,
     SystemClock, Version,
 };
-use crate::store::{Error, LogFilter, LogPage, LogStore, PAGE_BYTES, Room};
+use crate::store::{Error, LogFilter, LogPage, LogStore, PAGE_BYTES, ResumeError, Room};
 
 /// The log of a store that obeys a test.
 #[derive(Debug, Default)]
@@ -171,6 +171,10 @@ impl LogStore for TestStore {
             }
         }
         Ok(page)
+    }
+
+    async fn check_position(&self, _: &Namespace, _: Position) -> Result<(), ResumeError> {
+        Ok(())
     }
 
     fn wakeups(&self) -> watch::Receiver<()> {

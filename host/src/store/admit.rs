@@ -31,6 +31,8 @@ pub(super) struct Facts {
     pub(super) registry: HashSet<RegistryKey>,
     /// The ids of all events.
     pub(super) event_ids: HashSet<EventId>,
+    /// The generation that is written in.
+    pub(super) generation: u64,
     /// The offset of the newest event of all streams.
     pub(super) last_offset: u64,
 }
@@ -209,7 +211,7 @@ impl Facts {
         RecordedEvent {
             stream: stream.clone(),
             version: tip.head.version,
-            position: Position::new(0, 0, self.last_offset),
+            position: Position::new(self.generation, 0, self.last_offset),
             previous_id,
             created_at,
             event,

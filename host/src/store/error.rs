@@ -203,6 +203,33 @@ impl AppendError {
     }
 }
 
+/// A reader cannot go on where it wants to.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    /// This log has no event there: it was put back to an earlier state, or is another one than the reader knows.
+    #[error("the log holds no event at {position}")]
+    Lost {
+        /// Where the reader wants to go on.
+        position: Position,
+        /// The last event of the namespace before that: all behind it is new to the reader.
+        end: Position,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl ResumeError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Lost { .. } => false,
+            Self::Store(error) => error.is_retryable(),
+        }
+    }
+}
+
 /// A module was not deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteModuleError {

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::Error;
+use super::{Error, ResumeError};
 use crate::core::{Namespace, Position, RecordedEvent, is_wanted};
 
 /// The log: what [`EventStore`](super::EventStore) appends, by position.
@@ -31,6 +31,21 @@ pub trait LogStore: Debug + Send + Sync {
         filter: &LogFilter,
         limit: u32,
     ) -> Result<LogPage, Error>;
+
+    /// Checks the position that a reader comes with. Good are [`Position::BEGINNING`] and the positions of all events, whatever their namespace:
+    /// no other was ever handed out by this log.
+    ///
+    /// A database that was put back to an earlier state goes on as another one: a position of what was lost MUST be refused, even where
+    /// the log has grown past it since.
+    ///
+    /// # Errors
+    ///
+    /// [`ResumeError::Lost`], which tells where the reader can go on, and [`ResumeError::Store`].
+    async fn check_position(
+        &self,
+        namespace: &Namespace,
+        position: Position,
+    ) -> Result<(), ResumeError>;
 
     /// Changes when there may be something new in [`LogStore::read_log`], once for many appends. An event that is held back because another
     /// transaction is under way, or that another program has appended, MAY come without it: whoever waits MUST poll as well.

@@ -30,7 +30,8 @@ pub use append::{Append, Appended, Claim, Fence, LARGE_APPEND_BYTES, StreamAppen
 use async_trait::async_trait;
 pub use consumers::{ConsumerError, ConsumerStore, Leased, Nacked, Unpark};
 pub use error::{
-    ActivateError, AppendError, DeleteModuleError, Error, OpenError, QueueLimit, Source,
+    ActivateError, AppendError, DeleteModuleError, Error, OpenError, QueueLimit, ResumeError,
+    Source,
 };
 pub use log::{LogFilter, LogPage, LogStore};
 pub use memory::MemoryStore;

@@ -10,7 +10,7 @@ use super::problem::Problem;
 use crate::command::{self, BatchError, SchemaViolation};
 use crate::core::{ModuleDigest, Rejection};
 use crate::runtime::{Fault, RunError};
-use crate::store::ConsumerError;
+use crate::store::{ConsumerError, ResumeError};
 use crate::{gate, modules, store};
 
 /// The code of an error, as it is counted.
@@ -310,6 +310,21 @@ impl From<store::Error> for Problem {
             )
             .caused_by(error),
             _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<ResumeError> for Problem {
+    fn from(error: ResumeError) -> Self {
+        match error {
+            ResumeError::Lost { position, end } => Self::new(
+                Code::PositionLost,
+                "The log has no event there: it was put back to an earlier state, or is another log. \
+                 What was read up to there may be gone; all that is behind `end` is new to who was there.",
+            )
+            .with("position", position.to_string())
+            .with("end", end.to_string()),
+            ResumeError::Store(error) => error.into(),
         }
     }
 }

@@ -7,7 +7,7 @@ use futures::future::join_all;
 
 use super::support::*;
 use crate::core::{ExpectedVersion, Namespace, NewEvent, Position, RecordedEvent};
-use crate::store::{LogFilter, Store};
+use crate::store::{LogFilter, ResumeError, Store};
 
 /// Appends six events to two streams in turns, waits until the log shows them, and gives them back in its order.
 async fn six_events(store: &dyn Store) -> Vec<RecordedEvent> {
@@ -295,9 +295,42 @@ pub(in crate::store) async fn a_page_of_nothing_stays_where_it_is(store: Arc<dyn
     assert_eq!((none.events, none.next), (Vec::new(), Position::BEGINNING));
     assert!(!none.caught_up);
 
-    let far = Position::new(u32::MAX, u64::MAX >> 1, u64::MAX >> 1);
+    let far = Position::new(u64::MAX, u64::MAX >> 1, u64::MAX >> 1);
     let beyond = store.read_log(&namespace, far, &all, 10).await.unwrap();
     assert_eq!((beyond.events, beyond.next), (Vec::new(), far));
+}
+
+pub(in crate::store) async fn only_the_positions_of_its_events_are_of_a_log(store: Arc<dyn Store>) {
+    let here = Namespace::default();
+    let log = six_events(&*store).await;
+    let elsewhere = stream_of("elsewhere", "counter", "c");
+    activate(&*store, &elsewhere).await;
+    let foreign = grow(&*store, &elsewhere, 1).await.remove(0).position;
+    log_of(&*store, elsewhere.namespace(), 1).await;
+
+    let known = log.iter().map(|event| event.position);
+    for position in known.chain([Position::BEGINNING, foreign]) {
+        for namespace in [&here, elsewhere.namespace()] {
+            store.check_position(namespace, position).await.unwrap();
+        }
+    }
+    // Of a future that is lost, in this generation or in a later one; and of a generation that there never was, before all or between.
+    let last = log[5].position;
+    let at = |generation, offset| Position::new(generation, foreign.transaction(), offset);
+    let (generation, offset) = (foreign.generation(), foreign.offset());
+    for (lost, end) in [
+        (at(generation, offset + 1), last),
+        (at(generation + 1, 1), last),
+        (at(u64::MAX, offset), last),
+        (Position::new(generation, u64::MAX, offset), last),
+        (Position::new(0, 0, 1), Position::BEGINNING),
+    ] {
+        let refused = store.check_position(&here, lost).await;
+        assert!(
+            matches!(refused, Err(ResumeError::Lost { position, end: told }) if (position, told) == (lost, end)),
+            "{lost} of {log:?}: {refused:?}"
+        );
+    }
 }
 
 pub(in crate::store) async fn a_reader_misses_nothing_while_writers_race(store: Arc<dyn Store>) {

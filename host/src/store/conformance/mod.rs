@@ -138,6 +138,7 @@ store_cases!(
     next_is_past_what_the_filter_left_out,
     a_page_says_whether_there_was_more,
     a_page_of_nothing_stays_where_it_is,
+    only_the_positions_of_its_events_are_of_a_log,
     a_reader_misses_nothing_while_writers_race,
     // modules
     a_module_is_kept_once,

@@ -12,8 +12,8 @@ use crate::core::{
 };
 use crate::store::admit::Facts;
 use crate::store::{
-    Append, AppendError, Appended, Direction, History, LogFilter, LogPage, PAGE_BYTES, Place, Room,
-    StreamHead, StreamRange, StreamSummary,
+    Append, AppendError, Appended, Direction, History, LogFilter, LogPage, PAGE_BYTES, Place,
+    ResumeError, Room, StreamHead, StreamRange, StreamSummary,
 };
 
 /// The events of one stream, oldest first; the index of an event is its version less 1.
@@ -33,6 +33,18 @@ pub(super) struct Events {
 }
 
 impl Events {
+    /// None yet, of this generation.
+    pub(super) fn new(generation: u64) -> Self {
+        let facts = Facts {
+            generation,
+            ..Facts::default()
+        };
+        Self {
+            facts,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn append(
         &mut self,
         append: Append,
@@ -182,6 +194,25 @@ impl Events {
             next: newest.unwrap_or(after),
             caught_up,
         }
+    }
+
+    pub(super) fn check_position(
+        &self,
+        namespace: &Namespace,
+        position: Position,
+    ) -> Result<(), ResumeError> {
+        let place = |event: &Arc<RecordedEvent>| event.position;
+        if position == Position::BEGINNING
+            || self.log.binary_search_by_key(&position, place).is_ok()
+        {
+            return Ok(());
+        }
+        let known = self.log[..self.log.partition_point(|event| event.position < position)].iter();
+        let last = known
+            .rev()
+            .find(|event| event.stream.namespace() == namespace);
+        let end = last.map_or(Position::BEGINNING, place);
+        Err(ResumeError::Lost { position, end })
     }
 
     pub(super) fn list_streams(

@@ -19,7 +19,8 @@ use super::snapshots::newest_of;
 use super::{
     ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
     Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, NewActivation, NewModule,
-    Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
+    ResumeError, Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead, StreamRange,
+    StreamSummary,
 };
 use crate::core::{
     Activation, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
@@ -42,9 +43,12 @@ impl MemoryStore {
     /// An empty store that takes its times from `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
+        // The log of another process is another one, though it may be as long.
+        let since_1970 = clock.now().unix_timestamp_nanos() / 1_000_000;
+        let generation = u64::try_from(since_1970).unwrap_or_default();
         Self {
             clock,
-            events: Mutex::default(),
+            events: Mutex::new(events::Events::new(generation)),
             modules: Mutex::default(),
             snapshots: Mutex::default(),
             consumers: Mutex::default(),
@@ -129,6 +133,14 @@ impl LogStore for MemoryStore {
         limit: u32,
     ) -> Result<LogPage, Error> {
         Ok(lock(&self.events).read_log(namespace, after, filter, limit))
+    }
+
+    async fn check_position(
+        &self,
+        namespace: &Namespace,
+        position: Position,
+    ) -> Result<(), ResumeError> {
+        lock(&self.events).check_position(namespace, position)
     }
 
     fn wakeups(&self) -> watch::Receiver<()> {

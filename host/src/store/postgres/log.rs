@@ -8,24 +8,31 @@ use super::PostgresStore;
 use super::consumers::bind_position;
 use super::rows::{self, event_columns};
 use crate::core::{Namespace, Position};
-use crate::store::{Error, LogFilter, LogPage, LogStore, PAGE_BYTES, Room};
+use crate::store::{Error, LogFilter, LogPage, LogStore, PAGE_BYTES, ResumeError, Room};
 
 /// A filtered page looks at no fewer events than this, so that a rare event is found in few round trips,
 const SCAN: u32 = 1_000;
 /// unless they take up more than this, in bytes.
 const SCAN_BYTES: usize = 8 * PAGE_BYTES;
 
-/// Only what no transaction can come before any more: all of older generations, and in the newest one what was written by
-/// transactions older than every one that is still under way.
+/// Only what no transaction can come before any more.
 const LOG: &str = concat!(
-    "SELECT ",
+    "WITH horizon AS MATERIALIZED (SELECT h.generation, h.transaction_id FROM gavel_horizon() AS h) SELECT ",
     event_columns!(),
     " FROM events WHERE namespace = $1 \
      AND (generation, transaction_id, \"offset\") > ($2, $3::TEXT::XID8, $4) \
-     AND (generation, transaction_id) < ((SELECT max(g.generation) FROM generations AS g), \
-                                         (SELECT pg_snapshot_xmin(pg_current_snapshot()))) \
+     AND (generation, transaction_id) < ((SELECT h.generation FROM horizon AS h), (SELECT h.transaction_id FROM horizon AS h)) \
      ORDER BY generation, transaction_id, \"offset\" LIMIT $5"
 );
+
+const EVENT: &str = "SELECT TRUE FROM events WHERE generation = $1 AND transaction_id = $2::TEXT::XID8 AND \"offset\" = $3";
+
+/// The last position before another one.
+const BEFORE: &str = "SELECT generation, transaction_id::TEXT AS transaction_text, \"offset\" FROM events WHERE namespace = $1 \
+     AND (generation, transaction_id, \"offset\") < ($2, $3::TEXT::XID8, $4) \
+     AND (generation, transaction_id) < ((SELECT h.generation FROM gavel_horizon() AS h), \
+                                         (SELECT h.transaction_id FROM gavel_horizon() AS h)) \
+     ORDER BY generation DESC, transaction_id DESC, \"offset\" DESC LIMIT 1";
 
 impl PostgresStore {
     async fn log_after(
@@ -94,6 +101,35 @@ impl LogStore for PostgresStore {
                 return Ok(page);
             }
         }
+    }
+
+    async fn check_position(
+        &self,
+        namespace: &Namespace,
+        position: Position,
+    ) -> Result<(), ResumeError> {
+        if position == Position::BEGINNING {
+            return Ok(());
+        }
+        let found = self
+            .read(|| bind_position(sqlx::query(EVENT), position))
+            .await?;
+        if !found.is_empty() {
+            return Ok(());
+        }
+        let before = || {
+            let statement = sqlx::query(BEFORE).bind(namespace.as_str().to_owned());
+            bind_position(statement, position)
+        };
+        let found = self.read(before).await?;
+        let end = found
+            .first()
+            .map(|row| rows::position(row, rows::column(row, "offset")?));
+        let end = end.transpose().map_err(|reason| reason.of("event"))?;
+        Err(ResumeError::Lost {
+            position,
+            end: end.unwrap_or(Position::BEGINNING),
+        })
     }
 
     fn wakeups(&self) -> watch::Receiver<()> {

@@ -232,7 +232,8 @@ async fn require_durability(setup: &PgPool) -> Result<(), Durability> {
     Ok(())
 }
 
-/// Refuses a connection that leads to a standby, where reads are old, or that may only read, and notices when the database has moved to another cluster.
+/// Refuses a connection that leads to a standby, where reads are old, or that may only read, and begins a generation when the
+/// server is another one than before: nobody writes on a connection that was not asked.
 pub(super) async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let server = sqlx::query(
         "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::BOOLEAN",

@@ -177,9 +177,8 @@ const MOVED_SINCE: &str = concat!(
     ") AS moved GROUP BY decider_id ORDER BY decider_id LIMIT $3"
 );
 
-const MOMENT: &str = "SELECT max(generation) AS generation, \
-     pg_snapshot_xmin(pg_current_snapshot())::TEXT::BIGINT AS oldest_open, \
-     pg_current_snapshot()::TEXT AS snapshot, extract(epoch FROM clock_timestamp())::BIGINT AS seconds FROM generations";
+const MOMENT: &str = "SELECT h.generation, h.transaction_id::TEXT::BIGINT AS oldest_open, \
+     pg_current_snapshot()::TEXT AS snapshot, extract(epoch FROM clock_timestamp())::BIGINT AS seconds FROM gavel_horizon() AS h";
 
 /// By how much the clocks of hosts may differ from the database's, and how long an append may take, together: after this a command without
 /// events is not looked for among those that were stored after a moment.
@@ -302,7 +301,7 @@ impl PastStore for PostgresStore {
             let seconds: i64 = rows::column(row, "seconds")?;
             Ok::<_, rows::Unreadable>(Moment {
                 settled: Position::new(
-                    u32::try_from(generation).map_err(rows::unreadable)?,
+                    u64::try_from(generation).map_err(rows::unreadable)?,
                     u64::try_from(oldest_open.saturating_sub(1)).map_err(rows::unreadable)?,
                     i64::MAX.unsigned_abs(),
                 ),

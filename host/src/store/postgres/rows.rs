@@ -210,7 +210,7 @@ pub(super) fn position(row: &PgRow, offset: i64) -> Read<Position> {
     let generation: i32 = column(row, "generation")?;
     let transaction: &str = column(row, "transaction_text")?;
     Ok(Position::new(
-        u32::try_from(generation).map_err(unreadable)?,
+        u64::try_from(generation).map_err(unreadable)?,
         transaction.parse().map_err(unreadable)?,
         u64::try_from(offset).map_err(unreadable)?,
     ))

@@ -89,7 +89,7 @@ fn insert_events_in_tx<'a>(
     for recorded in events {
         let (stream, event) = (&recorded.stream, &recorded.event);
         insert.execute(params![
-            rows::offset(recorded.position),
+            recorded.position.offset().cast_signed(),
             stream.namespace().as_str(),
             stream.decider().as_str(),
             stream.id(),

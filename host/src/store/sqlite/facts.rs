@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, params};
 
-use super::{read, rows};
+use super::{generations, read, rows};
 use crate::core::{ActivationNumber, StreamId};
 use crate::store::admit::{Facts, registry_key};
 use crate::store::{Append, Error, StreamAppend};
@@ -33,6 +33,7 @@ pub(super) fn load_in_tx(tx: &Connection, appends: &[Append]) -> Result<Facts, E
     let last: Option<i64> = tx
         .prepare_cached(LAST_OFFSET)?
         .query_row([], |row| row.get(0))?;
+    facts.generation = generations::newest_in_tx(tx)?;
     facts.last_offset = last.map_or(0, i64::unsigned_abs);
     Ok(facts)
 }

@@ -2,10 +2,11 @@
 
 use rusqlite::{Connection, Row, params};
 
+use super::generations::Generations;
 use super::readers::Readers;
 use super::rows::{self, log_columns};
 use crate::core::{Namespace, Position};
-use crate::store::{Error, LogFilter, LogPage, PAGE_BYTES, Room};
+use crate::store::{Error, LogFilter, LogPage, PAGE_BYTES, ResumeError, Room};
 
 /// Within a namespace the rowid ascends; hides the other index that begins with it, by which the log would have to be sorted.
 const NEWEST: &str = r#"
@@ -38,6 +39,17 @@ pub(super) async fn page(
         .await
 }
 
+pub(super) async fn check_position(
+    readers: &Readers,
+    namespace: &Namespace,
+    position: Position,
+) -> Result<(), ResumeError> {
+    let namespace = namespace.clone();
+    let checked =
+        readers.read(move |database| Ok(Generations::of(database).check(&namespace, position)));
+    checked.await?
+}
+
 fn page_in(
     database: &Connection,
     namespace: &Namespace,
@@ -57,8 +69,10 @@ fn page_in(
         next: after,
         caught_up: false,
     };
+    let generations = Generations::of(database);
     let mut select = database.prepare_cached(PAGE)?;
-    let mut found = select.query(params![namespace.as_str(), rows::offset(after), newest])?;
+    let values = params![namespace.as_str(), generations.offset(after)?, newest];
+    let mut found = select.query(values)?;
     let is_all = *filter == LogFilter::default();
     let mut room = Room::new(limit, PAGE_BYTES);
     let mut looked_at = 0;
@@ -72,10 +86,10 @@ fn page_in(
         }
         looked_at += 1;
         if !passes {
-            page.next = rows::position(row.get("offset")?);
+            page.next = generations.position(row.get("offset")?)?;
             continue;
         }
-        match rows::event_of_log(row) {
+        match rows::event_of_log(row, &generations) {
             Ok(event) if !room.take(&event) => return Ok(page),
             Ok(event) => {
                 page.next = event.position;
@@ -85,7 +99,7 @@ fn page_in(
             Err(error) => return Err(error),
         }
     }
-    page.next = after.max(rows::position(newest));
+    page.next = after.max(generations.position(newest)?);
     page.caught_up = true;
     Ok(page)
 }

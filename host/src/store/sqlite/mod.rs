@@ -12,6 +12,7 @@ mod append;
 mod consumers;
 mod error;
 mod facts;
+mod generations;
 mod log;
 mod modules;
 mod open;
@@ -37,7 +38,8 @@ use super::lookup::Lookups;
 use super::{
     ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
     Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, NewActivation, NewModule,
-    Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead, StreamRange, StreamSummary,
+    ResumeError, Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead, StreamRange,
+    StreamSummary,
 };
 use crate::core::{
     Activation, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
@@ -128,6 +130,14 @@ impl LogStore for SqliteStore {
         limit: u32,
     ) -> Result<LogPage, Error> {
         log::page(&self.readers, namespace, after, filter, limit).await
+    }
+
+    async fn check_position(
+        &self,
+        namespace: &Namespace,
+        position: Position,
+    ) -> Result<(), ResumeError> {
+        log::check_position(&self.readers, namespace, position).await
     }
 
     fn wakeups(&self) -> watch::Receiver<()> {

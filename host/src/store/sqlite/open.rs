@@ -1,5 +1,6 @@
 //! Opening the file, and bringing its schema up to date.
 
+use std::convert::identity;
 #[cfg(unix)]
 use std::fs::Permissions;
 #[cfg(unix)]
@@ -14,12 +15,13 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::SqliteStore;
 use super::append::Database;
+use super::generations;
 use super::readers::Readers;
 use super::writer::Writer;
 use crate::core::Clock;
-use crate::store::OpenError;
 use crate::store::group::{Group, Limits};
 use crate::store::lookup::Lookups;
+use crate::store::{Error, OpenError};
 
 /// How long a write waits for another process that writes, before the store counts as unavailable.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,6 +70,9 @@ impl SqliteStore {
         let writer = Writer::open(path)
             .map(Arc::new)
             .map_err(|error| unreachable(error.into()))?;
+        begin_generation(&writer, &clock)
+            .await
+            .map_err(|error| unreachable(error.into()))?;
         let database = Database {
             writer: Arc::clone(&writer),
             clock: Arc::clone(&clock),
@@ -82,6 +87,12 @@ impl SqliteStore {
             readers,
         })
     }
+}
+
+async fn begin_generation(writer: &Writer, clock: &Arc<dyn Clock>) -> Result<(), Error> {
+    let clock = Arc::clone(clock);
+    let begun = writer.write(move |tx| generations::begin_in_tx(tx, clock.now()));
+    begun.await.map_err(|error| error.into_error(identity))
 }
 
 /// Creates a folder that only its owner may enter. One that is there may be meant for others as well, and stays as it is.

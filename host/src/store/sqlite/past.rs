@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
+use super::generations::Generations;
 use super::read::COMMAND;
 use super::rows::{self, command_columns, log_columns, passage_columns};
 use crate::core::{CommandId, CommandRecord, DeciderName, EventId, Namespace, RecordedEvent};
@@ -146,16 +147,20 @@ impl PastStore for SqliteStore {
         let namespace = namespace.clone();
         let found = self.readers.read(move |database| {
             let values = params![namespace.as_str(), event_id.as_bytes()];
-            rows::one(database, EVENT, values, rows::event_of_log)
+            let generations = Generations::of(database);
+            rows::one(database, EVENT, values, |row| {
+                rows::event_of_log(row, &generations)
+            })
         });
         found.await
     }
 
     async fn moment(&self, _namespace: &Namespace) -> Result<Moment, Error> {
         let found = self.readers.read(|database| {
+            let generations = Generations::of(database);
             rows::one(database, MOMENT, [], |row| {
                 Ok(Moment {
-                    settled: rows::position(row.get(0)?),
+                    settled: generations.position(row.get(0)?)?,
                     mark: row.get::<_, i64>(1)?.to_string(),
                 })
             })
@@ -171,10 +176,11 @@ impl PastStore for SqliteStore {
         limit: u32,
     ) -> Result<Option<Vec<Place>>, Error> {
         let (namespace, decider) = (namespace.clone(), decider.clone());
-        let (offset, rows_before) = (rows::offset(since.settled), rows_before(since));
+        let (settled, rows_before) = (since.settled, rows_before(since));
         let found = self.readers.read(move |database| {
             // One more tells that there are too many.
             let most = i64::from(limit) + 1;
+            let offset = Generations::of(database).offset(settled)?;
             let (namespace, decider) = (namespace.as_str(), decider.as_str());
             let values = params![namespace, decider, offset, rows_before, most];
             rows::all(database, MOVED_SINCE, values, rows::place)
@@ -222,13 +228,16 @@ fn passages_in(
     let statement = of(range, PASSAGES, PASSAGES_OF_STREAM);
     let mut select = database.prepare_cached(statement)?;
     let version = after.version.to_sql();
-    let through = range.through.as_ref();
-    let through = through.map_or(i64::MAX, |through| rows::offset(through.settled));
+    let generations = Generations::of(database);
+    let through = match &range.through {
+        Some(through) => generations.offset(through.settled)?,
+        None => i64::MAX,
+    };
     let values = params![namespace, decider, after.id, version, limit, through];
     let mut found = select.query(values)?;
     let mut passages = Passages::default();
     while let Some(row) = found.next()? {
-        let (id, version, event, command_id) = rows::event_of_past(row, range)?;
+        let (id, version, event, command_id) = rows::event_of_past(row, &generations, range)?;
         passages.push(id, version, event, command_id);
     }
     Ok(passages.into_vec())

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use time::OffsetDateTime;
 
+use super::generations::Generations;
 use super::readers::Readers;
 use super::rows::{self, command_columns, event_columns, history_columns};
 use crate::core::{DeciderName, Namespace, RecordedEvent, StreamId, Version};
@@ -88,10 +89,11 @@ pub(super) async fn stream(
         let values = params![namespace, decider, id, after, through, range.limit];
         let mut room = Room::new(range.limit, range.bytes);
         let mut events = Vec::new();
+        let generations = Generations::of(database);
         let mut select = database.prepare_cached(statement)?;
         let mut found = select.query(values)?;
         while let Some(row) = found.next()? {
-            let event = rows::event(row, &stream)?;
+            let event = rows::event(row, &generations, &stream)?;
             if !room.take(&event) {
                 break;
             }
@@ -126,9 +128,10 @@ pub(super) fn history_in(
     let [namespace, decider, id] = names(stream);
     let through = through.map_or(i64::MAX, Version::to_sql);
     let values = params![namespace, decider, id, after.to_sql(), through, limit];
+    let generations = Generations::of(database);
     let mut newest = None;
     let events = rows::all(database, HISTORY, values, |row| {
-        let (event, head) = rows::past_event(row, stream)?;
+        let (event, head) = rows::past_event(row, &generations, stream)?;
         newest = Some(head);
         Ok(event)
     })?;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::generations::Generations;
 use crate::core::{
     Activation, ActivationNumber, CommandId, CommandOutcome, CommandRecord, DeciderName, EARLIEST,
     Event, Fingerprint, Json, LATEST, LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent,
@@ -157,13 +158,22 @@ fn reason(error: impl ToString) -> Reason {
 }
 
 /// The event of a row of `stream`.
-pub(super) fn event(row: &Row<'_>, stream: &StreamId) -> Result<RecordedEvent, Error> {
-    read_event(&mut Cells::of(row), |_| Ok(stream.clone()))
-        .map_err(|reason| malformed(row, stream.to_string(), reason))
+pub(super) fn event(
+    row: &Row<'_>,
+    generations: &Generations<'_>,
+    stream: &StreamId,
+) -> Result<RecordedEvent, Error> {
+    let position = generations.position(row.get(0)?)?;
+    read_event(&mut Cells::of(row), position, |_| Ok(stream.clone()))
+        .map_err(|reason| malformed(row, generations, stream.to_string(), reason))
 }
 
 /// What folding needs of the event of a row of `stream`, and what the stream was after it.
-pub(super) fn past_event(row: &Row<'_>, stream: &StreamId) -> Result<(Event, StreamHead), Error> {
+pub(super) fn past_event(
+    row: &Row<'_>,
+    generations: &Generations<'_>,
+    stream: &StreamId,
+) -> Result<(Event, StreamHead), Error> {
     let read = |cells: &mut Cells<'_>| -> Result<_, Reason> {
         let event = read_past_event(cells)?;
         let head = StreamHead {
@@ -173,12 +183,14 @@ pub(super) fn past_event(row: &Row<'_>, stream: &StreamId) -> Result<(Event, Str
         };
         Ok((event, head))
     };
-    read(&mut Cells::of(row)).map_err(|reason| malformed(row, stream.to_string(), reason))
+    read(&mut Cells::of(row))
+        .map_err(|reason| malformed(row, generations, stream.to_string(), reason))
 }
 
 /// What folding needs of the event of a row of one decider's streams: the id of its stream, its version, itself, and its command.
 pub(super) fn event_of_past<'r>(
     row: &'r Row<'_>,
+    generations: &Generations<'_>,
     range: &PastRange,
 ) -> Result<(&'r str, Version, Event, CommandId), Error> {
     let read = |cells: &mut Cells<'r>| -> Result<_, Reason> {
@@ -193,6 +205,7 @@ pub(super) fn event_of_past<'r>(
         let id = lossy(row, "decider_id");
         malformed(
             row,
+            generations,
             format!("{}/{}/{id}", range.namespace, range.decider),
             reason,
         )
@@ -210,18 +223,24 @@ fn read_past_event(cells: &mut Cells<'_>) -> Result<Event, Reason> {
 }
 
 /// The event of a row that names its stream.
-pub(super) fn event_of_log(row: &Row<'_>) -> Result<RecordedEvent, Error> {
-    read_event(&mut Cells::of(row), Cells::take_stream).map_err(|reason| {
+pub(super) fn event_of_log(
+    row: &Row<'_>,
+    generations: &Generations<'_>,
+) -> Result<RecordedEvent, Error> {
+    let position = generations.position(row.get(0)?)?;
+    read_event(&mut Cells::of(row), position, Cells::take_stream).map_err(|reason| {
         let names = ["namespace", "decider", "decider_id"].map(|name| lossy(row, name));
-        malformed(row, names.join("/"), reason)
+        malformed(row, generations, names.join("/"), reason)
     })
 }
 
 fn read_event<'r>(
     cells: &mut Cells<'r>,
+    position: Position,
     stream: impl FnOnce(&mut Cells<'r>) -> Result<StreamId, Reason>,
 ) -> Result<RecordedEvent, Reason> {
-    let position = position(cells.take()?);
+    // The offset, of which the position was made.
+    cells.step();
     let version = cells.take_version()?;
     let previous_id = cells.take::<Option<_>>()?.map(Uuid::from_bytes);
     let created_at = cells.take_time()?;
@@ -246,15 +265,21 @@ fn read_event<'r>(
     })
 }
 
-fn malformed(row: &Row<'_>, stream: String, reason: Reason) -> Error {
-    match row.get("offset") {
-        Ok(offset) => Error::Malformed {
+fn malformed(
+    row: &Row<'_>,
+    generations: &Generations<'_>,
+    stream: String,
+    reason: Reason,
+) -> Error {
+    let offset = row.get("offset").map_err(Error::from);
+    match offset.and_then(|offset| generations.position(offset)) {
+        Ok(position) => Error::Malformed {
             stream,
-            position: position(offset),
+            position,
             reason,
             raw: lossy(row, "data"),
         },
-        Err(error) => error.into(),
+        Err(error) => error,
     }
 }
 
@@ -470,17 +495,4 @@ pub(super) fn time(milliseconds: i64) -> Result<OffsetDateTime, Reason> {
 pub(super) fn nearest_time(milliseconds: i64) -> OffsetDateTime {
     let nearest = if milliseconds < 0 { EARLIEST } else { LATEST };
     time(milliseconds).unwrap_or(nearest)
-}
-
-/// The position of the row at `offset`; SQLite has one writer at a time.
-pub(super) fn position(offset: i64) -> Position {
-    Position::new(0, 0, u64::try_from(offset).unwrap_or_default())
-}
-
-/// The offset of the last row that is not after `position`, be it one of another store.
-pub(super) fn offset(position: Position) -> i64 {
-    if position.generation() > 0 || position.transaction() > 0 {
-        return i64::MAX;
-    }
-    i64::try_from(position.offset()).unwrap_or(i64::MAX)
 }

@@ -9,6 +9,7 @@ mod manifest;
 mod neighbours;
 mod output;
 mod push;
+mod restore;
 mod sql;
 mod stop;
 mod text;

@@ -80,7 +80,7 @@ pub(in crate::store) async fn only_what_is_leased_can_be_acknowledged(store: Arc
         Position::BEGINNING,
         log[2].position,
         log[4].position,
-        Position::new(u32::MAX, 1, 1),
+        Position::new(u64::MAX, 1, 1),
     ];
     for through in outside {
         let refused = store.ack(&id, held.id, through, false).await;

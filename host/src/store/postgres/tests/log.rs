@@ -143,6 +143,81 @@ async fn positions_go_on_when_the_database_moves_to_a_cluster_with_lower_transac
     .await;
 }
 
+/// Makes the newest generation one of a server that has ended.
+async fn end_life(session: &mut PgConnection) {
+    let ended = "UPDATE generations SET server_started_at = server_started_at - INTERVAL '1 day'";
+    session.execute(ended).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_life_of_the_server_is_one_generation_for_all_hosts() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        for _ in 0..3 {
+            append(&store, "a", ExpectedVersion::Any).await.unwrap();
+        }
+        let old = log_of(&store, Position::BEGINNING, 3).await;
+        store.close().await;
+        end_life(&mut session).await;
+
+        let opening = (0..4).map(|_| {
+            let database = database.clone();
+            tokio::spawn(async move { database.open().await })
+        });
+        let hosts = futures::future::join_all(opening).await;
+        let hosts: Vec<_> = hosts.into_iter().map(Result::unwrap).collect();
+        for host in &hosts {
+            append(host, "a", ExpectedVersion::Any).await.unwrap();
+        }
+        let new = log_of(&hosts[0], old[2].position, 4).await;
+        let generations: HashSet<_> = new
+            .iter()
+            .map(|event| event.position.generation())
+            .collect();
+        assert_eq!(generations.len(), 1, "{new:?}");
+        assert!(new[0].position.generation() > old[2].position.generation());
+
+        // What was read of the life that has ended and is not there any more.
+        let last = old[2].position;
+        let lost = Position::new(last.generation(), last.transaction() + 1, last.offset() + 1);
+        let refused = hosts[1].check_position(&Namespace::default(), lost).await;
+        assert!(
+            matches!(refused, Err(ResumeError::Lost { end, .. }) if end == last),
+            "{refused:?}"
+        );
+        assert_eq!(log_of(&hosts[1], lost, 4).await, new);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_outlives_its_server_is_not_skipped() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let (mut session, mut outliving) = (database.connect().await, database.connect().await);
+        register(&mut session).await;
+        append(&store, "before", ExpectedVersion::Any)
+            .await
+            .unwrap();
+        let before = log_of(&store, Position::BEGINNING, 1).await;
+        // As what is prepared, whose server may be started anew before it is committed.
+        append_and_stay_open(&mut outliving, "open").await;
+        store.close().await;
+        end_life(&mut session).await;
+
+        let store = database.open().await;
+        append(&store, "after", ExpectedVersion::Any).await.unwrap();
+        let page = read_log(&store, before[0].position).await.unwrap();
+        assert_eq!((page.events, page.next), (Vec::new(), before[0].position));
+        outliving.execute("COMMIT").await.unwrap();
+        let rest = log_of(&store, page.next, 2).await;
+        assert_eq!(ids(&rest), ["open", "after"]);
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_event_is_reported_with_its_place_and_payload_after_those_before_it() {
     on_new_database(async |database: Database| {

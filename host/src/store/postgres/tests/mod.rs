@@ -6,7 +6,7 @@ mod log;
 mod open;
 mod read;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +23,8 @@ use crate::core::{
 };
 use crate::store::{
     Append, AppendError, Appended, Error, EventStore as _, Fence, History, LogFilter, LogPage,
-    LogStore as _, OpenError, PastRange, PastStore as _, Place, Snapshot, SnapshotStore as _,
-    StreamAppend, conformance,
+    LogStore as _, OpenError, PastRange, PastStore as _, Place, ResumeError, Snapshot,
+    SnapshotStore as _, StreamAppend, conformance,
 };
 
 /// How long a test waits for what must come.

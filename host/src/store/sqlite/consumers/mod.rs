@@ -29,7 +29,7 @@ impl SqliteStore {
         let (id, clock) = (id.clone(), self.clock.clone());
         let written = self
             .writer
-            .write(move |tx| work(&mut Tables(tx), &id, clock.now()));
+            .write(move |tx| work(&mut Tables::of(tx), &id, clock.now()));
         written
             .await
             .map_err(|error| error.into_error(ConsumerError::Store))
@@ -47,7 +47,7 @@ impl SqliteStore {
         let found = self.readers.read(move |database| {
             // One transaction, so that all statements see the same.
             let snapshot = database.unchecked_transaction()?;
-            Ok(work(&Tables(&snapshot), &id, now))
+            Ok(work(&Tables::of(&snapshot), &id, now))
         });
         found.await?
     }
@@ -65,7 +65,7 @@ impl ConsumerStore for SqliteStore {
         let (id, clock) = (id.clone(), self.clock.clone());
         let written = self
             .writer
-            .write(move |tx| rules::put(&mut Tables(tx), &id, &settings, start, clock.now()));
+            .write(move |tx| rules::put(&mut Tables::of(tx), &id, &settings, start, clock.now()));
         written.await.map_err(|error| error.into_error(identity))
     }
 
@@ -107,7 +107,7 @@ impl ConsumerStore for SqliteStore {
         let now = self.clock.now();
         let reports = self.readers.read(move |database| {
             let snapshot = database.unchecked_transaction()?;
-            let tables = Tables(&snapshot);
+            let tables = Tables::of(&snapshot);
             let names = tables.names(namespace.as_deref())?;
             rules::report_all(&tables, &names, look, now)
         });
@@ -118,7 +118,7 @@ impl ConsumerStore for SqliteStore {
         let id = id.clone();
         let found = self
             .readers
-            .read(move |database| Tables(database).has_room(&id, most));
+            .read(move |database| Tables::of(database).has_room(&id, most));
         found.await
     }
 

@@ -15,6 +15,7 @@ use crate::store::Error;
 use crate::store::consumers::rows::{
     Backlog, Entry, Holder, Place, Progress, Registered, Rows, Visit, named, readable,
 };
+use crate::store::sqlite::generations::Generations;
 use crate::store::sqlite::read;
 use crate::store::sqlite::rows::{self, event_columns};
 
@@ -121,11 +122,21 @@ SELECT "offset" - 1 FROM events INDEXED BY events_namespace
 WHERE namespace = ?1 AND created_at >= ?2 ORDER BY "offset" LIMIT 1"#;
 
 /// The tables as one connection sees them.
-pub(super) struct Tables<'t>(pub(super) &'t Connection);
+pub(super) struct Tables<'t> {
+    database: &'t Connection,
+    generations: Generations<'t>,
+}
 
-impl Tables<'_> {
+impl<'t> Tables<'t> {
+    pub(super) fn of(database: &'t Connection) -> Self {
+        Self {
+            database,
+            generations: Generations::of(database),
+        }
+    }
+
     fn run(&self, statement: &str, values: impl rusqlite::Params) -> Result<(), Error> {
-        self.0.prepare_cached(statement)?.execute(values)?;
+        self.database.prepare_cached(statement)?.execute(values)?;
         Ok(())
     }
 
@@ -136,7 +147,7 @@ impl Tables<'_> {
         mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
         visit: Visit<'_, T>,
     ) -> Result<(), Error> {
-        let mut statement = self.0.prepare_cached(statement)?;
+        let mut statement = self.database.prepare_cached(statement)?;
         let mut found = statement.query(values)?;
         while let Some(row) = found.next()? {
             if visit(read(row)?) == ControlFlow::Break(()) {
@@ -152,20 +163,24 @@ impl Tables<'_> {
         statement: &str,
         values: impl rusqlite::Params,
     ) -> Result<Vec<(StreamId, Backlog)>, Error> {
-        let found = rows::all(self.0, statement, values, |row| readable(backlog(row, id)))?;
+        let found = rows::all(self.database, statement, values, |row| {
+            readable(backlog(row, &self.generations, id))
+        })?;
         Ok(found.into_iter().flatten().collect())
     }
 
     /// The consumers of a namespace, or all.
     pub(super) fn names(&self, namespace: Option<&str>) -> Result<Vec<ConsumerId>, Error> {
-        let found = rows::all(self.0, NAMES, [namespace], |row| readable(consumer_id(row)))?;
+        let found = rows::all(self.database, NAMES, [namespace], |row| {
+            readable(consumer_id(row))
+        })?;
         Ok(found.into_iter().flatten().collect())
     }
 
     /// Whether a consumer is there, or fewer than so many of its namespace are.
     pub(super) fn has_room(&self, id: &ConsumerId, most: u32) -> Result<bool, Error> {
         let [namespace, name] = names(id);
-        let mut statement = self.0.prepare_cached(HAS_ROOM)?;
+        let mut statement = self.database.prepare_cached(HAS_ROOM)?;
         Ok(statement.query_row(params![namespace, name, most], |row| row.get(0))?)
     }
 
@@ -184,7 +199,9 @@ impl Tables<'_> {
 
 impl Rows for Tables<'_> {
     fn find(&self, id: &ConsumerId) -> Result<Option<Registered>, Error> {
-        rows::one(self.0, FIND, names(id), registered)
+        rows::one(self.database, FIND, names(id), |row| {
+            registered(row, &self.generations)
+        })
     }
 
     fn keep(&mut self, id: &ConsumerId, consumer: &Registered) -> Result<(), Error> {
@@ -203,7 +220,7 @@ impl Rows for Tables<'_> {
             push.and_then(|push| push.secret.as_deref()),
             consumer.is_paused,
             consumer.since.map(rows::milliseconds),
-            rows::offset(consumer.cursor),
+            self.generations.offset(consumer.cursor)?,
             rows::milliseconds(consumer.created_at),
             consumer.paused_reason,
         ];
@@ -211,13 +228,15 @@ impl Rows for Tables<'_> {
     }
 
     fn remove(&mut self, id: &ConsumerId) -> Result<bool, Error> {
-        Ok(self.0.prepare_cached(REMOVE)?.execute(names(id))? > 0)
+        Ok(self.database.prepare_cached(REMOVE)?.execute(names(id))? > 0)
     }
 
     fn backlog(&self, id: &ConsumerId, stream: &StreamId) -> Result<Option<Backlog>, Error> {
         let [namespace, name] = names(id);
         let values = params![namespace, name, stream.decider().as_str(), stream.id()];
-        let found = rows::one(self.0, BACKLOG, values, |row| backlog(row, id))?;
+        let found = rows::one(self.database, BACKLOG, values, |row| {
+            backlog(row, &self.generations, id)
+        })?;
         Ok(found.map(|(_, backlog)| backlog))
     }
 
@@ -228,7 +247,9 @@ impl Rows for Tables<'_> {
     ) -> Result<Option<(StreamId, Backlog)>, Error> {
         let [namespace, name] = names(id);
         let values = params![namespace, name, lease.as_bytes()];
-        rows::one(self.0, LEASED, values, |row| backlog(row, id))
+        rows::one(self.database, LEASED, values, |row| {
+            backlog(row, &self.generations, id)
+        })
     }
 
     fn keep_backlog(
@@ -244,7 +265,7 @@ impl Rows for Tables<'_> {
             stream.decider().as_str(),
             stream.id(),
             backlog.next.version.to_sql(),
-            rows::offset(backlog.next.position),
+            self.generations.offset(backlog.next.position)?,
             rows::milliseconds(backlog.next.created_at),
             backlog.last.to_sql(),
             i64::try_from(backlog.pending).unwrap_or(i64::MAX),
@@ -270,7 +291,7 @@ impl Rows for Tables<'_> {
 
     fn retry_parked(&mut self, id: &ConsumerId, now: OffsetDateTime) -> Result<u64, Error> {
         let [namespace, name] = names(id);
-        let mut statement = self.0.prepare_cached(RETRY_PARKED)?;
+        let mut statement = self.database.prepare_cached(RETRY_PARKED)?;
         let retried = statement.execute(params![namespace, name, rows::milliseconds(now)])?;
         Ok(retried as u64)
     }
@@ -287,7 +308,7 @@ impl Rows for Tables<'_> {
     }
 
     fn next_available(&self, id: &ConsumerId) -> Result<Option<OffsetDateTime>, Error> {
-        let found = rows::one(self.0, NEXT_AVAILABLE, names(id), |row| {
+        let found = rows::one(self.database, NEXT_AVAILABLE, names(id), |row| {
             Ok(row.get::<_, Option<i64>>(0)?.map(rows::nearest_time))
         });
         Ok(found?.flatten())
@@ -296,7 +317,7 @@ impl Rows for Tables<'_> {
     fn progress(&self, id: &ConsumerId, now: OffsetDateTime) -> Result<Progress, Error> {
         let [namespace, name] = names(id);
         let values = params![namespace, name, rows::milliseconds(now)];
-        let found = rows::one(self.0, PROGRESS, values, |row| {
+        let found = rows::one(self.database, PROGRESS, values, |row| {
             Ok(Progress {
                 pending: count(row, 0)?,
                 oldest: row.get::<_, Option<i64>>(1)?.map(rows::nearest_time),
@@ -313,20 +334,20 @@ impl Rows for Tables<'_> {
         after: Position,
         visit: Visit<'_, Entry>,
     ) -> Result<(), Error> {
-        let values = params![id.namespace().as_str(), rows::offset(after)];
-        self.each(AFTER, values, entry, visit)
+        let values = params![id.namespace().as_str(), self.generations.offset(after)?];
+        self.each(AFTER, values, |row| entry(row, &self.generations), visit)
     }
 
     fn end(&self, id: &ConsumerId) -> Result<Position, Error> {
         let values = [id.namespace().as_str()];
-        let newest = rows::one(self.0, END, values, |row| Ok(row.get(0)?))?;
-        Ok(newest.map_or(Position::BEGINNING, rows::position))
+        let newest = rows::one(self.database, END, values, |row| Ok(row.get(0)?))?;
+        self.generations.position(newest.unwrap_or_default())
     }
 
     fn before(&self, id: &ConsumerId, time: OffsetDateTime) -> Result<Position, Error> {
         let values = params![id.namespace().as_str(), rows::milliseconds(time)];
-        match rows::one(self.0, SINCE, values, |row| Ok(row.get(0)?))? {
-            Some(offset) => Ok(rows::position(offset)),
+        match rows::one(self.database, SINCE, values, |row| Ok(row.get(0)?))? {
+            Some(offset) => self.generations.position(offset),
             None => self.end(id),
         }
     }
@@ -340,7 +361,7 @@ impl Rows for Tables<'_> {
     ) -> Result<(), Error> {
         let [namespace, decider, id] = read::names(stream);
         let values = params![namespace, decider, id, from.to_sql(), through.to_sql()];
-        self.each(ENTRIES, values, entry, visit)
+        self.each(ENTRIES, values, |row| entry(row, &self.generations), visit)
     }
 
     fn each_event(
@@ -352,7 +373,8 @@ impl Rows for Tables<'_> {
     ) -> Result<(), Error> {
         let [namespace, decider, id] = read::names(stream);
         let values = params![namespace, decider, id, from.to_sql(), through.to_sql()];
-        self.each(EVENTS, values, |row| Ok(rows::event(row, stream)), visit)
+        let read = |row: &Row<'_>| Ok(rows::event(row, &self.generations, stream));
+        self.each(EVENTS, values, read, visit)
     }
 }
 
@@ -382,7 +404,7 @@ fn version_of(number: i64) -> Result<Version, Error> {
     version.map_err(corrupt("version of a consumer"))
 }
 
-fn registered(row: &Row<'_>) -> Result<Registered, Error> {
+fn registered(row: &Row<'_>, generations: &Generations<'_>) -> Result<Registered, Error> {
     let list = |text: String| -> Result<Vec<String>, Error> {
         serde_json::from_str(&text)
             .map_err(|error| corrupt("filter of a consumer")(error.to_string()))
@@ -399,13 +421,17 @@ fn registered(row: &Row<'_>) -> Result<Registered, Error> {
         },
         is_paused: row.get(7)?,
         since: row.get::<_, Option<i64>>(8)?.map(rows::nearest_time),
-        cursor: rows::position(row.get(9)?),
+        cursor: generations.position(row.get(9)?)?,
         created_at: rows::nearest_time(row.get(10)?),
         paused_reason: row.get(11)?,
     })
 }
 
-fn backlog(row: &Row<'_>, id: &ConsumerId) -> Result<(StreamId, Backlog), Error> {
+fn backlog(
+    row: &Row<'_>,
+    generations: &Generations<'_>,
+    id: &ConsumerId,
+) -> Result<(StreamId, Backlog), Error> {
     let (decider, stream): (String, String) = (row.get(0)?, row.get(1)?);
     let stream = named(id, &decider, &stream)?;
     let (lease, through): (Option<[u8; 16]>, Option<i64>) = (row.get(9)?, row.get(10)?);
@@ -418,7 +444,7 @@ fn backlog(row: &Row<'_>, id: &ConsumerId) -> Result<(StreamId, Backlog), Error>
     let backlog = Backlog {
         next: Place {
             version: version_of(row.get(2)?)?,
-            position: rows::position(row.get(3)?),
+            position: generations.position(row.get(3)?)?,
             created_at: rows::nearest_time(row.get(4)?),
         },
         last: version_of(row.get(5)?)?,
@@ -432,14 +458,14 @@ fn backlog(row: &Row<'_>, id: &ConsumerId) -> Result<(StreamId, Backlog), Error>
     Ok((stream, backlog))
 }
 
-fn entry(row: &Row<'_>) -> Result<Entry, Error> {
+fn entry(row: &Row<'_>, generations: &Generations<'_>) -> Result<Entry, Error> {
     Ok(Entry {
         decider: row.get(0)?,
         id: row.get(1)?,
         event: row.get(2)?,
         place: Place {
             version: version_of(row.get(3)?)?,
-            position: rows::position(row.get(4)?),
+            position: generations.position(row.get(4)?)?,
             created_at: rows::nearest_time(row.get(5)?),
         },
     })

@@ -17,12 +17,13 @@ use uuid::Uuid;
 use super::{SqliteStore, past};
 use crate::core::{
     ConsumerId, ConsumerSettings, ExpectedVersion, ModuleDigest, Namespace, Position,
-    RecordedEvent, Start, StreamId,
+    RecordedEvent, Start, StreamId, SystemClock,
 };
 use crate::store::conformance::support::*;
 use crate::store::{
     Append, AppendError, ConsumerStore as _, Error, EventStore as _, LogFilter, LogStore as _,
-    ModuleStore as _, OpenError, PastRange, PastStore as _, Place, SnapshotStore as _, conformance,
+    ModuleStore as _, OpenError, PastRange, PastStore as _, Place, ResumeError, SnapshotStore as _,
+    conformance,
 };
 
 macro_rules! sqlite_case {

@@ -26,6 +26,106 @@ async fn a_file_that_is_opened_again_holds_everything() {
     assert!(later[0].position > events[1].position);
 }
 
+/// Opens the file by the clock on the wall, which tells the lives of the log apart.
+async fn open_now(file: &File) -> SqliteStore {
+    let opened = SqliteStore::open(file.path(), true, Arc::new(SystemClock)).await;
+    opened.unwrap()
+}
+
+#[tokio::test]
+async fn a_file_that_is_put_back_goes_on_as_another_log() {
+    let file = File::new();
+    let (store, namespace) = (open_now(&file).await, Namespace::default());
+    activate_counter(&store).await;
+    let kept = grow(&store, &stream("a"), 5).await;
+    store.close().await;
+    let copy = std::fs::read(file.path()).unwrap();
+    let store = open_now(&file).await;
+    let lost = grow(&store, &stream("a"), 10).await;
+    store.close().await;
+    std::fs::write(file.path(), copy).unwrap();
+
+    let store = open_now(&file).await;
+    let mut appended = Vec::new();
+    // To none, to fewer than are lost, and to more.
+    for more in [0, 3, 10] {
+        if more > 0 {
+            appended.extend(grow(&store, &stream("b"), more).await);
+        }
+        for event in &kept {
+            let held = store.check_position(&namespace, event.position).await;
+            held.unwrap();
+        }
+        for event in &lost {
+            let refused = store.check_position(&namespace, event.position).await;
+            let Err(ResumeError::Lost { end, .. }) = refused else {
+                panic!("{refused:?}");
+            };
+            assert_eq!(end, kept[4].position);
+            // Whoever goes on all the same misses nothing.
+            for after in [end, event.position] {
+                let all = LogFilter::default();
+                let page = store.read_log(&namespace, after, &all, 100).await.unwrap();
+                assert_eq!(page.events, appended);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn positions_that_were_given_without_a_generation_hold() {
+    let file = File::new();
+    let (store, namespace) = (open_now(&file).await, Namespace::default());
+    activate_counter(&store).await;
+    let id = ConsumerId::new(namespace.clone(), "all").unwrap();
+    let settings = ConsumerSettings {
+        deciders: Vec::new(),
+        events: Vec::new(),
+        lock_timeout: Duration::from_secs(60),
+        max_attempts: 3,
+        backoff: Duration::ZERO,
+        push: None,
+    };
+    store
+        .put_consumer(&id, &settings, Start::Beginning)
+        .await
+        .unwrap();
+    grow(&store, &stream("a"), 3).await;
+    let leased = store.lease(&id, 1, 2).await.unwrap();
+    // As an older host has left it.
+    let forgotten = "DELETE FROM generations WHERE generation > 0";
+    sqlx::query(forgotten)
+        .execute(&mut file.plain_sql().await)
+        .await
+        .unwrap();
+    store.close().await;
+
+    let store = open_now(&file).await;
+    let old = log_of(&store, &namespace, 3).await;
+    for (event, offset) in old.iter().zip(1..) {
+        assert_eq!(event.position, Position::new(0, 0, offset));
+        store
+            .check_position(&namespace, event.position)
+            .await
+            .unwrap();
+    }
+    let new = grow(&store, &stream("a"), 1).await.remove(0);
+    assert!(new.position.generation() > 0);
+    let lost = Position::new(0, 0, 4);
+    let refused = store.check_position(&namespace, lost).await;
+    assert!(
+        matches!(refused, Err(ResumeError::Lost { end, .. }) if end == old[2].position),
+        "{refused:?}"
+    );
+    let through = old[1].position;
+    store
+        .ack(&id, leased.leases[0].id, through, false)
+        .await
+        .unwrap();
+    let rest = store.lease(&id, 2, 9).await.unwrap();
+    assert_eq!(rest.leases[0].events, [old[2].clone(), new]);
+}
+
 #[tokio::test]
 async fn an_older_schema_is_refused_when_it_must_not_be_migrated() {
     let file = File::new();
