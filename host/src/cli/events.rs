@@ -54,8 +54,13 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
             show(event, output)?;
         }
         left = left.saturating_sub(page.events.len() as u64);
+        let before = after.clone();
         after = page.next.or(after);
         if page.caught_up {
+            return Ok(());
+        }
+        if page.events.is_empty() && after == before {
+            output.note("more is stored, which can be read once an older transaction has ended");
             return Ok(());
         }
     }
@@ -145,6 +150,19 @@ mod tests {
         let ran = server.run(&["events"]);
         assert_eq!(ran.data.lines().count(), 100);
         assert_eq!(ran.notes, "there is more: --after 100\n");
+    }
+
+    #[test]
+    fn what_is_withheld_is_told_and_not_waited_for() {
+        let nothing = || (200, json!({"events": [], "next": "3", "caught_up": false}));
+        let server = TestServer::answering([page(&[3], false), nothing()]);
+        let ran = server.run(&["events"]);
+        assert_eq!(ran.exit, Exit::Done);
+        assert_eq!(ran.data.lines().count(), 1);
+        assert_eq!(
+            ran.notes,
+            "more is stored, which can be read once an older transaction has ended\n"
+        );
     }
 
     #[test]

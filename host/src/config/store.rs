@@ -50,6 +50,13 @@ impl Setting for StoreUrl {
             return Ok(Self::Memory);
         }
         match text.split_once("://") {
+            // SQLite would take it for a URI, with parameters by which nothing is kept, or for no file at all.
+            Some(("sqlite", path)) if path.starts_with(':') || path.starts_with("file:") => {
+                Err("the path of a file, and not a URI; `memory:` is what keeps nothing".to_owned())
+            }
+            Some(("sqlite", path)) if path.contains('?') => {
+                Err("the path of a file: parameters have no meaning here".to_owned())
+            }
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
             Some(("postgres" | "postgresql", rest)) if !rest.is_empty() => {
                 Ok(Self::Postgres(text.to_owned()))
@@ -116,7 +123,17 @@ mod tests {
 
     #[test]
     fn a_url_of_no_known_store_is_refused() {
-        for refused in ["", "sqlite", "sqlite://", "mysql://h/d", "memory", "/a/b"] {
+        for refused in [
+            "",
+            "sqlite",
+            "sqlite://",
+            "sqlite://:memory:",
+            "sqlite://file:x?mode=memory&cache=shared",
+            "sqlite://x.db?mode=memory",
+            "mysql://h/d",
+            "memory",
+            "/a/b",
+        ] {
             assert!(parse(refused).is_err(), "{refused:?}");
         }
     }

@@ -89,7 +89,7 @@ pub(super) async fn read_log(
     let body = LogPage {
         events: Event::all(&page.events),
         next: page.next.to_string(),
-        caught_up: page.caught_up,
+        caught_up: page.caught_up && !page.is_withheld,
     };
     Ok((link, Json(body)).into_response())
 }

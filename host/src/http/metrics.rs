@@ -17,7 +17,7 @@ use crate::command::metrics::{
 use crate::command::{CommandAnswer, CommandOptions, Error};
 use crate::core::DeciderName;
 use crate::gate::metrics::{REHEARSALS, UNDER_WAY};
-use crate::log::metrics::TAIL_LAG_SECONDS;
+use crate::log::metrics::{TAIL_LAG_SECONDS, WITHHELD_SECONDS};
 use crate::store::metrics::{BATCH_SIZE, QUEUE};
 
 const REQUESTS: &str = "gavel_http_requests_total";
@@ -80,6 +80,10 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
         describe_histogram!(
             TAIL_LAG_SECONDS,
             "Time from the creation of an event to when subscriptions can have it."
+        );
+        describe_gauge!(
+            WITHHELD_SECONDS,
+            "For how long a transaction that is left open has kept readers from what was committed since it began; 0 when nothing is withheld."
         );
         describe_gauge!(QUEUE, "Appends that are not answered yet.");
         describe_gauge!(

@@ -1,4 +1,4 @@
-//! Looks after all consumers of the installation: shows how far they are, and has those pushed to that are to be.
+//! Looks after all consumers of the installation: shows how far they are, and what keeps events from them, and has those pushed to that are to be.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::consumers::Consumers;
 use super::push::{Encode, Pushers};
+use super::withheld::Withheld;
 use crate::core::Clock;
 
 /// How many events of the log after its cursor are looked at to show how far a consumer lags behind: few, so that consumers that nobody works
@@ -43,8 +44,10 @@ impl Keeper {
     /// Goes on until `stop` is cancelled, and then waits for what is being delivered.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut changes = self.consumers.changes.subscribe();
+        let mut withheld = Withheld::default();
         loop {
             let began = Instant::now();
+            withheld.look(&*self.consumers.store).await;
             match self.consumers.store.list_consumers(None, LOOK).await {
                 Ok(consumers) => {
                     self.consumers.figures.set(&consumers);

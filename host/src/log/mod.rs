@@ -28,6 +28,7 @@ mod tails;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod withheld;
 
 use std::sync::Arc;
 

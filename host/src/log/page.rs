@@ -18,6 +18,8 @@ pub(super) struct Page {
     pub(super) malformed: Option<Malformed>,
     /// Whether there was nothing behind it when it was read.
     pub(super) caught_up: bool,
+    /// Whether something behind it was committed and could not be read yet.
+    pub(super) is_withheld: bool,
     /// What the events take up in memory; about right.
     pub(super) bytes: usize,
 }

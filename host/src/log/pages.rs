@@ -74,6 +74,7 @@ impl Pages {
                         after,
                         next: page.next,
                         caught_up: page.caught_up,
+                        is_withheld: page.is_withheld,
                         bytes: page.events.iter().map(RecordedEvent::size_bytes).sum(),
                         events: page.events,
                         malformed: None,

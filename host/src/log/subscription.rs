@@ -24,6 +24,8 @@ pub struct Subscription {
     place: Place,
     /// Where the tail, which was further on, had nothing for us any more.
     missed: Option<Position>,
+    /// Whether something was withheld at the end of the log, so that it has not been told yet that this was reached.
+    is_withheld: bool,
 }
 
 /// What a subscription hands over.
@@ -33,7 +35,8 @@ pub enum Delivery {
     Events(Events),
     /// A stored event that cannot be read, whether or not it would pass the filter.
     Malformed(Malformed),
-    /// There is nothing more for now: once at first, and again whenever the reader had fallen so far behind that it had to read the store.
+    /// There is nothing more for now, not even what is committed and cannot be read yet: once at first, and again whenever the reader had fallen so
+    /// far behind that it had to read the store.
     CaughtUp,
 }
 
@@ -61,6 +64,7 @@ impl Subscription {
             limit: FIRST_PAGE_EVENTS,
             place: Place::Behind(None),
             missed: None,
+            is_withheld: false,
         }
     }
 
@@ -96,6 +100,7 @@ impl Subscription {
                         Err(Err(_)) => pending().await,
                     };
                     self.limit = limit_after(&page, self.limit);
+                    self.is_withheld = page.is_withheld;
                     self.place = if page.caught_up {
                         Place::AtEnd
                     } else {
@@ -110,6 +115,9 @@ impl Subscription {
                 Place::AtEnd => {
                     let follower = self.tails.follow(&self.namespace, self.position);
                     self.place = Place::Following(follower);
+                    if self.is_withheld {
+                        continue;
+                    }
                     return Delivery::CaughtUp;
                 }
                 Place::Following(follower) => {
@@ -118,6 +126,10 @@ impl Subscription {
                         self.place = Place::Behind(None);
                         continue;
                     };
+                    if self.is_withheld && page.caught_up && !page.is_withheld {
+                        self.is_withheld = false;
+                        self.place = Place::AtEnd;
+                    }
                     page
                 }
             };

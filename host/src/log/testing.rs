@@ -144,8 +144,13 @@ impl LogStore for TestStore {
             events: Vec::new(),
             next: after,
             caught_up: true,
+            is_withheld: false,
         };
         let held_from = insides.held_from.unwrap_or(u64::MAX);
+        page.is_withheld = insides
+            .events
+            .iter()
+            .any(|event| event.stream.namespace() == namespace && event.position >= at(held_from));
         let visible = insides.events.iter().filter(|event| {
             event.stream.namespace() == namespace
                 && event.position > after

@@ -228,6 +228,25 @@ async fn what_is_held_back_or_comes_without_a_word_is_found_by_polling() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_end_is_told_once_nothing_is_withheld_behind_it() {
+    let store = store_with(&["a", "a"]);
+    let log = store.log();
+    store.hold_from(Some(2));
+    let mut all = from(&log, 0);
+    assert_eq!(next(&mut all).await, "1");
+    let mut at_end = from(&log, 1);
+    for subscription in [&mut all, &mut at_end] {
+        assert!(timeout(LONG, subscription.next()).await.is_err());
+    }
+    store.hold_from(None);
+    for mut subscription in [all, at_end] {
+        assert_eq!(next(&mut subscription).await, "2");
+        assert_eq!(next(&mut subscription).await, "caught up");
+        assert!(timeout(LONG, subscription.next()).await.is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_of_the_store_is_waited_out() {
     let store = store_with(&["a"]);
     let log = store.log();

@@ -310,6 +310,15 @@ pub enum OpenError {
         /// The encoding (`server_encoding`).
         encoding: String,
     },
+    /// What a session asks for at its start does not reach the server.
+    #[error(
+        "the sessions have another `{setting}` than they asked for, as behind a pooler that ignores it: \
+         connect to the server itself, for a host keeps few connections and shares none between transactions"
+    )]
+    SettingIgnored {
+        /// The setting.
+        setting: String,
+    },
     /// It does not keep what it acknowledges.
     #[error("the server has `{setting}` off: what it acknowledges can be lost")]
     NotDurable {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -46,6 +47,15 @@ pub trait LogStore: Debug + Send + Sync {
         namespace: &Namespace,
         position: Position,
     ) -> Result<(), ResumeError>;
+
+    /// What keeps readers from committed events right now; always none where no transaction can.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn withholding(&self) -> Result<Option<Withholding>, Error> {
+        Ok(None)
+    }
 
     /// Changes when there may be something new in [`LogStore::read_log`], once for many appends. An event that is held back because another
     /// transaction is under way, or that another program has appended, MAY come without it: whoever waits MUST poll as well.
@@ -120,4 +130,15 @@ pub struct LogPage {
     pub next: Position,
     /// Whether there was nothing more to read when the page was made.
     pub caught_up: bool,
+    /// Whether something of the namespace was committed and could not be read yet, for a transaction that is under way may come before it.
+    pub is_withheld: bool,
+}
+
+/// A transaction that is under way, and keeps readers from events that were committed since it began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withholding {
+    /// How long it has been under way, if that can be seen.
+    pub age: Option<Duration>,
+    /// Whose it is, for people.
+    pub holder: String,
 }

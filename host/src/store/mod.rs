@@ -33,7 +33,7 @@ pub use error::{
     ActivateError, AppendError, DeleteModuleError, Error, OpenError, QueueLimit, ResumeError,
     Source,
 };
-pub use log::{LogFilter, LogPage, LogStore};
+pub use log::{LogFilter, LogPage, LogStore, Withholding};
 pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, ModuleViewer, NewActivation, NewModule, StoredModule};
 pub use past::{Counted, Moment, Passage, PastRange, PastStore, Place};

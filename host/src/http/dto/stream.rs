@@ -172,7 +172,8 @@ pub(in crate::http) struct LogPage<'a> {
     pub(in crate::http) events: Vec<Event<'a>>,
     /// What to pass as `after` to go on, now or later.
     pub(in crate::http) next: String,
-    /// Whether there was nothing more when the page was made.
+    /// Whether there was nothing more when the page was made. When not, and `next` is where the page began, something is committed and withheld
+    /// until an older transaction ends: ask again in a while.
     pub(in crate::http) caught_up: bool,
 }
 

@@ -193,6 +193,7 @@ impl Events {
             events,
             next: newest.unwrap_or(after),
             caught_up,
+            is_withheld: false,
         }
     }
 

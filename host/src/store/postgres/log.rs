@@ -5,25 +5,48 @@ use sqlx::postgres::PgRow;
 use tokio::sync::watch;
 
 use super::PostgresStore;
+use super::consumer_rows::milliseconds;
 use super::consumers::bind_position;
 use super::rows::{self, event_columns};
 use crate::core::{Namespace, Position};
-use crate::store::{Error, LogFilter, LogPage, LogStore, PAGE_BYTES, ResumeError, Room};
+use crate::store::{
+    Error, LogFilter, LogPage, LogStore, PAGE_BYTES, ResumeError, Room, Withholding,
+};
 
 /// A filtered page looks at no fewer events than this, so that a rare event is found in few round trips,
 const SCAN: u32 = 1_000;
 /// unless they take up more than this, in bytes.
 const SCAN_BYTES: usize = 8 * PAGE_BYTES;
 
-/// Only what no transaction can come before any more.
+/// Only what no transaction can come before any more. A row without an event tells of a page without any. `OFFSET 0` has the state looked at once,
+/// and not row by row.
 const LOG: &str = concat!(
-    "WITH horizon AS MATERIALIZED (SELECT h.generation, h.transaction_id FROM gavel_horizon() AS h) SELECT ",
+    "SELECT state.is_withheld, page.* \
+     FROM ( \
+         SELECT h.generation, h.transaction_id, EXISTS ( \
+             SELECT FROM events AS e \
+             WHERE e.namespace = $1 AND (e.generation, e.transaction_id) >= (h.generation, h.transaction_id) \
+         ) AS is_withheld \
+         FROM gavel_horizon() AS h \
+         OFFSET 0 \
+     ) AS state \
+     LEFT JOIN LATERAL (SELECT ",
     event_columns!(),
     " FROM events WHERE namespace = $1 \
-     AND (generation, transaction_id, \"offset\") > ($2, $3::TEXT::XID8, $4) \
-     AND (generation, transaction_id) < ((SELECT h.generation FROM horizon AS h), (SELECT h.transaction_id FROM horizon AS h)) \
-     ORDER BY generation, transaction_id, \"offset\" LIMIT $5"
+         AND (generation, transaction_id, \"offset\") > ($2, $3::TEXT::XID8, $4) \
+         AND (generation, transaction_id) < (state.generation, state.transaction_id) \
+         ORDER BY events.generation, events.transaction_id, events.\"offset\" LIMIT $5 \
+     ) AS page ON TRUE"
 );
+
+/// By the newest event of all namespaces, which the others are as good as never behind.
+const WITHHOLDING: &str = "SELECT coalesce('process ' || a.pid, 'prepared transaction ' || p.gid, 'a session of another role') AS holder, \
+     (extract(EPOCH FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) * 1000)::BIGINT AS age_ms \
+     FROM gavel_horizon() AS h \
+     LEFT JOIN pg_stat_activity AS a ON a.backend_xid = h.transaction_id::XID AND a.datname = current_database() \
+     LEFT JOIN pg_prepared_xacts AS p ON p.transaction = h.transaction_id::XID AND p.database = current_database() \
+     WHERE (h.generation, h.transaction_id) \
+         <= (SELECT newest.generation, newest.transaction_id FROM events AS newest ORDER BY newest.\"offset\" DESC LIMIT 1)";
 
 const EVENT: &str = "SELECT TRUE FROM events WHERE generation = $1 AND transaction_id = $2::TEXT::XID8 AND \"offset\" = $3";
 
@@ -35,17 +58,25 @@ const BEFORE: &str = "SELECT generation, transaction_id::TEXT AS transaction_tex
      ORDER BY generation DESC, transaction_id DESC, \"offset\" DESC LIMIT 1";
 
 impl PostgresStore {
+    /// The first events after a position, and whether others are withheld.
     async fn log_after(
         &self,
         namespace: &Namespace,
         after: Position,
         rows: u32,
-    ) -> Result<Vec<PgRow>, Error> {
+    ) -> Result<(Vec<PgRow>, bool), Error> {
         let statement = || {
             let statement = sqlx::query(LOG).bind(namespace.as_str().to_owned());
             bind_position(statement, after).bind(i64::from(rows))
         };
-        self.read(statement).await
+        let mut found = self.read(statement).await?;
+        let is_withheld = found
+            .first()
+            .map(|row| rows::column(row, "is_withheld"))
+            .transpose()
+            .map_err(|reason| reason.of("horizon"))?;
+        found.retain(|row| !matches!(rows::column::<Option<i64>>(row, "offset"), Ok(None)));
+        Ok((found, is_withheld.unwrap_or_default()))
     }
 }
 
@@ -70,10 +101,12 @@ impl LogStore for PostgresStore {
             events: Vec::new(),
             next: after,
             caught_up: false,
+            is_withheld: false,
         };
         loop {
             let rows = look.rows();
-            let found = self.log_after(namespace, page.next, rows).await?;
+            let found;
+            (found, page.is_withheld) = self.log_after(namespace, page.next, rows).await?;
             for row in &found {
                 let event = match rows::event(row) {
                     Ok(event) => event,
@@ -130,6 +163,19 @@ impl LogStore for PostgresStore {
             position,
             end: end.unwrap_or(Position::BEGINNING),
         })
+    }
+
+    async fn withholding(&self) -> Result<Option<Withholding>, Error> {
+        let found = self.read(|| sqlx::query(WITHHOLDING)).await?;
+        let read = |row: &PgRow| {
+            let age: Option<i64> = rows::column(row, "age_ms")?;
+            Ok::<_, rows::Unreadable>(Withholding {
+                age: age.map(milliseconds),
+                holder: rows::column(row, "holder")?,
+            })
+        };
+        let withholding = found.first().map(read).transpose();
+        withholding.map_err(|reason| reason.of("horizon"))
     }
 
     fn wakeups(&self) -> watch::Receiver<()> {

@@ -92,6 +92,7 @@ impl PostgresStore {
     /// - [`OpenError::Unreachable`]: no connection within 5 seconds, or the URL is not one.
     /// - [`OpenError::NotUtf8`]: the database has another encoding.
     /// - [`OpenError::NotDurable`]: `fsync`, `full_page_writes` or `synchronous_commit` is off.
+    /// - [`OpenError::SettingIgnored`]: something between here and the server keeps what a session asks for from it.
     /// - [`OpenError::NotMigrated`], [`OpenError::Migrate`]: the schema is outdated, and may not or cannot be changed.
     pub async fn open(options: PostgresOptions) -> Result<Self, OpenError> {
         let connect =
@@ -156,6 +157,12 @@ impl PostgresStore {
             .connect_with(connect.clone())
             .await
             .map_err(|error| unreachable(error.into()))?;
+        if let Some(setting) = ignored_setting(&pool)
+            .await
+            .map_err(|error| unreachable(error.into()))?
+        {
+            return Err(OpenError::SettingIgnored { setting });
+        }
         let database = Database {
             connect: connect
                 .clone()
@@ -230,6 +237,23 @@ async fn require_durability(setup: &PgPool) -> Result<(), Durability> {
         }
     }
     Ok(())
+}
+
+/// What a session has asked for at its start, and has not been given. Those of TCP are none on a socket of the system.
+async fn ignored_setting(pool: &PgPool) -> Result<Option<String>, sqlx::Error> {
+    let asked = SESSION_SETTINGS
+        .iter()
+        .filter(|(name, _)| !name.starts_with("tcp_"));
+    let asked = asked.map(|&(name, value)| (name.to_owned(), value.to_owned()));
+    let (names, values): (Vec<String>, Vec<String>) = asked.unzip();
+    sqlx::query_scalar(
+        "SELECT asked.name FROM unnest($1::TEXT[], $2::TEXT[]) AS asked (name, value) \
+         WHERE current_setting(asked.name) <> asked.value LIMIT 1",
+    )
+    .bind(names)
+    .bind(values)
+    .fetch_optional(pool)
+    .await
 }
 
 /// Refuses a connection that leads to a standby, where reads are old, or that may only read, and begins a generation when the

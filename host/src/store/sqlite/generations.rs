@@ -17,6 +17,8 @@ const BEGIN: &str = r#"
 INSERT OR REPLACE INTO generations (begins_after, generation)
 SELECT coalesce(max("offset"), 0), max(?1, (SELECT max(generation) + 1 FROM generations)) FROM events"#;
 
+const TOUCH: &str = "UPDATE generations SET generation = generation WHERE begins_after = -1";
+
 const NEWEST: &str = "SELECT max(generation) FROM generations";
 
 /// The columns that [`Generation`] has.
@@ -48,6 +50,12 @@ WHERE namespace = ?1 AND "offset" <= ?2 ORDER BY "offset" DESC LIMIT 1"#;
 /// Begins a generation at a time.
 pub(super) fn begin_in_tx(tx: &Connection, now: OffsetDateTime) -> Result<(), Error> {
     tx.execute(BEGIN, [rows::milliseconds(now)])?;
+    Ok(())
+}
+
+/// Writes what changes nothing.
+pub(super) fn touch_in_tx(tx: &Connection) -> Result<(), Error> {
+    tx.execute(TOUCH, [])?;
     Ok(())
 }
 

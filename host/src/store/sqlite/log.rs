@@ -68,6 +68,7 @@ fn page_in(
         events: Vec::new(),
         next: after,
         caught_up: false,
+        is_withheld: false,
     };
     let generations = Generations::of(database);
     let mut select = database.prepare_cached(PAGE)?;

@@ -12,6 +12,7 @@ mod append;
 mod consumers;
 mod error;
 mod facts;
+mod files;
 mod generations;
 mod log;
 mod modules;
@@ -109,7 +110,8 @@ impl EventStore for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        read::ping(&self.readers).await
+        read::ping(&self.readers).await?;
+        self.writer.probe().await
     }
 
     /// Leaves the one file: the last connection that closes brings the log into it, and removes the log.

@@ -15,9 +15,10 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::SqliteStore;
 use super::append::Database;
-use super::generations;
+use super::files::{self, Files};
 use super::readers::Readers;
 use super::writer::Writer;
+use super::{generations, read};
 use crate::core::Clock;
 use crate::store::group::{Group, Limits};
 use crate::store::lookup::Lookups;
@@ -47,6 +48,10 @@ impl SqliteStore {
             url: format!("sqlite://{}", path.display()),
             source,
         };
+        // Of the folders of a file that is to be created, the first that is there already.
+        let known = path.ancestors().skip(1).find(|folder| folder.exists());
+        let known = known.unwrap_or(Path::new("")).to_owned();
+        let is_new = migrate && !path.exists();
         if let Some(folder) = path.parent().filter(|_| migrate) {
             create_folder(folder)
                 .await
@@ -65,9 +70,17 @@ impl SqliteStore {
             .map_err(|error| unreachable(error.into()))?;
         keep_from_others(path).await;
         bring_up_to_date(&mut connection, migrate).await?;
+        if is_new {
+            files::keep_in_folders(path, &known).map_err(|error| unreachable(error.into()))?;
+        }
 
-        let readers = Readers::open(path).map_err(|error| unreachable(error.into()))?;
-        let writer = Writer::open(path)
+        // While one of our connections is in use, SQLite leaves all the files in their place: first this one, and then that of a reader.
+        let files = Files::of(path).map_err(|error| unreachable(error.into()))?;
+        let readers = Readers::open(files.clone()).map_err(|error| unreachable(error.into()))?;
+        read::ping(&readers)
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        let writer = Writer::open(files)
             .map(Arc::new)
             .map_err(|error| unreachable(error.into()))?;
         begin_generation(&writer, &clock)
@@ -109,9 +122,8 @@ async fn create_folder(folder: &Path) -> std::io::Result<()> {
 async fn keep_from_others(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
 
-    for suffix in ["", "-wal", "-shm"] {
-        let mut file = path.as_os_str().to_owned();
-        file.push(suffix);
+    for suffix in files::SUFFIXES {
+        let file = files::with_suffix(path, suffix);
         let narrowed = tokio::fs::set_permissions(&file, Permissions::from_mode(0o600)).await;
         match narrowed {
             Err(error) if error.kind() != ErrorKind::NotFound => tracing::warn!(

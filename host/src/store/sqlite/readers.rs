@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use super::files::Files;
 use super::open::BUSY_TIMEOUT;
 use crate::store::Error;
 
@@ -21,17 +22,17 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Runs reads, each as a whole on a thread that may wait for the disk. They never wait for the writer.
 #[derive(Debug, Clone)]
 pub(super) struct Readers {
-    path: Arc<Path>,
+    files: Files,
     places: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
 impl Readers {
-    /// Opens the file at `path`, which is there and has its schema.
-    pub(super) fn open(path: &Path) -> Result<Self, rusqlite::Error> {
-        let first = connect(path)?;
+    /// Opens the file, which is there and has its schema.
+    pub(super) fn open(files: Files) -> Result<Self, rusqlite::Error> {
+        let first = connect(files.path())?;
         Ok(Self {
-            path: path.into(),
+            files,
             places: Arc::new(Semaphore::new(READERS)),
             idle: Arc::new(Mutex::new(vec![first])),
         })
@@ -59,13 +60,14 @@ impl Readers {
         let place = tokio::time::timeout(ACQUIRE_TIMEOUT, place).await;
         // It is never closed.
         let place = place.map_err(|elapsed| Error::Unavailable(elapsed.into()))?;
-        let (path, idle) = (Arc::clone(&self.path), Arc::clone(&self.idle));
+        let (files, idle) = (self.files.clone(), Arc::clone(&self.idle));
         let reading = spawn_blocking(move || {
             let _place = place;
+            files.check().map_err(Error::Unavailable)?;
             let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = match kept {
                 Some(connection) => connection,
-                None => connect(&path)?,
+                None => connect(files.path())?,
             };
             let result = work(&connection);
             idle.lock()

@@ -1,7 +1,8 @@
 //! The one connection that writes.
 
+use std::convert::identity;
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
@@ -9,6 +10,8 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::files::Files;
+use super::generations;
 use super::open::BUSY_TIMEOUT;
 use crate::store::{Error, Source};
 
@@ -16,9 +19,11 @@ use crate::store::{Error, Source};
 ///
 /// **Invariant:** a connection is kept only after a COMMIT that succeeded. Whatever else happens to a transaction, be it rolled back by SQLite
 /// itself on a full disk, its connection is closed, which undoes it, and the next one opens another.
+///
+/// **Invariant:** no transaction succeeds on files that are not those at the path any more.
 #[derive(Debug)]
 pub(super) struct Writer {
-    path: PathBuf,
+    files: Files,
     idle: Arc<Mutex<Option<Connection>>>,
 }
 
@@ -29,7 +34,7 @@ pub(super) enum WriteError<E> {
     NotBegun(Source),
     /// What ran in it failed, and all of it is undone.
     Undone(E),
-    /// COMMIT failed, or the host shut down meanwhile. What was written may be there, or appear after a crash.
+    /// COMMIT failed, the files were gone after it, or the host shut down meanwhile. What was written may be there, or appear after a crash.
     Unknown(Source),
 }
 
@@ -44,12 +49,23 @@ impl<E> WriteError<E> {
 }
 
 impl Writer {
-    /// Opens the file at `path`, which is there and has its schema.
-    pub(super) fn open(path: &Path) -> Result<Self, rusqlite::Error> {
+    /// Opens the file, which is there and has its schema.
+    pub(super) fn open(files: Files) -> Result<Self, rusqlite::Error> {
+        let first = connect(files.path())?;
         Ok(Self {
-            path: path.to_owned(),
-            idle: Arc::new(Mutex::new(Some(connect(path)?))),
+            files,
+            idle: Arc::new(Mutex::new(Some(first))),
         })
+    }
+
+    /// Writes what changes nothing if the last transaction did not come to its end: then it may be that none can any more.
+    pub(super) async fn probe(&self) -> Result<(), Error> {
+        let is_able = self.idle.try_lock().map_or(true, |idle| idle.is_some());
+        if is_able {
+            return Ok(());
+        }
+        let written = self.write(|tx| generations::touch_in_tx(tx));
+        written.await.map_err(|error| error.into_error(identity))
     }
 
     /// Closes the connection, once nothing is written any more. If it is the last one, all of the log is copied into the file.
@@ -75,11 +91,11 @@ impl Writer {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let (idle, path) = (Arc::clone(&self.idle), self.path.clone());
+        let (idle, files) = (Arc::clone(&self.idle), self.files.clone());
         // Whose turn it is has the lock, even if it is not polled any more: so a task waits for it, which always is.
         let writing = AbortOnDropHandle::new(tokio::spawn(async move {
             let mut idle = idle.lock_owned().await;
-            spawn_blocking(move || write_blocking(&mut idle, &path, work)).await
+            spawn_blocking(move || write_blocking(&mut idle, &files, work)).await
         }));
         // Either is cancelled only when the runtime shuts down: the inner one before it began, the outer one perhaps while the inner one works.
         let (error, cancelled): (_, fn(Source) -> _) = match writing.await {
@@ -96,13 +112,14 @@ impl Writer {
 
 fn write_blocking<T, E>(
     idle: &mut Option<Connection>,
-    path: &Path,
+    files: &Files,
     work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
 ) -> Result<T, WriteError<E>> {
+    files.check().map_err(WriteError::NotBegun)?;
     let not_begun = |error: rusqlite::Error| WriteError::NotBegun(error.into());
     let mut connection = match idle.take() {
         Some(connection) => connection,
-        None => connect(path).map_err(not_begun)?,
+        None => connect(files.path()).map_err(not_begun)?,
     };
     let tx = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -110,6 +127,7 @@ fn write_blocking<T, E>(
     let result = work(&tx).map_err(WriteError::Undone)?;
     tx.commit()
         .map_err(|error| WriteError::Unknown(error.into()))?;
+    files.check().map_err(WriteError::Unknown)?;
     *idle = Some(connection);
     Ok(result)
 }

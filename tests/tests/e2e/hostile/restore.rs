@@ -1,7 +1,7 @@
 //! An older copy of the store is put in its place, or its files vanish while a host works on them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gavel_tests::{Answer, Backend, COUNTER, CliOutput, Client, Host, Store};
 use serde_json::{Value, json};
@@ -77,6 +77,44 @@ async fn a_reader_ahead_of_a_restored_log_is_told_however_long_that_has_become()
         "{told}"
     );
     assert!(told.contains(&format!("end: {kept}")), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_whose_files_are_removed_or_replaced_acknowledges_nothing() {
+    for (suffixes, harm) in [
+        (vec!["", "-wal", "-shm"], remove as fn(&Path)),
+        (vec!["-wal"], remove),
+        (vec![""], replace),
+    ] {
+        let store = Store::new(Backend::Sqlite).await;
+        let host = Host::start(&store).await;
+        let client = host.client();
+        client.deploy_example(COUNTER).await;
+        increment(&client, "a", 2).await;
+        for suffix in suffixes {
+            let mut file = file_of(&store).into_os_string();
+            file.push(suffix);
+            harm(Path::new(&file));
+        }
+        for id in ["a", "b"] {
+            let answer = client.stream(COUNTER, id).increment().await;
+            answer.problem(503, "store-unavailable");
+        }
+        for path in ["/readyz", "/v1/events"] {
+            let answer = client.get(path).send().await;
+            answer.problem(503, "store-unavailable");
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    fs::remove_file(path).unwrap();
+}
+
+fn replace(path: &Path) {
+    let copy = path.with_extension("copy");
+    fs::copy(path, &copy).unwrap();
+    fs::rename(copy, path).unwrap();
 }
 
 async fn resume_in_every_way(client: &Client, after: &str) -> Vec<Answer> {

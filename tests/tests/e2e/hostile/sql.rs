@@ -6,6 +6,9 @@ use gavel_tests::{
 };
 use serde_json::{Value, json};
 
+use crate::feed::{Feed, SSE};
+use crate::log::read;
+
 on_every_store! {
     columns_that_a_later_release_adds_break_nothing,
     the_character_that_no_column_holds_is_refused_and_pointed_at,
@@ -238,6 +241,59 @@ async fn an_offset_that_is_taken_is_no_lost_race() {
     );
     counter.increment().await.problem(500, "internal");
     counter.increment().await.accepted();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_transaction_withholds_events_of_its_own_database_and_that_is_told() {
+    let (store, other) = (
+        Store::new(Backend::Postgres).await,
+        Store::new(Backend::Postgres).await,
+    );
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    let counter = client.stream(COUNTER, "c-1");
+    let mut elsewhere = other.session();
+    elsewhere.run("BEGIN").unwrap();
+    elsewhere.row("SELECT pg_current_xact_id()");
+    counter.increment().await.accepted();
+    let (_, end) = read(&client, "", 10, 1).await;
+
+    let mut here = store.session();
+    here.run("BEGIN").unwrap();
+    here.row("SELECT pg_current_xact_id()");
+    counter.increment().await.accepted();
+    let behind = || client.get("/v1/events").query("after", &end);
+    let page = behind().send().await.json(200);
+    assert_eq!(page["events"], json!([]));
+    assert_eq!(
+        (&page["next"], &page["caught_up"]),
+        (&json!(end), &json!(false))
+    );
+    let mut feed = Feed::open(behind(), SSE).await;
+    let keeper_looks = async |withheld: bool| {
+        client.consumer("any").put(json!({})).await;
+        eventually("the metric tells", LIMIT, async || {
+            let seconds = client.metric("gavel_log_withheld_seconds").await;
+            ((seconds > 0.0) == withheld).then_some(())
+        })
+        .await;
+    };
+    keeper_looks(true).await;
+
+    here.run("COMMIT").unwrap();
+    // What has not come is not the end.
+    let first = loop {
+        let block = feed.next_block().await.unwrap();
+        if !block.event.is_empty() {
+            break block;
+        }
+    };
+    assert_eq!(first.event, "Incremented");
+    let told = feed.caught_up().await;
+    assert_eq!(read(&client, &end, 10, 1).await.1, told);
+    keeper_looks(false).await;
+    elsewhere.run("COMMIT").unwrap();
 }
 
 fn refused(answer: &Answer) -> Value {

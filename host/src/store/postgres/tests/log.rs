@@ -20,6 +20,14 @@ async fn a_foreign_append_that_stays_open_makes_no_reader_skip_and_blocks_no_oth
         // The open append holds back what was committed after it began: a reader who were given that would skip the open one.
         let page = read_log(&store, before[0].position).await.unwrap();
         assert_eq!((page.events, page.next), (Vec::new(), before[0].position));
+        assert!(page.is_withheld);
+        let withholding = store.withholding().await.unwrap().unwrap();
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(&mut foreign)
+            .await
+            .unwrap();
+        assert_eq!(withholding.holder, format!("process {pid}"));
+        assert!(withholding.age.is_some());
 
         foreign.execute("COMMIT").await.unwrap();
         append(&store, "after", ExpectedVersion::NoStream)
@@ -27,6 +35,9 @@ async fn a_foreign_append_that_stays_open_makes_no_reader_skip_and_blocks_no_oth
             .unwrap();
         let rest = log_of(&store, page.next, 4).await;
         assert_eq!(ids(&rest), ["open", "during-1", "during-2", "after"]);
+        let page = read_log(&store, rest[3].position).await.unwrap();
+        assert!(page.caught_up && !page.is_withheld);
+        assert_eq!(store.withholding().await.unwrap(), None);
     })
     .await;
 }

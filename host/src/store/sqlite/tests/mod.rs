@@ -82,7 +82,8 @@ async fn assert_sound(file: &File) {
 
 #[tokio::test]
 async fn what_is_acknowledged_is_on_disk() {
-    let store = File::new().open().await;
+    let file = File::new();
+    let store = file.open().await;
     for (pragma, expected) in [
         ("synchronous", Value::from(2)),
         ("journal_mode", Value::from("wal".to_owned())),
@@ -144,7 +145,8 @@ async fn a_full_disk_refuses_appends_until_there_is_room() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_is_not_polled_any_more_holds_up_no_other() {
-    let store = File::new().open().await;
+    let file = File::new();
+    let store = file.open().await;
     let (end, ends) = std::sync::mpsc::channel::<()>();
     let mut first = Box::pin(store.writer.write(move |_| ends.recv()));
     let mut second = Box::pin(store.writer.write(|_| Ok::<_, Error>(())));

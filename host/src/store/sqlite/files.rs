@@ -1,0 +1,92 @@
+//! The files of the database: whether those at the path are still the ones that are open.
+//!
+//! Files that were deleted or replaced can be written to as long as they are open, and all of it is gone with the host. So the store asks before it
+//! acknowledges, or answers, anything.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What SQLite puts behind the name for the files of a database, as long as somebody has it open.
+pub(super) const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
+
+/// The files of a database that is open. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Files(Arc<Known>);
+
+#[derive(Debug)]
+struct Known {
+    path: PathBuf,
+    identities: [Identity; 3],
+}
+
+/// Device and number of a file. None where the system has no such thing.
+type Identity = Option<(u64, u64)>;
+
+/// The files at the path are others than those that are open.
+#[derive(Debug, thiserror::Error)]
+#[error("the files of the database at {path} were removed or replaced: start anew")]
+struct Replaced {
+    path: PathBuf,
+}
+
+impl Files {
+    /// The files at `path`, which somebody has open and keeps open until somebody else does.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let identities = identities(path)?;
+        let path = path.to_owned();
+        Ok(Self(Arc::new(Known { path, identities })))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Fails unless the files are those that were opened.
+    pub(super) fn check(&self) -> Result<(), crate::store::Source> {
+        if identities(&self.0.path)? == self.0.identities {
+            return Ok(());
+        }
+        let path = self.0.path.clone();
+        Err(Box::new(Replaced { path }))
+    }
+}
+
+/// The file of the database at `path` that has this suffix.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut file = OsString::from(path);
+    file.push(suffix);
+    file.into()
+}
+
+fn identities(path: &Path) -> io::Result<[Identity; 3]> {
+    let [main, log, index] = SUFFIXES.map(|suffix| identity(&with_suffix(path, suffix)));
+    Ok([main?, log?, index?])
+}
+
+#[cfg(unix)]
+fn identity(file: &Path) -> io::Result<Identity> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let metadata = std::fs::metadata(file)?;
+    Ok(Some((metadata.dev(), metadata.ino())))
+}
+
+#[cfg(not(unix))]
+fn identity(file: &Path) -> io::Result<Identity> {
+    std::fs::metadata(file).map(|_| None)
+}
+
+/// Makes durable that `file` is in its folder, and that in its own, up to `known`, which was there before.
+pub(super) fn keep_in_folders(file: &Path, known: &Path) -> io::Result<()> {
+    for folder in file.ancestors().skip(1) {
+        let is_here = folder.as_os_str().is_empty();
+        File::open(if is_here { Path::new(".") } else { folder })?.sync_all()?;
+        if folder == known {
+            break;
+        }
+    }
+    Ok(())
+}
