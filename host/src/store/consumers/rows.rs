@@ -1,6 +1,7 @@
 //! What the rules of consumers work on: rows, and how a store finds and keeps them.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
@@ -62,6 +63,8 @@ pub(in crate::store) struct Backlog {
     pub(in crate::store) attempt: u32,
     /// When it may be leased: the end of a lease, or of a rest.
     pub(in crate::store) available_at: OffsetDateTime,
+    /// When that lease or rest began.
+    pub(in crate::store) available_since: OffsetDateTime,
     /// Who has it.
     pub(in crate::store) lease: Option<Holder>,
     pub(in crate::store) parked_at: Option<OffsetDateTime>,
@@ -84,6 +87,7 @@ impl Backlog {
             pending: 1,
             attempt: 0,
             available_at: now,
+            available_since: now,
             lease: None,
             parked_at: None,
             reason: String::new(),
@@ -105,12 +109,25 @@ impl Backlog {
     pub(in crate::store) fn retry(&mut self, now: OffsetDateTime) {
         self.parked_at = None;
         self.attempt = 0;
-        self.rest(now);
+        self.rest(now, Duration::ZERO);
     }
 
-    pub(super) fn rest(&mut self, until: OffsetDateTime) {
+    /// Leaves it to nobody for so long.
+    pub(super) fn rest(&mut self, now: OffsetDateTime, length: Duration) {
         self.lease = None;
-        self.available_at = until;
+        self.last(now, length);
+    }
+
+    /// Lets the lease or rest last for so long from now on.
+    pub(super) fn last(&mut self, now: OffsetDateTime, length: Duration) {
+        (self.available_since, self.available_at) = (now, now + length);
+    }
+
+    /// Whether its lease or rest is over. So it is, too, when the clock was set back by more than that was to last: then it would last for as long as
+    /// the clock was wrong.
+    pub(in crate::store) fn is_available(&self, now: OffsetDateTime) -> bool {
+        self.available_at <= now
+            || self.available_since - now > self.available_at - self.available_since
     }
 }
 

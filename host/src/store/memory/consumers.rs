@@ -137,8 +137,7 @@ impl Rows for Tables<'_> {
         limit: u32,
     ) -> Result<Vec<(StreamId, Backlog)>, Error> {
         let backlogs = self.consumers.backlogs(id);
-        let is_free =
-            |backlog: &Backlog| backlog.parked_at.is_none() && backlog.available_at <= now;
+        let is_free = |backlog: &Backlog| backlog.parked_at.is_none() && backlog.is_available(now);
         let mut free: Vec<_> = backlogs
             .filter(|(_, backlog)| is_free(backlog))
             .map(Self::owned)
@@ -164,7 +163,7 @@ impl Rows for Tables<'_> {
                     .oldest
                     .map_or(created_at, |oldest| oldest.min(created_at)),
             );
-            progress.in_flight += u64::from(backlog.lease.is_some() && backlog.available_at > now);
+            progress.in_flight += u64::from(backlog.lease.is_some() && !backlog.is_available(now));
             progress.parked += u64::from(backlog.parked_at.is_some());
         }
         Ok(progress)

@@ -229,7 +229,7 @@ pub(in crate::store) fn lease(
                 Some(last) => {
                     let lease = Uuid::new_v4();
                     backlog.attempt = backlog.attempt.saturating_add(1);
-                    backlog.available_at = now + consumer.settings.lock_timeout;
+                    backlog.last(now, consumer.settings.lock_timeout);
                     backlog.lease = Some(Holder {
                         id: lease,
                         through: last.version,
@@ -402,10 +402,10 @@ pub(in crate::store) fn ack(
     let is_kept = keep && next.version <= holder.through;
     if is_kept {
         backlog.attempt = 1;
-        backlog.available_at = now + consumer.settings.lock_timeout;
+        backlog.last(now, consumer.settings.lock_timeout);
     } else {
         backlog.attempt = 0;
-        backlog.rest(now);
+        backlog.rest(now, Duration::ZERO);
     }
     rows.keep_backlog(id, &stream, &backlog)?;
     Ok(is_kept.then_some(backlog.available_at))
@@ -426,7 +426,7 @@ pub(in crate::store) fn nack(
     } else {
         let rest = delay.unwrap_or_else(|| consumer.settings.rest_after(backlog.attempt));
         reason.clone_into(&mut backlog.reason);
-        backlog.rest(now + rest);
+        backlog.rest(now, rest);
         Nacked::Delayed(rest)
     };
     rows.keep_backlog(id, &stream, &backlog)?;
@@ -442,7 +442,7 @@ pub(in crate::store) fn release(
 ) -> Result<(), ConsumerError> {
     let (_, stream, mut backlog, _) = held(rows, id, lease)?;
     backlog.attempt = backlog.attempt.saturating_sub(1);
-    backlog.rest(now + delay);
+    backlog.rest(now, delay);
     Ok(rows.keep_backlog(id, &stream, &backlog)?)
 }
 
@@ -453,7 +453,7 @@ pub(in crate::store) fn extend(
     now: OffsetDateTime,
 ) -> Result<OffsetDateTime, ConsumerError> {
     let (consumer, stream, mut backlog, _) = held(rows, id, lease)?;
-    backlog.available_at = now + consumer.settings.lock_timeout;
+    backlog.last(now, consumer.settings.lock_timeout);
     rows.keep_backlog(id, &stream, &backlog)?;
     Ok(backlog.available_at)
 }

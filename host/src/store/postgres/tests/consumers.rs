@@ -182,3 +182,30 @@ async fn a_consumer_goes_on_when_the_database_moves_to_a_cluster_with_lower_tran
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_back_prolongs_no_lease() {
+    on_new_database(async |database: Database| {
+        let store = database.open().await;
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        append(&store, "a", ExpectedVersion::Any).await.unwrap();
+        store
+            .put_consumer(&consumer(), &settings(), Start::Beginning)
+            .await
+            .unwrap();
+        assert_eq!(leased_ids(&lease_all(&store, 1).await), [("a", 1)]);
+
+        // By less than it lasts, and by more.
+        for (seconds, free) in [(30, 0), (7_200, 1)] {
+            let set_back = format!(
+                "SET session_replication_role = replica; \
+                 UPDATE consumer_streams SET available_at = available_at + {seconds} * INTERVAL '1 second', \
+                                             available_since = available_since + {seconds} * INTERVAL '1 second'"
+            );
+            session.execute(AssertSqlSafe(set_back)).await.unwrap();
+            assert_eq!(lease_all(&store, 1).await.len(), free);
+        }
+    })
+    .await;
+}

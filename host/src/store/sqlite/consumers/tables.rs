@@ -47,7 +47,14 @@ SELECT EXISTS (SELECT 1 FROM consumers WHERE namespace = ?1 AND consumer = ?2)
 macro_rules! backlog_columns {
     () => {
         "decider, decider_id, next_version, next_offset, next_created_at, last_version, pending, attempt, available_at, lease, \
-         leased_through, parked_at, reason"
+         leased_through, parked_at, reason, available_since"
+    };
+}
+
+/// The condition that [`Backlog::is_available`] is, at the time `?3`.
+macro_rules! is_available {
+    () => {
+        "(available_at <= ?3 OR available_since - ?3 > available_at - available_since)"
     };
 }
 
@@ -67,8 +74,9 @@ const FREE: &str = concat!(
     "SELECT ",
     backlog_columns!(),
     " FROM consumer_streams INDEXED BY consumer_streams_next
-    WHERE namespace = ?1 AND consumer = ?2 AND parked_at IS NULL AND available_at <= ?3
-    ORDER BY next_offset LIMIT ?4"
+    WHERE namespace = ?1 AND consumer = ?2 AND parked_at IS NULL AND ",
+    is_available!(),
+    " ORDER BY next_offset LIMIT ?4"
 );
 
 const PARKED: &str = concat!(
@@ -81,8 +89,8 @@ const PARKED: &str = concat!(
 
 const KEEP_BACKLOG: &str = "
 INSERT OR REPLACE INTO consumer_streams (namespace, consumer, decider, decider_id, next_version, next_offset, next_created_at,
-    last_version, pending, attempt, available_at, lease, leased_through, parked_at, reason)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+    last_version, pending, attempt, available_at, lease, leased_through, parked_at, reason, available_since)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 
 const REMOVE_BACKLOG: &str = "
 DELETE FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2 AND decider = ?3 AND decider_id = ?4";
@@ -90,15 +98,17 @@ DELETE FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2 AND decider 
 const REMOVE_BACKLOGS: &str = "DELETE FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2";
 
 const RETRY_PARKED: &str = "
-UPDATE consumer_streams SET parked_at = NULL, attempt = 0, available_at = ?3
+UPDATE consumer_streams SET parked_at = NULL, attempt = 0, available_at = ?3, available_since = ?3
 WHERE namespace = ?1 AND consumer = ?2 AND parked_at IS NOT NULL";
 
 const NEXT_AVAILABLE: &str = "
 SELECT min(available_at) FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2 AND parked_at IS NULL";
 
-const PROGRESS: &str = "
-SELECT coalesce(sum(pending), 0), min(next_created_at), count(*) FILTER (WHERE lease IS NOT NULL AND available_at > ?3), count(parked_at)
-FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2";
+const PROGRESS: &str = concat!(
+    "SELECT coalesce(sum(pending), 0), min(next_created_at), count(*) FILTER (WHERE lease IS NOT NULL AND NOT ",
+    is_available!(),
+    "), count(parked_at) FROM consumer_streams WHERE namespace = ?1 AND consumer = ?2"
+);
 
 const AFTER: &str = r#"
 SELECT decider, decider_id, event, version, "offset", created_at FROM events INDEXED BY events_namespace
@@ -275,6 +285,7 @@ impl Rows for Tables<'_> {
             backlog.lease.map(|holder| holder.through.to_sql()),
             backlog.parked_at.map(rows::milliseconds),
             backlog.reason,
+            rows::milliseconds(backlog.available_since),
         ];
         self.run(KEEP_BACKLOG, values)
     }
@@ -451,6 +462,7 @@ fn backlog(
         pending: count(row, 6)?,
         attempt: row.get(7)?,
         available_at: rows::nearest_time(row.get(8)?),
+        available_since: rows::nearest_time(row.get(13)?),
         lease: lease.transpose()?,
         parked_at: row.get::<_, Option<i64>>(11)?.map(rows::nearest_time),
         reason: row.get(12)?,

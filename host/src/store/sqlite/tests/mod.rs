@@ -1,5 +1,6 @@
 //! What only a file can show. Everything else is in `conformance`.
 
+mod clock;
 mod open;
 mod plain_sql;
 mod read;
