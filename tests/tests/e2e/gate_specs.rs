@@ -49,10 +49,6 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-async fn one_host(settings: &[(&str, &str)]) -> Host {
-    Host::start_with(&Store::new(Backend::Sqlite).await, settings).await
-}
-
 /// The report of an activation that the gate refuses.
 async fn refusal(client: &Client, decider: &str, wasm: Vec<u8>) -> Value {
     let digest = text(&client.upload(wasm).await.json(201)["digest"]);
@@ -75,7 +71,8 @@ async fn a_spec_has_one_verdict_natively_in_gavel_test_and_at_the_gate() {
     assert_eq!(fail_natively(), expected);
     assert_eq!(fail_in_gavel_test(), expected);
 
-    let host = one_host(&[]).await;
+    let store = Store::new(Backend::Sqlite).await;
+    let host = Host::start(&store).await;
     let report = refusal(&host.client(), "specimen", component("specimen")).await;
 
     // One in which the module fails is in the middle of them.
@@ -91,7 +88,8 @@ async fn a_spec_has_one_verdict_natively_in_gavel_test_and_at_the_gate() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_spec_that_is_not_begun_in_time_stands_in_the_way() {
-    let host = one_host(&[("GAVEL_GATE_SPECS_DEADLINE_MS", "1")]).await;
+    let store = Store::new(Backend::Sqlite).await;
+    let host = Host::start_with(&store, &[("GAVEL_GATE_SPECS_DEADLINE_MS", "1")]).await;
 
     let report = refusal(&host.client(), "specimen", component("specimen")).await;
 
@@ -118,7 +116,8 @@ fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_spec_with_a_member_that_nobody_knows_is_refused_at_upload() {
-    let host = one_host(&[]).await;
+    let store = Store::new(Backend::Sqlite).await;
+    let host = Host::start(&store).await;
     let misspelt = patched(
         "specimen",
         r#""message":"this is not what it says""#,
@@ -134,7 +133,8 @@ async fn a_spec_with_a_member_that_nobody_knows_is_refused_at_upload() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_active_module_s_specs_are_read_in_the_schema_versions_that_it_means() {
-    let host = one_host(&[]).await;
+    let store = Store::new(Backend::Sqlite).await;
+    let host = Host::start(&store).await;
     let client = host.client();
     client.deploy("wallet", component("wallet_v1")).await;
     let next = client.upload(component("wallet_v2")).await.json(201);
@@ -150,7 +150,8 @@ async fn the_active_module_s_specs_are_read_in_the_schema_versions_that_it_means
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promise_about_an_older_schema_version_is_broken_by_another_state() {
-    let host = one_host(&[]).await;
+    let store = Store::new(Backend::Sqlite).await;
+    let host = Host::start(&store).await;
     let client = host.client();
     let promise = r#"[{"event":"Deposited","data":{"amount":5}}]"#;
     let broken = patched("wallet_v1", promise, &promise.replace('5', "6"));

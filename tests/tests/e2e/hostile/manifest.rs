@@ -36,7 +36,8 @@ async fn others_are_served(client: &Client) {
 
 #[tokio::test]
 async fn schemas_that_cost_too_much_are_refused_by_name_and_hold_up_nobody() {
-    let host = Host::start(&Store::new(Backend::Sqlite).await).await;
+    let store = Store::new(Backend::Sqlite).await;
+    let host = Host::start(&store).await;
     let client = host.client();
     client.deploy_example(COUNTER).await;
     let twice = |keyword: &'static str| move |below: Value| json!({ keyword: [below, below] });
@@ -64,7 +65,8 @@ async fn schemas_that_cost_too_much_are_refused_by_name_and_hold_up_nobody() {
 
 #[tokio::test]
 async fn checking_commands_against_a_dear_schema_holds_up_nobody() {
-    let host = Host::start(&Store::new(Backend::Sqlite).await).await;
+    let store = Store::new(Backend::Sqlite).await;
+    let host = Host::start(&store).await;
     let client = host.client();
     client.deploy_example(COUNTER).await;
     let mut schema = tower(10, |below| json!({ "allOf": [below, below] }));
