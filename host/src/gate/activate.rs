@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::catch_up::MOST_STREAMS;
+use super::catch_up::{After, MOST_STREAMS};
 use super::examine::{Direction, Subject};
 use super::slots::Slots;
 use super::{Error, GateSettings, Report, Step, Watch};
@@ -197,13 +197,15 @@ impl Gate {
             let seen = seen.and_then(|facts| facts["streams"].as_u64());
             let seen = u32::try_from(seen.unwrap_or_default()).unwrap_or(u32::MAX);
             let most = seen.min(MOST_STREAMS);
+            let rehearsed = (After::Rehearsal, rehearsed);
             if let Some(report) = self.catch_up(subject, rehearsed, most, &watch).await? {
                 return Ok(report);
             }
         }
         let report = self.examine(subject, &watch).await?;
         // So much has been written meanwhile that the next look would be at as much again: what was seen has to do.
-        let caught_up = self.catch_up(subject, report.clone(), MOST_STREAMS, &watch);
+        let seen = (After::Steps, report.clone());
+        let caught_up = self.catch_up(subject, seen, MOST_STREAMS, &watch);
         Ok(caught_up.await?.unwrap_or(report))
     }
 }

@@ -17,6 +17,16 @@ const FEW_STREAMS: usize = 100;
 /// How many rehearsals are looked through for one that an activation can use.
 const USABLE: u32 = 10;
 
+/// What a report is brought up to date after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// A rehearsal, of any age.
+    Rehearsal,
+    /// The steps that the activation itself has just taken. Commands that came meanwhile are folded and not decided again: that takes
+    /// about as long as the steps did, and under load there would be as many again.
+    Steps,
+}
+
 impl Gate {
     /// What the newest rehearsal of a candidate has found, if it was compared with what is active now, and has gone through all steps.
     pub(super) async fn rehearsed(&self, subject: &Subject) -> Result<Option<Report>, Error> {
@@ -48,12 +58,12 @@ impl Gate {
         Ok(None)
     }
 
-    /// Folds the streams of which something was stored since a report was made, and decides again what was decided on them since. None if
-    /// they are more than `most`, or if it cannot be told any more which they are.
+    /// Folds the streams of which something was stored since a report was made, and after a rehearsal decides again what was decided on
+    /// them since. None if they are more than `most`, or if it cannot be told any more which they are.
     pub(super) async fn catch_up(
         &self,
         subject: &Subject,
-        mut report: Report,
+        (after, mut report): (After, Report),
         most: u32,
         watch: &Watch,
     ) -> Result<Option<Report>, Error> {
@@ -90,10 +100,11 @@ impl Gate {
             }
             let ranges = moved.iter().map(|(range, _)| range.clone()).collect();
             folded.add(self.refold(ranges, &refold, watch).await?);
-            let redecided = self.redecide(moved, subject, watch);
-            let (decided, _) = redecided.await?;
-            caught_up.commands += decided.commands;
-            decisions.add(decided);
+            if after == After::Rehearsal {
+                let (decided, _) = self.redecide(moved, subject, watch).await?;
+                caught_up.commands += decided.commands;
+                decisions.add(decided);
+            }
             since = now;
             if count < FEW_STREAMS || folded.failed > 0 {
                 break;
