@@ -128,11 +128,22 @@ impl Store {
     ///
     /// When a table cannot be changed.
     pub async fn expand(&self) -> usize {
-        let expanded = match self.backend {
-            Backend::Sqlite => expand_sqlite(&self.url).await,
-            Backend::Postgres => expand_postgres(&self.url).await,
-        };
-        expanded.unwrap_or_else(|error| panic!("a column can be added to each table: {error}"))
+        let tables = self
+            .texts(match self.backend {
+                Backend::Sqlite => {
+                    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '%sqlx%' AND name NOT LIKE 'sqlite%'"
+                }
+                Backend::Postgres => {
+                    "SELECT table_name::TEXT FROM information_schema.tables \
+                     WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' AND table_name NOT LIKE '%sqlx%'"
+                }
+            })
+            .await;
+        for table in &tables {
+            let add = format!("ALTER TABLE {table} ADD COLUMN later INTEGER NOT NULL DEFAULT 7");
+            self.execute(&add).await;
+        }
+        tables.len()
     }
 
     /// The texts that a query gives, run as this database's owner.
@@ -235,43 +246,6 @@ async fn texts_in_postgres(url: &str, query: AssertSqlSafe<String>) -> sqlx::Res
     let texts = sqlx::query_scalar(query).fetch_all(&mut connection).await?;
     connection.close().await?;
     Ok(texts)
-}
-
-async fn expand_sqlite(url: &str) -> sqlx::Result<usize> {
-    let mut connection = SqliteConnection::connect(url).await?;
-    let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '%sqlx%' AND name NOT LIKE 'sqlite%'",
-    )
-    .fetch_all(&mut connection)
-    .await?;
-    for table in &tables {
-        connection
-            .execute(AssertSqlSafe(with_another(table)))
-            .await?;
-    }
-    connection.close().await?;
-    Ok(tables.len())
-}
-
-async fn expand_postgres(url: &str) -> sqlx::Result<usize> {
-    let mut connection = PgConnection::connect(url).await?;
-    let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT table_name::TEXT FROM information_schema.tables \
-         WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' AND table_name NOT LIKE '%sqlx%'",
-    )
-    .fetch_all(&mut connection)
-    .await?;
-    for table in &tables {
-        connection
-            .execute(AssertSqlSafe(with_another(table)))
-            .await?;
-    }
-    connection.close().await?;
-    Ok(tables.len())
-}
-
-fn with_another(table: &str) -> String {
-    format!("ALTER TABLE {table} ADD COLUMN later INTEGER NOT NULL DEFAULT 7")
 }
 
 async fn forge_in_sqlite(url: &str, table: &str, statement: &str) -> sqlx::Result<u64> {

@@ -181,34 +181,30 @@ async fn compiling_that_takes_too_much_time_or_memory_is_stopped() {
     assert_works(&try_prepare(&wasm("hostile"), stingy, None).await.unwrap());
 }
 
-#[tokio::test]
-async fn a_compiler_that_cannot_be_run_is_not_the_components_fault() {
+/// What becomes of a sound component where `program` is the compiler.
+async fn refused_by(program: &str) -> CompileError {
     let options = RuntimeOptions {
-        program: PathBuf::from("/nonexistent"),
+        program: PathBuf::from(program),
         ..RuntimeOptions::default()
     };
     let runtime = Runtime::new(Limits::default(), options).unwrap();
     let wasm = wasm("hostile");
-    let error = runtime
+    runtime
         .prepare(ModuleDigest::of(&wasm), wasm)
         .await
-        .unwrap_err();
+        .unwrap_err()
+}
+
+#[tokio::test]
+async fn a_compiler_that_cannot_be_run_is_not_the_components_fault() {
+    let error = refused_by("/nonexistent").await;
     assert!(matches!(error, CompileError::Unavailable(_)), "{error:?}");
     assert!(error.is_retryable());
 }
 
 #[tokio::test]
 async fn a_compiler_that_crashes_is_not_the_components_fault_either() {
-    let options = RuntimeOptions {
-        program: PathBuf::from("/bin/false"),
-        ..RuntimeOptions::default()
-    };
-    let runtime = Runtime::new(Limits::default(), options).unwrap();
-    let wasm = wasm("hostile");
-    let error = runtime
-        .prepare(ModuleDigest::of(&wasm), wasm)
-        .await
-        .unwrap_err();
+    let error = refused_by("/bin/false").await;
     assert!(matches!(error, CompileError::Crashed), "{error:?}");
     // Nor will it do better the next time.
     assert!(!error.is_retryable());
