@@ -211,6 +211,43 @@ fn a_worker_whose_time_is_up_changes_nothing_of_its_successors() {
 }
 
 #[test]
+fn a_worker_of_before_a_reset_changes_nothing_of_those_after_it() {
+    let (_database, mut session) = counters();
+    let offsets = fill(&mut session, &["a", "a"]);
+    view_of_all(&mut session);
+    let settle = |offset: &str, lease: &str| {
+        [
+            format!("SELECT ack_event('v', 'a', {offset}{lease})"),
+            format!("SELECT nack_event('v', 'a'{lease})"),
+            format!("SELECT schedule_nack_event('v', 'a', 0{lease})"),
+        ]
+    };
+    assert_eq!(stream(&mut session, "'v'"), ["a1 #1"]);
+    session.row(&settle(&offsets[0], "")[0]);
+    assert_eq!(stream(&mut session, "'v'"), ["a2 #1"]);
+    let late = lease_of(&mut session, "a");
+    session.row("SELECT gavel_reset_consumer('default', 'v', '-infinity', NULL, NULL, NULL)");
+
+    // Whoever comes late may have had either event.
+    for (offset, again) in offsets.iter().zip(["a1 #1", "a2 #1"]) {
+        assert_eq!(stream(&mut session, "'v'"), [again]);
+        let current = lease_of(&mut session, "a");
+        for refused in settle(offset, "") {
+            assert_refused(&session.refusal(&refused), "GV010");
+        }
+        for refused in settle(offset, &format!(", '{late}'")) {
+            assert_refused(&session.refusal(&refused), "GV007");
+        }
+        assert_eq!(lease_of(&mut session, "a"), current);
+        session.row(&settle(offset, &format!(", '{current}'"))[0]);
+    }
+    // What came after the reset nobody had before.
+    let offset = fill(&mut session, &["a"]).remove(0);
+    assert_eq!(stream(&mut session, "'v'"), ["a3 #1"]);
+    session.row(&settle(&offset, "")[0]);
+}
+
+#[test]
 fn a_lease_that_expired_and_that_nobody_has_taken_over_is_good() {
     let (_database, mut session) = counters();
     let offset = fill(&mut session, &["a"]).remove(0);
