@@ -138,7 +138,7 @@ impl Session {
             read(Version::EMPTY).await?
         };
         loop {
-            let is_last = page.events.len() < PAGE_EVENTS as usize;
+            let is_last = !page.has_more;
             session.head = page.head.unwrap_or(session.head);
             session.unfolded = page.events;
             if is_last {

@@ -113,6 +113,18 @@ pub struct RecordedEvent {
     pub event: NewEvent,
 }
 
+impl Event {
+    /// What an event takes up in memory beside its texts, in bytes; about right.
+    const OVERHEAD_BYTES: usize = 120;
+
+    /// What it takes up in memory, in bytes; about right.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let tags: usize = self.tags.iter().map(String::len).sum();
+        Self::OVERHEAD_BYTES + self.name.len() + self.data.as_str().len() + tags
+    }
+}
+
 impl RecordedEvent {
     /// What an event takes up in memory beside its texts, in bytes; about right.
     const OVERHEAD_BYTES: usize = 600;

@@ -9,6 +9,7 @@ use crate::modules::Decider;
 use crate::runtime::{
     Decision, Fault, GuestCommand, GuestContext, Instance, Module, Restored, State,
 };
+use crate::store::History;
 
 /// After how many streams an instance is thrown away, so that what one of them leaves behind does not add up.
 const STREAMS_PER_INSTANCE: u32 = 10_000;
@@ -256,7 +257,9 @@ impl Gate {
         let mut after = Version::EMPTY;
         loop {
             let page = self.store.history(stream, after, through, limit).await;
-            let events = page.map_err(Error::Store)?.events;
+            let History {
+                events, has_more, ..
+            } = page.map_err(Error::Store)?;
             let (is_first, read) = (after == Version::EMPTY, events.len());
             let job = move || {
                 let begun = if is_first { folder.begin() } else { Ok(()) };
@@ -269,7 +272,7 @@ impl Gate {
                 .run_in_background(job)
                 .await
                 .map_err(Error::NotRun)?;
-            if done.1.is_some() || read < FOLD_EVENTS {
+            if done.1.is_some() || !has_more {
                 return Ok(done);
             }
             folder = done.0;

@@ -130,15 +130,17 @@ impl Gate {
         after: Version,
         through: Version,
     ) -> Result<Vec<Event>, Error> {
-        if after >= through {
-            return Ok(Vec::new());
+        let mut events = Vec::new();
+        let mut read_to = after;
+        while read_to < through {
+            let limit = u32::try_from(through.get() - read_to.get()).unwrap_or(u32::MAX);
+            let page = self.store.history(stream, read_to, Some(through), limit);
+            let page = page.await.map_err(Error::Store)?;
+            let Some(head) = page.head else { break };
+            events.extend(page.events);
+            read_to = head.version;
         }
-        let limit = u32::try_from(through.get() - after.get()).unwrap_or(u32::MAX);
-        let read = self
-            .store
-            .history(stream, after, Some(through), limit)
-            .await;
-        Ok(read.map_err(Error::Store)?.events)
+        Ok(events)
     }
 
     fn shadowed(&self, subject: &Subject, judge: &Judge, missed: u64, began: Instant) -> Report {

@@ -36,7 +36,7 @@ pub use error::{
 pub use log::{LogFilter, LogPage, LogStore, Withholding};
 pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, ModuleViewer, NewActivation, NewModule, StoredModule};
-pub use past::{Counted, Moment, Passage, PastRange, PastStore, Place};
+pub use past::{Counted, Moment, Passage, PastPage, PastRange, PastStore, Place};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub(crate) use read::Room;
 pub use read::{Direction, History, PAGE_BYTES, StreamHead, StreamRange, StreamSummary};
@@ -135,7 +135,7 @@ pub trait EventStore: Debug + Send + Sync {
     ) -> Result<Vec<RecordedEvent>, Error>;
 
     /// The first `limit` events of one stream after `after` (exclusive), up to `through` (inclusive) if there is a bound, as folding needs
-    /// them. It is what folds long streams: a store SHOULD read nothing that is not in a [`History`].
+    /// them; no more than take up [`PAGE_BYTES`], but one at least. It is what folds long streams: a store SHOULD read nothing that is not in a [`History`].
     ///
     /// # Errors
     ///

@@ -80,6 +80,15 @@ pub struct Passage {
     pub command_ids: Vec<CommandId>,
 }
 
+/// A page of a past.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastPage {
+    /// What there is, by stream and version.
+    pub passages: Vec<Passage>,
+    /// Whether there may be more than the page has room for.
+    pub has_more: bool,
+}
+
 /// Puts events that come by stream and version together to passages.
 #[derive(Debug, Default)]
 pub(super) struct Passages(Vec<Passage>);
@@ -103,8 +112,19 @@ impl Passages {
         }
     }
 
-    pub(super) fn into_vec(self) -> Vec<Passage> {
-        self.0
+    /// The place after the last event.
+    pub(super) fn end(&self) -> Option<Place> {
+        self.0.last().map(|passage| Place {
+            id: passage.id.clone(),
+            version: passage.after.plus(passage.events.len()),
+        })
+    }
+
+    pub(super) fn into_page(self, has_more: bool) -> PastPage {
+        PastPage {
+            passages: self.0,
+            has_more,
+        }
     }
 }
 
@@ -139,7 +159,7 @@ pub struct Moment {
 /// Pages MUST cost the same wherever they begin.
 #[async_trait]
 pub trait PastStore: Debug + Send + Sync {
-    /// The first `limit` events after `after`, by stream and version.
+    /// The first `limit` events after `after`, by stream and version; no more than take up [`PAGE_BYTES`](super::PAGE_BYTES), but one at least.
     ///
     /// # Errors
     ///
@@ -149,7 +169,7 @@ pub trait PastStore: Debug + Send + Sync {
         range: &PastRange,
         after: &Place,
         limit: u32,
-    ) -> Result<Vec<Passage>, Error>;
+    ) -> Result<PastPage, Error>;
 
     /// The first `limit` commands that have left no event, rejected ones among them, after `after`: by stream, the version that was
     /// decided at, and id. `after` is the place and the id of the last one that is known; the nil id comes before all others.

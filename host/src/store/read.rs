@@ -13,7 +13,7 @@ pub enum Direction {
     Backward,
 }
 
-/// Most that the events of a page of the log, or of what is leased at once, take up in bytes; a single one may be larger.
+/// Most that the events of a page of the log, of a stream or of a past, or of what is leased at once, take up in bytes; a single one may be larger.
 pub const PAGE_BYTES: usize = 512 * 1024;
 
 /// What a page has room for.
@@ -21,6 +21,7 @@ pub const PAGE_BYTES: usize = 512 * 1024;
 pub(crate) struct Room {
     events: u32,
     bytes: usize,
+    first_rows: usize,
     taken_events: usize,
     taken_bytes: usize,
     is_full: bool,
@@ -29,6 +30,8 @@ pub(crate) struct Room {
 impl Room {
     /// How many events are read from a database at once before it is known how large they are.
     const FIRST_ROWS: usize = 16;
+    /// The same for folding, which reads long streams and less of each event.
+    const FIRST_ROWS_OF_HISTORY: usize = 64;
     /// How many times as many may be read at once as before: those that come may be larger.
     const GROWTH: usize = 4;
 
@@ -37,15 +40,29 @@ impl Room {
         Self {
             events,
             bytes,
+            first_rows: Self::FIRST_ROWS,
             taken_events: 0,
             taken_bytes: 0,
             is_full: events == 0,
         }
     }
 
+    /// Room for a page of a [`History`] or of [`Passages`](super::Passage).
+    pub(crate) fn of_history(events: u32) -> Self {
+        Self {
+            first_rows: Self::FIRST_ROWS_OF_HISTORY,
+            ..Self::new(events, PAGE_BYTES)
+        }
+    }
+
     /// Whether there is room for one more event, which then takes it. The first has room whatever its size. Once one has none, none has.
     pub(crate) fn take(&mut self, event: &RecordedEvent) -> bool {
-        let bytes = self.taken_bytes.saturating_add(event.size_bytes());
+        self.take_bytes(event.size_bytes())
+    }
+
+    /// As [`Room::take`], for an event of this size.
+    pub(crate) fn take_bytes(&mut self, bytes: usize) -> bool {
+        let bytes = self.taken_bytes.saturating_add(bytes);
         self.is_full |= self.events == 0 || (self.taken_events > 0 && bytes > self.bytes);
         if !self.is_full {
             self.events -= 1;
@@ -60,13 +77,18 @@ impl Room {
         self.is_full
     }
 
+    /// Whether all that was asked for is taken.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.events == 0
+    }
+
     /// How many events a store that cannot stop between two of them should read at once.
     pub(crate) fn rows(&self) -> u32 {
         if self.bytes == usize::MAX {
             return self.events;
         }
         let rows = match self.taken_bytes.checked_div(self.taken_events) {
-            None => Self::FIRST_ROWS,
+            None => self.first_rows,
             Some(each) => {
                 let fitting = (self.bytes.saturating_sub(self.taken_bytes)) / each.max(1);
                 // One more shows that the page is full.
@@ -99,10 +121,12 @@ pub struct History {
     pub events: Vec<Event>,
     /// What the stream was after the last of them; none without events.
     pub head: Option<StreamHead>,
+    /// Whether there may be more than the page has room for.
+    pub has_more: bool,
 }
 
 impl From<Vec<RecordedEvent>> for History {
-    /// What folding needs of whole events, oldest first.
+    /// What folding needs of whole events, oldest first, which are all there are.
     fn from(recorded: Vec<RecordedEvent>) -> Self {
         let head = recorded.last().map(|newest| StreamHead {
             version: newest.version,
@@ -113,6 +137,7 @@ impl From<Vec<RecordedEvent>> for History {
         Self {
             events: events.collect(),
             head,
+            has_more: false,
         }
     }
 }

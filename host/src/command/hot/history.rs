@@ -62,7 +62,7 @@ impl Reader {
                 Page { claim, ..page }
             }
         };
-        if page.history.events.len() >= PAGE_EVENTS as usize {
+        if page.history.has_more {
             page.next = page.history.head.map(|head| self.ahead(head.version));
         }
         Ok(page)

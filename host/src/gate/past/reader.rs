@@ -10,7 +10,7 @@ use super::{Part, PastDecision};
 use crate::core::{CommandId, CommandOutcome, CommandRecord, Version};
 use crate::gate::Gate;
 use crate::runtime::Courtesy;
-use crate::store::{Error, Passage, PastRange, Place, Store};
+use crate::store::{Error, Passage, PastPage, PastRange, Place, Store};
 
 /// How many events, and how many commands without events, are read at a time.
 const PAGE: u32 = 2_000;
@@ -223,11 +223,10 @@ impl Source {
         let reading = async move {
             let passages = source.store.passages(&source.range, &after, limit);
             let (passages, has_company) = source.courtesy.take_turns(passages).await;
-            let passages = passages?;
-            let events: usize = passages.iter().map(|passage| passage.events.len()).sum();
+            let PastPage { passages, has_more } = passages?;
             Ok(Events {
                 passages,
-                is_last: events < limit as usize,
+                is_last: !has_more,
                 next_limit: page_size(has_company),
             })
         };

@@ -112,6 +112,7 @@ store_cases!(
     the_version_at_a_time_is_that_of_the_last_event_until_then,
     created_at_never_decreases_within_a_stream,
     a_part_of_a_stream_is_bounded_in_bytes,
+    what_is_read_to_be_folded_is_bounded_in_bytes,
     streams_are_listed_in_pages_by_the_bytes_of_their_ids,
     a_stream_is_listed_from_its_first_event_on,
     the_store_answers_a_ping,

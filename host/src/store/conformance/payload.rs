@@ -34,7 +34,7 @@ async fn round_trip(store: &dyn Store, id: &str, event: NewEvent) -> NewEvent {
     let appended = append(store, part).await.unwrap().events;
     let mut read = events_of(store, &stream(id)).await;
     assert_eq!(read, appended);
-    let history = store.history(&stream(id), version(0), None, 1).await;
+    let history = store.history(&stream(id), version(0), None, 2).await;
     assert_eq!(history.unwrap(), History::from(appended));
     read.remove(0).event
 }

@@ -5,8 +5,12 @@ use std::sync::Arc;
 use time::Duration;
 
 use super::support::*;
-use crate::core::{ExpectedVersion, NewEvent, RecordedEvent, StreamId, Version};
-use crate::store::{Direction, History, PAGE_BYTES, Store, StreamHead, StreamRange};
+use crate::core::{
+    Event, ExpectedVersion, ModuleDigest, NewEvent, RecordedEvent, StreamId, Version,
+};
+use crate::store::{
+    Direction, History, PAGE_BYTES, PastRange, Place, Store, StreamHead, StreamRange,
+};
 
 /// The events that a range means, by the book.
 fn model(events: &[RecordedEvent], range: StreamRange) -> Vec<RecordedEvent> {
@@ -81,9 +85,82 @@ pub(in crate::store) async fn a_history_is_what_folding_needs_of_the_events(stor
                 direction: Direction::Forward,
             };
             let read = store.history(&stream("c"), after, through, limit).await;
-            let expected = History::from(model(&events, range));
-            assert_eq!(read.unwrap(), expected, "{range:?}");
+            let mut expected = History::from(model(&events, range));
+            let whole = StreamRange {
+                limit: u32::MAX,
+                ..range
+            };
+            let read = read.unwrap();
+            // Whether there is more may not be known of a page that is as long as it may be.
+            expected.has_more = read.has_more;
+            let is_all = expected.events.len() == model(&events, whole).len();
+            assert!(read.has_more || is_all, "{range:?}");
+            assert_eq!(read, expected, "{range:?}");
         }
+    }
+}
+
+pub(in crate::store) async fn what_is_read_to_be_folded_is_bounded_in_bytes(store: Arc<dyn Store>) {
+    activate_counter(&*store).await;
+    for id in ["a", "b"] {
+        grow_by(&*store, &stream(id), &SIZES).await;
+        // So small that a store reads them in several steps.
+        grow_by(&*store, &stream(id), &[1; 300]).await;
+    }
+    let fits = |events: &[Event]| {
+        let bytes: usize = events.iter().map(Event::size_bytes).sum();
+        assert!(bytes <= PAGE_BYTES || events.len() == 1, "{bytes} bytes");
+        assert!(!events.is_empty());
+    };
+    let all = events_of(&*store, &stream("a")).await;
+    let all: Vec<Event> = all.into_iter().map(|event| event.event.into()).collect();
+    let module = ModuleDigest::of(b"module");
+    for limit in [2, 250, 1_000] {
+        let loaded = store.load(&stream("a"), module, limit).await.unwrap();
+        let mut page = loaded.history;
+        let mut read = Vec::new();
+        while page.has_more {
+            fits(&page.events);
+            assert!(page.events.len() <= limit as usize);
+            let to = page.head.unwrap().version;
+            read.append(&mut page.events);
+            page = store.history(&stream("a"), to, None, limit).await.unwrap();
+        }
+        read.extend(page.events);
+        assert!(read == all, "in pages of {limit}");
+
+        let range = past_of(&stream("a"));
+        let (mut after, mut read) = (Place::default(), Vec::new());
+        let mut has_more = true;
+        while has_more {
+            let page = store.passages(&range, &after, limit).await.unwrap();
+            has_more = page.has_more;
+            let events: Vec<_> = page
+                .passages
+                .iter()
+                .flat_map(|passage| passage.events.iter().cloned())
+                .collect();
+            if let Some(last) = page.passages.last() {
+                fits(&events);
+                after = Place {
+                    id: last.id.clone(),
+                    version: last.after.plus(last.events.len()),
+                };
+            }
+            read.extend(events);
+        }
+        assert!(read == [&*all, &*all].concat(), "in pages of {limit}");
+    }
+}
+
+/// The past of the decider of a stream.
+fn past_of(stream: &StreamId) -> PastRange {
+    PastRange {
+        namespace: stream.namespace().clone(),
+        decider: stream.decider().clone(),
+        id: None,
+        through: None,
+        eventless_since: None,
     }
 }
 

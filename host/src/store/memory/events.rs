@@ -7,8 +7,8 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use crate::core::{
-    Activation, CommandId, CommandOutcome, CommandRecord, DeciderName, EventType, Json, Namespace,
-    Position, RecordedEvent, StreamId, Version,
+    Activation, CommandId, CommandOutcome, CommandRecord, DeciderName, Event, EventType, Json,
+    Namespace, Position, RecordedEvent, StreamId, Version,
 };
 use crate::store::admit::Facts;
 use crate::store::{
@@ -128,19 +128,24 @@ impl Events {
     pub(super) fn head(&self, stream: &StreamId) -> StreamHead {
         self.stream(stream)
             .last()
-            .map_or_else(StreamHead::default, |newest| StreamHead {
-                version: newest.version,
-                last_event_id: Some(newest.event.event_id),
-                is_final: newest.event.is_final,
-            })
+            .map_or_else(StreamHead::default, |newest| head_after(newest))
+    }
+
+    /// The events after one version and through another.
+    fn range_of(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        through: Option<Version>,
+    ) -> &[Arc<RecordedEvent>] {
+        let events = self.stream(stream);
+        let index = |version: Version| usize::try_from(version.get()).unwrap_or(usize::MAX);
+        let end = through.map_or(events.len(), index).min(events.len());
+        events.get(index(after)..end).unwrap_or_default()
     }
 
     pub(super) fn read_stream(&self, stream: &StreamId, range: StreamRange) -> Vec<RecordedEvent> {
-        let events = self.stream(stream);
-        let index = |version: Version| usize::try_from(version.get()).unwrap_or(usize::MAX);
-        let end = range.through.map_or(events.len(), index).min(events.len());
-        let start = index(range.after).min(end);
-        let in_range = events[start..end].iter();
+        let in_range = self.range_of(stream, range.after, range.through).iter();
         let mut room = Room::new(range.limit, range.bytes);
         match range.direction {
             Direction::Forward => fitting(in_range, &mut room),
@@ -155,14 +160,18 @@ impl Events {
         through: Option<Version>,
         limit: u32,
     ) -> History {
-        let range = StreamRange {
-            after,
-            through,
-            limit,
-            bytes: usize::MAX,
-            direction: Direction::Forward,
-        };
-        self.read_stream(stream, range).into()
+        let mut history = History::default();
+        let mut room = Room::of_history(limit);
+        for recorded in self.range_of(stream, after, through) {
+            let event = Event::from(recorded.event.clone());
+            if !room.take_bytes(event.size_bytes()) {
+                history.has_more = true;
+                break;
+            }
+            history.events.push(event);
+            history.head = Some(head_after(recorded));
+        }
+        history
     }
 
     pub(super) fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Version {
@@ -252,6 +261,15 @@ impl Events {
         command_id: CommandId,
     ) -> Option<CommandRecord> {
         self.commands.get(&(namespace.clone(), command_id)).cloned()
+    }
+}
+
+/// What a stream was after one of its events.
+fn head_after(event: &RecordedEvent) -> StreamHead {
+    StreamHead {
+        version: event.version,
+        last_event_id: Some(event.event.event_id),
+        is_final: event.event.is_final,
     }
 }
 

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use super::events::Events;
 use super::{MemoryStore, lock};
 use crate::core::{
-    CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent, Version,
+    CommandId, CommandRecord, DeciderName, Event, EventId, Namespace, Position, RecordedEvent,
+    Version,
 };
 use crate::store::past::Passages;
-use crate::store::{Counted, Error, Moment, Passage, PastRange, PastStore, Place};
+use crate::store::{Counted, Error, Moment, PastPage, PastRange, PastStore, Place, Room};
 
 impl Events {
     /// All events after a place, by stream and version.
@@ -77,23 +78,22 @@ impl PastStore for MemoryStore {
         range: &PastRange,
         after: &Place,
         limit: u32,
-    ) -> Result<Vec<Passage>, Error> {
-        let Some(after) = range.enter(after) else {
-            return Ok(Vec::new());
-        };
+    ) -> Result<PastPage, Error> {
         let mut passages = Passages::default();
+        let Some(after) = range.enter(after) else {
+            return Ok(passages.into_page(false));
+        };
+        let mut room = Room::of_history(limit);
         let events = lock(&self.events);
-        for recorded in events.after(range, &after).take(limit as usize) {
-            let event = recorded.event.clone();
-            let command_id = event.command_id;
-            passages.push(
-                recorded.stream.id(),
-                recorded.version,
-                event.into(),
-                command_id,
-            );
+        for recorded in events.after(range, &after) {
+            let command_id = recorded.event.command_id;
+            let event = Event::from(recorded.event.clone());
+            if !room.take_bytes(event.size_bytes()) {
+                break;
+            }
+            passages.push(recorded.stream.id(), recorded.version, event, command_id);
         }
-        Ok(passages.into_vec())
+        Ok(passages.into_page(room.is_full()))
     }
 
     async fn eventless(

@@ -8,7 +8,9 @@ use sqlx::{Decode, Postgres, Type};
 use super::PostgresStore;
 use super::events::of_stream;
 use crate::core::{Event, Json, StreamId, Version};
-use crate::store::{Direction, Error, EventStore as _, History, StreamHead, StreamRange};
+use crate::store::{
+    Direction, Error, EventStore as _, History, PAGE_BYTES, Room, StreamHead, StreamRange,
+};
 
 /// The columns that [`past_events`] reads, in the order of [`place`]. `data` comes as it is: the detour by way of TEXT costs two copies.
 macro_rules! history_columns {
@@ -51,40 +53,101 @@ impl PostgresStore {
         through: Option<Version>,
         limit: u32,
     ) -> Result<History, Error> {
-        let last = through.map_or(i64::MAX, Version::to_sql);
-        let statement = || {
-            of_stream(HISTORY, stream)
-                .bind(after.to_sql())
-                .bind(last)
-                .bind(i64::from(limit))
-        };
-        let found = self.read(statement).await?;
-        match history(&found) {
+        let filling = Filling::new(limit);
+        match self.fill(filling, stream, after, through).await? {
             Ok(history) => Ok(history),
             Err(Unusable) => {
                 let range = StreamRange {
                     after,
                     through,
                     limit,
-                    bytes: usize::MAX,
+                    bytes: PAGE_BYTES,
                     direction: Direction::Forward,
                 };
-                self.read_stream(stream, range).await.map(History::from)
+                let whole = self.read_stream(stream, range).await?;
+                Ok(History {
+                    has_more: true,
+                    ..History::from(whole)
+                })
             }
         }
     }
+
+    /// Reads events after `after` for as long as there is room.
+    pub(super) async fn fill(
+        &self,
+        mut filling: Filling,
+        stream: &StreamId,
+        mut after: Version,
+        through: Option<Version>,
+    ) -> Result<Result<History, Unusable>, Error> {
+        let last = through.map_or(i64::MAX, Version::to_sql);
+        while let Some(wanted) = filling.rows() {
+            let statement = || {
+                of_stream(HISTORY, stream)
+                    .bind(after.to_sql())
+                    .bind(last)
+                    .bind(i64::from(wanted))
+            };
+            let found = self.read(statement).await?;
+            if let Err(unusable) = filling.add(&found, wanted) {
+                return Ok(Err(unusable));
+            }
+            after = filling.end().unwrap_or(after);
+        }
+        Ok(Ok(filling.history))
+    }
 }
 
-/// What rows with the columns of `history_columns!` hold.
-pub(super) fn history<'r>(rows: impl IntoIterator<Item = &'r PgRow>) -> Result<History, Unusable> {
-    let mut newest = None;
-    let events = rows.into_iter().map(|row| {
-        newest = Some(row);
-        past_event(row)
-    });
-    let events = events.collect::<Result<_, _>>()?;
-    let head = newest.map(head_after).transpose()?;
-    Ok(History { events, head })
+/// A page of a history that is being read.
+#[derive(Debug)]
+pub(super) struct Filling {
+    room: Room,
+    history: History,
+}
+
+impl Filling {
+    pub(super) fn new(limit: u32) -> Self {
+        let history = History {
+            has_more: true,
+            ..History::default()
+        };
+        Self {
+            room: Room::of_history(limit),
+            history,
+        }
+    }
+
+    /// How many rows to read next; none once the page is done.
+    pub(super) fn rows(&self) -> Option<u32> {
+        let is_done = !self.history.has_more || self.room.is_full() || self.room.is_used_up();
+        (!is_done).then(|| self.room.rows())
+    }
+
+    /// The version of the last event.
+    pub(super) fn end(&self) -> Option<Version> {
+        self.history.head.map(|head| head.version)
+    }
+
+    /// Adds rows with the columns of `history_columns!`, of which so many were wanted.
+    pub(super) fn add<'r>(
+        &mut self,
+        rows: impl IntoIterator<Item = &'r PgRow>,
+        wanted: u32,
+    ) -> Result<(), Unusable> {
+        let mut count = 0;
+        for row in rows {
+            count += 1;
+            let event = past_event(row)?;
+            if !self.room.take_bytes(event.size_bytes()) {
+                return Ok(());
+            }
+            self.history.head = Some(head_after(row)?);
+            self.history.events.push(event);
+        }
+        self.history.has_more = count >= wanted;
+        Ok(())
+    }
 }
 
 pub(super) fn past_event(row: &PgRow) -> Result<Event, Unusable> {

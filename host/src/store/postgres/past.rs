@@ -1,5 +1,6 @@
 //! Reading the past of deciders. Each page is a range of an index that holds it in order.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use async_trait::async_trait;
@@ -12,10 +13,11 @@ use super::history::{self, HISTORY_COLUMNS, Unusable, history_columns, past_even
 use super::query::Statement;
 use super::rows::{self, command_columns, event_columns};
 use crate::core::{
-    CommandId, CommandRecord, DeciderName, EventId, Namespace, Position, RecordedEvent,
+    CommandId, CommandRecord, DeciderName, Event, EventId, Namespace, Position, RecordedEvent,
+    Version,
 };
 use crate::store::past::Passages;
-use crate::store::{Counted, Error, Moment, Passage, PastRange, PastStore, Place};
+use crate::store::{Counted, Error, Moment, PastPage, PastRange, PastStore, Place, Room};
 
 /// Whether an event was stored before the moment of which the values are the generation and the snapshot. In another cluster transaction ids
 /// have another meaning, so that the generation comes first. A snapshot is read once, and not for each row.
@@ -71,7 +73,7 @@ macro_rules! of_one_stream {
     };
 }
 
-/// The columns that [`push`] reads.
+/// The columns that [`lean`] reads.
 macro_rules! passage_columns {
     () => {
         concat!(history_columns!(), ", command_id, decider_id")
@@ -214,6 +216,44 @@ fn generation_of(moment: &Moment) -> i32 {
     i32::try_from(moment.settled.generation()).unwrap_or(i32::MAX)
 }
 
+/// An event of the past: the id of its stream, its version, itself, and its command.
+type Step<'r> = (Cow<'r, str>, Version, Event, CommandId);
+
+impl PostgresStore {
+    /// A page of events, which `step` makes of rows.
+    async fn past<E>(
+        &self,
+        statements: [&'static str; 2],
+        step: for<'r> fn(&'r PgRow) -> Result<Step<'r>, E>,
+        range: &PastRange,
+        first: &Place,
+        limit: u32,
+    ) -> Result<Result<PastPage, E>, Error> {
+        let mut room = Room::of_history(limit);
+        let mut passages = Passages::default();
+        let mut has_more = true;
+        while has_more && !room.is_full() && !room.is_used_up() {
+            let wanted = room.rows();
+            let after = passages.end();
+            let after = after.as_ref().unwrap_or(first);
+            let found = self.read(|| page(statements, range, after, wanted)).await?;
+            has_more = found.len() >= wanted as usize;
+            for row in &found {
+                let (id, version, event, command_id) = match step(row) {
+                    Ok(step) => step,
+                    Err(error) => return Ok(Err(error)),
+                };
+                if !room.take_bytes(event.size_bytes()) {
+                    has_more = true;
+                    break;
+                }
+                passages.push(&id, version, event, command_id);
+            }
+        }
+        Ok(Ok(passages.into_page(has_more)))
+    }
+}
+
 #[async_trait]
 impl PastStore for PostgresStore {
     async fn passages(
@@ -221,24 +261,15 @@ impl PastStore for PostgresStore {
         range: &PastRange,
         after: &Place,
         limit: u32,
-    ) -> Result<Vec<Passage>, Error> {
+    ) -> Result<PastPage, Error> {
         let Some(after) = range.enter(after) else {
-            return Ok(Vec::new());
+            return Ok(Passages::default().into_page(false));
         };
-        let found = self.read(|| page(PASSAGES, range, &after, limit)).await?;
-        if let Ok(passages) = passages(&found) {
-            return Ok(passages);
+        if let Ok(page) = self.past(PASSAGES, lean, range, &after, limit).await? {
+            return Ok(page);
         }
         // Whole events tell which one it is, and what is wrong with it.
-        let found = self.read(|| page(WHOLE, range, &after, limit)).await?;
-        let mut passages = Passages::default();
-        for row in &found {
-            let recorded = rows::event(row)?;
-            let (version, command_id) = (recorded.version, recorded.event.command_id);
-            let event = recorded.event.into();
-            passages.push(recorded.stream.id(), version, event, command_id);
-        }
-        Ok(passages.into_vec())
+        self.past(WHOLE, whole, range, &after, limit).await?
     }
 
     async fn eventless(
@@ -372,17 +403,20 @@ impl PastStore for PostgresStore {
     }
 }
 
-fn passages(found: &[PgRow]) -> Result<Vec<Passage>, Unusable> {
-    let mut passages = Passages::default();
-    for row in found {
-        push(&mut passages, row)?;
-    }
-    Ok(passages.into_vec())
+fn lean(row: &PgRow) -> Result<Step<'_>, Unusable> {
+    let id: &str = history::column(row, DECIDER_ID)?;
+    let command_id = history::column(row, COMMAND_ID)?;
+    Ok((
+        id.into(),
+        history::version(row)?,
+        past_event(row)?,
+        command_id,
+    ))
 }
 
-fn push(passages: &mut Passages, row: &PgRow) -> Result<(), Unusable> {
-    let id = history::column(row, DECIDER_ID)?;
-    let command_id = history::column(row, COMMAND_ID)?;
-    passages.push(id, history::version(row)?, past_event(row)?, command_id);
-    Ok(())
+fn whole(row: &PgRow) -> Result<Step<'_>, Error> {
+    let recorded = rows::event(row)?;
+    let (id, version) = (recorded.stream.id().to_owned(), recorded.version);
+    let command_id = recorded.event.command_id;
+    Ok((id.into(), version, recorded.event.into(), command_id))
 }

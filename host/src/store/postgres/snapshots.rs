@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
 use super::events::of_stream;
-use super::history::{Unusable, history, history_columns};
+use super::history::{Filling, Unusable, history_columns};
 use super::query::run;
 use crate::core::{DeciderName, Json, ModuleDigest, Namespace, StreamId, Version};
 use crate::store::snapshots::newest_of;
@@ -57,10 +57,12 @@ impl SnapshotStore for PostgresStore {
         module: ModuleDigest,
         limit: u32,
     ) -> Result<Loaded, Error> {
+        let mut filling = Filling::new(limit);
+        let wanted = filling.rows().unwrap_or_default();
         let statement = || {
             of_stream(LOAD, stream)
                 .bind(module.to_string())
-                .bind(i64::from(limit))
+                .bind(i64::from(wanted))
         };
         let found = self.read(statement).await?;
         let snapshot = match found.first().and_then(|row| snapshot(row, stream, module)) {
@@ -76,13 +78,19 @@ impl SnapshotStore for PostgresStore {
                 });
             }
         };
-        let history = match history(found.iter().filter(|row| is_event(row))) {
-            Ok(history) => history,
-            Err(Unusable) => {
-                let after = snapshot.as_ref().map(|snapshot| snapshot.version);
-                self.read_history(stream, after.unwrap_or_default(), None, limit)
-                    .await?
+        let after = snapshot.as_ref().map(|snapshot| snapshot.version);
+        let after = after.unwrap_or_default();
+        let events = found.iter().filter(|row| is_event(row));
+        let filled = match filling.add(events, wanted) {
+            Ok(()) => {
+                let read_to = filling.end().unwrap_or(after);
+                self.fill(filling, stream, read_to, None).await?
             }
+            Err(unusable) => Err(unusable),
+        };
+        let history = match filled {
+            Ok(history) => history,
+            Err(Unusable) => self.read_history(stream, after, None, limit).await?,
         };
         Ok(Loaded { snapshot, history })
     }

@@ -11,7 +11,7 @@ use super::read::COMMAND;
 use super::rows::{self, command_columns, log_columns, passage_columns};
 use crate::core::{CommandId, CommandRecord, DeciderName, EventId, Namespace, RecordedEvent};
 use crate::store::past::Passages;
-use crate::store::{Counted, Error, Moment, Passage, PastRange, PastStore, Place};
+use crate::store::{Counted, Error, Moment, PastPage, PastRange, PastStore, Place, Room};
 
 pub(super) const PASSAGES: &str = concat!(
     "SELECT ",
@@ -82,9 +82,9 @@ impl PastStore for SqliteStore {
         range: &PastRange,
         after: &Place,
         limit: u32,
-    ) -> Result<Vec<Passage>, Error> {
+    ) -> Result<PastPage, Error> {
         let Some(after) = range.enter(after) else {
-            return Ok(Vec::new());
+            return Ok(Passages::default().into_page(false));
         };
         let range = range.clone();
         let found = self
@@ -223,7 +223,7 @@ fn passages_in(
     range: &PastRange,
     after: &Place,
     limit: u32,
-) -> Result<Vec<Passage>, Error> {
+) -> Result<PastPage, Error> {
     let [namespace, decider] = names(range);
     let statement = of(range, PASSAGES, PASSAGES_OF_STREAM);
     let mut select = database.prepare_cached(statement)?;
@@ -235,12 +235,16 @@ fn passages_in(
     };
     let values = params![namespace, decider, after.id, version, limit, through];
     let mut found = select.query(values)?;
+    let mut room = Room::of_history(limit);
     let mut passages = Passages::default();
     while let Some(row) = found.next()? {
         let (id, version, event, command_id) = rows::event_of_past(row, &generations, range)?;
+        if !room.take_bytes(event.size_bytes()) {
+            break;
+        }
         passages.push(id, version, event, command_id);
     }
-    Ok(passages.into_vec())
+    Ok(passages.into_page(room.is_full() || room.is_used_up()))
 }
 
 /// How far the ledger's rows went at a moment.

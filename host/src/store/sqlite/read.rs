@@ -129,16 +129,20 @@ pub(super) fn history_in(
     let through = through.map_or(i64::MAX, Version::to_sql);
     let values = params![namespace, decider, id, after.to_sql(), through, limit];
     let generations = Generations::of(database);
-    let mut newest = None;
-    let events = rows::all(database, HISTORY, values, |row| {
+    let mut room = Room::of_history(limit);
+    let mut history = History::default();
+    let mut select = database.prepare_cached(HISTORY)?;
+    let mut found = select.query(values)?;
+    while let Some(row) = found.next()? {
         let (event, head) = rows::past_event(row, &generations, stream)?;
-        newest = Some(head);
-        Ok(event)
-    })?;
-    Ok(History {
-        events,
-        head: newest,
-    })
+        if !room.take_bytes(event.size_bytes()) {
+            break;
+        }
+        history.events.push(event);
+        history.head = Some(head);
+    }
+    history.has_more = room.is_full() || room.is_used_up();
+    Ok(history)
 }
 
 pub(super) async fn version_at(
