@@ -87,6 +87,7 @@ pub(super) fn commands(config: &Config) -> CommandSettings {
         hot_streams: size(commands.hot_streams),
         hot_bytes: size(commands.hot_bytes),
         queue: size(commands.queue),
+        batch_bytes: size(commands.batch_bytes),
         snapshots: SnapshotPolicy {
             events: commands.snapshot_events,
             replay: Duration::from_millis(commands.snapshot_replay_ms),

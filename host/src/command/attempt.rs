@@ -14,7 +14,9 @@ use super::{
     BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin,
     refused_append,
 };
-use crate::core::{DeciderName, ExpectedVersion, LedgerMode, ModuleDigest, Namespace, StreamId};
+use crate::core::{
+    DeciderName, ExpectedVersion, LedgerMode, ModuleDigest, Namespace, NewEvent, StreamId,
+};
 use crate::modules::Active;
 use crate::runtime::Fault;
 use crate::store::{Append, AppendError, Appended, StreamAppend};
@@ -47,6 +49,8 @@ pub(super) struct Attempt<'a> {
     /// Whether they share instances.
     company: Company,
     parts: Vec<StreamAppend>,
+    /// What the events of the parts, and the states of the answers, take up.
+    bytes: usize,
     answers: Vec<CommandAnswer>,
     /// What was active for each decider when it was first needed.
     active: HashMap<DeciderName, Arc<Active>>,
@@ -74,6 +78,7 @@ impl<'a> Attempt<'a> {
             guests: HashMap::new(),
             company: Company::Others,
             parts: Vec::new(),
+            bytes: 0,
             answers: Vec::new(),
             active: HashMap::new(),
         }
@@ -214,6 +219,8 @@ impl<'a> Attempt<'a> {
             let (unchanged, json) = session.state(guests).await?;
             (session, state) = (unchanged, Some(json));
         }
+        let events: usize = part.events.iter().map(NewEvent::size_bytes).sum();
+        self.hold(events + state.as_ref().map_or(0, |state| state.as_str().len()))?;
         self.answers.push(CommandAnswer {
             command_id,
             stream: request.stream.clone(),
@@ -225,6 +232,16 @@ impl<'a> Attempt<'a> {
         });
         self.sessions.insert(request.stream.clone(), session);
         self.parts.push(part);
+        Ok(())
+    }
+
+    /// Makes room for what a command leaves to be held until the batch is answered.
+    fn hold(&mut self, bytes: usize) -> Result<(), Error> {
+        let limit_bytes = self.commands.0.settings.batch_bytes;
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > limit_bytes {
+            return Err(Error::BatchTooLarge { limit_bytes });
+        }
         Ok(())
     }
 

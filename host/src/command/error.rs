@@ -130,6 +130,12 @@ pub enum Error {
     /// A module could not be had.
     #[error("a module could not be loaded")]
     Module(#[source] modules::Error),
+    /// What an atomic batch decides, with the states that it asks for, is more than the host holds for one; nothing was written.
+    #[error("the batch takes up more than {limit_bytes} bytes")]
+    BatchTooLarge {
+        /// The limit that was reached.
+        limit_bytes: usize,
+    },
     /// The store has more to write than it takes; nothing was written.
     #[error("the store is overloaded: {limit} are waiting already")]
     StoreOverloaded {

@@ -52,6 +52,8 @@ pub struct CommandSettings {
     pub hot_bytes: usize,
     /// How many commands may wait in one shard of a module; more are turned away.
     pub queue: usize,
+    /// Most that the events which an atomic batch decides, and the states that it asks for, may take up in bytes.
+    pub batch_bytes: usize,
     /// When a snapshot of a stream is taken.
     pub snapshots: SnapshotPolicy,
 }
@@ -64,6 +66,7 @@ impl Default for CommandSettings {
             hot_streams: 100_000,
             hot_bytes: 256 << 20,
             queue: 8_192,
+            batch_bytes: 16 << 20,
             snapshots: SnapshotPolicy {
                 events: 500,
                 replay: Duration::from_millis(20),

@@ -125,18 +125,25 @@ impl Event {
     }
 }
 
-impl RecordedEvent {
-    /// What an event takes up in memory beside its texts, in bytes; about right.
+impl NewEvent {
+    /// What an event takes up in memory beside its texts, as it is or as it is stored, in bytes; about right.
     const OVERHEAD_BYTES: usize = 600;
 
     /// What it takes up in memory, in bytes; about right.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        let metadata = self.event.metadata.entries().iter();
+        let metadata = self.metadata.entries().iter();
         let metadata: usize = metadata.map(|(key, value)| key.len() + value.len()).sum();
-        let tags: usize = self.event.tags.iter().map(String::len).sum();
-        let data = self.event.data.as_str().len();
-        Self::OVERHEAD_BYTES + self.stream.id().len() + data + tags + metadata
+        let tags: usize = self.tags.iter().map(String::len).sum();
+        Self::OVERHEAD_BYTES + self.data.as_str().len() + tags + metadata
+    }
+}
+
+impl RecordedEvent {
+    /// What it takes up in memory, in bytes; about right.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.event.size_bytes() + self.stream.id().len()
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) fn code_of(error: &command::Error) -> Code {
         E::Fault { fault, .. } => code_of_fault(fault),
         E::NotRun(error) => code_of_run(*error),
         E::SwapUnderWay { .. } | E::StoreOverloaded { .. } => Code::Overloaded,
+        E::BatchTooLarge { .. } => Code::TooLarge,
         E::Module(error) => match error {
             modules::Error::NotFound { .. } => Code::ModuleNotFound,
             modules::Error::Compile(_) => Code::Overloaded,
@@ -134,6 +135,7 @@ impl From<command::Error> for Problem {
                 }
                 error => error.into(),
             },
+            E::BatchTooLarge { limit_bytes } => problem.with("limit_bytes", limit_bytes),
             E::Store(error) => error.into(),
             E::NotRun(error) => error.into(),
             E::WrongPreviousId { .. } | E::StoreOverloaded { .. } => problem,
@@ -165,6 +167,9 @@ fn sentence(error: &command::Error) -> String {
         E::StreamNotFound { current, .. } => format!("The stream has no event at that point; it is at version {current}."),
         E::SwapUnderWay { decider } => format!("The decider `{decider}` is being swapped. Try again."),
         E::StoreOverloaded { .. } => "More is waiting to be written than the host holds. Nothing was written. Try again.".to_owned(),
+        E::BatchTooLarge { limit_bytes } => format!(
+            "What the batch decides, with the states that it asks for, takes up more than {limit_bytes} bytes. Nothing was written. Send it in parts."
+        ),
         E::WrongPreviousId { .. } => "The newest event of the stream is another one. Nothing was written.".to_owned(),
         E::OutcomeUnknown { .. } => {
             "The store broke off while writing. Send the command again with this `command_id` as its `Idempotency-Key`."

@@ -98,6 +98,12 @@ fn what_the_sender_can_mend_is_told_with_its_facts() {
         version: version(5),
     };
     assert_told(ended, 409, "stream-final", &json!({ "current_version": 5 }));
+    assert_told(
+        E::BatchTooLarge { limit_bytes: 9 },
+        413,
+        "too-large",
+        &json!({ "limit_bytes": 9 }),
+    );
     let id = Uuid::from_u128(7);
     let reused = E::KeyReused { command_id: id };
     assert_told(

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 on_every_store! {
     a_rejected_batch_has_one_outcome_and_nothing_of_it_is_stored_later,
+    a_batch_that_decides_more_than_a_host_holds_is_refused_as_a_whole,
 }
 
 async fn a_rejected_batch_has_one_outcome_and_nothing_of_it_is_stored_later(store: Store) {
@@ -50,6 +51,24 @@ async fn a_rejected_batch_has_one_outcome_and_nothing_of_it_is_stored_later(stor
     verified.expect(200);
     let done: Value = serde_json::from_str(verified.text().lines().last().unwrap()).unwrap();
     assert_eq!(done["done"]["differences"], 0, "{}", verified.text());
+}
+
+async fn a_batch_that_decides_more_than_a_host_holds_is_refused_as_a_whole(store: Store) {
+    let settings = [("GAVEL_COMMANDS_BATCH_BYTES", "4096")];
+    let host = Host::start_with(&store, &settings).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    let batch = ["a", "b", "a", "b", "c", "d"].map(|id| command(id, "Increment"));
+    let refused = send(&client, "k", &batch).await;
+    let problem = refused.problem(413, "too-large");
+    assert_eq!(problem["limit_bytes"], 4096, "{problem}");
+    for id in ["a", "b", "c", "d"] {
+        client.stream(COUNTER, id).assert_absent().await;
+    }
+    // It is no outcome: in parts, the same commands go under the same keys.
+    send(&client, "k", &batch[..3]).await.expect(200);
+    send(&client, "l", &batch[3..]).await.expect(200);
+    assert_eq!(client.stream(COUNTER, "a").history().await.len(), 2);
 }
 
 fn command(id: &str, command: &str) -> Value {
