@@ -178,11 +178,23 @@ impl Gate {
         &self,
         look: impl Future<Output = Result<Report, Error>>,
     ) -> Result<Report, Error> {
-        let runtime = self.modules.runtime();
-        let before = runtime.times_without_room();
+        let before = self.times_without_room();
         let report = look.await?;
-        if report.passed || runtime.times_without_room() == before {
-            Ok(report)
+        if !report.passed {
+            self.had_room_since(before)?;
+        }
+        Ok(report)
+    }
+
+    /// How often the host had no room for an instance so far.
+    pub(super) fn times_without_room(&self) -> u64 {
+        self.modules.runtime().times_without_room()
+    }
+
+    /// Refuses to say anything against a module if the host had no room meanwhile.
+    pub(super) fn had_room_since(&self, before: u64) -> Result<(), Error> {
+        if self.times_without_room() == before {
+            Ok(())
         } else {
             Err(Error::NotRun(RunError::NoRoom))
         }

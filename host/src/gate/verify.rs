@@ -134,7 +134,7 @@ impl Verifier {
         let deciders = match &request.decider {
             Some(decider) => vec![decider.clone()],
             None => {
-                let active = self.gate.modules.list_active(&request.namespace).await;
+                let active = self.gate.modules.all_active(Some(&request.namespace)).await;
                 let active = active.map_err(Error::Module)?.into_iter();
                 active.map(|activation| activation.decider).collect()
             }
@@ -195,6 +195,7 @@ impl Verifier {
         let part = Arc::new(part);
         let mut from = 0;
         while from < part.decisions.len() {
+            let before = self.gate.times_without_room();
             let module = part.decisions[from].record.module;
             let same = part.decisions[from..].iter();
             let to = from
@@ -227,6 +228,9 @@ impl Verifier {
                 .run_in_background(job)
                 .await
                 .map_err(Error::NotRun)?;
+            if fault.is_some() || !found.is_empty() {
+                self.gate.had_room_since(before)?;
+            }
             self.verified.commands += (end - from) as u64;
             current.folder = Some(folder).filter(Folder::has_stream);
             if let Some(fault) = fault {

@@ -109,6 +109,7 @@ impl Gate {
             .await
             .map_err(Error::Module)?;
         let at = Some(record.version);
+        let before = self.times_without_room();
         // What fails here fails again when it is decided, and is told then.
         let (folder, _) = self
             .fold_stream(self.folder(&decider), &record.stream, at)
@@ -121,6 +122,9 @@ impl Gate {
         let mut found = miscounts(&record, record.version, &recorded);
         if let Some(again) = &again {
             found.extend(differences(&record, &recorded, again));
+        }
+        if state_before.is_none() || !found.is_empty() {
+            self.had_room_since(before)?;
         }
         Ok(Why {
             event: None,

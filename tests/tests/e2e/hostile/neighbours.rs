@@ -79,6 +79,8 @@ async fn a_host_without_address_space_says_so_and_blames_no_module(store: Store)
     let candidate = client.upload(component("account")).await.json(201);
     let candidate = candidate["digest"].as_str().unwrap().to_owned();
     let counter = client.stream(COUNTER, "new");
+    let decided = client.stream(COUNTER, "old").increment().await.accepted();
+    let why = format!("/v1/commands/{}/why", decided.command_id);
     let batch = json!({ "atomic": true, "commands": [
         { "decider": COUNTER, "id": "a", "command": "Increment", "data": {} },
         { "decider": COUNTER, "id": "b", "command": "Increment", "data": {} },
@@ -93,9 +95,17 @@ async fn a_host_without_address_space_says_so_and_blames_no_module(store: Store)
     refused.problem(503, "overloaded");
     let refused = client.upload(component("order")).await;
     refused.problem(503, "overloaded");
+    // What cannot be decided again for want of room is no difference.
+    let refused = client.get(&why).send().await;
+    refused.problem(503, "overloaded");
+    let verified = client.get("/v1/verify").send().await.text();
+    assert!(verified.contains(r#""code":"overloaded""#), "{verified}");
+    assert!(!verified.contains(r#""recorded""#), "{verified}");
 
     host.limit_address_space(None);
     counter.increment().await.accepted();
+    let explained = client.get(&why).send().await.json(200);
+    assert_eq!(explained["equal"], true, "{explained}");
     client.post("/v1/commands", &batch).send().await.expect(200);
     client.activate("account", &candidate).await.expect(201);
     client.upload(component("order")).await.expect(201);
