@@ -109,8 +109,8 @@ pub fn assert_spec<D: Module>(index: usize) {
     let Some(known) = known else {
         panic!("\"{title}\" sends {command}, and there is no such command");
     };
-    if let Some(field) = unknown_field(&command_document(known.schema), when.data.get()) {
-        panic!("\"{title}\" sends {command} with `{field}`, and there is no such field");
+    if let Some(misfit) = misfit(&command_document(known.schema), when.data.get()) {
+        panic!("\"{title}\" sends {command} with {misfit}");
     }
     let context = stream.context(when.context);
     let answer = decide(&stream.state, command, when.data.get(), &context);
@@ -214,14 +214,19 @@ impl Details {
     }
 }
 
-/// The first member of `data` that a closed schema has no place for: a host does not let it pass.
-fn unknown_field(schema: &str, data: &str) -> Option<String> {
+/// What of `data` the schema has no place for, though it can be read: a host does not let it pass.
+fn misfit(schema: &str, data: &str) -> Option<String> {
     let (schema, data) = (json(schema), json(data));
+    let Some(members) = data.as_object() else {
+        let takes_object = schema.get("type") == Some(&Value::from("object"));
+        return takes_object.then(|| format!("{data}, and its data is an object"));
+    };
     let fields = schema.get("properties");
     let is_known = |name: &String| fields.is_some_and(|fields| fields.get(name).is_some());
     let is_closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
-    let mut names = data.as_object().filter(|_| is_closed)?.keys();
-    names.find(|name| !is_known(name)).cloned()
+    let mut names = members.keys().filter(|_| is_closed);
+    let unknown = names.find(|name| !is_known(name))?;
+    Some(format!("`{unknown}`, and there is no such field"))
 }
 
 fn json(text: &str) -> Value {
