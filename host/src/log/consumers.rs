@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::Url;
+use tokio::pin;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -80,7 +81,7 @@ impl Consumers {
     }
 
     /// Leases as [`ConsumerStore::lease`](crate::store::ConsumerStore::lease) does, as soon as there is something within `wait`; none when
-    /// there is not.
+    /// there is not. Nothing is waited for once `stop` is over, but what is being leased by then is given back all the same: nobody else would know of it.
     ///
     /// If the future is dropped, something may have been leased; it is free again when that expires.
     ///
@@ -93,7 +94,9 @@ impl Consumers {
         max_streams: u32,
         max_events: u32,
         wait: Duration,
+        stop: impl Future<Output = ()>,
     ) -> Result<Vec<Lease>, ConsumerError> {
+        pin!(stop);
         let deadline = Instant::now() + wait;
         let mut changes = self.changes.subscribe();
         let mut arrivals = None;
@@ -125,8 +128,12 @@ impl Consumers {
                     _ = changes.changed() => false,
                 }
             };
+            let is_new = tokio::select! {
+                is_new = timeout(pause, something_new) => is_new == Ok(true),
+                () = &mut stop => return Ok(Vec::new()),
+            };
             // Whatever it was, the next look tells.
-            if timeout(pause, something_new).await == Ok(true) {
+            if is_new {
                 arrivals = None;
             } else {
                 // What has come and is not wanted is left behind: the tail has looked at it once for all, the store would for each consumer.

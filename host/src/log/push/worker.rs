@@ -62,6 +62,7 @@ impl Worker {
                 continue;
             }
             match self.lease(free, &mut deliveries, &stop).await {
+                Ok(leases) if stop.is_cancelled() => self.give_back(leases).await,
                 Ok(leases) => {
                     for lease in leases {
                         let (worker, push) = (self.clone(), push.clone());
@@ -82,20 +83,34 @@ impl Worker {
         while deliveries.join_next().await.is_some() {}
     }
 
-    /// Leases, and meanwhile clears away deliveries that have ended. A lease that is being taken is not given up for that.
+    /// Leases, and meanwhile clears away deliveries that have ended. A lease that is being taken is not given up for that, nor to stop.
     async fn lease(
         &self,
         free: u32,
         deliveries: &mut JoinSet<()>,
         stop: &CancellationToken,
     ) -> Result<Vec<Lease>, ConsumerError> {
-        let leasing = self.consumers.lease(&self.id, free, EVENTS, WAIT);
+        let stopped = stop.cancelled();
+        let leasing = self.consumers.lease(&self.id, free, EVENTS, WAIT, stopped);
         pin!(leasing);
         loop {
             tokio::select! {
                 leased = &mut leasing => return leased,
                 Some(_) = deliveries.join_next() => {}
-                () = stop.cancelled() => return Ok(Vec::new()),
+            }
+        }
+    }
+
+    /// Leaves to others what is not to be delivered any more. What cannot be given back is free when its lease expires.
+    async fn give_back(&self, leases: Vec<Lease>) {
+        for lease in leases {
+            let released = self.tell(&lease, &Outcome::Rests(Duration::ZERO)).await;
+            if let Err(error) = released {
+                tracing::warn!(
+                    consumer = %self.id,
+                    error = &error as &dyn std::error::Error,
+                    "a lease cannot be given back"
+                );
             }
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 on_every_store! {
     a_host_is_pushed_to_neither_itself_nor_where_it_may_not,
     a_consumer_whose_receiver_is_not_allowed_any_more_is_paused,
+    a_consumer_that_is_changed_while_it_is_delivered_to_loses_no_lease,
 }
 
 fn pushed_to(url: &str) -> Value {
@@ -119,4 +120,32 @@ async fn a_consumer_whose_receiver_is_not_allowed_any_more_is_paused(store: Stor
     .await;
     paused(&by_address).await;
     assert_eq!(receiver.deliveries().len(), 1);
+}
+
+async fn a_consumer_that_is_changed_while_it_is_delivered_to_loses_no_lease(store: Store) {
+    const ROUNDS: usize = 25;
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    let receiver = Receiver::start(|_| (200, Vec::new())).await;
+    let consumer = client.consumer("changed");
+    // A lease that is lost is held until long after the test.
+    let settings = |backoff_ms: usize| {
+        json!({
+            "lock_timeout_ms": 3_600_000, "backoff_ms": backoff_ms, "push": { "url": receiver.url("/") },
+        })
+    };
+    consumer.put(settings(0)).await.expect(201);
+    for round in 1..=ROUNDS {
+        consumer.put(settings(round)).await.expect(200);
+        for part in 0..4 {
+            let counter = client.stream(COUNTER, &format!("c-{round}-{part}"));
+            counter.increment().await.accepted();
+        }
+    }
+    eventually("all of it is delivered", LIMIT, async || {
+        (consumer.report().await["lag_events"] == 0).then_some(())
+    })
+    .await;
+    assert_eq!(receiver.deliveries().len(), 4 * ROUNDS);
 }

@@ -87,6 +87,8 @@ async fn what_is_acknowledged_is_on_disk() {
     let store = file.open().await;
     for (pragma, expected) in [
         ("synchronous", Value::from(2)),
+        ("fullfsync", Value::from(1)),
+        ("checkpoint_fullfsync", Value::from(1)),
         ("journal_mode", Value::from("wal".to_owned())),
         ("foreign_keys", Value::from(1)),
     ] {
