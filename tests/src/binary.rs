@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -15,6 +15,22 @@ use serde_json::Value;
 pub(crate) fn gavel() -> &'static Path {
     static GAVEL: OnceLock<PathBuf> = OnceLock::new();
     GAVEL.get_or_init(|| env::var_os("GAVEL_TEST_BIN").map_or_else(build, PathBuf::from))
+}
+
+/// The compiler of a host, which waits for a component that never comes. It ends when its input is dropped.
+///
+/// # Panics
+///
+/// When it does not start.
+#[must_use]
+pub fn idle_compiler() -> Child {
+    Command::new(gavel())
+        .args(["__compile", "1073741824", "10"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the compiler starts")
 }
 
 /// Cargo hands a binary only to the tests of its own package.

@@ -23,6 +23,7 @@ mod wait;
 pub mod postgres;
 
 pub use answer::Answer;
+pub use binary::idle_compiler;
 pub use cli::CliOutput;
 pub use client::{Client, Request};
 pub use cluster::Cluster;

@@ -89,7 +89,7 @@ impl Token {
 pub enum Scope {
     /// Read state, events and modules.
     Read,
-    /// Send commands.
+    /// Send commands. Their answers show the events, and the state to whoever asks for it, also of a dry run.
     Command,
     /// Upload, activate and roll back modules.
     Deploy,

@@ -201,6 +201,8 @@ fn compile_stdin() -> wasmtime::Result<()> {
     // Without a second more to the end, the system would kill the child as it does for reasons of its own, rather than name this one.
     limit(Resource::Cpu, 1)?;
     bound(Resource::Core, 0, 0)?;
+    // Nothing but the three pipes: no file, no socket. How many threads there may be is bounded for a user, not for a process.
+    bound(Resource::Nofile, 3, 0)?;
     // Commands that are being decided come first; but on a busy machine 19 would be next to nothing, and compiling has a deadline.
     rustix::process::nice(10)?;
 

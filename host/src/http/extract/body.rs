@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use tokio::sync::SemaphorePermit;
@@ -115,14 +115,27 @@ fn expect_type(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
 }
 
 fn expect_no_encoding(headers: &HeaderMap) -> Result<(), Problem> {
-    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
-    if encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Ok(());
+    // Of `gzip, chunked` only the last is undone, and `chunked, chunked` is none.
+    for (name, known, rule) in [
+        (
+            header::CONTENT_ENCODING,
+            "identity",
+            "Send the body without `Content-Encoding`.",
+        ),
+        (
+            header::TRANSFER_ENCODING,
+            "chunked",
+            "Send the body with no `Transfer-Encoding` but `chunked`.",
+        ),
+    ] {
+        let is_known =
+            |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(known.as_bytes());
+        let mut values = headers.get_all(name).iter();
+        if values.next().is_some_and(|first| !is_known(first)) || values.next().is_some() {
+            return Err(Problem::new(Code::UnsupportedMediaType, rule));
+        }
     }
-    Err(Problem::new(
-        Code::UnsupportedMediaType,
-        "Send the body without `Content-Encoding`.",
-    ))
+    Ok(())
 }
 
 /// Refuses what cannot be taken before any of it is read.
@@ -353,6 +366,32 @@ mod tests {
         );
         let batch = r#"{"commands":[{"decider":"a","id":"1","command":"A"},{"decider":"a","id":2,"command":"A"}]}"#;
         assert_eq!(refused_at::<BatchBody>(batch), "/commands/1/id");
+    }
+
+    #[test]
+    fn a_body_is_encoded_in_no_way_but_chunked() {
+        let outcome = |name, values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(name, value.parse().unwrap());
+            }
+            expect_no_encoding(&headers).map_err(|problem| problem.code())
+        };
+        let (transfer, content) = (header::TRANSFER_ENCODING, header::CONTENT_ENCODING);
+        for (name, value) in [
+            (&transfer, "chunked"),
+            (&transfer, "Chunked"),
+            (&content, "identity"),
+        ] {
+            assert_eq!(outcome(name, &[value]), Ok(()), "{name}: {value}");
+        }
+        let refused = Err(Code::UnsupportedMediaType);
+        for value in ["gzip, chunked", "chunked, chunked", "gzip"] {
+            assert_eq!(outcome(&transfer, &[value]), refused, "{value}");
+        }
+        assert_eq!(outcome(&transfer, &["chunked", "chunked"]), refused);
+        assert_eq!(outcome(&transfer, &["gzip", "chunked"]), refused);
+        assert_eq!(outcome(&content, &["gzip"]), refused);
     }
 
     #[test]
