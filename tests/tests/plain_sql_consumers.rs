@@ -286,6 +286,20 @@ fn an_event_that_fails_too_often_parks_its_stream_and_no_other() {
 }
 
 #[test]
+fn of_what_is_said_of_a_failure_so_much_is_kept() {
+    let (_database, mut session) = counters();
+    fill(&mut session, &["a", "b"]);
+    session.row("SELECT view FROM register_view('v', '-infinity', max_attempts => 2)");
+    let kept = "SELECT length(reason) FROM consumer_streams WHERE decider_id = 'a'";
+    // It rests after the first, and is parked after the second.
+    for _ in 0..2 {
+        assert!(stream(&mut session, "'v'")[0].starts_with("a1"));
+        session.row("SELECT nack_event('v', 'a', reason => repeat('\u{e9}', 1001))");
+        assert_eq!(session.row(kept), "1000");
+    }
+}
+
+#[test]
 fn registering_a_view_again_moves_nothing() {
     let (_database, mut session) = counters();
     let offsets = fill(&mut session, &["a", "a", "b"]);

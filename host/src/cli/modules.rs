@@ -7,6 +7,8 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::client::Client;
@@ -39,9 +41,11 @@ enum Action {
     },
 }
 
+/// A page of modules.
 #[derive(Debug, Deserialize)]
-struct Modules {
-    modules: Vec<Module>,
+struct Modules<M> {
+    modules: Vec<M>,
+    next: Option<String>,
 }
 
 pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Output<'_>) -> Result {
@@ -90,13 +94,11 @@ async fn show(digest: &str, client: &Client, output: &mut Output<'_>) -> Result 
 }
 
 async fn list(client: &Client, output: &mut Output<'_>) -> Result {
-    let answer = client
-        .send(client.request(Method::GET, &["v1", "modules"])?)
-        .await?;
     if output.is_json() {
-        return output.received(answer.body());
+        let modules: Vec<Value> = all(client).await?;
+        return output.json(&json!({ "modules": modules, "next": null }));
     }
-    let Modules { modules } = answer.parse()?;
+    let modules: Vec<Module> = all(client).await?;
     if modules.is_empty() {
         output.note("there is no module yet; `gavel deploy MODULE.wasm` uploads one");
         return Ok(());
@@ -112,6 +114,25 @@ async fn list(client: &Client, output: &mut Output<'_>) -> Result {
         ]
     });
     output.text(&table(["NAME", "KIND", "SIZE", "UPLOADED", "DIGEST"], rows))
+}
+
+/// The modules of all pages.
+async fn all<M: DeserializeOwned>(client: &Client) -> Result<Vec<M>> {
+    let mut all = Vec::new();
+    let mut next: Option<String> = None;
+    loop {
+        let request = client.request(Method::GET, &["v1", "modules"])?;
+        let request = match &next {
+            Some(after) => request.query(&[("after", after)]),
+            None => request,
+        };
+        let page: Modules<M> = client.send(request).await?.parse()?;
+        all.extend(page.modules);
+        next = page.next;
+        if next.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +157,22 @@ mod tests {
         assert!(ran.data.contains("account"), "{}", ran.data);
         assert!(ran.data.contains("2.0 KiB"), "{}", ran.data);
         assert_eq!(server.requests()[0].line, "GET /v1/modules");
+    }
+
+    #[test]
+    fn modules_of_all_pages_are_listed() {
+        let page = |next: Value| (200, json!({"modules": [module()], "next": next}));
+        let pages = || [page(json!("sha256:aa")), page(Value::Null)];
+        let server = TestServer::answering(pages());
+        let ran = server.run(&["modules"]);
+        assert_eq!(ran.data.matches("account").count(), 2, "{}", ran.data);
+        let after = "GET /v1/modules?after=sha256%3Aaa";
+        assert_eq!(server.requests()[1].line, after);
+
+        let server = TestServer::answering(pages());
+        let ran = server.run(&["modules", "--output", "json"]);
+        let all: Value = serde_json::from_str(&ran.data).unwrap();
+        assert_eq!(all["modules"].as_array().unwrap().len(), 2);
     }
 
     #[test]

@@ -63,3 +63,16 @@ pub struct Activation {
     /// What the gate found.
     pub report: Json,
 }
+
+impl Activation {
+    /// What it takes up in memory beside its texts, in bytes; about right.
+    const OVERHEAD_BYTES: usize = 300;
+
+    /// What it takes up in memory, in bytes; about right.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let texts = [&self.activated_by, &self.message].into_iter().flatten();
+        let texts: usize = texts.chain(&self.accepted).map(String::len).sum();
+        Self::OVERHEAD_BYTES + texts + self.report.as_str().len()
+    }
+}

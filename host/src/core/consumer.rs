@@ -151,6 +151,22 @@ pub struct Consumer {
     pub parked: u64,
 }
 
+impl Consumer {
+    /// What it takes up in memory beside its texts, in bytes; about right.
+    const OVERHEAD_BYTES: usize = 500;
+
+    /// What it takes up in memory, in bytes; about right.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let names = self.settings.deciders.iter().chain(&self.settings.events);
+        let names: usize = names.map(|name| 24 + name.len()).sum();
+        let push = self.settings.push.as_ref();
+        let url = push.map_or(0, |push| push.url.len());
+        let reason = self.paused_reason.as_ref().map_or(0, String::len);
+        Self::OVERHEAD_BYTES + names + url + reason
+    }
+}
+
 /// The next events of one stream, handed to one worker until `expires_at`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lease {
@@ -177,10 +193,22 @@ pub struct Parked {
     pub position: Position,
     /// How often it was delivered.
     pub attempts: u32,
-    /// What was said of the last failure.
+    /// What was said of the last failure, cut to [`Parked::REASON_CHARACTERS`].
     pub reason: String,
     /// When it was parked.
     pub parked_at: OffsetDateTime,
+}
+
+impl Parked {
+    /// Most characters that are kept of what is said of a failure.
+    pub const REASON_CHARACTERS: usize = 1_000;
+
+    /// As much of what is said of a failure as is kept.
+    #[must_use]
+    pub fn cut_reason(reason: &str) -> &str {
+        let end = reason.char_indices().nth(Self::REASON_CHARACTERS);
+        end.map_or(reason, |(end, _)| &reason[..end])
+    }
 }
 
 #[cfg(test)]

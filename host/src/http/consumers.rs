@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::admit::refuse_while_draining;
 use super::code::Code;
 use super::dto::{
-    AckBody, Consumer, ConsumerBody, ConsumerList, ExtendBody, Lease, LeaseBody, LeaseEnd,
-    LeaseList, NackAnswer, NackBody, Parked, ParkedList, ParkedQuery, ResetBody, RetriedParked,
+    AckBody, Consumer, ConsumerBody, ConsumerList, ConsumerListQuery, ExtendBody, Lease, LeaseBody,
+    LeaseEnd, LeaseList, NackAnswer, NackBody, Parked, ParkedList, ParkedQuery, ResetBody,
+    RetriedParked,
 };
 use super::extract::{
     ConsumerPath, JsonBody, NamespaceHeader, OptionalJsonBody, ParkedPath, Place, Query,
@@ -33,19 +34,34 @@ const LIST_LOOK: u32 = 10_000;
 ///
 /// By name, each with how far it has come. Of events that nothing was leased of yet, the next 10,000 of the log are looked at.
 #[utoipa::path(
-    get, path = "/v1/consumers", tag = "consumers",
-    responses((status = 200, description = "The consumers.", body = ConsumerList))
+    get, path = "/v1/consumers", tag = "consumers", params(ConsumerListQuery),
+    responses((status = 200, description = "A page of consumers.", body = ConsumerList))
 )]
 pub(super) async fn list_consumers(
     State(state): State<AppState>,
     NamespaceHeader(namespace): NamespaceHeader,
+    Query(query): Query<ConsumerListQuery>,
 ) -> Result<Response, Problem> {
-    let consumers = state
+    let after = query.after.filter(|after| !after.is_empty());
+    let after = after.map(|after| {
+        let id = ConsumerId::new(namespace.clone(), after);
+        id.map_err(|error| malformed(Place::parameter("after"), error.to_string()))
+    });
+    let after = after.transpose()?;
+    let page = state
         .store
-        .list_consumers(Some(&namespace), LIST_LOOK)
+        .list_consumers(
+            Some(&namespace),
+            after.as_ref(),
+            query.limit.get(),
+            LIST_LOOK,
+        )
         .await?;
+    let last = page.items.last().filter(|_| page.has_more);
     Ok(Json(ConsumerList {
-        consumers: consumers
+        next: last.map(|last| last.id.name()),
+        consumers: page
+            .items
             .iter()
             .map(|consumer| Consumer::new(consumer, state.consumers.outage(&consumer.id)))
             .collect(),
@@ -153,14 +169,11 @@ pub(super) async fn lease_streams(
         return Err(Problem::new(Code::Overloaded, detail));
     };
     let wait = Duration::from_millis(body.wait_ms);
+    let stop = state.drain.cancelled();
     let leasing = state
         .consumers
-        .lease(&id, body.max_streams, body.max_events, wait);
-    let leases = tokio::select! {
-        leases = leasing => leases.map_err(|error| refused(&id, error))?,
-        // Nothing was leased yet, or it is free again when it expires.
-        () = state.drain.cancelled() => Vec::new(),
-    };
+        .lease(&id, body.max_streams, body.max_events, wait, stop);
+    let leases = leasing.await.map_err(|error| refused(&id, error))?;
     Ok(Json(LeaseList {
         leases: leases.iter().map(Lease::from).collect(),
     })

@@ -8,39 +8,49 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::code::Code;
 use super::dto::{
-    Activation, ActivationBody, Decider, DeciderHistory, DeciderList, RollbackBody, Text,
+    Activation, ActivationBody, Decider, DeciderHistory, DeciderList, DeciderListQuery,
+    DeciderQuery, RollbackBody, Text,
 };
 use super::extract::{
-    DeciderPath, JsonBody, KnownModules, NamespaceHeader, OptionalJsonBody, Place, Sender,
+    DeciderPath, JsonBody, KnownModules, NamespaceHeader, OptionalJsonBody, Place, Query, Sender,
+    decider_name,
 };
 use super::problem::Problem;
 use super::state::AppState;
-use crate::core::{self, DeciderName};
+use crate::core::{self, ActivationNumber, DeciderName};
 use crate::gate::ActivationRequest;
 
 /// Lists deciders
 ///
 /// Those that have an active module, by name.
 #[utoipa::path(
-    get, path = "/v1/deciders", tag = "deciders",
-    responses((status = 200, description = "The deciders.", body = DeciderList))
+    get, path = "/v1/deciders", tag = "deciders", params(DeciderListQuery),
+    responses((status = 200, description = "A page of deciders.", body = DeciderList))
 )]
 pub(super) async fn list_deciders(
     State(state): State<AppState>,
     NamespaceHeader(namespace): NamespaceHeader,
+    Query(query): Query<DeciderListQuery>,
 ) -> Result<Response, Problem> {
-    let active = state.modules.list_active(&namespace).await?;
+    let after = query.after.filter(|after| !after.is_empty());
+    let after = after.map(|after| decider_name(after, Place::parameter("after")));
+    let after = after.transpose()?;
+    let limit = query.limit.get();
+    let page = state.modules.list_active(&namespace, after.as_ref(), limit);
+    let page = page.await?;
+    let last = page.items.last().filter(|_| page.has_more);
     Ok(Json(DeciderList {
-        deciders: active.iter().map(Decider::from).collect(),
+        deciders: page.items.iter().map(Decider::from).collect(),
+        next: last.map(|last| last.decider.as_str()),
     })
     .into_response())
 }
 
 /// Shows a decider
 ///
-/// With all its activations, newest first.
+/// With its activations, newest first, in pages.
 #[utoipa::path(
-    get, path = "/v1/deciders/{decider}", tag = "deciders",
+    get, path = "/v1/deciders/{decider}", tag = "deciders", params(DeciderQuery),
     responses(
         (status = 200, description = "The decider.", body = DeciderHistory),
         (status = 404, description = "`decider-not-found`"),
@@ -49,15 +59,23 @@ pub(super) async fn list_deciders(
 pub(super) async fn get_decider(
     State(state): State<AppState>,
     DeciderPath { namespace, decider }: DeciderPath,
+    Query(query): Query<DeciderQuery>,
 ) -> Result<Response, Problem> {
-    let history = state.modules.history(&namespace, &decider).await?;
-    let newest = history.first().ok_or_else(|| decider_not_found(&decider))?;
-    let activations = history.iter().map(Into::into).collect();
+    let newest = state.store.active(&namespace, &decider).await?;
+    let newest = newest.ok_or_else(|| decider_not_found(&decider))?;
+    let after = query.after.map(ActivationNumber::new);
+    let limit = query.limit.get();
+    let page = state
+        .modules
+        .activations(&namespace, &decider, after, limit);
+    let page = page.await?;
+    let last = page.items.last().filter(|_| page.has_more);
     let rollback = state.gate.rollback_safety(&namespace, &decider).await?;
     Ok(Json(DeciderHistory {
         decider: decider.as_str(),
-        active: newest.into(),
-        activations,
+        active: (&newest).into(),
+        activations: page.items.iter().map(Into::into).collect(),
+        next: last.map(|last| last.number.get()),
         rollback,
     })
     .into_response())

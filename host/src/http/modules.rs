@@ -9,7 +9,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::response::{IntoResponse, Response};
 
 use super::dto::{Module, ModuleList, ModuleQuery, Text};
-use super::extract::{DigestPath, KnownModules, Query, Sender, WasmBody};
+use super::extract::{DigestPath, KnownModules, Place, Query, Sender, WasmBody};
 use super::problem::Problem;
 use super::state::AppState;
 use crate::modules::Manifest;
@@ -46,16 +46,28 @@ pub(super) async fn upload_module(
 
 /// Lists modules
 ///
-/// Newest first. For a token of some namespaces: those that are or were active there, or that it has uploaded; no other is there for it.
+/// Newest first. A page ends early when its modules take up about 512 KiB; one may be larger. For a token of some namespaces: those that are or were active there, or that it has uploaded; no other is there for it.
 #[utoipa::path(
     get, path = "/v1/modules", tag = "modules", params(ModuleQuery),
-    responses((status = 200, description = "The modules.", body = ModuleList))
+    responses(
+        (status = 200, description = "A page of modules.", body = ModuleList),
+        (status = 404, description = "`module-not-found`: there is none with the digest `after`"),
+    )
 )]
 pub(super) async fn list_modules(
     State(state): State<AppState>,
-    KnownModules(viewer): KnownModules,
+    known: KnownModules,
     Query(query): Query<ModuleQuery>,
 ) -> Result<Json<ModuleList>, Problem> {
+    let viewer = known.0.clone();
+    let after = match query.after.filter(|after| !after.is_empty()) {
+        Some(after) => Some(
+            known
+                .digest(&state, &after, Place::parameter("after"))
+                .await?,
+        ),
+        None => None,
+    };
     let wanted = |text: Option<Text>| text.map(Text::into_string).filter(|text| !text.is_empty());
     let filter = ModuleFilter {
         name: wanted(query.name),
@@ -63,9 +75,14 @@ pub(super) async fn list_modules(
         viewer,
         ..ModuleFilter::default()
     };
-    let modules = state.modules.list(&filter).await?;
+    let page = state
+        .modules
+        .list(&filter, after, query.limit.get())
+        .await?;
+    let last = page.items.last().filter(|_| page.has_more);
     Ok(Json(ModuleList {
-        modules: modules.iter().map(to_module).collect::<Result<_, _>>()?,
+        next: last.map(|last| last.digest.to_string()),
+        modules: page.items.iter().map(to_module).collect::<Result<_, _>>()?,
     }))
 }
 

@@ -9,11 +9,14 @@ use tokio_util::sync::CancellationToken;
 use super::consumers::Consumers;
 use super::push::{Encode, Pushers};
 use super::withheld::Withheld;
-use crate::core::Clock;
+use crate::core::{Clock, Consumer};
+use crate::store::Error;
 
 /// How many events of the log after its cursor are looked at to show how far a consumer lags behind: few, so that consumers that nobody works
 /// for cost those who append next to nothing.
 const LOOK: u32 = 1_000;
+/// How many are looked at at once.
+const PAGE: u32 = 1_000;
 /// How often the consumers are looked at; what was changed on another host, or by plain SQL, is noticed after so long.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// How much longer than a look the rest after it is: however often consumers are changed, looking at all of them takes a tenth of the time.
@@ -41,6 +44,19 @@ impl Consumers {
 }
 
 impl Keeper {
+    async fn consumers(&self) -> Result<Vec<Consumer>, Error> {
+        let store = &self.consumers.store;
+        let mut all: Vec<Consumer> = Vec::new();
+        loop {
+            let after = all.last().map(|last| &last.id);
+            let page = store.list_consumers(None, after, PAGE, LOOK).await?;
+            all.extend(page.items);
+            if !page.has_more {
+                return Ok(all);
+            }
+        }
+    }
+
     /// Goes on until `stop` is cancelled, and then waits for what is being delivered.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut changes = self.consumers.changes.subscribe();
@@ -48,7 +64,7 @@ impl Keeper {
         loop {
             let began = Instant::now();
             withheld.look(&*self.consumers.store).await;
-            match self.consumers.store.list_consumers(None, LOOK).await {
+            match self.consumers().await {
                 Ok(consumers) => {
                     self.consumers.figures.set(&consumers);
                     self.pushers.serve(&consumers);

@@ -121,7 +121,7 @@ impl Modules {
     /// [`Error::Store`] when the activations cannot be read.
     pub async fn warm_up(&self) -> Result<Vec<(Activation, Error)>, Error> {
         let mut failures = Vec::new();
-        for activation in self.0.store.list_active(None).await.map_err(Error::Store)? {
+        for activation in self.all_active(None).await? {
             if let Err(error) = self
                 .active(&activation.namespace, &activation.decider)
                 .await

@@ -28,9 +28,12 @@ pub use schema::Schema;
 pub use schema_cost::{SchemaBudget, SchemaCost, referred};
 use tokio::sync::Semaphore;
 
-use crate::core::{Activation, DeciderName, Json, ModuleDigest, Namespace};
+use crate::core::{Activation, ActivationNumber, DeciderName, Json, ModuleDigest, Namespace};
 use crate::runtime::{CompileError, Fault, Module, RunError, Runtime};
-use crate::store::{DeleteModuleError, ModuleFilter, NewModule, Store, StoredModule};
+use crate::store::{DeleteModuleError, ModuleFilter, NewModule, Page, Store, StoredModule};
+
+/// How many entries of a list are read at a time by those who need all.
+const LIST_PAGE: u32 = 1_000;
 
 /// All modules of the installation.
 #[derive(Debug, Clone)]
@@ -152,17 +155,22 @@ impl Modules {
             .ok_or(Error::NotFound { digest })
     }
 
-    /// The modules that pass the filter, newest first.
+    /// The first `limit` modules that pass the filter after one of them, newest first.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`].
-    pub async fn list(&self, filter: &ModuleFilter) -> Result<Vec<StoredModule>, Error> {
-        self.0
-            .store
-            .list_modules(filter)
-            .await
-            .map_err(Error::Store)
+    /// [`Error::NotFound`] when that module is not there; [`Error::Store`].
+    pub async fn list(
+        &self,
+        filter: &ModuleFilter,
+        after: Option<ModuleDigest>,
+        limit: u32,
+    ) -> Result<Page<StoredModule>, Error> {
+        if let Some(after) = after {
+            self.module(after).await?;
+        }
+        let page = self.0.store.list_modules(filter, after, limit);
+        page.await.map_err(Error::Store)
     }
 
     /// Forgets a module that was never active.
@@ -224,7 +232,23 @@ impl Modules {
             .upgrade()
     }
 
-    /// The activation log of a decider, newest first.
+    /// The first `limit` entries of the activation log of a decider, newest first, older than `before` if that is given.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn activations(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        before: Option<ActivationNumber>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        let page = self.0.store.activations(namespace, decider, before, limit);
+        page.await.map_err(Error::Store)
+    }
+
+    /// The whole activation log of a decider, newest first.
     ///
     /// # Errors
     ///
@@ -234,24 +258,53 @@ impl Modules {
         namespace: &Namespace,
         decider: &DeciderName,
     ) -> Result<Vec<Activation>, Error> {
-        self.0
-            .store
-            .activations(namespace, decider)
-            .await
-            .map_err(Error::Store)
+        let mut all: Vec<Activation> = Vec::new();
+        loop {
+            let before = all.last().map(|last| last.number);
+            let page = self.activations(namespace, decider, before, LIST_PAGE);
+            let page = page.await?;
+            all.extend(page.items);
+            if !page.has_more {
+                return Ok(all);
+            }
+        }
     }
 
-    /// The newest activation of each decider of a namespace, sorted by name.
+    /// The newest activation of each of the first `limit` deciders of a namespace after one of them, sorted by name.
     ///
     /// # Errors
     ///
     /// [`Error::Store`].
-    pub async fn list_active(&self, namespace: &Namespace) -> Result<Vec<Activation>, Error> {
-        self.0
-            .store
-            .list_active(Some(namespace))
-            .await
-            .map_err(Error::Store)
+    pub async fn list_active(
+        &self,
+        namespace: &Namespace,
+        after: Option<&DeciderName>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        let after = after.map(|after| (namespace, after));
+        let page = self.0.store.list_active(Some(namespace), after, limit);
+        page.await.map_err(Error::Store)
+    }
+
+    /// The newest activation of each decider of a namespace, or of all, sorted by namespace and name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn all_active(
+        &self,
+        namespace: Option<&Namespace>,
+    ) -> Result<Vec<Activation>, Error> {
+        let mut all: Vec<Activation> = Vec::new();
+        loop {
+            let after = all.last().map(|last| (&last.namespace, &last.decider));
+            let page = self.0.store.list_active(namespace, after, LIST_PAGE);
+            let page = page.await.map_err(Error::Store)?;
+            all.extend(page.items);
+            if !page.has_more {
+                return Ok(all);
+            }
+        }
     }
 }
 

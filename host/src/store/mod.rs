@@ -39,15 +39,15 @@ pub use modules::{ModuleFilter, ModuleViewer, NewActivation, NewModule, StoredMo
 pub use past::{Counted, Moment, Passage, PastPage, PastRange, PastStore, Place};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub(crate) use read::Room;
-pub use read::{Direction, History, PAGE_BYTES, StreamHead, StreamRange, StreamSummary};
+pub use read::{Direction, History, PAGE_BYTES, Page, StreamHead, StreamRange, StreamSummary};
 pub use rehearsals::{REHEARSALS_KEPT, RehearsalRecord, RehearsalStore};
 pub use snapshots::{Loaded, Snapshot, SnapshotPlace, SnapshotStore};
 pub use sqlite::SqliteStore;
 use time::OffsetDateTime;
 
 use crate::core::{
-    Activation, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, RecordedEvent,
-    StreamId, Version,
+    Activation, ActivationNumber, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace,
+    RecordedEvent, StreamId, Version,
 };
 
 /// Everything that a host keeps.
@@ -214,12 +214,17 @@ pub trait ModuleStore: Debug + Send + Sync {
     /// [`Error`] when the store cannot be read.
     async fn module_wasm(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>, Error>;
 
-    /// The modules that pass the filter, newest first.
+    /// The first `limit` modules that pass the filter after one of them, newest first; none after a module that is not there.
     ///
     /// # Errors
     ///
     /// [`Error`] when the store cannot be read.
-    async fn list_modules(&self, filter: &ModuleFilter) -> Result<Vec<StoredModule>, Error>;
+    async fn list_modules(
+        &self,
+        filter: &ModuleFilter,
+        after: Option<ModuleDigest>,
+        limit: u32,
+    ) -> Result<Page<StoredModule>, Error>;
 
     /// Notes who has uploaded a module, and may know of it from now on. Nothing is noted of a module that is not there.
     ///
@@ -256,14 +261,20 @@ pub trait ModuleStore: Debug + Send + Sync {
         decider: &DeciderName,
     ) -> Result<Option<Activation>, Error>;
 
-    /// The newest activation of each decider of a namespace, or of all namespaces, sorted by namespace and name.
+    /// The newest activation of each of the first `limit` deciders of a namespace, or of all namespaces, after one of them, sorted by namespace
+    /// and name.
     ///
     /// # Errors
     ///
     /// [`Error`] when the store cannot be read.
-    async fn list_active(&self, namespace: Option<&Namespace>) -> Result<Vec<Activation>, Error>;
+    async fn list_active(
+        &self,
+        namespace: Option<&Namespace>,
+        after: Option<(&Namespace, &DeciderName)>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error>;
 
-    /// The activation log of a decider, newest first.
+    /// The first `limit` entries of the activation log of a decider, newest first: those older than `before`, if there is such a bound.
     ///
     /// # Errors
     ///
@@ -272,5 +283,7 @@ pub trait ModuleStore: Debug + Send + Sync {
         &self,
         namespace: &Namespace,
         decider: &DeciderName,
-    ) -> Result<Vec<Activation>, Error>;
+        before: Option<ActivationNumber>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error>;
 }

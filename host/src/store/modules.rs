@@ -42,6 +42,18 @@ pub struct StoredModule {
     pub uploaded_at: OffsetDateTime,
 }
 
+impl StoredModule {
+    /// What it takes up in memory beside its texts, in bytes; about right.
+    const OVERHEAD_BYTES: usize = 200;
+
+    /// What it takes up in memory, in bytes; about right.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let imports: usize = self.imports.iter().map(String::len).sum();
+        Self::OVERHEAD_BYTES + self.name.len() + self.manifest.as_str().len() + imports
+    }
+}
+
 /// Which modules are wanted. All conditions hold together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModuleFilter {

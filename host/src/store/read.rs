@@ -16,6 +16,32 @@ pub enum Direction {
 /// Most that the events of a page of the log, of a stream or of a past, or of what is leased at once, take up in bytes; a single one may be larger.
 pub const PAGE_BYTES: usize = 512 * 1024;
 
+/// A page of a list. One that has more is not empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// In the order of the list; no more than take up [`PAGE_BYTES`], but one at least.
+    pub items: Vec<T>,
+    /// Whether more follow after the last of them.
+    pub has_more: bool,
+}
+
+impl<T> Page<T> {
+    /// As many of the items as there is room for, each of which has a size in bytes.
+    pub(super) fn of(
+        items: impl IntoIterator<Item = T>,
+        limit: u32,
+        size_bytes: impl Fn(&T) -> usize,
+    ) -> Self {
+        let mut room = Room::new(limit, PAGE_BYTES);
+        let items = items.into_iter();
+        let items = items.take_while(|item| room.take_bytes(size_bytes(item)));
+        Self {
+            items: items.collect(),
+            has_more: room.is_full(),
+        }
+    }
+}
+
 /// What a page has room for.
 #[derive(Debug)]
 pub(crate) struct Room {

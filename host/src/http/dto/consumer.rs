@@ -202,11 +202,26 @@ impl<'a> Consumer<'a> {
     }
 }
 
-/// Consumers, by name.
+/// Which consumers are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct ConsumerListQuery {
+    /// Only consumers whose name sorts after this one.
+    #[param(nullable = false)]
+    pub(in crate::http) after: Option<String>,
+    /// At most so many. Default: 100.
+    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
+    pub(in crate::http) limit: Limit,
+}
+
+/// A page of consumers, by name.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct ConsumerList<'a> {
     /// The consumers.
     pub(in crate::http) consumers: Vec<Consumer<'a>>,
+    /// What to pass as `after` for the next page; null when there is none.
+    pub(in crate::http) next: Option<&'a str>,
 }
 
 /// What a worker takes on.

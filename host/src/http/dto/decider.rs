@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::Text;
+use super::{Limit, Text};
 use crate::core;
 use crate::gate::RollbackSafety;
 
@@ -27,11 +27,39 @@ impl<'a> From<&'a core::Activation> for Decider<'a> {
     }
 }
 
-/// Deciders, by name.
+/// Which deciders are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct DeciderListQuery {
+    /// Only deciders whose name sorts after this one.
+    #[param(nullable = false)]
+    pub(in crate::http) after: Option<String>,
+    /// At most so many. Default: 100.
+    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
+    pub(in crate::http) limit: Limit,
+}
+
+/// A page of deciders, by name.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct DeciderList<'a> {
     /// The deciders.
     pub(in crate::http) deciders: Vec<Decider<'a>>,
+    /// What to pass as `after` for the next page; null when there is none.
+    pub(in crate::http) next: Option<&'a str>,
+}
+
+/// Which activations of a decider are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct DeciderQuery {
+    /// Only activations that come after the one of this number, which are older: the `next` of the page before.
+    #[param(minimum = 1, nullable = false)]
+    pub(in crate::http) after: Option<i64>,
+    /// At most so many. Default: 100.
+    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
+    pub(in crate::http) limit: Limit,
 }
 
 /// A decider, what it runs, and what it ran.
@@ -41,8 +69,11 @@ pub(in crate::http) struct DeciderHistory<'a> {
     pub(in crate::http) decider: &'a str,
     /// The activation that is in force.
     pub(in crate::http) active: Active<'a>,
-    /// All activations, newest first.
+    /// A page of the activations, newest first.
     pub(in crate::http) activations: Vec<Active<'a>>,
+    /// What to pass as `after` for the next page of activations; null when there is none.
+    #[schema(minimum = 1)]
+    pub(in crate::http) next: Option<i64>,
     /// Whether it is possible to go back now; null when there is no module to go back to.
     #[schema(value_type = Option<Object>)]
     pub(in crate::http) rollback: Option<RollbackSafety>,

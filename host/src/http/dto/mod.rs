@@ -21,12 +21,13 @@ pub(super) use command::{
 };
 pub use consumer::delivery;
 pub(super) use consumer::{
-    AckBody, Consumer, ConsumerBody, ConsumerFilter, ConsumerList, ExtendBody, Lease, LeaseBody,
-    LeaseEnd, LeaseList, NackAnswer, NackBody, Parked, ParkedList, ParkedQuery, PushBody,
-    ResetBody, RetriedParked, Start, has_user,
+    AckBody, Consumer, ConsumerBody, ConsumerFilter, ConsumerList, ConsumerListQuery, ExtendBody,
+    Lease, LeaseBody, LeaseEnd, LeaseList, NackAnswer, NackBody, Parked, ParkedList, ParkedQuery,
+    PushBody, ResetBody, RetriedParked, Start, has_user,
 };
 pub(super) use decider::{
-    Activation, ActivationBody, Decider, DeciderHistory, DeciderList, RollbackBody,
+    Activation, ActivationBody, Decider, DeciderHistory, DeciderList, DeciderListQuery,
+    DeciderQuery, RollbackBody,
 };
 pub(super) use event::{CaughtUp, Event, MalformedEvent};
 pub(super) use module::{Module, ModuleList, ModuleQuery};

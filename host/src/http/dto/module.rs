@@ -5,7 +5,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Text;
+use super::{Limit, Text};
 use crate::modules::{CommandType, EventDeclaration, Manifest, Spec};
 use crate::store::StoredModule;
 
@@ -20,6 +20,12 @@ pub(in crate::http) struct ModuleQuery {
     /// Only modules of this kind.
     #[param(value_type = Option<String>, pattern = "^[^\\u0000]*$", nullable = false)]
     pub(in crate::http) kind: Option<Text>,
+    /// Only modules that come after the one with this digest: the `next` of the page before.
+    #[param(pattern = "^sha256:[0-9a-f]{64}$", nullable = false)]
+    pub(in crate::http) after: Option<String>,
+    /// At most so many. Default: 100.
+    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
+    pub(in crate::http) limit: Limit,
 }
 
 /// A module, and what it says of itself.
@@ -71,9 +77,11 @@ impl Module {
     }
 }
 
-/// Modules, newest first.
+/// A page of modules, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct ModuleList {
     /// The modules.
     pub(in crate::http) modules: Vec<Module>,
+    /// What to pass as `after` for the next page; null when there is none.
+    pub(in crate::http) next: Option<String>,
 }

@@ -8,7 +8,7 @@ use reqwest::Url;
 
 use super::names::path;
 use super::{NamespaceHeader, Place, decider_name, malformed, stream_id};
-use crate::core::{self, ConsumerId, ConsumerSettings, Position, StreamId};
+use crate::core::{self, ConsumerId, ConsumerSettings, Parked, Position, StreamId};
 use crate::http::dto::{
     ConsumerBody, ConsumerFilter, LeaseBody, PushBody, Start, TIME_RULE, has_user,
 };
@@ -29,8 +29,6 @@ const PUSH_SECRET_BYTES: usize = 1_024;
 const LEASE_LIMIT: u32 = 1_000;
 /// How long a request waits for events at most, in milliseconds.
 const LONGEST_WAIT_MS: u64 = 60_000;
-/// Longest reason of a failure, in characters.
-const REASON_CHARACTERS: usize = 1_000;
 
 /// `{name}` of the path, in its namespace.
 #[derive(Debug)]
@@ -176,8 +174,9 @@ pub(crate) fn failure(delay_ms: Option<u64>, reason: &str) -> Result<Option<Dura
     if let Some(delay_ms) = delay_ms {
         within("/delay_ms", delay_ms, 0, LONGEST_LEASE_MS)?;
     }
-    if reason.chars().count() > REASON_CHARACTERS || reason.contains('\0') {
-        let rule = format!("give up to {REASON_CHARACTERS} characters without U+0000");
+    if Parked::cut_reason(reason) != reason || reason.contains('\0') {
+        let most = Parked::REASON_CHARACTERS;
+        let rule = format!("give up to {most} characters without U+0000");
         return Err(malformed(Place::pointer("/reason"), rule));
     }
     Ok(delay_ms.map(Duration::from_millis))

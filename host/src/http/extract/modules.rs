@@ -39,7 +39,8 @@ impl KnownModules {
                 viewer: self.0,
                 ..ModuleFilter::default()
             };
-            if state.modules.list(&filter).await?.is_empty() {
+            let known = state.modules.list(&filter, None, 1).await?;
+            if known.items.is_empty() {
                 return Err(modules::Error::NotFound { digest }.into());
             }
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::modules::{active_of, log_of_activations};
 use super::support::*;
 use crate::core::{ActivationNumber, ExpectedVersion};
 use crate::store::{LogFilter, Store, StreamHead};
@@ -70,13 +71,10 @@ pub(in crate::store) async fn namespaces_are_isolated_in_every_read(store: Arc<d
             known += usize::from(store.command(namespace, command).await.unwrap().is_some());
         }
         assert_eq!(known, 1);
-        let active = store.list_active(Some(namespace)).await.unwrap();
+        let active = active_of(&*store, Some(namespace)).await;
         assert_eq!(active.len(), 1);
         assert_eq!(active[0].namespace, *namespace);
-        let log = store
-            .activations(namespace, stream.decider())
-            .await
-            .unwrap();
+        let log = log_of_activations(&*store, namespace, stream.decider()).await;
         assert_eq!(log, active);
         assert_eq!(log[0].number, ActivationNumber::new(1));
     }
@@ -99,6 +97,6 @@ pub(in crate::store) async fn namespaces_are_isolated_in_every_read(store: Arc<d
     );
     assert_eq!(store.command(namespace, commands[0]).await.unwrap(), None);
     assert_eq!(store.active(namespace, decider).await.unwrap(), None);
-    assert_eq!(store.activations(namespace, decider).await.unwrap(), []);
-    assert_eq!(store.list_active(Some(namespace)).await.unwrap(), []);
+    assert_eq!(log_of_activations(&*store, namespace, decider).await, []);
+    assert_eq!(active_of(&*store, Some(namespace)).await, []);
 }

@@ -144,6 +144,7 @@ store_cases!(
     // modules
     a_module_is_kept_once,
     modules_are_listed_newest_first_and_filtered,
+    lists_of_modules_and_activations_are_bounded_in_bytes,
     a_viewer_knows_what_it_has_uploaded_and_what_was_active_with_it,
     a_module_that_was_never_active_can_be_deleted,
     a_module_that_is_or_was_active_cannot_be_deleted,
@@ -176,6 +177,7 @@ store_cases!(
     only_what_is_leased_can_be_acknowledged,
     a_lease_can_be_acknowledged_piece_by_piece,
     a_stream_that_fails_comes_again_and_is_parked_in_the_end,
+    of_what_is_said_of_a_failure_so_much_is_kept,
     a_parked_event_can_be_skipped,
     all_that_is_parked_is_retried_at_once,
     a_lease_that_is_given_back_costs_no_attempt,
@@ -191,6 +193,7 @@ store_cases!(
     a_namespace_has_room_for_so_many_consumers,
     a_deleted_consumer_is_unknown,
     consumers_of_a_namespace_see_its_events_alone,
+    consumers_are_listed_in_pages,
     deciders_that_share_an_id_are_leased_apart,
     a_consumer_says_how_far_it_has_come,
     workers_that_race_and_fail_do_everything_in_order,

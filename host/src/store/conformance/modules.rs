@@ -3,11 +3,103 @@
 use std::sync::Arc;
 
 use super::support::*;
-use crate::core::{ActivationNumber, EventType, ExpectedVersion, ModuleDigest, Namespace};
+use crate::core::{
+    Activation, ActivationNumber, DeciderName, EventType, ExpectedVersion, ModuleDigest, Namespace,
+};
 use crate::store::{
     ActivateError, AppendError, DeleteModuleError, ModuleFilter, ModuleViewer, NewActivation,
-    NewModule, Store,
+    NewModule, PAGE_BYTES, Store, StoredModule,
 };
+
+/// All modules that pass the filter, page by page.
+async fn modules_of(store: &dyn Store, filter: &ModuleFilter) -> Vec<StoredModule> {
+    let mut all: Vec<StoredModule> = Vec::new();
+    loop {
+        let after = all.last().map(|last| last.digest);
+        let page = store.list_modules(filter, after, 2).await.unwrap();
+        assert!(page.items.len() <= 2);
+        all.extend(page.items);
+        if !page.has_more {
+            return all;
+        }
+    }
+}
+
+/// The activation log of a decider, page by page.
+pub(super) async fn log_of_activations(
+    store: &dyn Store,
+    namespace: &Namespace,
+    decider: &DeciderName,
+) -> Vec<Activation> {
+    let mut all: Vec<Activation> = Vec::new();
+    loop {
+        let before = all.last().map(|last| last.number);
+        let page = store.activations(namespace, decider, before, 2);
+        let page = page.await.unwrap();
+        assert!(page.items.len() <= 2);
+        all.extend(page.items);
+        if !page.has_more {
+            return all;
+        }
+    }
+}
+
+/// What is active, page by page.
+pub(super) async fn active_of(store: &dyn Store, namespace: Option<&Namespace>) -> Vec<Activation> {
+    let mut all: Vec<Activation> = Vec::new();
+    loop {
+        let after = all.last().map(|last| (&last.namespace, &last.decider));
+        let page = store.list_active(namespace, after, 2).await.unwrap();
+        assert!(page.items.len() <= 2);
+        all.extend(page.items);
+        if !page.has_more {
+            return all;
+        }
+    }
+}
+
+pub(in crate::store) async fn lists_of_modules_and_activations_are_bounded_in_bytes(
+    store: Arc<dyn Store>,
+) {
+    let large = json(&format!("{{\"x\":\"{}\"}}", "x".repeat(PAGE_BYTES / 2)));
+    let of = stream("c");
+    for (index, wasm) in ["1", "2", "3"].into_iter().enumerate() {
+        let module = NewModule {
+            manifest: large.clone(),
+            ..module("counter", wasm)
+        };
+        store.put_module(module).await.unwrap();
+        let after = ActivationNumber::new(i64::try_from(index).unwrap());
+        let other = stream_of("default", &format!("counter-{wasm}"), "any");
+        for (of, after) in [(&of, after), (&other, ActivationNumber::NONE)] {
+            let activation = NewActivation {
+                report: large.clone(),
+                ..activation(of, after, wasm)
+            };
+            store.activate(activation).await.unwrap();
+        }
+    }
+    let all = ModuleFilter::default();
+    let modules = store.list_modules(&all, None, 1_000).await.unwrap();
+    assert_eq!((modules.items.len(), modules.has_more), (1, true));
+    assert_eq!(modules_of(&*store, &all).await.len(), 3);
+    // What is gone is no place to go on from.
+    let gone = Some(ModuleDigest::of(b"gone"));
+    let nothing = store.list_modules(&all, gone, 10).await.unwrap();
+    assert_eq!((nothing.items.len(), nothing.has_more), (0, false));
+
+    let (namespace, decider) = (of.namespace(), of.decider());
+    let log = store.activations(namespace, decider, None, 1_000);
+    let log = log.await.unwrap();
+    assert_eq!((log.items.len(), log.has_more), (1, true));
+    assert_eq!(
+        log_of_activations(&*store, namespace, decider).await.len(),
+        3
+    );
+    let active = store.list_active(None, None, 1_000).await.unwrap();
+    assert_eq!((active.items.len(), active.has_more), (1, true));
+    assert_eq!(active_of(&*store, None).await.len(), 4);
+}
 
 pub(in crate::store) async fn a_module_is_kept_once(store: Arc<dyn Store>) {
     let wasm: Vec<u8> = (0..=255).cycle().take(100_000).collect();
@@ -42,7 +134,7 @@ pub(in crate::store) async fn a_module_is_kept_once(store: Arc<dyn Store>) {
     assert!(!is_new);
     assert_eq!(again, stored);
     assert_eq!(
-        store.list_modules(&ModuleFilter::default()).await.unwrap(),
+        modules_of(&*store, &ModuleFilter::default()).await,
         [stored]
     );
 }
@@ -66,7 +158,7 @@ pub(in crate::store) async fn modules_are_listed_newest_first_and_filtered(store
             kind: kind.map(str::to_owned),
             ..ModuleFilter::default()
         };
-        let modules = store.list_modules(&filter).await.unwrap();
+        let modules = modules_of(&*store, &filter).await;
         assert!(modules.is_sorted_by(|newer, older| newer.uploaded_at >= older.uploaded_at));
         let mut digests: Vec<ModuleDigest> = modules.iter().map(|module| module.digest).collect();
         digests.sort();
@@ -124,14 +216,14 @@ pub(in crate::store) async fn a_viewer_knows_what_it_has_uploaded_and_what_was_a
             }),
             ..ModuleFilter::default()
         };
-        let modules = store.list_modules(&filter).await.unwrap();
+        let modules = modules_of(&*store, &filter).await;
         let mut names: Vec<_> = modules.into_iter().map(|module| module.name).collect();
         names.sort();
         let one = ModuleFilter {
             digest: Some(mine.digest),
             ..filter
         };
-        let is_mine_known = !store.list_modules(&one).await.unwrap().is_empty();
+        let is_mine_known = !modules_of(&*store, &one).await.is_empty();
         assert_eq!(is_mine_known, names.iter().any(|name| name == "mine"));
         names
     };
@@ -160,14 +252,7 @@ pub(in crate::store) async fn a_module_that_was_never_active_can_be_deleted(stor
     store.delete_module(digest).await.unwrap();
     assert_eq!(store.module(digest).await.unwrap(), None);
     assert_eq!(store.module_wasm(digest).await.unwrap(), None);
-    assert_eq!(
-        store
-            .list_modules(&ModuleFilter::default())
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(modules_of(&*store, &ModuleFilter::default()).await.len(), 1);
     let error = store.delete_module(digest).await.unwrap_err();
     assert!(matches!(error, DeleteModuleError::NotFound), "{error:?}");
 
@@ -195,7 +280,7 @@ pub(in crate::store) async fn an_activation_is_recorded_with_every_field(store: 
     let of = stream("c");
     let (namespace, decider) = (of.namespace(), of.decider());
     assert_eq!(store.active(namespace, decider).await.unwrap(), None);
-    assert_eq!(store.activations(namespace, decider).await.unwrap(), []);
+    assert_eq!(log_of_activations(&*store, namespace, decider).await, []);
     store.put_module(module("counter", "1")).await.unwrap();
     store.put_module(module("counter", "2")).await.unwrap();
 
@@ -235,7 +320,7 @@ pub(in crate::store) async fn an_activation_is_recorded_with_every_field(store: 
     assert_eq!(third.replaces, Some(ModuleDigest::of(b"2")));
     let active = store.active(namespace, decider).await.unwrap();
     assert_eq!(active.as_ref(), Some(&third));
-    let log = store.activations(namespace, decider).await.unwrap();
+    let log = log_of_activations(&*store, namespace, decider).await;
     assert_eq!(log, [third, second, first]);
 }
 
@@ -257,10 +342,7 @@ pub(in crate::store) async fn an_activation_after_another_than_the_newest_is_ref
     assert_eq!(moved_to(at(0).await), 1);
     assert_eq!(moved_to(at(2).await), 1);
     at(1).await.unwrap();
-    let log = store
-        .activations(of.namespace(), of.decider())
-        .await
-        .unwrap();
+    let log = log_of_activations(&*store, of.namespace(), of.decider()).await;
     assert_eq!(log.len(), 2);
 }
 
@@ -333,13 +415,13 @@ pub(in crate::store) async fn active_modules_are_listed_by_namespace_and_name(
         ("a-b", "counter"),
         ("b", "counter"),
     ];
-    assert_eq!(store.list_active(None).await.unwrap(), []);
+    assert_eq!(active_of(&*store, None).await, []);
     for (namespace, decider) in in_order.iter().rev() {
         let of = stream_of(namespace, decider, "any");
         activate(&*store, &of).await;
         activate(&*store, &of).await;
     }
-    let all = store.list_active(None).await.unwrap();
+    let all = active_of(&*store, None).await;
     let names: Vec<(&str, &str)> = all
         .iter()
         .map(|activation| (activation.namespace.as_str(), activation.decider.as_str()))
@@ -349,6 +431,6 @@ pub(in crate::store) async fn active_modules_are_listed_by_namespace_and_name(
         all.iter()
             .all(|activation| activation.number == ActivationNumber::new(2))
     );
-    let of_one = store.list_active(Some(&namespace("a"))).await.unwrap();
+    let of_one = active_of(&*store, Some(&namespace("a"))).await;
     assert_eq!(of_one, all[1..4]);
 }

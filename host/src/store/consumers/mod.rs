@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
-use super::Error;
+use super::{Error, Page};
 use crate::core::{
     Consumer, ConsumerId, ConsumerSettings, Lease, LeaseId, Namespace, Parked, Position, Start,
     StreamId,
@@ -78,7 +78,8 @@ pub trait ConsumerStore: Debug + Send + Sync {
         to: Position,
     ) -> Result<(), ConsumerError>;
 
-    /// The consumers of a namespace, or of all namespaces, by namespace and name, each as [`ConsumerStore::consumer`] shows it.
+    /// The first `limit` consumers of a namespace, or of all namespaces, after one of them, by namespace and name, each as
+    /// [`ConsumerStore::consumer`] shows it. One that cannot be read is left out.
     ///
     /// # Errors
     ///
@@ -86,8 +87,10 @@ pub trait ConsumerStore: Debug + Send + Sync {
     async fn list_consumers(
         &self,
         namespace: Option<&Namespace>,
+        after: Option<&ConsumerId>,
+        limit: u32,
         look: u32,
-    ) -> Result<Vec<Consumer>, Error>;
+    ) -> Result<Page<Consumer>, Error>;
 
     /// Whether a consumer is there, or fewer than `most` are in its namespace.
     ///

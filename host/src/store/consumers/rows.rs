@@ -102,7 +102,12 @@ impl Backlog {
     pub(super) fn park(&mut self, now: OffsetDateTime, reason: &str) {
         self.lease = None;
         self.parked_at = Some(now);
-        reason.clone_into(&mut self.reason);
+        self.note(reason);
+    }
+
+    /// Keeps what is said of a failure.
+    pub(super) fn note(&mut self, reason: &str) {
+        Parked::cut_reason(reason).clone_into(&mut self.reason);
     }
 
     /// Delivers the next event again as if for the first time.
@@ -212,7 +217,8 @@ pub(in crate::store) fn parked(stream: StreamId, backlog: Backlog) -> Option<Par
         version: backlog.next.version,
         position: backlog.next.position,
         attempts: backlog.attempt,
-        reason: backlog.reason,
+        // It may have been written before there was a bound, or by plain SQL.
+        reason: Parked::cut_reason(&backlog.reason).to_owned(),
         parked_at: backlog.parked_at?,
     })
 }
@@ -245,7 +251,7 @@ pub(in crate::store) fn readable<T>(read: Result<T, Error>) -> Result<Option<T>,
     }
 }
 
-/// What is said of a stream that is parked because of an event.
+/// What is said of a stream that is parked because of an event. What is stored of that may be a whole payload: whoever keeps it cuts it.
 pub(in crate::store) fn unreadable(error: &Error) -> String {
     match error {
         Error::Malformed { raw, .. } => format!("{error}; it is stored as: {raw}"),

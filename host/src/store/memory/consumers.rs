@@ -15,7 +15,7 @@ use crate::core::{
 };
 use crate::store::consumers::rows::{Backlog, Entry, Place, Progress, Registered, Rows, Visit};
 use crate::store::consumers::{rows, rules};
-use crate::store::{ConsumerError, ConsumerStore, Error, Leased, Nacked, Unpark};
+use crate::store::{ConsumerError, ConsumerStore, Error, Leased, Nacked, Page, Unpark};
 
 /// All consumers.
 #[derive(Debug, Default)]
@@ -291,11 +291,13 @@ impl ConsumerStore for MemoryStore {
     async fn list_consumers(
         &self,
         namespace: Option<&Namespace>,
+        after: Option<&ConsumerId>,
+        limit: u32,
         look: u32,
-    ) -> Result<Vec<Consumer>, Error> {
+    ) -> Result<Page<Consumer>, Error> {
         self.at_the_desk(|tables, now| {
             let names = tables.consumers.names(namespace);
-            rules::report_all(tables, &names, look, now)
+            rules::report_page(tables, &names, after, limit, look, now)
         })
     }
 

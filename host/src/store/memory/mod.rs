@@ -19,12 +19,12 @@ use super::snapshots::newest_of;
 use super::{
     ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
     Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, NewActivation, NewModule,
-    ResumeError, Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead, StreamRange,
-    StreamSummary,
+    Page, ResumeError, Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead,
+    StreamRange, StreamSummary,
 };
 use crate::core::{
-    Activation, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
-    RecordedEvent, StreamId, Version,
+    Activation, ActivationNumber, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest,
+    Namespace, Position, RecordedEvent, StreamId, Version,
 };
 
 /// Keeps everything in memory. All calls answer at once; one append at a time.
@@ -223,8 +223,13 @@ impl ModuleStore for MemoryStore {
         Ok(lock(&self.modules).wasm(digest))
     }
 
-    async fn list_modules(&self, filter: &ModuleFilter) -> Result<Vec<StoredModule>, Error> {
-        Ok(lock(&self.modules).list(filter))
+    async fn list_modules(
+        &self,
+        filter: &ModuleFilter,
+        after: Option<ModuleDigest>,
+        limit: u32,
+    ) -> Result<Page<StoredModule>, Error> {
+        Ok(lock(&self.modules).list(filter, after, limit))
     }
 
     async fn record_upload(&self, digest: ModuleDigest, uploaded_by: &str) -> Result<(), Error> {
@@ -253,16 +258,23 @@ impl ModuleStore for MemoryStore {
         Ok(lock(&self.modules).active(namespace, decider))
     }
 
-    async fn list_active(&self, namespace: Option<&Namespace>) -> Result<Vec<Activation>, Error> {
-        Ok(lock(&self.modules).list_active(namespace))
+    async fn list_active(
+        &self,
+        namespace: Option<&Namespace>,
+        after: Option<(&Namespace, &DeciderName)>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        Ok(lock(&self.modules).list_active(namespace, after, limit))
     }
 
     async fn activations(
         &self,
         namespace: &Namespace,
         decider: &DeciderName,
-    ) -> Result<Vec<Activation>, Error> {
-        Ok(lock(&self.modules).activations(namespace, decider))
+        before: Option<ActivationNumber>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        Ok(lock(&self.modules).activations(namespace, decider, before, limit))
     }
 }
 

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::core::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
 use crate::store::{
-    ActivateError, DeleteModuleError, ModuleFilter, ModuleViewer, NewActivation, NewModule,
+    ActivateError, DeleteModuleError, ModuleFilter, ModuleViewer, NewActivation, NewModule, Page,
     StoredModule,
 };
 
@@ -53,15 +53,29 @@ impl Modules {
         self.find(digest).map(|(_, wasm)| wasm.clone())
     }
 
-    pub(super) fn list(&self, filter: &ModuleFilter) -> Vec<StoredModule> {
+    pub(super) fn list(
+        &self,
+        filter: &ModuleFilter,
+        after: Option<ModuleDigest>,
+        limit: u32,
+    ) -> Page<StoredModule> {
         let is_wanted = |wanted: &Option<String>, actual: &String| {
             wanted.as_ref().is_none_or(|wanted| wanted == actual)
         };
-        let mut modules: Vec<StoredModule> = self
+        let mut modules: Vec<&StoredModule> = self
             .modules
             .iter()
             .rev()
             .map(|(module, _)| module)
+            .collect();
+        modules.sort_by_key(|module| std::cmp::Reverse(module.uploaded_at));
+        let place = after.map(|after| modules.iter().position(|module| module.digest == after));
+        let first = match place {
+            None => 0,
+            Some(place) => place.map_or(modules.len(), |place| place + 1),
+        };
+        let wanted = modules[first..]
+            .iter()
             .filter(|module| is_wanted(&filter.name, &module.name))
             .filter(|module| is_wanted(&filter.kind, &module.kind))
             .filter(|module| filter.digest.is_none_or(|wanted| wanted == module.digest))
@@ -69,10 +83,8 @@ impl Modules {
                 let viewer = filter.viewer.as_ref();
                 viewer.is_none_or(|viewer| self.is_known_to(viewer, module.digest))
             })
-            .cloned()
-            .collect();
-        modules.sort_by_key(|module| std::cmp::Reverse(module.uploaded_at));
-        modules
+            .map(|module| (*module).clone());
+        Page::of(wanted, limit, StoredModule::size_bytes)
     }
 
     fn is_known_to(&self, viewer: &ModuleViewer, digest: ModuleDigest) -> bool {
@@ -136,23 +148,34 @@ impl Modules {
             .and_then(|activations| activations.last().cloned())
     }
 
-    pub(super) fn list_active(&self, namespace: Option<&Namespace>) -> Vec<Activation> {
-        self.activations
+    pub(super) fn list_active(
+        &self,
+        namespace: Option<&Namespace>,
+        after: Option<(&Namespace, &DeciderName)>,
+        limit: u32,
+    ) -> Page<Activation> {
+        let active = self
+            .activations
             .values()
             .filter_map(|activations| activations.last())
             .filter(|activation| namespace.is_none_or(|wanted| activation.namespace == *wanted))
-            .cloned()
-            .collect()
+            .filter(|activation| {
+                after.is_none_or(|after| (&activation.namespace, &activation.decider) > after)
+            });
+        Page::of(active.cloned(), limit, Activation::size_bytes)
     }
 
     pub(super) fn activations(
         &self,
         namespace: &Namespace,
         decider: &DeciderName,
-    ) -> Vec<Activation> {
-        self.activations
-            .get(&(namespace.clone(), decider.clone()))
-            .map(|activations| activations.iter().rev().cloned().collect())
-            .unwrap_or_default()
+        before: Option<ActivationNumber>,
+        limit: u32,
+    ) -> Page<Activation> {
+        let log = self.activations.get(&(namespace.clone(), decider.clone()));
+        let newest_first = log.into_iter().flatten().rev();
+        let older = newest_first
+            .filter(|activation| before.is_none_or(|before| activation.number < before));
+        Page::of(older.cloned(), limit, Activation::size_bytes)
     }
 }

@@ -80,6 +80,11 @@ pub(super) fn cursor(row: &PgRow) -> Read<(ConsumerSettings, Position)> {
     Ok((settings(row)?, position(row, column(row, "offset")?)?))
 }
 
+/// The texts by which a consumer is found, whether a consumer may have them or not.
+pub(super) fn names(row: &PgRow) -> Read<(String, String)> {
+    Ok((column(row, "namespace")?, column(row, "consumer")?))
+}
+
 pub(super) fn consumer(row: &PgRow) -> Read<Consumer> {
     let namespace = Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?;
     let count = |name| -> Read<u64> { column::<i64>(row, name)?.try_into().map_err(unreadable) };

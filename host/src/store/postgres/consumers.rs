@@ -16,7 +16,9 @@ use crate::core::{
     StreamId,
 };
 use crate::store::consumers::rows::readable;
-use crate::store::{ConsumerError, ConsumerStore, Error, Leased, Nacked, Unpark};
+use crate::store::{
+    ConsumerError, ConsumerStore, Error, Leased, Nacked, PAGE_BYTES, Page, Room, Unpark,
+};
 
 const LEASE: &str = concat!(
     "SELECT leased.lease, leased.attempt, leased.expires_at, leased.caught_up, leased.next_in_ms, ",
@@ -49,7 +51,8 @@ const CONSUMERS: &str = concat!(
          WHERE gavel_wants(c, looked_at.e) \
      ) AS ahead \
      WHERE ($1::TEXT IS NULL OR c.namespace = $1) AND ($2::TEXT IS NULL OR c.consumer = $2) \
-     ORDER BY c.namespace, c.consumer"
+       AND ($4::TEXT IS NULL OR (c.namespace, c.consumer) > ($4, $5)) \
+     ORDER BY c.namespace, c.consumer LIMIT $6"
 );
 
 const CURSOR: &str = concat!(
@@ -113,6 +116,10 @@ fn bind_nowhere(statement: Statement<'_>) -> Statement<'_> {
         .bind(None::<i64>)
 }
 
+fn consumer(row: &PgRow) -> Result<Consumer, Error> {
+    consumer_rows::consumer(row).map_err(|reason| reason.of("consumer"))
+}
+
 fn whole_milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -126,23 +133,26 @@ fn answer<T>(rows: &[PgRow], read: impl FnOnce(&PgRow) -> Read<T>) -> Result<T, 
 }
 
 impl PostgresStore {
+    /// So many consumers of a namespace, or of all, after the one of these names.
     async fn consumers(
         &self,
         namespace: Option<&str>,
         name: Option<&str>,
         look: u32,
-    ) -> Result<Vec<Result<Consumer, Error>>, Error> {
+        after: Option<&(String, String)>,
+        limit: u32,
+    ) -> Result<Vec<PgRow>, Error> {
+        let (after_namespace, after_name) = after.cloned().unzip();
         let statement = || {
             sqlx::query(CONSUMERS)
                 .bind(namespace)
                 .bind(name)
                 .bind(i64::from(look))
+                .bind(after_namespace.clone())
+                .bind(after_name.clone())
+                .bind(i64::from(limit))
         };
-        let found = self.read(statement).await?;
-        let consumers = found.iter().map(consumer_rows::consumer);
-        Ok(consumers
-            .map(|read| read.map_err(|reason| reason.of("consumer")))
-            .collect())
+        self.read(statement).await
     }
 
     /// Runs a statement that changes one consumer, and gives back a row if there is such a consumer.
@@ -204,8 +214,11 @@ impl ConsumerStore for PostgresStore {
     }
 
     async fn consumer(&self, id: &ConsumerId, look: u32) -> Result<Consumer, ConsumerError> {
-        let found = self.consumers(Some(id.namespace().as_str()), Some(id.name()), look);
-        Ok(found.await?.pop().ok_or(ConsumerError::NotFound)??)
+        let (namespace, name) = (id.namespace().as_str(), id.name());
+        let found = self.consumers(Some(namespace), Some(name), look, None, 1);
+        let found = found.await?;
+        let row = found.first().ok_or(ConsumerError::NotFound)?;
+        Ok(consumer(row)?)
     }
 
     async fn consumer_cursor(
@@ -234,11 +247,45 @@ impl ConsumerStore for PostgresStore {
     async fn list_consumers(
         &self,
         namespace: Option<&Namespace>,
+        after: Option<&ConsumerId>,
+        limit: u32,
         look: u32,
-    ) -> Result<Vec<Consumer>, Error> {
-        let found = self.consumers(namespace.map(Namespace::as_str), None, look);
-        let consumers = found.await?.into_iter().map(readable);
-        consumers.filter_map(Result::transpose).collect()
+    ) -> Result<Page<Consumer>, Error> {
+        let namespace = namespace.map(Namespace::as_str);
+        let mut after = after.map(|after| {
+            (
+                after.namespace().as_str().to_owned(),
+                after.name().to_owned(),
+            )
+        });
+        let mut room = Room::new(limit, PAGE_BYTES);
+        let mut items = Vec::new();
+        loop {
+            // One more than there is room for shows whether there is more.
+            let wanted = room.rows() + 1;
+            let found = self.consumers(namespace, None, look, after.as_ref(), wanted);
+            let found = found.await?;
+            for row in &found {
+                let Some(consumer) = readable(consumer(row))? else {
+                    continue;
+                };
+                if !room.take_bytes(consumer.size_bytes()) {
+                    return Ok(Page {
+                        items,
+                        has_more: true,
+                    });
+                }
+                items.push(consumer);
+            }
+            let Some(last) = found.last().filter(|_| found.len() == wanted as usize) else {
+                return Ok(Page {
+                    items,
+                    has_more: false,
+                });
+            };
+            let names = consumer_rows::names(last).map_err(|reason| reason.of("consumer"))?;
+            after = Some(names);
+        }
     }
 
     async fn has_room(&self, id: &ConsumerId, most: u32) -> Result<bool, Error> {
@@ -378,7 +425,7 @@ impl ConsumerStore for PostgresStore {
         limit: u32,
     ) -> Result<Vec<Parked>, ConsumerError> {
         // A row without a stream if there are none, and none at all without the consumer.
-        let sql = "SELECT s.namespace, s.decider, s.decider_id, s.next_version, s.next_offset, s.attempt, s.reason, s.parked_at, \
+        let sql = "SELECT s.namespace, s.decider, s.decider_id, s.next_version, s.next_offset, s.attempt, left(s.reason, 1000) AS reason, s.parked_at, \
                           s.next_generation AS generation, s.next_transaction_id::TEXT AS transaction_text \
                    FROM gavel_consumer($1, $2) AS c \
                    LEFT JOIN consumer_streams AS s ON s.namespace = c.namespace AND s.consumer = c.consumer \

@@ -11,8 +11,8 @@ use crate::core::{
     CommandId, CommandRecord, DeciderName, Namespace, RecordedEvent, StreamId, Version,
 };
 use crate::store::{
-    Append, AppendError, Appended, Claim, Direction, Error, EventStore, History, Room, StreamHead,
-    StreamRange, StreamSummary,
+    Append, AppendError, Appended, Claim, Direction, Error, EventStore, History, PAGE_BYTES, Page,
+    Room, StreamHead, StreamRange, StreamSummary,
 };
 
 /// How often a read is tried on another connection when one turns out to be dead, or of no use.
@@ -36,6 +36,40 @@ impl PostgresStore {
         statement: impl Fn() -> Statement<'q> + Send + Sync,
     ) -> Result<Vec<PgRow>, Error> {
         read(&self.pool, statement).await
+    }
+
+    /// As many items of a list as there is room for. The statement gives so many of those behind the last one that is known.
+    pub(super) async fn read_page<'q, T: Sync>(
+        &self,
+        limit: u32,
+        statement: impl Fn(Option<&T>, i64) -> Statement<'q> + Send + Sync,
+        read: impl Fn(&PgRow) -> Result<T, Error> + Send,
+        size_bytes: impl Fn(&T) -> usize + Send,
+    ) -> Result<Page<T>, Error> {
+        let mut room = Room::new(limit, PAGE_BYTES);
+        let mut items: Vec<T> = Vec::new();
+        loop {
+            // One more than there is room for shows whether there is more.
+            let rows = room.rows() as usize + 1;
+            let wanted = i64::try_from(rows).unwrap_or(i64::MAX);
+            let found = self.read(|| statement(items.last(), wanted)).await?;
+            for row in &found {
+                let item = read(row)?;
+                if !room.take_bytes(size_bytes(&item)) {
+                    return Ok(Page {
+                        items,
+                        has_more: true,
+                    });
+                }
+                items.push(item);
+            }
+            if found.len() < rows {
+                return Ok(Page {
+                    items,
+                    has_more: false,
+                });
+            }
+        }
     }
 }
 

@@ -9,10 +9,10 @@ use sqlx::types::Json as SqlJson;
 use super::PostgresStore;
 use super::query::run;
 use super::rows::{self, activation_columns};
-use crate::core::{Activation, DeciderName, ModuleDigest, Namespace};
+use crate::core::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
 use crate::store::{
     ActivateError, DeleteModuleError, Error, ModuleFilter, ModuleStore, NewActivation, NewModule,
-    StoredModule,
+    Page, StoredModule,
 };
 
 /// A module without its bytes.
@@ -32,12 +32,13 @@ const ACTIVE: &str = concat!(
 const ACTIVATIONS: &str = concat!(
     "SELECT ",
     activation_columns!(),
-    " FROM activations WHERE namespace = $1 AND decider = $2 ORDER BY number DESC"
+    " FROM activations WHERE namespace = $1 AND decider = $2 AND number < $3 ORDER BY number DESC LIMIT $4"
 );
 const LIST_ACTIVE: &str = concat!(
     "SELECT DISTINCT ON (namespace, decider) ",
     activation_columns!(),
-    " FROM activations WHERE $1::TEXT IS NULL OR namespace = $1 ORDER BY namespace, decider, number DESC"
+    " FROM activations WHERE ($1::TEXT IS NULL OR namespace = $1) AND ($2::TEXT IS NULL OR (namespace, decider) > ($2, $3)) \
+     ORDER BY namespace, decider, number DESC LIMIT $4"
 );
 
 /// An event as `gavel_activate` takes it.
@@ -48,9 +49,8 @@ struct EventTypeInput<'a> {
     description: &'a str,
 }
 
-fn activations(found: &[PgRow]) -> Result<Vec<Activation>, Error> {
-    let activations: Result<_, _> = found.iter().map(rows::activation).collect();
-    activations.map_err(|reason| reason.of("activation"))
+fn activation_of(row: &PgRow) -> Result<Activation, Error> {
+    rows::activation(row).map_err(|reason| reason.of("activation"))
 }
 
 #[async_trait]
@@ -96,30 +96,40 @@ impl ModuleStore for PostgresStore {
         })
     }
 
-    async fn list_modules(&self, filter: &ModuleFilter) -> Result<Vec<StoredModule>, Error> {
+    async fn list_modules(
+        &self,
+        filter: &ModuleFilter,
+        after: Option<ModuleDigest>,
+        limit: u32,
+    ) -> Result<Page<StoredModule>, Error> {
         let sql = "SELECT digest, kind, name, size_bytes, manifest::TEXT AS manifest_text, imports, uploaded_at FROM modules AS m \
                    WHERE ($1::TEXT IS NULL OR name = $1) AND ($2::TEXT IS NULL OR kind = $2) AND ($3::TEXT IS NULL OR digest = $3) \
                      AND ($4::TEXT IS NULL \
                           OR EXISTS (SELECT FROM module_uploads AS u WHERE u.digest = m.digest AND u.uploaded_by = $4) \
                           OR EXISTS (SELECT FROM activations AS a WHERE a.digest = m.digest AND a.namespace = ANY ($5))) \
-                   ORDER BY uploaded_at DESC, digest";
+                     AND ($6::TEXT IS NULL OR EXISTS (SELECT FROM modules AS place WHERE place.digest = $6 \
+                              AND (place.uploaded_at > m.uploaded_at OR place.uploaded_at = m.uploaded_at AND place.digest < m.digest))) \
+                   ORDER BY uploaded_at DESC, digest LIMIT $7";
         let viewer = filter.viewer.as_ref();
         let namespaces: Vec<_> = viewer
             .iter()
             .flat_map(|viewer| &viewer.namespaces)
             .map(Namespace::as_str)
             .collect();
-        let statement = || {
+        let statement = |last: Option<&StoredModule>, rows| {
+            let after = last.map(|last| last.digest).or(after);
             sqlx::query(sql)
                 .bind(&filter.name)
                 .bind(&filter.kind)
                 .bind(filter.digest.map(|digest| digest.to_string()))
                 .bind(viewer.map(|viewer| &viewer.name))
                 .bind(&namespaces)
+                .bind(after.map(|digest| digest.to_string()))
+                .bind(rows)
         };
-        let found = self.read(statement).await?;
-        let modules: Result<_, _> = found.iter().map(rows::module).collect();
-        modules.map_err(|reason| reason.of("module"))
+        let module = |row: &PgRow| rows::module(row).map_err(|reason| reason.of("module"));
+        self.read_page(limit, statement, module, StoredModule::size_bytes)
+            .await
     }
 
     async fn record_upload(&self, digest: ModuleDigest, uploaded_by: &str) -> Result<(), Error> {
@@ -159,8 +169,8 @@ impl ModuleStore for PostgresStore {
             .bind(&activation.accepted)
             .bind(activation.report.as_str());
         let found = run(&self.pool, statement).await?;
-        let activated = activations(&found).map_err(ActivateError::Store)?.pop();
-        activated.ok_or_else(|| {
+        let activated = found.first().map(activation_of).transpose();
+        activated.map_err(ActivateError::Store)?.ok_or_else(|| {
             ActivateError::Store(Error::Corrupt {
                 what: "activation",
                 reason: "it was recorded and not given back".to_owned(),
@@ -178,24 +188,45 @@ impl ModuleStore for PostgresStore {
                 .bind(namespace.as_str())
                 .bind(decider.as_str())
         };
-        Ok(activations(&self.read(statement).await?)?.pop())
+        let found = self.read(statement).await?;
+        found.first().map(activation_of).transpose()
     }
 
-    async fn list_active(&self, namespace: Option<&Namespace>) -> Result<Vec<Activation>, Error> {
-        let statement = || sqlx::query(LIST_ACTIVE).bind(namespace.map(Namespace::as_str));
-        activations(&self.read(statement).await?)
+    async fn list_active(
+        &self,
+        namespace: Option<&Namespace>,
+        after: Option<(&Namespace, &DeciderName)>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        let statement = |last: Option<&Activation>, rows| {
+            let last = last.map(|last| (&last.namespace, &last.decider));
+            let (after, decider) = last.or(after).unzip();
+            sqlx::query(LIST_ACTIVE)
+                .bind(namespace.map(|namespace| namespace.as_str().to_owned()))
+                .bind(after.map(|namespace| namespace.as_str().to_owned()))
+                .bind(decider.map(|decider| decider.as_str().to_owned()))
+                .bind(rows)
+        };
+        self.read_page(limit, statement, activation_of, Activation::size_bytes)
+            .await
     }
 
     async fn activations(
         &self,
         namespace: &Namespace,
         decider: &DeciderName,
-    ) -> Result<Vec<Activation>, Error> {
-        let statement = || {
+        before: Option<ActivationNumber>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        let statement = |last: Option<&Activation>, rows| {
+            let before = last.map(|last| last.number).or(before);
             sqlx::query(ACTIVATIONS)
-                .bind(namespace.as_str())
-                .bind(decider.as_str())
+                .bind(namespace.as_str().to_owned())
+                .bind(decider.as_str().to_owned())
+                .bind(before.map_or(i64::MAX, ActivationNumber::get))
+                .bind(rows)
         };
-        activations(&self.read(statement).await?)
+        self.read_page(limit, statement, activation_of, Activation::size_bytes)
+            .await
     }
 }

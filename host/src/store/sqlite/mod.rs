@@ -39,12 +39,12 @@ use super::lookup::Lookups;
 use super::{
     ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
     Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, NewActivation, NewModule,
-    ResumeError, Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead, StreamRange,
-    StreamSummary,
+    Page, ResumeError, Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead,
+    StreamRange, StreamSummary,
 };
 use crate::core::{
-    Activation, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position,
-    RecordedEvent, StreamId, Version,
+    Activation, ActivationNumber, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest,
+    Namespace, Position, RecordedEvent, StreamId, Version,
 };
 use readers::Readers;
 use writer::Writer;
@@ -189,8 +189,13 @@ impl ModuleStore for SqliteStore {
         modules::wasm(&self.readers, digest).await
     }
 
-    async fn list_modules(&self, filter: &ModuleFilter) -> Result<Vec<StoredModule>, Error> {
-        modules::list(&self.readers, filter).await
+    async fn list_modules(
+        &self,
+        filter: &ModuleFilter,
+        after: Option<ModuleDigest>,
+        limit: u32,
+    ) -> Result<Page<StoredModule>, Error> {
+        modules::list(&self.readers, filter, after, limit).await
     }
 
     async fn record_upload(&self, digest: ModuleDigest, uploaded_by: &str) -> Result<(), Error> {
@@ -213,15 +218,22 @@ impl ModuleStore for SqliteStore {
         modules::active(&self.readers, namespace, decider).await
     }
 
-    async fn list_active(&self, namespace: Option<&Namespace>) -> Result<Vec<Activation>, Error> {
-        modules::list_active(&self.readers, namespace).await
+    async fn list_active(
+        &self,
+        namespace: Option<&Namespace>,
+        after: Option<(&Namespace, &DeciderName)>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        modules::list_active(&self.readers, namespace, after, limit).await
     }
 
     async fn activations(
         &self,
         namespace: &Namespace,
         decider: &DeciderName,
-    ) -> Result<Vec<Activation>, Error> {
-        modules::activations(&self.readers, namespace, decider).await
+        before: Option<ActivationNumber>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        modules::activations(&self.readers, namespace, decider, before, limit).await
     }
 }

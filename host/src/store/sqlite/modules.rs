@@ -3,7 +3,7 @@
 use std::convert::identity;
 use std::sync::Arc;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Params, Row, params};
 
 use super::error::is_referred_to;
 use super::readers::Readers;
@@ -11,7 +11,8 @@ use super::rows::{self, activation_columns, module_columns};
 use super::writer::Writer;
 use crate::core::{Activation, ActivationNumber, Clock, DeciderName, ModuleDigest, Namespace};
 use crate::store::{
-    ActivateError, DeleteModuleError, Error, ModuleFilter, NewActivation, NewModule, StoredModule,
+    ActivateError, DeleteModuleError, Error, ModuleFilter, NewActivation, NewModule, PAGE_BYTES,
+    Page, Room, StoredModule,
 };
 
 const INSERT: &str = "
@@ -36,8 +37,8 @@ const LIST: &str = concat!(
             SELECT 1 FROM activations
             WHERE digest = module.digest AND namespace IN (SELECT value FROM json_each(?5))
         )
-    )
-    ORDER BY uploaded_at DESC, rowid DESC"
+    ) AND (?6 IS NULL OR (uploaded_at, rowid) < (SELECT uploaded_at, rowid FROM modules WHERE digest = ?6))
+    ORDER BY uploaded_at DESC, rowid DESC LIMIT ?7 + 1"
 );
 
 const RECORD_UPLOAD: &str = "
@@ -64,7 +65,7 @@ WHERE namespace = ?1 AND decider = ?2 ORDER BY number DESC LIMIT 1";
 const ACTIVATIONS: &str = concat!(
     "SELECT ",
     activation_columns!(),
-    " FROM activations WHERE namespace = ?1 AND decider = ?2 ORDER BY number DESC LIMIT ?3"
+    " FROM activations WHERE namespace = ?1 AND decider = ?2 AND number < ?3 ORDER BY number DESC LIMIT ?4 + 1"
 );
 
 const LIST_ACTIVE: &str = concat!(
@@ -73,7 +74,8 @@ const LIST_ACTIVE: &str = concat!(
     " FROM activations AS activation WHERE namespace = coalesce(?1, namespace) AND number = (
         SELECT max(number) FROM activations
         WHERE namespace = activation.namespace AND decider = activation.decider
-    ) ORDER BY namespace, decider"
+    ) AND (?2 IS NULL OR (namespace, decider) > (?2, ?3))
+    ORDER BY namespace, decider LIMIT ?4 + 1"
 );
 
 pub(super) async fn put(
@@ -136,19 +138,35 @@ pub(super) async fn wasm(
 pub(super) async fn list(
     readers: &Readers,
     filter: &ModuleFilter,
-) -> Result<Vec<StoredModule>, Error> {
+    after: Option<ModuleDigest>,
+    limit: u32,
+) -> Result<Page<StoredModule>, Error> {
     let viewer = filter.viewer.as_ref();
     let namespaces = viewer.map(|viewer| viewer.namespaces.iter().map(Namespace::as_str));
-    let values = [
-        filter.name.clone(),
-        filter.kind.clone(),
-        filter.digest.map(|digest| digest.to_string()),
-        viewer.map(|viewer| viewer.name.clone()),
-        namespaces.map(|namespaces| rows::json_text(&namespaces.collect::<Vec<_>>())),
-    ];
-    readers
-        .read(move |database| rows::all(database, LIST, values, rows::module))
-        .await
+    let namespaces = namespaces.map(|namespaces| rows::json_text(&namespaces.collect::<Vec<_>>()));
+    let viewer = viewer.map(|viewer| viewer.name.clone());
+    let filter = filter.clone();
+    let found = readers.read(move |database| {
+        let [digest, after] = [filter.digest, after].map(|it| it.map(|digest| digest.to_string()));
+        let values = params![
+            filter.name,
+            filter.kind,
+            digest,
+            viewer,
+            namespaces,
+            after,
+            limit
+        ];
+        page(
+            database,
+            LIST,
+            values,
+            rows::module,
+            limit,
+            StoredModule::size_bytes,
+        )
+    });
+    found.await
 }
 
 pub(super) async fn record_upload(
@@ -252,28 +270,22 @@ pub(super) async fn active(
     namespace: &Namespace,
     decider: &DeciderName,
 ) -> Result<Option<Activation>, Error> {
-    let newest = newest_first(readers, namespace, decider, 1).await?;
-    Ok(newest.into_iter().next())
+    let newest = activations(readers, namespace, decider, None, 1).await?;
+    Ok(newest.items.into_iter().next())
 }
 
 pub(super) async fn activations(
     readers: &Readers,
     namespace: &Namespace,
     decider: &DeciderName,
-) -> Result<Vec<Activation>, Error> {
-    newest_first(readers, namespace, decider, u32::MAX).await
-}
-
-async fn newest_first(
-    readers: &Readers,
-    namespace: &Namespace,
-    decider: &DeciderName,
+    before: Option<ActivationNumber>,
     limit: u32,
-) -> Result<Vec<Activation>, Error> {
+) -> Result<Page<Activation>, Error> {
     let (namespace, decider) = (namespace.clone(), decider.clone());
+    let before = before.map_or(i64::MAX, ActivationNumber::get);
     let found = readers.read(move |database| {
-        let values = params![namespace.as_str(), decider.as_str(), limit];
-        rows::all(database, ACTIVATIONS, values, rows::activation)
+        let values = params![namespace.as_str(), decider.as_str(), before, limit];
+        activation_page(database, ACTIVATIONS, values, limit)
     });
     found.await
 }
@@ -281,9 +293,59 @@ async fn newest_first(
 pub(super) async fn list_active(
     readers: &Readers,
     namespace: Option<&Namespace>,
-) -> Result<Vec<Activation>, Error> {
+    after: Option<(&Namespace, &DeciderName)>,
+    limit: u32,
+) -> Result<Page<Activation>, Error> {
     let namespace = namespace.map(|namespace| namespace.as_str().to_owned());
-    readers
-        .read(move |database| rows::all(database, LIST_ACTIVE, [namespace], rows::activation))
-        .await
+    let after = after
+        .map(|(namespace, decider)| (namespace.as_str().to_owned(), decider.as_str().to_owned()));
+    let found = readers.read(move |database| {
+        let (after, decider) = after.unzip();
+        let values = params![namespace, after, decider, limit];
+        activation_page(database, LIST_ACTIVE, values, limit)
+    });
+    found.await
+}
+
+fn activation_page(
+    database: &Connection,
+    statement: &str,
+    values: impl Params,
+    limit: u32,
+) -> Result<Page<Activation>, Error> {
+    let size_bytes = Activation::size_bytes;
+    page(
+        database,
+        statement,
+        values,
+        rows::activation,
+        limit,
+        size_bytes,
+    )
+}
+
+/// As many rows of a statement as there is room for. It gives one more than `limit`, by which is known whether there is more.
+fn page<T>(
+    database: &Connection,
+    statement: &str,
+    values: impl Params,
+    read: impl Fn(&Row<'_>) -> Result<T, Error>,
+    limit: u32,
+    size_bytes: impl Fn(&T) -> usize,
+) -> Result<Page<T>, Error> {
+    let mut room = Room::new(limit, PAGE_BYTES);
+    let mut statement = database.prepare_cached(statement)?;
+    let mut rows = statement.query(values)?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        let item = read(row)?;
+        if !room.take_bytes(size_bytes(&item)) {
+            break;
+        }
+        items.push(item);
+    }
+    Ok(Page {
+        items,
+        has_more: room.is_full(),
+    })
 }

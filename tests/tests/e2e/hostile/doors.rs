@@ -3,7 +3,8 @@
 use std::env;
 
 use gavel_tests::{
-    COUNTER, CliOutput, Client, Host, LIMIT, Store, component, eventually, on_every_store, revision,
+    COUNTER, CliOutput, Client, Host, LIMIT, Store, component, eventually, idle_compiler,
+    on_every_store, revision,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ on_every_store! {
     changes_and_wrong_credentials_are_in_the_log_with_who_it_was,
     a_token_knows_of_the_modules_of_its_namespaces_and_its_own_only,
     consumers_are_bounded_and_leave_nothing_behind,
+    every_list_comes_in_pages,
 }
 
 /// The origin of a page that may use the API.
@@ -232,4 +234,79 @@ impl Holder {
             lines: made.stderr(),
         }
     }
+}
+
+async fn every_list_comes_in_pages(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    for number in 1..=3 {
+        let module = revision(component(COUNTER), number);
+        let digest = client.upload(module).await.json(201)["digest"].clone();
+        let digest = digest.as_str().unwrap();
+        client.activate(COUNTER, digest).await.expect(201);
+        let other = format!("counter-{number}");
+        client.activate(&other, digest).await.expect(201);
+        let consumer = client.consumer(&format!("c-{number}"));
+        consumer.put(json!({})).await.expect(201);
+    }
+    for (path, list, key, count) in [
+        ("/v1/modules", "modules", "/digest", 3),
+        ("/v1/consumers", "consumers", "/name", 3),
+        ("/v1/deciders", "deciders", "/decider", 4),
+        ("/v1/deciders/counter", "activations", "/activation", 3),
+    ] {
+        let whole = client.get(path).send().await.json(200);
+        assert_eq!(whole["next"], Value::Null, "{path}: {whole}");
+        let whole = keys(&whole[list], key);
+        assert_eq!(whole.len(), count, "{path}");
+
+        let (mut pages, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = format!("{path}?limit=2{after}");
+            let page = client.get(&page).send().await.json(200);
+            let keys = keys(&page[list], key);
+            assert!(keys.len() <= 2, "{path}: {page}");
+            pages.extend(keys);
+            let next = match &page["next"] {
+                Value::Null => break,
+                Value::String(next) => next.clone(),
+                next => next.to_string(),
+            };
+            after = format!("&after={next}");
+        }
+        assert_eq!(pages, whole, "{path}");
+        for query in ["limit=0", "limit=1001", "from=1"] {
+            let refused = client.get(&format!("{path}?{query}")).send().await;
+            refused.problem(400, "malformed-request");
+        }
+    }
+    let gone = format!("/v1/modules?after=sha256:{}", "0".repeat(64));
+    let refused = client.get(&gone).send().await;
+    refused.problem(404, "module-not-found");
+    for path in ["/v1/modules", "/v1/consumers", "/v1/deciders"] {
+        let refused = client.get(&format!("{path}?after=%20")).send().await;
+        refused.problem(400, "malformed-request");
+    }
+}
+
+#[tokio::test]
+async fn the_compiler_opens_no_file() {
+    let mut compiler = idle_compiler();
+    let path = format!("/proc/{}/limits", compiler.id());
+    eventually("the compiler bounds itself", LIMIT, async || {
+        let limits = std::fs::read_to_string(&path).unwrap();
+        let files = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"));
+        let files: Vec<_> = files.unwrap().split_whitespace().collect();
+        (files[3..5] == ["3", "3"]).then_some(())
+    })
+    .await;
+    drop(compiler.stdin.take());
+    compiler.wait().unwrap();
+}
+
+fn keys(list: &Value, key: &str) -> Vec<Value> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|one| one.pointer(key).unwrap().clone()).collect()
 }

@@ -60,6 +60,19 @@ pub(in crate::store) async fn a_stream_that_fails_comes_again_and_is_parked_in_t
     assert!(matches!(twice, Err(ConsumerError::NotParked)), "{twice:?}");
 }
 
+pub(in crate::store) async fn of_what_is_said_of_a_failure_so_much_is_kept(store: Arc<dyn Store>) {
+    fill(&*store, &["a"], 1).await;
+    let id = create(&*store, "all", &settings()).await;
+    let kept = "é".repeat(Parked::REASON_CHARACTERS);
+    for said in [format!("{kept}!"), kept.clone(), format!("{kept} and more")] {
+        let held = lease_one(&*store, &id).await;
+        store.nack(&id, held.id, None, &said).await.unwrap();
+    }
+    let parked = store.list_parked(&id, None, 10).await.unwrap();
+    assert_eq!(parked.len(), 1);
+    assert!(parked[0].reason == kept, "{}", parked[0].reason.len());
+}
+
 pub(in crate::store) async fn a_parked_event_can_be_skipped(store: Arc<dyn Store>) {
     fill(&*store, &["a", "b"], 2).await;
     let once = ConsumerSettings {

@@ -305,16 +305,68 @@ pub(in crate::store) async fn consumers_of_a_namespace_see_its_events_alone(stor
         assert_eq!(report(&*store, &id).await.lag_events, 2);
         let held = lease_one(&*store, &id).await;
         assert_eq!(held.stream, stream_of(name, "counter", "same"));
-        let listed = store
-            .list_consumers(Some(&namespace(name)), 1_000)
-            .await
-            .unwrap();
+        let listed = listed(&*store, Some(&namespace(name))).await;
         assert_eq!(listed.len(), 1);
         assert_eq!(listed[0].id, id);
     }
-    let all = store.list_consumers(None, 1_000).await.unwrap();
+    let all = listed(&*store, None).await;
     let listed: Vec<_> = all.iter().map(|one| one.id.namespace().as_str()).collect();
     assert_eq!(listed, ["a", "a-b", "default"]);
+}
+
+/// All consumers, page by page.
+async fn listed(store: &dyn Store, namespace: Option<&Namespace>) -> Vec<Consumer> {
+    let mut all: Vec<Consumer> = Vec::new();
+    loop {
+        let after = all.last().map(|last| &last.id);
+        let page = store.list_consumers(namespace, after, 2, 1_000);
+        let page = page.await.unwrap();
+        assert!(page.items.len() <= 2);
+        all.extend(page.items);
+        if !page.has_more {
+            return all;
+        }
+    }
+}
+
+pub(in crate::store) async fn consumers_are_listed_in_pages(store: Arc<dyn Store>) {
+    let wide = ConsumerSettings {
+        events: vec!["x".repeat(PAGE_BYTES / 2)],
+        ..settings()
+    };
+    let names = ["a", "b", "c", "d", "e"];
+    for name in names {
+        let is_wide = ["b", "d", "e"].contains(&name);
+        let settings = if is_wide { wide.clone() } else { settings() };
+        store
+            .put_consumer(&consumer(name), &settings, Start::Now)
+            .await
+            .unwrap();
+    }
+    let home = Namespace::default();
+    for (after, limit, found, more) in [
+        (None, 1, vec!["a"], true),
+        (None, 100, vec!["a", "b", "c"], true),
+        (Some("a"), 2, vec!["b", "c"], true),
+        (Some("c"), 100, vec!["d"], true),
+        (Some("d"), 1, vec!["e"], false),
+        // Whether there is one of this name or not.
+        (Some("dd"), 100, vec!["e"], false),
+        (Some("e"), 100, vec![], false),
+    ] {
+        let after = after.map(consumer);
+        let page = store.list_consumers(Some(&home), after.as_ref(), limit, 10);
+        let page = page.await.unwrap();
+        let names: Vec<_> = page.items.iter().map(|one| one.id.name()).collect();
+        assert_eq!(
+            (names, page.has_more),
+            (found, more),
+            "{limit} after {after:?}"
+        );
+    }
+    let all = listed(&*store, None).await;
+    let all: Vec<_> = all.iter().map(|one| one.id.name()).collect();
+    assert_eq!(all, names);
 }
 
 pub(in crate::store) async fn a_consumer_says_how_far_it_has_come(store: Arc<dyn Store>) {

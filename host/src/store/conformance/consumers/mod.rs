@@ -12,10 +12,10 @@ pub(in crate::store) use leases::*;
 
 use super::support::*;
 use crate::core::{
-    Consumer, ConsumerId, ConsumerSettings, Lease, Namespace, Position, Push, RecordedEvent, Start,
-    StreamId,
+    Consumer, ConsumerId, ConsumerSettings, Lease, Namespace, Parked, Position, Push,
+    RecordedEvent, Start, StreamId,
 };
-use crate::store::{ConsumerError, Nacked, Store, Unpark};
+use crate::store::{ConsumerError, Nacked, PAGE_BYTES, Store, Unpark};
 
 /// How long a case waits for what has to come.
 const DEADLINE: Duration = Duration::from_secs(30);

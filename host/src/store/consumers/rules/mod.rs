@@ -20,7 +20,7 @@ use crate::store::consumers::rows::{
     Backlog, Holder, Registered, Rows, named, readable, unreadable,
 };
 use crate::store::consumers::{ConsumerError, Leased, Nacked};
-use crate::store::{Error, PAGE_BYTES, Room};
+use crate::store::{Error, PAGE_BYTES, Page, Room};
 pub(in crate::store) use parked::{retry_parked, unpark};
 pub(in crate::store) use paused::{pause, pause_push};
 
@@ -134,22 +134,34 @@ pub(in crate::store) fn report(
     })
 }
 
-/// One report for each name that is still there and can be read.
-pub(in crate::store) fn report_all(
+/// Reports of the first names after one of them, which are sorted. Those that are not there any more or cannot be read are left out.
+pub(in crate::store) fn report_page(
     rows: &impl Rows,
     names: &[ConsumerId],
+    after: Option<&ConsumerId>,
+    limit: u32,
     look: u32,
     now: OffsetDateTime,
-) -> Result<Vec<Consumer>, Error> {
-    let mut reports = Vec::with_capacity(names.len());
-    for id in names {
-        match report(rows, id, look, now) {
-            Ok(report) => reports.push(report),
-            Err(ConsumerError::Store(error)) => reports.extend(readable(Err(error))?),
-            Err(_) => {}
+) -> Result<Page<Consumer>, Error> {
+    let mut room = Room::new(limit, PAGE_BYTES);
+    let mut items = Vec::new();
+    let first = names.partition_point(|id| after.is_some_and(|after| id <= after));
+    for id in &names[first..] {
+        let report = match report(rows, id, look, now) {
+            Ok(report) => Some(report),
+            Err(ConsumerError::Store(error)) => readable(Err(error))?,
+            Err(_) => None,
+        };
+        let Some(report) = report else { continue };
+        if !room.take_bytes(report.size_bytes()) {
+            break;
         }
+        items.push(report);
     }
-    Ok(reports)
+    Ok(Page {
+        items,
+        has_more: room.is_full(),
+    })
 }
 
 pub(in crate::store) fn delete(rows: &mut impl Rows, id: &ConsumerId) -> Result<(), ConsumerError> {
@@ -425,7 +437,7 @@ pub(in crate::store) fn nack(
         Nacked::Parked
     } else {
         let rest = delay.unwrap_or_else(|| consumer.settings.rest_after(backlog.attempt));
-        reason.clone_into(&mut backlog.reason);
+        backlog.note(reason);
         backlog.rest(now, rest);
         Nacked::Delayed(rest)
     };

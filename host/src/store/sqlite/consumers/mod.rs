@@ -15,7 +15,7 @@ use crate::core::{
 };
 use crate::store::consumers::rows::Rows as _;
 use crate::store::consumers::{rows, rules};
-use crate::store::{ConsumerError, ConsumerStore, Error, Leased, Nacked, Unpark};
+use crate::store::{ConsumerError, ConsumerStore, Error, Leased, Nacked, Page, Unpark};
 
 impl SqliteStore {
     /// Runs one of the rules, in a transaction of its own.
@@ -101,15 +101,18 @@ impl ConsumerStore for SqliteStore {
     async fn list_consumers(
         &self,
         namespace: Option<&Namespace>,
+        after: Option<&ConsumerId>,
+        limit: u32,
         look: u32,
-    ) -> Result<Vec<Consumer>, Error> {
+    ) -> Result<Page<Consumer>, Error> {
+        let after = after.cloned();
         let namespace = namespace.map(|namespace| namespace.as_str().to_owned());
         let now = self.clock.now();
         let reports = self.readers.read(move |database| {
             let snapshot = database.unchecked_transaction()?;
             let tables = Tables::of(&snapshot);
             let names = tables.names(namespace.as_deref())?;
-            rules::report_all(&tables, &names, look, now)
+            rules::report_page(&tables, &names, after.as_ref(), limit, look, now)
         });
         reports.await
     }

@@ -190,11 +190,9 @@ async fn a_consumer_that_cannot_be_read_costs_the_others_nothing_and_can_be_dele
         .unwrap();
 
     let listed = async || {
-        let consumers = store.list_consumers(None, 1).await.unwrap();
-        consumers
-            .into_iter()
-            .map(|consumer| consumer.id)
-            .collect::<Vec<_>>()
+        let consumers = store.list_consumers(None, None, 10, 1).await.unwrap();
+        let consumers = consumers.items.into_iter();
+        consumers.map(|consumer| consumer.id).collect::<Vec<_>>()
     };
     store.consumer(bad, 1).await.unwrap_err();
     assert_eq!(listed().await, std::slice::from_ref(good));
