@@ -18,7 +18,7 @@ pub(super) struct Files(Arc<Known>);
 
 #[derive(Debug)]
 struct Known {
-    path: PathBuf,
+    paths: [PathBuf; 3],
     identities: [Identity; 3],
 }
 
@@ -35,21 +35,22 @@ struct Replaced {
 impl Files {
     /// The files at `path`, which somebody has open and keeps open until somebody else does.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let identities = identities(path)?;
-        let path = path.to_owned();
-        Ok(Self(Arc::new(Known { path, identities })))
+        let paths = SUFFIXES.map(|suffix| with_suffix(path, suffix));
+        let identities = identities(&paths)?;
+        Ok(Self(Arc::new(Known { paths, identities })))
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0.path
+        let [main, ..] = &self.0.paths;
+        main
     }
 
     /// Fails unless the files are those that were opened.
     pub(super) fn check(&self) -> Result<(), crate::store::Source> {
-        if identities(&self.0.path)? == self.0.identities {
+        if identities(&self.0.paths)? == self.0.identities {
             return Ok(());
         }
-        let path = self.0.path.clone();
+        let path = self.path().to_owned();
         Err(Box::new(Replaced { path }))
     }
 }
@@ -61,9 +62,8 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     file.into()
 }
 
-fn identities(path: &Path) -> io::Result<[Identity; 3]> {
-    let [main, log, index] = SUFFIXES.map(|suffix| identity(&with_suffix(path, suffix)));
-    Ok([main?, log?, index?])
+fn identities([main, log, index]: &[PathBuf; 3]) -> io::Result<[Identity; 3]> {
+    Ok([identity(main)?, identity(log)?, identity(index)?])
 }
 
 #[cfg(unix)]

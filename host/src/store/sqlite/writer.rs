@@ -136,8 +136,9 @@ fn write_blocking<T, E>(
 /// a reader holds on to an old state.
 const CHECKPOINT_PAGES: u32 = 4_000;
 
-/// The size that the file of the log is cut to when a reader has let it outgrow that, in bytes: as many pages of 4 KiB.
-const LOG_BYTES: u32 = CHECKPOINT_PAGES * 4_096;
+/// The size that the file of the log is cut to when a reader has let it outgrow that, in bytes. Twice as many pages of 4 KiB, since the COMMIT that
+/// fills the log adds its own: a file that is cut in each turn has to grow in each, which costs waits for the disk.
+const LOG_BYTES: u32 = CHECKPOINT_PAGES * 2 * 4_096;
 
 /// Size of the page cache, in KiB: the inner pages and the ends of all indexes, and the leaves of streams that are written to.
 const CACHE_KIB: i32 = 16 * 1024;
