@@ -3,10 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::HttpBody as _;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
-
+use axum::extract::Request;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::code::Code;
@@ -59,22 +56,12 @@ impl Admission {
     }
 }
 
-/// Turns a request away at once rather than letting it wait in a queue that grows.
-pub(super) async fn admit(
-    State(state): State<AppState>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let admission = refuse_while_draining(&state).and_then(|()| Admission::take(&state.admissions));
-    match admission {
-        Ok(admission) => {
-            request.extensions_mut().insert(admission.clone());
-            let answer = next.run(request).await;
-            drop(admission);
-            answer
-        }
-        Err(problem) => problem.into_response(),
-    }
+/// Takes a place for a request, or turns it away at once rather than letting it wait in a queue that grows.
+pub(super) fn admit(state: &AppState, request: &mut Request) -> Result<Admission, Problem> {
+    refuse_while_draining(state)?;
+    let admission = Admission::take(&state.admissions)?;
+    request.extensions_mut().insert(admission.clone());
+    Ok(admission)
 }
 
 /// Also for those whose requests wait, and are counted elsewhere.

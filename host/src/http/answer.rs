@@ -12,6 +12,7 @@ use axum::response::Response;
 
 use super::code::Code;
 use super::metrics;
+use super::origin;
 use super::problem::Problem;
 use super::state::AppState;
 
@@ -59,7 +60,7 @@ pub(super) async fn complete(
     let route = route.as_ref().map_or("", MatchedPath::as_str);
     request.extensions_mut().insert(id.clone());
 
-    let mut response = next.run(request).await;
+    let mut response = origin::guard(&state, request, next).await;
 
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.render(&mut response, &id);

@@ -14,7 +14,7 @@ use axum::response::Response;
 use super::auth::Actor;
 use super::extract::namespace;
 
-/// Logs a change that was made, with who has made it.
+/// Lets a request through, and logs the change that it has made, with who has made it.
 pub(super) async fn record(request: Request, next: Next) -> Response {
     let actor = request.extensions().get::<Actor>().cloned();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());

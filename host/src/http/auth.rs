@@ -5,10 +5,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
 use time::OffsetDateTime;
 
 use super::code::Code;
@@ -57,25 +55,29 @@ impl Actor {
     }
 }
 
-/// The guard in front of routes that need a scope.
-pub(super) async fn guard(
-    State((state, scope)): State<(AppState, Scope)>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let now = SystemClock.now();
-    match check(&state.settings.tokens, scope, request.headers(), now) {
-        Ok(Some(actor)) => drop(request.extensions_mut().insert(actor)),
-        Ok(None) => {}
+/// Refuses a request whose sender may not do what needs `scope`, and notes down who the sender is.
+pub(super) fn authenticate(
+    state: &AppState,
+    scope: Scope,
+    request: &mut Request,
+) -> Result<(), Problem> {
+    let tokens = &state.settings.tokens;
+    if tokens.is_empty() {
+        return Ok(());
+    }
+    match check(tokens, scope, request.headers(), SystemClock.now()) {
+        Ok(actor) => {
+            request.extensions_mut().insert(actor);
+            Ok(())
+        }
         Err(problem) => {
             let has_credential = request.headers().contains_key(header::AUTHORIZATION);
             if has_credential && problem.code() == Code::Unauthenticated {
                 state.wrong_credentials.record(request.extensions());
             }
-            return problem.into_response();
+            Err(problem)
         }
     }
-    next.run(request).await
 }
 
 fn check(
@@ -83,10 +85,7 @@ fn check(
     scope: Scope,
     headers: &HeaderMap,
     now: OffsetDateTime,
-) -> Result<Option<Actor>, Problem> {
-    if tokens.is_empty() {
-        return Ok(None);
-    }
+) -> Result<Actor, Problem> {
     let known = bearer(headers).and_then(|secret| tokens.find(Token::hash(secret)));
     let Some(token) = known else {
         let detail = "Send a valid token: `Authorization: Bearer …`.";
@@ -104,7 +103,7 @@ fn check(
         let detail = format!("The token does not have the scope `{}`.", scope.as_str());
         return Err(Problem::new(Code::Forbidden, detail).with("needed_scope", scope.as_str()));
     }
-    Ok(Some(Actor(token)))
+    Ok(Actor(token))
 }
 
 /// The token of the one `Authorization` header.
@@ -144,34 +143,32 @@ mod tests {
     }
 
     #[track_caller]
-    fn outcome(authorization: &[&str], scope: Scope) -> Result<Option<String>, Code> {
+    fn outcome(authorization: &[&str], scope: Scope) -> Result<String, Code> {
         let mut headers = HeaderMap::new();
         for value in authorization {
             headers.append(header::AUTHORIZATION, value.parse().unwrap());
         }
         check(&tokens(), scope, &headers, NOW)
-            .map(|actor| actor.map(|actor| actor.name().to_owned()))
+            .map(|actor| actor.name().to_owned())
             .map_err(|problem| problem.code())
     }
 
-    #[test]
-    fn without_tokens_everybody_may_do_everything_and_nobody_is_named() {
-        assert!(
-            check(&Tokens::default(), Scope::Admin, &HeaderMap::new(), NOW)
-                .unwrap()
-                .is_none()
-        );
+    #[tokio::test]
+    async fn without_tokens_everybody_may_do_everything_and_nobody_is_named() {
+        let mut request = Request::default();
+        authenticate(&Api::default().state, Scope::Admin, &mut request).unwrap();
+        assert!(request.extensions().get::<Actor>().is_none());
     }
 
     #[test]
     fn a_token_names_its_owner_within_its_scopes() {
         assert_eq!(
             outcome(&["Bearer secret-of-ann"], Scope::Command),
-            Ok(Some("ann".to_owned()))
+            Ok("ann".to_owned())
         );
         assert_eq!(
             outcome(&["bearer secret-of-ann"], Scope::Read),
-            Ok(Some("ann".to_owned()))
+            Ok("ann".to_owned())
         );
         assert_eq!(
             outcome(&["Bearer secret-of-ann"], Scope::Deploy),
@@ -179,7 +176,7 @@ mod tests {
         );
         assert_eq!(
             outcome(&["Bearer secret-of-root"], Scope::Append),
-            Ok(Some("root".to_owned()))
+            Ok("root".to_owned())
         );
     }
 

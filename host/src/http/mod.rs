@@ -13,6 +13,7 @@ mod code;
 mod commands;
 mod consumers;
 mod deciders;
+mod door;
 mod dto;
 mod error;
 mod extract;

@@ -1,6 +1,6 @@
 //! Keeps foreign web pages out: a browser lets any page send requests to this machine.
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD,
@@ -27,8 +27,9 @@ enum Sender {
     Allowed,
 }
 
-/// Refuses what names another host, or comes from a foreign page. Tells browsers what the pages of the allowed origins may do.
-pub(super) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
+/// Lets a request through, unless it names another host, or comes from a foreign page. Tells browsers what the pages of the allowed origins
+/// may do.
+pub(super) async fn guard(state: &AppState, request: Request, next: Next) -> Response {
     let sender = match check(&state.settings, request.version(), request.headers()) {
         Ok(sender) => sender,
         Err(problem) => return problem.into_response(),

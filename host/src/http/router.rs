@@ -2,29 +2,26 @@
 
 use axum::Router;
 use axum::http::Uri;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::code::Code;
+use super::door::Conditions;
 use super::problem::Problem;
 use super::state::AppState;
 use super::{
-    admit, answer, audit, auth, batch, commands, consumers, deciders, import, log, modules,
-    operations, origin, output, rehearsals, streams, verify, why,
+    answer, batch, commands, consumers, deciders, door, import, log, modules, operations, output,
+    rehearsals, streams, verify, why,
 };
 use crate::config::Scope;
 
 /// Routes with the same conditions.
 pub(super) struct Group {
-    /// What a credential has to allow; none lets everybody in.
-    pub(super) scope: Option<Scope>,
-    /// Whether requests are turned away when there are too many, or the host drains.
-    pub(super) is_admitted: bool,
-    /// Whether the log says who was here.
-    pub(super) is_change: bool,
+    /// What their requests have to fulfil.
+    pub(super) conditions: Conditions,
     /// The routes, each with its description.
     pub(super) routes: OpenApiRouter<AppState>,
 }
@@ -81,85 +78,42 @@ pub(super) fn groups() -> [Group; 9] {
         .routes(routes!(rehearsals::start_rehearsal))
         .routes(routes!(rehearsals::cancel_rehearsal));
     let append = OpenApiRouter::default().routes(routes!(import::append_events));
-    [
-        Group {
-            scope: None,
-            is_admitted: false,
-            is_change: false,
-            routes: open,
-        },
+    let open_to = |scope| Conditions {
+        scope: Some(scope),
+        ..Conditions::default()
+    };
+    let admitted = |scope| Conditions {
+        is_admitted: true,
+        ..open_to(scope)
+    };
+    let changing = |scope| Conditions {
+        is_change: true,
+        ..admitted(scope)
+    };
+    let groups = [
+        (Conditions::default(), open),
         // Metrics matter most when nothing else is answered.
-        Group {
-            scope: Some(Scope::Read),
-            is_admitted: false,
-            is_change: false,
-            routes: watch,
-        },
-        Group {
-            scope: Some(Scope::Read),
-            is_admitted: true,
-            is_change: false,
-            routes: read,
-        },
-        Group {
-            scope: Some(Scope::Command),
-            is_admitted: true,
-            is_change: false,
-            routes: command,
-        },
-        Group {
-            scope: Some(Scope::Consume),
-            is_admitted: true,
-            is_change: false,
-            routes: work,
-        },
-        Group {
-            scope: Some(Scope::Consume),
-            is_admitted: true,
-            is_change: true,
-            routes: manage,
-        },
+        (open_to(Scope::Read), watch),
+        (admitted(Scope::Read), read),
+        (admitted(Scope::Command), command),
+        (admitted(Scope::Consume), work),
+        (changing(Scope::Consume), manage),
         // Those who wait for events have places of their own.
-        Group {
-            scope: Some(Scope::Consume),
-            is_admitted: false,
-            is_change: false,
-            routes: lease,
-        },
-        Group {
-            scope: Some(Scope::Deploy),
-            is_admitted: true,
-            is_change: true,
-            routes: deploy,
-        },
-        Group {
-            scope: Some(Scope::Append),
-            is_admitted: true,
-            is_change: false,
-            routes: append,
-        },
-    ]
+        (open_to(Scope::Consume), lease),
+        (changing(Scope::Deploy), deploy),
+        (admitted(Scope::Append), append),
+    ];
+    groups.map(|(conditions, routes)| Group { conditions, routes })
 }
 
 /// The whole API.
 pub fn router(state: AppState) -> Router {
     let mut router = Router::new();
-    for Group {
-        scope,
-        is_admitted,
-        is_change,
-        routes,
-    } in groups()
-    {
+    for Group { conditions, routes } in groups() {
         let mut routes = Router::from(routes);
-        if is_change {
-            routes = routes.route_layer(from_fn(audit::record));
-        }
-        if let Some(scope) = scope {
-            routes = routes.route_layer(from_fn_with_state((state.clone(), scope), auth::guard));
-        }
-        if is_admitted {
-            routes = routes.route_layer(from_fn_with_state(state.clone(), admit::admit));
+        if conditions != Conditions::default() {
+            let door = from_fn_with_state((state.clone(), conditions), door::enter);
+            routes = routes.route_layer(door);
         }
         router = router.merge(routes);
     }
@@ -174,9 +128,11 @@ pub(super) fn with_layers<S: Clone + Send + Sync + 'static>(
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(state.clone(), origin::guard))
-        .layer(from_fn_with_state(state.clone(), answer::complete))
+        // As one, since each layer of a router costs every request.
+        .layer((
+            from_fn_with_state(state.clone(), answer::complete),
+            CatchPanicLayer::custom(panicked),
+        ))
 }
 
 async fn not_found(uri: Uri) -> Problem {

@@ -12,7 +12,10 @@ use crate::config::Token;
 /// **Invariant:** whether there are any never changes: without one everybody may do everything, which is nothing that a file being
 /// edited may bring about.
 #[derive(Debug, Clone)]
-pub struct Tokens(watch::Sender<Vec<Arc<Token>>>);
+pub struct Tokens {
+    is_empty: bool,
+    tokens: watch::Sender<Vec<Arc<Token>>>,
+}
 
 /// An attempt to begin, or to cease, to ask for tokens. It takes a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -29,13 +32,16 @@ impl Tokens {
     /// Lets in who has one of `tokens`; everybody when there is none.
     #[must_use]
     pub fn new(tokens: Vec<Token>) -> Self {
-        Self(watch::Sender::new(shared(tokens)))
+        Self {
+            is_empty: tokens.is_empty(),
+            tokens: watch::Sender::new(shared(tokens)),
+        }
     }
 
     /// Whether everybody is let in.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.is_empty
     }
 
     /// Lets in who has one of `tokens` from now on, and nobody else.
@@ -49,7 +55,7 @@ impl Tokens {
             (false, true) => Err(ReplaceError::NoneLeft),
             (true, true) => Ok(()),
             (false, false) => {
-                self.0.send_replace(shared(tokens));
+                self.tokens.send_replace(shared(tokens));
                 Ok(())
             }
         }
@@ -57,7 +63,7 @@ impl Tokens {
 
     /// The token with this hash, if it is let in.
     pub(super) fn find(&self, sha256: [u8; 32]) -> Option<Arc<Token>> {
-        let tokens = self.0.borrow();
+        let tokens = self.tokens.borrow();
         tokens.iter().find(|token| token.sha256 == sha256).cloned()
     }
 }

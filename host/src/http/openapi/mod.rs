@@ -43,7 +43,8 @@ impl Document {
             "paths": {},
             "components": common::components(settings),
         });
-        for Group { scope, routes, .. } in groups() {
+        for Group { conditions, routes } in groups() {
+            let scope = conditions.scope;
             let described = serde_json::to_value(routes.into_openapi()).unwrap_or_default();
             for (path, item) in members(&described["paths"]) {
                 for (method, operation) in members(item) {
