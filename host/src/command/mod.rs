@@ -234,15 +234,24 @@ impl Commands {
                 .attempt_hot(request, origin, options)
                 .await
                 .map(|answer| vec![answer]),
-            _ => {
-                let _reserved = if options.dry_run {
-                    Vec::new()
-                } else {
-                    self.reserve(requests).await?
-                };
-                Attempt::new(self, origin, options).run(requests).await
-            }
+            // Large: in a box it is no part of the future of a single command.
+            _ => Box::pin(self.attempt_together(requests, origin, options)).await,
         }
+    }
+
+    /// Decides the commands on states of their own, and stores what was decided unless it is a dry run.
+    async fn attempt_together(
+        &self,
+        requests: &[CommandRequest],
+        origin: &Origin,
+        options: CommandOptions,
+    ) -> Result<Vec<CommandAnswer>, Failure> {
+        let _reserved = if options.dry_run {
+            Vec::new()
+        } else {
+            self.reserve(requests).await?
+        };
+        Attempt::new(self, origin, options).run(requests).await
     }
 
     /// Keeps single commands away from the streams of a batch, so that neither loses races against the other.

@@ -91,7 +91,8 @@ impl Commands {
             if is_beside_rejection(&record) {
                 continue;
             }
-            let answer = self.replay(record, options, replayed).await;
+            // Rare, and large: in a box it is no part of the future of each command.
+            let answer = Box::pin(self.replay(record, options, replayed)).await;
             answers.push(answer.map_err(|error| BatchError::new(index, error))?);
         }
         Ok((!answers.is_empty()).then_some(answers))

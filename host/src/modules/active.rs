@@ -89,7 +89,8 @@ impl Modules {
         {
             return Ok(Some(known));
         }
-        let decider = self.decider(activation.digest).await?;
+        // Rare, and large: in a box it is no part of the future of each command.
+        let decider = Box::pin(self.decider(activation.digest)).await?;
         Ok(Some(self.0.active.advance(Arc::new(Active {
             activation,
             decider,
