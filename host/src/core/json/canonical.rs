@@ -53,22 +53,26 @@ fn write_value(value: &Value, text: &mut String) {
 
 fn write_string(string: &str, text: &mut String) {
     text.push('"');
-    for character in string.chars() {
-        match character {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\u{8}' => text.push_str("\\b"),
-            '\u{c}' => text.push_str("\\f"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            '\0'..='\u{1f}' => {
+    let mut rest = string;
+    while let Some(at) = rest.find(|c| matches!(c, '\0'..='\u{1f}' | '"' | '\\')) {
+        text.push_str(&rest[..at]);
+        let escaped = rest.as_bytes()[at];
+        match escaped {
+            b'"' => text.push_str("\\\""),
+            b'\\' => text.push_str("\\\\"),
+            0x8 => text.push_str("\\b"),
+            0xc => text.push_str("\\f"),
+            b'\n' => text.push_str("\\n"),
+            b'\r' => text.push_str("\\r"),
+            b'\t' => text.push_str("\\t"),
+            _ => {
                 // Writing to a String does not fail.
-                let _ = write!(text, "\\u{:04x}", u32::from(character));
+                let _ = write!(text, "\\u{escaped:04x}");
             }
-            _ => text.push(character),
         }
+        rest = &rest[at + 1..];
     }
+    text.push_str(rest);
     text.push('"');
 }
 
@@ -196,6 +200,26 @@ impl Decimal {
                 .saturating_add(shift(zeros)),
         }
     }
+}
+
+/// `text` with a space behind each colon and comma that is in no string. It is the same document as before, or no document as before.
+pub(super) fn spaced(text: &str) -> String {
+    let mut spaced = String::with_capacity(text.len() + text.len() / 4);
+    let mut rest = text;
+    while let Some(at) = rest.find(['"', ':', ',']) {
+        let found = rest.as_bytes()[at];
+        let end = match found {
+            b'"' => at + 1 + string_length(&rest.as_bytes()[at + 1..]),
+            _ => at + 1,
+        };
+        spaced.push_str(&rest[..end]);
+        if found != b'"' {
+            spaced.push(' ');
+        }
+        rest = &rest[end..];
+    }
+    spaced.push_str(rest);
+    spaced
 }
 
 /// Whether `text` is a canonical text: one pass, which copies nothing. It may say no to one whose keys hold escapes.
