@@ -49,7 +49,7 @@ impl TryFrom<u32> for Limit {
 pub(in crate::http) fn exact<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Value, D::Error> {
-    let text = Box::<RawValue>::deserialize(deserializer)?;
+    let text = <&RawValue>::deserialize(deserializer)?;
     Json::exact_value(text.get()).map_err(D::Error::custom)
 }
 

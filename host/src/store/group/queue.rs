@@ -172,12 +172,17 @@ impl Queue {
     }
 
     fn cost(&self, parts: &[StreamAppend]) -> Cost {
-        let mut costs: HashMap<Key, usize> = HashMap::new();
+        // Nearly always of one decider.
+        let mut costs: Vec<(Key, usize)> = Vec::with_capacity(1);
         for part in parts {
             let decider = (3_u8, part.stream.namespace(), part.stream.decider());
-            *costs.entry(self.hasher.hash_one(decider)).or_default() += part.size_bytes();
+            let (payer, bytes) = (self.hasher.hash_one(decider), part.size_bytes());
+            match costs.iter_mut().find(|(known, _)| *known == payer) {
+                Some((_, sum)) => *sum += bytes,
+                None => costs.push((payer, bytes)),
+            }
         }
-        let bytes = costs.values().sum();
+        let bytes = costs.iter().map(|(_, bytes)| bytes).sum();
         let payer = costs.into_iter().max_by_key(|(_, bytes)| *bytes);
         Cost {
             payer: payer.map_or(0, |(payer, _)| payer),
