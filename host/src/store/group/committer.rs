@@ -4,15 +4,24 @@ use std::error::Error;
 use std::panic::AssertUnwindSafe;
 use std::slice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use metrics::histogram;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use super::queue::{Job, Lane, Queue, Ticket};
 use super::{Commit, Failed, Verdict};
 use crate::store::metrics::BATCH_SIZE;
 use crate::store::{Append, AppendError};
+
+/// How long the committer of large appends rests after each while small ones come in, as a multiple of the time that it took: the small ones have the
+/// database for three quarters of the time, or most of them would wait for a large one.
+const REST: u32 = 3;
+
+/// The longest rest, whatever has kept the database.
+const LONGEST_REST: Duration = Duration::from_millis(250);
 
 /// One of the tasks that commit; they share all but their lanes and sessions.
 #[derive(Debug)]
@@ -31,10 +40,15 @@ impl<C: Commit> Committer<C> {
     pub(super) async fn run(self) {
         let mut session = C::Session::default();
         while let Some(batch) = self.queue.next_batch(self.lane).await {
+            let began = Instant::now();
             let committing = AssertUnwindSafe(self.commit(&mut session, batch));
             if committing.catch_unwind().await.is_err() {
                 // A bug of ours, which the panic has told of. It costs the batch, and neither the committer nor those who wait.
                 session = C::Session::default();
+            }
+            if self.lane == Lane::Beside && self.queue.has_small_ones() {
+                let rest = began.elapsed().saturating_mul(REST);
+                tokio::time::sleep(rest.min(LONGEST_REST)).await;
             }
         }
     }

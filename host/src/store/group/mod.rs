@@ -10,11 +10,12 @@
 //!             committers: take what is ready, commit it, answer; again
 //! ```
 //!
-//! There is no timer: a committer that is free takes at once what is there, so that a lone append waits for nobody, and batches grow just as
-//! long as commits take. What a batch means to a database is behind [`Commit`]; this module knows only who goes with whom, and when.
+//! There is no timer before a small one: a committer that is free takes at once what is there, so that a lone append waits for nobody, and
+//! batches grow just as long as commits take. What a batch means to a database is behind [`Commit`]; this module knows only who goes with whom, and when.
 //!
-//! A decider that writes much holds up others for a few milliseconds at most: they come before what it has piled up (`fair.rs`), batches are
-//! small while several deciders write, and what is too large for such a batch is stored beside the others, where the database can do that.
+//! A decider that writes much holds up others for a few milliseconds at most: they come before what it has piled up (`fair.rs`), and batches are
+//! small while several deciders write. What is too large for such a batch is stored beside the others, by a committer that rests while they
+//! come in: a database that can do one thing at a time does theirs for most of it.
 //!
 //! **Invariant:** two appends that share a stream, a command id or an event id are never under way at the same time. The later one begins
 //! when the outcome of the earlier one is known.
@@ -95,7 +96,7 @@ pub(super) trait Commit: Send + Sync + 'static {
     /// What a committer keeps from one batch to the next, as its connection; begun anew after a panic.
     type Session: Default + Send;
 
-    /// Appends of more bytes are stored beside the others, by a committer of their own; `usize::MAX` if they would hold them up all the same.
+    /// Appends of more bytes are stored one by one beside the others, by a committer of their own.
     const LARGE_BYTES: usize;
 
     /// Stores the batch in one transaction, and gives a verdict for each append in order. MUST NOT return before the COMMIT is durable.

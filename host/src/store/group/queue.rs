@@ -9,14 +9,19 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use metrics::gauge;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::fair::Fair;
 use super::{Limits, MAX_BATCH_APPENDS, MAX_BATCH_BYTES, Outcome, SHARED_BATCH_BYTES};
 use crate::store::metrics::QUEUE;
 use crate::store::{Append, AppendError, QueueLimit, StreamAppend};
+
+/// For how long a small append tells that more of them will come.
+const COMPANY: Duration = Duration::from_secs(1);
 
 /// A stream, a command id, an event id or a decider, as a hash: two that collide wait for each other without need, or share what is
 /// theirs, and nothing worse.
@@ -30,7 +35,7 @@ pub(super) type Number = u64;
 pub(super) enum Lane {
     /// One of those that take many at a time.
     Together,
-    /// The one that takes large ones, beside the others.
+    /// The one that takes large ones, one by one, beside the others.
     Beside,
 }
 
@@ -57,6 +62,8 @@ struct State {
     together: Fair,
     /// The same, of the large ones.
     beside: Fair,
+    /// When the last came that is not large.
+    small_at: Option<Instant>,
     /// A line is there while somebody is in it; its first is left out.
     lines: HashMap<Key, VecDeque<Number>>,
     /// Of all appends that are not answered.
@@ -140,6 +147,9 @@ impl Queue {
             }
             if let Some(limit) = state.limit_reached(queue.limits, cost) {
                 return Err(AppendError::Overloaded { limit });
+            }
+            if cost.lane == Lane::Together {
+                state.small_at = Some(Instant::now());
             }
             let number = state.next;
             state.next += 1;
@@ -233,6 +243,13 @@ impl Queue {
             }
             woken.await;
         }
+    }
+
+    /// Whether appends that are not large come in, for whom large ones should leave room.
+    pub(super) fn has_small_ones(&self) -> bool {
+        let state = self.state();
+        let came = state.small_at.map(|at| at.elapsed());
+        !state.is_closed && came.is_some_and(|ago| ago < COMPANY)
     }
 
     /// Takes nothing more in.
@@ -359,10 +376,11 @@ impl State {
 
     fn take_batch(&mut self, lane: Lane) -> Vec<Job> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        let limit = if self.lane(lane).has_several_payers() {
-            SHARED_BATCH_BYTES
-        } else {
-            MAX_BATCH_BYTES
+        let limit = match lane {
+            // Each goes alone.
+            Lane::Beside => 0,
+            Lane::Together if self.together.has_several_payers() => SHARED_BATCH_BYTES,
+            Lane::Together => MAX_BATCH_BYTES,
         };
         while batch.len() < MAX_BATCH_APPENDS
             && let Some(next) = self.lane(lane).first_bytes()

@@ -10,7 +10,7 @@ use super::writer::{WriteError, Writer};
 use super::{facts, rows};
 use crate::core::{Clock, CommandOutcome, CommandRecord, Json, RecordedEvent};
 use crate::store::group::{Commit, Failed, Outcome, Verdict};
-use crate::store::{Append, Error};
+use crate::store::{Append, Error, LARGE_APPEND_BYTES};
 
 const INSERT_EVENT: &str = r#"
 INSERT INTO events ("offset", namespace, decider, decider_id, version, event, event_id, event_version, data,
@@ -34,8 +34,8 @@ impl Commit for Database {
     /// The writer keeps the connection.
     type Session = ();
 
-    /// SQLite has one writer.
-    const LARGE_BYTES: usize = usize::MAX;
+    /// It has the one writer to itself for as long as it takes, and then leaves it to the others for longer.
+    const LARGE_BYTES: usize = LARGE_APPEND_BYTES;
 
     async fn commit(&self, _session: &mut (), batch: &[Append]) -> Result<Vec<Verdict>, Failed> {
         let (batch, clock) = (batch.to_vec(), Arc::clone(&self.clock));

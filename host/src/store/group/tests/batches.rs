@@ -1,5 +1,7 @@
 //! What a batch is made of, and who comes before whom, on a database that commits when it is told to.
 
+use std::time::Duration;
+
 use super::*;
 use crate::core::ExpectedVersion;
 use crate::store::conformance::support::{import, stream};
@@ -230,6 +232,45 @@ async fn a_large_append_holds_up_no_others() {
     gate.open.add_permits(2);
     large.await.unwrap();
     small.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_appends_leave_most_of_the_time_to_small_ones_that_come_in() {
+    let gate = gate();
+    let group = Group::start(Arc::clone(&gate), 1, ROOMY);
+    let pile = futures::future::join_all((0..4).map(|id| group.append(of("counter", id, 300))));
+    let mut pile = Box::pin(pile);
+    assert!(futures::poll!(pile.as_mut()).is_pending());
+    gate.begun(1).await;
+    let took = Duration::from_millis(10);
+    let end_large = async || {
+        tokio::time::advance(took).await;
+        gate.open.add_permits(1);
+    };
+
+    // Nobody else writes: one follows the other.
+    end_large().await;
+    gate.begun(2).await;
+    let mut small = Box::pin(group.append(alone(4)));
+    assert!(futures::poll!(small.as_mut()).is_pending());
+    gate.begun(3).await;
+    end_large().await;
+    gate.open.add_permits(1);
+    small.await.unwrap();
+    tokio::time::advance(took * 3 - Duration::from_millis(1)).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(gate.sizes(), [1, 1, 1], "it rests");
+    tokio::time::advance(Duration::from_millis(2)).await;
+    gate.begun(4).await;
+
+    // The others have gone.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    gate.open.add_permits(1);
+    gate.begun(5).await;
+    gate.open.add_permits(1);
+    assert!(pile.await.iter().all(Result::is_ok));
 }
 
 #[tokio::test]
