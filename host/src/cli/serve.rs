@@ -184,7 +184,8 @@ async fn services(config: &Config, bound: SocketAddr) -> anyhow::Result<Services
         parts::commands(config),
     );
     let gate = Gate::new(store.clone(), modules.clone(), parts::gate(config));
-    let log = Log::new(store.clone(), Arc::new(SystemClock));
+    let courtesy = modules.runtime().courtesy().clone();
+    let log = Log::new(store.clone(), Arc::new(SystemClock), courtesy);
     Ok(Services {
         commands,
         modules,

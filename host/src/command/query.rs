@@ -1,6 +1,5 @@
 //! States, now and then, by this module or another.
 
-use super::hot::Company;
 use super::session::{Guests, Session};
 use super::{Commands, Error, Moment, StateAnswer};
 use crate::core::{ModuleDigest, StreamId, Version};
@@ -44,7 +43,7 @@ impl Commands {
             Moment::Time(at) => Some(store.version_at(stream, at).await.map_err(Error::Store)?),
         };
         let module = decider.digest();
-        let mut guests = Guests::new(&self.0.modules, decider, Company::None);
+        let mut guests = Guests::for_reader(&self.0.modules, decider);
         let session = Session::load(&mut guests, store, stream, through).await?;
         let head = session.head();
         if head.version == Version::EMPTY || through.is_some_and(|wanted| wanted != head.version) {

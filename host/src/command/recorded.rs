@@ -4,7 +4,6 @@ use futures::future::join_all;
 
 use super::decision::fingerprint;
 use super::given_up::is_beside_rejection;
-use super::hot::Company;
 use super::session::{Guests, Session};
 use super::{
     BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin, is_outage,
@@ -146,7 +145,7 @@ impl Commands {
                 .decider(module)
                 .await
                 .map_err(Error::Module)?;
-            let mut guests = Guests::new(&self.0.modules, decider, Company::None);
+            let mut guests = Guests::for_reader(&self.0.modules, decider);
             let store = &*self.0.store;
             let session = Session::load(&mut guests, store, &stream, Some(version)).await?;
             Some(session.state(&mut guests).await?.1)

@@ -11,7 +11,7 @@ use crate::core::{
     Clock, CommandId, Event, Json, ModuleDigest, NewEvent, RecordedEvent, StreamId, Version,
 };
 use crate::modules::{Decider, Modules};
-use crate::runtime::{Fault, Instance, RunError, Runtime, State};
+use crate::runtime::{Courtesy, Fault, Instance, RunError, Runtime, SMALL_READ_EVENTS, State};
 use crate::store::{self, Loaded, Store, StreamHead};
 
 /// How many events are read and folded at a time.
@@ -28,8 +28,9 @@ pub(super) async fn load(
     store: &dyn Store,
     stream: &StreamId,
     module: ModuleDigest,
+    limit: u32,
 ) -> Result<Loaded, store::Error> {
-    let mut loaded = store.load(stream, module, PAGE_EVENTS).await?;
+    let mut loaded = store.load(stream, module, limit).await?;
     if let (Some(snapshot), None) = (&loaded.snapshot, loaded.history.head) {
         let before = Version::new(snapshot.version.get().saturating_sub(1));
         let last = store.history(
@@ -49,6 +50,8 @@ pub(super) struct Guests {
     runtime: Runtime,
     decider: Arc<Decider>,
     company: Company,
+    /// Whether nothing is decided: then long streams are read and folded in turns with other reads.
+    is_for_reader: bool,
     /// None while a guest works, and after a job that has not come back.
     pool: Option<Pool>,
 }
@@ -64,8 +67,22 @@ impl Guests {
             runtime: runtime.clone(),
             decider,
             company,
+            is_for_reader: false,
             pool: Some(pool.of_at_most(INSTANCES_PER_CALL)),
         }
+    }
+
+    /// For one stream whose state somebody wants to see.
+    pub(super) fn for_reader(modules: &Modules, decider: Arc<Decider>) -> Self {
+        Self {
+            is_for_reader: true,
+            ..Self::new(modules, decider, Company::None)
+        }
+    }
+
+    /// What keeps a reader out of the way of live calls; none for whoever decides.
+    fn courtesy(&self) -> Option<Courtesy> {
+        self.is_for_reader.then(|| self.runtime.courtesy().clone())
     }
 
     /// Runs `work` on a guest thread.
@@ -78,7 +95,11 @@ impl Guests {
             let done = work(&mut pool);
             (pool, done)
         };
-        let ran = self.runtime.run(self.decider.module(), job).await;
+        let module = self.decider.module();
+        let ran = match self.is_for_reader {
+            true => self.runtime.run_for_reader(module, job).await,
+            false => self.runtime.run(module, job).await,
+        };
         let (pool, done) = ran.map_err(Error::NotRun)?;
         self.pool = Some(pool);
         done.map_err(|fault| Error::Fault {
@@ -114,13 +135,21 @@ impl Session {
             unfolded: Vec::new(),
             head: StreamHead::default(),
         };
-        let read = async |after| {
-            let page = store.history(stream, after, through, PAGE_EVENTS).await;
+        let courtesy = guests.courtesy();
+        let read = async |after, limit| {
+            let page = store.history(stream, after, through, limit).await;
             page.map_err(Error::Store)
+        };
+        // Whether a stream is long shows with its first events.
+        let mut limit = match courtesy {
+            Some(_) => SMALL_READ_EVENTS,
+            None => PAGE_EVENTS,
         };
         let mut page = if through.is_none() {
             let module = guests.decider.digest();
-            let loaded = load(store, stream, module).await.map_err(Error::Store)?;
+            let loaded = load(store, stream, module, limit)
+                .await
+                .map_err(Error::Store)?;
             match loaded.snapshot {
                 None => loaded.history,
                 Some(snapshot) => {
@@ -130,12 +159,12 @@ impl Session {
                         session.head.version = snapshot.version;
                         loaded.history
                     } else {
-                        read(Version::EMPTY).await?
+                        read(Version::EMPTY, limit).await?
                     }
                 }
             }
         } else {
-            read(Version::EMPTY).await?
+            read(Version::EMPTY, limit).await?
         };
         loop {
             let is_last = !page.has_more;
@@ -145,9 +174,14 @@ impl Session {
                 return Ok(session);
             }
             // The next page is read while this one is folded.
-            let next = read(session.head.version);
-            let (folded, next) =
-                futures::join!(session.with_guest(guests, None, |_, _| Ok(())), next);
+            limit = PAGE_EVENTS;
+            let next = read(session.head.version, limit);
+            let folded = session.with_guest(guests, None, |_, _| Ok(()));
+            let both = async { futures::join!(folded, next) };
+            let (folded, next) = match &courtesy {
+                Some(courtesy) => courtesy.read_in_turn(limit, both).await,
+                None => both.await,
+            };
             session = folded?.0;
             page = next?;
         }
@@ -190,8 +224,13 @@ impl Session {
 
     /// The state as JSON.
     pub(super) async fn state(self, guests: &mut Guests) -> Result<(Self, Json), Error> {
-        self.with_guest(guests, None, |instance, state| instance.snapshot(state))
-            .await
+        let unfolded = u32::try_from(self.unfolded.len()).unwrap_or(u32::MAX);
+        let courtesy = guests.courtesy();
+        let state = self.with_guest(guests, None, |instance, state| instance.snapshot(state));
+        match courtesy {
+            Some(courtesy) => courtesy.read_in_turn(unfolded, state).await,
+            None => state.await,
+        }
     }
 
     /// Runs `work`, for a command if there is one, on a guest thread, after what is not folded yet.

@@ -12,7 +12,7 @@ use super::follow::{self, Format, write_line};
 use super::problem::Problem;
 use super::state::AppState;
 use crate::core::Position;
-use crate::store::LogFilter;
+use crate::store::{self, LogFilter};
 
 /// Reads the log, or follows it
 ///
@@ -73,25 +73,31 @@ pub(super) async fn read_log(
         Some(_) | None => {}
     }
     let limit = limit.unwrap_or_default().get();
-    let page = state
-        .store
-        .read_log(&namespace, after, &filter, limit)
-        .await?;
-    let link = [(LINK, next_link(&uri, page.next))];
+    let read = async {
+        let page = state.store.read_log(&namespace, after, &filter, limit);
+        Ok(page_response(&uri, format, &page.await?))
+    };
+    let courtesy = state.modules.runtime().courtesy();
+    courtesy.read_in_turn(limit, read).await
+}
+
+/// A page as JSON, or as lines.
+fn page_response(uri: &Uri, format: Option<Format>, page: &store::LogPage) -> Response {
+    let link = [(LINK, next_link(uri, page.next))];
     if format.is_some() {
         let mut lines = Vec::new();
         for event in &page.events {
             write_line(&mut lines, &Event::from(event));
         }
         let media_type = [(CONTENT_TYPE, Format::Lines.media_type())];
-        return Ok((link, media_type, lines).into_response());
+        return (link, media_type, lines).into_response();
     }
     let body = LogPage {
         events: Event::all(&page.events),
         next: page.next.to_string(),
         caught_up: page.caught_up && !page.is_withheld,
     };
-    Ok((link, Json(body)).into_response())
+    (link, Json(body)).into_response()
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {

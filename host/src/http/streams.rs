@@ -123,21 +123,25 @@ pub(super) async fn list_stream_events(
         bytes: PAGE_BYTES,
         direction: Direction::Forward,
     };
-    let events = state.store.read_stream(&stream, range).await?;
-    let newest = state.store.head(&stream).await?.version;
-    if newest == Version::EMPTY {
-        return Err(
-            Problem::new(Code::StreamNotFound, "The stream has no event.")
-                .with("current_version", 0),
-        );
-    }
-    let last = events.last().map(|event| event.version);
-    let next_after_version = last.filter(|last| *last < newest).map(Version::get);
-    Ok(Json(StreamEvents {
-        events: Event::all(&events),
-        next_after_version,
-    })
-    .into_response())
+    let read = async {
+        let events = state.store.read_stream(&stream, range).await?;
+        let newest = state.store.head(&stream).await?.version;
+        if newest == Version::EMPTY {
+            return Err(
+                Problem::new(Code::StreamNotFound, "The stream has no event.")
+                    .with("current_version", 0),
+            );
+        }
+        let last = events.last().map(|event| event.version);
+        let next_after_version = last.filter(|last| *last < newest).map(Version::get);
+        Ok(Json(StreamEvents {
+            events: Event::all(&events),
+            next_after_version,
+        })
+        .into_response())
+    };
+    let courtesy = state.modules.runtime().courtesy();
+    courtesy.read_in_turn(range.limit, read).await
 }
 
 /// Lists the streams of a decider
@@ -157,10 +161,12 @@ pub(super) async fn list_streams(
 ) -> Result<Response, Problem> {
     let after = query.after.map(Text::into_string);
     let after = after.as_deref().filter(|after| !after.is_empty());
-    let mut streams = state
+    let limit = query.limit.get();
+    let listed = state
         .store
-        .list_streams(&namespace, &decider, after, query.limit.get() + 1)
-        .await?;
+        .list_streams(&namespace, &decider, after, limit + 1);
+    let courtesy = state.modules.runtime().courtesy();
+    let mut streams = courtesy.read_in_turn(limit, listed).await?;
     if streams.is_empty() && state.store.active(&namespace, &decider).await?.is_none() {
         return Err(decider_not_found(&decider));
     }

@@ -56,7 +56,11 @@ impl Api {
             Runtime::new(Limits::default(), options).unwrap(),
         );
         let gate = Gate::new(store.clone(), modules.clone(), GateSettings::default());
-        let log = Log::new(store.clone(), clock.clone());
+        let log = Log::new(
+            store.clone(),
+            clock.clone(),
+            modules.runtime().courtesy().clone(),
+        );
         let services = Services {
             commands: Commands::new(
                 store.clone(),

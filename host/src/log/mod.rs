@@ -41,6 +41,7 @@ pub use subscription::{Delivery, Subscription};
 use self::pages::Pages;
 use self::tails::Tails;
 use crate::core::{Clock, Namespace, Position};
+use crate::runtime::Courtesy;
 use crate::store::{LogFilter, LogStore};
 
 /// The log of all namespaces, to be followed. Cheap to clone.
@@ -50,11 +51,11 @@ pub struct Log {
 }
 
 impl Log {
-    /// The log in `store`. Nothing is read before somebody follows it; `clock` is for metrics alone.
+    /// The log in `store`. Nothing is read before somebody follows it; `clock` is for metrics alone, and `courtesy` for those who catch up.
     #[must_use]
-    pub fn new(store: Arc<dyn LogStore>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Arc<dyn LogStore>, clock: Arc<dyn Clock>, courtesy: Courtesy) -> Self {
         Self {
-            tails: Arc::new(Tails::new(Pages::new(store), clock)),
+            tails: Arc::new(Tails::new(Pages::new(store, courtesy), clock)),
         }
     }
 

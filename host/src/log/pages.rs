@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::page::{Malformed, Page};
 use crate::core::{Namespace, Position, RecordedEvent};
+use crate::runtime::Courtesy;
 use crate::store::{Error, LogFilter, LogStore, PAGE_BYTES};
 
 /// Most events on a page.
@@ -27,15 +28,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct Pages {
     store: Arc<dyn LogStore>,
     turns: Arc<Semaphore>,
+    courtesy: Courtesy,
     /// Whether the last thing heard of the store was that it cannot be read.
     is_away: Arc<AtomicBool>,
 }
 
 impl Pages {
-    pub(super) fn new(store: Arc<dyn LogStore>) -> Self {
+    pub(super) fn new(store: Arc<dyn LogStore>, courtesy: Courtesy) -> Self {
         Self {
             store,
             turns: Arc::new(Semaphore::new(TURNS)),
+            courtesy,
             is_away: Arc::default(),
         }
     }
@@ -44,6 +47,8 @@ impl Pages {
     pub(super) fn apart(&self) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(TURNS)),
+            // One that knows of no live calls.
+            courtesy: Courtesy::default(),
             ..self.clone()
         }
     }
@@ -67,7 +72,8 @@ impl Pages {
         loop {
             // The semaphore is never closed.
             let turn = self.turns.acquire().await;
-            let error = match self.store.read_log(namespace, after, filter, limit).await {
+            let read = self.store.read_log(namespace, after, filter, limit);
+            let error = match self.courtesy.read_in_turn(limit, read).await {
                 Ok(page) => {
                     self.store_is_back();
                     return Page {

@@ -14,6 +14,7 @@ use crate::core::{
     DeciderName, Json, Metadata, Namespace, NewEvent, Position, RecordedEvent, StreamId,
     SystemClock, Version,
 };
+use crate::runtime::Courtesy;
 use crate::store::{Error, LogFilter, LogPage, LogStore, PAGE_BYTES, ResumeError, Room};
 
 /// The log of a store that obeys a test.
@@ -37,7 +38,7 @@ struct Insides {
 
 impl TestStore {
     pub(super) fn log(self: &Arc<Self>) -> Log {
-        Log::new(self.clone(), Arc::new(SystemClock))
+        Log::new(self.clone(), Arc::new(SystemClock), Courtesy::default())
     }
 
     fn insides(&self) -> MutexGuard<'_, Insides> {

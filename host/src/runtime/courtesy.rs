@@ -1,5 +1,6 @@
-//! Work that nobody waits for keeps out of the way of live calls.
+//! Work that nobody waits for keeps out of the way of live calls, and so do those who read much.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -25,6 +26,12 @@ const LIVE_REST: f64 = 4.0;
 /// The longest rest of a live call, as a multiple: it has a third of a core, whatever the others do.
 const LIVE_RESTS: u32 = 2;
 
+/// A read of no more events than this takes no turn: it is a few tenths of a millisecond.
+pub const SMALL_READ_EVENTS: u32 = 100;
+
+/// For how long a read has the turn at most. One that waits for the store to come back does not keep the others waiting.
+const LONGEST_TURN: Duration = Duration::from_millis(250);
+
 /// Over how long live calls are counted, and half of how long they are remembered.
 const WINDOW: Duration = Duration::from_millis(20);
 
@@ -37,6 +44,8 @@ pub struct Courtesy {
     cores: f64,
     /// Whose turn it is, and who rests after it.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// The same of reads that somebody waits for.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The live calls of a window, and those of the one before it.
@@ -89,6 +98,7 @@ impl Default for Courtesy {
             calls: Arc::default(),
             cores: f64::from(u32::try_from(cores).unwrap_or(u32::MAX)),
             turn: Arc::default(),
+            reading: Arc::default(),
         }
     }
 }
@@ -158,6 +168,28 @@ impl Courtesy {
         (done, rest.is_some())
     }
 
+    /// Reads up to `events` events for somebody who waits for them, and does what there is to do with them: a few milliseconds of work at most. If live
+    /// calls are made, one large read is done at a time, whoever wants it done, and a rest follows: as long as it took, or twice that where they are many.
+    pub async fn read_in_turn<T>(&self, events: u32, read: impl Future<Output = T>) -> T {
+        if events <= SMALL_READ_EVENTS || !self.has_company() {
+            return read.await;
+        }
+        let turn = self.reading.lock().await;
+        let began = Instant::now();
+        let mut read = pin!(read);
+        match tokio::time::timeout(LONGEST_TURN, &mut read).await {
+            Ok(done) => {
+                let rest = began.elapsed().saturating_mul(self.live_rests().max(1));
+                tokio::time::sleep(rest).await;
+                done
+            }
+            Err(_) => {
+                drop(turn);
+                read.await
+            }
+        }
+    }
+
     /// The number of the present window, and how much of it has passed.
     fn window(&self) -> (u32, Duration) {
         let elapsed = self.start.elapsed();
@@ -200,6 +232,31 @@ mod tests {
 
         assert_eq!((first, has_company), (Ok(7), true));
         assert!(began >= ended + took, "it rests in between");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beside_live_calls_one_large_read_is_done_at_a_time_and_small_ones_wait_for_none() {
+        let courtesy = Courtesy::default();
+        let large = SMALL_READ_EVENTS + 1;
+        let never = || courtesy.read_in_turn(large, std::future::pending::<()>());
+        let mut alone = [Box::pin(never()), Box::pin(never())];
+        for read in &mut alone {
+            assert!(futures::poll!(read).is_pending());
+        }
+        assert_eq!(courtesy.read_in_turn(large, async { 7 }).await, 7);
+
+        courtesy.note_call();
+        let mut first = Box::pin(never());
+        assert!(futures::poll!(&mut first).is_pending());
+        let mut second = Box::pin(courtesy.read_in_turn(large, async { 7 }));
+        assert!(futures::poll!(&mut second).is_pending());
+        let small = courtesy.read_in_turn(SMALL_READ_EVENTS, async { 7 });
+        assert_eq!(futures::poll!(pin!(small)), std::task::Poll::Ready(7));
+
+        // What does not come to its end keeps the others waiting for a while only.
+        tokio::time::advance(LONGEST_TURN).await;
+        assert!(futures::poll!(&mut first).is_pending());
+        assert_eq!(second.await, 7);
     }
 
     #[tokio::test(start_paused = true)]

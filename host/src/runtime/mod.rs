@@ -24,7 +24,7 @@ mod value;
 mod wasi;
 
 pub use compile::{COMPILE_ARGUMENT, compile_child};
-pub use courtesy::Courtesy;
+pub use courtesy::{Courtesy, SMALL_READ_EVENTS};
 pub use error::{CompileError, Fault, RunError, StartError};
 pub use instance::{Instance, Restored, State};
 pub use limits::Limits;

@@ -160,6 +160,20 @@ impl Runtime {
         module: &Module,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RunError> {
+        self.courtesy().note_call();
+        self.run_for_reader(module, job).await
+    }
+
+    /// As [`Runtime::run`], for somebody who only reads: nobody keeps out of the way of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::run`].
+    pub async fn run_for_reader<T: Send + 'static>(
+        &self,
+        module: &Module,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, RunError> {
         self.inner.threads.run(module.lane(), job).await
     }
 

@@ -116,9 +116,6 @@ impl GuestThreads {
     ) -> impl Future<Output = Result<T, RunError>> {
         let (sender, receiver) = oneshot::channel();
         let queue = self.queue(lane);
-        if lane != Lane::Background {
-            self.courtesy.note_call();
-        }
         let pushed = queue.push(queue.limit, move || {
             // Nobody waits any more: the answer has no use.
             let _ = sender.send(job());

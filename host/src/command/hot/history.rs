@@ -69,7 +69,7 @@ impl Reader {
     }
 
     async fn newest(&self) -> Result<Page, Error> {
-        let loaded = load(&*self.store, &self.stream, self.module).await?;
+        let loaded = load(&*self.store, &self.stream, self.module, PAGE_EVENTS).await?;
         let after = loaded.snapshot.as_ref().map(|snapshot| snapshot.version);
         Ok(Page {
             snapshot: loaded.snapshot.map(|snapshot| snapshot.state),

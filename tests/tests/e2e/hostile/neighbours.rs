@@ -8,6 +8,7 @@ on_every_store! {
     streams_that_break_their_instances_do_not_use_up_the_address_space,
     the_streams_of_a_batch_share_instances,
     a_host_without_address_space_says_so_and_blames_no_module,
+    large_reads_and_writes_are_whole_beside_commands,
 }
 
 /// Each of them gets an instance of its own once it has broken one, and each instance reserves gigabytes of address space.
@@ -109,4 +110,45 @@ async fn a_host_without_address_space_says_so_and_blames_no_module(store: Store)
     client.post("/v1/commands", &batch).send().await.expect(200);
     client.activate("account", &candidate).await.expect(201);
     client.upload(component("order")).await.expect(201);
+}
+
+/// They take turns meanwhile: a stream is read in parts, and large appends rest after each.
+async fn large_reads_and_writes_are_whole_beside_commands(store: Store) {
+    const EVENTS: u64 = 2_500;
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example("hostile").await;
+    let long = client.stream("hostile", "long");
+    let write = async {
+        for number in [101, 999, 700, 700] {
+            long.send("Burst", json!({ "number": number }))
+                .await
+                .accepted();
+        }
+    };
+    let read = async {
+        for version in [1, 99, 100, 101, 1_099, 1_100, 1_101, EVENTS] {
+            let state = client
+                .get("/v1/deciders/hostile/long")
+                .query("version", version);
+            assert_eq!(state.send().await.json(200)["state"], version);
+        }
+        let page = client.get("/v1/events").query("limit", 1_000);
+        let events = page.send().await.json(200)["events"].clone();
+        assert!(events.as_array().unwrap().len() > 100);
+    };
+    let beside = async |work: &mut (dyn Future<Output = ()> + Unpin)| {
+        let neighbour = client.stream("hostile", "neighbour");
+        let commands = async {
+            loop {
+                neighbour.increment().await.accepted();
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = commands => {}
+        }
+    };
+    beside(&mut Box::pin(write)).await;
+    beside(&mut Box::pin(read)).await;
 }
