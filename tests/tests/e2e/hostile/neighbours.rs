@@ -80,7 +80,10 @@ async fn a_host_without_address_space_says_so_and_blames_no_module(store: Store)
     let candidate = client.upload(component("account")).await.json(201);
     let candidate = candidate["digest"].as_str().unwrap().to_owned();
     let counter = client.stream(COUNTER, "new");
-    let decided = client.stream(COUNTER, "old").increment().await.accepted();
+    // By another module: a stream of the same one may have an instance that others can share.
+    client.deploy_example("hostile").await;
+    let other = client.stream("hostile", "old");
+    let decided = other.increment().await.accepted();
     let why = format!("/v1/commands/{}/why", decided.command_id);
     let batch = json!({ "atomic": true, "commands": [
         { "decider": COUNTER, "id": "a", "command": "Increment", "data": {} },
