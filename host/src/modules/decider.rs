@@ -1,6 +1,6 @@
 //! A module that is ready to decide: compiled, described, with the schemas of its commands at hand.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -8,12 +8,17 @@ use super::{Manifest, Schema, SchemaBudget};
 use crate::core::{Event, ModuleDigest};
 use crate::runtime::Module;
 
+/// Most pairs of characters that are compared to find out which command a sender may have meant: some milliseconds.
+const SUGGESTION_STEPS: usize = 500_000;
+
 /// A module that is ready to decide.
 #[derive(Debug)]
 pub struct Decider {
     module: Module,
     manifest: Manifest,
     commands: HashMap<String, Schema>,
+    /// The schema versions of each event that is declared.
+    events: HashMap<String, HashSet<u32>>,
 }
 
 /// Why a payload does not reach the module.
@@ -61,10 +66,16 @@ impl Decider {
         if !reasons.is_empty() {
             return Err(reasons);
         }
+        let mut events = HashMap::<_, HashSet<_>>::new();
+        for event in &manifest.events {
+            let versions = events.entry(event.name.clone()).or_default();
+            versions.insert(event.schema_version);
+        }
         Ok(Self {
             module,
             manifest,
             commands,
+            events,
         })
     }
 
@@ -89,10 +100,8 @@ impl Decider {
     /// Whether the manifest declares the event in this schema version.
     #[must_use]
     pub fn declares(&self, event: &str, schema_version: u32) -> bool {
-        self.manifest
-            .events
-            .iter()
-            .any(|declared| declared.name == event && declared.schema_version == schema_version)
+        let versions = self.events.get(event);
+        versions.is_some_and(|versions| versions.contains(&schema_version))
     }
 
     /// Checks what the module has decided before anybody else sees it.
@@ -135,23 +144,46 @@ impl Decider {
         self.commands
             .get(command)
             .ok_or_else(|| Unfit::UnknownCommand {
-                did_you_mean: self.nearest_command(command),
+                did_you_mean: nearest(
+                    command,
+                    self.manifest
+                        .commands
+                        .iter()
+                        .map(|known| known.name.as_str()),
+                ),
             })
     }
+}
 
-    fn nearest_command(&self, command: &str) -> Option<String> {
-        let distance =
-            |name: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &command.to_lowercase());
-        // Comparing is quadratic in the lengths, and a sender chooses one of them.
-        let nearest = (command.len() <= 256)
-            .then(|| {
-                self.commands
-                    .keys()
-                    .map(|name| (distance(name), name))
-                    .min()
-            })
-            .flatten()?;
-        // Farther than half of the name is no typing mistake.
-        (nearest.0 * 2 <= nearest.1.len()).then(|| nearest.1.clone())
+/// The name among `names` that `command` is a typing mistake for.
+fn nearest<'n>(command: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
+    // Comparing takes as long as the lengths multiplied, and a sender and a module choose them.
+    let mut steps_left = SUGGESTION_STEPS;
+    let affordable = names.map_while(|name| {
+        steps_left = steps_left.checked_sub(name.len().saturating_mul(command.len().max(1)))?;
+        Some(name)
+    });
+    let distance =
+        |name: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &command.to_lowercase());
+    let (distance, name) = affordable.map(|name| (distance(name), name)).min()?;
+    // Farther than half of the name is no typing mistake.
+    (distance * 2 <= name.len()).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_meant_is_looked_for_among_as_many_names_as_take_no_time() {
+        let names = ["Decrement", "Increment", "Reset"];
+        let nearest = |command: &str, names: &[&str]| nearest(command, names.iter().copied());
+        assert_eq!(nearest("incremnt", &names).as_deref(), Some("Increment"));
+        assert_eq!(nearest("Delete", &names), None);
+        let long = "x".repeat(128);
+        let mut many = vec![long.as_str(); 10_000];
+        many.push("Increment");
+        assert_eq!(nearest("Incremen", &many), None);
+        assert_eq!(nearest(&"y".repeat(1 << 20), &names), None);
     }
 }

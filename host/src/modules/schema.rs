@@ -1,10 +1,13 @@
 //! A JSON Schema of a manifest, ready to check values at a cost that is bounded: by the schema beforehand, by the value here.
 
+use std::collections::HashSet;
+
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
+use jsonschema::{Draft, Keyword, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
-use super::schema_cost::{SchemaBudget, SchemaCost, nodes};
+use super::schema_cost::{SchemaBudget, SchemaCost, nodes, text_bytes};
+use crate::core::Json;
 use crate::runtime::give_way;
 
 /// Most schema violations that are reported for one value.
@@ -17,6 +20,8 @@ const STEPS: u64 = 50_000_000;
 const PROMPT_STEPS: u64 = 2_500_000;
 /// Steps that a pattern takes for each byte of a text at most.
 const PATTERN_STEPS: u64 = 16;
+/// Steps that it takes to write down a part of a list that may hold nothing twice, beside those for the bytes of its texts.
+const WRITING_STEPS: u64 = 4;
 /// Most memory that a list of violations may need to be told one by one, in bytes: it is made in full before it is cut.
 const VIOLATION_MEMORY_BYTES: u64 = 64 << 20;
 /// What a violation takes beside the names that it repeats, in bytes.
@@ -52,6 +57,9 @@ impl Schema {
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .with_pattern_options(patterns)
+            .with_keyword("uniqueItems", |_, value, _| {
+                Ok(Box::new(UniqueItems(value == &Value::Bool(true))))
+            })
             .build(schema)
             .map_err(|error| match error.kind() {
                 // It does not tell a pattern that is none from one that is too large.
@@ -88,7 +96,9 @@ impl Schema {
             return Ok(());
         }
         let violation_bytes = size.parts.saturating_mul(VIOLATION_BYTES) + size.bytes;
-        if self.cost.violations.saturating_mul(violation_bytes) > VIOLATION_MEMORY_BYTES {
+        let memory = self.cost.violations.saturating_mul(violation_bytes);
+        // Below each alternative it is found out anew which of them holds.
+        if memory > VIOLATION_MEMORY_BYTES || steps.saturating_mul(size.depth) > STEPS {
             return whole("the value does not fit its schema; it is too large to tell where");
         }
         let place = |error: ValidationError<'_>| {
@@ -103,7 +113,32 @@ impl Schema {
     fn steps(&self, size: &Size) -> u64 {
         let matched = self.cost.patterns.saturating_mul(PATTERN_STEPS);
         let compared = self.cost.comparisons.saturating_mul(size.parts);
-        compared.saturating_add(matched.saturating_mul(size.bytes))
+        // What is in a list is in those around it as well.
+        let written = self.cost.unique.saturating_mul(size.depth);
+        let whole = size.parts.saturating_mul(WRITING_STEPS) + size.bytes;
+        compared
+            .saturating_add(matched.saturating_mul(size.bytes))
+            .saturating_add(written.saturating_mul(whole))
+    }
+}
+
+/// `uniqueItems`, by the texts of the items. The library compares those that have the same hash with each other, and a sender can choose
+/// all of them so.
+struct UniqueItems(bool);
+
+impl<'i> Keyword<'i> for UniqueItems {
+    fn validate(&self, value: &'i Value) -> Result<(), ValidationError<'i>> {
+        if self.is_valid(value) {
+            return Ok(());
+        }
+        Err(ValidationError::custom("an item is there twice"))
+    }
+
+    fn is_valid(&self, value: &'i Value) -> bool {
+        let items = value.as_array().filter(|_| self.0);
+        let mut seen = HashSet::new();
+        let mut items = items.into_iter().flatten();
+        items.all(|item| seen.insert(Json::text_of(item)))
     }
 }
 
@@ -137,27 +172,27 @@ struct Size {
     parts: u64,
     /// The bytes of its texts and names.
     bytes: u64,
+    /// The levels of its lists and objects, and one for what is in the deepest of them.
+    depth: u64,
 }
 
 impl Size {
     fn of(value: &Value) -> Self {
         Self {
             parts: nodes(value) as u64,
-            bytes: text_bytes(value),
+            bytes: text_bytes(value) as u64,
+            depth: depth(value),
         }
     }
 }
 
-fn text_bytes(value: &Value) -> u64 {
-    match value {
-        Value::String(text) => text.len() as u64,
-        Value::Array(items) => items.iter().map(text_bytes).sum(),
-        Value::Object(members) => members
-            .iter()
-            .map(|(name, member)| name.len() as u64 + text_bytes(member))
-            .sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-    }
+fn depth(value: &Value) -> u64 {
+    let below = match value {
+        Value::Array(items) => items.iter().map(depth).max(),
+        Value::Object(members) => members.values().map(depth).max(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    };
+    below.unwrap_or(0) + 1
 }
 
 #[cfg(test)]
@@ -261,6 +296,64 @@ mod tests {
         let patterns = compile(&json!({ "anyOf": patterns })).unwrap();
         assert!(patterns.check(&json!("a 49")).is_ok());
         assert!(!patterns.is_valid(&json!("49".repeat(100_000))));
+    }
+
+    /// Lists of nothing but lists, each another one; what is in them has the same hash.
+    fn shapes(count: u32) -> Vec<Value> {
+        let shape = |number: u32| {
+            (0..12).fold(json!([]), |inner, bit| match number >> bit & 1 {
+                0 => json!([inner]),
+                _ => json!([[], inner]),
+            })
+        };
+        (0..count).map(shape).collect()
+    }
+
+    #[test]
+    fn what_is_in_a_list_twice_is_found_whatever_the_sender_chooses() {
+        let set = compile(&json!({ "uniqueItems": true })).unwrap();
+        let mut items = shapes(300);
+        assert!(set.is_valid(&json!(items)));
+        items.push(items[200].clone());
+        assert_eq!(
+            set.check(&json!(items)).unwrap_err(),
+            [(String::new(), "an item is there twice".to_owned())]
+        );
+        assert!(set.is_valid(&json!([1, "1", [1], { "1": 1 }, null, false])));
+        assert!(!set.is_valid(&json!([{ "a": 1, "b": 2 }, { "b": 2, "a": 1.0 }])));
+        let bag = compile(&json!({ "uniqueItems": false })).unwrap();
+        assert!(bag.is_valid(&json!([1, 1])));
+    }
+
+    #[test]
+    fn a_value_is_not_checked_when_sets_divisions_or_long_texts_make_that_take_long() {
+        let often = |schema: Value| {
+            let all = vec![json!({ "$ref": "#/$defs/it" }); 1_000];
+            compile(&json!({ "allOf": all, "$defs": { "it": schema } })).unwrap()
+        };
+        let set = often(json!({ "uniqueItems": true }));
+        assert!(set.is_valid(&json!([[[1]], [[2]]])));
+        assert!(!set.is_valid(&json!(vec![json!([[[[[[1]]]]]]); 2_000])));
+        let divided = often(json!({ "items": { "multipleOf": 1e-300 } }));
+        assert!(divided.is_valid(&json!([1e300])));
+        assert!(!divided.is_valid(&json!(vec![1e300; 1_000])));
+        let long = often(json!({ "not": { "const": "x".repeat(100_000) } }));
+        assert!(long.is_valid(&json!("x")));
+        assert!(!long.is_valid(&json!(vec!["x"; 100])));
+    }
+
+    #[test]
+    fn of_a_deep_value_with_alternatives_at_each_level_it_is_not_told_where_it_does_not_fit() {
+        let names: Vec<_> = (0..300).map(|n| json!({ "n": n })).collect();
+        let level = json!({ "type": "array", "items": { "$ref": "#" } });
+        let schema = compile(&json!({ "anyOf": [level, { "enum": names }] })).unwrap();
+        let deep = |levels, count| {
+            let list = json!(vec![json!({ "n": "x" }); count]);
+            (0..levels).fold(list, |inner, _| json!([inner]))
+        };
+        let told = |value| schema.check(&value).unwrap_err().remove(0).1;
+        assert!(!told(deep(1, 10)).contains("too large to tell"));
+        assert!(told(deep(120, 1_000)).contains("too large to tell"));
     }
 
     #[test]

@@ -21,6 +21,10 @@ const STEPS: usize = 500_000;
 const PATTERNS: usize = 100;
 /// Longest pattern (inclusive), in bytes.
 const PATTERN_BYTES: usize = 1_024;
+/// What it takes to divide a number by that of `multipleOf`, in comparisons: both may have hundreds of digits.
+const DIVISION: usize = 250;
+/// The bytes of a text that are compared in the time of one comparison.
+const COMPARED_BYTES: usize = 64;
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -42,23 +46,30 @@ pub struct SchemaCost {
     pub violations: u64,
     /// Patterns that are run over a text.
     pub patterns: u64,
+    /// Lists that may hold nothing twice, for which all that is in them is written down.
+    pub unique: u64,
 }
 
 impl SchemaCost {
     /// Adds `times` visits of `schema`.
     fn add(&mut self, schema: &Map<String, Value>, times: u64) {
-        let sizes = |keys: &[&str]| -> usize {
+        let sum = |keys: &[&str], size: fn(&Value) -> usize| -> usize {
             let found = keys.iter().filter_map(|key| schema.get(*key));
-            found.map(nodes).sum()
+            found.map(size).sum()
         };
         let members = |key| object(schema, key).map_or(0, Map::len);
         let patterns = usize::from(schema.contains_key("pattern")) + members("patternProperties");
-        let required = sizes(&["required", "dependentRequired", "dependencies"]);
-        let comparisons = sizes(&["enum", "const"]) + required + members("properties") + patterns;
+        const REQUIRED: [&str; 3] = ["required", "dependentRequired", "dependencies"];
+        let required = sum(&REQUIRED, nodes);
+        let listed = sum(&["enum", "const"], weight) + sum(&REQUIRED, weight);
+        let divisions = usize::from(schema.contains_key("multipleOf")) * DIVISION;
+        let comparisons = listed + members("properties") + patterns + divisions;
+        let is_unique = schema.get("uniqueItems") == Some(&Value::Bool(true));
         let often = |number: usize| times.saturating_mul(number as u64);
         self.comparisons = self.comparisons.saturating_add(often(1 + comparisons));
         self.violations = self.violations.saturating_add(often(1 + required));
         self.patterns = self.patterns.saturating_add(often(patterns));
+        self.unique = self.unique.saturating_add(often(is_unique.into()));
     }
 
     fn max(self, other: Self) -> Self {
@@ -66,6 +77,7 @@ impl SchemaCost {
             comparisons: self.comparisons.max(other.comparisons),
             violations: self.violations.max(other.violations),
             patterns: self.patterns.max(other.patterns),
+            unique: self.unique.max(other.unique),
         }
     }
 }
@@ -77,6 +89,24 @@ pub(super) fn nodes(value: &Value) -> usize {
         Value::Object(members) => members.values().map(nodes).sum::<usize>() + 1,
         _ => 1,
     }
+}
+
+/// The bytes of the texts and names that a value is made of.
+pub(super) fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(text_bytes).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, member)| name.len() + text_bytes(member))
+            .sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
+/// The comparisons that it takes at most to tell whether a value is this one.
+fn weight(value: &Value) -> usize {
+    nodes(value) + text_bytes(value) / COMPARED_BYTES
 }
 
 /// What the schemas of one manifest may still cost.
@@ -108,7 +138,7 @@ impl SchemaBudget {
         let mut most = SchemaCost {
             comparisons: 1,
             violations: 1,
-            patterns: 0,
+            ..SchemaCost::default()
         };
         let mut pending = vec![Place::from([(std::ptr::from_ref(schema), (schema, 1))])];
         let mut seen = HashSet::new();
@@ -434,6 +464,12 @@ mod tests {
             cost(json!({ "items": { "allOf": [pattern, pattern] } })).patterns,
             2
         );
+        let set = json!({ "uniqueItems": true });
+        assert_eq!(cost(json!({ "items": { "allOf": [set, set] } })).unique, 2);
+        let divided = cost(json!({ "items": { "multipleOf": 0.01 } }));
+        assert!(divided.comparisons > DIVISION as u64);
+        let long = cost(json!({ "const": "x".repeat(100 * COMPARED_BYTES) }));
+        assert!(long.comparisons > 100);
     }
 
     #[test]

@@ -83,6 +83,12 @@ impl Json {
         Self::as_recorded(canonical::text_of(value))
     }
 
+    /// The canonical text of `value`, which no other value has.
+    #[must_use]
+    pub fn text_of(value: &Value) -> String {
+        canonical::text_of(value)
+    }
+
     /// Takes text that a store gives back: it was checked on its way in. An older release, or plain SQL, may have written it in
     /// another form than the canonical one.
     ///

@@ -108,3 +108,44 @@ async fn checking_commands_against_a_dear_schema_holds_up_nobody() {
     }
     assert!(served > 12, "only {served} were served beside 12 commands");
 }
+
+#[tokio::test]
+async fn what_a_sender_can_make_dear_is_counted_before_it_is_checked() {
+    let store = Store::new(Backend::Sqlite).await;
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    // Lists of nothing but lists, each another one, of which a hash sees only that nothing is in them.
+    let shape = |number: u32| {
+        (0..12).fold(json!([]), |inner, bit| match number >> bit & 1 {
+            0 => json!([inner]),
+            _ => json!([[], inner]),
+        })
+    };
+    let shapes: Vec<_> = (0..3_500).map(shape).collect();
+    let often = |schema: Value| {
+        let all = vec![json!({ "$ref": "#/$defs/it" }); 2_000];
+        json!({ "allOf": all, "$defs": { "it": schema } })
+    };
+    for (number, (schema, data)) in [
+        (json!({ "uniqueItems": true }), json!(shapes)),
+        (
+            json!({ "items": { "multipleOf": 1e-300 } }),
+            json!(vec![0.5; 20_000]),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let dear = format!("dear{number}");
+        client
+            .deploy(&dear, with_manifest(&manifest(&often(schema))))
+            .await;
+        let stream = client.stream(&dear, "d-1");
+        stream.send("Do", json!([1, 2])).await.accepted();
+        let (refused, ()) = join(stream.send("Do", data), others_are_served(&client)).await;
+        let problem = refused.problem(422, "invalid-command-data");
+        let errors = problem["errors"].to_string();
+        assert!(errors.contains("too large to be checked"), "{errors}");
+    }
+}
