@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Map, Value};
 
+use super::words::excerpt;
 use crate::modules::referred;
 
 /// Deepest nesting that is compared (inclusive), in levels of values.
@@ -253,7 +254,7 @@ impl<'s> Comparison<'s> {
             return;
         }
         let at = if at.is_empty() { "it" } else { at };
-        self.found.push(format!("{at} {what}"));
+        self.found.push(excerpt(&format!("{at} {what}")));
     }
 }
 

@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::examine::{Direction, Subject};
-use super::words::{count, count_of, excerpt, seconds};
+use super::words::{count, count_of, excerpt, excerpt_value, seconds};
 use super::{Error, Finding, Gate, Step, StepResult, Watch};
 use crate::core::{Event, Json, Rejection};
 use crate::modules::{
     Decider, ExpectedRejection, Manifest, RejectionDetails, Spec, SpecEvent, SpecOutcome, Unfit,
 };
 use crate::runtime::{Decision, Fault, GuestCommand, GuestContext, Instance, Restored, State};
+
+/// How many of the specifications that do not hold are shown with what was expected and what came: a module has as many as it likes.
+const SHOWN: u64 = 100;
 
 /// A specification that does not hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +70,8 @@ impl Promise {
         }
     }
 
-    fn is_broken(&self, failure: SpecFailure) -> Finding {
+    /// What is found of it: why it does not hold for the first few, of the others only that they do not.
+    fn is_broken(&self, failure: SpecFailure, is_shown: bool) -> Finding {
         let SpecFailure {
             title,
             reason,
@@ -75,17 +79,19 @@ impl Promise {
             actual,
         } = failure;
         let whose = self.whose();
+        let mut details = json!({ "title": title });
+        let mut summary = format!("Spec \"{title}\" of {whose} does not hold");
+        if is_shown {
+            summary = format!("{summary}: {}", excerpt(&reason));
+            let example = [("expected", &expected), ("actual", &actual)]
+                .map(|(which, value)| format!("{which:<8}  {}", excerpt(&value.to_string())));
+            details["expected"] = excerpt_value(expected);
+            details["actual"] = excerpt_value(actual);
+            details["example"] = json!(example);
+        }
         Finding {
-            summary: format!("Spec \"{title}\" of {whose} does not hold: {reason}."),
-            details: json!({
-                "title": title,
-                "expected": expected,
-                "actual": actual,
-                "example": [
-                    format!("expected  {}", excerpt(&expected.to_string())),
-                    format!("actual    {}", excerpt(&actual.to_string())),
-                ],
-            }),
+            summary: summary + ".",
+            details,
             name: format!("specs:{title}"),
             step: Step::Specs,
             blocks: self.is_binding,
@@ -170,7 +176,7 @@ impl Gate {
             run += 1;
             if let Err(failure) = verdict.map_err(Error::NotRun)? {
                 failed += 1;
-                findings.push(promise.is_broken(failure));
+                findings.push(promise.is_broken(failure, failed <= SHOWN));
             }
         }
         let specs = promises.len() as u64;
@@ -433,4 +439,30 @@ fn rejection_json(rejection: &Rejection) -> Value {
 
 fn event_json(event: &Event) -> Value {
     json!({ "event": event.name, "schema_version": event.schema_version, "data": event.data.to_value() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_does_not_grow_with_what_failing_specs_expect_and_get() {
+        let spec = json!({ "title": "a", "when": { "command": "Do" }, "then": { "state": null } });
+        let promise = Promise {
+            spec: serde_json::from_value(spec).unwrap(),
+            former: None,
+            is_binding: true,
+        };
+        let failure = SpecFailure {
+            title: "a".to_owned(),
+            reason: "r".repeat(1 << 20),
+            expected: json!({ "state": 1 }),
+            actual: json!({ "state": vec![1; 1 << 20] }),
+        };
+        let shown = promise.is_broken(failure.clone(), true);
+        assert_eq!(shown.details["expected"], failure.expected);
+        let length = |finding: &Finding| serde_json::to_string(finding).unwrap().len();
+        assert!((10_000..20_000).contains(&length(&shown)));
+        assert!(length(&promise.is_broken(failure, false)) < 200);
+    }
 }

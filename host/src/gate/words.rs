@@ -60,6 +60,16 @@ pub(super) fn excerpt_json(json: &Json) -> Value {
     }
 }
 
+/// The same for a value.
+pub(super) fn excerpt_value(value: Value) -> Value {
+    let text = value.to_string();
+    if text.len() <= EXCERPT_BYTES {
+        value
+    } else {
+        Value::String(excerpt(&text))
+    }
+}
+
 /// An event as a report holds it.
 pub(super) fn event_json(event: &Event) -> Value {
     let mut shown = json!({
