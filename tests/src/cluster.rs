@@ -112,13 +112,16 @@ impl Cluster {
         }
     }
 
-    /// Copies the files of a server that is [stopped](Self::stop), as a backup of its folder.
+    /// Copies the files of a server that is [stopped](Self::stop), as a backup of its folder in the place of an older one.
     ///
     /// # Panics
     ///
     /// When the server runs, or they cannot be copied.
     pub fn back_up(&self) {
         assert!(self.server.is_none(), "the server is stopped first");
+        if self.backup().exists() {
+            fs::remove_dir_all(self.backup()).expect("the files can be removed");
+        }
         copy(&self.data(), &self.backup());
     }
 
