@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use crate::core::{DeciderName, EventType};
 
+/// Most commands, and most schema versions of events, that a new module declares (inclusive): the decider's OpenAPI describes each of them anew.
+const DECLARATIONS: usize = 1_000;
 /// The one kind of module there is.
 const KIND_DECIDER: &str = "decider";
 
@@ -214,7 +216,7 @@ impl Manifest {
     }
 
     /// Parses what `describe` of a new module answered. Specifications may hold nothing that is not known: it would be a check that is
-    /// not made. What an older host has stored keeps its module loadable whatever it holds.
+    /// not made. Nor may it declare very much. What an older host has stored keeps its module loadable whatever it holds.
     ///
     /// # Errors
     ///
@@ -231,6 +233,16 @@ impl Manifest {
         })
         .map_err(malformed)?;
         deserializer.end().map_err(malformed)?;
+        for (what, count) in [
+            ("commands", manifest.commands.len()),
+            ("events", manifest.events.len()),
+        ] {
+            if count > DECLARATIONS {
+                reasons.push(format!(
+                    "the manifest declares {count} {what}, of at most {DECLARATIONS}"
+                ));
+            }
+        }
         let untitled = manifest
             .specs
             .iter()
@@ -363,6 +375,27 @@ mod tests {
         let refused: Vec<Value> = serde_json::from_str(list).unwrap();
         for spec in refused {
             assert!(Manifest::parse_new(&with_spec(&spec)).is_err(), "{spec}");
+        }
+    }
+
+    #[test]
+    fn a_new_module_declares_so_much_at_most_and_a_stored_one_keeps_it() {
+        let manifest = |commands: usize, events: usize| {
+            let commands: Vec<_> = (0..commands)
+                .map(|n| json!({ "name": format!("c{n}") }))
+                .collect();
+            let events: Vec<_> = (1..=events)
+                .map(|version| json!({ "name": "e", "schema_version": version }))
+                .collect();
+            json!({ "name": "a", "kind": "decider", "commands": commands, "events": events })
+                .to_string()
+        };
+        assert!(Manifest::parse_new(&manifest(DECLARATIONS, DECLARATIONS)).is_ok());
+        for (commands, events, reason) in [(1_001, 1, "1001 commands"), (1, 1_001, "1001 events")] {
+            let text = manifest(commands, events);
+            let reasons = Manifest::parse_new(&text).unwrap_err();
+            assert!(reasons[0].contains(reason), "{reasons:?}");
+            assert!(Manifest::parse(&text).is_ok());
         }
     }
 
