@@ -6,32 +6,69 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request};
-use axum::http::Extensions;
 use axum::http::header::LOCATION;
+use axum::http::{Extensions, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::auth::Actor;
 use super::extract::namespace;
+use crate::core::Namespace;
 
-/// Lets a request through, and logs the change that it has made, with who has made it.
+/// Lets a request through, and logs the change that it has made, with who has made it; also when its sender hangs up: the change may be
+/// made all the same.
 pub(super) async fn record(request: Request, next: Next) -> Response {
-    let actor = request.extensions().get::<Actor>().cloned();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let namespace = namespace(request.headers()).ok();
+    let mut change = Change {
+        actor: request.extensions().get::<Actor>().cloned(),
+        namespace: namespace(request.headers()).ok(),
+        method: request.method().clone(),
+        path: request.uri().path().to_owned(),
+        is_answered: false,
+    };
     let response = next.run(request).await;
+    change.is_answered = true;
     if response.status().is_success() {
         let location = response.headers().get(LOCATION);
-        tracing::info!(
-            actor = actor.as_ref().map(Actor::name),
-            namespace = namespace.as_ref().map(|namespace| namespace.as_str()),
-            http.method = %method,
-            http.path = path,
-            http.location = location.and_then(|location| location.to_str().ok()),
-            "a change was made"
+        change.tell(
+            location.and_then(|location| location.to_str().ok()),
+            "a change was made",
         );
     }
     response
+}
+
+/// A change that somebody wants to make.
+struct Change {
+    actor: Option<Actor>,
+    namespace: Option<Namespace>,
+    method: Method,
+    path: String,
+    /// Whether it is known what came of it.
+    is_answered: bool,
+}
+
+impl Change {
+    fn tell(&self, location: Option<&str>, message: &str) {
+        tracing::info!(
+            actor = self.actor.as_ref().map(Actor::name),
+            namespace = self.namespace.as_ref().map(Namespace::as_str),
+            http.method = %self.method,
+            http.path = self.path,
+            http.location = location,
+            "{message}"
+        );
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.tell(
+                None,
+                "a change may have been made: its sender did not wait for the answer",
+            );
+        }
+    }
 }
 
 /// Counts wrong credentials, so that whoever tries many of them does not fill the log.

@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use futures::StreamExt as _;
 use time::OffsetDateTime;
 
 use super::code::Code;
@@ -77,6 +80,21 @@ pub(super) fn authenticate(
             }
             Err(problem)
         }
+    }
+}
+
+/// In the extensions of an answer that goes on for as long as its reader likes: it ends with the token of its reader.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Endless;
+
+/// Has an answer without an end, to `actor`, end once its token is not let in any more.
+pub(super) fn end_with_token(state: &AppState, actor: Option<Actor>, answer: Response) -> Response {
+    match actor {
+        Some(actor) if answer.extensions().get::<Endless>().is_some() => {
+            let refused = state.settings.tokens.clone().until_refused(actor.0);
+            answer.map(|body| Body::from_stream(body.into_data_stream().take_until(refused)))
+        }
+        _ => answer,
     }
 }
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::admit::{Admission, admit};
 use super::audit;
-use super::auth::authenticate;
+use super::auth::{Actor, authenticate, end_with_token};
 use super::problem::Problem;
 use super::state::AppState;
 use crate::config::Scope;
@@ -45,8 +45,10 @@ pub(super) async fn enter(
         Ok(admission) => admission,
         Err(problem) => return problem.into_response(),
     };
-    if conditions.is_change {
-        return audit::record(request, next).await;
-    }
-    next.run(request).await
+    let actor = request.extensions().get::<Actor>().cloned();
+    let answer = match conditions.is_change {
+        true => audit::record(request, next).await,
+        false => next.run(request).await,
+    };
+    end_with_token(&state, actor, answer)
 }

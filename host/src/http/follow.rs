@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
@@ -19,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::auth::Endless;
 use super::code::Code;
 use super::dto::{CaughtUp, Event, MalformedEvent};
 use super::metrics::{SUBSCRIPTION_EVENTS, SUBSCRIPTIONS};
@@ -132,7 +134,7 @@ pub(super) fn streamed(
         NOT_BUFFERED,
     ];
     let body = Body::from_stream(chunks.map(Ok::<_, Infallible>));
-    (headers, body).into_response()
+    (Extension(Endless), headers, body).into_response()
 }
 
 impl Feed {

@@ -1,11 +1,17 @@
 //! The tokens that are let in, which can be changed while the host runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::config::Token;
+use crate::core::{Clock as _, SystemClock};
+
+/// How often it is looked at whether a token has expired.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// The tokens that are let in right now. Clones share them.
 ///
@@ -61,6 +67,16 @@ impl Tokens {
         }
     }
 
+    /// Waits until a token is not let in any more as it is: it was taken away or changed, or has expired.
+    pub(super) async fn until_refused(self, token: Arc<Token>) {
+        let mut tokens = self.tokens.subscribe();
+        let replaced = tokens.wait_for(|tokens| !tokens.contains(&token));
+        tokio::select! {
+            _ = replaced => {}
+            () = until_expired(&token) => {}
+        }
+    }
+
     /// The token with this hash, if it is let in.
     pub(super) fn find(&self, sha256: [u8; 32]) -> Option<Arc<Token>> {
         let tokens = self.tokens.borrow();
@@ -75,12 +91,23 @@ impl Default for Tokens {
     }
 }
 
+async fn until_expired(token: &Token) {
+    // No sleep is told of a clock that was set.
+    while !token.has_expired(SystemClock.now()) {
+        let left = token.expires_at.map(|end| end - SystemClock.now());
+        let left = left.and_then(|left| Duration::try_from(left).ok());
+        sleep(left.unwrap_or(LOOK).min(LOOK)).await;
+    }
+}
+
 fn shared(tokens: Vec<Token>) -> Vec<Arc<Token>> {
     tokens.into_iter().map(Arc::new).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::poll;
+
     use super::*;
     use crate::config::Scope;
 
@@ -95,6 +122,20 @@ mod tests {
         assert_eq!(tokens.replace(vec![token("new")]), Ok(()));
         assert_eq!(shared.find(Token::hash("old")), None);
         assert_eq!(shared.find(Token::hash("new")), Some(token("new").into()));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_taken_away_or_expires_is_waited_for() {
+        let mut ending = token("ending");
+        ending.expires_at = Some(SystemClock.now() + Duration::from_millis(50));
+        let tokens = Tokens::new(vec![token("old"), token("kept"), ending.clone()]);
+        tokens.clone().until_refused(ending.into()).await;
+
+        let mut kept = Box::pin(tokens.clone().until_refused(token("kept").into()));
+        let mut old = Box::pin(tokens.clone().until_refused(token("old").into()));
+        assert!(poll!(&mut kept).is_pending() && poll!(&mut old).is_pending());
+        assert_eq!(tokens.replace(vec![token("kept")]), Ok(()));
+        assert!(poll!(&mut kept).is_pending() && poll!(&mut old).is_ready());
     }
 
     #[test]

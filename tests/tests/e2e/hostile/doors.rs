@@ -8,11 +8,15 @@ use gavel_tests::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 on_every_store! {
     a_foreign_web_page_cannot_operate_a_host,
     a_host_reads_its_tokens_again_on_sighup_but_never_opens_to_all,
     changes_and_wrong_credentials_are_in_the_log_with_who_it_was,
+    whoever_hangs_up_changes_nothing_unseen,
     a_token_knows_of_the_modules_of_its_namespaces_and_its_own_only,
     consumers_are_bounded_and_leave_nothing_behind,
     every_list_comes_in_pages,
@@ -79,6 +83,9 @@ async fn a_host_reads_its_tokens_again_on_sighup_but_never_opens_to_all(store: S
         client.get("/v1/info").send().await.status()
     };
     assert_eq!((status(&old).await, status(&new).await), (200, 401));
+    let client = host.client().with_token(&old.token);
+    let follow = client.get("/v1/events?follow=true");
+    let followed = follow.header("Accept", "application/x-ndjson").open().await;
 
     host.configure(&new.lines);
     eventually("the new token is let in", LIMIT, async || {
@@ -86,6 +93,8 @@ async fn a_host_reads_its_tokens_again_on_sighup_but_never_opens_to_all(store: S
     })
     .await;
     assert_eq!(status(&old).await, 401);
+    let rest = timeout(LIMIT, followed.bytes()).await;
+    assert!(rest.is_ok(), "what its reader may not see any more ends");
 
     for (text, said) in [
         ("", "no token is left"),
@@ -142,6 +151,38 @@ async fn changes_and_wrong_credentials_are_in_the_log_with_who_it_was(store: Sto
     assert_eq!(lines(&format!("{path}/pause")), 1, "{log}");
     assert_eq!(lines("DELETE"), 1, "{log}");
     assert_eq!(lines("guessed"), 0, "{log}");
+}
+
+async fn whoever_hangs_up_changes_nothing_unseen(store: Store) {
+    let boss = Holder::new("boss", "admin");
+    let host = Host::start_configured(&store, &boss.lines).await;
+    let client = host.client().with_token(&boss.token);
+    let address = host.address().strip_prefix("http://").unwrap();
+    for number in 0..60 {
+        let head = format!(
+            "PUT /v1/consumers/c{number:02} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}",
+            boss.token
+        );
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(head.as_bytes()).await.unwrap();
+        // Sooner or later, before or after the change is made.
+        for _ in 0..number % 6 {
+            client.get("/livez").send().await.expect(200);
+        }
+    }
+    let consumers = client.get("/v1/consumers").send().await.json(200);
+    let consumers = consumers["consumers"].as_array().unwrap();
+    eventually("each change is in the log", LIMIT, async || {
+        let log = host.log();
+        let is_told = |consumer: &Value| {
+            let path = format!("/v1/consumers/{}", consumer["name"].as_str().unwrap());
+            let mut lines = log.lines();
+            lines.any(|line| line.contains("boss") && line.contains(&path))
+        };
+        consumers.iter().all(is_told).then_some(())
+    })
+    .await;
 }
 
 async fn a_token_knows_of_the_modules_of_its_namespaces_and_its_own_only(store: Store) {
