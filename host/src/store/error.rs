@@ -312,7 +312,7 @@ pub enum OpenError {
     },
     /// What a session asks for at its start does not reach the server.
     #[error(
-        "the sessions have another `{setting}` than they asked for, as behind a pooler that ignores it: \
+        "the sessions have another `{setting}` than they asked for, as behind a pooler that ignores or refuses it: \
          connect to the server itself, for a host keeps few connections and shares none between transactions"
     )]
     SettingIgnored {

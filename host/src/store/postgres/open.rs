@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, raw_sql};
 use tokio::sync::Semaphore;
 
 use super::commit::Database;
@@ -33,10 +33,12 @@ const BESIDE: u32 = 1;
 const LISTENERS: u32 = 1;
 
 /// What every connection asks of the server, so that a host that is gone or stuck holds up nobody for long.
-const SESSION_SETTINGS: [(&str, &str); 10] = [
+const SESSION_SETTINGS: [(&str, &str); 11] = [
     ("statement_timeout", "30s"),
     ("lock_timeout", "5s"),
     ("idle_in_transaction_session_timeout", "10s"),
+    // A connection that was used a moment ago is taken for alive.
+    ("idle_session_timeout", "0"),
     ("client_connection_check_interval", "5s"),
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
@@ -45,6 +47,13 @@ const SESSION_SETTINGS: [(&str, &str); 10] = [
     // Compiling a plan costs more than any statement of ours takes.
     ("jit", "off"),
     ("default_transaction_isolation", "read committed"),
+];
+
+/// What the connection asks for that sets the store up: no timeout at all, which a migration may well exceed.
+const SETUP_SETTINGS: [(&str, &str); 3] = [
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_session_timeout", "0"),
 ];
 
 /// Where the database is, and how to treat it.
@@ -106,11 +115,16 @@ impl PostgresStore {
         };
         let connect = connect.clone().application_name("gavel");
 
-        // Without the session's timeouts, which a migration may well exceed.
+        // Before anything is prepared, which a pooler may keep for another session.
+        match ignored_setting(connect.clone().options(SESSION_SETTINGS)).await {
+            Ok(None) => {}
+            Ok(Some(setting)) => return Err(OpenError::SettingIgnored { setting }),
+            Err(error) => return Err(unreachable(error.into())),
+        }
         let setup = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(CONNECT_TIMEOUT)
-            .connect_with(connect.clone())
+            .connect_with(connect.clone().options(SETUP_SETTINGS))
             .await
             .map_err(|error| unreachable(error.into()))?;
         let encoding: String = sqlx::query_scalar("SELECT current_setting('server_encoding')")
@@ -139,6 +153,13 @@ impl PostgresStore {
         setup.close().await;
 
         let connect = connect.clone().options(SESSION_SETTINGS);
+        // A pool tries again for as long as it may, and does not tell why.
+        let first = async {
+            let mut session = connect.connect().await?;
+            require_primary(&mut session).await?;
+            session.close().await
+        };
+        first.await.map_err(|error| unreachable(error.into()))?;
         let set_apart = COMMITTERS + BESIDE + LISTENERS;
         let pool_size = options.max_connections.saturating_sub(set_apart).max(1);
         let pool = PgPoolOptions::new()
@@ -157,12 +178,6 @@ impl PostgresStore {
             .connect_with(connect.clone())
             .await
             .map_err(|error| unreachable(error.into()))?;
-        if let Some(setting) = ignored_setting(&pool)
-            .await
-            .map_err(|error| unreachable(error.into()))?
-        {
-            return Err(OpenError::SettingIgnored { setting });
-        }
         let database = Database {
             connect: connect
                 .clone()
@@ -239,28 +254,53 @@ async fn require_durability(setup: &PgPool) -> Result<(), Durability> {
     Ok(())
 }
 
-/// What a session has asked for at its start, and has not been given. Those of TCP are none on a socket of the system.
-async fn ignored_setting(pool: &PgPool) -> Result<Option<String>, sqlx::Error> {
-    let asked = SESSION_SETTINGS
+/// What a session asks for at its start, and is not given. Those of TCP are none on a socket of the system.
+async fn ignored_setting(connect: PgConnectOptions) -> Result<Option<String>, sqlx::Error> {
+    let probe = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .connect_with(connect)
+        .await;
+    let probe = match probe {
+        Err(sqlx::Error::Database(error)) => match refused_setting(error.message()) {
+            Some(setting) => return Ok(Some(setting.to_owned())),
+            None => return Err(sqlx::Error::Database(error)),
+        },
+        probe => probe?,
+    };
+    let asked: Vec<_> = SESSION_SETTINGS
         .iter()
-        .filter(|(name, _)| !name.starts_with("tcp_"));
-    let asked = asked.map(|&(name, value)| (name.to_owned(), value.to_owned()));
-    let (names, values): (Vec<String>, Vec<String>) = asked.unzip();
-    sqlx::query_scalar(
-        "SELECT asked.name FROM unnest($1::TEXT[], $2::TEXT[]) AS asked (name, value) \
-         WHERE current_setting(asked.name) <> asked.value LIMIT 1",
-    )
-    .bind(names)
-    .bind(values)
-    .fetch_optional(pool)
-    .await
+        .filter(|(name, _)| !name.starts_with("tcp_"))
+        .map(|(name, value)| format!("('{name}', '{value}')"))
+        .collect();
+    let query = format!(
+        "SELECT name FROM (VALUES {}) AS asked (name, value) \
+         WHERE current_setting(name) <> value LIMIT 1",
+        asked.join(", ")
+    );
+    let ignored = probe
+        .fetch_optional(raw_sql(AssertSqlSafe(query)))
+        .await?
+        .map(|row| row.try_get(0))
+        .transpose()?;
+    probe.close().await;
+    Ok(ignored)
 }
 
-/// Refuses a connection that leads to a standby, where reads are old, or that may only read, and begins a generation when the
-/// server is another one than before: nobody writes on a connection that was not asked.
+/// What a pooler does not let a session ask for, in the words of PgBouncer and those that imitate it.
+fn refused_setting(message: &str) -> Option<&str> {
+    let refused = message.strip_prefix("unsupported startup parameter")?;
+    let refused = refused.strip_prefix(" in options").unwrap_or(refused);
+    let setting = refused.strip_prefix(": ")?;
+    setting.split(['.', ' ']).next()
+}
+
+/// Refuses a connection that leads to a standby, where reads are old, that may only read, or that skips the triggers which number events;
+/// and begins a generation when the server is another one than before: nobody writes on a connection that was not asked.
 pub(super) async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let server = sqlx::query(
-        "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::BOOLEAN",
+        "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::BOOLEAN, \
+                current_setting('session_replication_role') = 'replica'",
     )
     .fetch_one(&mut *connection)
     .await?;
@@ -269,6 +309,10 @@ pub(super) async fn require_primary(connection: &mut PgConnection) -> Result<(),
     }
     if server.try_get(1)? {
         let reason = "the session may only read: `default_transaction_read_only` is on";
+        return Err(sqlx::Error::Configuration(reason.into()));
+    }
+    if server.try_get(2)? {
+        let reason = "the session skips triggers: `session_replication_role` is `replica`";
         return Err(sqlx::Error::Configuration(reason.into()));
     }
     sqlx::query("SELECT gavel_generation()")

@@ -4,6 +4,7 @@ mod append;
 mod consumers;
 mod log;
 mod open;
+mod pooler;
 mod read;
 
 use std::collections::{HashMap, HashSet};

@@ -139,3 +139,29 @@ async fn sessions_that_could_only_read_are_left_once_others_can_write() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_a_database_neither_skip_triggers_nor_end_sessions_that_are_idle() {
+    on_new_database(async |database: Database| {
+        let mut session = database.connect().await;
+        let name = &database.name;
+        let mut set = async |setting: &str| {
+            let statement = format!("ALTER DATABASE {name} SET {setting}");
+            session.execute(AssertSqlSafe(statement)).await.unwrap();
+        };
+        set("idle_session_timeout = '1ms'").await;
+        let store = database.open().await;
+        let timeout: String = sqlx::query_scalar("SHOW idle_session_timeout")
+            .fetch_one(&store.pool)
+            .await
+            .unwrap();
+        assert_eq!(timeout, "0");
+        store.close().await;
+
+        set("session_replication_role = replica").await;
+        let error = PostgresStore::open(database.options()).await.unwrap_err();
+        let error = format!("{error:?}");
+        assert!(error.contains("skips triggers"), "{error}");
+    })
+    .await;
+}
