@@ -53,15 +53,14 @@ pub(in crate::store) async fn pages_of_the_log_join_without_loss_or_repetition(
 pub(in crate::store) async fn reading_resumes_after_a_position_never_at_it(store: Arc<dyn Store>) {
     let log = six_events(&*store).await;
     for (index, event) in log.iter().enumerate() {
-        let page = store
-            .read_log(
-                &Namespace::default(),
-                event.position,
-                &LogFilter::default(),
-                100,
-            )
-            .await
-            .unwrap();
+        let page = page_of(
+            &*store,
+            &Namespace::default(),
+            event.position,
+            &LogFilter::default(),
+            100,
+        )
+        .await;
         assert_eq!(page.events, log[index + 1..]);
     }
 }
@@ -222,10 +221,14 @@ pub(in crate::store) async fn next_is_past_what_the_filter_left_out(store: Arc<d
         },
     ];
     for (filter, count) in filters.into_iter().zip(log.len() + 1..) {
-        let page = store
-            .read_log(&Namespace::default(), Position::BEGINNING, &filter, 10)
-            .await
-            .unwrap();
+        let page = page_of(
+            &*store,
+            &Namespace::default(),
+            Position::BEGINNING,
+            &filter,
+            10,
+        )
+        .await;
         assert_eq!(page.events, []);
         assert!(page.caught_up);
         assert!(page.next >= log[5].position, "{page:?}");
@@ -233,10 +236,7 @@ pub(in crate::store) async fn next_is_past_what_the_filter_left_out(store: Arc<d
         let later = grow(&*store, &stream("a"), 1).await;
         let all = LogFilter::default();
         log_of(&*store, &Namespace::default(), count).await;
-        let resumed = store
-            .read_log(&Namespace::default(), page.next, &all, 10)
-            .await
-            .unwrap();
+        let resumed = page_of(&*store, &Namespace::default(), page.next, &all, 10).await;
         assert!(resumed.events.ends_with(&later), "{resumed:?}");
     }
 }
@@ -256,10 +256,14 @@ pub(in crate::store) async fn a_page_says_whether_there_was_more(store: Arc<dyn 
         (only_a.clone(), 1, false),
         (only_a, 2, true),
     ] {
-        let page = store
-            .read_log(&Namespace::default(), Position::BEGINNING, &filter, limit)
-            .await
-            .unwrap();
+        let page = page_of(
+            &*store,
+            &Namespace::default(),
+            Position::BEGINNING,
+            &filter,
+            limit,
+        )
+        .await;
         assert_eq!(page.caught_up, caught_up, "{limit} with {filter:?}");
         let last = page.events.last().unwrap().position;
         assert!(page.next >= last);
@@ -270,33 +274,21 @@ pub(in crate::store) async fn a_page_says_whether_there_was_more(store: Arc<dyn 
 pub(in crate::store) async fn a_page_of_nothing_stays_where_it_is(store: Arc<dyn Store>) {
     let namespace = Namespace::default();
     let all = LogFilter::default();
-    let page = store
-        .read_log(&namespace, Position::BEGINNING, &all, 10)
-        .await
-        .unwrap();
+    let page = page_of(&*store, &namespace, Position::BEGINNING, &all, 10).await;
     assert_eq!((page.events, page.caught_up), (Vec::new(), true));
 
     let log = six_events(&*store).await;
-    let page = store
-        .read_log(&namespace, page.next, &all, 10)
-        .await
-        .unwrap();
+    let page = page_of(&*store, &namespace, page.next, &all, 10).await;
     assert_eq!(page.events, log);
-    let again = store
-        .read_log(&namespace, page.next, &all, 10)
-        .await
-        .unwrap();
+    let again = page_of(&*store, &namespace, page.next, &all, 10).await;
     assert_eq!((again.events, again.caught_up), (Vec::new(), true));
     assert!(again.next >= page.next);
-    let none = store
-        .read_log(&namespace, Position::BEGINNING, &all, 0)
-        .await
-        .unwrap();
+    let none = page_of(&*store, &namespace, Position::BEGINNING, &all, 0).await;
     assert_eq!((none.events, none.next), (Vec::new(), Position::BEGINNING));
     assert!(!none.caught_up);
 
     let far = Position::new(u64::MAX, u64::MAX >> 1, u64::MAX >> 1);
-    let beyond = store.read_log(&namespace, far, &all, 10).await.unwrap();
+    let beyond = page_of(&*store, &namespace, far, &all, 10).await;
     assert_eq!((beyond.events, beyond.next), (Vec::new(), far));
 }
 

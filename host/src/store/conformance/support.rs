@@ -13,7 +13,7 @@ use crate::core::{
     Position, RecordedEvent, Rejection, StreamId, Version,
 };
 use crate::store::{
-    Append, AppendError, Appended, Direction, Fence, LogFilter, NewActivation, NewModule,
+    Append, AppendError, Appended, Direction, Fence, LogFilter, LogPage, NewActivation, NewModule,
     PAGE_BYTES, Store, StreamAppend, StreamRange,
 };
 
@@ -347,6 +347,29 @@ pub(in crate::store) async fn read_log_until(
         "the log does not show all events within {DEADLINE:?}"
     );
     events
+}
+
+/// A page of the log, once nothing is withheld from it: what others do on the server may hold events back for a moment, also such that were
+/// shown before.
+pub(in crate::store) async fn page_of(
+    store: &dyn Store,
+    namespace: &Namespace,
+    after: Position,
+    filter: &LogFilter,
+    limit: u32,
+) -> LogPage {
+    let reading = async {
+        loop {
+            let page = store.read_log(namespace, after, filter, limit).await;
+            let page = page.unwrap();
+            if !page.is_withheld {
+                return page;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(DEADLINE, reading).await;
+    in_time.expect("nothing is withheld for long")
 }
 
 /// The whole log of a namespace, once it shows `count` events.

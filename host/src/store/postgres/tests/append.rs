@@ -10,11 +10,14 @@ async fn an_append_waits_for_a_foreign_one_to_its_stream_and_sees_its_outcome() 
         register(&mut foreign).await;
         for (end, version) in [("ROLLBACK", 1), ("COMMIT", 2)] {
             append_and_stay_open(&mut foreign, end).await;
-            let waiting = tokio::spawn({
+            let mut waiting = tokio::spawn({
                 let store = store.clone();
                 async move { append(&store, end, ExpectedVersion::Any).await }
             });
-            blocked_backend(&mut observer).await;
+            tokio::select! {
+                _ = blocked_backend(&mut observer) => {}
+                answer = &mut waiting => panic!("it does not wait: {answer:?}"),
+            }
             foreign.execute(end).await.unwrap();
             let appended = waiting.await.unwrap().unwrap();
             assert_eq!(appended.version.get(), version, "after {end}");
@@ -256,7 +259,9 @@ async fn two_hosts_never_store_one_version_twice_and_both_make_progress() {
         for writer in writers {
             writer.await.unwrap();
         }
-        let log = read_log(&hosts[0], Position::BEGINNING).await.unwrap();
+        let log = read_settled_log(&hosts[0], Position::BEGINNING)
+            .await
+            .unwrap();
         let versions: Vec<u64> = log.events.iter().map(|event| event.version.get()).collect();
         assert!(
             versions.iter().copied().eq(1..=versions.len() as u64),

@@ -21,13 +21,12 @@ async fn a_foreign_append_that_stays_open_makes_no_reader_skip_and_blocks_no_oth
         let page = read_log(&store, before[0].position).await.unwrap();
         assert_eq!((page.events, page.next), (Vec::new(), before[0].position));
         assert!(page.is_withheld);
-        let withholding = store.withholding().await.unwrap().unwrap();
         let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
             .fetch_one(&mut foreign)
             .await
             .unwrap();
-        assert_eq!(withholding.holder, format!("process {pid}"));
-        assert!(withholding.age.is_some());
+        let withholding = withheld_by(&store, Some(&format!("process {pid}"))).await;
+        assert!(withholding.unwrap().age.is_some());
 
         foreign.execute("COMMIT").await.unwrap();
         append(&store, "after", ExpectedVersion::NoStream)
@@ -35,9 +34,9 @@ async fn a_foreign_append_that_stays_open_makes_no_reader_skip_and_blocks_no_oth
             .unwrap();
         let rest = log_of(&store, page.next, 4).await;
         assert_eq!(ids(&rest), ["open", "during-1", "during-2", "after"]);
-        let page = read_log(&store, rest[3].position).await.unwrap();
-        assert!(page.caught_up && !page.is_withheld);
-        assert_eq!(store.withholding().await.unwrap(), None);
+        let page = read_settled_log(&store, rest[3].position).await.unwrap();
+        assert!(page.caught_up);
+        withheld_by(&store, None).await;
     })
     .await;
 }
@@ -248,9 +247,9 @@ async fn a_malformed_event_is_reported_with_its_place_and_payload_after_those_be
             .await
             .unwrap();
 
-        let page = read_log(&store, Position::BEGINNING).await.unwrap();
+        let page = read_settled_log(&store, Position::BEGINNING).await.unwrap();
         assert_eq!((page.events.as_slice(), page.caught_up), (&log[..1], false));
-        let error = read_log(&store, page.next).await.unwrap_err();
+        let error = read_settled_log(&store, page.next).await.unwrap_err();
         let Error::Malformed {
             stream,
             position,
@@ -264,7 +263,7 @@ async fn a_malformed_event_is_reported_with_its_place_and_payload_after_those_be
             (stream.as_str(), raw.as_str()),
             ("default/counter/bad", "{}")
         );
-        let rest = read_log(&store, position).await.unwrap();
+        let rest = read_settled_log(&store, position).await.unwrap();
         assert_eq!(rest.events, log[2..]);
     })
     .await;

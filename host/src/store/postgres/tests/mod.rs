@@ -25,7 +25,7 @@ use crate::core::{
 use crate::store::{
     Append, AppendError, Appended, Error, EventStore as _, Fence, History, LogFilter, LogPage,
     LogStore as _, OpenError, PastRange, PastStore as _, Place, ResumeError, Snapshot,
-    SnapshotStore as _, StreamAppend, conformance,
+    SnapshotStore as _, StreamAppend, Withholding, conformance,
 };
 
 /// How long a test waits for what must come.
@@ -168,6 +168,32 @@ async fn read_log(store: &PostgresStore, after: Position) -> Result<LogPage, Err
     store
         .read_log(&namespace, after, &LogFilter::default(), 100)
         .await
+}
+
+/// The same, once nothing is withheld: other tests on the server may hold events back for a moment, also such that were shown before.
+async fn read_settled_log(store: &PostgresStore, after: Position) -> Result<LogPage, Error> {
+    let reading = async {
+        loop {
+            let read = read_log(store, after).await;
+            if !matches!(&read, Ok(page) if page.is_withheld) {
+                return read;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, reading).await.unwrap()
+}
+
+/// What withholds events, once that is `holder`, or nothing: for a moment it may be a transaction of another test.
+async fn withheld_by(store: &PostgresStore, holder: Option<&str>) -> Option<Withholding> {
+    let looking = async {
+        loop {
+            let found = store.withholding().await.unwrap();
+            if found.as_ref().map(|found| &*found.holder) == holder {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, looking).await.unwrap()
 }
 
 /// What the log holds after `after`, once that is `count` events: other tests on the server may hold them back for a moment.
