@@ -28,6 +28,9 @@ const COMPARED_BYTES: usize = 64;
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
+/// Keywords that list the names which an object must have.
+const REQUIRED: [&str; 3] = ["required", "dependentRequired", "dependencies"];
+
 /// Keywords whose cost depends on more than the schema's text, or which lead out of the document.
 const REFUSED: [&str; 5] = [
     "unevaluatedProperties",
@@ -59,7 +62,6 @@ impl SchemaCost {
         };
         let members = |key| object(schema, key).map_or(0, Map::len);
         let patterns = usize::from(schema.contains_key("pattern")) + members("patternProperties");
-        const REQUIRED: [&str; 3] = ["required", "dependentRequired", "dependencies"];
         let required = sum(&REQUIRED, nodes);
         let listed = sum(&["enum", "const"], weight) + sum(&REQUIRED, weight);
         let divisions = usize::from(schema.contains_key("multipleOf")) * DIVISION;
