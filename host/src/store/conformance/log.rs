@@ -7,7 +7,7 @@ use futures::future::join_all;
 
 use super::support::*;
 use crate::core::{ExpectedVersion, Namespace, NewEvent, Position, RecordedEvent};
-use crate::store::{LogFilter, ResumeError, Store};
+use crate::store::{LogFilter, Store};
 
 /// Appends six events to two streams in turns, waits until the log shows them, and gives them back in its order.
 async fn six_events(store: &dyn Store) -> Vec<RecordedEvent> {
@@ -317,11 +317,7 @@ pub(in crate::store) async fn only_the_positions_of_its_events_are_of_a_log(stor
         (Position::new(generation, u64::MAX, offset), last),
         (Position::new(0, 0, 1), Position::BEGINNING),
     ] {
-        let refused = store.check_position(&here, lost).await;
-        assert!(
-            matches!(refused, Err(ResumeError::Lost { position, end: told }) if (position, told) == (lost, end)),
-            "{lost} of {log:?}: {refused:?}"
-        );
+        end_told(&*store, &here, lost, end).await;
     }
 }
 
@@ -370,8 +366,7 @@ pub(in crate::store) async fn pages_of_the_log_are_bounded_in_bytes(store: Arc<d
     for filter in [LogFilter::default(), all] {
         let (mut after, mut read) = (Position::BEGINNING, Vec::new());
         loop {
-            let page = store.read_log(&namespace, after, &filter, 1_000);
-            let page = page.await.unwrap();
+            let page = page_of(&*store, &namespace, after, &filter, 1_000).await;
             assert_fits(&page.events);
             after = page.next;
             read.extend(page.events);

@@ -14,7 +14,7 @@ use crate::core::{
 };
 use crate::store::{
     Append, AppendError, Appended, Direction, Fence, LogFilter, LogPage, NewActivation, NewModule,
-    PAGE_BYTES, Store, StreamAppend, StreamRange,
+    PAGE_BYTES, ResumeError, Store, StreamAppend, StreamRange,
 };
 
 /// How long a case waits for the log to show what was appended.
@@ -370,6 +370,35 @@ pub(in crate::store) async fn page_of(
     };
     let in_time = tokio::time::timeout(DEADLINE, reading).await;
     in_time.expect("nothing is withheld for long")
+}
+
+/// Asks after a position that is lost until the end of the log is told as `end`: it is told too early while others hold events back.
+pub(in crate::store) async fn end_told(
+    store: &dyn Store,
+    namespace: &Namespace,
+    lost: Position,
+    end: Position,
+) {
+    let asking = async {
+        loop {
+            match store.check_position(namespace, lost).await {
+                Err(ResumeError::Lost {
+                    position,
+                    end: told,
+                }) => {
+                    assert_eq!(position, lost);
+                    assert!(told <= end, "{lost} ends at {told}, after {end}");
+                    if told == end {
+                        return;
+                    }
+                }
+                other => panic!("{lost} is lost: {other:?}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(DEADLINE, asking).await;
+    in_time.expect("the end of the log is told");
 }
 
 /// The whole log of a namespace, once it shows `count` events.

@@ -54,7 +54,7 @@ pub(in crate::store) async fn a_stream_that_fails_comes_again_and_is_parked_in_t
         .unpark(&id, &stream("bad"), Unpark::Retry)
         .await
         .unwrap();
-    let again = lease_one(&*store, &id).await;
+    let again = lease_whole(&*store, &id, 3).await;
     assert_eq!((versions(&again), again.attempt), (vec![1, 2, 3], 1));
     let twice = store.unpark(&id, &stream("bad"), Unpark::Retry).await;
     assert!(matches!(twice, Err(ConsumerError::NotParked)), "{twice:?}");

@@ -80,6 +80,22 @@ async fn lease_one(store: &dyn Store, id: &ConsumerId) -> Lease {
     lease(store, id, 1, 100).await.remove(0)
 }
 
+/// The one lease there is, once it holds `events`: what others do on the server may hold some back for a moment.
+async fn lease_whole(store: &dyn Store, id: &ConsumerId, events: usize) -> Lease {
+    let leasing = async {
+        loop {
+            // More than the one that is free is asked for, so that new events are looked for.
+            let held = lease(store, id, 16, 100).await.remove(0);
+            if held.events.len() == events {
+                return held;
+            }
+            store.release(id, held.id, Duration::ZERO).await.unwrap();
+        }
+    };
+    let in_time = tokio::time::timeout(DEADLINE, leasing).await;
+    in_time.expect("the whole stream can be leased")
+}
+
 /// Asserts that nothing is free although the whole log was looked at.
 async fn assert_nothing(store: &dyn Store, id: &ConsumerId) {
     loop {

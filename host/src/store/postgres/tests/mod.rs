@@ -24,8 +24,8 @@ use crate::core::{
 };
 use crate::store::{
     Append, AppendError, Appended, Error, EventStore as _, Fence, History, LogFilter, LogPage,
-    LogStore as _, OpenError, PastRange, PastStore as _, Place, ResumeError, Snapshot,
-    SnapshotStore as _, StreamAppend, Withholding, conformance,
+    LogStore as _, OpenError, PastRange, PastStore as _, Place, Snapshot, SnapshotStore as _,
+    StreamAppend, Withholding, conformance,
 };
 
 /// How long a test waits for what must come.
