@@ -37,6 +37,7 @@ mod rollback;
 mod sample;
 mod schema;
 mod shadow;
+mod silence;
 mod slots;
 mod specs;
 mod verify;

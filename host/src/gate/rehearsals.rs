@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::examine::{Direction, Subject};
 use super::metrics::REHEARSALS;
 use super::rehearsal::{Rehearsal, RehearsalRequest, Rehearsed, Status};
+use super::silence::Beats;
 use super::slots::{Kind, Slot};
 use super::{Error, Gate, Report, Watch};
 use crate::core::{Clock, DeciderName, Json, Namespace, RehearsalId, new_id};
@@ -154,12 +155,13 @@ impl Rehearsals {
     pub async fn keep(self, stop: CancellationToken) {
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beats = Beats::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = beat.tick() => {}
             }
-            if let Err(error) = self.adopt().await {
+            if let Err(error) = self.adopt(&mut beats, Instant::now()).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "rehearsals of other hosts cannot be looked at"
@@ -174,19 +176,23 @@ impl Rehearsals {
     }
 
     /// Begins one again, the first that there is a slot for.
-    async fn adopt(&self) -> Result<(), Error> {
-        let slots = &self.0.gate.slots;
+    async fn adopt(&self, beats: &mut Beats, now: Instant) -> Result<(), Error> {
+        let Gate { slots, store, .. } = &self.0.gate;
         if slots.are_gone(Kind::Rehearsal) && slots.are_gone(Kind::Shadow) {
             return Ok(());
         }
-        let now = self.0.clock.now();
-        loop {
-            let adopted = self.0.gate.store.adopt_rehearsal(now - SILENCE, now).await;
-            let Some(record) = adopted.map_err(Error::Store)? else {
-                return Ok(());
-            };
-            let is_mine = self.running().contains_key(&record.id);
-            let rehearsal = Rehearsal::from_record(&record).filter(|_| !is_mine);
+        let unfinished = store.unfinished_rehearsals().await;
+        let unfinished = unfinished.map_err(Error::Store)?;
+        for last in beats.silent_for(SILENCE, unfinished, now) {
+            if self.running().contains_key(&last.id) {
+                continue;
+            }
+            // Another time in any case, so that of two hosts one is the first.
+            let seen_at = self.0.clock.now().max(last.seen_at + BEAT);
+            let adopted = store.adopt_rehearsal(&last, seen_at).await;
+            let rehearsal = adopted
+                .map_err(Error::Store)?
+                .and_then(|record| Rehearsal::from_record(&record));
             // What there is no slot for is left alone for as long as if it were silent anew, and then tried again, here or elsewhere.
             if let Some(rehearsal) = rehearsal
                 && let Ok(slot) = self.slot_for(&rehearsal.request)
@@ -194,6 +200,7 @@ impl Rehearsals {
                 return self.begin_again(rehearsal, slot).await;
             }
         }
+        Ok(())
     }
 
     async fn begin_again(&self, mut rehearsal: Rehearsal, slot: Slot) -> Result<(), Error> {
@@ -411,20 +418,28 @@ mod tests {
         }
     }
 
+    /// Looks, and looks again when all that was there has been silent for long enough.
+    async fn adopt_the_silent(rehearsals: &Rehearsals) {
+        let (mut beats, start) = (Beats::default(), Instant::now());
+        for now in [start, start + SILENCE] {
+            rehearsals.adopt(&mut beats, now).await.unwrap();
+        }
+    }
+
     #[tokio::test]
     async fn shadows_without_a_slot_do_not_keep_a_rehearsal_from_being_begun_again() {
         let (store, rehearsals) = host();
         let slots = &rehearsals.0.gate.slots;
         let (home, kind) = (Namespace::default(), Kind::Shadow);
         let _taken = [(); 2].map(|()| slots.take(kind, &home).unwrap());
-        let long_ago = SystemClock.now() - 2 * SILENCE;
+        let now = SystemClock.now();
         for mode in [Rehearsed::Shadow, Rehearsed::Shadow, Rehearsed::History] {
-            let rehearsal = Rehearsal::new(new_id(), request(mode), long_ago);
-            let record = rehearsal.to_record(long_ago);
+            let rehearsal = Rehearsal::new(new_id(), request(mode), now);
+            let record = rehearsal.to_record(now);
             assert!(store.put_rehearsal(record).await.unwrap());
         }
 
-        rehearsals.adopt().await.unwrap();
+        adopt_the_silent(&rehearsals).await;
 
         let begun: Vec<_> = rehearsals.running().values().cloned().collect();
         assert_eq!(begun.len(), 1);
@@ -446,15 +461,15 @@ mod tests {
     async fn a_rehearsal_that_two_hosts_have_gone_with_is_failed() {
         let (store, rehearsals) = host();
         let request = request(Rehearsed::History);
-        let long_ago = SystemClock.now() - 2 * SILENCE;
+        let now = SystemClock.now();
 
         for (lost_hosts, is_begun_again) in [(0, true), (1, true), (2, false)] {
-            let mut rehearsal = Rehearsal::new(new_id(), request.clone(), long_ago);
+            let mut rehearsal = Rehearsal::new(new_id(), request.clone(), now);
             rehearsal.begun = lost_hosts;
-            let record = rehearsal.to_record(long_ago);
+            let record = rehearsal.to_record(now);
             assert!(store.put_rehearsal(record).await.unwrap());
 
-            rehearsals.adopt().await.unwrap();
+            adopt_the_silent(&rehearsals).await;
 
             let running = rehearsals.running().get(&rehearsal.id).cloned();
             assert_eq!(running.is_some(), is_begun_again);

@@ -40,7 +40,7 @@ pub use past::{Counted, Moment, Passage, PastPage, PastRange, PastStore, Place};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub(crate) use read::Room;
 pub use read::{Direction, History, PAGE_BYTES, Page, StreamHead, StreamRange, StreamSummary};
-pub use rehearsals::{REHEARSALS_KEPT, RehearsalRecord, RehearsalStore};
+pub use rehearsals::{Beat, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord, RehearsalStore};
 pub use snapshots::{Loaded, Snapshot, SnapshotPlace, SnapshotStore};
 pub use sqlite::SqliteStore;
 use time::OffsetDateTime;

@@ -11,6 +11,20 @@ use crate::core::{DeciderName, Json, ModuleDigest, Namespace, RehearsalId};
 /// How many rehearsals of a decider that are over are kept, inclusive, when another one begins.
 pub const REHEARSALS_KEPT: u32 = 100;
 
+/// How many rehearsals that are not over are told at once, inclusive.
+pub const REHEARSALS_WATCHED: u32 = 1_000;
+
+/// A sign of life of the host that works on a rehearsal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Beat {
+    /// Where.
+    pub namespace: Namespace,
+    /// The rehearsal.
+    pub id: RehearsalId,
+    /// When it was given, by the clock of that host: a value to compare with another one of the same host, not with a time.
+    pub seen_at: OffsetDateTime,
+}
+
 /// What is kept of a rehearsal. What it means is up to the gate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RehearsalRecord {
@@ -24,7 +38,7 @@ pub struct RehearsalRecord {
     pub digest: ModuleDigest,
     /// Whether somebody has to work on it still.
     pub is_over: bool,
-    /// When the host that works on it was last known to be alive.
+    /// When the host that works on it was last known to be alive, by its own clock.
     pub seen_at: OffsetDateTime,
     /// Everything else.
     pub document: Json,
@@ -67,15 +81,22 @@ pub trait RehearsalStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<RehearsalRecord>, Error>;
 
-    /// Takes over a rehearsal that is not over and whose host was last seen before `before` (exclusive), and sets `seen_at` to
-    /// `now`; of hosts that ask at the same time, one gets it.
+    /// The first of those that are not over, by id, in all namespaces; at most [`REHEARSALS_WATCHED`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn unfinished_rehearsals(&self) -> Result<Vec<Beat>, Error>;
+
+    /// Takes over a rehearsal that is not over and whose host has not been seen since `last`, and sets `seen_at` to `now`, which
+    /// MUST be another time; of hosts that ask at the same time, one gets it.
     ///
     /// # Errors
     ///
     /// [`Error`] when it cannot be written.
     async fn adopt_rehearsal(
         &self,
-        before: OffsetDateTime,
+        last: &Beat,
         now: OffsetDateTime,
     ) -> Result<Option<RehearsalRecord>, Error>;
 }

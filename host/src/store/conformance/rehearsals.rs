@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::support::*;
 use crate::core::{ModuleDigest, RehearsalId};
-use crate::store::{REHEARSALS_KEPT, RehearsalRecord, Store};
+use crate::store::{Beat, REHEARSALS_KEPT, RehearsalRecord, Store};
 
 const NOON: OffsetDateTime = datetime!(2026-02-03 12:00:00.123 UTC);
 
@@ -127,6 +127,15 @@ pub(in crate::store) async fn rehearsals_are_listed_newest_first_by_namespace_an
     }
 }
 
+/// The newest sign of life there is of one that is not over.
+fn beat_of(rehearsal: &RehearsalRecord) -> Beat {
+    Beat {
+        namespace: rehearsal.namespace.clone(),
+        id: rehearsal.id,
+        seen_at: rehearsal.seen_at,
+    }
+}
+
 pub(in crate::store) async fn a_rehearsal_that_was_left_alone_is_adopted_once(
     store: Arc<dyn Store>,
 ) {
@@ -135,28 +144,34 @@ pub(in crate::store) async fn a_rehearsal_that_was_left_alone_is_adopted_once(
         ..under_way(2)
     };
     let watched = RehearsalRecord {
-        seen_at: NOON + Duration::SECOND,
+        seen_at: NOON - Duration::HOUR,
         ..under_way(4)
     };
     for rehearsal in [&under_way(3), &elsewhere, &over(1), &watched] {
         assert!(put(&*store, rehearsal).await);
     }
-    let too_early = store.adopt_rehearsal(NOON, NOON).await;
-    assert_eq!(too_early.unwrap(), None, "`before` is exclusive");
+    let unfinished = [elsewhere, under_way(3), watched];
+    let found = store.unfinished_rehearsals().await.unwrap();
+    assert_eq!(found, unfinished.each_ref().map(beat_of));
+    // This host was heard of meanwhile, if with a clock that was set back.
+    let watched = RehearsalRecord {
+        seen_at: NOON - Duration::DAY,
+        ..under_way(4)
+    };
+    assert!(put(&*store, &watched).await);
 
-    let (before, now) = (NOON + Duration::SECOND, NOON + Duration::MINUTE);
-    let adopting = (0..8).map(|_| {
-        let store = Arc::clone(&store);
-        tokio::spawn(async move { store.adopt_rehearsal(before, now).await.unwrap() })
+    let now = NOON + Duration::MINUTE;
+    let of_one_that_is_over = beat_of(&over(1));
+    let adopting = (0..4).flat_map(|_| found.iter().chain([&of_one_that_is_over]));
+    let adopting = adopting.map(|last| {
+        let (store, last) = (Arc::clone(&store), last.clone());
+        tokio::spawn(async move { store.adopt_rehearsal(&last, now).await.unwrap() })
     });
     let answers = futures::future::join_all(adopting).await;
     let mut adopted: Vec<_> = answers.into_iter().filter_map(Result::unwrap).collect();
-    // A host that comes while others are at it may be told that there is nothing.
-    while let Some(left) = store.adopt_rehearsal(before, now).await.unwrap() {
-        adopted.push(left);
-    }
     adopted.sort_by_key(|rehearsal| rehearsal.id);
-    let expected = [elsewhere, under_way(3)].map(|rehearsal| RehearsalRecord {
+    let [elsewhere, third, _] = unfinished;
+    let expected = [elsewhere, third].map(|rehearsal| RehearsalRecord {
         seen_at: now,
         ..rehearsal
     });

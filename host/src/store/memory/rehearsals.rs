@@ -7,7 +7,9 @@ use time::OffsetDateTime;
 
 use super::{MemoryStore, lock};
 use crate::core::{DeciderName, Namespace, RehearsalId};
-use crate::store::{Error, REHEARSALS_KEPT, RehearsalRecord, RehearsalStore};
+use crate::store::{
+    Beat, Error, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord, RehearsalStore,
+};
 
 /// All rehearsals; within a namespace, those made later come later.
 #[derive(Debug, Default)]
@@ -73,17 +75,30 @@ impl RehearsalStore for MemoryStore {
         Ok(newest.take(limit as usize).cloned().collect())
     }
 
+    async fn unfinished_rehearsals(&self) -> Result<Vec<Beat>, Error> {
+        let rehearsals = lock(&self.rehearsals);
+        let unfinished = rehearsals.0.values().filter(|kept| !kept.is_over);
+        let mut beats: Vec<Beat> = unfinished
+            .map(|kept| Beat {
+                namespace: kept.namespace.clone(),
+                id: kept.id,
+                seen_at: kept.seen_at,
+            })
+            .collect();
+        beats.sort_by_key(|beat| beat.id);
+        beats.truncate(REHEARSALS_WATCHED as usize);
+        Ok(beats)
+    }
+
     async fn adopt_rehearsal(
         &self,
-        before: OffsetDateTime,
+        last: &Beat,
         now: OffsetDateTime,
     ) -> Result<Option<RehearsalRecord>, Error> {
         let mut rehearsals = lock(&self.rehearsals);
-        let abandoned = rehearsals
-            .0
-            .values_mut()
-            .filter(|kept| !kept.is_over && kept.seen_at < before);
-        Ok(abandoned.min_by_key(|kept| kept.id).map(|adopted| {
+        let kept = rehearsals.0.get_mut(&(last.namespace.clone(), last.id));
+        let silent = kept.filter(|kept| !kept.is_over && kept.seen_at == last.seen_at);
+        Ok(silent.map(|adopted| {
             adopted.seen_at = now;
             adopted.clone()
         }))

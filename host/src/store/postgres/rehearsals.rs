@@ -8,7 +8,9 @@ use super::PostgresStore;
 use super::query::run;
 use super::rows::{self, rehearsal_columns};
 use crate::core::{DeciderName, Namespace, RehearsalId};
-use crate::store::{Error, REHEARSALS_KEPT, RehearsalRecord, RehearsalStore};
+use crate::store::{
+    Beat, Error, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord, RehearsalStore,
+};
 
 /// Both parts see what was there before: what is forgotten makes room for one that is new.
 const PUT: &str = "WITH forgotten AS ( \
@@ -38,12 +40,12 @@ const LIST: &str = concat!(
     " FROM rehearsals WHERE namespace = $1 AND decider = $2 ORDER BY id DESC LIMIT $3"
 );
 
-/// One that another host is adopting is left to it.
+const UNFINISHED: &str =
+    "SELECT namespace, id, seen_at FROM rehearsals WHERE NOT is_over ORDER BY id LIMIT $1";
+
 const ADOPT: &str = concat!(
-    "UPDATE rehearsals SET seen_at = $2 \
-     WHERE (namespace, id) = ( \
-         SELECT namespace, id FROM rehearsals WHERE NOT is_over AND seen_at < $1 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED \
-     ) \
+    "UPDATE rehearsals SET seen_at = $4 \
+     WHERE namespace = $1 AND id = $2 AND NOT is_over AND seen_at = $3 \
      RETURNING ",
     rehearsal_columns!()
 );
@@ -92,12 +94,23 @@ impl RehearsalStore for PostgresStore {
         rehearsals(&self.read(statement).await?)
     }
 
+    async fn unfinished_rehearsals(&self) -> Result<Vec<Beat>, Error> {
+        let statement = || sqlx::query(UNFINISHED).bind(i64::from(REHEARSALS_WATCHED));
+        let found = self.read(statement).await?;
+        let beats: Result<_, _> = found.iter().map(rows::beat).collect();
+        beats.map_err(|reason| reason.of("rehearsal"))
+    }
+
     async fn adopt_rehearsal(
         &self,
-        before: OffsetDateTime,
+        last: &Beat,
         now: OffsetDateTime,
     ) -> Result<Option<RehearsalRecord>, Error> {
-        let statement = sqlx::query(ADOPT).bind(before).bind(now);
+        let statement = sqlx::query(ADOPT)
+            .bind(last.namespace.as_str())
+            .bind(last.id)
+            .bind(last.seen_at)
+            .bind(now);
         Ok(rehearsals(&run(&self.pool, statement).await?)?.pop())
     }
 }

@@ -16,7 +16,7 @@ use crate::core::{
     StreamId, Version, in_utc,
 };
 use crate::store::{
-    Counted, Error, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
+    Beat, Counted, Error, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
 };
 
 /// The columns that [`event`] reads. Those that have no binary form or type of ours come as text, under another name: by the
@@ -365,6 +365,14 @@ pub(super) fn rehearsal(row: &PgRow) -> Read<RehearsalRecord> {
         is_over: column(row, "is_over")?,
         seen_at: time(row, "seen_at")?,
         document: json(row, "document_text")?,
+    })
+}
+
+pub(super) fn beat(row: &PgRow) -> Read<Beat> {
+    Ok(Beat {
+        namespace: Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?,
+        id: column(row, "id")?,
+        seen_at: time(row, "seen_at")?,
     })
 }
 

@@ -9,7 +9,9 @@ use time::OffsetDateTime;
 use super::SqliteStore;
 use super::rows::{self, rehearsal_columns};
 use crate::core::{DeciderName, Namespace, RehearsalId};
-use crate::store::{Error, REHEARSALS_KEPT, RehearsalRecord, RehearsalStore};
+use crate::store::{
+    Beat, Error, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord, RehearsalStore,
+};
 
 /// Makes room for a rehearsal of the same decider that is new.
 const FORGET: &str = "
@@ -41,9 +43,12 @@ const LIST: &str = concat!(
     " FROM rehearsals WHERE namespace = ?1 AND decider = ?2 ORDER BY id DESC LIMIT ?3"
 );
 
+const UNFINISHED: &str =
+    "SELECT namespace, id, seen_at FROM rehearsals WHERE is_over = 0 ORDER BY id LIMIT ?1";
+
 const ADOPT: &str = concat!(
-    "UPDATE rehearsals SET seen_at = ?2
-    WHERE rowid = (SELECT rowid FROM rehearsals WHERE is_over = 0 AND seen_at < ?1 ORDER BY id LIMIT 1)
+    "UPDATE rehearsals SET seen_at = ?4
+    WHERE namespace = ?1 AND id = ?2 AND is_over = 0 AND seen_at = ?3
     RETURNING ",
     rehearsal_columns!()
 );
@@ -82,15 +87,25 @@ impl RehearsalStore for SqliteStore {
         found.await
     }
 
+    async fn unfinished_rehearsals(&self) -> Result<Vec<Beat>, Error> {
+        let found = self.readers.read(|database| {
+            let values = params![REHEARSALS_WATCHED];
+            rows::all(database, UNFINISHED, values, rows::beat)
+        });
+        found.await
+    }
+
     async fn adopt_rehearsal(
         &self,
-        before: OffsetDateTime,
+        last: &Beat,
         now: OffsetDateTime,
     ) -> Result<Option<RehearsalRecord>, Error> {
-        let times = [before, now].map(rows::milliseconds);
-        let adopted = self
-            .writer
-            .write(move |tx| rows::one(tx, ADOPT, times, rows::rehearsal));
+        let (namespace, id) = (last.namespace.clone(), last.id);
+        let [last, now] = [last.seen_at, now].map(rows::milliseconds);
+        let adopted = self.writer.write(move |tx| {
+            let values = params![namespace.as_str(), id.as_bytes(), last, now];
+            rows::one(tx, ADOPT, values, rows::rehearsal)
+        });
         adopted.await.map_err(|error| error.into_error(identity))
     }
 }

@@ -16,7 +16,7 @@ use crate::core::{
 };
 use crate::store::admit::Tip;
 use crate::store::{
-    Error, PastRange, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
+    Beat, Error, PastRange, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
 };
 
 /// The columns that [`event`] reads, in its order.
@@ -409,6 +409,18 @@ pub(super) fn rehearsal(row: &Row<'_>) -> Result<RehearsalRecord, Error> {
             is_over: cells.take()?,
             seen_at: cells.take_time()?,
             document: cells.take_json()?,
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("rehearsal"))
+}
+
+/// A sign of life of the host that works on a rehearsal.
+pub(super) fn beat(row: &Row<'_>) -> Result<Beat, Error> {
+    let read = |cells: &mut Cells<'_>| -> Result<Beat, Reason> {
+        Ok(Beat {
+            namespace: Namespace::new(cells.take_text()?).map_err(reason)?,
+            id: cells.take_id()?,
+            seen_at: cells.take_time()?,
         })
     };
     read(&mut Cells::of(row)).map_err(corrupt("rehearsal"))
