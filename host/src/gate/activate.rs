@@ -1,18 +1,26 @@
 //! Running the steps, and moving the pointer when nothing stands in the way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::catch_up::{After, MOST_STREAMS};
+use tokio::time::timeout;
+
+use super::catch_up::{MOST_STREAMS, MOST_STREAMS_SINCE, Seen};
 use super::examine::{Direction, Subject};
+use super::past::Manner;
 use super::slots::Slots;
 use super::{Error, GateSettings, Report, Step, Watch};
 use crate::core::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
-use crate::modules::Modules;
+use crate::modules::{self, Modules};
 use crate::runtime::RunError;
 use crate::store::{ActivateError, NewActivation, Store};
 
 /// How often a candidate is looked at again because another activation came first.
 const ATTEMPTS: u32 = 5;
+/// How often the decider is held for the last look before others are told that too much is written to it.
+const TURNS: u32 = 5;
+/// How long a decider is held for the last look, at what was stored since the one before it. What takes longer is looked at while commands go on.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// What is to become active, and who says so.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,46 +138,87 @@ impl Gate {
                 namespace: request.namespace.clone(),
                 decider: request.decider.clone(),
                 candidate: candidate.clone(),
-                active: active.clone(),
+                active,
                 direction,
                 accept: request.accept.clone(),
                 checks,
                 active_checks,
             };
-            let report = self.if_there_was_room(self.report(&subject)).await?;
-            if !report.passed {
-                return Err(Error::Refused {
-                    report: report.to_json(),
-                });
-            }
-            let activation = NewActivation {
-                namespace: request.namespace.clone(),
-                decider: request.decider.clone(),
-                after: active.map_or(ActivationNumber::NONE, |active| active.activation.number),
-                digest: request.digest,
-                events: candidate.manifest().event_types(),
-                activated_by: request.activated_by.clone(),
-                message: request.message.clone(),
-                accepted: report.accepted(),
-                report: report.to_json(),
-            };
-            match self.modules.activate(activation, candidate.clone()).await {
-                Ok(activation) => {
-                    self.forget_snapshots(&request.namespace, &request.decider);
-                    return Ok(activation);
-                }
-                // The candidate was compared with a module that is not active any more: look again.
-                Err(ActivateError::Moved { .. }) => {}
-                Err(ActivateError::ModuleNotFound) => {
-                    return Err(Error::Module(crate::modules::Error::NotFound {
-                        digest: request.digest,
-                    }));
-                }
-                Err(ActivateError::Store(error)) => return Err(Error::Store(error)),
+            if let Some(activation) = self.swap(&subject, &request).await? {
+                self.forget_snapshots(&request.namespace, &request.decider);
+                return Ok(activation);
             }
         }
         Err(Error::Contended {
             decider: request.decider,
+        })
+    }
+
+    /// Looks at a candidate, and moves the pointer to it when it passes. None when all is to be looked at anew: another module has become
+    /// active meanwhile, or too much was stored.
+    async fn swap(
+        &self,
+        subject: &Subject,
+        request: &ActivationRequest,
+    ) -> Result<Option<Activation>, Error> {
+        let without_room = self.times_without_room();
+        let (report, seen) = self.look(subject).await?;
+        self.require(&report, without_room)?;
+        let candidate = || subject.candidate.clone();
+        let Some(mut seen) = seen else {
+            let activation = activation_of(subject, request, &report);
+            let activated = self.modules.activate(activation, candidate()).await;
+            return settled(activated, request);
+        };
+        let (namespace, decider) = (&subject.namespace, &subject.decider);
+        for turn in 0..TURNS {
+            // Where giving way has led to nothing, it is done at the cost of those who write so much.
+            let manner = match turn {
+                0 => Manner::GivesWay,
+                _ => Manner::Presses,
+            };
+            let most = MOST_STREAMS_SINCE;
+            if !self.catch_up(subject, &mut seen, most, manner).await? {
+                return Ok(None);
+            }
+            self.require(&self.report_of(subject, &seen), without_room)?;
+
+            let hold = self.store.hold(namespace, decider).await;
+            let hold = hold.map_err(Error::Store)?;
+            let mut last = seen.clone();
+            let look = self.look_again(subject, &mut last, most, Manner::Presses);
+            match timeout(LAST_LOOK, look).await {
+                Ok(Ok(Some(_))) => {}
+                Ok(Ok(None)) => return Ok(None),
+                Ok(Err(error)) => return Err(error),
+                // It is looked at while they go on.
+                Err(_elapsed) => continue,
+            }
+            let report = self.report_of(subject, &last);
+            self.require(&report, without_room)?;
+            let activation = activation_of(subject, request, &report);
+            let activating =
+                self.modules
+                    .activate_held(hold, last.through(), activation, candidate());
+            match activating.await {
+                Err(ActivateError::Overtaken) => seen = last,
+                activated => return settled(activated, request),
+            }
+        }
+        Err(Error::Contended {
+            decider: request.decider.clone(),
+        })
+    }
+
+    /// Lets a report pass of which nothing stands in the way. One of a host that has had no room for instances since then speaks against a
+    /// candidate without reason.
+    fn require(&self, report: &Report, without_room: u64) -> Result<(), Error> {
+        if report.passed {
+            return Ok(());
+        }
+        self.had_room_since(without_room)?;
+        Err(Error::Refused {
+            report: report.to_json(),
         })
     }
 
@@ -201,23 +250,54 @@ impl Gate {
     }
 
     /// What is to be said of a candidate now: what a rehearsal has found, if there was one, and what has happened since.
-    async fn report(&self, subject: &Subject) -> Result<Report, Error> {
-        let watch = Watch::default();
+    async fn look(&self, subject: &Subject) -> Result<(Report, Option<Seen>), Error> {
         if let Some(rehearsed) = self.rehearsed(subject).await? {
             // Where more has been stored since than there was, the rehearsal has not seen what matters.
             let seen = rehearsed.facts(Step::Refold);
             let seen = seen.and_then(|facts| facts["streams"].as_u64());
             let seen = u32::try_from(seen.unwrap_or_default()).unwrap_or(u32::MAX);
             let most = seen.min(MOST_STREAMS);
-            let rehearsed = (After::Rehearsal, rehearsed);
-            if let Some(report) = self.catch_up(subject, rehearsed, most, &watch).await? {
-                return Ok(report);
+            if let Some(mut seen) = Seen::of(&rehearsed)
+                && self
+                    .catch_up(subject, &mut seen, most, Manner::GivesWay)
+                    .await?
+            {
+                return Ok((self.report_of(subject, &seen), Some(seen)));
             }
         }
-        let report = self.examine(subject, &watch).await?;
-        // So much has been written meanwhile that the next look would be at as much again: what was seen has to do.
-        let seen = (After::Steps, report.clone());
-        let caught_up = self.catch_up(subject, seen, MOST_STREAMS, &watch);
-        Ok(caught_up.await?.unwrap_or(report))
+        let report = self.examine(subject, &Watch::default()).await?;
+        let seen = Seen::of(&report);
+        Ok((report, seen))
+    }
+}
+
+/// The step that a request asks for, after what a report says.
+fn activation_of(subject: &Subject, request: &ActivationRequest, report: &Report) -> NewActivation {
+    let active = subject.active.as_ref();
+    NewActivation {
+        namespace: subject.namespace.clone(),
+        decider: subject.decider.clone(),
+        after: active.map_or(ActivationNumber::NONE, |active| active.activation.number),
+        digest: request.digest,
+        events: subject.candidate.manifest().event_types(),
+        activated_by: request.activated_by.clone(),
+        message: request.message.clone(),
+        accepted: report.accepted(),
+        report: report.to_json(),
+    }
+}
+
+/// None where the candidate was compared with a module that is not active any more.
+fn settled(
+    activated: Result<Activation, ActivateError>,
+    request: &ActivationRequest,
+) -> Result<Option<Activation>, Error> {
+    match activated {
+        Ok(activation) => Ok(Some(activation)),
+        Err(ActivateError::Moved { .. } | ActivateError::Overtaken) => Ok(None),
+        Err(ActivateError::ModuleNotFound) => Err(Error::Module(modules::Error::NotFound {
+            digest: request.digest,
+        })),
+        Err(ActivateError::Store(error)) => Err(Error::Store(error)),
     }
 }

@@ -1,30 +1,59 @@
-//! What an activation needs not look at again, for a rehearsal has seen it; and what was stored after the steps have begun, which is looked at as
-//! well before the pointer moves.
+//! What was stored after a look, or after a rehearsal of any age: it is looked at as well before the pointer moves.
 
 use super::examine::{Direction, Subject};
+use super::moved::Starts;
+use super::past::Manner;
+use super::redecided::Decisions;
 use super::refolded::Refolded;
 use super::rehearsal::{Rehearsal, Rehearsed, Status};
-use super::{CaughtUp, Error, Gate, Report, Step, Watch};
-use crate::store::{PastRange, Place};
+use super::{CaughtUp, Error, Gate, Report, Step};
+use crate::store::Moment;
 
-/// How many streams that have moved on are looked at one by one. If there are more, the whole history is looked at anew.
+/// How many streams that have moved on since a rehearsal are looked at one by one. If there are more, the whole history is looked at anew.
 pub(super) const MOST_STREAMS: u32 = 10_000;
+/// The same since the activation itself has begun to look: another look at the whole would take as long as the one before.
+pub(super) const MOST_STREAMS_SINCE: u32 = 100_000;
 /// How often it is looked after streams that have moved on meanwhile.
-const ROUNDS: u32 = 2;
+const ROUNDS: u32 = 3;
 /// With fewer than this it is not looked again.
 const FEW_STREAMS: usize = 100;
 
 /// How many rehearsals are looked through for one that an activation can use.
 const USABLE: u32 = 10;
 
-/// What a report is brought up to date after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum After {
-    /// A rehearsal, of any age.
-    Rehearsal,
-    /// The steps that the activation itself has just taken. Commands that came meanwhile are folded and not decided again: that takes
-    /// about as long as the steps did, and under load there would be as many again.
-    Steps,
+/// What was seen of a candidate, and until when.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    /// What the steps have found.
+    report: Report,
+    /// What has come of deciding again, with all that was stored since.
+    decisions: Decisions,
+    /// What was folded since.
+    folded: Refolded,
+    /// How many commands were decided again since.
+    commands: u64,
+    through: Moment,
+    /// What the streams have come to that were looked at since.
+    states: Starts,
+}
+
+impl Seen {
+    /// None of a report of which the steps were not all taken, or that does not tell until when it looks.
+    pub(super) fn of(report: &Report) -> Option<Self> {
+        Some(Self {
+            decisions: report.decisions()?,
+            through: report.moment()?,
+            report: report.clone(),
+            folded: Refolded::default(),
+            commands: 0,
+            states: Starts::default(),
+        })
+    }
+
+    /// All that was stored before has been looked at.
+    pub(super) fn through(&self) -> &Moment {
+        &self.through
+    }
 }
 
 impl Gate {
@@ -58,70 +87,80 @@ impl Gate {
         Ok(None)
     }
 
-    /// Folds the streams of which something was stored since a report was made, and after a rehearsal decides again what was decided on
-    /// them since. None if they are more than `most`, or if it cannot be told any more which they are.
+    /// Looks at what was stored meanwhile, until there is little of it or it does not become less. Gives whether that could be told, and was
+    /// of no more than `most` streams at a time.
     pub(super) async fn catch_up(
         &self,
         subject: &Subject,
-        (after, mut report): (After, Report),
+        seen: &mut Seen,
         most: u32,
-        watch: &Watch,
-    ) -> Result<Option<Report>, Error> {
-        let Some(mut decisions) = report.decisions() else {
-            return Ok(Some(report));
-        };
-        let Some(mut since) = report.moment() else {
-            return Ok(None);
-        };
-        let (namespace, decider) = (&subject.namespace, &subject.decider);
-        let refold = self.refold_of(subject);
-        let (mut folded, mut caught_up) = (Refolded::default(), CaughtUp::default());
+        manner: Manner,
+    ) -> Result<bool, Error> {
         let mut fewest = usize::MAX;
         for _ in 0..ROUNDS {
-            let now = self.store.moment(namespace).await.map_err(Error::Store)?;
-            let moved = self.store.moved_since(namespace, decider, &since, most);
-            let Some(places) = moved.await.map_err(Error::Store)? else {
-                return Ok(None);
+            let Some(count) = self.look_again(subject, seen, most, manner).await? else {
+                return Ok(false);
             };
-            let count = places.len();
-            if count >= fewest {
-                // They move on faster than they are looked at: so it would be the next time.
+            if count < FEW_STREAMS || count >= fewest || seen.folded.failed > 0 {
                 break;
             }
             fewest = count;
-            let mut moved = Vec::with_capacity(count);
-            for Place { id, version } in places {
-                let range = PastRange {
-                    id: Some(id),
-                    eventless_since: Some(since.clone()),
-                    ..subject.range(now.clone())
-                };
-                moved.push((range, version));
-            }
-            let ranges = moved.iter().map(|(range, _)| range.clone()).collect();
-            folded.add(self.refold(ranges, &refold, watch).await?);
-            if after == After::Rehearsal {
-                let (decided, _) = self.redecide(moved, subject, watch).await?;
-                caught_up.commands += decided.commands;
-                decisions.add(decided);
-            }
-            since = now;
-            if count < FEW_STREAMS || folded.failed > 0 {
-                break;
-            }
         }
-        caught_up.streams = folded.streams;
-        caught_up.different = folded.different;
-        caught_up.failed = folded.failed + folded.failed_before;
-        let policy = self.settings.policies.of(namespace, decider);
+        Ok(true)
+    }
+
+    /// Looks at what was stored meanwhile, once. Gives of how many streams it was; none if that cannot be told, or if they are more than
+    /// `most`. Dropped midway, nothing was seen.
+    pub(super) async fn look_again(
+        &self,
+        subject: &Subject,
+        seen: &mut Seen,
+        most: u32,
+        manner: Manner,
+    ) -> Result<Option<usize>, Error> {
+        let (namespace, decider) = (&subject.namespace, &subject.decider);
+        let now = self.store.moment(namespace).await.map_err(Error::Store)?;
+        let moved = self
+            .store
+            .moved_since(namespace, decider, &seen.through, most);
+        let Some(places) = moved.await.map_err(Error::Store)? else {
+            return Ok(None);
+        };
+        let count = places.len();
+        let between = (&seen.through, &now);
+        let looked = self.look_at_moved(subject, places, between, &mut seen.states, manner);
+        let (folded, decided) = looked.await?;
+        seen.folded.add(folded);
+        seen.commands += decided.commands;
+        seen.decisions.add(decided);
+        seen.through = now;
+        Ok(Some(count))
+    }
+
+    /// The report of the steps, with what was seen since.
+    pub(super) fn report_of(&self, subject: &Subject, seen: &Seen) -> Report {
+        let Seen {
+            decisions, folded, ..
+        } = seen;
+        let mut report = seen.report.clone();
+        let caught_up = CaughtUp {
+            streams: folded.streams,
+            different: folded.different,
+            failed: folded.failed + folded.failed_before,
+            commands: seen.commands,
+        };
+        let policy = self
+            .settings
+            .policies
+            .of(&subject.namespace, &subject.decider);
         let facts = report.facts(Step::Redecide);
         let seconds = facts.and_then(|facts| facts["seconds"].as_f64());
         let seconds = seconds.unwrap_or_default();
         let redecided = decisions.result(policy.max_changed_decisions, seconds);
         let refolded = folded.result(subject.active.is_some(), seconds);
-        report.go_on(&since, caught_up, refolded, redecided);
+        report.go_on(&seen.through, caught_up, refolded, redecided);
         report.judge(policy, &subject.accept);
-        Ok(Some(report))
+        report
     }
 }
 

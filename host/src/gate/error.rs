@@ -26,8 +26,8 @@ pub enum Error {
         /// What it found.
         report: Json,
     },
-    /// Other activations came first, again and again.
-    #[error("decider {decider} is being activated by others")]
+    /// Other activations came first, again and again, or more was written each time than could be looked at.
+    #[error("decider {decider} is being activated by others, or too much is written to it")]
     Contended {
         /// The decider.
         decider: DeciderName,

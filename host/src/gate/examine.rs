@@ -7,9 +7,8 @@ use serde_json::json;
 
 use super::compare::Checks;
 use super::cost::Cost;
-use super::refold::Refold;
 use super::{Error, Gate, Report, Step, StepResult, Watch, describe};
-use crate::core::{CommandRecord, DeciderName, ModuleDigest, Namespace, Version};
+use crate::core::{CommandRecord, DeciderName, ModuleDigest, Namespace};
 use crate::modules::{Active, Decider, Manifest};
 use crate::store::{Moment, PastRange, Place};
 
@@ -131,11 +130,7 @@ impl Gate {
         watch.begin(Step::Refold, events);
         let began = Instant::now();
         let refolded = self
-            .refold(
-                vec![subject.range(as_of.clone())],
-                &self.refold_of(subject),
-                watch,
-            )
+            .refold(subject.range(as_of.clone()), subject, watch)
             .await?;
         let refolded = refolded.result(active.is_some(), began.elapsed().as_secs_f64());
         if !report.enter(refolded, policy, accept) {
@@ -144,8 +139,7 @@ impl Gate {
 
         watch.begin(Step::Redecide, events);
         let began = Instant::now();
-        let everything = vec![(subject.range(as_of), Version::EMPTY)];
-        let redecided = self.redecide(everything, subject, watch);
+        let redecided = self.redecide(subject.range(as_of), subject, watch);
         let (decisions, sample) = redecided.await?;
         let seconds = began.elapsed().as_secs_f64();
         report.enter(
@@ -189,14 +183,6 @@ impl Gate {
             after = counted.end;
         }
         Ok(events)
-    }
-
-    pub(super) fn refold_of(&self, subject: &Subject) -> Refold {
-        Refold {
-            candidate: subject.candidate.clone(),
-            active: subject.active.as_ref().map(|active| active.decider.clone()),
-            snapshot_events: self.settings.snapshot_events,
-        }
     }
 
     /// What a host checks around the decisions of a candidate and of the active module, with all modules that were ever active. None for the

@@ -9,7 +9,7 @@ use crate::modules::Decider;
 use crate::runtime::{
     Decision, Fault, GuestCommand, GuestContext, Instance, Module, Restored, State,
 };
-use crate::store::History;
+use crate::store::{History, Snapshot};
 
 /// After how many streams an instance is thrown away, so that what one of them leaves behind does not add up.
 const STREAMS_PER_INSTANCE: u32 = 10_000;
@@ -107,10 +107,19 @@ impl Folder {
 
     /// Begins a stream; the one before it is let go of.
     pub(super) fn begin(&mut self) -> Result<(), Fault> {
+        self.begin_at(None)
+    }
+
+    /// Begins a stream at a state that the module has come to before; the one before it is let go of.
+    pub(super) fn begin_at(&mut self, start: Option<&Snapshot>) -> Result<(), Fault> {
         self.end();
         self.streams += 1;
-        self.version = Version::EMPTY;
-        let state = self.guest()?.initial()?;
+        let guest = self.guest()?;
+        let state = match start {
+            None => guest.initial()?,
+            Some(snapshot) => restored(guest, &snapshot.state)?,
+        };
+        self.version = start.map_or(Version::EMPTY, |snapshot| snapshot.version);
         self.state = Some(state);
         Ok(())
     }
@@ -182,14 +191,7 @@ impl Folder {
     pub(super) fn peek(&mut self, events: &[Event]) -> Result<Json, Fault> {
         self.with(|guest, state| {
             let snapshot = guest.snapshot(state)?;
-            let copy = match guest.restore(&snapshot)? {
-                Restored::State(copy) => copy,
-                Restored::Refused(reason) => {
-                    return Err(Fault::BrokeContract {
-                        reason: format!("the module refuses its own snapshot: {reason}"),
-                    });
-                }
-            };
+            let copy = restored(guest, &snapshot)?;
             guest.evolve(&copy, events)?;
             let after = guest.snapshot(&copy)?;
             guest.release(copy)?;
@@ -242,6 +244,16 @@ impl Folder {
             self.renew();
         }
         outcome
+    }
+}
+
+/// The state of a snapshot that the same module has made.
+fn restored(guest: &mut Instance, snapshot: &Json) -> Result<State, Fault> {
+    match guest.restore(snapshot)? {
+        Restored::State(state) => Ok(state),
+        Restored::Refused(reason) => Err(Fault::BrokeContract {
+            reason: format!("the module refuses its own snapshot: {reason}"),
+        }),
     }
 }
 

@@ -24,6 +24,7 @@ mod examine;
 mod folder;
 mod forget;
 pub mod metrics;
+mod moved;
 mod past;
 mod policy;
 mod redecide;

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::compare::{Checks, Verdict, against, compare, recorded_json, redecided_json};
 use super::examine::Subject;
 use super::folder::{Again, Folder, Patience, Unfolded};
-use super::past::{Part, PastDecision, Reading, Work, drive};
+use super::moved::Starts;
+use super::past::{Manner, Part, PastDecision, Reading, Work, drive};
 use super::redecided::{Decisions, Example};
 use super::sample::Sample;
 use super::words::excerpt_json;
@@ -17,35 +18,51 @@ use crate::runtime::{Decision, Fault};
 use crate::store::PastRange;
 
 impl Gate {
-    /// Has the candidate decide the commands of `ranges` again, which are of its decider: of each those at a version or later ones. Gives a
-    /// sample of the streams as well.
+    /// Has the candidate decide the commands of `range` again. Gives a sample of the streams as well.
     pub(super) async fn redecide(
         &self,
-        ranges: Vec<(PastRange, Version)>,
+        range: PastRange,
         subject: &Subject,
         watch: &Watch,
     ) -> Result<(Decisions, Sample), Error> {
         let runtime = self.modules.runtime();
-        let worker = || Deciding {
+        let worker = || self.deciding(subject, &Arc::default(), watch);
+        let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
+        let readers = [self.reader(range, Reading::DECISIONS)];
+        let workers = drive(
+            runtime,
+            &*self.store,
+            readers,
+            workers,
+            Manner::GivesWay,
+            watch,
+        );
+        let mut decisions = Decisions::default();
+        let mut sample = Sample::default();
+        for worker in workers.await? {
+            decisions.add(worker.judge.decisions);
+            sample.add(worker.sample);
+        }
+        Ok((decisions, sample))
+    }
+
+    /// A worker that begins streams at `starts`.
+    pub(super) fn deciding(
+        &self,
+        subject: &Subject,
+        starts: &Arc<Starts>,
+        watch: &Watch,
+    ) -> Deciding {
+        Deciding {
             judge: Judge {
                 incumbent: self.incumbent(subject),
+                starts: starts.clone(),
                 ..Judge::new(self.folder(&subject.candidate), subject.checks.clone())
             },
             is_lost: true,
             sample: Sample::default(),
             watch: watch.clone(),
-        };
-        let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
-        let ranges = ranges.into_iter();
-        let readers = ranges.map(|(range, from)| self.reader(range, Reading::DecisionsFrom(from)));
-        let workers = drive(runtime, &*self.store, readers, workers, watch).await?;
-        let mut decisions = Decisions::default();
-        let mut sample = Sample::default();
-        for worker in workers {
-            decisions.add(worker.judge.decisions);
-            sample.add(worker.sample);
         }
-        Ok((decisions, sample))
     }
 
     fn incumbent(&self, subject: &Subject) -> Option<Incumbent> {
@@ -60,7 +77,7 @@ impl Gate {
 
 /// One worker.
 #[derive(Debug)]
-struct Deciding {
+pub(super) struct Deciding {
     judge: Judge,
     /// Whether nothing can be decided on the stream that is being read any more.
     is_lost: bool,
@@ -68,11 +85,18 @@ struct Deciding {
     watch: Watch,
 }
 
+impl Deciding {
+    /// What it has found.
+    pub(super) fn into_decisions(self) -> Decisions {
+        self.judge.decisions
+    }
+}
+
 impl Work for Deciding {
     fn take(&mut self, part: Part) {
         if !part.goes_on {
             self.end();
-            self.is_lost = self.judge.is_out_of_patience() || self.judge.begin().is_err();
+            self.is_lost = self.judge.is_out_of_patience() || self.judge.begin(&part.id).is_err();
             self.watch.did(1, 0, 0);
         }
         self.watch.did(0, part.events.len(), part.decisions.len());
@@ -132,6 +156,7 @@ pub(super) struct Judge {
     checks: Arc<Checks>,
     /// There where something is recorded that another module has decided.
     incumbent: Option<Incumbent>,
+    starts: Arc<Starts>,
     decisions: Decisions,
     patience: Patience,
 }
@@ -142,6 +167,7 @@ impl Judge {
             folder,
             checks,
             incumbent: None,
+            starts: Arc::default(),
             decisions: Decisions::default(),
             patience: Patience::default(),
         }
@@ -158,12 +184,12 @@ impl Judge {
     }
 
     /// Begins a stream.
-    fn begin(&mut self) -> Result<(), Fault> {
+    fn begin(&mut self, id: &str) -> Result<(), Fault> {
         if let Some(incumbent) = &mut self.incumbent {
             // Where it cannot begin, it is not asked.
-            let _ = incumbent.folder.begin();
+            let _ = incumbent.folder.begin_at(self.starts.active.get(id));
         }
-        self.folder.begin()
+        self.folder.begin_at(self.starts.candidate.get(id))
     }
 
     fn end(&mut self) {
@@ -195,10 +221,10 @@ impl Judge {
 
     /// Folds anew what a trap has taken away.
     fn catch_up(&mut self, part: &Part, through: Version) -> Result<(), Unfolded> {
-        if part.after != Version::EMPTY || self.is_out_of_patience() {
+        if part.goes_on || self.is_out_of_patience() {
             return Err(Fault::Spent.into());
         }
-        self.folder.begin()?;
+        self.folder.begin_at(self.starts.candidate.get(&part.id))?;
         self.folder.fold_through(part, through)
     }
 

@@ -2,74 +2,87 @@
 
 use std::sync::Arc;
 
+use super::examine::Subject;
 use super::folder::{Folder, Patience};
-use super::past::{Part, Reading, Work, drive};
+use super::moved::Starts;
+use super::past::{Manner, Part, Reading, Work, drive};
 use super::refolded::{Example, Failure, Refolded, first_by};
 use super::{Error, Gate, Watch};
 use crate::core::{DeciderName, Json, Namespace, StreamId, Version};
-use crate::modules::Decider;
 use crate::store::{PastRange, Snapshot};
 
-/// Which modules fold what.
-#[derive(Debug, Clone)]
-pub(super) struct Refold {
-    pub(super) candidate: Arc<Decider>,
-    /// The module to compare with; none before the first activation.
-    pub(super) active: Option<Arc<Decider>>,
-    /// From how many events on a state of the candidate's is kept as a snapshot.
-    pub(super) snapshot_events: u64,
-}
-
 impl Gate {
-    /// Has the candidate fold the streams of `ranges`, which are all of one decider.
+    /// Has the candidate fold the streams of `range`.
     pub(super) async fn refold(
         &self,
-        ranges: Vec<PastRange>,
-        refold: &Refold,
+        range: PastRange,
+        subject: &Subject,
         watch: &Watch,
     ) -> Result<Refolded, Error> {
-        let Some(range) = ranges.first().cloned() else {
-            return Ok(Refolded::default());
-        };
         let runtime = self.modules.runtime();
-        let worker = || Folding {
-            namespace: range.namespace.clone(),
-            decider: range.decider.clone(),
-            candidate: self.folder(&refold.candidate),
-            active: refold.active.as_ref().map(|active| self.folder(active)),
-            snapshot_events: refold.snapshot_events,
+        let worker = || self.folding(subject, &Arc::default(), watch);
+        let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
+        let readers = [self.reader(range, Reading::Events)];
+        let workers = drive(
+            runtime,
+            &*self.store,
+            readers,
+            workers,
+            Manner::GivesWay,
+            watch,
+        );
+        let workers = workers.await?.into_iter();
+        let folded = workers.map(|worker| worker.folded);
+        self.folded_by_all(folded, subject).await
+    }
+
+    /// A worker that begins streams at `starts`.
+    pub(super) fn folding(
+        &self,
+        subject: &Subject,
+        starts: &Arc<Starts>,
+        watch: &Watch,
+    ) -> Folding {
+        let active = subject.active.as_ref();
+        Folding {
+            namespace: subject.namespace.clone(),
+            decider: subject.decider.clone(),
+            candidate: self.folder(&subject.candidate),
+            active: active.map(|active| self.folder(&active.decider)),
+            snapshot_events: self.settings.snapshot_events,
+            starts: starts.clone(),
             stream: None,
             folded: Refolded::default(),
             patience: Patience::default(),
             snapshots: Vec::new(),
+            ends: None,
             watch: watch.clone(),
-        };
-        let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
-        let ranges = ranges.into_iter();
-        let readers = ranges.map(|range| self.reader(range, Reading::Events));
-        let workers = drive(runtime, &*self.store, readers, workers, watch).await?;
+        }
+    }
+
+    /// What all workers have seen.
+    pub(super) async fn folded_by_all(
+        &self,
+        workers: impl IntoIterator<Item = Refolded>,
+        subject: &Subject,
+    ) -> Result<Refolded, Error> {
         let mut folded = Refolded::default();
         for worker in workers {
-            folded.add(worker.folded);
+            folded.add(worker);
         }
         if let Some(first) = folded.failures.first_mut()
             && first.event.is_none()
         {
-            self.locate(&range, &refold.candidate, first).await?;
+            self.locate(subject, first).await?;
         }
         Ok(folded)
     }
 
     /// Finds the event at which the candidate fails, one by one. Leaves it open when each alone can be folded: what failed was the whole.
-    async fn locate(
-        &self,
-        range: &PastRange,
-        candidate: &Arc<Decider>,
-        failure: &mut Failure,
-    ) -> Result<(), Error> {
-        let (namespace, decider) = (range.namespace.clone(), range.decider.clone());
+    async fn locate(&self, subject: &Subject, failure: &mut Failure) -> Result<(), Error> {
+        let (namespace, decider) = (subject.namespace.clone(), subject.decider.clone());
         if let Ok(stream) = StreamId::new(namespace, decider, &*failure.id) {
-            let folder = self.folder(candidate).singly();
+            let folder = self.folder(&subject.candidate).singly();
             let (_, unfolded) = self.fold_stream(folder, &stream, None).await?;
             failure.event = unfolded.and_then(|unfolded| unfolded.event);
         }
@@ -79,16 +92,21 @@ impl Gate {
 
 /// One worker.
 #[derive(Debug)]
-struct Folding {
+pub(super) struct Folding {
     namespace: Namespace,
     decider: DeciderName,
     candidate: Folder,
+    /// The module to compare with; none before the first activation.
     active: Option<Folder>,
+    /// From how many events on a state of the candidate's is kept as a snapshot.
     snapshot_events: u64,
+    starts: Arc<Starts>,
     stream: Option<Stream>,
-    folded: Refolded,
+    pub(super) folded: Refolded,
     patience: Patience,
     snapshots: Vec<Snapshot>,
+    /// What the modules have come to; none where nobody goes on from there.
+    pub(super) ends: Option<Starts>,
     watch: Watch,
 }
 
@@ -102,13 +120,36 @@ struct Stream {
 
 impl Work for Folding {
     fn take(&mut self, part: Part) {
+        self.fold(&part);
+    }
+
+    fn end(&mut self) {
+        self.end_stream();
+    }
+
+    fn snapshots(&mut self) -> Vec<Snapshot> {
+        std::mem::take(&mut self.snapshots)
+    }
+}
+
+impl Folding {
+    /// With [`Folding::ends`].
+    pub(super) fn remembering(self) -> Self {
+        Self {
+            ends: Some(Starts::default()),
+            ..self
+        }
+    }
+
+    /// Folds the next part.
+    pub(super) fn fold(&mut self, part: &Part) {
         if !part.goes_on {
-            self.end();
+            self.end_stream();
             if self.patience.is_over() {
                 self.folded.is_cut_short = true;
                 return;
             }
-            self.begin(&part);
+            self.begin(part);
         }
         let Some(stream) = &mut self.stream else {
             return;
@@ -116,19 +157,22 @@ impl Work for Folding {
         self.watch.did(0, part.events.len(), 0);
         self.folded.events += part.events.len() as u64;
         if stream.failure.is_none()
-            && let Err(unfolded) = self.candidate.fold_through(&part, part.end())
+            && let Err(unfolded) = self.candidate.fold_through(part, part.end())
         {
             stream.failure = Some(Failure::new(&part.id, unfolded));
         }
         if let Some(active) = self.active.as_mut().filter(|active| active.has_stream()) {
             // Where it fails its stream is gone, and that is all there is to know.
-            let _ = active.fold_through(&part, part.end());
+            let _ = active.fold_through(part, part.end());
         }
         stream.version = part.end();
     }
 
-    fn end(&mut self) {
-        let Some(mut stream) = self.stream.take() else {
+    /// Compares what the modules have come to.
+    fn end_stream(&mut self) {
+        // Where nothing but rejections is recorded there is nothing to fold.
+        let stream = self.stream.take();
+        let Some(mut stream) = stream.filter(|stream| stream.version != Version::EMPTY) else {
             return;
         };
         self.watch.did(1, 0, 0);
@@ -146,6 +190,11 @@ impl Work for Folding {
             .as_mut()
             .and_then(|active| active.snapshot().ok());
         let has_active = self.active.is_some();
+        if let Ok(candidate) = &candidate
+            && has_active == active.is_some()
+        {
+            self.note_end(&stream, candidate, active.as_ref());
+        }
         match (candidate, active) {
             (Err(_), None) if has_active => self.folded.failed_before += 1,
             (Err(failure), _) => {
@@ -176,17 +225,11 @@ impl Work for Folding {
         }
     }
 
-    fn snapshots(&mut self) -> Vec<Snapshot> {
-        std::mem::take(&mut self.snapshots)
-    }
-}
-
-impl Folding {
     fn begin(&mut self, part: &Part) {
-        let begun = self.candidate.begin();
+        let begun = self.candidate.begin_at(self.starts.candidate.get(&part.id));
         if let Some(active) = &mut self.active {
             // As when it folds.
-            let _ = active.begin();
+            let _ = active.begin_at(self.starts.active.get(&part.id));
         }
         let failure = begun
             .err()
@@ -196,6 +239,26 @@ impl Folding {
             version: Version::EMPTY,
             failure,
         });
+    }
+
+    /// Remembers where a stream has ended, for whoever goes on from there.
+    fn note_end(&mut self, stream: &Stream, candidate: &Json, active: Option<&Json>) {
+        let Some(ends) = &mut self.ends else {
+            return;
+        };
+        let id = StreamId::new(self.namespace.clone(), self.decider.clone(), &*stream.id);
+        let Ok(id) = id else {
+            return;
+        };
+        let end = |module: &Folder, state: &Json| Snapshot {
+            stream: id.clone(),
+            module: module.decider().digest(),
+            version: stream.version,
+            state: state.clone(),
+        };
+        let active = self.active.as_ref().zip(active);
+        let active = active.map(|(module, state)| end(module, state));
+        ends.put(end(&self.candidate, candidate), active);
     }
 
     /// Keeps the candidate's state of a long stream, so that its first command after the activation need not fold it again.

@@ -105,7 +105,7 @@ pub struct Report {
 /// What was looked at after the steps. A stream that has moved twice is counted twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CaughtUp {
-    /// Streams that were folded again, from their first event on.
+    /// Streams that were folded again.
     pub streams: u64,
     /// Those of them whose state is another one than the active module's.
     pub different: u64,

@@ -145,11 +145,7 @@ impl Code {
                 S::CONFLICT,
                 "The decider has no former module",
             ),
-            Self::ActivationContended => (
-                "activation-contended",
-                S::CONFLICT,
-                "Other activations came first",
-            ),
+            Self::ActivationContended => ("activation-contended", S::CONFLICT, "Others came first"),
             Self::TooLarge => (
                 "too-large",
                 S::PAYLOAD_TOO_LARGE,

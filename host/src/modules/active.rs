@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Decider, Error, Modules};
 use crate::core::{Activation, DeciderName, Namespace};
-use crate::store::{ActivateError, NewActivation};
+use crate::store::{ActivateError, Hold, Moment, NewActivation};
 
 /// A module at work: the activation, and the decider that it made ready.
 #[derive(Debug)]
@@ -108,11 +108,31 @@ impl Modules {
         decider: Arc<Decider>,
     ) -> Result<Activation, ActivateError> {
         let activation = self.0.store.activate(activation).await?;
+        Ok(self.obey(activation, decider))
+    }
+
+    /// The same, if nothing of the decider was stored after `looked_through`; by whom it is held.
+    ///
+    /// # Errors
+    ///
+    /// As [`Modules::activate`], and [`ActivateError::Overtaken`].
+    pub async fn activate_held(
+        &self,
+        hold: Box<dyn Hold + '_>,
+        looked_through: &Moment,
+        activation: NewActivation,
+        decider: Arc<Decider>,
+    ) -> Result<Activation, ActivateError> {
+        let activation = hold.activate(activation, looked_through).await?;
+        Ok(self.obey(activation, decider))
+    }
+
+    fn obey(&self, activation: Activation, decider: Arc<Decider>) -> Activation {
         self.0.active.advance(Arc::new(Active {
             activation: activation.clone(),
             decider,
         }));
-        Ok(activation)
+        activation
     }
 
     /// Makes the modules of all deciders ready. Gives the deciders whose module cannot be made ready, and why.

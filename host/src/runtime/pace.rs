@@ -21,6 +21,8 @@ pub(super) enum Lane {
     Heavy,
     /// Those for which nobody waits: they give way, and rest.
     Background,
+    /// The same threads, without the rests: a decider is kept waiting for the end of this.
+    Pressing,
 }
 
 /// What one module has used lately; all of its instances share it.

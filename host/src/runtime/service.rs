@@ -216,6 +216,18 @@ impl Runtime {
         self.inner.threads.run(Lane::Background, job)
     }
 
+    /// As [`Runtime::run_in_background`], without the rests: for little work, for the end of which a decider is kept waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::run`].
+    pub fn run_pressing<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = Result<T, RunError>> {
+        self.inner.threads.run(Lane::Pressing, job)
+    }
+
     /// How often this process has had no room in memory for an instance. If that has grown meanwhile, a module may have failed for no fault of its own.
     #[must_use]
     pub fn times_without_room(&self) -> u64 {

@@ -64,7 +64,8 @@ struct Queue {
 }
 
 struct Waiting {
-    jobs: VecDeque<Job>,
+    /// Each as one of its lane.
+    jobs: VecDeque<(Lane, Job)>,
     closed: bool,
 }
 
@@ -104,7 +105,7 @@ impl GuestThreads {
         match lane {
             Lane::Light => &self.light.0,
             Lane::Heavy => &self.heavy.0,
-            Lane::Background => &self.background.0,
+            Lane::Background | Lane::Pressing => &self.background.0,
         }
     }
 
@@ -116,7 +117,7 @@ impl GuestThreads {
     ) -> impl Future<Output = Result<T, RunError>> {
         let (sender, receiver) = oneshot::channel();
         let queue = self.queue(lane);
-        let pushed = queue.push(queue.limit, move || {
+        let pushed = queue.push(lane, queue.limit, move || {
             // Nobody waits any more: the answer has no use.
             let _ = sender.send(job());
         });
@@ -129,7 +130,7 @@ impl GuestThreads {
     /// Runs `job` on one of the threads however many wait already: for callers that bound themselves how many there can be, and note live calls.
     pub(super) fn post(&self, lane: Lane, job: impl FnOnce() + Send + 'static) {
         // Without a limit nothing is refused.
-        let _ = self.queue(lane).push(usize::MAX, job);
+        let _ = self.queue(lane).push(lane, usize::MAX, job);
     }
 }
 
@@ -203,7 +204,7 @@ impl Queue {
         let name = match self.lane {
             Lane::Light => format!("gavel-guest-{number}"),
             Lane::Heavy => format!("gavel-heavy-{number}"),
-            Lane::Background => format!("gavel-back-{number}"),
+            Lane::Background | Lane::Pressing => format!("gavel-back-{number}"),
         };
         let queue = Arc::clone(self);
         let thread = thread::Builder::new().name(name);
@@ -218,12 +219,17 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, limit: usize, job: impl FnOnce() + Send + 'static) -> Result<(), RunError> {
+    fn push(
+        &self,
+        lane: Lane,
+        limit: usize,
+        job: impl FnOnce() + Send + 'static,
+    ) -> Result<(), RunError> {
         let mut waiting = self.lock();
         if waiting.jobs.len() >= limit {
             return Err(RunError::Overloaded { queue: limit });
         }
-        waiting.jobs.push_back(Box::new(job));
+        waiting.jobs.push_back((lane, Box::new(job)));
         self.changed.notify_one();
         Ok(())
     }
@@ -237,11 +243,11 @@ impl Queue {
         match self.lane {
             Lane::Light => {}
             Lane::Heavy => give_way(),
-            Lane::Background => give_way_by(GIVING_WAY_IN_BACKGROUND),
+            Lane::Background | Lane::Pressing => give_way_by(GIVING_WAY_IN_BACKGROUND),
         }
-        while let Some(job) = self.next() {
-            match self.lane {
-                Lane::Light | Lane::Heavy => run(job),
+        while let Some((lane, job)) = self.next() {
+            match lane {
+                Lane::Light | Lane::Heavy | Lane::Pressing => run(job),
                 Lane::Background => self.run_with_courtesy(job),
             }
             // What a thread has given away it is not given back. If no other can be had it goes on as it is.
@@ -264,7 +270,7 @@ impl Queue {
         }
     }
 
-    fn next(&self) -> Option<Job> {
+    fn next(&self) -> Option<(Lane, Job)> {
         let mut waiting = self.lock();
         loop {
             if let Some(job) = waiting.jobs.pop_front() {

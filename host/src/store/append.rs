@@ -34,6 +34,13 @@ pub struct StreamAppend {
     pub fence: Option<Fence>,
 }
 
+impl Append {
+    /// The stream of each part.
+    pub(super) fn streams(&self) -> impl Iterator<Item = &StreamId> {
+        self.parts.iter().map(|part| &part.stream)
+    }
+}
+
 /// An append of more bytes keeps a database busy for so long that others notice, as [`StreamAppend::size_bytes`] counts them.
 pub const LARGE_APPEND_BYTES: usize = 256 * 1024;
 

@@ -264,6 +264,9 @@ pub enum ActivateError {
         /// The newest activation.
         current: ActivationNumber,
     },
+    /// Something of the decider was stored after the moment through which the past was looked at: look at that as well.
+    #[error("more was stored than was looked at")]
+    Overtaken,
     /// The module is not stored (any more).
     #[error("no such module")]
     ModuleNotFound,
@@ -277,6 +280,7 @@ impl ActivateError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
+            Self::Overtaken => true,
             Self::Moved { .. } | Self::ModuleNotFound => false,
             Self::Store(error) => error.is_retryable(),
         }

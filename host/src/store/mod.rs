@@ -12,6 +12,7 @@ mod conformance;
 mod consumers;
 mod error;
 mod group;
+mod hold;
 mod log;
 mod lookup;
 mod memory;
@@ -33,6 +34,7 @@ pub use error::{
     ActivateError, AppendError, DeleteModuleError, Error, OpenError, QueueLimit, ResumeError,
     Source,
 };
+pub use hold::Hold;
 pub use log::{LogFilter, LogPage, LogStore, Withholding};
 pub use memory::MemoryStore;
 pub use modules::{ModuleFilter, ModuleViewer, NewActivation, NewModule, StoredModule};
@@ -249,6 +251,18 @@ pub trait ModuleStore: Debug + Send + Sync {
     ///
     /// [`ActivateError::Moved`] when another activation came first.
     async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError>;
+
+    /// Keeps the appends of a decider waiting, once those under way have ended, so that the last of its events can be looked at before the
+    /// pointer moves. Appends of others MUST NOT wait. Of two who hold one decider the second waits for the first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when the appends under way do not end in time.
+    async fn hold<'s>(
+        &'s self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Box<dyn Hold + 's>, Error>;
 
     /// The newest activation of a decider.
     ///

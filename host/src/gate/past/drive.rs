@@ -2,17 +2,23 @@
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use futures::stream;
 use futures::stream::FuturesUnordered;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{Part, Reader};
+use super::{Manner, Part, Reader};
 use crate::gate::{Error, Watch};
 use crate::runtime::{RunError, Runtime};
-use crate::store::{Snapshot, SnapshotStore};
+use crate::store::{self, Snapshot, SnapshotStore};
 
 /// How many events and decisions make a batch: a thread of the background works for about a millisecond, and looks up.
 const BATCH_EVENTS: usize = 250;
 /// The same while live calls are made, as for pages.
 const SMALL_BATCH_EVENTS: usize = 50;
+
+/// How many readers read at the same time: each a stream that has moved on, of which there is little to read.
+const READERS: usize = 3;
 
 /// Somebody through whose hands the past goes. All methods run guest code.
 pub(in crate::gate) trait Work: Send + 'static {
@@ -35,16 +41,28 @@ pub(in crate::gate) trait Work: Send + 'static {
 /// [`Error::Cancelled`] when `watch` says so; why the store cannot be read; [`Error::NotRun`] when a worker has panicked.
 pub(in crate::gate) async fn drive<W: Work>(
     runtime: &Runtime,
-    store: &dyn SnapshotStore,
+    snapshots: &dyn SnapshotStore,
     readers: impl IntoIterator<Item = Reader>,
     workers: Vec<W>,
+    manner: Manner,
     watch: &Watch,
 ) -> Result<Vec<W>, Error> {
-    let mut crew = Crew::new(runtime, workers);
+    let mut crew = Crew::new(runtime, workers, manner);
     let mut batch: Vec<Part> = Vec::new();
     let mut size = 0;
-    for mut reader in readers {
-        while let Some(parts) = reader.next().await.map_err(Error::Store)? {
+    // Each in a task of its own: one that has the turn to read would keep the others from it while it is not polled.
+    let begun = readers.into_iter().map(|mut reader| {
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let first = reader.next().await;
+            (reader, first)
+        }))
+    });
+    let mut begun = stream::iter(begun).buffered(READERS);
+    while let Some(begun) = begun.next().await {
+        // It has panicked, or the runtime is shutting down.
+        let gone = |error: JoinError| Error::Store(store::Error::Unavailable(error.into()));
+        let (mut reader, mut read) = begun.map_err(gone)?;
+        while let Some(parts) = read.map_err(Error::Store)? {
             for part in parts {
                 size += part.events.len() + part.decisions.len() + part.keys_only.len();
                 batch.push(part);
@@ -54,16 +72,18 @@ pub(in crate::gate) async fn drive<W: Work>(
                 };
                 if size >= most {
                     watch.check()?;
-                    crew.hand_over(store, std::mem::take(&mut batch)).await?;
+                    crew.hand_over(snapshots, std::mem::take(&mut batch))
+                        .await?;
                     size = 0;
                 }
             }
+            read = reader.next().await;
         }
     }
     if !batch.is_empty() {
-        crew.hand_over(store, batch).await?;
+        crew.hand_over(snapshots, batch).await?;
     }
-    crew.dismiss(store).await
+    crew.dismiss(snapshots).await
 }
 
 /// Keeps what a worker has made. Snapshots are disposable: without them the first command of a long stream takes longer.
@@ -78,6 +98,7 @@ async fn keep(store: &dyn SnapshotStore, snapshots: Vec<Snapshot>) {
 /// The workers, at rest or at work.
 struct Crew<'r, W> {
     runtime: &'r Runtime,
+    manner: Manner,
     resting: Vec<(usize, W)>,
     working: FuturesUnordered<BoxFuture<'r, Result<(usize, W), RunError>>>,
     /// Who has the stream that was read last.
@@ -85,9 +106,10 @@ struct Crew<'r, W> {
 }
 
 impl<'r, W: Work> Crew<'r, W> {
-    fn new(runtime: &'r Runtime, workers: Vec<W>) -> Self {
+    fn new(runtime: &'r Runtime, workers: Vec<W>, manner: Manner) -> Self {
         Self {
             runtime,
+            manner,
             resting: workers.into_iter().enumerate().collect(),
             working: FuturesUnordered::new(),
             last: 0,
@@ -125,14 +147,26 @@ impl<'r, W: Work> Crew<'r, W> {
 
     /// Sends the worker that was hired last.
     fn send(&mut self, mut worker: W, batch: Vec<Part>) {
-        let (name, runtime) = (self.last, self.runtime);
+        let name = self.last;
         let work = move || {
             for part in batch {
                 worker.take(part);
             }
             (name, worker)
         };
-        self.working.push(Box::pin(runtime.run_in_background(work)));
+        let working = self.run(work);
+        self.working.push(working);
+    }
+
+    /// Runs a job on a thread of the background.
+    fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> BoxFuture<'r, Result<T, RunError>> {
+        match self.manner {
+            Manner::GivesWay => Box::pin(self.runtime.run_in_background(job)),
+            Manner::Presses => Box::pin(self.runtime.run_pressing(job)),
+        }
     }
 
     async fn wait(&mut self) -> Result<(), Error> {
@@ -148,8 +182,8 @@ impl<'r, W: Work> Crew<'r, W> {
             self.wait().await?;
         }
         let mut workers = Vec::with_capacity(self.resting.len());
-        for (_, mut worker) in self.resting {
-            let ended = self.runtime.run_in_background(move || {
+        for (_, mut worker) in std::mem::take(&mut self.resting) {
+            let ended = self.run(move || {
                 worker.end();
                 worker
             });

@@ -4,7 +4,8 @@
 //! store  --pages, two ahead-->  Reader  --batches of parts-->  drive  --a batch at a time-->  a worker, on a thread of the background
 //! ```
 //!
-//! **Invariant:** what is in memory is bounded by pages, whatever the history's size: three pages, a batch for each worker, a state for each worker.
+//! **Invariant:** what is in memory is bounded by pages, whatever the history's size: three pages of each of a few readers, a batch for each worker, a
+//! state for each worker.
 
 mod drive;
 mod reader;
@@ -17,6 +18,15 @@ use crate::core::{CommandRecord, Event, LedgerMode, Version};
 
 pub(super) use drive::{Work, drive};
 pub(super) use reader::{Reader, Reading};
+
+/// How what is done with the past treats live calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Nobody waits for it: it rests whenever live calls are made.
+    GivesWay,
+    /// Commands wait for it: it takes no rests. It is little.
+    Presses,
+}
 
 /// How many events are folded in one call: as many as when a command is carried out, so that the same limits hold.
 pub(super) const FOLD_EVENTS: usize = 1_000;

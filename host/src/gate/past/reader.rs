@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Part, PastDecision};
+use super::{Manner, Part, PastDecision};
 use crate::core::{CommandId, CommandOutcome, CommandRecord, Version};
 use crate::gate::Gate;
 use crate::runtime::Courtesy;
@@ -49,6 +49,8 @@ pub(in crate::gate) struct Reader {
     carried: Option<Cut>,
     /// What is left of a page, when there are more commands without events than fit beside it.
     left: Option<Page>,
+    /// Where the first part begins, until it has been read.
+    start: Option<Place>,
     /// Where the last part ended.
     read_to: Place,
     eventless: Eventless,
@@ -100,19 +102,39 @@ struct Eventless {
 impl Gate {
     /// Reads `range` from its beginning, with rests if there are live calls.
     pub(in crate::gate) fn reader(&self, range: PastRange, reading: Reading) -> Reader {
-        let courtesy = self.modules.runtime().courtesy().clone();
-        Reader::new(self.store.clone(), range, reading, courtesy)
+        self.reader_from(Version::EMPTY, range, reading, Manner::GivesWay)
+    }
+
+    /// Reads `range`, which is one stream, from after a version on.
+    pub(in crate::gate) fn reader_from(
+        &self,
+        from: Version,
+        range: PastRange,
+        reading: Reading,
+        manner: Manner,
+    ) -> Reader {
+        let courtesy = match manner {
+            Manner::GivesWay => self.modules.runtime().courtesy().clone(),
+            // It knows of no calls.
+            Manner::Presses => Courtesy::default(),
+        };
+        Reader::new(self.store.clone(), from, range, reading, courtesy)
     }
 }
 
 impl Reader {
-    /// As [`Gate::reader`]. Must be called in an async runtime.
+    /// As [`Gate::reader_from`]. Must be called in an async runtime.
     pub(super) fn new(
         store: Arc<dyn Store>,
+        from: Version,
         range: PastRange,
         reading: Reading,
         courtesy: Courtesy,
     ) -> Self {
+        let start = Place {
+            id: range.id.clone().unwrap_or_default(),
+            version: from,
+        };
         let source = Source {
             store,
             range,
@@ -120,15 +142,16 @@ impl Reader {
             courtesy,
         };
         Self {
-            events_ahead: Some(source.read_ahead(Place::default(), SMALL_PAGE)),
+            events_ahead: Some(source.read_ahead(start.clone(), SMALL_PAGE)),
             ahead: None,
             source,
             carried: None,
             left: None,
-            read_to: Place::default(),
+            start: Some(start.clone()),
+            read_to: start.clone(),
             eventless: Eventless {
                 read: VecDeque::new(),
-                after: (Place::default(), CommandId::nil()),
+                after: (start, CommandId::nil()),
                 limit: SMALL_PAGE,
                 is_over: reading == Reading::Events,
             },
@@ -162,7 +185,11 @@ impl Reader {
         let rest = full.as_ref().map(|place| page.split_off(place));
         let mut parts = page.parts(eventless, &self.read_to);
         if let Some(first) = parts.first_mut() {
-            first.goes_on |= first.id == self.read_to.id && first.after == self.read_to.version;
+            let is_at = |place: &Place| first.id == place.id && first.after == place.version;
+            first.goes_on = match self.start.take() {
+                Some(start) if is_at(&start) => false,
+                _ => first.goes_on || is_at(&self.read_to),
+            };
         }
         if let Some(last) = parts.last() {
             self.read_to = Place {

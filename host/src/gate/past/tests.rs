@@ -152,8 +152,12 @@ impl Past {
     }
 
     async fn read(&self, reading: Reading) -> Vec<Part> {
+        self.read_from(Version::EMPTY, reading).await
+    }
+
+    async fn read_from(&self, from: Version, reading: Reading) -> Vec<Part> {
         let (store, range) = (self.store.clone(), self.range.clone());
-        let mut reader = Reader::new(store, range, reading, Courtesy::default());
+        let mut reader = Reader::new(store, from, range, reading, Courtesy::default());
         let mut read = Vec::new();
         while let Some(parts) = reader.next().await.unwrap() {
             read.extend(parts);
@@ -340,6 +344,32 @@ async fn what_was_imported_under_the_key_of_a_command_is_none_of_its_events() {
         decisions(&parts),
         [("a", 2, 3), ("c", 0, 1), ("d", 2, 0), ("e", 39, 2_000)]
     );
+}
+
+#[tokio::test]
+async fn a_stream_that_is_read_from_a_version_on_begins_there() {
+    let mut past = Past::new().await;
+    for (id, events) in [("m", 2_500), ("n", 4)] {
+        for at in 0..events {
+            past.record(id, at, Left::Events(1)).await;
+        }
+        past.record(id, events, Left::Rejection).await;
+    }
+    for (id, from, decided_from, end) in [("m", 100, 2_400, 2_500), ("n", 4, 4, 4), ("n", 1, 3, 4)]
+    {
+        past.range.id = Some(id.to_owned());
+        let [from, first] = [from, decided_from].map(|version| Version::new(version).unwrap());
+        let parts = past.read_from(from, Reading::DecisionsFrom(first)).await;
+        let expected = (decided_from..end).map(|at| (id, at, 1));
+        let expected: Vec<_> = expected.chain([(id, end, 0)]).collect();
+        assert_eq!(decisions(&parts), expected);
+        let mut read = from;
+        for (number, part) in parts.iter().enumerate() {
+            assert_eq!((part.after, part.goes_on), (read, number > 0));
+            read = part.end();
+        }
+        assert_eq!(read.get(), end);
+    }
 }
 
 #[tokio::test]

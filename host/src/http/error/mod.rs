@@ -266,7 +266,8 @@ impl From<gate::Error> for Problem {
             E::Contended { decider } => Self::new(
                 Code::ActivationContended,
                 format!(
-                    "Other activations of `{decider}` came first, again and again. Nothing has changed."
+                    "Other activations of `{decider}` came first, again and again, or more was written to it each time than the module could be taken \
+                     through. Nothing has changed."
                 ),
             ),
             E::RehearsalNotFound { id } => rehearsal_not_found(&id.to_string()),

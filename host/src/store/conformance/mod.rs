@@ -17,6 +17,7 @@
 mod append;
 mod atomic;
 mod consumers;
+mod holds;
 mod isolation;
 mod ledger;
 mod log;
@@ -32,6 +33,7 @@ pub(super) mod support;
 pub(super) use append::*;
 pub(super) use atomic::*;
 pub(super) use consumers::*;
+pub(super) use holds::*;
 pub(super) use isolation::*;
 pub(super) use ledger::*;
 pub(super) use log::*;
@@ -141,6 +143,11 @@ store_cases!(
     a_page_of_nothing_stays_where_it_is,
     only_the_positions_of_its_events_are_of_a_log,
     a_reader_misses_nothing_while_writers_race,
+    // holds
+    what_is_appended_while_a_decider_is_held_meets_the_next_activation,
+    what_was_stored_and_not_looked_at_keeps_the_pointer_where_it_is,
+    a_hold_that_is_let_go_of_leaves_everything_as_it_was,
+    a_hold_that_is_never_let_go_of_ends_by_itself,
     // modules
     a_module_is_kept_once,
     modules_are_listed_newest_first_and_filtered,

@@ -15,11 +15,12 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
+use super::hold::{Held, Holds};
 use super::snapshots::newest_of;
 use super::{
     ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
-    Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, NewActivation, NewModule,
-    Page, ResumeError, Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead,
+    Hold, Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, Moment, NewActivation,
+    NewModule, Page, ResumeError, Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead,
     StreamRange, StreamSummary,
 };
 use crate::core::{
@@ -37,6 +38,7 @@ pub struct MemoryStore {
     consumers: Mutex<consumers::Consumers>,
     rehearsals: Mutex<rehearsals::Rehearsals>,
     appended: watch::Sender<()>,
+    holds: Holds,
 }
 
 impl MemoryStore {
@@ -54,7 +56,31 @@ impl MemoryStore {
             consumers: Mutex::default(),
             rehearsals: Mutex::default(),
             appended: watch::Sender::new(()),
+            holds: Holds::default(),
         }
+    }
+}
+
+impl MemoryStore {
+    /// Moves the pointer, unless something of the decider was stored after the moment.
+    fn activate_after(
+        &self,
+        activation: NewActivation,
+        looked_through: Option<&Moment>,
+    ) -> Result<Activation, ActivateError> {
+        // Both at once: an append under way holds `events`, so that it ends before the fence moves.
+        let mut events = lock(&self.events);
+        if let Some(moment) = looked_through
+            && !events
+                .moved_since(&activation.namespace, &activation.decider, moment)
+                .is_empty()
+        {
+            return Err(ActivateError::Overtaken);
+        }
+        let event_types = activation.events.clone();
+        let activation = lock(&self.modules).activate(activation, self.clock.now())?;
+        events.obey(&activation, event_types);
+        Ok(activation)
     }
 }
 
@@ -66,6 +92,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[async_trait]
 impl EventStore for MemoryStore {
     async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError> {
+        let _passed = self.holds.pass(append.streams()).await;
         let outcome = {
             let mut events = lock(&self.events);
             events.append(append, self.clock.now())
@@ -242,12 +269,18 @@ impl ModuleStore for MemoryStore {
     }
 
     async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
-        // Both at once: an append under way holds `events`, so that it ends before the fence moves.
-        let mut events = lock(&self.events);
-        let event_types = activation.events.clone();
-        let activation = lock(&self.modules).activate(activation, self.clock.now())?;
-        events.obey(&activation, event_types);
-        Ok(activation)
+        self.activate_after(activation, None)
+    }
+
+    async fn hold<'s>(
+        &'s self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Box<dyn Hold + 's>, Error> {
+        Ok(Box::new(MemoryHold {
+            store: self,
+            _held: self.holds.hold(namespace, decider).await?,
+        }))
     }
 
     async fn active(
@@ -275,6 +308,24 @@ impl ModuleStore for MemoryStore {
         limit: u32,
     ) -> Result<Page<Activation>, Error> {
         Ok(lock(&self.modules).activations(namespace, decider, before, limit))
+    }
+}
+
+/// A decider of the store is held.
+#[derive(Debug)]
+struct MemoryHold<'s> {
+    store: &'s MemoryStore,
+    _held: Held,
+}
+
+#[async_trait]
+impl Hold for MemoryHold<'_> {
+    async fn activate(
+        self: Box<Self>,
+        activation: NewActivation,
+        looked_through: &Moment,
+    ) -> Result<Activation, ActivateError> {
+        self.store.activate_after(activation, Some(looked_through))
     }
 }
 

@@ -64,6 +64,39 @@ impl Events {
             })
             .filter_map(move |((_, id), _)| self.command(&range.namespace, *id))
     }
+
+    /// The streams in which something was stored after a moment, with the version that they had then.
+    pub(super) fn moved_since(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        since: &Moment,
+    ) -> Vec<Place> {
+        let range = PastRange {
+            namespace: namespace.clone(),
+            decider: decider.clone(),
+            id: None,
+            through: None,
+            eventless_since: Some(since.clone()),
+        };
+        let behind = self.log_after(namespace, since.settled);
+        let of_decider = behind.filter(|event| event.stream.decider() == decider);
+        let moved = of_decider.map(|event| {
+            let before = event.version.get().saturating_sub(1);
+            let before = Version::new(before).unwrap_or_default();
+            (event.stream.id().to_owned(), before)
+        });
+        let beginning = <(Place, CommandId)>::default();
+        let eventless = self.eventless_after(&range, &beginning);
+        let decided = eventless.map(|command| (command.stream.id().to_owned(), command.version));
+        let mut places = BTreeMap::new();
+        for (id, version) in moved.chain(decided) {
+            let earliest = places.entry(id).or_insert(version);
+            *earliest = version.min(*earliest);
+        }
+        let places = places.into_iter();
+        places.map(|(id, version)| Place { id, version }).collect()
+    }
 }
 
 /// How many commands were stored before a moment.
@@ -138,31 +171,7 @@ impl PastStore for MemoryStore {
         since: &Moment,
         limit: u32,
     ) -> Result<Option<Vec<Place>>, Error> {
-        let range = PastRange {
-            namespace: namespace.clone(),
-            decider: decider.clone(),
-            id: None,
-            through: None,
-            eventless_since: Some(since.clone()),
-        };
-        let events = lock(&self.events);
-        let behind = events.log_after(namespace, since.settled);
-        let of_decider = behind.filter(|event| event.stream.decider() == decider);
-        let moved = of_decider.map(|event| {
-            let before = event.version.get().saturating_sub(1);
-            let before = Version::new(before).unwrap_or_default();
-            (event.stream.id().to_owned(), before)
-        });
-        let beginning = <(Place, CommandId)>::default();
-        let eventless = events.eventless_after(&range, &beginning);
-        let decided = eventless.map(|command| (command.stream.id().to_owned(), command.version));
-        let mut places = BTreeMap::new();
-        for (id, version) in moved.chain(decided) {
-            let earliest = places.entry(id).or_insert(version);
-            *earliest = version.min(*earliest);
-        }
-        let places = places.into_iter();
-        let places: Vec<_> = places.map(|(id, version)| Place { id, version }).collect();
+        let places = lock(&self.events).moved_since(namespace, decider, since);
         Ok((places.len() <= limit as usize).then_some(places))
     }
 

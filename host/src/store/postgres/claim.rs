@@ -16,17 +16,49 @@ use super::query::{Failure, answered, run_on};
 use super::rows::BatchOutcome;
 use crate::core::StreamId;
 use crate::store::group::Verdict;
+use crate::store::hold::Passed;
 use crate::store::{Append, AppendError, Appended, Claim, Error, EventStore as _};
 
 /// The server ends it with `idle_in_transaction_session_timeout`, so that a host that is stuck keeps nobody away for long.
 #[derive(Debug)]
 struct PostgresClaim {
     store: PostgresStore,
+    transaction: Kept,
+    /// Before the stream's lock: whoever holds the decider waits for those who wait for that lock.
+    passed: Passed,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A transaction that is kept open for a while, and rolled back if it is dropped before it is used.
+#[derive(Debug)]
+pub(super) struct Kept {
     /// There until it is used.
     transaction: Option<Transaction<'static, Postgres>>,
     /// Where a connection can be given back.
     runtime: Handle,
-    _permit: OwnedSemaphorePermit,
+}
+
+impl Kept {
+    /// Must be called in an async runtime.
+    pub(super) fn new(transaction: Transaction<'static, Postgres>) -> Self {
+        Self {
+            transaction: Some(transaction),
+            runtime: Handle::current(),
+        }
+    }
+
+    /// To use it, once.
+    pub(super) fn take(&mut self) -> Option<Transaction<'static, Postgres>> {
+        self.transaction.take()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // On whatever thread this happens.
+        let _entered = self.runtime.enter();
+        drop(self.transaction.take());
+    }
 }
 
 impl PostgresStore {
@@ -38,6 +70,7 @@ impl PostgresStore {
         let Ok(permit) = self.claims.clone().try_acquire_owned() else {
             return Ok(None);
         };
+        let passed = self.holds.pass(std::iter::once(stream)).await;
         let mut transaction = answered(self.pool.begin())
             .await
             .map_err(Error::Unavailable)?;
@@ -48,8 +81,8 @@ impl PostgresStore {
         run_on(&mut transaction, lock).await?;
         Ok(Some(Box::new(PostgresClaim {
             store: self.clone(),
-            transaction: Some(transaction),
-            runtime: Handle::current(),
+            transaction: Kept::new(transaction),
+            passed,
             _permit: permit,
         })))
     }
@@ -67,7 +100,7 @@ impl Claim for PostgresClaim {
         let rows = match run_on(&mut transaction, statement).await {
             Ok(rows) => rows,
             Err(failure) if is_lost_race(&failure) || matches!(failure, Failure::Unfit(_)) => {
-                drop(transaction);
+                drop((transaction, std::mem::take(&mut self.passed)));
                 return self.store.append(append).await;
             }
             // Nothing is stored before the COMMIT. Dropped, the transaction is rolled back.
@@ -81,13 +114,5 @@ impl Claim for PostgresClaim {
             Some(Verdict::Settled(outcome)) => outcome,
             Some(Verdict::Held) | None => Err(lost("the append was not answered".into())),
         }
-    }
-}
-
-impl Drop for PostgresClaim {
-    fn drop(&mut self) {
-        // On whatever thread this happens.
-        let _entered = self.runtime.enter();
-        drop(self.transaction.take());
     }
 }

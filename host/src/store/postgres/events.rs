@@ -99,6 +99,7 @@ pub(super) fn of_stream<'q>(sql: &'static str, stream: &StreamId) -> Statement<'
 #[async_trait]
 impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError> {
+        let _passed = self.holds.pass(append.streams()).await;
         self.group.append(append).await
     }
 

@@ -12,6 +12,7 @@ mod consumers;
 mod errors;
 mod events;
 mod history;
+mod hold;
 mod ledger;
 mod log;
 mod modules;

@@ -7,12 +7,12 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json as SqlJson;
 
 use super::PostgresStore;
-use super::query::run;
+use super::query::{Statement, run};
 use super::rows::{self, activation_columns};
 use crate::core::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
 use crate::store::{
-    ActivateError, DeleteModuleError, Error, ModuleFilter, ModuleStore, NewActivation, NewModule,
-    Page, StoredModule,
+    ActivateError, DeleteModuleError, Error, Hold, ModuleFilter, ModuleStore, NewActivation,
+    NewModule, Page, StoredModule,
 };
 
 /// A module without its bytes.
@@ -51,6 +51,36 @@ struct EventTypeInput<'a> {
 
 fn activation_of(row: &PgRow) -> Result<Activation, Error> {
     rows::activation(row).map_err(|reason| reason.of("activation"))
+}
+
+/// The statement that moves the pointer.
+pub(super) fn moving(activation: &NewActivation) -> Statement<'_> {
+    let events = activation.events.iter().map(|event| EventTypeInput {
+        event: &event.event,
+        event_version: event.schema_version,
+        description: &event.description,
+    });
+    sqlx::query(ACTIVATE)
+        .bind(activation.namespace.as_str())
+        .bind(activation.decider.as_str())
+        .bind(activation.after.get())
+        .bind(activation.digest.to_string())
+        .bind(SqlJson(events.collect::<Vec<_>>()))
+        .bind(&activation.activated_by)
+        .bind(&activation.message)
+        .bind(&activation.accepted)
+        .bind(activation.report.as_str())
+}
+
+/// What that statement gives.
+pub(super) fn activated(found: &[PgRow]) -> Result<Activation, ActivateError> {
+    let activated = found.first().map(activation_of).transpose();
+    activated.map_err(ActivateError::Store)?.ok_or_else(|| {
+        ActivateError::Store(Error::Corrupt {
+            what: "activation",
+            reason: "it was recorded and not given back".to_owned(),
+        })
+    })
 }
 
 #[async_trait]
@@ -153,29 +183,16 @@ impl ModuleStore for PostgresStore {
     }
 
     async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
-        let events = activation.events.iter().map(|event| EventTypeInput {
-            event: &event.event,
-            event_version: event.schema_version,
-            description: &event.description,
-        });
-        let statement = sqlx::query(ACTIVATE)
-            .bind(activation.namespace.as_str())
-            .bind(activation.decider.as_str())
-            .bind(activation.after.get())
-            .bind(activation.digest.to_string())
-            .bind(SqlJson(events.collect::<Vec<_>>()))
-            .bind(&activation.activated_by)
-            .bind(&activation.message)
-            .bind(&activation.accepted)
-            .bind(activation.report.as_str());
-        let found = run(&self.pool, statement).await?;
-        let activated = found.first().map(activation_of).transpose();
-        activated.map_err(ActivateError::Store)?.ok_or_else(|| {
-            ActivateError::Store(Error::Corrupt {
-                what: "activation",
-                reason: "it was recorded and not given back".to_owned(),
-            })
-        })
+        let found = run(&self.pool, moving(&activation)).await?;
+        activated(&found)
+    }
+
+    async fn hold<'s>(
+        &'s self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Box<dyn Hold + 's>, Error> {
+        self.hold_decider(namespace, decider).await
     }
 
     async fn active(

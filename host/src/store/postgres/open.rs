@@ -15,6 +15,7 @@ use super::ledger::PostgresLedger;
 use super::notify::Notices;
 use crate::store::OpenError;
 use crate::store::group::{Group, Limits};
+use crate::store::hold::Holds;
 use crate::store::lookup::Lookups;
 
 /// How long to wait for a connection, be it a new one or one of the pool.
@@ -61,7 +62,7 @@ const SETUP_SETTINGS: [(&str, &str); 3] = [
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database?sslmode=…`, as libpq reads it. `options=-c search_path=…` chooses the schema.
     pub url: String,
-    /// At most so many connections at a time, two of them for appends and one to listen; never fewer than four.
+    /// At most so many connections at a time, two of them for appends and one to listen; never fewer than five.
     pub max_connections: u32,
     /// Whether to bring the schema up to date; otherwise an outdated one is an error.
     pub migrate: bool,
@@ -89,6 +90,7 @@ pub struct PostgresStore {
     pub(super) notices: Arc<Notices>,
     /// Permits for claims, each of which holds a connection.
     pub(super) claims: Arc<Semaphore>,
+    pub(super) holds: Arc<Holds>,
 }
 
 impl PostgresStore {
@@ -161,7 +163,8 @@ impl PostgresStore {
         };
         first.await.map_err(|error| unreachable(error.into()))?;
         let set_apart = COMMITTERS + BESIDE + LISTENERS;
-        let pool_size = options.max_connections.saturating_sub(set_apart).max(1);
+        // While one holds a decider, what is stored has to be read.
+        let pool_size = options.max_connections.saturating_sub(set_apart).max(2);
         let pool = PgPoolOptions::new()
             .max_connections(pool_size)
             .acquire_timeout(CONNECT_TIMEOUT)
@@ -192,6 +195,7 @@ impl PostgresStore {
             group: Arc::new(group),
             notices: Arc::new(notices),
             claims: Arc::new(Semaphore::new(pool_size as usize / 4)),
+            holds: Arc::default(),
         })
     }
 

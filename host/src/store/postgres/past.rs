@@ -357,17 +357,9 @@ impl PastStore for PostgresStore {
         if then.generation() != now.generation() || transactions > TRANSACTIONS_TOLD_APART {
             return Ok(None);
         }
-        let statement = || {
-            let mark = Mark::of(since);
-            let statement = sqlx::query(MOVED_SINCE)
-                .bind(namespace.as_str())
-                .bind(decider.as_str())
-                // One more tells that there are too many.
-                .bind(i64::from(limit) + 1);
-            bind_position(statement, since.settled)
-                .bind(mark.snapshot)
-                .bind(mark.recent_from)
-        };
+        // One more tells that there are too many.
+        let most = i64::from(limit) + 1;
+        let statement = || moved_since(namespace, decider, since, most);
         let found = self.read(statement).await?;
         let places = found.iter().map(|row| {
             Ok(Place {
@@ -401,6 +393,23 @@ impl PastStore for PostgresStore {
             .map_err(|reason| reason.of("number of events"))?
             .unwrap_or_default())
     }
+}
+
+/// The first streams in which something was stored after a moment.
+pub(super) fn moved_since<'q>(
+    namespace: &'q Namespace,
+    decider: &'q DeciderName,
+    since: &Moment,
+    most: i64,
+) -> Statement<'q> {
+    let mark = Mark::of(since);
+    let statement = sqlx::query(MOVED_SINCE)
+        .bind(namespace.as_str())
+        .bind(decider.as_str())
+        .bind(most);
+    bind_position(statement, since.settled)
+        .bind(mark.snapshot)
+        .bind(mark.recent_from)
 }
 
 fn lean(row: &PgRow) -> Result<Step<'_>, Unusable> {

@@ -35,11 +35,12 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use super::group::Group;
+use super::hold::{Held, Holds};
 use super::lookup::Lookups;
 use super::{
     ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
-    Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, NewActivation, NewModule,
-    Page, ResumeError, Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead,
+    Hold, Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, Moment, NewActivation,
+    NewModule, Page, ResumeError, Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead,
     StreamRange, StreamSummary,
 };
 use crate::core::{
@@ -57,11 +58,13 @@ pub struct SqliteStore {
     group: Group,
     readers: Readers,
     lookups: Lookups,
+    holds: Holds,
 }
 
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError> {
+        let _passed = self.holds.pass(append.streams()).await;
         self.group.append(append).await
     }
 
@@ -207,7 +210,18 @@ impl ModuleStore for SqliteStore {
     }
 
     async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
-        modules::activate(&self.writer, &self.clock, activation).await
+        modules::activate(&self.writer, &self.clock, activation, None).await
+    }
+
+    async fn hold<'s>(
+        &'s self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Box<dyn Hold + 's>, Error> {
+        Ok(Box::new(SqliteHold {
+            store: self,
+            _held: self.holds.hold(namespace, decider).await?,
+        }))
     }
 
     async fn active(
@@ -235,5 +249,24 @@ impl ModuleStore for SqliteStore {
         limit: u32,
     ) -> Result<Page<Activation>, Error> {
         modules::activations(&self.readers, namespace, decider, before, limit).await
+    }
+}
+
+/// A decider is held in this process. Another one that has the file open is not kept waiting: what it appends is noticed.
+#[derive(Debug)]
+struct SqliteHold<'s> {
+    store: &'s SqliteStore,
+    _held: Held,
+}
+
+#[async_trait]
+impl Hold for SqliteHold<'_> {
+    async fn activate(
+        self: Box<Self>,
+        activation: NewActivation,
+        looked_through: &Moment,
+    ) -> Result<Activation, ActivateError> {
+        let SqliteStore { writer, clock, .. } = self.store;
+        modules::activate(writer, clock, activation, Some(looked_through.clone())).await
     }
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use rusqlite::{Connection, Params, Row, params};
 
 use super::error::is_referred_to;
+use super::past;
 use super::readers::Readers;
 use super::rows::{self, activation_columns, module_columns};
 use super::writer::Writer;
 use crate::core::{Activation, ActivationNumber, Clock, DeciderName, ModuleDigest, Namespace};
 use crate::store::{
-    ActivateError, DeleteModuleError, Error, ModuleFilter, NewActivation, NewModule, PAGE_BYTES,
-    Page, Room, StoredModule,
+    ActivateError, DeleteModuleError, Error, ModuleFilter, Moment, NewActivation, NewModule,
+    PAGE_BYTES, Page, Room, StoredModule,
 };
 
 const INSERT: &str = "
@@ -197,13 +198,24 @@ pub(super) async fn delete(writer: &Writer, digest: ModuleDigest) -> Result<(), 
         .map_err(|error| error.into_error(DeleteModuleError::Store))
 }
 
+/// Moves the pointer, unless something of the decider was stored after the moment.
 pub(super) async fn activate(
     writer: &Writer,
     clock: &Arc<dyn Clock>,
     activation: NewActivation,
+    looked_through: Option<Moment>,
 ) -> Result<Activation, ActivateError> {
     let clock = Arc::clone(clock);
-    let written = writer.write(move |tx| activate_in_tx(tx, &*clock, activation));
+    let written = writer.write(move |tx| {
+        if let Some(moment) = looked_through {
+            let (namespace, decider) = (&activation.namespace, &activation.decider);
+            let moved = past::moved_since(tx, namespace, decider, &moment, 1);
+            if !moved.map_err(ActivateError::Store)?.is_empty() {
+                return Err(ActivateError::Overtaken);
+            }
+        }
+        activate_in_tx(tx, &*clock, activation)
+    });
     written
         .await
         .map_err(|error| error.into_error(ActivateError::Store))

@@ -21,6 +21,7 @@ use super::writer::Writer;
 use super::{generations, read};
 use crate::core::Clock;
 use crate::store::group::{Group, Limits};
+use crate::store::hold::Holds;
 use crate::store::lookup::Lookups;
 use crate::store::{Error, OpenError};
 
@@ -97,6 +98,7 @@ impl SqliteStore {
             writer,
             group,
             lookups: Lookups::start(readers.clone()),
+            holds: Holds::default(),
             readers,
         })
     }

@@ -176,16 +176,13 @@ impl PastStore for SqliteStore {
         limit: u32,
     ) -> Result<Option<Vec<Place>>, Error> {
         let (namespace, decider) = (namespace.clone(), decider.clone());
-        let (settled, rows_before) = (since.settled, rows_before(since));
-        let found = self.readers.read(move |database| {
-            // One more tells that there are too many.
-            let most = i64::from(limit) + 1;
-            let offset = Generations::of(database).offset(settled)?;
-            let (namespace, decider) = (namespace.as_str(), decider.as_str());
-            let values = params![namespace, decider, offset, rows_before, most];
-            rows::all(database, MOVED_SINCE, values, rows::place)
-        });
-        let places: Vec<Place> = found.await?;
+        let since = since.clone();
+        // One more tells that there are too many.
+        let most = i64::from(limit) + 1;
+        let found = self
+            .readers
+            .read(move |database| moved_since(database, &namespace, &decider, &since, most));
+        let places = found.await?;
         Ok((places.len() <= limit as usize).then_some(places))
     }
 
@@ -216,6 +213,20 @@ impl PastStore for SqliteStore {
         });
         counted.await
     }
+}
+
+/// The first streams in which something was stored after a moment.
+pub(super) fn moved_since(
+    database: &Connection,
+    namespace: &Namespace,
+    decider: &DeciderName,
+    since: &Moment,
+    most: i64,
+) -> Result<Vec<Place>, Error> {
+    let offset = Generations::of(database).offset(since.settled)?;
+    let (namespace, decider) = (namespace.as_str(), decider.as_str());
+    let values = params![namespace, decider, offset, rows_before(since), most];
+    rows::all(database, MOVED_SINCE, values, rows::place)
 }
 
 fn passages_in(

@@ -1,6 +1,9 @@
 //! What the gate leaves behind: the answers after an activation are those of before. What it lets pass, it has been shown; and no namespace
 //! keeps it from the others.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use gavel_tests::{Client, Host, LIMIT, Store, component, eventually, on_every_store, revision};
 use serde_json::{Value, json};
 
@@ -15,6 +18,7 @@ on_every_store! {
     what_was_stored_after_a_rehearsal_is_decided_again_once,
     what_the_active_module_decides_otherwise_than_is_recorded_is_no_change,
     shadows_of_a_namespace_leave_room_for_rehearsals_and_for_others,
+    all_that_a_module_decides_goes_through_the_next_one_before_the_swap,
 }
 
 async fn a_stream_that_has_ended_stays_so_after_another_module_is_activated(store: Store) {
@@ -229,4 +233,65 @@ async fn shadows_of_a_namespace_leave_room_for_rehearsals_and_for_others(store: 
     .await;
     let ended = "gavel_gate_rehearsals_total{mode=\"shadow\",status=\"cancelled\"}";
     assert!(here.metric(ended).await >= 3.0);
+}
+
+/// Deposits 1 on one account after the other until it is told to stop.
+async fn deposit(client: Client, accounts: Vec<String>, stop: Arc<AtomicBool>) {
+    for id in accounts.iter().cycle() {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let account = client.stream(DECIDER, id);
+        let deposit = json!({ "amount": 1 });
+        account.send("Deposit", deposit).await.accepted();
+    }
+}
+
+async fn all_that_a_module_decides_goes_through_the_next_one_before_the_swap(store: Store) {
+    // Some accounts become long enough for states to be kept of them.
+    let settings = [("GAVEL_COMMANDS_SNAPSHOT_EVENTS", "20")];
+    let host = Host::start_with(&store, &settings).await;
+    let client = host.client();
+    let mut digests = vec![client.deploy_example(DECIDER).await];
+    let ids: Vec<String> = (0..12).map(|number| format!("c-{number:02}")).collect();
+    let open = |id: &String| command(id, "Open", &json!({ "owner": "ann" }));
+    send(&client, ids.iter().map(open).collect()).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    // The one that has an account of its own makes it long.
+    let depositing = [&ids[..1], &ids[1..6], &ids[6..]].map(|ids| {
+        let (client, stop) = (client.clone(), stop.clone());
+        tokio::spawn(deposit(client, ids.to_vec(), stop))
+    });
+
+    let mut reports = Vec::new();
+    for number in 0..4 {
+        let digest = upload_bytes(&client, revision(component(DECIDER), number)).await;
+        if number % 2 == 1 {
+            let path = rehearse(&client, &json!({ "digest": digest })).await;
+            assert_eq!(over(&client, &path).await["status"], "passed");
+        }
+        let activated = activate(&client, &digest, &[]).await.json(201);
+        reports.push(activated["report"].clone());
+        digests.push(digest);
+    }
+    stop.store(true, Ordering::Relaxed);
+    for depositing in depositing {
+        depositing.await.unwrap();
+    }
+
+    // Each command has left one event.
+    let mut decided = vec![0; digests.len()];
+    for id in &ids {
+        for event in client.stream(DECIDER, id).history().await {
+            let module = digests.iter().position(|digest| digest == event.module());
+            decided[module.unwrap()] += 1;
+        }
+    }
+    let mut before = 0;
+    for (report, by_its_predecessor) in reports.iter().zip(decided) {
+        before += by_its_predecessor;
+        let counts = [("commands", before), ("same", before), ("undecided", 0)];
+        assert_counts(facts(report, "re-decide"), &counts);
+        assert_counts(&report["caught_up"], &[("different", 0), ("failed", 0)]);
+    }
 }

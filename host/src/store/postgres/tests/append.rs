@@ -1,6 +1,7 @@
 //! Writers that share streams, locks and connections with other hosts and programs.
 
 use super::*;
+use crate::store::ModuleStore as _;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_waits_for_a_foreign_one_to_its_stream_and_sees_its_outcome() {
@@ -299,6 +300,33 @@ async fn a_claim_keeps_the_writers_of_other_hosts_away_until_it_has_appended_or_
             let later = waiting.await.unwrap().unwrap();
             assert_eq!(later.version.get(), version + 1);
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_keeps_the_appends_of_all_hosts_waiting_and_ends_when_its_host_is_stuck() {
+    on_new_database(async |database: Database| {
+        let (here, there) = (database.open().await, database.open().await);
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        let decider = DeciderName::new("counter").unwrap();
+        let hold = here.hold(&Namespace::default(), &decider).await.unwrap();
+
+        let mut part = increment("a", ExpectedVersion::Any);
+        part.fence = Some(Fence(ActivationNumber::NONE));
+        let waiting = tokio::spawn({
+            let there = there.clone();
+            async move { there.append(Append { parts: vec![part] }).await }
+        });
+        blocked_backend(&mut session).await;
+        // What no module has decided waits for no activation.
+        append(&there, "b", ExpectedVersion::Any).await.unwrap();
+        assert!(!waiting.is_finished());
+
+        std::mem::forget(hold);
+        let waited = tokio::time::timeout(DEADLINE, waiting).await.unwrap();
+        waited.unwrap().unwrap();
     })
     .await;
 }
