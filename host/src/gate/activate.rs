@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::catch_up::{MOST_STREAMS, MOST_STREAMS_SINCE, Seen};
 use super::examine::{Direction, Subject};
+use super::moved::Starts;
 use super::past::Manner;
 use super::slots::Slots;
 use super::{Error, GateSettings, Report, Step, Watch};
@@ -183,9 +184,9 @@ impl Gate {
             }
             self.require(&self.report_of(subject, &seen), without_room)?;
 
+            let mut last = seen.clone();
             let hold = self.store.hold(namespace, decider).await;
             let hold = hold.map_err(Error::Store)?;
-            let mut last = seen.clone();
             let look = self.look_again(subject, &mut last, most, Manner::Presses);
             match timeout(LAST_LOOK, look).await {
                 Ok(Ok(Some(_))) => {}
@@ -257,7 +258,7 @@ impl Gate {
             let seen = seen.and_then(|facts| facts["streams"].as_u64());
             let seen = u32::try_from(seen.unwrap_or_default()).unwrap_or(u32::MAX);
             let most = seen.min(MOST_STREAMS);
-            if let Some(mut seen) = Seen::of(&rehearsed)
+            if let Some(mut seen) = Seen::of(&rehearsed, Starts::default())
                 && self
                     .catch_up(subject, &mut seen, most, Manner::GivesWay)
                     .await?
@@ -265,8 +266,9 @@ impl Gate {
                 return Ok((self.report_of(subject, &seen), Some(seen)));
             }
         }
-        let report = self.examine(subject, &Watch::default()).await?;
-        let seen = Seen::of(&report);
+        let (mut ends, watch) = (Starts::default(), Watch::default());
+        let report = self.examine(subject, Some(&mut ends), &watch).await?;
+        let seen = Seen::of(&report, ends);
         Ok((report, seen))
     }
 }

@@ -33,20 +33,21 @@ pub(super) struct Seen {
     /// How many commands were decided again since.
     commands: u64,
     through: Moment,
-    /// What the streams have come to that were looked at since.
+    /// What the streams have come to that were looked at last.
     states: Starts,
 }
 
 impl Seen {
-    /// None of a report of which the steps were not all taken, or that does not tell until when it looks.
-    pub(super) fn of(report: &Report) -> Option<Self> {
+    /// What a report says, and what streams had come to when it was made. None if the steps were not all taken, or if it does not tell until
+    /// when it looks.
+    pub(super) fn of(report: &Report, states: Starts) -> Option<Self> {
         Some(Self {
             decisions: report.decisions()?,
             through: report.moment()?,
             report: report.clone(),
             folded: Refolded::default(),
             commands: 0,
-            states: Starts::default(),
+            states,
         })
     }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::compare::Checks;
 use super::cost::Cost;
+use super::moved::Starts;
 use super::{Error, Gate, Report, Step, StepResult, Watch, describe};
 use crate::core::{CommandRecord, DeciderName, ModuleDigest, Namespace};
 use crate::modules::{Active, Decider, Manifest};
@@ -44,7 +45,7 @@ impl Subject {
         PastRange {
             namespace: self.namespace.clone(),
             decider: self.decider.clone(),
-            id: None,
+            streams: None,
             through: Some(through),
             eventless_since: None,
         }
@@ -70,8 +71,14 @@ impl Subject {
 }
 
 impl Gate {
-    /// Takes a candidate through all steps. A step whose finding leaves nothing for those after it to look at is the last one.
-    pub(super) async fn examine(&self, subject: &Subject, watch: &Watch) -> Result<Report, Error> {
+    /// Takes a candidate through all steps. A step whose finding leaves nothing for those after it to look at is the last one. Remembers what
+    /// streams have come to, if somebody goes on from there.
+    pub(super) async fn examine(
+        &self,
+        subject: &Subject,
+        ends: Option<&mut Starts>,
+        watch: &Watch,
+    ) -> Result<Report, Error> {
         let as_of = self.store.moment(&subject.namespace).await;
         let as_of = as_of.map_err(Error::Store)?;
         let active = subject.active.as_deref();
@@ -130,7 +137,7 @@ impl Gate {
         watch.begin(Step::Refold, events);
         let began = Instant::now();
         let refolded = self
-            .refold(subject.range(as_of.clone()), subject, watch)
+            .refold(subject.range(as_of.clone()), subject, ends, watch)
             .await?;
         let refolded = refolded.result(active.is_some(), began.elapsed().as_secs_f64());
         if !report.enter(refolded, policy, accept) {

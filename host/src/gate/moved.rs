@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures::future::{self, try_join_all};
+
 use super::examine::Subject;
 use super::past::{Manner, Part, Reading, Work, drive};
 use super::redecide::Deciding;
@@ -14,6 +16,10 @@ use crate::core::{ModuleDigest, StreamId, Version};
 use crate::runtime::Courtesy;
 use crate::store::{Moment, PastRange, Place, Snapshot};
 
+/// How many streams that have moved on are read at once: as many as there are events on a small page.
+const STREAMS_AT_ONCE: usize = 50;
+/// How many streams are asked for their states at the same time.
+const LOADS: usize = 10;
 /// How much states may take of those who have been looked at last, in bytes. What is not remembered is read and folded again.
 const STATES_BYTES: usize = 16 << 20;
 
@@ -44,6 +50,23 @@ impl Starts {
         self.candidate.insert(id, candidate);
     }
 
+    /// Those of some streams.
+    fn of(&self, places: &[Place]) -> Self {
+        let some = |all: &HashMap<String, Snapshot>| {
+            let known = places
+                .iter()
+                .filter_map(|place| all.get_key_value(&place.id));
+            known
+                .map(|(id, snapshot)| (id.clone(), snapshot.clone()))
+                .collect()
+        };
+        Self {
+            candidate: some(&self.candidate),
+            active: some(&self.active),
+            bytes: self.bytes,
+        }
+    }
+
     /// Takes in what another worker has put, which is of other streams, or later.
     pub(super) fn add(&mut self, other: Self) {
         let Self {
@@ -58,16 +81,18 @@ impl Starts {
     }
 
     /// Where to begin to read a stream, so that the candidate can fold it, and the active module if there is one.
-    fn read_from(&self, id: &str, has_active: bool) -> Version {
+    fn read_from(&self, id: &str, has_active: bool) -> Place {
         let version = |starts: &HashMap<String, Snapshot>| {
             let start = starts.get(id);
             start.map_or(Version::EMPTY, |start| start.version)
         };
         let candidate = version(&self.candidate);
-        match has_active {
+        let version = match has_active {
             true => candidate.min(version(&self.active)),
             false => candidate,
-        }
+        };
+        let id = id.to_owned();
+        Place { id, version }
     }
 }
 
@@ -120,14 +145,17 @@ impl Gate {
         };
         let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
         let has_active = subject.active.is_some();
-        let readers = places.into_iter().map(|Place { id, version }| {
-            let from = starts.read_from(&id, has_active);
+        let parts: Vec<Arc<[Place]>> = places.chunks(STREAMS_AT_ONCE).map(Arc::from).collect();
+        let readers = parts.into_iter().map(|places| {
+            let from = places
+                .iter()
+                .map(|place| starts.read_from(&place.id, has_active));
             let range = PastRange {
-                id: Some(id),
+                streams: Some(from.collect()),
                 eventless_since: Some(since.clone()),
                 ..subject.range(now.clone())
             };
-            self.reader_from(from, range, Reading::DecisionsFrom(version), manner)
+            self.reader(range, Reading::DecisionsFrom(places), manner)
         });
         let workers = drive(runtime, &*self.store, readers, workers, manner, &watch).await?;
         let (mut folded, mut decisions) = (Vec::new(), Decisions::default());
@@ -155,29 +183,44 @@ impl Gate {
         let candidate = Some(subject.candidate.digest());
         let active = subject.active.as_ref();
         let active = active.map(|active| active.activation.digest);
-        let mut starts = known.clone();
+        let mut starts = known.of(places);
+        let mut unknown = Vec::new();
         for Place { id, version } in places {
-            let stream = StreamId::new(subject.namespace.clone(), subject.decider.clone(), &**id);
-            let Some(stream) = stream
-                .ok()
-                .filter(|_| version.get() >= self.settings.snapshot_events)
-                .filter(|_| !known.candidate.contains_key(id))
-            else {
-                continue;
-            };
-            let load = async |module: Option<ModuleDigest>| {
-                let Some(module) = module else {
-                    return Ok(None);
-                };
-                let loaded = courtesy.take_turns(self.store.load(&stream, module, 1));
-                let snapshot = loaded.await.0.map_err(Error::Store)?.snapshot;
-                Ok::<_, Error>(snapshot.filter(|snapshot| snapshot.version <= *version))
-            };
-            let (candidate, active) = futures::try_join!(load(candidate), load(active))?;
-            let of_stream = |snapshot| (id.clone(), snapshot);
-            starts.candidate.extend(candidate.map(of_stream));
-            starts.active.extend(active.map(of_stream));
+            let (namespace, decider) = (subject.namespace.clone(), subject.decider.clone());
+            if version.get() >= self.settings.snapshot_events
+                && !starts.candidate.contains_key(id)
+                && let Ok(stream) = StreamId::new(namespace, decider, &**id)
+            {
+                unknown.push((stream, *version));
+            }
+        }
+        for streams in unknown.chunks(LOADS) {
+            let mut loads = Vec::with_capacity(streams.len());
+            for (stream, version) in streams {
+                let of = |module| self.kept_state(stream, *version, module);
+                loads.push(future::try_join(of(candidate), of(active)));
+            }
+            for (candidate, active) in courtesy.take_turns(try_join_all(loads)).await.0? {
+                let by_id = |snapshot: Snapshot| (snapshot.stream.id().to_owned(), snapshot);
+                starts.candidate.extend(candidate.map(by_id));
+                starts.active.extend(active.map(by_id));
+            }
         }
         Ok(starts)
+    }
+
+    /// The state that is kept of a stream for a module, if it is not later than a version.
+    async fn kept_state(
+        &self,
+        stream: &StreamId,
+        version: Version,
+        module: Option<ModuleDigest>,
+    ) -> Result<Option<Snapshot>, Error> {
+        let Some(module) = module else {
+            return Ok(None);
+        };
+        let loaded = self.store.load(stream, module, 1).await;
+        let snapshot = loaded.map_err(Error::Store)?.snapshot;
+        Ok(snapshot.filter(|snapshot| snapshot.version <= version))
     }
 }

@@ -28,7 +28,7 @@ impl Gate {
         let runtime = self.modules.runtime();
         let worker = || self.deciding(subject, &Arc::default(), watch);
         let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
-        let readers = [self.reader(range, Reading::DECISIONS)];
+        let readers = [self.reader(range, Reading::decisions(), Manner::GivesWay)];
         let workers = drive(
             runtime,
             &*self.store,

@@ -12,17 +12,24 @@ use crate::core::{DeciderName, Json, Namespace, StreamId, Version};
 use crate::store::{PastRange, Snapshot};
 
 impl Gate {
-    /// Has the candidate fold the streams of `range`.
+    /// Has the candidate fold the streams of `range`. Remembers where they have ended, for whoever goes on from there.
     pub(super) async fn refold(
         &self,
         range: PastRange,
         subject: &Subject,
+        mut ends: Option<&mut Starts>,
         watch: &Watch,
     ) -> Result<Refolded, Error> {
         let runtime = self.modules.runtime();
-        let worker = || self.folding(subject, &Arc::default(), watch);
+        let worker = || {
+            let worker = self.folding(subject, &Arc::default(), watch);
+            match ends {
+                Some(_) => worker.remembering(),
+                None => worker,
+            }
+        };
         let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
-        let readers = [self.reader(range, Reading::Events)];
+        let readers = [self.reader(range, Reading::Events, Manner::GivesWay)];
         let workers = drive(
             runtime,
             &*self.store,
@@ -31,8 +38,13 @@ impl Gate {
             Manner::GivesWay,
             watch,
         );
-        let workers = workers.await?.into_iter();
-        let folded = workers.map(|worker| worker.folded);
+        let mut folded = Vec::new();
+        for worker in workers.await? {
+            if let (Some(ends), Some(of_worker)) = (&mut ends, worker.ends) {
+                ends.add(of_worker);
+            }
+            folded.push(worker.folded);
+        }
         self.folded_by_all(folded, subject).await
     }
 

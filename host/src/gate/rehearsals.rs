@@ -380,7 +380,7 @@ impl Gate {
         match request.mode {
             Rehearsed::History => {
                 tokio::select! {
-                    report = self.if_there_was_room(self.examine(&subject, watch)) => report,
+                    report = self.if_there_was_room(self.examine(&subject, None, watch)) => report,
                     () = watch.cancelled() => Err(Error::Cancelled),
                 }
             }

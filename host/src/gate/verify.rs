@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::compare::{Verdict, compare, recorded_json, redecided_json};
 use super::folder::{Again, Folder, Patience};
-use super::past::{Part, PastDecision, Reading};
+use super::past::{Manner, Part, PastDecision, Reading};
 use super::slots::Kind;
 use super::{Error, Gate};
 use crate::core::{
@@ -21,7 +21,7 @@ use crate::core::{
 };
 use crate::modules::Decider;
 use crate::runtime::Fault;
-use crate::store::PastRange;
+use crate::store::{PastRange, Place};
 
 /// How often it is said how far a verification is.
 const BEAT: Duration = Duration::from_millis(500);
@@ -139,15 +139,21 @@ impl Verifier {
                 active.map(|activation| activation.decider).collect()
             }
         };
+        let only = request.id.clone().map(|id| {
+            let version = Version::EMPTY;
+            [Place { id, version }].into()
+        });
         for decider in deciders {
             let range = PastRange {
                 namespace: request.namespace.clone(),
                 decider,
-                id: request.id.clone(),
+                streams: only.clone(),
                 through: None,
                 eventless_since: None,
             };
-            let mut reader = self.gate.reader(range.clone(), Reading::DECISIONS);
+            let mut reader =
+                self.gate
+                    .reader(range.clone(), Reading::decisions(), Manner::GivesWay);
             let mut current = None;
             while let Some(parts) = reader.next().await.map_err(Error::Store)? {
                 for part in parts {

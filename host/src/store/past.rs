@@ -1,8 +1,8 @@
 //! The whole past of a decider, stream by stream: what the gate takes a candidate through.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -13,15 +13,15 @@ use crate::core::{
     Version,
 };
 
-/// Which streams are read: those of one decider in one namespace, or one of them.
+/// Which streams are read: those of one decider in one namespace, or some of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastRange {
     /// Where.
     pub namespace: Namespace,
     /// The decider.
     pub decider: DeciderName,
-    /// The only stream, by its id within the decider; none for all.
-    pub id: Option<String>,
+    /// The only streams, each from behind a place in it; in order, and no stream twice. None for all, from their beginnings.
+    pub streams: Option<Arc<[Place]>>,
     /// Only what was stored before this moment; none for all.
     pub through: Option<Moment>,
     /// Of the commands without events, only those that were stored after this moment; none for all. Events are not left out: folding needs
@@ -30,31 +30,33 @@ pub struct PastRange {
 }
 
 impl PastRange {
-    /// Where to go on in what is read. If that is one stream: at its start when `after` is before it, and nowhere when it is past it.
-    pub(super) fn enter(&self, after: &Place) -> Option<Place> {
-        let Some(id) = &self.id else {
-            return Some(after.clone());
-        };
-        match after.id.cmp(id) {
-            Ordering::Less => Some(Place {
-                id: id.clone(),
-                version: Version::EMPTY,
-            }),
-            Ordering::Equal => Some(after.clone()),
-            Ordering::Greater => None,
-        }
+    /// The version after which a stream is read.
+    #[must_use]
+    pub fn start_of(&self, id: &str) -> Version {
+        Place::of(id, self.streams.as_deref().unwrap_or_default())
     }
 
-    /// As [`PastRange::enter`], for commands.
-    pub(super) fn enter_commands(&self, after: &(Place, CommandId)) -> Option<(Place, CommandId)> {
-        let (place, command_id) = after;
-        let entered = self.enter(place)?;
-        let command_id = if entered == *place {
-            *command_id
-        } else {
-            Uuid::nil()
-        };
-        Some((entered, command_id))
+    /// Where to go on in each of those that are the only streams, after a place in what is read; none where all are read.
+    pub(super) fn starts_after<'s>(
+        &'s self,
+        after: &'s Place,
+    ) -> Option<impl Iterator<Item = Place> + 's> {
+        let streams = self.streams.as_deref()?;
+        let passed = streams.partition_point(|start| start.id < after.id);
+        let rest = streams.get(passed..).unwrap_or_default().iter();
+        Some(rest.map(|start| start.max_of_stream(after).clone()))
+    }
+
+    /// As [`PastRange::starts_after`], for commands.
+    pub(super) fn command_starts_after<'s>(
+        &'s self,
+        (after, command_id): &'s (Place, CommandId),
+    ) -> Option<impl Iterator<Item = (Place, CommandId)> + 's> {
+        let starts = self.starts_after(after)?;
+        Some(starts.map(|start| match start == *after {
+            true => (start, *command_id),
+            false => (start, Uuid::nil()),
+        }))
     }
 }
 
@@ -65,6 +67,24 @@ pub struct Place {
     pub id: String,
     /// The version.
     pub version: Version,
+}
+
+impl Place {
+    /// The version of a stream among places that are in order; that of its beginning if it is not there.
+    #[must_use]
+    pub fn of(id: &str, places: &[Self]) -> Version {
+        let found = places.binary_search_by(|place| place.id.as_str().cmp(id));
+        let place = found.ok().and_then(|index| places.get(index));
+        place.map_or(Version::EMPTY, |place| place.version)
+    }
+
+    /// The later one of two, if they are in one stream.
+    fn max_of_stream<'p>(&'p self, other: &'p Self) -> &'p Self {
+        match self.id == other.id {
+            true => self.max(other),
+            false => self,
+        }
+    }
 }
 
 /// Successive events of one stream, as folding needs them.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Manner, Part, PastDecision};
-use crate::core::{CommandId, CommandOutcome, CommandRecord, Version};
+use crate::core::{CommandId, CommandOutcome, CommandRecord};
 use crate::gate::Gate;
 use crate::runtime::Courtesy;
 use crate::store::{Error, Passage, PastPage, PastRange, Place, Store};
@@ -23,17 +23,19 @@ fn page_size(has_company: bool) -> u32 {
 }
 
 /// Whether the commands are read as well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::gate) enum Reading {
     /// The events only.
     Events,
-    /// The events, and the ledger of what was decided at this version or a later one.
-    DecisionsFrom(Version),
+    /// The events, and the ledger of what was decided at these places or later ones of their streams, and on all of other streams.
+    DecisionsFrom(Arc<[Place]>),
 }
 
 impl Reading {
     /// The events and the ledger.
-    pub(in crate::gate) const DECISIONS: Self = Self::DecisionsFrom(Version::EMPTY);
+    pub(in crate::gate) fn decisions() -> Self {
+        Self::DecisionsFrom([].into())
+    }
 }
 
 /// Reads the past of a range from its beginning to its end: while somebody works on a page, the commands of the next one are looked up, and the
@@ -49,9 +51,7 @@ pub(in crate::gate) struct Reader {
     carried: Option<Cut>,
     /// What is left of a page, when there are more commands without events than fit beside it.
     left: Option<Page>,
-    /// Where the first part begins, until it has been read.
-    start: Option<Place>,
-    /// Where the last part ended.
+    /// Where the last part ended; before the first one, a place that no stream has.
     read_to: Place,
     eventless: Eventless,
 }
@@ -100,15 +100,9 @@ struct Eventless {
 }
 
 impl Gate {
-    /// Reads `range` from its beginning, with rests if there are live calls.
-    pub(in crate::gate) fn reader(&self, range: PastRange, reading: Reading) -> Reader {
-        self.reader_from(Version::EMPTY, range, reading, Manner::GivesWay)
-    }
-
-    /// Reads `range`, which is one stream, from after a version on.
-    pub(in crate::gate) fn reader_from(
+    /// Reads `range`.
+    pub(in crate::gate) fn reader(
         &self,
-        from: Version,
         range: PastRange,
         reading: Reading,
         manner: Manner,
@@ -118,23 +112,19 @@ impl Gate {
             // It knows of no calls.
             Manner::Presses => Courtesy::default(),
         };
-        Reader::new(self.store.clone(), from, range, reading, courtesy)
+        Reader::new(self.store.clone(), range, reading, courtesy)
     }
 }
 
 impl Reader {
-    /// As [`Gate::reader_from`]. Must be called in an async runtime.
+    /// As [`Gate::reader`]. Must be called in an async runtime.
     pub(super) fn new(
         store: Arc<dyn Store>,
-        from: Version,
         range: PastRange,
         reading: Reading,
         courtesy: Courtesy,
     ) -> Self {
-        let start = Place {
-            id: range.id.clone().unwrap_or_default(),
-            version: from,
-        };
+        let is_over = reading == Reading::Events;
         let source = Source {
             store,
             range,
@@ -142,18 +132,17 @@ impl Reader {
             courtesy,
         };
         Self {
-            events_ahead: Some(source.read_ahead(start.clone(), SMALL_PAGE)),
+            events_ahead: Some(source.read_ahead(Place::default(), SMALL_PAGE)),
             ahead: None,
             source,
             carried: None,
             left: None,
-            start: Some(start.clone()),
-            read_to: start.clone(),
+            read_to: Place::default(),
             eventless: Eventless {
                 read: VecDeque::new(),
-                after: (start, CommandId::nil()),
+                after: <_>::default(),
                 limit: SMALL_PAGE,
-                is_over: reading == Reading::Events,
+                is_over,
             },
         }
     }
@@ -183,13 +172,11 @@ impl Reader {
         let full = eventless.last().map(place_of);
         let full = full.filter(|_| eventless.len() >= most);
         let rest = full.as_ref().map(|place| page.split_off(place));
-        let mut parts = page.parts(eventless, &self.read_to);
-        if let Some(first) = parts.first_mut() {
-            let is_at = |place: &Place| first.id == place.id && first.after == place.version;
-            first.goes_on = match self.start.take() {
-                Some(start) if is_at(&start) => false,
-                _ => first.goes_on || is_at(&self.read_to),
-            };
+        let range = &self.source.range;
+        let mut parts = page.parts(eventless, range, &self.read_to);
+        for part in &mut parts {
+            let follows = part.id == self.read_to.id && part.after == self.read_to.version;
+            part.goes_on = follows || part.after != range.start_of(&part.id);
         }
         if let Some(last) = parts.last() {
             self.read_to = Place {
@@ -266,10 +253,11 @@ impl Source {
             passages, is_last, ..
         } = events;
         let looking = async move {
-            let commands = match source.reading {
+            let commands = match &source.reading {
                 Reading::Events => HashMap::new(),
                 Reading::DecisionsFrom(from) => {
                     let ids = passages.iter().flat_map(|passage| {
+                        let from = Place::of(&passage.id, from);
                         let known = passage.after.events_to(from);
                         passage.command_ids.iter().skip(known)
                     });
@@ -355,8 +343,13 @@ impl Page {
         rest
     }
 
-    /// The passages with what was decided between their events; `read_to` is where the parts before these ended.
-    fn parts(&mut self, eventless: Vec<CommandRecord>, read_to: &Place) -> Vec<Part> {
+    /// The passages of a range with what was decided between their events; `read_to` is where the parts before these ended.
+    fn parts(
+        &mut self,
+        eventless: Vec<CommandRecord>,
+        range: &PastRange,
+        read_to: &Place,
+    ) -> Vec<Part> {
         let mut eventless = eventless.into_iter().peekable();
         let mut parts = Vec::with_capacity(self.passages.len());
         for passage in std::mem::take(&mut self.passages) {
@@ -364,7 +357,7 @@ impl Page {
             while let Some(record) =
                 eventless.next_if(|next| next.stream.id() < passage.id.as_str())
             {
-                push_eventless(&mut parts, record, read_to);
+                push_eventless(&mut parts, record, range, read_to);
             }
             let end = end_of(&passage);
             let mut decisions = self.decisions(&passage);
@@ -378,7 +371,7 @@ impl Page {
             parts.push(part);
         }
         for record in eventless {
-            push_eventless(&mut parts, record, read_to);
+            push_eventless(&mut parts, record, range, read_to);
         }
         parts
     }
@@ -456,12 +449,17 @@ impl Eventless {
     }
 }
 
-/// Adds a command of a stream without events, or of one whose events before it have been read.
+/// Adds a command of a stream of which no events are read, or of one whose events before it have been read.
 ///
 /// One that was decided at a later version is left out: its stream was read before the events that it builds on were appended.
-fn push_eventless(parts: &mut Vec<Part>, record: CommandRecord, read_to: &Place) {
+fn push_eventless(
+    parts: &mut Vec<Part>,
+    record: CommandRecord,
+    range: &PastRange,
+    read_to: &Place,
+) {
     let place = place_of(&record);
-    if record.version != Version::EMPTY && place != *read_to {
+    if place.version != range.start_of(&place.id) && place != *read_to {
         return;
     }
     match parts.last_mut() {

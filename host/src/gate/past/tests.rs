@@ -13,7 +13,7 @@ use crate::core::{
 use crate::runtime::Courtesy;
 use crate::store::{
     Append, EventStore as _, MemoryStore, ModuleStore as _, NewActivation, NewModule, PastRange,
-    StreamAppend,
+    Place, StreamAppend,
 };
 
 struct Past {
@@ -61,7 +61,7 @@ impl Past {
         let range = PastRange {
             namespace,
             decider,
-            id: None,
+            streams: None,
             through: None,
             eventless_since: None,
         };
@@ -152,12 +152,8 @@ impl Past {
     }
 
     async fn read(&self, reading: Reading) -> Vec<Part> {
-        self.read_from(Version::EMPTY, reading).await
-    }
-
-    async fn read_from(&self, from: Version, reading: Reading) -> Vec<Part> {
         let (store, range) = (self.store.clone(), self.range.clone());
-        let mut reader = Reader::new(store, from, range, reading, Courtesy::default());
+        let mut reader = Reader::new(store, range, reading, Courtesy::default());
         let mut read = Vec::new();
         while let Some(parts) = reader.next().await.unwrap() {
             read.extend(parts);
@@ -198,7 +194,7 @@ async fn a_command_comes_with_its_events_wherever_a_page_ends() {
             version += 3;
         }
     }
-    let parts = past.read(Reading::DECISIONS).await;
+    let parts = past.read(Reading::decisions()).await;
     assert_eq!(decisions(&parts), expected);
     let events: usize = parts.iter().map(|part| part.events.len()).sum();
     assert_eq!(events, 3 * 1_810);
@@ -222,7 +218,7 @@ async fn what_has_left_no_event_comes_where_it_was_decided() {
     past.record("m", 2, Left::Events(1)).await;
     past.record("m", 3, Left::Events(0)).await;
     past.record("z", 0, Left::Rejection).await;
-    let parts = past.read(Reading::DECISIONS).await;
+    let parts = past.read(Reading::decisions()).await;
     assert_eq!(
         decisions(&parts),
         [
@@ -258,7 +254,7 @@ async fn commands_without_events_come_in_parts_of_a_bounded_size() {
     past.record("zz", 0, Left::Rejection).await;
     expected.push(("zz", 0, 0));
 
-    let parts = past.read(Reading::DECISIONS).await;
+    let parts = past.read(Reading::decisions()).await;
     assert_eq!(decisions(&parts), expected);
     let largest = parts.iter().map(|part| part.decisions.len()).max();
     assert!(largest.unwrap() < 2_500, "{largest:?}");
@@ -287,7 +283,7 @@ async fn commands_without_events_are_found_where_pages_of_events_end() {
     past.record("m", 2_100, Left::Rejection).await;
     expected.push(("m", 2_100, 0));
 
-    let parts = past.read(Reading::DECISIONS).await;
+    let parts = past.read(Reading::decisions()).await;
     assert_eq!(decisions(&parts), expected);
     let mut read = 0;
     for part in &parts {
@@ -314,7 +310,7 @@ async fn what_is_kept_by_its_keys_only_is_set_apart_wherever_a_page_ends() {
     past.keep(keys, "m", 1_200, Left::Rejection).await;
     past.keep(full, "m", 1_200, Left::Rejection).await;
     expected.push(("m", 1_200, 0));
-    let parts = past.read(Reading::DECISIONS).await;
+    let parts = past.read(Reading::decisions()).await;
     assert_eq!(decisions(&parts), expected);
     let apart = parts.iter().flat_map(|part| &part.keys_only);
     assert_eq!(apart.count(), 1 + 300 + 1);
@@ -339,7 +335,7 @@ async fn what_was_imported_under_the_key_of_a_command_is_none_of_its_events() {
     // The first page ends among the events of the command.
     past.import(cut, "e", 0, 39).await;
     record(cut, "e", 39, Left::Events(2_000)).await;
-    let parts = past.read(Reading::DECISIONS).await;
+    let parts = past.read(Reading::decisions()).await;
     assert_eq!(
         decisions(&parts),
         [("a", 2, 3), ("c", 0, 1), ("d", 2, 0), ("e", 39, 2_000)]
@@ -347,28 +343,50 @@ async fn what_was_imported_under_the_key_of_a_command_is_none_of_its_events() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_read_from_a_version_on_begins_there() {
+async fn streams_that_are_read_from_versions_on_begin_there() {
     let mut past = Past::new().await;
-    for (id, events) in [("m", 2_500), ("n", 4)] {
+    let lengths = [("l", 3), ("m", 2_500), ("n", 4), ("o", 2)];
+    for (id, events) in lengths {
         for at in 0..events {
             past.record(id, at, Left::Events(1)).await;
         }
         past.record(id, events, Left::Rejection).await;
     }
-    for (id, from, decided_from, end) in [("m", 100, 2_400, 2_500), ("n", 4, 4, 4), ("n", 1, 3, 4)]
-    {
-        past.range.id = Some(id.to_owned());
-        let [from, first] = [from, decided_from].map(|version| Version::new(version).unwrap());
-        let parts = past.read_from(from, Reading::DecisionsFrom(first)).await;
-        let expected = (decided_from..end).map(|at| (id, at, 1));
-        let expected: Vec<_> = expected.chain([(id, end, 0)]).collect();
-        assert_eq!(decisions(&parts), expected);
-        let mut read = from;
-        for (number, part) in parts.iter().enumerate() {
-            assert_eq!((part.after, part.goes_on), (read, number > 0));
-            read = part.end();
+    // Where each is read from, and decided from: nothing but a rejection, several pages, one, and what goes before others that do not.
+    let cases: [&[(&str, u64, u64)]; 4] = [
+        &[("n", 4, 4)],
+        &[("m", 100, 2_400)],
+        &[("n", 1, 3)],
+        &[("l", 3, 3), ("m", 100, 2_400), ("o", 0, 1)],
+    ];
+    for streams in cases {
+        let place = |id: &str, at| Place {
+            id: id.to_owned(),
+            version: Version::new(at).unwrap(),
+        };
+        let [from, decided_from] = [0, 1].map(|which| {
+            let places = streams.iter();
+            places.map(move |(id, from, first)| place(id, [*from, *first][which]))
+        });
+        past.range.streams = Some(from.collect());
+        let reading = Reading::DecisionsFrom(decided_from.collect());
+        let parts = past.read(reading).await;
+        let end_of = |id: &str| lengths.iter().find(|(of, _)| *of == id).unwrap().1;
+        let expected = streams.iter().flat_map(|(id, _, first)| {
+            let end = end_of(id);
+            let decided = (*first..end).map(|at| (*id, at, 1));
+            decided.chain([(*id, end, 0)])
+        });
+        assert_eq!(decisions(&parts), expected.collect::<Vec<_>>());
+        for (id, from, _) in streams {
+            let mut read = *from;
+            let of_stream = parts.iter().filter(|part| part.id == *id);
+            for (number, part) in of_stream.enumerate() {
+                assert_eq!((part.after.get(), part.goes_on), (read, number > 0));
+                read = part.end().get();
+            }
+            assert_eq!(read, end_of(id));
         }
-        assert_eq!(read.get(), end);
     }
 }
 

@@ -8,9 +8,9 @@ use uuid::Uuid;
 use super::support::*;
 use crate::core::{
     ActivationNumber, CommandOutcome, CommandRecord, ExpectedVersion, Fingerprint, Json,
-    LedgerMode, Metadata, ModuleDigest, Namespace, Rejection,
+    LedgerMode, Metadata, ModuleDigest, Namespace, Rejection, Version,
 };
-use crate::store::{Append, AppendError, Fence, PastRange, Store, StreamAppend};
+use crate::store::{Append, AppendError, Fence, PastRange, Place, Store, StreamAppend};
 
 pub(in crate::store) async fn every_field_of_a_command_is_kept(store: Arc<dyn Store>) {
     let fence = activate_counter(&*store).await;
@@ -86,10 +86,14 @@ pub(in crate::store) async fn of_a_command_whose_keys_are_kept_all_but_the_paylo
         assert_eq!(found, Some(record.clone()));
         let found = store.commands(namespace, &[id]).await.unwrap();
         assert_eq!(found.get(&id), Some(&record));
+        let start = Place {
+            id: stream.id().to_owned(),
+            version: Version::EMPTY,
+        };
         let range = PastRange {
             namespace: namespace.clone(),
             decider: stream.decider().clone(),
-            id: Some(stream.id().to_owned()),
+            streams: Some([start].into()),
             through: None,
             eventless_since: None,
         };

@@ -122,6 +122,7 @@ store_cases!(
     the_past_is_read_stream_by_stream_and_version_by_version,
     a_page_of_the_past_begins_where_the_last_one_has_ended,
     the_past_of_one_stream_is_that_stream,
+    the_past_of_some_streams_begins_in_each_where_it_is_told_to,
     the_past_holds_no_other_decider_and_no_other_namespace,
     commands_without_events_are_read_by_stream_version_and_id,
     what_comes_after_a_moment_is_told_and_can_be_left_out,

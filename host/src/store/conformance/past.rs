@@ -22,7 +22,7 @@ fn all_of(of: &StreamId) -> PastRange {
     PastRange {
         namespace: of.namespace().clone(),
         decider: of.decider().clone(),
-        id: None,
+        streams: None,
         through: None,
         eventless_since: None,
     }
@@ -30,7 +30,7 @@ fn all_of(of: &StreamId) -> PastRange {
 
 fn only(of: &StreamId) -> PastRange {
     PastRange {
-        id: Some(of.id().to_owned()),
+        streams: Some([place(of.id(), 0)].into()),
         ..all_of(of)
     }
 }
@@ -180,6 +180,55 @@ pub(in crate::store) async fn the_past_of_one_stream_is_that_stream(store: Arc<d
                 assert_eq!(found, rest, "{stream} after {after:?}");
             }
         }
+    }
+}
+
+pub(in crate::store) async fn the_past_of_some_streams_begins_in_each_where_it_is_told_to(
+    store: Arc<dyn Store>,
+) {
+    let streams = grow_all(&*store).await;
+    let fence = activate_counter(&*store).await;
+    for stream in &streams {
+        for _ in 0..2 {
+            let at = store.head(stream).await.unwrap().version.get();
+            append(&*store, rejected(stream, fence, at)).await.unwrap();
+        }
+    }
+    let expected = steps_of(&*store, &streams).await;
+    let fruitless = eventless(&*store, &counters(), <_>::default(), 100).await;
+    assert_eq!(fruitless.len(), 2 * streams.len());
+    // One that has nothing behind its place, one that is not there, and those in between left out.
+    let starts = [
+        ("A", 0),
+        ("a ", 1),
+        ("aa", 9),
+        ("a\u{10000}", 0),
+        ("b", 0),
+        ("ä", 0),
+    ]
+    .map(|(id, at)| place(id, at));
+    let range = PastRange {
+        streams: Some(starts.clone().into()),
+        ..counters()
+    };
+    let is_read = |of: &Place, at_least: bool| {
+        let start = starts.iter().find(|start| start.id == of.id);
+        start.is_some_and(|start| of > start || at_least && of == start)
+    };
+    let expected = expected
+        .into_iter()
+        .filter(|step| is_read(&place(&step.0, step.1), false));
+    let expected: Vec<_> = expected.collect();
+    let fruitless: Vec<_> = fruitless
+        .into_iter()
+        .filter(|command| is_read(&key(command).0, true))
+        .collect();
+    assert!(expected.len() > 3 && fruitless.len() > 3);
+    for limit in 1..=8 {
+        let found = read(&*store, &range, Place::default(), limit).await;
+        assert_eq!(found, expected, "in pages of {limit}");
+        let found = eventless(&*store, &range, <_>::default(), limit).await;
+        assert_eq!(found, fruitless, "in pages of {limit}");
     }
 }
 
@@ -425,7 +474,7 @@ pub(in crate::store) async fn what_comes_after_a_moment_is_told_and_can_be_left_
     }
 
     let until = |id: Option<&str>| PastRange {
-        id: id.map(str::to_owned),
+        streams: id.map(|id| [place(id, 0)].into()),
         through: Some(moment.clone()),
         ..counters()
     };

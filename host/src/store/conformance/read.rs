@@ -158,7 +158,7 @@ fn past_of(stream: &StreamId) -> PastRange {
     PastRange {
         namespace: stream.namespace().clone(),
         decider: stream.decider().clone(),
-        id: None,
+        streams: None,
         through: None,
         eventless_since: None,
     }

@@ -27,13 +27,15 @@ impl Events {
         let from_there = streams
             .into_iter()
             .flat_map(|streams| streams.range::<String, _>(&after.id..))
-            .take_while(move |(id, _)| is_read(range, id));
+            .filter(move |(id, _)| is_read(range, id));
         from_there.flat_map(move |(id, stream)| {
+            let start = range.start_of(id);
             let read = if *id == after.id {
-                usize::try_from(after.version.get()).unwrap_or(usize::MAX)
+                start.max(after.version)
             } else {
-                0
+                start
             };
+            let read = usize::try_from(read.get()).unwrap_or(usize::MAX);
             let rest = stream.get(read..).unwrap_or_default();
             let is_read = |event: &&RecordedEvent| {
                 let through = range.through.as_ref();
@@ -56,7 +58,9 @@ impl Events {
         places
             .into_iter()
             .flat_map(move |places| places.range(bounds.clone()))
-            .take_while(move |((place, _), _)| is_read(range, &place.id))
+            .filter(move |((place, _), _)| {
+                is_read(range, &place.id) && place.version >= range.start_of(&place.id)
+            })
             .filter(move |(_, number)| {
                 let is_before = |moment: &Moment| **number <= commands_before(moment);
                 range.through.as_ref().is_none_or(is_before)
@@ -75,7 +79,7 @@ impl Events {
         let range = PastRange {
             namespace: namespace.clone(),
             decider: decider.clone(),
-            id: None,
+            streams: None,
             through: None,
             eventless_since: Some(since.clone()),
         };
@@ -113,12 +117,9 @@ impl PastStore for MemoryStore {
         limit: u32,
     ) -> Result<PastPage, Error> {
         let mut passages = Passages::default();
-        let Some(after) = range.enter(after) else {
-            return Ok(passages.into_page(false));
-        };
         let mut room = Room::of_history(limit);
         let events = lock(&self.events);
-        for recorded in events.after(range, &after) {
+        for recorded in events.after(range, after) {
             let command_id = recorded.event.command_id;
             let event = Event::from(recorded.event.clone());
             if !room.take_bytes(event.size_bytes()) {
@@ -135,11 +136,8 @@ impl PastStore for MemoryStore {
         after: &(Place, CommandId),
         limit: u32,
     ) -> Result<Vec<CommandRecord>, Error> {
-        let Some(after) = range.enter_commands(after) else {
-            return Ok(Vec::new());
-        };
         let events = lock(&self.events);
-        let commands = events.eventless_after(range, &after);
+        let commands = events.eventless_after(range, after);
         Ok(commands.take(limit as usize).collect())
     }
 
@@ -196,7 +194,7 @@ impl PastStore for MemoryStore {
         let range = PastRange {
             namespace: namespace.clone(),
             decider: decider.clone(),
-            id: None,
+            streams: None,
             through: None,
             eventless_since: None,
         };
@@ -215,5 +213,10 @@ impl PastStore for MemoryStore {
 
 /// Whether the stream is one of those that are read.
 fn is_read(range: &PastRange, id: &str) -> bool {
-    range.id.as_ref().is_none_or(|only| only == id)
+    let streams = range.streams.as_deref();
+    streams.is_none_or(|streams| {
+        streams
+            .binary_search_by(|start| start.id.as_str().cmp(id))
+            .is_ok()
+    })
 }

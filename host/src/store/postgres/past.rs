@@ -60,15 +60,17 @@ macro_rules! of_all_streams {
     };
 }
 
-/// Takes the same values, within the stream that they name.
-macro_rules! of_one_stream {
+/// Takes the same values, but many places: each in a stream of its own, in order. The inner LIMIT keeps it at one part of the index for each of
+/// them, whatever the planner thinks of the table; a stream is not looked into once there are enough of those before it.
+macro_rules! of_some_streams {
     ($columns:expr) => {
         concat!(
-            "SELECT ",
+            "SELECT found.* FROM unnest($3::TEXT[], $4::BIGINT[]) WITH ORDINALITY AS wanted (id, after, place) CROSS JOIN LATERAL (SELECT ",
             $columns,
-            " FROM events WHERE namespace = $1 AND decider = $2 AND decider_id = $3 AND version > $4 AND ($6::INTEGER IS NULL OR ",
+            " FROM events WHERE namespace = $1 AND decider = $2 AND decider_id = wanted.id AND version > wanted.after \
+             AND ($6::INTEGER IS NULL OR ",
             event_is_before!("$6", "$7"),
-            ") ORDER BY version LIMIT $5"
+            ") ORDER BY version LIMIT $5) AS found ORDER BY wanted.place, found.version LIMIT $5"
         )
     };
 }
@@ -84,14 +86,14 @@ macro_rules! passage_columns {
 const COMMAND_ID: usize = HISTORY_COLUMNS;
 const DECIDER_ID: usize = HISTORY_COLUMNS + 1;
 
-/// For a page, and for whole events instead; each for all streams and for one.
+/// For a page, and for whole events instead; each for all streams and for some.
 pub(super) const PASSAGES: [&str; 2] = [
     of_all_streams!(passage_columns!()),
-    of_one_stream!(passage_columns!()),
+    of_some_streams!(passage_columns!()),
 ];
 const WHOLE: [&str; 2] = [
     of_all_streams!(event_columns!()),
-    of_one_stream!(event_columns!()),
+    of_some_streams!(event_columns!()),
 ];
 
 /// Commands between the moments that the last values name: after the first, before the second.
@@ -107,7 +109,7 @@ macro_rules! between_moments {
     };
 }
 
-/// For all streams and for one, as above.
+/// For all streams and for some, as above.
 pub(super) const EVENTLESS: [&str; 2] = [
     concat!(
         "SELECT ",
@@ -117,11 +119,13 @@ pub(super) const EVENTLESS: [&str; 2] = [
         " ORDER BY decider_id, version, command_id LIMIT $6"
     ),
     concat!(
-        "SELECT ",
+        "SELECT found.* FROM unnest($3::TEXT[], $4::BIGINT[], $5::UUID[]) WITH ORDINALITY AS wanted (id, after, after_command, place) \
+         CROSS JOIN LATERAL (SELECT ",
         command_columns!(),
-        " FROM commands WHERE namespace = $1 AND decider = $2 AND decider_id = $3 AND (version, command_id) > ($4, $5)",
+        " FROM commands WHERE namespace = $1 AND decider = $2 AND decider_id = wanted.id \
+         AND (version, command_id) > (wanted.after, wanted.after_command)",
         between_moments!(),
-        " ORDER BY version, command_id LIMIT $6"
+        " ORDER BY version, command_id LIMIT $6) AS found ORDER BY wanted.place, found.version, found.command_id LIMIT $6"
     ),
 ];
 
@@ -143,28 +147,68 @@ const COUNT: &str = "SELECT coalesce(sum(version), 0)::BIGINT AS events, count(*
      FROM (SELECT decider_id, version FROM stream_heads WHERE namespace = $1 AND decider = $2 AND decider_id > $3 \
            ORDER BY decider_id LIMIT $4) AS page";
 
-/// The statement for all streams or that for one, whose first values name the place to go on after.
-fn following<'q>(statements: [&'static str; 2], range: &PastRange, after: &Place) -> Statement<'q> {
-    let [all, one] = statements;
-    sqlx::query(if range.id.is_none() { all } else { one })
-        .bind(range.namespace.as_str().to_owned())
-        .bind(range.decider.as_str().to_owned())
-        .bind(after.id.clone())
-        .bind(after.version.to_sql())
-}
-
 /// The statement for a page of events.
 fn page<'q>(
-    statements: [&'static str; 2],
+    [all, some]: [&'static str; 2],
     range: &PastRange,
     after: &Place,
     limit: u32,
 ) -> Statement<'q> {
+    let statement = match range.starts_after(after) {
+        None => of_range(all, range)
+            .bind(after.id.clone())
+            .bind(after.version.to_sql()),
+        Some(starts) => {
+            let (ids, versions): (Vec<_>, Vec<_>) = starts.map(columns_of).unzip();
+            of_range(some, range).bind(ids).bind(versions)
+        }
+    };
     let through = range.through.as_ref();
-    following(statements, range, after)
+    statement
         .bind(i64::from(limit))
         .bind(through.map(generation_of))
         .bind(through.map(|through| Mark::of(through).snapshot))
+}
+
+/// The statement for a page of commands without events.
+fn eventless<'q>(range: &PastRange, after: &(Place, CommandId), limit: u32) -> Statement<'q> {
+    let [all, some] = EVENTLESS;
+    let statement = match range.command_starts_after(after) {
+        None => {
+            let (place, command_id) = after;
+            of_range(all, range)
+                .bind(place.id.clone())
+                .bind(place.version.to_sql())
+                .bind(*command_id)
+        }
+        Some(starts) => {
+            let starts = starts.map(|(place, command_id)| (columns_of(place), command_id));
+            let (places, command_ids): (Vec<_>, Vec<_>) = starts.unzip();
+            let (ids, versions): (Vec<_>, Vec<_>) = places.into_iter().unzip();
+            of_range(some, range)
+                .bind(ids)
+                .bind(versions)
+                .bind(command_ids)
+        }
+    };
+    let marks = [&range.eventless_since, &range.through];
+    let marks = marks.map(|moment| moment.as_ref().map(Mark::of));
+    let statement = statement.bind(i64::from(limit));
+    marks.into_iter().fold(statement, |statement, mark| {
+        let (snapshot, recent_from) = mark.map(|mark| (mark.snapshot, mark.recent_from)).unzip();
+        statement.bind(snapshot).bind(recent_from)
+    })
+}
+
+/// A statement whose first values name the decider.
+fn of_range<'q>(statement: &'static str, range: &PastRange) -> Statement<'q> {
+    sqlx::query(statement)
+        .bind(range.namespace.as_str().to_owned())
+        .bind(range.decider.as_str().to_owned())
+}
+
+fn columns_of(place: Place) -> (String, i64) {
+    (place.id, place.version.to_sql())
 }
 
 /// What was stored behind a place of the log, of which some was stored before the moment all the same.
@@ -262,14 +306,11 @@ impl PastStore for PostgresStore {
         after: &Place,
         limit: u32,
     ) -> Result<PastPage, Error> {
-        let Some(after) = range.enter(after) else {
-            return Ok(Passages::default().into_page(false));
-        };
-        if let Ok(page) = self.past(PASSAGES, lean, range, &after, limit).await? {
+        if let Ok(page) = self.past(PASSAGES, lean, range, after, limit).await? {
             return Ok(page);
         }
         // Whole events tell which one it is, and what is wrong with it.
-        self.past(WHOLE, whole, range, &after, limit).await?
+        self.past(WHOLE, whole, range, after, limit).await?
     }
 
     async fn eventless(
@@ -278,22 +319,7 @@ impl PastStore for PostgresStore {
         after: &(Place, CommandId),
         limit: u32,
     ) -> Result<Vec<CommandRecord>, Error> {
-        let Some((after, command_id)) = range.enter_commands(after) else {
-            return Ok(Vec::new());
-        };
-        let statement = || {
-            let marks = [&range.eventless_since, &range.through];
-            let marks = marks.map(|moment| moment.as_ref().map(Mark::of));
-            let following = following(EVENTLESS, range, &after)
-                .bind(command_id)
-                .bind(i64::from(limit));
-            marks.into_iter().fold(following, |statement, mark| {
-                let (snapshot, recent_from) =
-                    mark.map(|mark| (mark.snapshot, mark.recent_from)).unzip();
-                statement.bind(snapshot).bind(recent_from)
-            })
-        };
-        let found = self.read(statement).await?;
+        let found = self.read(|| eventless(range, after, limit)).await?;
         let commands: Result<_, _> = found.iter().map(rows::command).collect();
         commands.map_err(|reason| reason.of("command"))
     }

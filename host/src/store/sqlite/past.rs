@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, Statement, params};
 
 use super::SqliteStore;
 use super::generations::Generations;
@@ -83,10 +83,7 @@ impl PastStore for SqliteStore {
         after: &Place,
         limit: u32,
     ) -> Result<PastPage, Error> {
-        let Some(after) = range.enter(after) else {
-            return Ok(Passages::default().into_page(false));
-        };
-        let range = range.clone();
+        let (range, after) = (range.clone(), after.clone());
         let found = self
             .readers
             .read(move |database| passages_in(database, &range, &after, limit));
@@ -99,21 +96,10 @@ impl PastStore for SqliteStore {
         after: &(Place, CommandId),
         limit: u32,
     ) -> Result<Vec<CommandRecord>, Error> {
-        let Some((after, command_id)) = range.enter_commands(after) else {
-            return Ok(Vec::new());
-        };
-        let range = range.clone();
-        let found = self.readers.read(move |database| {
-            let statement = of(&range, EVENTLESS, EVENTLESS_OF_STREAM);
-            let [namespace, decider] = names(&range);
-            let (version, command_id) = (after.version.to_sql(), command_id.as_bytes());
-            let since = range.eventless_since.as_ref().map_or(0, rows_before);
-            let through = range.through.as_ref().map_or(i64::MAX, rows_before);
-            let values = params![
-                namespace, decider, after.id, version, command_id, limit, since, through
-            ];
-            rows::all(database, statement, values, rows::command)
-        });
+        let (range, after) = (range.clone(), after.clone());
+        let found = self
+            .readers
+            .read(move |database| eventless_in(database, &range, &after, limit));
         found.await
     }
 
@@ -235,39 +221,80 @@ fn passages_in(
     after: &Place,
     limit: u32,
 ) -> Result<PastPage, Error> {
-    let [namespace, decider] = names(range);
-    let statement = of(range, PASSAGES, PASSAGES_OF_STREAM);
-    let mut select = database.prepare_cached(statement)?;
-    let version = after.version.to_sql();
     let generations = Generations::of(database);
     let through = match &range.through {
         Some(through) => generations.offset(through.settled)?,
         None => i64::MAX,
     };
-    let values = params![namespace, decider, after.id, version, limit, through];
-    let mut found = select.query(values)?;
-    let mut room = Room::of_history(limit);
+    let (mut room, mut left) = (Room::of_history(limit), limit);
     let mut passages = Passages::default();
-    while let Some(row) = found.next()? {
-        let (id, version, event, command_id) = rows::event_of_past(row, &generations, range)?;
-        if !room.take_bytes(event.size_bytes()) {
+    // Gives whether there is room for more.
+    let mut read = |select: &mut Statement<'_>, after: &Place| -> Result<bool, Error> {
+        let (namespace, decider) = (range.namespace.as_str(), range.decider.as_str());
+        let version = after.version.to_sql();
+        let values = params![namespace, decider, after.id, version, left, through];
+        let mut found = select.query(values)?;
+        while let Some(row) = found.next()? {
+            let (id, version, event, command_id) = rows::event_of_past(row, &generations, range)?;
+            if !room.take_bytes(event.size_bytes()) {
+                break;
+            }
+            passages.push(id, version, event, command_id);
+            left -= 1;
+        }
+        Ok(!room.is_full() && !room.is_used_up())
+    };
+    // All streams are read at one moment.
+    let reading = database.unchecked_transaction()?;
+    let mut has_room = true;
+    match range.starts_after(after) {
+        None => has_room = read(&mut *reading.prepare_cached(PASSAGES)?, after)?,
+        Some(starts) => {
+            let mut select = reading.prepare_cached(PASSAGES_OF_STREAM)?;
+            for start in starts {
+                has_room = read(&mut select, &start)?;
+                if !has_room {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(passages.into_page(!has_room))
+}
+
+fn eventless_in(
+    database: &Connection,
+    range: &PastRange,
+    after: &(Place, CommandId),
+    limit: u32,
+) -> Result<Vec<CommandRecord>, Error> {
+    let since = range.eventless_since.as_ref().map_or(0, rows_before);
+    let through = range.through.as_ref().map_or(i64::MAX, rows_before);
+    let read = |statement, (after, command_id): &(Place, CommandId), limit: u32| {
+        let (namespace, decider) = (range.namespace.as_str(), range.decider.as_str());
+        let (version, command_id) = (after.version.to_sql(), command_id.as_bytes());
+        let values = params![
+            namespace, decider, after.id, version, command_id, limit, since, through
+        ];
+        rows::all(database, statement, values, rows::command)
+    };
+    let Some(starts) = range.command_starts_after(after) else {
+        return read(EVENTLESS, after, limit);
+    };
+    let mut found = Vec::new();
+    // All streams are read at one moment.
+    let _reading = database.unchecked_transaction()?;
+    for start in starts {
+        let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        if left == 0 {
             break;
         }
-        passages.push(id, version, event, command_id);
+        found.extend(read(EVENTLESS_OF_STREAM, &start, left)?);
     }
-    Ok(passages.into_page(room.is_full() || room.is_used_up()))
+    Ok(found)
 }
 
 /// How far the ledger's rows went at a moment.
 fn rows_before(moment: &Moment) -> i64 {
     moment.mark.parse().unwrap_or(0)
-}
-
-/// The statement for all streams, or that for one.
-fn of(range: &PastRange, all: &'static str, one: &'static str) -> &'static str {
-    if range.id.is_none() { all } else { one }
-}
-
-fn names(range: &PastRange) -> [&str; 2] {
-    [range.namespace.as_str(), range.decider.as_str()]
 }

@@ -5,6 +5,7 @@ mod batches;
 mod bounds;
 mod doors;
 mod gate;
+mod held;
 mod manifest;
 mod neighbours;
 mod output;

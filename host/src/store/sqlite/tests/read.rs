@@ -55,7 +55,7 @@ async fn a_malformed_event_is_reported_and_hides_no_other() {
     let everything = PastRange {
         namespace: Namespace::default(),
         decider: decider("counter"),
-        id: None,
+        streams: None,
         through: None,
         eventless_since: None,
     };
