@@ -6,17 +6,20 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, LINK};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse as _, Response};
 
-use super::dto::{Event, Limit, LogPage, LogQuery};
+use super::code::Code;
+use super::dto::{Event, Limit, LogPage, LogQuery, MalformedEvent};
 use super::extract::{NamespaceHeader, Place, Query, malformed};
 use super::follow::{self, Format, write_line};
 use super::problem::Problem;
 use super::state::AppState;
 use crate::core::Position;
+use crate::log::Malformed;
 use crate::store::{self, LogFilter};
 
 /// Reads the log, or follows it
 ///
 /// In the order of positions, from which no reader ever misses an event. A page ends early when its events take up about 512 KiB; one may be larger.
+/// It ends before an event that cannot be read; a page that would begin with it is answered with `internal`, and `malformed` tells its position.
 ///
 /// As JSON, or with `Accept: application/x-ndjson` as one event a line: a page; `Link` tells where to go on. With `follow=true` the lines do
 /// not end with the page: all that is stored behind `after` comes, then what is appended, as it is. An empty line means that the host is
@@ -75,7 +78,8 @@ pub(super) async fn read_log(
     let limit = limit.unwrap_or_default().get();
     let read = async {
         let page = state.store.read_log(&namespace, after, &filter, limit);
-        Ok(page_response(&uri, format, &page.await?))
+        let page = page.await.map_err(unreadable)?;
+        Ok(page_response(&uri, format, &page))
     };
     let courtesy = state.modules.runtime().courtesy();
     courtesy.read_in_turn(limit, read).await
@@ -98,6 +102,31 @@ fn page_response(uri: &Uri, format: Option<Format>, page: &store::LogPage) -> Re
         caught_up: page.caught_up && !page.is_withheld,
     };
     (link, Json(body)).into_response()
+}
+
+/// Tells which event a page begins with that cannot be read, so that whoever reads can go on behind it.
+fn unreadable(error: store::Error) -> Problem {
+    let store::Error::Malformed {
+        stream,
+        position,
+        reason,
+        raw,
+    } = error
+    else {
+        return error.into();
+    };
+    let detail = format!(
+        "The event at {position} cannot be read: {reason}. Those behind it are read with `after={position}`."
+    );
+    let malformed = Malformed {
+        stream,
+        position,
+        reason,
+        raw,
+    };
+    Problem::new(Code::Internal, detail.clone())
+        .with("malformed", MalformedEvent::from(&malformed))
+        .caused_by(detail)
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {

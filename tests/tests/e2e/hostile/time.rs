@@ -79,5 +79,18 @@ async fn an_event_of_an_unreadable_time_parks_its_stream_and_only_it(store: Stor
 
     let list = client.get("/v1/deciders/counter/streams").send().await;
     assert_eq!(list.json(200)["streams"].as_array().unwrap().len(), 2);
+
+    // Whoever reads the log in pages is told which one it is, and goes on behind it.
+    let problem = client.get("/v1/events").send().await;
+    let malformed = &problem.problem(500, "internal")["malformed"];
+    assert!(
+        malformed["stream"].as_str().unwrap().contains("bad"),
+        "{malformed}"
+    );
+    let position = malformed["position"].as_str().unwrap();
+    let behind = client.get("/v1/events").query("after", position);
+    let page = behind.send().await.json(200);
+    assert_eq!(page["events"].as_array().unwrap().len(), 1, "{page}");
+    assert_eq!(page["events"][0]["id"], "good", "{page}");
     consumer.delete().await.expect(204);
 }
