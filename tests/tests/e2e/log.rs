@@ -54,9 +54,14 @@ pub(crate) async fn read(
     (events, after)
 }
 
+/// The ids of the streams on the one page that a query has, once all of it can be seen.
 async fn ids(client: &Client, query: &str) -> Vec<String> {
-    let (events, _, _) = page(client.get(&format!("/v1/events?{query}"))).await;
-    events.into_iter().map(|event| event.id).collect()
+    let path = format!("/v1/events?{query}");
+    let events = eventually("the page is whole", LIMIT, async || {
+        let (events, _, caught_up) = page(client.get(&path)).await;
+        caught_up.then_some(events)
+    });
+    events.await.into_iter().map(|event| event.id).collect()
 }
 
 async fn pages_of_the_log_hold_every_event_once_and_in_order(store: Store) {
