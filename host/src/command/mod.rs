@@ -52,7 +52,8 @@ pub struct CommandSettings {
     pub hot_bytes: usize,
     /// How many commands may wait in one shard of a module; more are turned away.
     pub queue: usize,
-    /// Most that the events which an atomic batch decides, and the states that it asks for, may take up in bytes.
+    /// Most that the events which a batch decides, and the states that it asks for, may take up in bytes; one that is not atomic may go
+    /// beyond it by what is under way.
     pub batch_bytes: usize,
     /// When a snapshot of a stream is taken.
     pub snapshots: SnapshotPolicy,
@@ -105,6 +106,12 @@ impl Commands {
             settings,
             hot,
         }))
+    }
+
+    /// The bound of what a batch may answer, in bytes.
+    #[must_use]
+    pub fn batch_bytes(&self) -> usize {
+        self.0.settings.batch_bytes
     }
 
     /// Carries out one command.

@@ -77,6 +77,15 @@ pub struct CommandAnswer {
     pub state: Option<Json>,
 }
 
+impl CommandAnswer {
+    /// What its events and its state take up in memory, in bytes; about right.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let events: usize = self.events.iter().map(RecordedEvent::size_bytes).sum();
+        events + self.state.as_ref().map_or(0, |state| state.as_str().len())
+    }
+}
+
 /// An event to append without a decider.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportedEvent {

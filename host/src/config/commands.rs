@@ -14,7 +14,8 @@ area! {
         hot_streams: u64 = 100_000, within 1..=100_000_000;
         /// Most memory of the instances in which those states live, in bytes.
         hot_bytes: u64 = 256 * MIB, within MIB..=1_024 * 1_024 * MIB;
-        /// Most bytes of the events that an atomic batch decides, and of the states that it asks for.
+        /// Most bytes of the events that a batch decides, and of the states that it asks for. An atomic one that needs more is refused; of another
+        /// one, what has not begun by then.
         batch_bytes: u64 = 16 * MIB, within 1_024..=1_024 * MIB;
         /// Events of a stream after which a snapshot of it is taken.
         snapshot_events: u64 = 500, within 1..=1_000_000_000;

@@ -62,6 +62,15 @@ pub struct Rejection {
     pub data: Option<Json>,
 }
 
+impl Rejection {
+    /// What its texts take up in memory, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let data = self.data.as_ref().map_or(0, |data| data.as_str().len());
+        self.code.len() + self.message.len() + data
+    }
+}
+
 /// How a decision ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CommandOutcome {

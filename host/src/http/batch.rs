@@ -1,11 +1,12 @@
 //! `POST /v1/commands`: several commands, together or each on its own.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
-use futures::future::join_all;
+use futures::stream::{self, StreamExt as _};
 
 use super::answer::{RequestId, report};
 use super::commands::execute;
@@ -17,16 +18,20 @@ use super::extract::{
 use super::metrics;
 use super::problem::Problem;
 use super::state::AppState;
-use crate::command::{BatchError, CommandAnswer, CommandOptions, CommandRequest, Origin};
+use crate::command::{self, BatchError, CommandAnswer, CommandOptions, CommandRequest, Origin};
 use crate::core::{Namespace, StreamId};
 
 /// Most commands in a batch (inclusive).
 pub(super) const BATCH_LIMIT: usize = 1000;
+/// How many streams of a batch are worked on at the same time: enough to share commits, and so few that their answers, each within the limits of
+/// the sandbox, add little to `commands.batch_bytes`.
+const STREAMS_AT_ONCE: usize = 64;
 const ROUTE: &str = "/v1/commands";
 
 /// Sends several commands
 ///
-/// Atomic: all are carried out or none. Otherwise each has its own outcome, which is an answer or a problem.
+/// Atomic: all are carried out or none. Otherwise each has its own outcome, which is an answer or a problem. Once the answers take up
+/// `commands.batch_bytes`, what has not begun yet is not carried out, and is answered with `too-large`.
 #[utoipa::path(
     post, path = "/v1/commands", tag = "commands", request_body = BatchBody,
     params(
@@ -139,7 +144,8 @@ async fn execute_atomic(
     outcome
 }
 
-/// Carries out the commands of each stream in order, and the streams at the same time, so that they share commits.
+/// Carries out the commands of each stream in order, and streams at the same time, so that they share commits; as many as there is room to
+/// answer.
 async fn execute_each(
     state: &AppState,
     requests: Vec<CommandRequest>,
@@ -153,19 +159,32 @@ async fn execute_each(
             .or_default()
             .push((index, request));
     }
+    let limit_bytes = state.commands.batch_bytes();
+    let held = AtomicUsize::new(0);
     let in_order = streams.into_values().map(async |requests| {
         let mut outcomes = Vec::with_capacity(requests.len());
         for (index, request) in requests {
-            outcomes.push((
-                index,
-                execute(state, request, origin, options)
-                    .await
-                    .map_err(Problem::from),
-            ));
+            let outcome = if held.load(Ordering::Relaxed) > limit_bytes {
+                Err(command::Error::BatchTooLarge { limit_bytes })
+            } else {
+                execute(state, request, origin, options).await
+            };
+            held.fetch_add(size_bytes(&outcome), Ordering::Relaxed);
+            outcomes.push((index, outcome.map_err(Problem::from)));
         }
         outcomes
     });
-    let mut outcomes: Vec<_> = join_all(in_order).await.into_iter().flatten().collect();
+    let outcomes = stream::iter(in_order).buffer_unordered(STREAMS_AT_ONCE);
+    let mut outcomes: Vec<_> = outcomes.flat_map(stream::iter).collect().await;
     outcomes.sort_unstable_by_key(|(index, _)| *index);
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// What an outcome takes up until it is answered, in bytes; about right.
+fn size_bytes(outcome: &Result<CommandAnswer, command::Error>) -> usize {
+    match outcome {
+        Ok(answer) => answer.size_bytes(),
+        Err(command::Error::Rejected { rejection, .. }) => rejection.size_bytes(),
+        Err(_) => 0,
+    }
 }

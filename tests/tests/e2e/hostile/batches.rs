@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 on_every_store! {
     a_rejected_batch_has_one_outcome_and_nothing_of_it_is_stored_later,
     a_batch_that_decides_more_than_a_host_holds_is_refused_as_a_whole,
+    of_a_batch_whose_answers_are_more_than_a_host_holds_the_rest_is_not_carried_out,
 }
 
 async fn a_rejected_batch_has_one_outcome_and_nothing_of_it_is_stored_later(store: Store) {
@@ -69,6 +70,33 @@ async fn a_batch_that_decides_more_than_a_host_holds_is_refused_as_a_whole(store
     send(&client, "k", &batch[..3]).await.expect(200);
     send(&client, "l", &batch[3..]).await.expect(200);
     assert_eq!(client.stream(COUNTER, "a").history().await.len(), 2);
+}
+
+async fn of_a_batch_whose_answers_are_more_than_a_host_holds_the_rest_is_not_carried_out(
+    store: Store,
+) {
+    let settings = [("GAVEL_COMMANDS_BATCH_BYTES", "4096")];
+    let host = Host::start_with(&store, &settings).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    // One stream, so that the commands come one after another.
+    let batch = vec![command("a", "Increment"); 20];
+    let body = json!({ "atomic": false, "commands": batch });
+    let answer = client.post("/v1/commands", &body).send().await;
+    let answer = answer.json(200);
+    let results = answer["results"].as_array().unwrap();
+    assert_eq!(results.len(), 20);
+    let carried_out = results
+        .iter()
+        .take_while(|result| result["version"].is_u64());
+    let carried_out = carried_out.count();
+    assert!((1..20).contains(&carried_out), "{answer}");
+    for refused in &results[carried_out..] {
+        assert_eq!(refused["code"], "too-large", "{refused}");
+        assert_eq!(refused["limit_bytes"], 4096, "{refused}");
+    }
+    let stored = client.stream(COUNTER, "a").history().await.len();
+    assert_eq!(stored, carried_out, "{answer}");
 }
 
 fn command(id: &str, command: &str) -> Value {
