@@ -9,6 +9,7 @@
 //! A function that runs in the caller's transaction ends in `_in_tx`.
 
 mod append;
+mod cells;
 mod consumers;
 mod error;
 mod facts;
