@@ -1,11 +1,15 @@
 //! Modules whose schemas keep a host busy: dear ones are refused, and the dearest that is taken holds up nobody else.
 
+use std::cell::Cell;
 use std::thread::available_parallelism;
 
 use futures::future::{join, join_all};
 use gavel_tests::{Backend, COUNTER, Client, Host, LIMIT, Store, with_manifest};
 use serde_json::{Value, json};
 use tokio::time::timeout;
+
+/// How many commands each sender has checked while signs of life are counted.
+const CHECKS: usize = 3;
 
 /// A manifest with one command, `Do`, of this schema.
 fn manifest(schema: &Value) -> Value {
@@ -93,10 +97,40 @@ async fn checking_commands_against_a_dear_schema_holds_up_nobody() {
     unfit.problem(422, "invalid-command-data");
     stream.assert_absent().await;
 
-    // More of them at any time than threads that serve connections: if they were checked there, each of the many steps of serving others would
-    // wait for some of them.
-    let dear = &Value::Array(vec![json!(1); 2_000]);
+    // More of them at any time than threads that serve connections: if they were checked there, each sign of life would wait for one of them at
+    // least, and there would be no more signs of life than checks. There are hundreds for each.
     let senders = 4 * available_parallelism().map_or(1, usize::from);
+    let unfit = &Value::Array([vec![json!(1); 4_000], vec![json!("x")]].concat());
+    let answered = &Cell::new(0);
+    let checks = (0..senders).map(|number| {
+        let stream = client.stream("dear", &format!("u-{number}"));
+        async move {
+            loop {
+                let unfit = stream.send("Do", unfit.clone()).await;
+                unfit.problem(422, "invalid-command-data");
+                answered.set(answered.get() + 1);
+            }
+        }
+    });
+    let mut signs_of_life = 0;
+    let others = async {
+        while answered.get() < (1 + CHECKS) * senders {
+            client.get("/livez").send().await.expect(200);
+            // By then all of them have come, and none goes away.
+            signs_of_life += usize::from(answered.get() >= senders);
+        }
+    };
+    tokio::select! {
+        _ = join_all(checks) => {}
+        () = others => {}
+    }
+    assert!(
+        signs_of_life > CHECKS * senders,
+        "{signs_of_life} signs of life beside {CHECKS} checks for each of {senders} senders"
+    );
+
+    // Nor do the many steps of serving others each wait for some of them.
+    let dear = &Value::Array(vec![json!(1); 2_000]);
     let checks = (0..senders).map(|number| {
         let stream = client.stream("dear", &format!("d-{number}"));
         async move {
