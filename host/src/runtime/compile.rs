@@ -57,8 +57,7 @@ pub(super) async fn compile(
     limits: &Limits,
 ) -> Result<CompiledCode, CompileError> {
     let limit = limits.compile_time_of(wasm.len());
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-    let processor_seconds = limit.as_secs().saturating_add(1).saturating_mul(cores);
+    let processor_seconds = limit.as_secs().saturating_add(1);
     let mut child = Command::new(program)
         .arg(COMPILE_ARGUMENT)
         .arg(limits.compile_memory_bytes.to_string())

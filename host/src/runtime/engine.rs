@@ -48,7 +48,9 @@ fn config(stack_bytes: usize) -> Config {
 
 /// The engine that compiles; it runs nothing and needs no clock.
 pub(super) fn compiler() -> wasmtime::Result<Engine> {
-    Engine::new(&config(Limits::default().stack_bytes))
+    let mut config = config(Limits::default().stack_bytes);
+    config.parallel_compilation(false); // one thread: commands that are being decided have the other cores to themselves
+    Engine::new(&config)
 }
 
 /// The engine that runs guests, with a thread that ticks as long as the engine lives.
