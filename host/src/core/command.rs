@@ -152,4 +152,16 @@ impl CommandRecord {
             LedgerMode::Keys => None,
         }
     }
+
+    /// What it takes up in memory, in bytes; about right.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let metadata = self.metadata.entries().iter();
+        let metadata: usize = metadata.map(|(key, value)| key.len() + value.len()).sum();
+        let rejection = match &self.outcome {
+            CommandOutcome::Rejected(rejection) => rejection.size_bytes(),
+            CommandOutcome::Accepted { .. } => 0,
+        };
+        size_of::<Self>() + self.data.as_str().len() + metadata + rejection
+    }
 }

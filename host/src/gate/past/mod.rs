@@ -8,6 +8,7 @@
 //! state for each worker.
 
 mod drive;
+mod page;
 mod reader;
 #[cfg(test)]
 mod tests;

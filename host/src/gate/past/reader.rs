@@ -1,22 +1,27 @@
 //! Reading: pages of events and of commands, brought together.
 
 use std::collections::{HashMap, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Manner, Part, PastDecision};
-use crate::core::{CommandId, CommandOutcome, CommandRecord};
+use super::page::{Cut, Page, end_of, place_of};
+use super::{Manner, Part};
+use crate::core::{CommandId, CommandRecord};
 use crate::gate::Gate;
 use crate::runtime::Courtesy;
-use crate::store::{Error, Passage, PastPage, PastRange, Place, Store};
+use crate::store::{Error, PAGE_BYTES, Passage, PastPage, PastRange, Place, Store};
 
 /// How many events, and how many commands without events, are read at a time.
 const PAGE: u32 = 2_000;
 /// The same while live calls are made: the store has a few tenths of a millisecond of work with them. What keeps a processor for longer makes all
 /// commands wait, most of all those of the one connection that appends.
 const SMALL_PAGE: u32 = 50;
+
+/// How many commands are read at once: each may be as large as the body of a request.
+const COMMANDS: u32 = 256;
+/// What the commands of a page take up in bytes, about; a page ends where they are more.
+const COMMANDS_BYTES: usize = 4 * PAGE_BYTES;
 
 fn page_size(has_company: bool) -> u32 {
     if has_company { SMALL_PAGE } else { PAGE }
@@ -46,7 +51,7 @@ pub(in crate::gate) struct Reader {
     /// The events of the page after `ahead`; none after the last.
     events_ahead: Option<Task<Events>>,
     /// The next page; none before the first, and after the last.
-    ahead: Option<Task<Page>>,
+    ahead: Option<Task<LookedUp>>,
     /// The end of the last page, when its last command goes on in the next.
     carried: Option<Cut>,
     /// What is left of a page, when there are more commands without events than fit beside it.
@@ -75,18 +80,11 @@ struct Events {
     next_limit: u32,
 }
 
+/// A page, and those of its events whose commands have found no room on it.
 #[derive(Debug)]
-struct Page {
-    passages: Vec<Passage>,
-    commands: HashMap<CommandId, CommandRecord>,
-    is_last: bool,
-}
-
-/// Events that wait for the page after theirs, and the row of their command.
-#[derive(Debug)]
-struct Cut {
-    passage: Passage,
-    record: CommandRecord,
+struct LookedUp {
+    page: Page,
+    rest: Option<Events>,
 }
 
 /// The commands that have left no event, a page at a time.
@@ -163,14 +161,12 @@ impl Reader {
             (false, None) => return Ok(Some(Vec::new())),
             (true, _) => None,
         };
-        let most = self.eventless.limit as usize;
-        let eventless = self
+        let (eventless, is_full) = self
             .eventless
             .take_through(&self.source, end.as_ref())
             .await?;
         // There may be more, at the same place even.
-        let full = eventless.last().map(place_of);
-        let full = full.filter(|_| eventless.len() >= most);
+        let full = eventless.last().map(place_of).filter(|_| is_full);
         let rest = full.as_ref().map(|place| page.split_off(place));
         let range = &self.source.range;
         let mut parts = page.parts(eventless, range, &self.read_to);
@@ -199,8 +195,11 @@ impl Reader {
         let Some(ahead) = self.ahead.take() else {
             return Ok(None);
         };
-        let mut page = done(ahead).await?;
-        self.go_on().await?;
+        let LookedUp { mut page, rest } = done(ahead).await?;
+        match rest {
+            Some(rest) => self.ahead = Some(self.source.look_up_ahead(rest)),
+            None => self.go_on().await?,
+        }
         if let Some(cut) = self.carried.take() {
             page.prepend(cut);
         }
@@ -247,250 +246,123 @@ impl Source {
         AbortOnDropHandle::new(tokio::spawn(reading))
     }
 
-    fn look_up_ahead(&self, events: Events) -> Task<Page> {
+    fn look_up_ahead(&self, events: Events) -> Task<LookedUp> {
         let source = self.clone();
-        let Events {
-            passages, is_last, ..
-        } = events;
-        let looking = async move {
-            let commands = match &source.reading {
-                Reading::Events => HashMap::new(),
-                Reading::DecisionsFrom(from) => {
-                    let ids = passages.iter().flat_map(|passage| {
-                        let from = Place::of(&passage.id, from);
-                        let known = passage.after.events_to(from);
-                        passage.command_ids.iter().skip(known)
-                    });
-                    let mut ids: Vec<_> = ids.copied().collect();
-                    // Those of one command follow each other.
-                    ids.dedup();
-                    let found = source.store.commands(&source.range.namespace, &ids);
-                    source.courtesy.take_turns(found).await.0?
-                }
-            };
-            Ok(Page {
-                passages,
-                commands,
-                is_last,
-            })
-        };
+        let looking = async move { source.look_up(events).await };
         AbortOnDropHandle::new(tokio::spawn(looking))
     }
-}
 
-impl Page {
-    fn prepend(&mut self, cut: Cut) {
-        let Cut { passage, record } = cut;
-        self.commands.insert(record.command_id, record);
-        match self.passages.first_mut() {
-            Some(first) if first.id == passage.id => {
-                first.after = passage.after;
-                first.events.splice(0..0, passage.events);
-                first.command_ids.splice(0..0, passage.command_ids);
-            }
-            // The ledger promises more events than there are.
-            _ => self.passages.insert(0, passage),
-        }
-    }
-
-    /// Takes the last command off when some of its events are on the next page.
-    fn cut_off_unfinished(&mut self) -> Option<Cut> {
-        let last = self.passages.last_mut()?;
-        let command_id = *last.command_ids.last()?;
-        let record = self.commands.get(&command_id)?;
-        let CommandOutcome::Accepted { events } = record.outcome else {
-            return None;
+    /// Looks up the commands of events, as many as a page has room for.
+    async fn look_up(&self, events: Events) -> Result<LookedUp, Error> {
+        let Events {
+            passages,
+            is_last,
+            next_limit,
+        } = events;
+        let wanted = match &self.reading {
+            Reading::Events => Vec::new(),
+            Reading::DecisionsFrom(from) => commands_of(&passages, from),
         };
-        let its_own = last.command_ids.iter().rev();
-        let under_its_id = its_own.take_while(|id| **id == command_id).count();
-        let run = last.events.len() - under_its_id..last.events.len();
-        let here = decided(record, last, run)?.len();
-        if here >= events as usize {
-            return None;
-        }
-        let first = last.events.len() - here;
-        let passage = Passage {
-            id: last.id.clone(),
-            after: last.after.plus(first),
-            events: last.events.split_off(first),
-            command_ids: last.command_ids.split_off(first),
+        let mut page = Page {
+            passages,
+            commands: HashMap::new(),
+            is_last,
         };
-        let record = record.clone();
-        if first == 0 {
-            self.passages.pop();
-        }
-        Some(Cut { passage, record })
-    }
-
-    /// Takes off what comes after a place.
-    fn split_off(&mut self, place: &Place) -> Vec<Passage> {
-        let whole = self
-            .passages
-            .partition_point(|passage| end_of(passage) <= *place);
-        let mut rest = self.passages.split_off(whole);
-        let cut = rest.first_mut().filter(|first| first.id == place.id);
-        if let Some(first) = cut.filter(|first| first.after < place.version) {
-            // Fewer than there are: it ends after that place.
-            let here = first.after.events_to(place.version);
-            self.passages.push(Passage {
-                id: first.id.clone(),
-                after: first.after,
-                events: first.events.drain(..here).collect(),
-                command_ids: first.command_ids.drain(..here).collect(),
-            });
-            first.after = place.version;
-        }
-        rest
-    }
-
-    /// The passages of a range with what was decided between their events; `read_to` is where the parts before these ended.
-    fn parts(
-        &mut self,
-        eventless: Vec<CommandRecord>,
-        range: &PastRange,
-        read_to: &Place,
-    ) -> Vec<Part> {
-        let mut eventless = eventless.into_iter().peekable();
-        let mut parts = Vec::with_capacity(self.passages.len());
-        for passage in std::mem::take(&mut self.passages) {
-            // Streams of which nothing but rejections is recorded, and that sort before this one.
-            while let Some(record) =
-                eventless.next_if(|next| next.stream.id() < passage.id.as_str())
-            {
-                push_eventless(&mut parts, record, range, read_to);
+        let (mut bytes, mut rest) = (0, None);
+        for wanted in wanted.chunks(COMMANDS as usize) {
+            let ids: Vec<_> = wanted.iter().map(|(id, _)| *id).collect();
+            let found = self.store.commands(&self.range.namespace, &ids);
+            let found = self.courtesy.take_turns(found).await.0?;
+            bytes += found.values().map(CommandRecord::size_bytes).sum::<usize>();
+            page.commands.extend(found);
+            let last = wanted.last().filter(|_| bytes > COMMANDS_BYTES);
+            if let Some((_, end)) = last {
+                let passages = page.split_off(&end.of(&page.passages));
+                if !passages.is_empty() {
+                    page.is_last = false;
+                    rest = Some(Events {
+                        passages,
+                        is_last,
+                        next_limit,
+                    });
+                }
+                break;
             }
-            let end = end_of(&passage);
-            let mut decisions = self.decisions(&passage);
-            while let Some(record) = eventless.next_if(|next| place_of(next) <= end) {
-                decisions.push(eventless_decision(record));
-            }
-            // What has left no event comes first: it has not moved the stream.
-            decisions.sort_by_key(|decision| (decision.at, !decision.events.is_empty()));
-            let mut part = Part::new(passage.id, passage.after, passage.events);
-            part.add(decisions);
-            parts.push(part);
         }
-        for record in eventless {
-            push_eventless(&mut parts, record, range, read_to);
-        }
-        parts
-    }
-
-    /// The decisions that the events of a passage followed from.
-    fn decisions(&mut self, passage: &Passage) -> Vec<PastDecision> {
-        let mut decisions = Vec::new();
-        let mut from = 0;
-        while from < passage.events.len() {
-            let command_id = passage.command_ids[from];
-            let rest = passage.command_ids[from..].iter();
-            let to = from + rest.take_while(|id| **id == command_id).count();
-            // An import has no row.
-            let record = self.commands.get(&command_id);
-            let events = record.and_then(|record| decided(record, passage, from..to));
-            if let Some(events) = events
-                && let Some(record) = self.commands.remove(&command_id)
-            {
-                decisions.push(PastDecision {
-                    at: passage.after.plus(events.start),
-                    record,
-                    events,
-                });
-            }
-            from = to;
-        }
-        decisions
+        Ok(LookedUp { page, rest })
     }
 }
 
-/// Those of successive events under the id of a command that followed from it. An import may have had the same id before it, on this or
-/// another stream.
-fn decided(record: &CommandRecord, passage: &Passage, run: Range<usize>) -> Option<Range<usize>> {
-    let first = passage.after.events_to(record.version).max(run.start);
-    let is_its_own = record.stream.id() == passage.id && first < run.end;
-    let has_events = !matches!(
-        record.outcome,
-        CommandOutcome::Rejected(_) | CommandOutcome::Accepted { events: 0 }
-    );
-    (is_its_own && has_events).then_some(first..run.end)
+/// The end of some events: so many of one passage among several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct End {
+    passage: usize,
+    events: usize,
+}
+
+impl End {
+    fn of(self, passages: &[Passage]) -> Place {
+        let passage = &passages[self.passage];
+        Place {
+            id: passage.id.clone(),
+            version: passage.after.plus(self.events),
+        }
+    }
+}
+
+/// The commands that events followed from, at the places of their streams that reading begins at or later; each with the end of its events.
+fn commands_of(passages: &[Passage], from: &[Place]) -> Vec<(CommandId, End)> {
+    let mut commands: Vec<(CommandId, End)> = Vec::new();
+    for (number, passage) in passages.iter().enumerate() {
+        let known = passage.after.events_to(Place::of(&passage.id, from));
+        for (event, id) in passage.command_ids.iter().enumerate().skip(known) {
+            let end = End {
+                passage: number,
+                events: event + 1,
+            };
+            match commands.last_mut() {
+                // Those of one command follow each other.
+                Some((last, its_end)) if last == id && its_end.passage == number => *its_end = end,
+                _ => commands.push((*id, end)),
+            }
+        }
+    }
+    commands
 }
 
 impl Eventless {
-    /// All up to a place (inclusive), or up to the end, and no more than the limit is.
+    /// All up to a place (inclusive), or up to the end, and no more than the limits are; and whether one of them was reached.
     async fn take_through(
         &mut self,
         source: &Source,
         end: Option<&Place>,
-    ) -> Result<Vec<CommandRecord>, Error> {
+    ) -> Result<(Vec<CommandRecord>, bool), Error> {
         let most = self.limit as usize;
-        let mut taken = Vec::new();
+        let (mut taken, mut bytes) = (Vec::new(), 0);
         loop {
+            let is_full = |taken: &[_], bytes| taken.len() >= most || bytes > COMMANDS_BYTES;
             while let Some(record) = self.read.front() {
-                let is_full = taken.len() >= most;
+                let is_full = is_full(&taken, bytes);
                 if is_full || end.is_some_and(|end| place_of(record) > *end) {
-                    return Ok(taken);
+                    return Ok((taken, is_full));
                 }
+                bytes += record.size_bytes();
                 taken.extend(self.read.pop_front());
             }
-            if self.is_over || taken.len() >= most {
-                return Ok(taken);
+            let is_full = is_full(&taken, bytes);
+            if self.is_over || is_full {
+                return Ok((taken, is_full));
             }
-            let page = source
-                .store
-                .eventless(&source.range, &self.after, self.limit);
+            let limit = self.limit.min(COMMANDS);
+            let page = source.store.eventless(&source.range, &self.after, limit);
             let (page, has_company) = source.courtesy.take_turns(page).await;
             let page = page?;
-            self.is_over = page.len() < self.limit as usize;
+            self.is_over = page.len() < limit as usize;
             self.limit = page_size(has_company);
             if let Some(last) = page.last() {
                 self.after = (place_of(last), last.command_id);
             }
             self.read = page.into();
         }
-    }
-}
-
-/// Adds a command of a stream of which no events are read, or of one whose events before it have been read.
-///
-/// One that was decided at a later version is left out: its stream was read before the events that it builds on were appended.
-fn push_eventless(
-    parts: &mut Vec<Part>,
-    record: CommandRecord,
-    range: &PastRange,
-    read_to: &Place,
-) {
-    let place = place_of(&record);
-    if place.version != range.start_of(&place.id) && place != *read_to {
-        return;
-    }
-    match parts.last_mut() {
-        Some(part) if part.id == place.id => part.add([eventless_decision(record)]),
-        _ => {
-            let mut part = Part::new(place.id, place.version, Vec::new());
-            part.add([eventless_decision(record)]);
-            parts.push(part);
-        }
-    }
-}
-
-fn eventless_decision(record: CommandRecord) -> PastDecision {
-    PastDecision {
-        at: record.version,
-        record,
-        events: 0..0,
-    }
-}
-
-fn place_of(record: &CommandRecord) -> Place {
-    Place {
-        id: record.stream.id().to_owned(),
-        version: record.version,
-    }
-}
-
-/// The place after a passage.
-fn end_of(passage: &Passage) -> Place {
-    Place {
-        id: passage.id.clone(),
-        version: passage.after.plus(passage.events.len()),
     }
 }

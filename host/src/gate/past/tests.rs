@@ -151,9 +151,13 @@ impl Past {
         }
     }
 
-    async fn read(&self, reading: Reading) -> Vec<Part> {
+    fn reader(&self, reading: Reading) -> Reader {
         let (store, range) = (self.store.clone(), self.range.clone());
-        let mut reader = Reader::new(store, range, reading, Courtesy::default());
+        Reader::new(store, range, reading, Courtesy::default())
+    }
+
+    async fn read(&self, reading: Reading) -> Vec<Part> {
+        let mut reader = self.reader(reading);
         let mut read = Vec::new();
         while let Some(parts) = reader.next().await.unwrap() {
             read.extend(parts);
@@ -264,6 +268,36 @@ async fn commands_without_events_come_in_parts_of_a_bounded_size() {
         .map(|part| part.id.as_str())
         .collect();
     assert_eq!(begun, ["0", "m", "n", "z", "zz"]);
+}
+
+#[tokio::test]
+async fn large_commands_come_in_parts_of_a_bounded_size() {
+    const PAYLOAD: usize = 64 * 1024;
+    let past = Past::new().await;
+    let large = Json::from_value(&serde_json::Value::from("x".repeat(PAYLOAD))).unwrap();
+    // More than a page holds: of commands that have left events, and of those that have left none.
+    let mut expected = Vec::new();
+    for (id, left) in [("a", Left::Events(1)), ("b", Left::Rejection)] {
+        for number in 0..600 {
+            let (at, events) = match left {
+                Left::Events(_) => (number, 1),
+                Left::Rejection => (0, 0),
+            };
+            let mut part = past.part(new_id(), LedgerMode::Full, id, at, left);
+            part.command.as_mut().unwrap().data = large.clone();
+            past.append(part).await;
+            expected.push((id, at, events));
+        }
+    }
+    let mut reader = past.reader(Reading::decisions());
+    let mut read = Vec::new();
+    while let Some(parts) = reader.next().await.unwrap() {
+        let commands: usize = parts.iter().map(|part| part.decisions.len()).sum();
+        assert!(commands <= 256 + 33, "{commands} of {PAYLOAD} bytes");
+        read.extend(parts);
+    }
+    assert_eq!(decisions(&read), expected);
+    assert!(read[1..].iter().all(|part| part.goes_on || part.id == "b"));
 }
 
 #[tokio::test]
