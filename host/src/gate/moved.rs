@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::{self, try_join_all};
 
 use super::examine::Subject;
-use super::past::{Manner, Part, Reading, Work, drive};
+use super::past::{Manner, Part, Reading, Work};
 use super::redecide::Deciding;
 use super::redecided::Decisions;
 use super::refold::Folding;
@@ -138,12 +138,10 @@ impl Gate {
             Watch::default(),
         );
         let starts = Arc::new(starts.await?);
-        let runtime = self.modules.runtime();
         let worker = || Both {
             folding: self.folding(subject, &starts, &watch).remembering(),
             deciding: self.deciding(subject, &starts, &watch),
         };
-        let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
         let has_active = subject.active.is_some();
         let parts: Vec<Arc<[Place]>> = places.chunks(STREAMS_AT_ONCE).map(Arc::from).collect();
         let readers = parts.into_iter().map(|places| {
@@ -157,7 +155,7 @@ impl Gate {
             };
             self.reader(range, Reading::DecisionsFrom(places), manner)
         });
-        let workers = drive(runtime, &*self.store, readers, workers, manner, &watch).await?;
+        let workers = self.drive(readers, worker, manner, &watch).await?;
         let (mut folded, mut decisions) = (Vec::new(), Decisions::default());
         for worker in workers {
             known.add(worker.folding.ends.unwrap_or_default());

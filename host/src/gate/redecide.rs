@@ -8,7 +8,7 @@ use super::compare::{Checks, Verdict, against, compare, recorded_json, redecided
 use super::examine::Subject;
 use super::folder::{Again, Folder, Patience, Unfolded};
 use super::moved::Starts;
-use super::past::{Manner, Part, PastDecision, Reading, Work, drive};
+use super::past::{Manner, Part, PastDecision, Reading, Work};
 use super::redecided::{Decisions, Example};
 use super::sample::Sample;
 use super::words::excerpt_json;
@@ -25,18 +25,9 @@ impl Gate {
         subject: &Subject,
         watch: &Watch,
     ) -> Result<(Decisions, Sample), Error> {
-        let runtime = self.modules.runtime();
         let worker = || self.deciding(subject, &Arc::default(), watch);
-        let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
         let readers = [self.reader(range, Reading::decisions(), Manner::GivesWay)];
-        let workers = drive(
-            runtime,
-            &*self.store,
-            readers,
-            workers,
-            Manner::GivesWay,
-            watch,
-        );
+        let workers = self.drive(readers, worker, Manner::GivesWay, watch);
         let mut decisions = Decisions::default();
         let mut sample = Sample::default();
         for worker in workers.await? {

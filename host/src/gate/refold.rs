@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::examine::Subject;
 use super::folder::{Folder, Patience};
 use super::moved::Starts;
-use super::past::{Manner, Part, Reading, Work, drive};
+use super::past::{Manner, Part, Reading, Work};
 use super::refolded::{Example, Failure, Refolded, first_by};
 use super::{Error, Gate, Watch};
 use crate::core::{DeciderName, Json, Namespace, StreamId, Version};
@@ -20,7 +20,6 @@ impl Gate {
         mut ends: Option<&mut Starts>,
         watch: &Watch,
     ) -> Result<Refolded, Error> {
-        let runtime = self.modules.runtime();
         let worker = || {
             let worker = self.folding(subject, &Arc::default(), watch);
             match ends {
@@ -28,16 +27,8 @@ impl Gate {
                 None => worker,
             }
         };
-        let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
         let readers = [self.reader(range, Reading::Events, Manner::GivesWay)];
-        let workers = drive(
-            runtime,
-            &*self.store,
-            readers,
-            workers,
-            Manner::GivesWay,
-            watch,
-        );
+        let workers = self.drive(readers, worker, Manner::GivesWay, watch);
         let mut folded = Vec::new();
         for worker in workers.await? {
             if let (Some(ends), Some(of_worker)) = (&mut ends, worker.ends) {

@@ -8,7 +8,7 @@ use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Manner, Part, Reader};
-use crate::gate::{Error, Watch};
+use crate::gate::{Error, Gate, Watch};
 use crate::runtime::{RunError, Runtime};
 use crate::store::{self, Snapshot, SnapshotStore};
 
@@ -17,7 +17,7 @@ const BATCH_EVENTS: usize = 250;
 /// The same while live calls are made, as for pages.
 const SMALL_BATCH_EVENTS: usize = 50;
 
-/// How many readers read at the same time: each a stream that has moved on, of which there is little to read.
+/// How many readers read at the same time: each some streams that have moved on, of which there is little to read.
 const READERS: usize = 3;
 
 /// Somebody through whose hands the past goes. All methods run guest code.
@@ -34,56 +34,59 @@ pub(in crate::gate) trait Work: Send + 'static {
     }
 }
 
-/// Takes everything that the readers read, one after the other, through the hands of `workers`, at least one, and gives them back.
-///
-/// # Errors
-///
-/// [`Error::Cancelled`] when `watch` says so; why the store cannot be read; [`Error::NotRun`] when a worker has panicked.
-pub(in crate::gate) async fn drive<W: Work>(
-    runtime: &Runtime,
-    snapshots: &dyn SnapshotStore,
-    readers: impl IntoIterator<Item = Reader>,
-    workers: Vec<W>,
-    manner: Manner,
-    watch: &Watch,
-) -> Result<Vec<W>, Error> {
-    let mut crew = Crew::new(runtime, workers, manner);
-    let mut batch: Vec<Part> = Vec::new();
-    let mut size = 0;
-    // Each in a task of its own: one that has the turn to read would keep the others from it while it is not polled.
-    let begun = readers.into_iter().map(|mut reader| {
-        AbortOnDropHandle::new(tokio::spawn(async move {
-            let first = reader.next().await;
-            (reader, first)
-        }))
-    });
-    let mut begun = stream::iter(begun).buffered(READERS);
-    while let Some(begun) = begun.next().await {
-        // It has panicked, or the runtime is shutting down.
-        let gone = |error: JoinError| Error::Store(store::Error::Unavailable(error.into()));
-        let (mut reader, mut read) = begun.map_err(gone)?;
-        while let Some(parts) = read.map_err(Error::Store)? {
-            for part in parts {
-                size += part.events.len() + part.decisions.len() + part.keys_only.len();
-                batch.push(part);
-                let most = match runtime.courtesy().has_company() {
-                    true => SMALL_BATCH_EVENTS,
-                    false => BATCH_EVENTS,
-                };
-                if size >= most {
-                    watch.check()?;
-                    crew.hand_over(snapshots, std::mem::take(&mut batch))
-                        .await?;
-                    size = 0;
+impl Gate {
+    /// Takes everything that the readers read, one after the other, through the hands of workers, one for each thread, and gives them back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cancelled`] when `watch` says so; why the store cannot be read; [`Error::NotRun`] when a worker has panicked.
+    pub(in crate::gate) async fn drive<W: Work>(
+        &self,
+        readers: impl IntoIterator<Item = Reader>,
+        worker: impl Fn() -> W,
+        manner: Manner,
+        watch: &Watch,
+    ) -> Result<Vec<W>, Error> {
+        let runtime = self.modules.runtime();
+        let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
+        let mut crew = Crew::new(runtime, workers, manner);
+        let mut batch: Vec<Part> = Vec::new();
+        let mut size = 0;
+        // Each in a task of its own: one that has the turn to read would keep the others from it while it is not polled.
+        let begun = readers.into_iter().map(|mut reader| {
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                let first = reader.next().await;
+                (reader, first)
+            }))
+        });
+        let mut begun = stream::iter(begun).buffered(READERS);
+        while let Some(begun) = begun.next().await {
+            // It has panicked, or the runtime is shutting down.
+            let gone = |error: JoinError| Error::Store(store::Error::Unavailable(error.into()));
+            let (mut reader, mut read) = begun.map_err(gone)?;
+            while let Some(parts) = read.map_err(Error::Store)? {
+                for part in parts {
+                    size += part.events.len() + part.decisions.len() + part.keys_only.len();
+                    batch.push(part);
+                    let most = match runtime.courtesy().has_company() {
+                        true => SMALL_BATCH_EVENTS,
+                        false => BATCH_EVENTS,
+                    };
+                    if size >= most {
+                        watch.check()?;
+                        crew.hand_over(&*self.store, std::mem::take(&mut batch))
+                            .await?;
+                        size = 0;
+                    }
                 }
+                read = reader.next().await;
             }
-            read = reader.next().await;
         }
+        if !batch.is_empty() {
+            crew.hand_over(&*self.store, batch).await?;
+        }
+        crew.dismiss(&*self.store).await
     }
-    if !batch.is_empty() {
-        crew.hand_over(snapshots, batch).await?;
-    }
-    crew.dismiss(snapshots).await
 }
 
 /// Keeps what a worker has made. Snapshots are disposable: without them the first command of a long stream takes longer.

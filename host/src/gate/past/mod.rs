@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use crate::core::{CommandRecord, Event, LedgerMode, Version};
 
-pub(super) use drive::{Work, drive};
+pub(super) use drive::Work;
 pub(super) use reader::{Reader, Reading};
 
 /// How what is done with the past treats live calls.
