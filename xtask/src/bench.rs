@@ -53,7 +53,7 @@ enum Bench {
 /// When something does not compile, or a bench cannot be run.
 pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
     let modules = modules::build(sh)?;
-    let gavel = build(sh, "gavel-host", "gavel")?;
+    let gavel = build(sh, "gavel", "gavel")?;
     let driver = build(sh, "gavel-benches", "gavel-bench")?;
     let private = match args.database_url {
         Some(_) => None,

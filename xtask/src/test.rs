@@ -15,7 +15,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 
-    /// Given to `cargo test`, e.g. `-- a_part_of_a_name` or `-- -p gavel-host`. Only the modules and these tests are run.
+    /// Given to `cargo test`, e.g. `-- a_part_of_a_name` or `-- -p gavel-store`. Only the modules and these tests are run.
     #[arg(last = true, value_name = "FILTER")]
     filter: Vec<String>,
 }

@@ -1,0 +1,185 @@
+//! Commands and their answers.
+
+use std::collections::BTreeMap;
+
+use gavel_engine::command;
+use gavel_model::Version;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{Event, ProblemBody, exact, metadata_schema, version};
+
+/// How a command is to be carried out.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CommandQuery {
+    /// Decide, and append nothing.
+    #[param(required = false)]
+    pub dry_run: bool,
+    /// What becomes of a command without an expected version that loses a race.
+    #[param(inline, required = false)]
+    pub on_conflict: OnConflict,
+    /// What to add to the answer.
+    #[serde(rename = "return")]
+    #[param(inline, required = false, nullable = false)]
+    pub returns: Option<Returns>,
+}
+
+/// What becomes of a lost race.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// The host loads, decides and appends again, within bounds.
+    #[default]
+    Retry,
+    /// The sender is told at once.
+    Fail,
+}
+
+/// What can be added to an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Returns {
+    /// The state after the command.
+    State,
+}
+
+impl From<CommandQuery> for command::CommandOptions {
+    fn from(query: CommandQuery) -> Self {
+        Self {
+            retry_conflicts: query.on_conflict == OnConflict::Retry,
+            dry_run: query.dry_run,
+            return_state: query.returns == Some(Returns::State),
+        }
+    }
+}
+
+/// A command for the stream that the path names.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Command)]
+pub struct CommandBody {
+    /// Its name, in the imperative.
+    pub command: String,
+    /// Its payload, as the schema of the command asks.
+    #[serde(default = "empty_object", deserialize_with = "exact")]
+    #[schema(required = false)]
+    pub data: Value,
+    /// Stored beside every event that follows. `actor`, `module` and `traceparent` are the host's.
+    #[schema(schema_with = metadata_schema, required = false)]
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// The idempotency key as a UUID, for those who would rather not send the header.
+    pub command_id: Option<Uuid>,
+    /// The version that the stream must be at; 0 means that it must be new.
+    #[serde(default, deserialize_with = "version")]
+    #[schema(value_type = Option<i64>, minimum = 0)]
+    pub expected_version: Option<Version>,
+}
+
+/// Several commands.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Batch)]
+pub struct BatchBody {
+    /// Whether all are carried out or none, each seeing the events of those before it.
+    #[serde(default)]
+    pub atomic: bool,
+    /// The commands. Those of one stream are carried out in this order.
+    #[schema(max_items = 1000)]
+    pub commands: Vec<BatchItem>,
+}
+
+/// A command of a batch.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = BatchCommand)]
+pub struct BatchItem {
+    /// The decider that rules the stream.
+    #[schema(pattern = "^[A-Za-z][A-Za-z0-9_-]{0,127}$")]
+    pub decider: String,
+    /// The stream.
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]+$"
+    )]
+    pub id: String,
+    /// Its name, in the imperative.
+    pub command: String,
+    /// Its payload, as the schema of the command asks.
+    #[serde(default = "empty_object", deserialize_with = "exact")]
+    #[schema(required = false)]
+    pub data: Value,
+    /// Stored beside every event that follows.
+    #[schema(schema_with = metadata_schema, required = false)]
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// The idempotency key of this command; one is derived from that of the batch if it has one.
+    pub command_id: Option<Uuid>,
+    /// The version that the stream must be at; 0 means that it must be new.
+    #[serde(default, deserialize_with = "version")]
+    #[schema(value_type = Option<i64>, minimum = 0)]
+    pub expected_version: Option<Version>,
+}
+
+fn empty_object() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+/// What became of an accepted command.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CommandAnswer<'a> {
+    /// The command's id.
+    command_id: Uuid,
+    /// The decider.
+    decider: &'a str,
+    /// The stream.
+    id: &'a str,
+    /// The newest version of the stream right after the command.
+    version: u64,
+    /// Whether this is the outcome of an earlier command with the same key.
+    replayed: bool,
+    /// The digest of the module that decided.
+    module: String,
+    /// What follows from it.
+    events: Vec<Event<'a>>,
+    /// The state after the command, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    state: Option<&'a RawValue>,
+}
+
+impl<'a> From<&'a command::CommandAnswer> for CommandAnswer<'a> {
+    fn from(answer: &'a command::CommandAnswer) -> Self {
+        Self {
+            command_id: answer.command_id,
+            decider: answer.stream.decider().as_str(),
+            id: answer.stream.id(),
+            version: answer.version.get(),
+            replayed: answer.replayed,
+            module: answer.module.to_string(),
+            events: Event::all(&answer.events),
+            state: answer.state.as_ref().map(|state| state.as_raw()),
+        }
+    }
+}
+
+/// The answers to the commands of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchAnswer<'a> {
+    /// In the order of the commands.
+    pub results: Vec<CommandResult<'a>>,
+}
+
+/// The answer to one command of a batch, or why it was not carried out.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum CommandResult<'a> {
+    /// Carried out.
+    Answer(CommandAnswer<'a>),
+    /// Not carried out.
+    Problem(ProblemBody),
+}

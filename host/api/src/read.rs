@@ -1,0 +1,170 @@
+//! How core values are read from bodies and queries.
+
+use std::fmt;
+
+use gavel_model::{Json, Position, Version, in_utc};
+use serde::de::{Error as _, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
+
+/// The number of things on a page: 1 to 1000, 100 unless told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u32")]
+pub struct Limit(u32);
+
+impl Limit {
+    /// The limit as a number.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The limit as a number of elements.
+    pub fn to_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl TryFrom<u32> for Limit {
+    type Error = &'static str;
+
+    fn try_from(number: u32) -> Result<Self, Self::Error> {
+        if (1..=1000).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err("give a number from 1 to 1000")
+        }
+    }
+}
+
+/// Reads a document in which every number can be kept exactly.
+///
+/// # Errors
+///
+/// The error of the deserializer when the text is none.
+pub fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let text = <&RawValue>::deserialize(deserializer)?;
+    Json::exact_value(text.get()).map_err(D::Error::custom)
+}
+
+/// A text of a client's. It does not hold U+0000, which no column of text can hold on every store.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Text(String);
+
+impl Text {
+    /// The text alone.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl TryFrom<String> for Text {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.contains('\0') {
+            Err("it holds the character U+0000")
+        } else {
+            Ok(Self(text))
+        }
+    }
+}
+
+/// Reads an optional version.
+///
+/// # Errors
+///
+/// The error of the deserializer when the text is none.
+pub fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Version>, D::Error> {
+    let number = Option::<u64>::deserialize(deserializer)?;
+    let version = |number| {
+        Version::new(number).ok_or_else(|| D::Error::custom("it is larger than any version"))
+    };
+    number.map(version).transpose()
+}
+
+/// What is said of a time that [`in_utc`] has refused.
+pub const TIME_RULE: &str = "give a time of the years 1 to 9999, in UTC";
+
+/// Reads an optional time (RFC 3339).
+///
+/// # Errors
+///
+/// The error of the deserializer when the text is none.
+pub fn time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<OffsetDateTime>, D::Error> {
+    let time = time::serde::rfc3339::option::deserialize(deserializer)?;
+    time.map(|time| in_utc(time).ok_or_else(|| D::Error::custom(TIME_RULE)))
+        .transpose()
+}
+
+/// Reads an optional position; an empty text is none.
+///
+/// # Errors
+///
+/// The error of the deserializer when the text is none.
+pub fn position<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Position>, D::Error> {
+    struct Text;
+
+    impl Visitor<'_> for Text {
+        type Value = Option<Position>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a position")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            if text.is_empty() {
+                Ok(None)
+            } else {
+                text.parse().map(Some).map_err(E::custom)
+            }
+        }
+    }
+
+    deserializer.deserialize_str(Text)
+}
+
+/// The labels of an event to append.
+pub fn tags_schema() -> Schema {
+    let tag = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[^\\u0000]*$"));
+    ArrayBuilder::new()
+        .items(tag)
+        .unique_items(true)
+        .description(Some(
+            "Labels by which the log can be queried, without duplicates. Default: none.",
+        ))
+        .into()
+}
+
+/// What a sender may attach. Lengths are limited in bytes, which a schema cannot say.
+pub fn metadata_schema() -> Schema {
+    let text = || {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .max_length(Some(1024))
+    };
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+        .description(Some("Stored beside every event that follows. `actor`, `module` and `traceparent` are the host's."))
+        .max_properties(Some(16))
+        .property_names(Some(
+            text()
+                .min_length(Some(1))
+                .pattern(Some("^[^\\u0000]+$")),
+        ))
+        .additional_properties(Some(text().pattern(Some("^[^\\u0000]*$"))))
+        .into()
+}

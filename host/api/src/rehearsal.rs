@@ -1,0 +1,240 @@
+//! Rehearsals, and how far they are.
+
+use gavel_gate as gate;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What to rehearse.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RehearsalRequest)]
+pub struct RehearsalBody {
+    /// The candidate.
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
+    pub digest: String,
+    /// On what. Default: `history`.
+    #[serde(default)]
+    pub mode: RehearsalMode,
+    /// The findings to let pass, by name.
+    #[serde(default)]
+    pub accept: Vec<String>,
+}
+
+/// What a candidate is rehearsed on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RehearsalMode {
+    /// What is stored.
+    #[default]
+    History,
+    /// The commands that are decided from now on, until the rehearsal is cancelled.
+    Shadow,
+}
+
+impl From<RehearsalMode> for gate::Rehearsed {
+    fn from(mode: RehearsalMode) -> Self {
+        match mode {
+            RehearsalMode::History => Self::History,
+            RehearsalMode::Shadow => Self::Shadow,
+        }
+    }
+}
+
+impl From<gate::Rehearsed> for RehearsalMode {
+    fn from(rehearsed: gate::Rehearsed) -> Self {
+        match rehearsed {
+            gate::Rehearsed::History => Self::History,
+            gate::Rehearsed::Shadow => Self::Shadow,
+        }
+    }
+}
+
+/// How far a rehearsal is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RehearsalStatus {
+    /// It is under way.
+    Running,
+    /// Nothing stands in the way of the candidate.
+    Passed,
+    /// Something does.
+    Refused,
+    /// A person has ended it. Of a shadow this is the usual end.
+    Cancelled,
+    /// It could not be brought to its end.
+    Failed,
+}
+
+impl From<gate::Status> for RehearsalStatus {
+    fn from(status: gate::Status) -> Self {
+        match status {
+            gate::Status::Running => Self::Running,
+            gate::Status::Passed => Self::Passed,
+            gate::Status::Refused => Self::Refused,
+            gate::Status::Cancelled => Self::Cancelled,
+            gate::Status::Failed => Self::Failed,
+        }
+    }
+}
+
+/// The gate without the activation.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Rehearsal<'a> {
+    /// Its id.
+    rehearsal: Uuid,
+    /// The decider.
+    decider: &'a str,
+    /// The candidate.
+    digest: String,
+    /// On what it is rehearsed.
+    mode: RehearsalMode,
+    /// How far it is.
+    status: RehearsalStatus,
+    /// By whom it was asked for; null when authentication is off.
+    requested_by: Option<&'a str>,
+    /// When it was asked for.
+    #[serde(with = "time::serde::rfc3339")]
+    started_at: OffsetDateTime,
+    /// When it ended; null while it runs.
+    #[serde(with = "time::serde::rfc3339::option")]
+    ended_at: Option<OffsetDateTime>,
+    /// What has been done.
+    progress: RehearsalProgress,
+    /// The report of the gate, as for an activation; of a shadow, so far.
+    #[schema(value_type = Option<Object>)]
+    report: Option<&'a RawValue>,
+    /// Why it failed, one sentence.
+    error: Option<&'a str>,
+}
+
+/// What has been done.
+#[derive(Debug, Serialize, ToSchema)]
+struct RehearsalProgress {
+    /// The step of the gate that is under way, or was when it ended.
+    #[schema(value_type = Option<String>)]
+    step: Option<gate::Step>,
+    /// Streams that this step is done with.
+    streams: u64,
+    /// Events that this step has folded.
+    events: u64,
+    /// Events that it has to fold, as they were counted when it began.
+    events_total: u64,
+    /// Commands that have been decided again.
+    commands: u64,
+    /// Events per second in this step.
+    events_per_second: f64,
+    /// Seconds until this step ends, if it goes on like this; null when that cannot be told.
+    seconds_left: Option<f64>,
+}
+
+impl From<gate::Progress> for RehearsalProgress {
+    fn from(progress: gate::Progress) -> Self {
+        let gate::Progress {
+            step,
+            streams,
+            events,
+            events_total,
+            commands,
+            events_per_second,
+            seconds_left,
+        } = progress;
+        Self {
+            step,
+            streams,
+            events,
+            events_total,
+            commands,
+            events_per_second,
+            seconds_left,
+        }
+    }
+}
+
+impl<'a> From<&'a gate::Rehearsal> for Rehearsal<'a> {
+    fn from(rehearsal: &'a gate::Rehearsal) -> Self {
+        let request = &rehearsal.request;
+        Self {
+            rehearsal: rehearsal.id,
+            decider: request.decider.as_str(),
+            digest: request.digest.to_string(),
+            mode: request.mode.into(),
+            status: rehearsal.status.into(),
+            requested_by: request.requested_by.as_deref(),
+            started_at: rehearsal.started_at,
+            ended_at: rehearsal.ended_at,
+            progress: rehearsal.progress.into(),
+            report: rehearsal.report.as_ref().map(|report| report.as_raw()),
+            error: rehearsal.error.as_deref(),
+        }
+    }
+}
+
+/// Rehearsals, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RehearsalList<'a> {
+    /// The rehearsals.
+    pub rehearsals: Vec<Rehearsal<'a>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use gavel_model::{DeciderName, Json, ModuleDigest, Namespace};
+    use serde_json::json;
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_rehearsal_says_what_it_is_about_how_far_it_is_and_what_was_found() {
+        let mut rehearsal = gate::Rehearsal {
+            id: Uuid::from_u128(7),
+            request: gate::RehearsalRequest {
+                namespace: Namespace::default(),
+                decider: DeciderName::new("counter").unwrap(),
+                digest: ModuleDigest::of(b"module"),
+                mode: gate::Rehearsed::Shadow,
+                accept: vec!["cost".to_owned()],
+                requested_by: Some("ann".to_owned()),
+            },
+            status: gate::Status::Running,
+            progress: gate::Progress {
+                step: Some(gate::Step::Redecide),
+                streams: 1,
+                events: 2,
+                events_total: 4,
+                commands: 3,
+                events_per_second: 0.5,
+                seconds_left: Some(4.0),
+            },
+            started_at: datetime!(2026-02-03 04:05:06 UTC),
+            ended_at: None,
+            report: None,
+            error: None,
+            begun: 1,
+        };
+        let mut expected = json!({
+            "rehearsal": "00000000-0000-0000-0000-000000000007", "decider": "counter",
+            "digest": ModuleDigest::of(b"module").to_string(), "mode": "shadow", "status": "running", "requested_by": "ann",
+            "started_at": "2026-02-03T04:05:06Z", "ended_at": null,
+            "progress": {
+                "step": "re-decide", "streams": 1, "events": 2, "events_total": 4, "commands": 3, "events_per_second": 0.5,
+                "seconds_left": 4.0,
+            },
+            "report": null, "error": null,
+        });
+        let shown =
+            |rehearsal: &gate::Rehearsal| serde_json::to_value(Rehearsal::from(rehearsal)).unwrap();
+        assert_eq!(shown(&rehearsal), expected);
+
+        rehearsal.status = gate::Status::Cancelled;
+        rehearsal.ended_at = Some(datetime!(2026-02-03 04:05:07 UTC));
+        rehearsal.report = Some(Json::parse(r#"{"passed":true}"#).unwrap());
+        expected["status"] = json!("cancelled");
+        expected["ended_at"] = json!("2026-02-03T04:05:07Z");
+        expected["report"] = json!({ "passed": true });
+        assert_eq!(shown(&rehearsal), expected);
+    }
+}

@@ -1,0 +1,52 @@
+//! What is decided on this host, for whoever watches: the shadows of candidates.
+
+use gavel_model::CommandRecord;
+use gavel_store::StreamAppend;
+use tokio::sync::broadcast;
+
+/// How many decisions a watcher may be behind before it misses some.
+const BEHIND_LIMIT: usize = 4_096;
+
+/// Passes decisions on, once they are durable. Nobody waits for a watcher, and without one nothing is copied.
+#[derive(Debug)]
+pub struct Decisions(broadcast::Sender<CommandRecord>);
+
+/// Decisions on their way into the store.
+#[derive(Debug)]
+#[must_use]
+pub struct Undecided(Vec<CommandRecord>);
+
+impl Default for Decisions {
+    fn default() -> Self {
+        Self(broadcast::Sender::new(BEHIND_LIMIT))
+    }
+}
+
+impl Decisions {
+    /// What will have been decided when `parts` are stored.
+    pub fn of(&self, parts: &[StreamAppend]) -> Undecided {
+        if self.0.receiver_count() == 0 {
+            return Undecided(Vec::new());
+        }
+        Undecided(
+            parts
+                .iter()
+                .filter_map(|part| part.command.clone())
+                .collect(),
+        )
+    }
+
+    /// They are stored.
+    pub fn stored(&self, decisions: Undecided) {
+        for decision in decisions.0 {
+            // The last watcher may have left.
+            let _ = self.0.send(decision);
+        }
+    }
+
+    /// All decisions from now on, of all namespaces and deciders.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<CommandRecord> {
+        self.0.subscribe()
+    }
+}

@@ -1,0 +1,50 @@
+//! Why a module could not be taken, found or used.
+
+use gavel_model::ModuleDigest;
+use gavel_sandbox::{CompileError, RunError};
+use gavel_store as store;
+
+/// Why a module could not be taken, found or used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is none with this digest.
+    #[error("module {digest} is not stored")]
+    NotFound {
+        /// The digest.
+        digest: ModuleDigest,
+    },
+    /// It is or was active, so it cannot be deleted: events name it.
+    #[error("module {digest} is or was active")]
+    InUse {
+        /// The digest.
+        digest: ModuleDigest,
+    },
+    /// It is no valid module; nothing was stored.
+    #[error("the module is invalid: {}", .reasons.join("; "))]
+    Invalid {
+        /// All that is wrong with it, one sentence each; never empty.
+        reasons: Vec<String>,
+    },
+    /// It could not be compiled now, for a reason that is not its own.
+    #[error("the module could not be compiled")]
+    Compile(#[source] CompileError),
+    /// The guests' threads did not take the call.
+    #[error("the module could not be called")]
+    NotRun(#[source] RunError),
+    /// The store failed.
+    #[error("the store could not be used")]
+    Store(#[source] store::Error),
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotFound { .. } | Self::InUse { .. } | Self::Invalid { .. } => false,
+            Self::Compile(error) => error.is_retryable(),
+            Self::NotRun(error) => error.is_retryable(),
+            Self::Store(error) => error.is_retryable(),
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Modules: taken in, described, kept by digest, made ready to decide, and pointed at.
+//!
+//! A module is immutable and named by its bytes; which of them a decider runs is a pointer, the newest entry of the activation
+//! log. **Invariant:** nothing is stored before it has been compiled, linked and described.
+
+mod active;
+mod decider;
+mod decisions;
+mod error;
+mod manifest;
+mod output;
+mod schema;
+mod schema_cost;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+pub use active::Active;
+pub use decider::{Decider, Unfit};
+pub use decisions::{Decisions, Undecided};
+pub use error::Error;
+use gavel_model::{Activation, ActivationNumber, DeciderName, Json, ModuleDigest, Namespace};
+use gavel_sandbox::{CompileError, Fault, Module, RunError, Runtime};
+use gavel_store::{DeleteModuleError, ModuleFilter, NewModule, Page, Store, StoredModule};
+pub use manifest::{
+    CommandType, EventDeclaration, ExpectedRejection, Manifest, RejectionDetails, Spec,
+    SpecCommand, SpecContext, SpecEvent, SpecOutcome,
+};
+pub use output::{FollowedOutputs, Output, Outputs};
+pub use schema::Schema;
+pub use schema_cost::{SchemaBudget, SchemaCost, referred};
+use tokio::sync::Semaphore;
+
+/// How many entries of a list are read at a time by those who need all.
+const LIST_PAGE: u32 = 1_000;
+
+/// All modules of the installation.
+#[derive(Debug, Clone)]
+pub struct Modules(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<dyn Store>,
+    runtime: Runtime,
+    /// One stored module is compiled at a time.
+    compiling: Semaphore,
+    /// What is ready, as long as somebody holds it: the active ones do.
+    ready: Mutex<HashMap<ModuleDigest, Weak<Decider>>>,
+    active: active::Pointers,
+    decisions: Arc<Decisions>,
+    outputs: Arc<Outputs>,
+}
+
+impl Modules {
+    /// The modules that `store` keeps, run by `runtime`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, runtime: Runtime) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            runtime,
+            compiling: Semaphore::new(1),
+            ready: Mutex::default(),
+            active: active::Pointers::default(),
+            decisions: Arc::default(),
+            outputs: Arc::default(),
+        }))
+    }
+
+    /// What runs the modules.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.0.runtime
+    }
+
+    /// What they decide on this host.
+    #[must_use]
+    pub fn decisions(&self) -> &Arc<Decisions> {
+        &self.0.decisions
+    }
+
+    /// What they write on this host.
+    #[must_use]
+    pub fn outputs(&self) -> &Arc<Outputs> {
+        &self.0.outputs
+    }
+
+    /// Takes a module in. Gives back what is stored, and whether it was stored just now. Whoever has uploaded it may know of it from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with all reasons, [`Error::Compile`] and [`Error::NotRun`] when it could not be looked at now; nothing
+    /// was stored.
+    pub async fn upload(
+        &self,
+        wasm: Vec<u8>,
+        uploaded_by: Option<&str>,
+    ) -> Result<(StoredModule, bool), Error> {
+        let digest = ModuleDigest::of(&wasm);
+        let uploaded = self.take_in(digest, wasm).await?;
+        if let Some(name) = uploaded_by {
+            let recorded = self.0.store.record_upload(digest, name);
+            recorded.await.map_err(Error::Store)?;
+        }
+        Ok(uploaded)
+    }
+
+    async fn take_in(
+        &self,
+        digest: ModuleDigest,
+        wasm: Vec<u8>,
+    ) -> Result<(StoredModule, bool), Error> {
+        if let Some(stored) = self.0.store.module(digest).await.map_err(Error::Store)? {
+            return Ok((stored, false));
+        }
+        let wasm = Arc::new(wasm);
+        let (decider, manifest) = examine(&self.0.runtime, Arc::clone(&wasm)).await?;
+        let module = NewModule {
+            digest,
+            // By now it is nobody else's: nothing is copied.
+            wasm: Arc::unwrap_or_clone(wasm),
+            kind: decider.manifest().kind.clone(),
+            name: decider.manifest().name.clone(),
+            manifest,
+            imports: decider.module().imports().to_vec(),
+        };
+        self.0.store.put_module(module).await.map_err(Error::Store)
+    }
+
+    /// One module, without its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], or [`Error::Store`].
+    pub async fn module(&self, digest: ModuleDigest) -> Result<StoredModule, Error> {
+        self.0
+            .store
+            .module(digest)
+            .await
+            .map_err(Error::Store)?
+            .ok_or(Error::NotFound { digest })
+    }
+
+    /// The bytes of a module.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], or [`Error::Store`].
+    pub async fn wasm(&self, digest: ModuleDigest) -> Result<Vec<u8>, Error> {
+        self.0
+            .store
+            .module_wasm(digest)
+            .await
+            .map_err(Error::Store)?
+            .ok_or(Error::NotFound { digest })
+    }
+
+    /// The first `limit` modules that pass the filter after one of them, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when that module is not there; [`Error::Store`].
+    pub async fn list(
+        &self,
+        filter: &ModuleFilter,
+        after: Option<ModuleDigest>,
+        limit: u32,
+    ) -> Result<Page<StoredModule>, Error> {
+        if let Some(after) = after {
+            self.module(after).await?;
+        }
+        let page = self.0.store.list_modules(filter, after, limit);
+        page.await.map_err(Error::Store)
+    }
+
+    /// Forgets a module that was never active.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::InUse`], or [`Error::Store`].
+    pub async fn delete(&self, digest: ModuleDigest) -> Result<(), Error> {
+        self.0
+            .store
+            .delete_module(digest)
+            .await
+            .map_err(|error| match error {
+                DeleteModuleError::NotFound => Error::NotFound { digest },
+                DeleteModuleError::InUse => Error::InUse { digest },
+                DeleteModuleError::Store(error) => Error::Store(error),
+            })
+    }
+
+    /// A stored module, ready to decide.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], or why it cannot be made ready.
+    pub async fn decider(&self, digest: ModuleDigest) -> Result<Arc<Decider>, Error> {
+        if let Some(ready) = self.ready(digest) {
+            return Ok(ready);
+        }
+        let stored = self.module(digest).await?;
+        let module = match self.0.runtime.load(digest).await {
+            Some(module) => module,
+            None => self.compile(digest).await?,
+        };
+        let decider = Arc::new(made(module, stored.manifest, Manifest::parse).await?);
+        let mut ready = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.retain(|_, decider| decider.strong_count() > 0);
+        ready.insert(digest, Arc::downgrade(&decider));
+        Ok(decider)
+    }
+
+    /// Compiles a stored module. Whoever waits for another to be compiled holds no bytes, and finds it done if it was the same.
+    async fn compile(&self, digest: ModuleDigest) -> Result<Module, Error> {
+        // It is never closed.
+        let _turn = self.0.compiling.acquire().await;
+        if let Some(module) = self.0.runtime.load(digest).await {
+            return Ok(module);
+        }
+        let wasm = self.wasm(digest).await?;
+        let prepared = self.0.runtime.prepare(digest, wasm).await;
+        prepared.map_err(invalid_or_compile)
+    }
+
+    fn ready(&self, digest: ModuleDigest) -> Option<Arc<Decider>> {
+        self.0
+            .ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&digest)?
+            .upgrade()
+    }
+
+    /// The first `limit` entries of the activation log of a decider, newest first, older than `before` if that is given.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn activations(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        before: Option<ActivationNumber>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        let page = self.0.store.activations(namespace, decider, before, limit);
+        page.await.map_err(Error::Store)
+    }
+
+    /// The whole activation log of a decider, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn history(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Vec<Activation>, Error> {
+        let mut all: Vec<Activation> = Vec::new();
+        loop {
+            let before = all.last().map(|last| last.number);
+            let page = self.activations(namespace, decider, before, LIST_PAGE);
+            let page = page.await?;
+            all.extend(page.items);
+            if !page.has_more {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The newest activation of each of the first `limit` deciders of a namespace after one of them, sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn list_active(
+        &self,
+        namespace: &Namespace,
+        after: Option<&DeciderName>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        let after = after.map(|after| (namespace, after));
+        let page = self.0.store.list_active(Some(namespace), after, limit);
+        page.await.map_err(Error::Store)
+    }
+
+    /// The newest activation of each decider of a namespace, or of all, sorted by namespace and name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn all_active(
+        &self,
+        namespace: Option<&Namespace>,
+    ) -> Result<Vec<Activation>, Error> {
+        let mut all: Vec<Activation> = Vec::new();
+        loop {
+            let after = all.last().map(|last| (&last.namespace, &last.decider));
+            let page = self.0.store.list_active(namespace, after, LIST_PAGE);
+            let page = page.await.map_err(Error::Store)?;
+            all.extend(page.items);
+            if !page.has_more {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+/// Compiles, links and describes a component without storing anything. Gives its manifest as the module wrote it, too.
+///
+/// # Errors
+///
+/// As [`Modules::upload`].
+pub async fn examine(
+    runtime: &Runtime,
+    wasm: impl Into<Arc<Vec<u8>>>,
+) -> Result<(Decider, Json), Error> {
+    let wasm = wasm.into();
+    let digest = ModuleDigest::of(&wasm);
+    let module = runtime
+        .prepare(digest, wasm)
+        .await
+        .map_err(invalid_or_compile)?;
+    let describe = |module: &Module| module.instantiate()?.describe();
+    let is_late = |fault: &Fault| matches!(fault, Fault::Deadline { .. });
+    let described = runtime.try_out(&module, describe, is_late).await;
+    let json = described.map_err(Error::NotRun)?.map_err(|fault| {
+        if fault == Fault::NoRoom {
+            return Error::NotRun(RunError::NoRoom);
+        }
+        let told = format!("the module does not describe itself: {fault}");
+        refused(told, fault.setting())
+    })?;
+    Ok((made(module, json.clone(), Manifest::parse_new).await?, json))
+}
+
+/// Brings a module and its manifest together where that holds up nobody: a manifest is as long as its author likes, within limits.
+async fn made(
+    module: Module,
+    manifest: Json,
+    parse: fn(&str) -> Result<Manifest, Vec<String>>,
+) -> Result<Decider, Error> {
+    let make = move || Decider::new(module, parse(manifest.as_str())?);
+    let made = tokio::task::spawn_blocking(make).await;
+    // The panic itself has been logged by the panic hook.
+    let made = made.map_err(|_| Error::NotRun(RunError::Panicked))?;
+    made.map_err(|reasons| Error::Invalid { reasons })
+}
+
+fn invalid_or_compile(error: CompileError) -> Error {
+    if error.is_retryable() {
+        Error::Compile(error)
+    } else {
+        refused(error.to_string(), error.setting())
+    }
+}
+
+/// What is wrong with a module that is above a limit, and where the limit is set.
+fn refused(told: String, setting: Option<&str>) -> Error {
+    let reason = match setting {
+        Some(setting) => format!("{told} (the setting `{setting}`)"),
+        None => told,
+    };
+    Error::Invalid {
+        reasons: vec![reason],
+    }
+}

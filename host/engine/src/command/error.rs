@@ -1,0 +1,177 @@
+//! Why a command, an import or a query was not carried out.
+
+use gavel_model::{CommandId, DeciderName, EventId, ModuleDigest, Rejection, StreamId, Version};
+use gavel_sandbox::{Fault, RunError};
+use gavel_store as store;
+
+use crate::catalog;
+
+/// One place where a payload breaks its schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaViolation {
+    /// JSON pointer (RFC 6901) to the offending value within the payload.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// Why a command, an import or a query was not carried out.
+///
+/// A rejection is among the variants since it too leaves the sender without events; it is an expected outcome all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No module is active for the decider.
+    #[error("decider {decider} has no active module")]
+    DeciderNotFound {
+        /// The decider.
+        decider: DeciderName,
+    },
+    /// The active module has no such command.
+    #[error("decider {decider} has no command {command}")]
+    CommandUnknown {
+        /// The decider.
+        decider: DeciderName,
+        /// The command.
+        command: String,
+        /// The nearest name that it has.
+        did_you_mean: Option<String>,
+    },
+    /// The payload breaks the command's schema.
+    #[error("the data of the command breaks its schema")]
+    InvalidData {
+        /// Each place; never empty.
+        violations: Vec<SchemaViolation>,
+    },
+    /// The decider said no.
+    #[error("the command was rejected: {}", .rejection.code)]
+    Rejected {
+        /// What it said.
+        rejection: Rejection,
+        /// The command's id.
+        command_id: CommandId,
+        /// The version that was decided at.
+        version: Version,
+        /// The module that decided.
+        module: ModuleDigest,
+        /// Whether this is the outcome of an earlier command with the same id.
+        replayed: bool,
+    },
+    /// The stream has moved, and the sender did not want it decided again, or the retries were used up.
+    #[error("stream {stream} is at version {current}, not {expected}")]
+    VersionConflict {
+        /// The stream.
+        stream: StreamId,
+        /// What was expected or decided at.
+        expected: Version,
+        /// Where it is.
+        current: Version,
+    },
+    /// The stream has ended.
+    #[error("stream {stream} has ended with version {version}")]
+    StreamFinal {
+        /// The stream.
+        stream: StreamId,
+        /// Its last version.
+        version: Version,
+    },
+    /// The key was used for something else before.
+    #[error("command id {command_id} was used for another command")]
+    KeyReused {
+        /// The key as a command id.
+        command_id: CommandId,
+    },
+    /// An imported event's id is in use.
+    #[error("event id {event_id} is already in use")]
+    DuplicateEventId {
+        /// The id.
+        event_id: EventId,
+    },
+    /// An imported event is not in the registry.
+    #[error("decider {decider} has no event {event} in schema version {schema_version}")]
+    EventUnregistered {
+        /// The decider.
+        decider: DeciderName,
+        /// The event's name.
+        event: String,
+        /// Its schema version.
+        schema_version: u32,
+    },
+    /// The stream does not exist, or had no event yet at the wanted moment.
+    #[error("stream {stream} has no event at that point")]
+    StreamNotFound {
+        /// The stream.
+        stream: StreamId,
+        /// Its newest version.
+        current: Version,
+    },
+    /// The module failed; nothing was stored.
+    #[error("module {module} failed")]
+    Fault {
+        /// The module.
+        module: ModuleDigest,
+        /// How.
+        #[source]
+        fault: Fault,
+    },
+    /// The guests' threads did not take the call.
+    #[error("the module could not be called")]
+    NotRun(#[source] RunError),
+    /// The module was swapped more often than the command could be decided.
+    #[error("decider {decider} is being swapped")]
+    SwapUnderWay {
+        /// The decider.
+        decider: DeciderName,
+    },
+    /// The newest event is not the one that the writer named.
+    #[error("the newest event of stream {stream} is another one")]
+    WrongPreviousId {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A module could not be had.
+    #[error("a module could not be loaded")]
+    Module(#[source] catalog::Error),
+    /// What an atomic batch decides, with the states that it asks for, is more than the host holds for one; nothing was written.
+    #[error("the batch takes up more than {limit_bytes} bytes")]
+    BatchTooLarge {
+        /// The limit that was reached.
+        limit_bytes: usize,
+    },
+    /// The store has more to write than it takes; nothing was written.
+    #[error("the store is overloaded: {limit} are waiting already")]
+    StoreOverloaded {
+        /// The limit that was reached.
+        limit: store::QueueLimit,
+    },
+    /// The store did not answer; nothing was written.
+    #[error("the store could not be used")]
+    Store(#[source] store::Error),
+    /// The store broke off while committing, and has not told since what became of it.
+    #[error("the outcome of command {command_id} is unknown")]
+    OutcomeUnknown {
+        /// The id under which to ask again.
+        command_id: CommandId,
+    },
+}
+
+/// The command of a batch that stopped it.
+#[derive(Debug, thiserror::Error)]
+#[error("command {index} of the batch was not carried out")]
+pub struct BatchError {
+    /// Its place in the batch; the first is 0.
+    pub index: usize,
+    /// Why.
+    #[source]
+    pub error: Box<Error>,
+}
+
+impl BatchError {
+    /// The command at `index` was not carried out because of `error`.
+    #[must_use]
+    pub fn new(index: usize, error: Error) -> Self {
+        Self {
+            index,
+            error: Box::new(error),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Reading a stream's history for its shard, one page ahead of folding.
+
+use std::sync::Arc;
+
+use gavel_model::{Json, ModuleDigest, StreamId, Version};
+use gavel_store::{Claim, Error, History, Store};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::command::session::{PAGE_EVENTS, load};
+
+/// Where a stream's history is to be read from.
+#[derive(Debug)]
+pub(super) enum Start {
+    /// From the newest snapshot if there is one.
+    Newest,
+    /// From the first event.
+    First,
+    /// From where the last page has ended.
+    Ahead(Ahead),
+    /// From the event after a version, with the other hosts kept away from before it is read until what is decided then is stored.
+    Claimed(Version),
+}
+
+/// A part of a stream's history.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// The state after the version `after`; none where the state is known already, or is that of a new stream.
+    pub(super) snapshot: Option<Json>,
+    pub(super) after: Version,
+    pub(super) history: History,
+    /// The page after it, if there is one.
+    pub(super) next: Option<Ahead>,
+    /// There if the stream was claimed first, and could be.
+    pub(super) claim: Option<Box<dyn Claim>>,
+}
+
+/// A page that is being read while the one before it is folded. Dropped, it is not read to its end.
+#[derive(Debug)]
+pub(super) struct Ahead(AbortOnDropHandle<Result<Page, Error>>);
+
+/// Reads the history of one stream, to be folded by one module.
+#[derive(Debug, Clone)]
+pub(super) struct Reader {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) module: ModuleDigest,
+    pub(super) stream: StreamId,
+}
+
+impl Reader {
+    /// The page that begins at `start`. If it is not the last, reading the next one begins with it.
+    pub(super) async fn read(&self, start: Start) -> Result<Page, Error> {
+        let mut page = match start {
+            Start::Newest => self.newest().await?,
+            Start::First => self.after(Version::EMPTY).await?,
+            // It has panicked, or the runtime is shutting down.
+            Start::Ahead(Ahead(page)) => page
+                .await
+                .unwrap_or_else(|error| Err(Error::Unavailable(error.into())))?,
+            Start::Claimed(version) => {
+                let claim = self.store.claim(&self.stream).await?;
+                let page = self.after(version).await?;
+                Page { claim, ..page }
+            }
+        };
+        if page.history.has_more {
+            page.next = page.history.head.map(|head| self.ahead(head.version));
+        }
+        Ok(page)
+    }
+
+    async fn newest(&self) -> Result<Page, Error> {
+        let loaded = load(&*self.store, &self.stream, self.module, PAGE_EVENTS).await?;
+        let after = loaded.snapshot.as_ref().map(|snapshot| snapshot.version);
+        Ok(Page {
+            snapshot: loaded.snapshot.map(|snapshot| snapshot.state),
+            after: after.unwrap_or_default(),
+            history: loaded.history,
+            next: None,
+            claim: None,
+        })
+    }
+
+    async fn after(&self, after: Version) -> Result<Page, Error> {
+        let history = self
+            .store
+            .history(&self.stream, after, None, PAGE_EVENTS)
+            .await?;
+        Ok(Page {
+            snapshot: None,
+            after,
+            history,
+            next: None,
+            claim: None,
+        })
+    }
+
+    fn ahead(&self, version: Version) -> Ahead {
+        let reader = self.clone();
+        let reading = tokio::spawn(async move { reader.after(version).await });
+        Ahead(AbortOnDropHandle::new(reading))
+    }
+}

@@ -1,0 +1,251 @@
+//! The instances in which the states of one shard live.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use gavel_model::{CommandId, Json, StreamId};
+use gavel_sandbox::{Fault, Instance, Module, Restored, State};
+
+use crate::catalog::Outputs;
+
+/// Most states that share an instance: a module that traps costs no more streams than these a fold.
+const STATES_PER_INSTANCE: usize = 1_024;
+
+/// Most instances of a pool that serve one stream alone, since it was the end of an instance before. Each reserves gigabytes of
+/// address space, of which the budget of hot bytes sees nothing.
+const LONE_INSTANCES: usize = 16;
+
+/// Instances of one module for one namespace. A state lives in one of them; with its instance it is gone.
+#[derive(Debug)]
+pub(in crate::command) struct Pool {
+    module: Module,
+    /// Most linear memory of one instance, in bytes.
+    memory_limit: usize,
+    /// Most instances.
+    limit: usize,
+    instances: HashMap<u64, Shared>,
+    /// The instance that takes the next state.
+    open: Option<u64>,
+    /// The instances that serve one stream alone, oldest first.
+    lone: VecDeque<u64>,
+    bytes: usize,
+    /// Where what the module writes goes.
+    outputs: Arc<Outputs>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    instance: Instance,
+    states: usize,
+    bytes: usize,
+    company: Company,
+}
+
+/// What a call is about.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::command) struct Subject<'a> {
+    pub(in crate::command) stream: &'a StreamId,
+    /// The command that is decided, if it is one.
+    pub(in crate::command) command_id: Option<CommandId>,
+}
+
+impl<'a> From<&'a StreamId> for Subject<'a> {
+    fn from(stream: &'a StreamId) -> Self {
+        Self {
+            stream,
+            command_id: None,
+        }
+    }
+}
+
+/// Whether other states may live beside one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::command) enum Company {
+    /// Those of other streams.
+    Others,
+    /// None: its stream has been the end of an instance before.
+    None,
+}
+
+impl Pool {
+    pub(in crate::command) fn new(
+        module: Module,
+        memory_limit: usize,
+        outputs: Arc<Outputs>,
+    ) -> Self {
+        Self {
+            module,
+            memory_limit,
+            limit: usize::MAX,
+            instances: HashMap::new(),
+            open: None,
+            lone: VecDeque::new(),
+            bytes: 0,
+            outputs,
+        }
+    }
+
+    /// The same with so many instances at most. What has no place in them fails for want of memory.
+    pub(in crate::command) fn of_at_most(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Linear memory of all instances, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A new state of `stream`: the one that `snapshot` describes if the module still knows it, otherwise that of a stream without events.
+    /// Says which of the two it is.
+    pub(in crate::command) fn place(
+        &mut self,
+        stream: &StreamId,
+        company: Company,
+        snapshot: Option<&Json>,
+    ) -> Result<(State, bool), Fault> {
+        let id = match self.with_room(company) {
+            Some(id) => id,
+            None => self.start(company)?,
+        };
+        let made = self.call(id, stream.into(), |instance| {
+            if let Some(snapshot) = snapshot
+                && let Restored::State(state) = instance.restore(snapshot)?
+            {
+                return Ok((state, true));
+            }
+            Ok((instance.initial()?, false))
+        });
+        if let Some(shared) = self.instances.get_mut(&id) {
+            shared.states += usize::from(made.is_ok());
+            if shared.states == 0 {
+                self.retire(id);
+            }
+        }
+        made
+    }
+
+    /// Whether the instance of `state` is still there.
+    pub(super) fn has(&self, state: &State) -> bool {
+        self.instances.contains_key(&state.instance())
+    }
+
+    /// Calls the instance of `state`. A fault that breaks the instance ends all states in it.
+    pub(in crate::command) fn with<T>(
+        &mut self,
+        state: &State,
+        subject: Subject<'_>,
+        call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.call(state.instance(), subject, call)
+    }
+
+    /// Lets go of a state, and of its instance when it was the last one there.
+    pub(super) fn release(&mut self, state: State) {
+        let id = state.instance();
+        let Some(shared) = self.instances.get_mut(&id) else {
+            return;
+        };
+        shared.states -= 1;
+        if shared.states == 0 || shared.instance.release(state).is_err() {
+            return self.retire(id);
+        }
+        // What a destructor writes must not be taken for what the next call does.
+        drop(shared.instance.take_output());
+    }
+
+    /// Throws an instance away, with all states in it.
+    pub(super) fn retire(&mut self, id: u64) {
+        if let Some(shared) = self.instances.remove(&id) {
+            self.bytes -= shared.bytes;
+        }
+        self.open = self.open.filter(|open| *open != id);
+        self.lone.retain(|lone| *lone != id);
+    }
+
+    /// Throws all instances away.
+    pub(super) fn clear(&mut self) {
+        self.instances.clear();
+        self.open = None;
+        self.lone.clear();
+        self.bytes = 0;
+    }
+
+    /// Whether the instance of `state` has come so near to the limit of its memory that a fresh one serves its streams better.
+    pub(super) fn is_outgrown(&self, state: &State) -> bool {
+        let shared = self.instances.get(&state.instance());
+        shared.is_some_and(|shared| shared.states > 1 && shared.bytes > self.memory_limit / 4 * 3)
+    }
+
+    fn start(&mut self, company: Company) -> Result<u64, Fault> {
+        if company == Company::None
+            && self.lone.len() >= LONE_INSTANCES
+            && let Some(&oldest) = self.lone.front()
+        {
+            // Its stream is loaded again when somebody needs it.
+            self.retire(oldest);
+        }
+        if self.instances.len() >= self.limit {
+            return Err(Fault::OutOfMemory {
+                what: "bytes of memory for the states of one call",
+                limit: self.memory_limit.saturating_mul(self.limit),
+            });
+        }
+        let instance = self.module.instantiate()?;
+        let (id, bytes) = (instance.id(), instance.memory_bytes());
+        self.bytes += bytes;
+        let shared = Shared {
+            instance,
+            states: 0,
+            bytes,
+            company,
+        };
+        self.instances.insert(id, shared);
+        match company {
+            Company::Others => self.open = Some(id),
+            Company::None => self.lone.push_back(id),
+        }
+        Ok(id)
+    }
+
+    fn call<T>(
+        &mut self,
+        id: u64,
+        subject: Subject<'_>,
+        call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let shared = self.instances.get_mut(&id).ok_or(Fault::Spent)?;
+        let outcome = call(&mut shared.instance);
+        let Subject { stream, command_id } = subject;
+        let module = self.module.digest();
+        self.outputs
+            .take(&mut shared.instance, module, stream, command_id);
+        let bytes = shared.instance.memory_bytes();
+        self.bytes += bytes - shared.bytes;
+        shared.bytes = bytes;
+        if shared.instance.is_spent() {
+            self.retire(id);
+        }
+        outcome
+    }
+
+    /// An instance that takes another state. Half of its memory is left for those that it has to grow into.
+    fn with_room(&mut self, company: Company) -> Option<u64> {
+        if company == Company::None {
+            return None;
+        }
+        let half = self.memory_limit / 2;
+        let has_room = |shared: &Shared| {
+            shared.company == Company::Others
+                && shared.states < STATES_PER_INSTANCE
+                && shared.bytes <= half
+        };
+        let open = self
+            .open
+            .filter(|id| self.instances.get(id).is_some_and(has_room));
+        self.open = open.or_else(|| {
+            let mut instances = self.instances.iter();
+            instances.find_map(|(id, shared)| has_room(shared).then_some(*id))
+        });
+        self.open
+    }
+}

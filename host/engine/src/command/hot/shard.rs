@@ -1,0 +1,452 @@
+//! A shard: some streams of one namespace and module, worked on by one guest thread at a time.
+//!
+//! Messages come from anywhere; a *turn* on a guest's thread takes those that wait, decides, and hands over what is to be stored. A shard with
+//! nothing to do occupies no thread. Turns are short, so that modules share the threads fairly; a module that burns its whole deadline on
+//! every call holds no more threads than it has shards, and soon only such as give way to others.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gavel_model::{Clock, Json, StreamId, Version};
+use gavel_sandbox::{Fault, Module, Runtime};
+use gavel_store::{self as store, Append, AppendError, Snapshot, Store, StreamHead};
+use hashlink::LruCache;
+use metrics::counter;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::budget::{Budget, Eviction, Holdings};
+use super::history::{Page, Reader, Start};
+use super::job::{Job, Stop};
+use super::pool::Pool;
+use super::stream::{Handed, HotStream, Settled};
+use crate::catalog::{Decider, Decisions, Outputs};
+use crate::command::Error;
+use crate::command::metrics::{HOT_EVICTIONS, HOT_HITS};
+
+/// How long a turn on a guest's thread may begin further messages.
+pub(in crate::command) const TURN: Duration = Duration::from_millis(2);
+
+/// What all shards use.
+#[derive(Debug)]
+pub(super) struct Environment {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) runtime: Runtime,
+    pub(super) decisions: Arc<Decisions>,
+    pub(super) outputs: Arc<Outputs>,
+    /// Where what waits for the store runs.
+    pub(super) tasks: tokio::runtime::Handle,
+    pub(super) snapshots: SnapshotPolicy,
+    pub(super) budget: Budget,
+    pub(super) started: Instant,
+}
+
+/// When a snapshot of a stream is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotPolicy {
+    /// After so many events since the last one.
+    pub events: u64,
+    /// When the events since the last one took so long to fold.
+    pub replay: Duration,
+}
+
+/// Some streams of one namespace and module.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) env: Arc<Environment>,
+    module: Module,
+    /// Places for commands that wait.
+    places: Arc<Semaphore>,
+    mailbox: Mutex<Mailbox>,
+    desk: Mutex<Desk>,
+    /// When the stream that was used least recently was used, in milliseconds since the start; `u64::MAX` without streams.
+    oldest_ms: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Mailbox {
+    messages: VecDeque<Message>,
+    /// Whether a turn is under way or about to begin.
+    is_scheduled: bool,
+    /// Whether the shard has ended: nothing is taken any more.
+    is_closed: bool,
+}
+
+/// The streams, most recently used last, and where their states live. Only a turn looks at it.
+#[derive(Debug)]
+struct Desk {
+    streams: LruCache<StreamId, HotStream>,
+    pool: Pool,
+    /// What of it is counted in the budget.
+    counted: Holdings,
+}
+
+/// Something for a shard to do.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Decide and store.
+    Command(Box<Job>),
+    /// Keep a stream free for somebody else, once what came before is stored.
+    Reserve(StreamId, oneshot::Sender<Reservation>),
+    /// The reservation has ended.
+    Released(StreamId),
+    /// A page of a stream's history.
+    Loaded(StreamId, Box<Result<Page, store::Error>>),
+    /// What was under way is durable, or not, and these commands are to be decided again.
+    Settled(StreamId, Settled, Vec<Job>),
+    /// The stream was found to be there.
+    Moved(StreamId, StreamHead),
+    /// Let go of what was used least recently, for others need the room.
+    Evict(Eviction),
+}
+
+/// Keeps commands away from a stream until it is dropped.
+#[derive(Debug)]
+pub(in crate::command) struct Reservation {
+    shard: Arc<Shard>,
+    stream: StreamId,
+}
+
+impl Reservation {
+    pub(super) fn new(shard: Arc<Shard>, stream: StreamId) -> Self {
+        Self { shard, stream }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // A shard that has ended knows the stream no more.
+        let _ = self.shard.send(Message::Released(self.stream.clone()));
+    }
+}
+
+impl Shard {
+    pub(super) fn new(env: Arc<Environment>, decider: &Decider, queue: usize) -> Self {
+        let pool = Pool::new(
+            decider.module().clone(),
+            env.runtime.limits().memory_bytes,
+            env.outputs.clone(),
+        );
+        Self {
+            env,
+            module: decider.module().clone(),
+            places: Arc::new(Semaphore::new(queue)),
+            mailbox: Mutex::default(),
+            desk: Mutex::new(Desk {
+                streams: LruCache::new_unbounded(),
+                pool,
+                counted: Holdings::default(),
+            }),
+            oldest_ms: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Places for commands that wait; without one, a command is turned away.
+    pub(super) fn places(&self) -> &Arc<Semaphore> {
+        &self.places
+    }
+
+    pub(super) fn oldest_ms(&self) -> u64 {
+        self.oldest_ms.load(Ordering::Relaxed)
+    }
+
+    /// Leaves a message. Gives it back if the shard has ended.
+    pub(super) fn send(self: &Arc<Self>, message: Message) -> Result<(), Message> {
+        let mut mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if mailbox.is_closed {
+            return Err(message);
+        }
+        mailbox.messages.push_back(message);
+        if !std::mem::replace(&mut mailbox.is_scheduled, true) {
+            drop(mailbox);
+            self.schedule();
+        }
+        Ok(())
+    }
+
+    fn schedule(self: &Arc<Self>) {
+        let shard = self.clone();
+        self.env.runtime.post(&self.module, move || {
+            if catch_unwind(AssertUnwindSafe(|| shard.turn())).is_err() {
+                // A bug of ours. Its senders are told as their replies are dropped; the next command finds another shard.
+                tracing::error!(module.digest = %shard.module.digest(), "a shard has panicked");
+                shard.close();
+            }
+        });
+    }
+
+    /// Takes messages for a while.
+    fn turn(self: &Arc<Self>) {
+        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = Instant::now();
+        let now_ms = u64::try_from((began - self.env.started).as_millis()).unwrap_or(u64::MAX);
+        let mut touched = Vec::new();
+        while let Some(message) = self.next_message() {
+            desk.handle(message, self, now_ms, &mut touched);
+            if began.elapsed() >= TURN {
+                break;
+            }
+        }
+        for stream in touched {
+            desk.finish(&stream, self);
+        }
+        self.oldest_ms.store(desk.oldest_ms(), Ordering::Relaxed);
+        desk.count(&self.env.budget);
+        drop(desk);
+        self.env.budget.enforce();
+
+        let mut mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+        mailbox.is_scheduled = !mailbox.messages.is_empty();
+        if mailbox.is_scheduled {
+            drop(mailbox);
+            // At the end of the queue: others come first.
+            self.schedule();
+        }
+    }
+
+    fn next_message(&self) -> Option<Message> {
+        let mut mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+        mailbox.messages.pop_front()
+    }
+
+    /// Ends the shard if nothing is in it. Whoever comes later is given another one.
+    pub(super) fn close_if_empty(&self) -> bool {
+        let mut mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if mailbox.is_scheduled || self.oldest_ms() != u64::MAX {
+            return false;
+        }
+        mailbox.is_closed = true;
+        true
+    }
+
+    fn close(&self) {
+        let mut mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+        mailbox.is_closed = true;
+        let messages = std::mem::take(&mut mailbox.messages);
+        drop(mailbox);
+        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        desk.streams.clear();
+        desk.pool.clear();
+        desk.count(&self.env.budget);
+        self.oldest_ms.store(u64::MAX, Ordering::Relaxed);
+        drop(messages);
+    }
+
+    /// A fault of the module as an answer.
+    pub(super) fn fault(&self, fault: Fault) -> Error {
+        Error::Fault {
+            module: self.module.digest(),
+            fault,
+        }
+    }
+
+    /// Has a page of a stream's history read; it comes as a message.
+    pub(super) fn load(self: &Arc<Self>, stream: StreamId, start: Start) {
+        let shard = self.clone();
+        let reader = Reader {
+            store: self.env.store.clone(),
+            module: self.module.digest(),
+            stream,
+        };
+        self.env.tasks.spawn(async move {
+            let page = reader.read(start).await;
+            let _ = shard.send(Message::Loaded(reader.stream, Box::new(page)));
+        });
+    }
+
+    /// Has a snapshot kept. It is a matter of speed alone: whether that works changes no answer.
+    pub(super) fn keep_snapshot(&self, stream: StreamId, version: Version, state: Json) {
+        let store = self.env.store.clone();
+        let snapshot = Snapshot {
+            stream,
+            module: self.module.digest(),
+            version,
+            state,
+        };
+        self.env.tasks.spawn(async move {
+            if let Err(error) = store.put_snapshots(vec![snapshot]).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a snapshot is not kept"
+                );
+            }
+        });
+    }
+
+    /// Has decisions stored, tells their senders, and sends itself what has become of it.
+    fn store(self: &Arc<Self>, stream: StreamId, handed: Handed) {
+        let Handed {
+            parts,
+            pending,
+            claim,
+        } = handed;
+        let settling = Settling {
+            shard: self.clone(),
+            stream,
+            outcome: Settled::Failed,
+            again: Vec::new(),
+        };
+        self.env.tasks.spawn(async move {
+            // As a whole: of its fields only copies would come along.
+            let mut settling = settling;
+            let undecided = settling.shard.env.decisions.of(&parts);
+            let append = Append { parts };
+            let appended = match claim {
+                Some(claim) => claim.append(append).await,
+                None => settling.shard.env.store.append(append).await,
+            };
+            match appended {
+                Ok(appended) => {
+                    settling.outcome = Settled::Durable;
+                    settling.shard.env.decisions.stored(undecided);
+                    for (pending, appended) in pending.into_iter().zip(appended) {
+                        pending.stored(appended);
+                    }
+                }
+                Err(error) => {
+                    let is_alone = pending.len() == 1;
+                    settling.outcome = match error {
+                        AppendError::VersionConflict { .. } => Settled::Overtaken,
+                        // Of one of the commands, and which one is not told.
+                        AppendError::DuplicateEventId { .. }
+                        | AppendError::EventUnregistered { .. }
+                            if !is_alone =>
+                        {
+                            Settled::OneIsGuilty
+                        }
+                        _ => Settled::Failed,
+                    };
+                    settling.again = pending
+                        .into_iter()
+                        .filter_map(|pending| pending.not_stored(&error, is_alone))
+                        .collect();
+                }
+            }
+        });
+    }
+}
+
+/// Tells the shard how an append has ended, however that is.
+struct Settling {
+    shard: Arc<Shard>,
+    stream: StreamId,
+    outcome: Settled,
+    again: Vec<Job>,
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        let again = std::mem::take(&mut self.again);
+        let message = Message::Settled(self.stream.clone(), self.outcome, again);
+        let _ = self.shard.send(message);
+    }
+}
+
+impl Desk {
+    fn handle(
+        &mut self,
+        message: Message,
+        shard: &Arc<Shard>,
+        now_ms: u64,
+        touched: &mut Vec<StreamId>,
+    ) {
+        let id = match &message {
+            Message::Command(job) if job.is_unwanted() => return,
+            Message::Command(job) => match job.task.check() {
+                Ok(()) => job.task.stream.clone(),
+                Err(error) => {
+                    if let Message::Command(job) = message {
+                        job.stop(Stop::Unfit(error));
+                    }
+                    return;
+                }
+            },
+            Message::Reserve(id, _)
+            | Message::Released(id)
+            | Message::Loaded(id, _)
+            | Message::Settled(id, ..)
+            | Message::Moved(id, _) => id.clone(),
+            Message::Evict(eviction) => return self.evict(eviction.excess),
+        };
+        let Self { streams, pool, .. } = self;
+        let stream = streams
+            .entry(id.clone())
+            .or_insert_with(|| HotStream::new(id.clone()));
+        match message {
+            Message::Command(job) => {
+                if stream.state(pool).is_some() {
+                    counter!(HOT_HITS).increment(1);
+                }
+                stream.used_ms = now_ms;
+                stream.push_command(job);
+            }
+            Message::Reserve(_, grant) => {
+                stream.used_ms = now_ms;
+                stream.push_reservation(grant);
+            }
+            Message::Released(_) => stream.released(pool),
+            Message::Loaded(_, page) => stream.loaded(*page, pool, shard),
+            Message::Settled(_, outcome, again) => {
+                stream.settled(outcome, again, pool);
+                stream.take_snapshot(pool, shard);
+            }
+            Message::Moved(_, head) => stream.moved(head, pool),
+            Message::Evict(_) => {}
+        }
+        stream.advance(pool, shard);
+        touched.push(id);
+    }
+
+    /// Hands over what was decided for a stream in this turn.
+    fn finish(&mut self, id: &StreamId, shard: &Arc<Shard>) {
+        let Some(stream) = self.streams.peek_mut(id) else {
+            return;
+        };
+        if let Some(handed) = stream.hand_over() {
+            shard.store(id.clone(), handed);
+        } else if stream.is_forgettable(&self.pool) {
+            self.streams.remove(id);
+        }
+    }
+
+    fn oldest_ms(&self) -> u64 {
+        let oldest = self.streams.iter().next();
+        oldest.map_or(u64::MAX, |(_, stream)| stream.used_ms)
+    }
+
+    /// Lets go of states that nobody waits for, those that were used least recently first.
+    fn evict(&mut self, excess: Holdings) {
+        let mut evicted = 0;
+        let goal = self.pool.bytes().saturating_sub(excess.bytes);
+        let idle = self.streams.iter().filter(|(_, stream)| stream.is_idle());
+        let ids: Vec<_> = idle.map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            if evicted >= excess.streams && self.pool.bytes() <= goal {
+                break;
+            }
+            let Some(mut stream) = self.streams.remove(&id) else {
+                continue;
+            };
+            evicted += 1;
+            match stream.state(&self.pool).map(|state| state.instance()) {
+                // Memory is had back only by the instance.
+                Some(instance) if self.pool.bytes() > goal => self.pool.retire(instance),
+                _ => stream.forget(&mut self.pool),
+            }
+        }
+        counter!(HOT_EVICTIONS).increment(evicted as u64);
+    }
+
+    /// Tells the budget what is kept here now.
+    fn count(&mut self, budget: &Budget) {
+        let now = Holdings {
+            streams: self.streams.len(),
+            bytes: self.pool.bytes(),
+        };
+        budget.change(self.counted, now);
+        self.counted = now;
+    }
+}

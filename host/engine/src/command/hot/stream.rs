@@ -1,0 +1,449 @@
+//! One stream of a shard, and what is to be done for it next.
+//!
+//! ```text
+//! waiting ──decide──▶ decided ──hand over──▶ under way ──durable──▶ answered
+//!    ▲                   │                       │
+//!    └──── load, fold ◀──┴────────failed─────────┘
+//! ```
+//!
+//! A stream has one append under way at a time. What arrives meanwhile is decided on the state that this append is about to make true, and
+//! handed over together when it has. **Invariants:** nothing is refused on a state that is not durable yet; a state is gone when an append
+//! that it was advanced for fails.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gavel_model::{StreamId, Version};
+use gavel_sandbox::{Fault, State};
+use gavel_store::{self as store, Claim, LARGE_APPEND_BYTES, StreamAppend, StreamHead};
+use tokio::sync::oneshot;
+
+use super::history::{Page, Start};
+use super::job::{Job, Pending, Stop};
+use super::pool::{Company, Pool, Subject};
+use super::shard::{Reservation, Shard};
+use crate::command::Error;
+use crate::command::decision::after;
+use crate::command::metrics::HOT_LOADS;
+
+/// Most commands of one stream that are stored together, so that no transaction grows without bound.
+const COMMANDS_PER_APPEND: usize = 256;
+
+/// Most bytes of them, but for what the last one adds: less than what a store takes for a large append, unless a single command is that large.
+const BYTES_PER_APPEND: usize = LARGE_APPEND_BYTES / 4 * 3;
+
+/// One stream.
+#[derive(Debug)]
+pub(super) struct HotStream {
+    id: StreamId,
+    /// The state after all that was decided; none when it has to be loaded. It is gone with its instance, too.
+    state: Option<State>,
+    /// What belongs to the state.
+    head: StreamHead,
+    waiting: VecDeque<Waiting>,
+    decided: Vec<(StreamAppend, Pending)>,
+    decided_bytes: usize,
+    is_under_way: bool,
+    is_loading: bool,
+    is_reserved: bool,
+    /// Whether another host was faster the last time. Then it is kept away the next time: one that has the state at hand, and appends
+    /// without a break, would never let in another that has to load it first.
+    is_overtaken: bool,
+    /// Keeps the other hosts away until what is decided is stored.
+    claim: Option<Box<dyn Claim>>,
+    /// Whether it has been the end of an instance.
+    is_suspect: bool,
+    /// How many of its next commands are stored one by one, to find the one that cannot be.
+    one_by_one: usize,
+    /// The version of its newest snapshot.
+    snapshot: Version,
+    /// How long the events after that snapshot took to fold.
+    replay: Duration,
+    /// When it was last used, in milliseconds of the process.
+    pub(super) used_ms: u64,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Command(Box<Job>),
+    Reservation(oneshot::Sender<Reservation>),
+}
+
+impl HotStream {
+    pub(super) fn new(id: StreamId) -> Self {
+        Self {
+            id,
+            state: None,
+            head: StreamHead::default(),
+            waiting: VecDeque::new(),
+            decided: Vec::new(),
+            decided_bytes: 0,
+            is_under_way: false,
+            is_loading: false,
+            is_reserved: false,
+            is_overtaken: false,
+            claim: None,
+            is_suspect: false,
+            one_by_one: 0,
+            snapshot: Version::EMPTY,
+            replay: Duration::ZERO,
+            used_ms: 0,
+        }
+    }
+
+    /// Its state if it is still there.
+    pub(super) fn state(&self, pool: &Pool) -> Option<&State> {
+        self.state.as_ref().filter(|state| pool.has(state))
+    }
+
+    /// Whether nobody waits for anything of it.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_busy = self.is_loading || self.is_reserved;
+        self.is_quiet() && self.waiting.is_empty() && !is_busy
+    }
+
+    /// Whether nothing is lost with it. That it has been the end of an instance is to be remembered, or it would be the end of many.
+    pub(super) fn is_forgettable(&self, pool: &Pool) -> bool {
+        self.is_idle() && !self.is_suspect && self.state(pool).is_none()
+    }
+
+    /// Whether its state is as durable as this host knows.
+    fn is_quiet(&self) -> bool {
+        !self.is_under_way && self.decided.is_empty()
+    }
+
+    pub(super) fn push_command(&mut self, job: Box<Job>) {
+        self.waiting.push_back(Waiting::Command(job));
+    }
+
+    pub(super) fn push_reservation(&mut self, grant: oneshot::Sender<Reservation>) {
+        self.waiting.push_back(Waiting::Reservation(grant));
+    }
+
+    /// The reservation has ended; whoever had it may have appended.
+    pub(super) fn released(&mut self, pool: &mut Pool) {
+        self.is_reserved = false;
+        self.forget(pool);
+    }
+
+    /// The stream was found to be at `head`.
+    pub(super) fn moved(&mut self, head: StreamHead, pool: &mut Pool) {
+        if self.is_quiet() && self.head.version != head.version {
+            self.forget(pool);
+        }
+    }
+
+    /// Lets go of the state.
+    pub(super) fn forget(&mut self, pool: &mut Pool) {
+        if let Some(state) = self.state.take() {
+            pool.release(state);
+        }
+    }
+
+    /// Does what can be done now for what waits.
+    pub(super) fn advance(&mut self, pool: &mut Pool, shard: &Arc<Shard>) {
+        while !self.is_reserved && !self.is_loading {
+            // Others come between, so that a snapshot can be taken of what is durable.
+            if self.is_under_way && self.is_snapshot_due(shard) {
+                return;
+            }
+            match self.waiting.pop_front() {
+                None => {
+                    self.waiting.shrink_to_fit();
+                    return;
+                }
+                Some(Waiting::Reservation(grant)) if self.is_quiet() => {
+                    self.is_reserved = true;
+                    // If nobody waits for it any more it ends here, which comes back as a message.
+                    let _ = grant.send(Reservation::new(shard.clone(), self.id.clone()));
+                }
+                Some(Waiting::Command(job)) if job.is_unwanted() => {}
+                Some(Waiting::Command(job)) if self.state(pool).is_some() && !self.is_full() => {
+                    if let Err(job) = self.decide(job, pool, shard) {
+                        return self.waiting.push_front(Waiting::Command(job));
+                    }
+                }
+                Some(other) => {
+                    if matches!(other, Waiting::Command(_)) && self.is_quiet() {
+                        self.begin_loading(Start::Newest, pool, shard);
+                    }
+                    return self.waiting.push_front(other);
+                }
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let limit = if self.one_by_one > 0 {
+            1
+        } else {
+            COMMANDS_PER_APPEND
+        };
+        self.decided.len() >= limit || self.decided_bytes >= BYTES_PER_APPEND
+    }
+
+    /// Decides a command. Gives it back if it has to wait for what is not durable yet.
+    fn decide(
+        &mut self,
+        job: Box<Job>,
+        pool: &mut Pool,
+        shard: &Arc<Shard>,
+    ) -> Result<(), Box<Job>> {
+        if let Err(error) = job.task.check_head(&self.head) {
+            return self.refuse(job, error);
+        }
+        // Of two commands with one id, the second is told what became of the first.
+        let id = job.task.command_id;
+        if self
+            .decided
+            .iter()
+            .any(|(_, first)| first.command_id() == id)
+        {
+            return Err(job);
+        }
+        let Some(state) = self.state.take() else {
+            return Err(job);
+        };
+        let head = self.head;
+        let subject = Subject {
+            stream: &self.id,
+            command_id: Some(id),
+        };
+        let decided = pool.with(&state, subject, |instance| {
+            let decided = job
+                .task
+                .decide(&*shard.env.clock, instance, &state, &head)?;
+            let shown = job
+                .return_state
+                .then(|| instance.snapshot(&state))
+                .transpose()?;
+            Ok((decided, shown))
+        });
+        match decided {
+            Ok((decided, shown)) => {
+                self.head = after(head, &decided.part.events);
+                if self.decided.is_empty() {
+                    self.decided.reserve_exact(1);
+                }
+                self.decided_bytes += decided.part.size_bytes();
+                self.decided.push(job.pending(decided, shown));
+                if pool.is_outgrown(&state) {
+                    self.is_suspect = true;
+                    pool.retire(state.instance());
+                } else {
+                    self.state = Some(state);
+                }
+                Ok(())
+            }
+            Err(fault) => {
+                self.failed(state, pool, &fault);
+                self.refuse(job, shard.fault(fault))
+            }
+        }
+    }
+
+    /// A call on `state` has failed.
+    fn failed(&mut self, state: State, pool: &mut Pool, fault: &Fault) {
+        self.is_suspect |= !pool.has(&state) && *fault != Fault::NoRoom;
+        pool.release(state);
+    }
+
+    /// Refuses a command if that follows from a durable state.
+    fn refuse(&mut self, job: Box<Job>, error: Error) -> Result<(), Box<Job>> {
+        if !self.is_quiet() {
+            return Err(job);
+        }
+        let head = self.head;
+        job.stop(Stop::Unconfirmed { error, head });
+        Ok(())
+    }
+
+    /// Gives what is to be stored, and those who wait for it.
+    pub(super) fn hand_over(&mut self) -> Option<Handed> {
+        if self.is_under_way {
+            return None;
+        }
+        if self.decided.is_empty() {
+            if !self.is_loading {
+                self.claim = None;
+            }
+            return None;
+        }
+        self.is_under_way = true;
+        self.decided_bytes = 0;
+        // With what it has reserved: most of the time most streams have nothing to store.
+        let (parts, pending) = std::mem::take(&mut self.decided).into_iter().unzip();
+        Some(Handed {
+            parts,
+            pending,
+            claim: self.claim.take(),
+        })
+    }
+
+    /// What was under way has become durable, or not; its senders have been told.
+    pub(super) fn settled(&mut self, outcome: Settled, again: Vec<Job>, pool: &mut Pool) {
+        self.is_under_way = false;
+        self.one_by_one = self.one_by_one.saturating_sub(1);
+        match outcome {
+            Settled::Durable => return,
+            Settled::Overtaken => self.is_overtaken = true,
+            Settled::OneIsGuilty => self.one_by_one = again.len(),
+            Settled::Failed => {}
+        }
+        self.forget(pool);
+        // In their order, before those that came later.
+        self.decided_bytes = 0;
+        let decided = std::mem::take(&mut self.decided).into_iter();
+        let decided = decided.map(|(_, pending)| pending.into_job());
+        let jobs = again.into_iter().chain(decided).map(Box::new);
+        let later = std::mem::take(&mut self.waiting);
+        self.waiting = jobs.map(Waiting::Command).chain(later).collect();
+    }
+
+    fn begin_loading(&mut self, start: Start, pool: &mut Pool, shard: &Arc<Shard>) {
+        self.is_loading = true;
+        if matches!(start, Start::Newest) {
+            self.forget(pool);
+            self.claim = None;
+            self.head = StreamHead::default();
+            self.snapshot = Version::EMPTY;
+            self.replay = Duration::ZERO;
+            metrics::counter!(HOT_LOADS).increment(1);
+        }
+        shard.load(self.id.clone(), start);
+    }
+
+    /// Takes the next page of its history.
+    pub(super) fn loaded(
+        &mut self,
+        page: Result<Page, store::Error>,
+        pool: &mut Pool,
+        shard: &Arc<Shard>,
+    ) {
+        self.is_loading = false;
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => return self.refuse_waiting(|| Error::Store(error.retold())),
+        };
+        let began = Instant::now();
+        let next = self.fold(page, pool);
+        self.replay += began.elapsed();
+        match next {
+            Ok(None) => {}
+            Ok(Some(start)) => self.begin_loading(start, pool, shard),
+            Err(fault) => self.refuse_waiting(|| shard.fault(fault.clone())),
+        }
+    }
+
+    /// Folds a page. Gives what has to be loaded next.
+    fn fold(&mut self, mut page: Page, pool: &mut Pool) -> Result<Option<Start>, Fault> {
+        let state = match self.state.take().filter(|state| pool.has(state)) {
+            Some(state) => state,
+            None if page.snapshot.is_some() || page.after == Version::EMPTY => {
+                let company = if self.is_suspect {
+                    Company::None
+                } else {
+                    Company::Others
+                };
+                let snapshot = page.snapshot.as_ref();
+                let (state, is_restored) = pool
+                    .place(&self.id, company, snapshot)
+                    .inspect_err(|fault| self.is_suspect |= *fault != Fault::NoRoom)?;
+                if page.snapshot.is_some() && !is_restored {
+                    pool.release(state);
+                    return Ok(Some(Start::First));
+                }
+                self.head.version = page.after;
+                self.snapshot = page.after;
+                state
+            }
+            // Its instance has ended between two pages.
+            None => return Ok(Some(Start::Newest)),
+        };
+        self.head = page.history.head.unwrap_or(self.head);
+        let events = page.history.events;
+        if !events.is_empty()
+            && let Err(fault) = pool.with(&state, (&self.id).into(), |instance| {
+                instance.evolve(&state, &events)
+            })
+        {
+            self.failed(state, pool, &fault);
+            return Err(fault);
+        }
+        self.state = Some(state);
+        self.claim = page.claim.take().or(self.claim.take());
+        if let Some(next) = page.next {
+            return Ok(Some(Start::Ahead(next)));
+        }
+        // Once, whether that can be had or not; and late, so that the others wait for a short page only.
+        let is_overtaken = std::mem::take(&mut self.is_overtaken);
+        Ok(is_overtaken.then_some(Start::Claimed(self.head.version)))
+    }
+
+    /// Refuses all commands that wait for the history which cannot be had. What comes later has it loaded again.
+    fn refuse_waiting(&mut self, error: impl Fn() -> Error) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for waiting in waiting {
+            match waiting {
+                Waiting::Command(job) => job.stop(Stop::Unfit(error())),
+                reservation @ Waiting::Reservation(_) => self.waiting.push_back(reservation),
+            }
+        }
+    }
+
+    fn is_snapshot_due(&self, shard: &Shard) -> bool {
+        let policy = &shard.env.snapshots;
+        let events = self.head.version.get().saturating_sub(self.snapshot.get());
+        events >= policy.events || (events > 0 && self.replay >= policy.replay)
+    }
+
+    /// Takes a snapshot if one is due, of a state that is durable.
+    pub(super) fn take_snapshot(&mut self, pool: &mut Pool, shard: &Arc<Shard>) {
+        // A stream that has ended is decided no more.
+        let is_wanted = self.is_snapshot_due(shard) && !self.head.is_final;
+        if !is_wanted || !self.is_quiet() || self.is_loading {
+            return;
+        }
+        let Some(state) = self.state.take().filter(|state| pool.has(state)) else {
+            return;
+        };
+        // Also when it fails: the next one is tried after as many events again.
+        self.snapshot = self.head.version;
+        self.replay = Duration::ZERO;
+        match pool.with(&state, (&self.id).into(), |instance| {
+            instance.snapshot(&state)
+        }) {
+            Ok(json) => {
+                shard.keep_snapshot(self.id.clone(), self.head.version, json);
+                self.state = Some(state);
+            }
+            Err(fault) => {
+                tracing::warn!(stream = %self.id, error = %fault, "no snapshot can be taken");
+                self.failed(state, pool, &fault);
+            }
+        }
+    }
+}
+
+/// What is to be stored together.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) parts: Vec<StreamAppend>,
+    /// Those who wait for the parts, in the same order.
+    pub(super) pending: Vec<Pending>,
+    pub(super) claim: Option<Box<dyn Claim>>,
+}
+
+/// What has become of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// It is durable.
+    Durable,
+    /// It is not; the stream has to be loaded again.
+    Failed,
+    /// Nor is this, for another host was faster.
+    Overtaken,
+    /// One of its commands can never be stored, and which one is not known.
+    OneIsGuilty,
+}

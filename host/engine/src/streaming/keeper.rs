@@ -1,0 +1,90 @@
+//! Looks after all consumers of the installation: shows how far they are, and what keeps events from them, and has those pushed to that are to be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gavel_model::{Clock, Consumer};
+use gavel_store::Error;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::consumers::Consumers;
+use super::push::{Encode, Pushers};
+use super::withheld::Withheld;
+
+/// How many events of the log after its cursor are looked at to show how far a consumer lags behind: few, so that consumers that nobody works
+/// for cost those who append next to nothing.
+const LOOK: u32 = 1_000;
+/// How many are looked at at once.
+const PAGE: u32 = 1_000;
+/// How often the consumers are looked at; what was changed on another host, or by plain SQL, is noticed after so long.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// How much longer than a look the rest after it is: however often consumers are changed, looking at all of them takes a tenth of the time.
+const REST: u32 = 9;
+
+/// Looks after the consumers. See [`Consumers::keeper`].
+#[derive(Debug)]
+pub struct Keeper {
+    consumers: Consumers,
+    pushers: Pushers,
+}
+
+impl Consumers {
+    /// What looks after the consumers, once it is run.
+    ///
+    /// # Errors
+    ///
+    /// When HTTP cannot be spoken.
+    pub fn keeper(&self, encode: Encode, clock: Arc<dyn Clock>) -> Result<Keeper, reqwest::Error> {
+        Ok(Keeper {
+            consumers: self.clone(),
+            pushers: Pushers::new(self.clone(), encode, clock)?,
+        })
+    }
+}
+
+impl Keeper {
+    async fn consumers(&self) -> Result<Vec<Consumer>, Error> {
+        let store = &self.consumers.store;
+        let mut all: Vec<Consumer> = Vec::new();
+        loop {
+            let after = all.last().map(|last| &last.id);
+            let page = store.list_consumers(None, after, PAGE, LOOK).await?;
+            all.extend(page.items);
+            if !page.has_more {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Goes on until `stop` is cancelled, and then waits for what is being delivered.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut changes = self.consumers.changes.subscribe();
+        let mut withheld = Withheld::default();
+        loop {
+            let began = Instant::now();
+            withheld.look(&*self.consumers.store).await;
+            match self.consumers().await {
+                Ok(consumers) => {
+                    self.consumers.figures.set(&consumers);
+                    self.pushers.serve(&consumers);
+                }
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the consumers cannot be looked at"
+                ),
+            }
+            let rest = began.elapsed() * REST;
+            let next_look = async {
+                sleep(rest).await;
+                // What has changed meanwhile is seen at once.
+                let _ = timeout(INTERVAL, changes.changed()).await;
+            };
+            tokio::select! {
+                () = next_look => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        self.pushers.stop().await;
+    }
+}

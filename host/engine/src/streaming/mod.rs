@@ -1,0 +1,74 @@
+//! Events on their way out: live subscriptions, workers of consumers that wait, and push.
+//!
+//! ```text
+//! store --pages--> tail, one per followed namespace --newest pages--> subscriptions at the end of the log
+//!   \-----------------------------pages-----------------------------> subscriptions that are behind
+//! ```
+//!
+//! A subscription pulls: nothing is read for it before it is asked for the next delivery, so that a slow reader costs the page that it
+//! holds, and nobody else anything. What tells a tail that there is something new is the store's affair ([`LogStore::wakeups`]).
+//!
+//! **Invariant:** a subscription hands over every event of its namespace that passes its filter and comes after its position, once, by
+//! ascending position; a stored event that cannot be read is handed over as [`Malformed`], never left out.
+//!
+//! [`LogStore::wakeups`]: gavel_store::LogStore::wakeups
+
+mod consumers;
+mod figures;
+mod keeper;
+pub mod metrics;
+mod page;
+mod pages;
+mod push;
+mod ring;
+mod subscription;
+mod tail;
+mod tails;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod withheld;
+
+use std::sync::Arc;
+
+use gavel_model::{Clock, Namespace, Position};
+use gavel_sandbox::Courtesy;
+use gavel_store::{LogFilter, LogStore};
+
+pub use consumers::Consumers;
+pub use keeper::Keeper;
+pub use page::{Events, Malformed};
+pub use push::{DELIVERY, Encode, NotAllowed, Outage, PushRules, PushSettings};
+pub use subscription::{Delivery, Subscription};
+
+use self::pages::Pages;
+use self::tails::Tails;
+
+/// The log of all namespaces, to be followed. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Log {
+    tails: Arc<Tails>,
+}
+
+impl Log {
+    /// The log in `store`. Nothing is read before somebody follows it; `clock` is for metrics alone, and `courtesy` for those who catch up.
+    #[must_use]
+    pub fn new(store: Arc<dyn LogStore>, clock: Arc<dyn Clock>, courtesy: Courtesy) -> Self {
+        Self {
+            tails: Arc::new(Tails::new(Pages::new(store, courtesy), clock)),
+        }
+    }
+
+    /// Follows the events of a namespace that come after `after` (exclusive) and pass `filter`, first those that are stored, then those
+    /// that come. Has no end of its own.
+    #[must_use]
+    pub fn subscribe(
+        &self,
+        namespace: Namespace,
+        filter: LogFilter,
+        after: Position,
+    ) -> Subscription {
+        Subscription::new(Arc::clone(&self.tails), namespace, filter, after)
+    }
+}

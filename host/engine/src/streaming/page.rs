@@ -1,0 +1,69 @@
+//! A stretch of the log, and what a subscription sees of it.
+
+use std::sync::Arc;
+
+use gavel_model::{Position, RecordedEvent};
+use gavel_store::LogFilter;
+
+/// All that is in the log of a namespace behind `after` up to `next`, of what passed the filter that it was read with.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    /// Exclusive.
+    pub(super) after: Position,
+    /// Inclusive.
+    pub(super) next: Position,
+    /// By ascending position.
+    pub(super) events: Vec<RecordedEvent>,
+    /// The stored event at `next`, if it cannot be read; then there are no others.
+    pub(super) malformed: Option<Malformed>,
+    /// Whether there was nothing behind it when it was read.
+    pub(super) caught_up: bool,
+    /// Whether something behind it was committed and could not be read yet.
+    pub(super) is_withheld: bool,
+    /// What the events take up in memory; about right.
+    pub(super) bytes: usize,
+}
+
+/// A stored event that cannot be read. It is reported in its place; reading goes on behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    /// The stream, as the row names it.
+    pub stream: String,
+    /// The row's place in the log.
+    pub position: Position,
+    /// What is wrong with it.
+    pub reason: String,
+    /// The row's payload as it is stored.
+    pub raw: String,
+}
+
+/// Events that pass the filter of a subscription; at least one, by ascending position. Shared with others, and cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Events {
+    page: Arc<Page>,
+    after: Position,
+    filter: Arc<LogFilter>,
+}
+
+impl Events {
+    /// What passes `filter` behind `after` (exclusive) on the page; none when there is nothing.
+    pub(super) fn of(page: Arc<Page>, after: Position, filter: Arc<LogFilter>) -> Option<Self> {
+        let events = Self {
+            page,
+            after,
+            filter,
+        };
+        let is_empty = events.iter().next().is_none();
+        (!is_empty).then_some(events)
+    }
+
+    /// The events.
+    pub fn iter(&self) -> impl Iterator<Item = &RecordedEvent> {
+        let start = self
+            .page
+            .events
+            .partition_point(|event| event.position <= self.after);
+        let behind = self.page.events.iter().skip(start);
+        behind.filter(|event| self.filter.passes(event))
+    }
+}

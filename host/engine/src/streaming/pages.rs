@@ -1,0 +1,146 @@
+//! Reading the store, page by page, for all who follow.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use gavel_model::{Namespace, Position, RecordedEvent};
+use gavel_sandbox::Courtesy;
+use gavel_store::{Error, LogFilter, LogStore, PAGE_BYTES};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::sleep;
+
+use super::page::{Malformed, Page};
+
+/// Most events on a page.
+pub(super) const PAGE_EVENTS: u32 = 1_000;
+/// Most events on the first page, before it is known how large they are.
+pub(super) const FIRST_PAGE_EVENTS: u32 = 100;
+/// How many pages are read at the same time. Whoever else needs the store is not to wait behind a thousand subscribers that catch up.
+const TURNS: usize = 2;
+/// The first pause after the store could not be read; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause before the store is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Reads the log of any namespace. Cheap to clone; clones share their turns.
+#[derive(Debug, Clone)]
+pub(super) struct Pages {
+    store: Arc<dyn LogStore>,
+    turns: Arc<Semaphore>,
+    courtesy: Courtesy,
+    /// Whether the last thing heard of the store was that it cannot be read.
+    is_away: Arc<AtomicBool>,
+}
+
+impl Pages {
+    pub(super) fn new(store: Arc<dyn LogStore>, courtesy: Courtesy) -> Self {
+        Self {
+            store,
+            turns: Arc::new(Semaphore::new(TURNS)),
+            courtesy,
+            is_away: Arc::default(),
+        }
+    }
+
+    /// The same, with turns of its own: for tails, which are not to wait behind those who catch up either.
+    pub(super) fn apart(&self) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(TURNS)),
+            // One that knows of no live calls.
+            courtesy: Courtesy::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Changes when there may be something new.
+    pub(super) fn wakeups(&self) -> watch::Receiver<()> {
+        self.store.wakeups()
+    }
+
+    /// The first events behind `after` that pass the filter, as [`LogStore::read_log`] gives them.
+    ///
+    /// Waits as long as the store cannot be read, and tries again. Dropped midway, nothing has happened.
+    pub(super) async fn read(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> Page {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            // The semaphore is never closed.
+            let turn = self.turns.acquire().await;
+            let read = self.store.read_log(namespace, after, filter, limit);
+            let error = match self.courtesy.read_in_turn(limit, read).await {
+                Ok(page) => {
+                    self.store_is_back();
+                    return Page {
+                        after,
+                        next: page.next,
+                        caught_up: page.caught_up,
+                        is_withheld: page.is_withheld,
+                        bytes: page.events.iter().map(RecordedEvent::size_bytes).sum(),
+                        events: page.events,
+                        malformed: None,
+                    };
+                }
+                Err(Error::Malformed {
+                    stream,
+                    position,
+                    reason,
+                    raw,
+                }) => {
+                    self.store_is_back();
+                    let malformed = Malformed {
+                        stream,
+                        position,
+                        reason,
+                        raw,
+                    };
+                    return Page {
+                        after,
+                        next: position,
+                        malformed: Some(malformed),
+                        ..Page::default()
+                    };
+                }
+                Err(
+                    error @ (Error::Unavailable(_) | Error::Refused(_) | Error::Corrupt { .. }),
+                ) => error,
+            };
+            drop(turn);
+            self.store_is_away(&error);
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Logs the first of several failures, whoever has met it.
+    fn store_is_away(&self, error: &Error) {
+        if !self.is_away.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "the log cannot be read; its followers wait"
+            );
+        }
+    }
+
+    fn store_is_back(&self) {
+        if self.is_away.load(Ordering::Relaxed) && self.is_away.swap(false, Ordering::Relaxed) {
+            tracing::info!("the log can be read again");
+        }
+    }
+}
+
+/// How many events to ask for, when events are as large as those on `page`, for which `limit` was asked.
+pub(super) fn limit_after(page: &Page, limit: u32) -> u32 {
+    if page.events.is_empty() {
+        return limit;
+    }
+    let event_bytes = page.bytes / page.events.len();
+    let fitting = u32::try_from(PAGE_BYTES / event_bytes.max(1)).unwrap_or(PAGE_EVENTS);
+    // One page of small events says little about the next.
+    fitting.clamp(1, limit.saturating_mul(4).min(PAGE_EVENTS))
+}

@@ -1,0 +1,174 @@
+//! One reader of a namespace's log, first from the store, then from the tail.
+
+use std::fmt;
+use std::future::pending;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use gavel_model::{Namespace, Position};
+use gavel_store::LogFilter;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::page::{Events, Malformed, Page};
+use super::pages::{FIRST_PAGE_EVENTS, limit_after};
+use super::tails::{Follower, Tails};
+
+/// A reader that follows the log of one namespace. See [`Log::subscribe`](super::Log::subscribe).
+pub struct Subscription {
+    tails: Arc<Tails>,
+    namespace: Namespace,
+    filter: Arc<LogFilter>,
+    position: Position,
+    limit: u32,
+    place: Place,
+    /// Where the tail, which was further on, had nothing for us any more.
+    missed: Option<Position>,
+    /// Whether something was withheld at the end of the log, so that it has not been told yet that this was reached.
+    is_withheld: bool,
+}
+
+/// What a subscription hands over.
+#[derive(Debug)]
+pub enum Delivery {
+    /// Events.
+    Events(Events),
+    /// A stored event that cannot be read, whether or not it would pass the filter.
+    Malformed(Malformed),
+    /// There is nothing more for now, not even what is committed and cannot be read yet: once at first, and again whenever the reader had fallen so
+    /// far behind that it had to read the store.
+    CaughtUp,
+}
+
+enum Place {
+    /// Behind what the tail keeps, perhaps with a page on its way.
+    Behind(Option<AbortOnDropHandle<Page>>),
+    /// At the end of the log, and not told yet.
+    AtEnd,
+    /// At the end of the log, or within what the tail keeps.
+    Following(Follower),
+}
+
+impl Subscription {
+    pub(super) fn new(
+        tails: Arc<Tails>,
+        namespace: Namespace,
+        filter: LogFilter,
+        after: Position,
+    ) -> Self {
+        Self {
+            tails,
+            namespace,
+            filter: Arc::new(filter),
+            position: after,
+            limit: FIRST_PAGE_EVENTS,
+            place: Place::Behind(None),
+            missed: None,
+            is_withheld: false,
+        }
+    }
+
+    /// Where a subscription that is to go on after this one would begin: past everything that has been handed over or did not pass the
+    /// filter. It moves on also while [`next`](Self::next) waits.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// What comes next, as soon as there is something. Waits through outages of the store.
+    ///
+    /// Dropped midway, nothing is lost: the next call goes on with the same reading.
+    pub async fn next(&mut self) -> Delivery {
+        loop {
+            let page = match &mut self.place {
+                Place::Behind(reading) => {
+                    let page = reading
+                        .get_or_insert_with(|| {
+                            read(
+                                &self.tails,
+                                &self.namespace,
+                                self.position,
+                                &self.filter,
+                                self.limit,
+                            )
+                        })
+                        .await;
+                    let page = match page.map_err(JoinError::try_into_panic) {
+                        Ok(page) => page,
+                        Err(Ok(panic)) => resume_unwind(panic),
+                        // The runtime is shutting down.
+                        Err(Err(_)) => pending().await,
+                    };
+                    self.limit = limit_after(&page, self.limit);
+                    self.is_withheld = page.is_withheld;
+                    self.place = if page.caught_up {
+                        Place::AtEnd
+                    } else {
+                        Place::Behind(None)
+                    };
+                    if page.caught_up && self.missed.take() == Some(page.next) {
+                        // There was nothing to miss: the tail is where no event has ever been.
+                        self.tails.rewind(&self.namespace, page.next);
+                    }
+                    Arc::new(page)
+                }
+                Place::AtEnd => {
+                    let follower = self.tails.follow(&self.namespace, self.position);
+                    self.place = Place::Following(follower);
+                    if self.is_withheld {
+                        continue;
+                    }
+                    return Delivery::CaughtUp;
+                }
+                Place::Following(follower) => {
+                    let Some(page) = follower.after(self.position).await else {
+                        self.missed = Some(self.position);
+                        self.place = Place::Behind(None);
+                        continue;
+                    };
+                    if self.is_withheld && page.caught_up && !page.is_withheld {
+                        self.is_withheld = false;
+                        self.place = Place::AtEnd;
+                    }
+                    page
+                }
+            };
+            if let Some(delivery) = self.take(page) {
+                return delivery;
+            }
+        }
+    }
+
+    /// Moves to the end of the page, and gives what is on it.
+    fn take(&mut self, page: Arc<Page>) -> Option<Delivery> {
+        let after = self.position;
+        self.position = after.max(page.next);
+        if let Some(malformed) = &page.malformed {
+            return Some(Delivery::Malformed(malformed.clone()));
+        }
+        Events::of(page, after, Arc::clone(&self.filter)).map(Delivery::Events)
+    }
+}
+
+/// A reading that outlives a caller who stops waiting for it, as a task: it may have a turn, or a connection, that others wait for.
+fn read(
+    tails: &Tails,
+    namespace: &Namespace,
+    after: Position,
+    filter: &Arc<LogFilter>,
+    limit: u32,
+) -> AbortOnDropHandle<Page> {
+    let (pages, namespace, filter) = (tails.pages().clone(), namespace.clone(), Arc::clone(filter));
+    let reading = async move { pages.read(&namespace, after, &filter, limit).await };
+    AbortOnDropHandle::new(tokio::spawn(reading))
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("namespace", &self.namespace)
+            .field("filter", &self.filter)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}

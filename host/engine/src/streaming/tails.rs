@@ -1,0 +1,150 @@
+//! The tails of all namespaces that somebody follows.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use gavel_model::{Clock, Namespace, Position};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::page::Page;
+use super::pages::Pages;
+use super::ring::{Found, Ring};
+use super::tail::Tail;
+
+/// Most that the pages of one tail take up, in bytes.
+const RING_BYTES: usize = 4 * 1024 * 1024;
+/// Most that the pages of all tails take up together, in bytes.
+const ALL_RINGS_BYTES: usize = 64 * 1024 * 1024;
+
+/// How often all tails together look for nothing beside a busy log, a second.
+const QUIET_LOOKS: u32 = 5_000;
+/// How often all tails together look without being woken, a second.
+const IDLE_LOOKS: u32 = 1_000;
+
+/// Starts a tail with its first follower, and ends it with its last.
+#[derive(Debug)]
+pub(super) struct Tails {
+    pages: Pages,
+    newest_pages: Pages,
+    clock: Arc<dyn Clock>,
+    budget: Budget,
+    running: Mutex<HashMap<Namespace, Weak<Running>>>,
+}
+
+/// What is a single tail's share of memory and looks: how many tails there are is for clients to say.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Budget(Arc<AtomicU32>);
+
+impl Budget {
+    fn tails(&self) -> u32 {
+        self.0.load(Ordering::Relaxed).max(1)
+    }
+
+    /// The memory for its pages, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        (ALL_RINGS_BYTES / self.tails() as usize).min(RING_BYTES)
+    }
+
+    /// The shortest pause after a look for nothing.
+    pub(super) fn quiet_gap(&self) -> Duration {
+        Duration::from_secs(1) * self.tails() / QUIET_LOOKS
+    }
+
+    /// The shortest pause before a look without being woken, once nothing comes.
+    pub(super) fn idle_poll(&self) -> Duration {
+        Duration::from_secs(1) * self.tails() / IDLE_LOOKS
+    }
+}
+
+#[derive(Debug)]
+struct Running {
+    ring: watch::Sender<Ring>,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// One follower's place at a tail, which runs for as long as there is one.
+#[derive(Debug)]
+pub(super) struct Follower {
+    ring: watch::Receiver<Ring>,
+    _running: Arc<Running>,
+}
+
+impl Tails {
+    pub(super) fn new(pages: Pages, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            newest_pages: pages.apart(),
+            pages,
+            clock,
+            budget: Budget::default(),
+            running: Mutex::default(),
+        }
+    }
+
+    /// For those who are behind, and read for themselves.
+    pub(super) fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
+    /// Joins the tail of a namespace. A new one begins at `end` (inclusive), where its first follower has just found the end of the log.
+    pub(super) fn follow(&self, namespace: &Namespace, end: Position) -> Follower {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = running.get(namespace).and_then(Weak::upgrade);
+        let tail = known.unwrap_or_else(|| {
+            let tail = Arc::new(self.start(namespace, end));
+            running.retain(|_, tail| tail.strong_count() > 0);
+            running.insert(namespace.clone(), Arc::downgrade(&tail));
+            let tails = u32::try_from(running.len()).unwrap_or(u32::MAX);
+            self.budget.0.store(tails, Ordering::Relaxed);
+            tail
+        });
+        Follower {
+            ring: tail.ring.subscribe(),
+            _running: tail,
+        }
+    }
+
+    /// Corrects a tail that stands beyond the end of the log, as one does whose first follower gave a position that nobody has been given.
+    pub(super) fn rewind(&self, namespace: &Namespace, end: Position) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tail) = running.get(namespace).and_then(Weak::upgrade) {
+            tail.ring.send_if_modified(|ring| {
+                ring.rewind(end);
+                false
+            });
+        }
+    }
+
+    fn start(&self, namespace: &Namespace, end: Position) -> Running {
+        let ring = watch::Sender::new(Ring::new(end));
+        let tail = Tail {
+            namespace: namespace.clone(),
+            pages: self.newest_pages.clone(),
+            clock: Arc::clone(&self.clock),
+            budget: self.budget.clone(),
+            ring: ring.clone(),
+        };
+        Running {
+            ring,
+            _task: AbortOnDropHandle::new(tokio::spawn(tail.run())),
+        }
+    }
+}
+
+impl Follower {
+    /// The page with what comes after `position` (exclusive), as soon as there is one; none when the tail has let it go, and only the store
+    /// has it. Dropped midway, nothing is lost.
+    pub(super) async fn after(&mut self, position: Position) -> Option<Arc<Page>> {
+        loop {
+            let found = self.ring.borrow_and_update().after(position);
+            match found {
+                Found::Page(page) => return Some(page),
+                Found::Gone => return None,
+                // Fails never: we hold a sender.
+                Found::End => self.ring.changed().await.ok()?,
+            }
+        }
+    }
+}

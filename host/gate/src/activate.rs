@@ -1,0 +1,305 @@
+//! Running the steps, and moving the pointer when nothing stands in the way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gavel_engine::catalog::{self, Modules};
+use gavel_model::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
+use gavel_sandbox::RunError;
+use gavel_store::{ActivateError, NewActivation, Store};
+use tokio::time::timeout;
+
+use super::catch_up::{MOST_STREAMS, MOST_STREAMS_SINCE, Seen};
+use super::examine::{Direction, Subject};
+use super::moved::Starts;
+use super::past::Manner;
+use super::slots::Slots;
+use super::{Error, GateSettings, Report, Step, Watch};
+
+/// How often a candidate is looked at again because another activation came first.
+const ATTEMPTS: u32 = 5;
+/// How often the decider is held for the last look before others are told that too much is written to it.
+const TURNS: u32 = 5;
+/// How long a decider is held for the last look, at what was stored since the one before it. What takes longer is looked at while commands go on.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
+/// What is to become active, and who says so.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActivationRequest {
+    /// Where.
+    pub namespace: Namespace,
+    /// The decider.
+    pub decider: DeciderName,
+    /// The candidate.
+    pub digest: ModuleDigest,
+    /// Why.
+    pub message: Option<String>,
+    /// The findings to let pass, by name.
+    pub accept: Vec<String>,
+    /// By whom; none when authentication is off.
+    pub activated_by: Option<String>,
+}
+
+/// Looks at candidates and activates those that pass.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) modules: Modules,
+    pub(super) settings: Arc<GateSettings>,
+    pub(super) slots: Slots,
+}
+
+impl Gate {
+    /// A gate in front of `modules`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, modules: Modules, settings: GateSettings) -> Self {
+        Self {
+            store,
+            modules,
+            slots: Slots::new(&settings),
+            settings: Arc::new(settings),
+        }
+    }
+
+    /// Runs the gate, and activates the candidate when it passes.
+    ///
+    /// Once this has returned, no host decides another command of the decider with the former module.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with the report, or why the gate could not be run. Nothing has changed then.
+    pub async fn activate(&self, request: ActivationRequest) -> Result<Activation, Error> {
+        self.pass(request, Direction::Forward).await
+    }
+
+    /// Activates the module that was active before the present one, through the same gate. The specifications of the module that is left
+    /// behind are run too, but do not stand in the way.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DeciderNotFound`], [`Error::NothingToRollBackTo`], or as [`Gate::activate`].
+    pub async fn rollback(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        message: Option<String>,
+        activated_by: Option<String>,
+    ) -> Result<Activation, Error> {
+        let active = self
+            .modules
+            .active(namespace, decider)
+            .await
+            .map_err(Error::Module)?;
+        let active = active.ok_or_else(|| Error::DeciderNotFound {
+            decider: decider.clone(),
+        })?;
+        let present = active.activation.digest;
+        let history = self.modules.history(namespace, decider).await;
+        // A module that was activated twice in a row has not replaced another one the second time.
+        let digest = history
+            .map_err(Error::Module)?
+            .into_iter()
+            .map(|activation| activation.digest)
+            .find(|digest| *digest != present)
+            .ok_or_else(|| Error::NothingToRollBackTo {
+                decider: decider.clone(),
+            })?;
+        let (namespace, decider) = (namespace.clone(), decider.clone());
+        let request = ActivationRequest {
+            namespace,
+            decider,
+            digest,
+            message,
+            accept: Vec::new(),
+            activated_by,
+        };
+        self.pass(request, Direction::Back).await
+    }
+
+    async fn pass(
+        &self,
+        request: ActivationRequest,
+        direction: Direction,
+    ) -> Result<Activation, Error> {
+        let candidate = self
+            .modules
+            .decider(request.digest)
+            .await
+            .map_err(Error::Module)?;
+        for _ in 0..ATTEMPTS {
+            let active = self
+                .modules
+                .active(&request.namespace, &request.decider)
+                .await
+                .map_err(Error::Module)?;
+            let (namespace, decider) = (&request.namespace, &request.decider);
+            let checks = self.checks(namespace, decider, &candidate, active.as_deref());
+            let (checks, active_checks) = checks.await?;
+            let subject = Subject {
+                namespace: request.namespace.clone(),
+                decider: request.decider.clone(),
+                candidate: candidate.clone(),
+                active,
+                direction,
+                accept: request.accept.clone(),
+                checks,
+                active_checks,
+            };
+            if let Some(activation) = self.swap(&subject, &request).await? {
+                self.forget_snapshots(&request.namespace, &request.decider);
+                return Ok(activation);
+            }
+        }
+        Err(Error::Contended {
+            decider: request.decider,
+        })
+    }
+
+    /// Looks at a candidate, and moves the pointer to it when it passes. None when all is to be looked at anew: another module has become
+    /// active meanwhile, or too much was stored.
+    async fn swap(
+        &self,
+        subject: &Subject,
+        request: &ActivationRequest,
+    ) -> Result<Option<Activation>, Error> {
+        let without_room = self.times_without_room();
+        let (report, seen) = self.look(subject).await?;
+        self.require(&report, without_room)?;
+        let candidate = || subject.candidate.clone();
+        let Some(mut seen) = seen else {
+            let activation = activation_of(subject, request, &report);
+            let activated = self.modules.activate(activation, candidate()).await;
+            return settled(activated, request);
+        };
+        let (namespace, decider) = (&subject.namespace, &subject.decider);
+        for turn in 0..TURNS {
+            // Where giving way has led to nothing, it is done at the cost of those who write so much.
+            let manner = match turn {
+                0 => Manner::GivesWay,
+                _ => Manner::Presses,
+            };
+            let most = MOST_STREAMS_SINCE;
+            if !self.catch_up(subject, &mut seen, most, manner).await? {
+                return Ok(None);
+            }
+            self.require(&self.report_of(subject, &seen), without_room)?;
+
+            let mut last = seen.clone();
+            let hold = self.store.hold(namespace, decider).await;
+            let hold = hold.map_err(Error::Store)?;
+            let look = self.look_again(subject, &mut last, most, Manner::Presses);
+            match timeout(LAST_LOOK, look).await {
+                Ok(Ok(Some(_))) => {}
+                Ok(Ok(None)) => return Ok(None),
+                Ok(Err(error)) => return Err(error),
+                // It is looked at while they go on.
+                Err(_elapsed) => continue,
+            }
+            let report = self.report_of(subject, &last);
+            self.require(&report, without_room)?;
+            let activation = activation_of(subject, request, &report);
+            let activating =
+                self.modules
+                    .activate_held(hold, last.through(), activation, candidate());
+            match activating.await {
+                Err(ActivateError::Overtaken) => seen = last,
+                activated => return settled(activated, request),
+            }
+        }
+        Err(Error::Contended {
+            decider: request.decider.clone(),
+        })
+    }
+
+    /// Lets a report pass of which nothing stands in the way. One of a host that has had no room for instances since then speaks against a
+    /// candidate without reason.
+    fn require(&self, report: &Report, without_room: u64) -> Result<(), Error> {
+        if report.passed {
+            return Ok(());
+        }
+        self.had_room_since(without_room)?;
+        Err(Error::Refused {
+            report: report.to_json(),
+        })
+    }
+
+    /// The report of a look, unless it is one of a host that had no room for instances meanwhile: then it speaks against a candidate without reason.
+    pub(super) async fn if_there_was_room(
+        &self,
+        look: impl Future<Output = Result<Report, Error>>,
+    ) -> Result<Report, Error> {
+        let before = self.times_without_room();
+        let report = look.await?;
+        if !report.passed {
+            self.had_room_since(before)?;
+        }
+        Ok(report)
+    }
+
+    /// How often the host had no room for an instance so far.
+    pub(super) fn times_without_room(&self) -> u64 {
+        self.modules.runtime().times_without_room()
+    }
+
+    /// Refuses to say anything against a module if the host had no room meanwhile.
+    pub(super) fn had_room_since(&self, before: u64) -> Result<(), Error> {
+        if self.times_without_room() == before {
+            Ok(())
+        } else {
+            Err(Error::NotRun(RunError::NoRoom))
+        }
+    }
+
+    /// What is to be said of a candidate now: what a rehearsal has found, if there was one, and what has happened since.
+    async fn look(&self, subject: &Subject) -> Result<(Report, Option<Seen>), Error> {
+        if let Some(rehearsed) = self.rehearsed(subject).await? {
+            // Where more has been stored since than there was, the rehearsal has not seen what matters.
+            let seen = rehearsed.facts(Step::Refold);
+            let seen = seen.and_then(|facts| facts["streams"].as_u64());
+            let seen = u32::try_from(seen.unwrap_or_default()).unwrap_or(u32::MAX);
+            let most = seen.min(MOST_STREAMS);
+            if let Some(mut seen) = Seen::of(&rehearsed, Starts::default())
+                && self
+                    .catch_up(subject, &mut seen, most, Manner::GivesWay)
+                    .await?
+            {
+                return Ok((self.report_of(subject, &seen), Some(seen)));
+            }
+        }
+        let (mut ends, watch) = (Starts::default(), Watch::default());
+        let report = self.examine(subject, Some(&mut ends), &watch).await?;
+        let seen = Seen::of(&report, ends);
+        Ok((report, seen))
+    }
+}
+
+/// The step that a request asks for, after what a report says.
+fn activation_of(subject: &Subject, request: &ActivationRequest, report: &Report) -> NewActivation {
+    let active = subject.active.as_ref();
+    NewActivation {
+        namespace: subject.namespace.clone(),
+        decider: subject.decider.clone(),
+        after: active.map_or(ActivationNumber::NONE, |active| active.activation.number),
+        digest: request.digest,
+        events: subject.candidate.manifest().event_types(),
+        activated_by: request.activated_by.clone(),
+        message: request.message.clone(),
+        accepted: report.accepted(),
+        report: report.to_json(),
+    }
+}
+
+/// None where the candidate was compared with a module that is not active any more.
+fn settled(
+    activated: Result<Activation, ActivateError>,
+    request: &ActivationRequest,
+) -> Result<Option<Activation>, Error> {
+    match activated {
+        Ok(activation) => Ok(Some(activation)),
+        Err(ActivateError::Moved { .. } | ActivateError::Overtaken) => Ok(None),
+        Err(ActivateError::ModuleNotFound) => Err(Error::Module(catalog::Error::NotFound {
+            digest: request.digest,
+        })),
+        Err(ActivateError::Store(error)) => Err(Error::Store(error)),
+    }
+}

@@ -1,0 +1,178 @@
+//! What was stored after a look, or after a rehearsal of any age: it is looked at as well before the pointer moves.
+
+use gavel_store::Moment;
+
+use super::examine::{Direction, Subject};
+use super::moved::Starts;
+use super::past::Manner;
+use super::redecided::Decisions;
+use super::refolded::Refolded;
+use super::rehearsal::{Rehearsal, Rehearsed, Status};
+use super::{CaughtUp, Error, Gate, Report, Step};
+
+/// How many streams that have moved on since a rehearsal are looked at one by one. If there are more, the whole history is looked at anew.
+pub(super) const MOST_STREAMS: u32 = 10_000;
+/// The same since the activation itself has begun to look: another look at the whole would take as long as the one before.
+pub(super) const MOST_STREAMS_SINCE: u32 = 100_000;
+/// How often it is looked after streams that have moved on meanwhile.
+const ROUNDS: u32 = 3;
+/// With fewer than this it is not looked again.
+const FEW_STREAMS: usize = 100;
+
+/// How many rehearsals are looked through for one that an activation can use.
+const USABLE: u32 = 10;
+
+/// What was seen of a candidate, and until when.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    /// What the steps have found.
+    report: Report,
+    /// What has come of deciding again, with all that was stored since.
+    decisions: Decisions,
+    /// What was folded since.
+    folded: Refolded,
+    /// How many commands were decided again since.
+    commands: u64,
+    through: Moment,
+    /// What the streams have come to that were looked at last.
+    states: Starts,
+}
+
+impl Seen {
+    /// What a report says, and what streams had come to when it was made. None if the steps were not all taken, or if it does not tell until
+    /// when it looks.
+    pub(super) fn of(report: &Report, states: Starts) -> Option<Self> {
+        Some(Self {
+            decisions: report.decisions()?,
+            through: report.moment()?,
+            report: report.clone(),
+            folded: Refolded::default(),
+            commands: 0,
+            states,
+        })
+    }
+
+    /// All that was stored before has been looked at.
+    pub(super) fn through(&self) -> &Moment {
+        &self.through
+    }
+}
+
+impl Gate {
+    /// What the newest rehearsal of a candidate has found, if it was compared with what is active now, and has gone through all steps.
+    pub(super) async fn rehearsed(&self, subject: &Subject) -> Result<Option<Report>, Error> {
+        if subject.direction == Direction::Back {
+            return Ok(None);
+        }
+        let (namespace, decider) = (&subject.namespace, &subject.decider);
+        let records = self.store.rehearsals(namespace, decider, USABLE).await;
+        let policy = self.settings.policies.of(namespace, decider);
+        for record in records.map_err(Error::Store)? {
+            let Some(rehearsal) = Rehearsal::from_record(&record) else {
+                continue;
+            };
+            let is_over = matches!(rehearsal.status, Status::Passed | Status::Refused);
+            if !is_over || rehearsal.request.mode == Rehearsed::Shadow {
+                continue;
+            }
+            let report = rehearsal
+                .report
+                .map(|report| serde_json::from_str(report.as_str()));
+            if let Some(Ok(report)) = report
+                && let Some(report) = usable(report, subject)
+            {
+                let mut report: Report = report;
+                report.judge(policy, &subject.accept);
+                return Ok(Some(report));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks at what was stored meanwhile, until there is little of it or it does not become less. Gives whether that could be told, and was
+    /// of no more than `most` streams at a time.
+    pub(super) async fn catch_up(
+        &self,
+        subject: &Subject,
+        seen: &mut Seen,
+        most: u32,
+        manner: Manner,
+    ) -> Result<bool, Error> {
+        let mut fewest = usize::MAX;
+        for _ in 0..ROUNDS {
+            let Some(count) = self.look_again(subject, seen, most, manner).await? else {
+                return Ok(false);
+            };
+            if count < FEW_STREAMS || count >= fewest || seen.folded.failed > 0 {
+                break;
+            }
+            fewest = count;
+        }
+        Ok(true)
+    }
+
+    /// Looks at what was stored meanwhile, once. Gives of how many streams it was; none if that cannot be told, or if they are more than
+    /// `most`. Dropped midway, nothing was seen.
+    pub(super) async fn look_again(
+        &self,
+        subject: &Subject,
+        seen: &mut Seen,
+        most: u32,
+        manner: Manner,
+    ) -> Result<Option<usize>, Error> {
+        let (namespace, decider) = (&subject.namespace, &subject.decider);
+        let now = self.store.moment(namespace).await.map_err(Error::Store)?;
+        let moved = self
+            .store
+            .moved_since(namespace, decider, &seen.through, most);
+        let Some(places) = moved.await.map_err(Error::Store)? else {
+            return Ok(None);
+        };
+        let count = places.len();
+        let between = (&seen.through, &now);
+        let looked = self.look_at_moved(subject, places, between, &mut seen.states, manner);
+        let (folded, decided) = looked.await?;
+        seen.folded.add(folded);
+        seen.commands += decided.commands;
+        seen.decisions.add(decided);
+        seen.through = now;
+        Ok(Some(count))
+    }
+
+    /// The report of the steps, with what was seen since.
+    pub(super) fn report_of(&self, subject: &Subject, seen: &Seen) -> Report {
+        let Seen {
+            decisions, folded, ..
+        } = seen;
+        let mut report = seen.report.clone();
+        let caught_up = CaughtUp {
+            streams: folded.streams,
+            different: folded.different,
+            failed: folded.failed + folded.failed_before,
+            commands: seen.commands,
+        };
+        let policy = self
+            .settings
+            .policies
+            .of(&subject.namespace, &subject.decider);
+        let facts = report.facts(Step::Redecide);
+        let seconds = facts.and_then(|facts| facts["seconds"].as_f64());
+        let seconds = seconds.unwrap_or_default();
+        let redecided = decisions.result(policy.max_changed_decisions, seconds);
+        let refolded = folded.result(subject.active.is_some(), seconds);
+        report.go_on(&seen.through, caught_up, refolded, redecided);
+        report.judge(policy, &subject.accept);
+        report
+    }
+}
+
+fn usable(report: Report, subject: &Subject) -> Option<Report> {
+    let active = subject.active.as_ref();
+    let has = |step| report.facts(step).is_some();
+    let is_whole = report.decisions().is_some()
+        && report.moment().is_some()
+        && active.is_none_or(|_| has(Step::Cost));
+    let activation = active.map_or(0, |active| active.activation.number.get());
+    let is_of_this = report.candidate == subject.candidate.digest().to_string();
+    (is_whole && is_of_this && report.activation == activation).then_some(report)
+}

@@ -1,0 +1,239 @@
+//! One decision against another.
+
+use std::collections::{HashMap, HashSet};
+
+use gavel_engine::catalog::{Decider, Manifest, Unfit};
+use gavel_model::{CommandOutcome, CommandRecord, Event, ModuleDigest, Rejection};
+use gavel_sandbox::Decision;
+use serde_json::{Value, json};
+
+use super::folder::{Again, Folder};
+use super::words::{document_line, event_json, rejection_json};
+
+/// How a decision made again differs from the recorded one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Verdict {
+    /// Not at all.
+    Same,
+    /// Both accept, with other events.
+    DifferentEvents,
+    /// What was accepted is rejected.
+    NowRejected,
+    /// What was rejected is accepted.
+    NowAccepted,
+    /// Both reject, for another reason.
+    DifferentRejection,
+    /// The module fails.
+    Failed,
+    /// Otherwise than is recorded, but as the active module would decide today.
+    AsActive,
+}
+
+impl Verdict {
+    /// All that change something.
+    pub(super) const CHANGES: [Self; 5] = [
+        Self::NowRejected,
+        Self::NowAccepted,
+        Self::DifferentEvents,
+        Self::DifferentRejection,
+        Self::Failed,
+    ];
+
+    /// All of them.
+    pub(super) const ALL: [Self; 7] = [
+        Self::Same,
+        Self::AsActive,
+        Self::NowRejected,
+        Self::NowAccepted,
+        Self::DifferentEvents,
+        Self::DifferentRejection,
+        Self::Failed,
+    ];
+
+    /// The one that reports name so.
+    pub(super) fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.name() == name)
+    }
+
+    /// Whether the candidate changes something.
+    pub(super) fn is_change(self) -> bool {
+        Self::CHANGES.contains(&self)
+    }
+
+    /// As reports name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::DifferentEvents => "different_events",
+            Self::NowRejected => "now_rejected",
+            Self::NowAccepted => "now_accepted",
+            Self::DifferentRejection => "different_rejection",
+            Self::Failed => "failed",
+            Self::AsActive => "as_active",
+        }
+    }
+
+    /// In words.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::DifferentEvents => "different events",
+            Self::NowRejected => "now rejected",
+            Self::NowAccepted => "now accepted",
+            Self::DifferentRejection => "another rejection",
+            Self::Failed => "failed",
+            Self::AsActive => "otherwise than recorded, as the active module",
+        }
+    }
+}
+
+/// Compares what was recorded of a command, and the events that followed from it, with the same decision made again.
+pub(super) fn compare(record: &CommandRecord, events: &[Event], again: &Again) -> Verdict {
+    match (&record.outcome, again) {
+        (_, Err(_)) => Verdict::Failed,
+        (CommandOutcome::Accepted { .. }, Ok(Decision::Accepted(decided))) => {
+            if events == decided.as_slice() {
+                Verdict::Same
+            } else {
+                Verdict::DifferentEvents
+            }
+        }
+        (CommandOutcome::Accepted { .. }, Ok(Decision::Rejected(_))) => Verdict::NowRejected,
+        (CommandOutcome::Rejected(_), Ok(Decision::Accepted(_))) => Verdict::NowAccepted,
+        (CommandOutcome::Rejected(recorded), Ok(Decision::Rejected(rejection))) => {
+            if recorded == rejection {
+                Verdict::Same
+            } else {
+                Verdict::DifferentRejection
+            }
+        }
+    }
+}
+
+/// Compares what the active module decides with what the candidate decides. None when only the active module fails: that is no measure.
+pub(super) fn against(active: &Again, again: &Again) -> Option<Verdict> {
+    Some(match (active, again) {
+        (Err(_), Ok(_)) => return None,
+        (Err(_), Err(_)) => Verdict::AsActive,
+        (Ok(_), Err(_)) => Verdict::Failed,
+        (Ok(active), Ok(again)) if active == again => Verdict::AsActive,
+        (Ok(Decision::Accepted(_)), Ok(Decision::Accepted(_))) => Verdict::DifferentEvents,
+        (Ok(Decision::Accepted(_)), Ok(Decision::Rejected(_))) => Verdict::NowRejected,
+        (Ok(Decision::Rejected(_)), Ok(Decision::Accepted(_))) => Verdict::NowAccepted,
+        (Ok(Decision::Rejected(_)), Ok(Decision::Rejected(_))) => Verdict::DifferentRejection,
+    })
+}
+
+/// What was recorded, for a report.
+pub(super) fn recorded_json(record: &CommandRecord, events: &[Event]) -> Value {
+    match &record.outcome {
+        CommandOutcome::Accepted { .. } => events_json(events),
+        CommandOutcome::Rejected(rejection) => json!({ "rejected": rejection_json(rejection) }),
+    }
+}
+
+/// What was decided again, for a report.
+pub(super) fn redecided_json(again: &Again) -> Value {
+    match again {
+        Ok(Decision::Accepted(events)) => events_json(events),
+        Ok(Decision::Rejected(rejection)) => json!({ "rejected": rejection_json(rejection) }),
+        Err(fault) => json!({ "failed": fault.to_string() }),
+    }
+}
+
+fn events_json(events: &[Event]) -> Value {
+    json!({ "events": events.iter().map(event_json).collect::<Vec<_>>() })
+}
+
+/// What was recorded or decided again, as a report holds it, on one line: `Withdrawn {"amount": 4}, Charged {"fee": 1}`.
+pub(super) fn outcome_line(outcome: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if let Some(events) = outcome["events"].as_array() {
+        let shown = events.iter().map(|event| {
+            format!(
+                "{} {}",
+                text(&event["event"]),
+                document_line(&event["data"])
+            )
+        });
+        let shown: Vec<String> = shown.collect();
+        return match shown.is_empty() {
+            true => "no event".to_owned(),
+            false => shown.join(", "),
+        };
+    }
+    let rejection = &outcome["rejected"];
+    match rejection.is_object() {
+        true => format!(
+            "rejected with {}: {}",
+            text(&rejection["code"]),
+            text(&rejection["message"])
+        ),
+        false => format!("failed: {}", text(&outcome["failed"])),
+    }
+}
+
+/// What a host checks before it asks a module: the command's name, and the schema of its data.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Checks {
+    /// By the module that decided them, commands whose schema is the same in the candidate: the recorded ones fit.
+    fitting: HashMap<ModuleDigest, HashSet<String>>,
+}
+
+impl Checks {
+    /// Before decisions of `candidate`, of commands that `former` modules have decided.
+    pub(super) fn new(candidate: &Manifest, former: &[(ModuleDigest, Manifest)]) -> Self {
+        let fitting = former.iter().map(|(digest, manifest)| {
+            let same = |name: &String| {
+                let schema = |manifest: &Manifest| {
+                    let mut commands = manifest.commands.iter();
+                    commands
+                        .find(|command| command.name == *name)
+                        .map(|command| command.schema.clone())
+                };
+                schema(candidate) == schema(manifest)
+            };
+            let names = manifest.commands.iter().map(|command| command.name.clone());
+            (*digest, names.filter(same).collect())
+        });
+        Self {
+            fitting: fitting.collect(),
+        }
+    }
+
+    /// What a host would answer to a recorded command at the present state of `folder`, and the fuel that it takes; none when the module is not
+    /// asked.
+    pub(super) fn decide(&self, folder: &mut Folder, record: &CommandRecord) -> (Again, u64) {
+        match self.rejection(folder.decider(), record) {
+            Some(rejection) => (Ok(Decision::Rejected(rejection)), 0),
+            None => folder.decide(record),
+        }
+    }
+
+    /// The rejection that stands for what a host answers without asking the module.
+    fn rejection(&self, decider: &Decider, record: &CommandRecord) -> Option<Rejection> {
+        let known = self.fitting.get(&record.module);
+        if known.is_some_and(|names| names.contains(&record.command)) {
+            return None;
+        }
+        let unfit = decider
+            .check_command(&record.command, &record.data.to_value())
+            .err()?;
+        let (code, message) = match unfit {
+            Unfit::UnknownCommand { .. } => (
+                "command-unknown",
+                "the module has no such command".to_owned(),
+            ),
+            Unfit::InvalidData(violations) => {
+                let first = violations.into_iter().next();
+                let first = first.map(|(pointer, message)| format!("{pointer}: {message}"));
+                ("invalid-command-data", first.unwrap_or_default())
+            }
+        };
+        Some(Rejection {
+            code: code.to_owned(),
+            message,
+            data: None,
+        })
+    }
+}

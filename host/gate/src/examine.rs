@@ -1,0 +1,225 @@
+//! Taking a candidate through the steps, in order.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use gavel_engine::catalog::{Active, Decider, Manifest};
+use gavel_model::{CommandRecord, DeciderName, ModuleDigest, Namespace};
+use gavel_store::{Moment, PastRange, Place};
+use serde_json::json;
+
+use super::compare::Checks;
+use super::cost::Cost;
+use super::moved::Starts;
+use super::{Error, Gate, Report, Step, StepResult, Watch, describe};
+
+/// How many streams or events are counted at a time: the store has about half a millisecond of work with them.
+const COUNT_PAGE: u32 = 2_000;
+/// Whether a module is replaced by a candidate, or by the one that it has replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Forward,
+    /// The specifications of the module that is left behind do not stand in the way.
+    Back,
+}
+
+/// A candidate, and what it would replace.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    pub(super) namespace: Namespace,
+    pub(super) decider: DeciderName,
+    pub(super) candidate: Arc<Decider>,
+    pub(super) active: Option<Arc<Active>>,
+    pub(super) direction: Direction,
+    /// The findings to let pass, by name.
+    pub(super) accept: Vec<String>,
+    /// What hosts check around decisions.
+    pub(super) checks: Arc<Checks>,
+    /// The same around those of the active module; none where it has decided all that is recorded.
+    pub(super) active_checks: Option<Arc<Checks>>,
+}
+
+impl Subject {
+    /// All streams, as they were at a moment: what is stored meanwhile does not make the way longer.
+    pub(super) fn range(&self, through: Moment) -> PastRange {
+        PastRange {
+            namespace: self.namespace.clone(),
+            decider: self.decider.clone(),
+            streams: None,
+            through: Some(through),
+            eventless_since: None,
+        }
+    }
+
+    /// Whether a command is one that the candidate would decide.
+    pub(super) fn is_about(&self, record: &CommandRecord) -> bool {
+        *record.stream.namespace() == self.namespace && *record.stream.decider() == self.decider
+    }
+
+    /// A report without any step, of what was stored before `as_of`.
+    pub(super) fn empty_report(&self, as_of: &Moment) -> Report {
+        let active = self.active.as_ref().map(|active| &active.activation);
+        let replaced = active.map(|active| (active.digest, active.number));
+        Report::new(&self.decider, self.candidate.digest(), replaced, as_of)
+    }
+
+    /// Whether the candidate is active already: then it differs in nothing.
+    fn is_active(&self) -> bool {
+        let active = self.active.as_ref();
+        active.is_some_and(|active| active.activation.digest == self.candidate.digest())
+    }
+}
+
+impl Gate {
+    /// Takes a candidate through all steps. A step whose finding leaves nothing for those after it to look at is the last one. Remembers what
+    /// streams have come to, if somebody goes on from there.
+    pub(super) async fn examine(
+        &self,
+        subject: &Subject,
+        ends: Option<&mut Starts>,
+        watch: &Watch,
+    ) -> Result<Report, Error> {
+        let as_of = self.store.moment(&subject.namespace).await;
+        let as_of = as_of.map_err(Error::Store)?;
+        let active = subject.active.as_deref();
+        let mut report = subject.empty_report(&as_of);
+        let policy = self
+            .settings
+            .policies
+            .of(&subject.namespace, &subject.decider);
+        let accept = &subject.accept;
+
+        // A module is only ever stored, and made ready, after it has passed this.
+        watch.begin(Step::Validate, 0);
+        let imports = subject.candidate.module().imports().len();
+        let validated = StepResult {
+            step: Step::Validate,
+            summary: "The component is well formed and asks for nothing that it cannot have."
+                .to_owned(),
+            findings: Vec::new(),
+            facts: json!({ "imports": imports }),
+        };
+        report.enter(validated, policy, accept);
+
+        watch.begin(Step::Describe, 0);
+        if let Some(active) = active {
+            let back = (active.activation.digest, active.decider.manifest());
+            let newer = subject.candidate.manifest();
+            let (namespace, decider) = (&subject.namespace, &subject.decider);
+            let digest = subject.candidate.digest();
+            let since = self
+                .unwritten_before(namespace, decider, digest, as_of.settled)
+                .await?;
+            let safety = self.back_to(namespace, decider, back, newer, since);
+            report.rollback = Some(safety.await?);
+        }
+        let described = describe::compare(
+            &*self.store,
+            self.modules.runtime(),
+            &subject.namespace,
+            &subject.decider,
+            active.map(|active| active.decider.manifest()),
+            subject.candidate.manifest(),
+        );
+        if !report.enter(described.await?, policy, accept) {
+            return Ok(report);
+        }
+
+        // What the specifications say does not change what history shows: a person wants to see both.
+        watch.begin(Step::Specs, 0);
+        report.enter(self.run_specs(subject, watch).await?, policy, accept);
+        if subject.is_active() {
+            return Ok(report);
+        }
+
+        watch.begin(Step::Refold, 0);
+        let events = self.count_events(subject, watch).await?;
+        watch.begin(Step::Refold, events);
+        let began = Instant::now();
+        let refolded = self
+            .refold(subject.range(as_of.clone()), subject, ends, watch)
+            .await?;
+        let refolded = refolded.result(active.is_some(), began.elapsed().as_secs_f64());
+        if !report.enter(refolded, policy, accept) {
+            return Ok(report);
+        }
+
+        watch.begin(Step::Redecide, events);
+        let began = Instant::now();
+        let redecided = self.redecide(subject.range(as_of), subject, watch);
+        let (decisions, sample) = redecided.await?;
+        let seconds = began.elapsed().as_secs_f64();
+        report.enter(
+            decisions.result(policy.max_changed_decisions, seconds),
+            policy,
+            accept,
+        );
+
+        let sample = sample.into_streams();
+        let events = sample.iter().map(|part| part.events.len() as u64).sum();
+        watch.begin(Step::Determinism, events);
+        let (candidate, checks) = (&subject.candidate, &subject.checks);
+        let (twice, played) = self.twice(&sample, candidate, checks, watch).await?;
+        report.enter(twice.result(), policy, accept);
+
+        watch.begin(Step::Cost, events);
+        if let Some(active) = active {
+            let folder = self.folder(&active.decider);
+            let formerly = self
+                .play_all(&sample, folder, &Arc::default(), watch)
+                .await?;
+            let cost = Cost::of(&sample, &formerly, &played);
+            report.enter(cost.result(policy.max_fuel_increase), policy, accept);
+        }
+        Ok(report)
+    }
+
+    /// How much there is to fold. It is counted page by page: a count of everything at once keeps a processor for long.
+    async fn count_events(&self, subject: &Subject, watch: &Watch) -> Result<u64, Error> {
+        let courtesy = self.modules.runtime().courtesy();
+        let (namespace, decider) = (&subject.namespace, &subject.decider);
+        let (mut events, mut after) = (0, Some(Place::default()));
+        while let Some(place) = after {
+            watch.check()?;
+            let page = self
+                .store
+                .count_events(namespace, decider, &place, COUNT_PAGE);
+            let (counted, _) = courtesy.take_turns(page).await;
+            let counted = counted.map_err(Error::Store)?;
+            events += counted.events;
+            after = counted.end;
+        }
+        Ok(events)
+    }
+
+    /// What a host checks around the decisions of a candidate and of the active module, with all modules that were ever active. None for the
+    /// active module where no other has decided anything.
+    pub(super) async fn checks(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        candidate: &Decider,
+        active: Option<&Active>,
+    ) -> Result<(Arc<Checks>, Option<Arc<Checks>>), Error> {
+        let history = self.modules.history(namespace, decider).await;
+        let mut former = Vec::new();
+        for activation in history.map_err(Error::Module)? {
+            let digest = activation.digest;
+            if !former.iter().any(|(known, _)| *known == digest) {
+                former.push((digest, self.manifest(digest).await?));
+            }
+        }
+        let checks = |of: &Decider| Arc::new(Checks::new(of.manifest(), &former));
+        let active = active.map(|active| &*active.decider).filter(|active| {
+            let mut others = former.iter();
+            others.any(|(digest, _)| *digest != active.digest())
+        });
+        Ok((checks(candidate), active.map(checks)))
+    }
+
+    pub(super) async fn manifest(&self, digest: ModuleDigest) -> Result<Manifest, Error> {
+        let stored = self.modules.module(digest).await.map_err(Error::Module)?;
+        Manifest::parse(stored.manifest.as_str())
+            .map_err(|reasons| Error::Module(gavel_engine::catalog::Error::Invalid { reasons }))
+    }
+}

@@ -1,0 +1,224 @@
+//! The streams that have moved on since they were looked at: taken once more through both modules, from where they were or from a state near it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::future::{self, try_join_all};
+use gavel_model::{ModuleDigest, StreamId, Version};
+use gavel_sandbox::Courtesy;
+use gavel_store::{Moment, PastRange, Place, Snapshot};
+
+use super::examine::Subject;
+use super::past::{Manner, Part, Reading, Work};
+use super::redecide::Deciding;
+use super::redecided::Decisions;
+use super::refold::Folding;
+use super::refolded::Refolded;
+use super::{Error, Gate, Watch};
+
+/// How many streams that have moved on are read at once: as many as there are events on a small page.
+const STREAMS_AT_ONCE: usize = 50;
+/// How many streams are asked for their states at the same time.
+const LOADS: usize = 10;
+/// How much states may take of those who have been looked at last, in bytes. What is not remembered is read and folded again.
+const STATES_BYTES: usize = 16 << 20;
+
+/// States from which streams are folded on, by the id of the stream.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Starts {
+    pub(super) candidate: HashMap<String, Snapshot>,
+    pub(super) active: HashMap<String, Snapshot>,
+    bytes: usize,
+}
+
+impl Starts {
+    /// Puts a start that is later than the one that is known.
+    pub(super) fn put(&mut self, candidate: Snapshot, active: Option<Snapshot>) {
+        let snapshots = [Some(&candidate), active.as_ref()].into_iter().flatten();
+        let bytes: usize = snapshots
+            .map(|snapshot| snapshot.state.as_str().len())
+            .sum();
+        // What is replaced is counted all the same: it is not exact, and bounded.
+        self.bytes += bytes + candidate.stream.id().len();
+        if self.bytes > STATES_BYTES {
+            *self = Self::default();
+            return;
+        }
+        let id = candidate.stream.id().to_owned();
+        self.active
+            .extend(active.map(|active| (id.clone(), active)));
+        self.candidate.insert(id, candidate);
+    }
+
+    /// Those of some streams.
+    fn of(&self, places: &[Place]) -> Self {
+        let some = |all: &HashMap<String, Snapshot>| {
+            let known = places
+                .iter()
+                .filter_map(|place| all.get_key_value(&place.id));
+            known
+                .map(|(id, snapshot)| (id.clone(), snapshot.clone()))
+                .collect()
+        };
+        Self {
+            candidate: some(&self.candidate),
+            active: some(&self.active),
+            bytes: self.bytes,
+        }
+    }
+
+    /// Takes in what another worker has put, which is of other streams, or later.
+    pub(super) fn add(&mut self, other: Self) {
+        let Self {
+            candidate,
+            mut active,
+            ..
+        } = other;
+        for (id, candidate) in candidate {
+            let active = active.remove(&id);
+            self.put(candidate, active);
+        }
+    }
+
+    /// Where to begin to read a stream, so that the candidate can fold it, and the active module if there is one.
+    fn read_from(&self, id: &str, has_active: bool) -> Place {
+        let version = |starts: &HashMap<String, Snapshot>| {
+            let start = starts.get(id);
+            start.map_or(Version::EMPTY, |start| start.version)
+        };
+        let candidate = version(&self.candidate);
+        let version = match has_active {
+            true => candidate.min(version(&self.active)),
+            false => candidate,
+        };
+        let id = id.to_owned();
+        Place { id, version }
+    }
+}
+
+/// A worker that does both with what is read once.
+#[derive(Debug)]
+struct Both {
+    folding: Folding,
+    deciding: Deciding,
+}
+
+impl Work for Both {
+    fn take(&mut self, part: Part) {
+        self.folding.fold(&part);
+        self.deciding.take(part);
+    }
+
+    fn end(&mut self) {
+        self.folding.end();
+        self.deciding.end();
+    }
+
+    fn snapshots(&mut self) -> Vec<Snapshot> {
+        self.folding.snapshots()
+    }
+}
+
+impl Gate {
+    /// Folds streams that had a version at one moment, and decides again what was decided on them from then until another. What is known of
+    /// their states is used, and put.
+    pub(super) async fn look_at_moved(
+        &self,
+        subject: &Subject,
+        places: Vec<Place>,
+        (since, now): (&Moment, &Moment),
+        known: &mut Starts,
+        manner: Manner,
+    ) -> Result<(Refolded, Decisions), Error> {
+        if places.is_empty() {
+            return Ok((Refolded::default(), Decisions::default()));
+        }
+        let (starts, watch) = (
+            self.starts(subject, &places, known, manner),
+            Watch::default(),
+        );
+        let starts = Arc::new(starts.await?);
+        let worker = || Both {
+            folding: self.folding(subject, &starts, &watch).remembering(),
+            deciding: self.deciding(subject, &starts, &watch),
+        };
+        let has_active = subject.active.is_some();
+        let parts: Vec<Arc<[Place]>> = places.chunks(STREAMS_AT_ONCE).map(Arc::from).collect();
+        let readers = parts.into_iter().map(|places| {
+            let from = places
+                .iter()
+                .map(|place| starts.read_from(&place.id, has_active));
+            let range = PastRange {
+                streams: Some(from.collect()),
+                eventless_since: Some(since.clone()),
+                ..subject.range(now.clone())
+            };
+            self.reader(range, Reading::DecisionsFrom(places), manner)
+        });
+        let workers = self.drive(readers, worker, manner, &watch).await?;
+        let (mut folded, mut decisions) = (Vec::new(), Decisions::default());
+        for worker in workers {
+            known.add(worker.folding.ends.unwrap_or_default());
+            folded.push(worker.folding.folded);
+            decisions.add(worker.deciding.into_decisions());
+        }
+        Ok((self.folded_by_all(folded, subject).await?, decisions))
+    }
+
+    /// The states that are known, and of other long streams those that are kept: none is later than the place, for what comes behind that is
+    /// decided again.
+    async fn starts(
+        &self,
+        subject: &Subject,
+        places: &[Place],
+        known: &Starts,
+        manner: Manner,
+    ) -> Result<Starts, Error> {
+        let courtesy = match manner {
+            Manner::GivesWay => self.modules.runtime().courtesy().clone(),
+            Manner::Presses => Courtesy::default(),
+        };
+        let candidate = Some(subject.candidate.digest());
+        let active = subject.active.as_ref();
+        let active = active.map(|active| active.activation.digest);
+        let mut starts = known.of(places);
+        let mut unknown = Vec::new();
+        for Place { id, version } in places {
+            let (namespace, decider) = (subject.namespace.clone(), subject.decider.clone());
+            if version.get() >= self.settings.snapshot_events
+                && !starts.candidate.contains_key(id)
+                && let Ok(stream) = StreamId::new(namespace, decider, &**id)
+            {
+                unknown.push((stream, *version));
+            }
+        }
+        for streams in unknown.chunks(LOADS) {
+            let mut loads = Vec::with_capacity(streams.len());
+            for (stream, version) in streams {
+                let of = |module| self.kept_state(stream, *version, module);
+                loads.push(future::try_join(of(candidate), of(active)));
+            }
+            for (candidate, active) in courtesy.take_turns(try_join_all(loads)).await.0? {
+                let by_id = |snapshot: Snapshot| (snapshot.stream.id().to_owned(), snapshot);
+                starts.candidate.extend(candidate.map(by_id));
+                starts.active.extend(active.map(by_id));
+            }
+        }
+        Ok(starts)
+    }
+
+    /// The state that is kept of a stream for a module, if it is not later than a version.
+    async fn kept_state(
+        &self,
+        stream: &StreamId,
+        version: Version,
+        module: Option<ModuleDigest>,
+    ) -> Result<Option<Snapshot>, Error> {
+        let Some(module) = module else {
+            return Ok(None);
+        };
+        let loaded = self.store.load(stream, module, 1).await;
+        let snapshot = loaded.map_err(Error::Store)?.snapshot;
+        Ok(snapshot.filter(|snapshot| snapshot.version <= version))
+    }
+}

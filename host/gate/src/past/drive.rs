@@ -1,0 +1,199 @@
+//! Handing parts of streams to workers, on the threads of the background.
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream;
+use futures::stream::FuturesUnordered;
+use gavel_sandbox::{RunError, Runtime};
+use gavel_store::{self as store, Snapshot, SnapshotStore};
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Manner, Part, Reader};
+use crate::{Error, Gate, Watch};
+
+/// How many events and decisions make a batch: a thread of the background works for about a millisecond, and looks up.
+const BATCH_EVENTS: usize = 250;
+/// The same while live calls are made, as for pages.
+const SMALL_BATCH_EVENTS: usize = 50;
+
+/// How many readers read at the same time: each some streams that have moved on, of which there is little to read.
+const READERS: usize = 3;
+
+/// Somebody through whose hands the past goes. All methods run guest code.
+pub(crate) trait Work: Send + 'static {
+    /// Takes the next part. One that does not begin a stream goes on with the one before it.
+    fn take(&mut self, part: Part);
+
+    /// There is no more: the stream that was read last has ended.
+    fn end(&mut self);
+
+    /// States to keep, of streams that have ended.
+    fn snapshots(&mut self) -> Vec<Snapshot> {
+        Vec::new()
+    }
+}
+
+impl Gate {
+    /// Takes everything that the readers read, one after the other, through the hands of workers, one for each thread, and gives them back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cancelled`] when `watch` says so; why the store cannot be read; [`Error::NotRun`] when a worker has panicked.
+    pub(crate) async fn drive<W: Work>(
+        &self,
+        readers: impl IntoIterator<Item = Reader>,
+        worker: impl Fn() -> W,
+        manner: Manner,
+        watch: &Watch,
+    ) -> Result<Vec<W>, Error> {
+        let runtime = self.modules.runtime();
+        let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
+        let mut crew = Crew::new(runtime, workers, manner);
+        let mut batch: Vec<Part> = Vec::new();
+        let mut size = 0;
+        // Each in a task of its own: one that has the turn to read would keep the others from it while it is not polled.
+        let begun = readers.into_iter().map(|mut reader| {
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                let first = reader.next().await;
+                (reader, first)
+            }))
+        });
+        let mut begun = stream::iter(begun).buffered(READERS);
+        while let Some(begun) = begun.next().await {
+            // It has panicked, or the runtime is shutting down.
+            let gone = |error: JoinError| Error::Store(store::Error::Unavailable(error.into()));
+            let (mut reader, mut read) = begun.map_err(gone)?;
+            while let Some(parts) = read.map_err(Error::Store)? {
+                for part in parts {
+                    size += part.events.len() + part.decisions.len() + part.keys_only.len();
+                    batch.push(part);
+                    let most = match runtime.courtesy().has_company() {
+                        true => SMALL_BATCH_EVENTS,
+                        false => BATCH_EVENTS,
+                    };
+                    if size >= most {
+                        watch.check()?;
+                        crew.hand_over(&*self.store, std::mem::take(&mut batch))
+                            .await?;
+                        size = 0;
+                    }
+                }
+                read = reader.next().await;
+            }
+        }
+        if !batch.is_empty() {
+            crew.hand_over(&*self.store, batch).await?;
+        }
+        crew.dismiss(&*self.store).await
+    }
+}
+
+/// Keeps what a worker has made. Snapshots are disposable: without them the first command of a long stream takes longer.
+async fn keep(store: &dyn SnapshotStore, snapshots: Vec<Snapshot>) {
+    if !snapshots.is_empty()
+        && let Err(error) = store.put_snapshots(snapshots).await
+    {
+        tracing::warn!(%error, "states of the candidate were not kept");
+    }
+}
+
+/// The workers, at rest or at work.
+struct Crew<'r, W> {
+    runtime: &'r Runtime,
+    manner: Manner,
+    resting: Vec<(usize, W)>,
+    working: FuturesUnordered<BoxFuture<'r, Result<(usize, W), RunError>>>,
+    /// Who has the stream that was read last.
+    last: usize,
+}
+
+impl<'r, W: Work> Crew<'r, W> {
+    fn new(runtime: &'r Runtime, workers: Vec<W>, manner: Manner) -> Self {
+        Self {
+            runtime,
+            manner,
+            resting: workers.into_iter().enumerate().collect(),
+            working: FuturesUnordered::new(),
+            last: 0,
+        }
+    }
+
+    /// Gives a batch to whoever may take it, and keeps what that worker has made before.
+    async fn hand_over(
+        &mut self,
+        store: &dyn SnapshotStore,
+        batch: Vec<Part>,
+    ) -> Result<(), Error> {
+        let goes_on = batch.first().is_some_and(|part| part.goes_on);
+        let mut worker = self.hire(goes_on).await?;
+        keep(store, worker.snapshots()).await;
+        self.send(worker, batch);
+        Ok(())
+    }
+
+    /// Whoever is free first, or the worker who had the last batch.
+    async fn hire(&mut self, the_same: bool) -> Result<W, Error> {
+        loop {
+            let found = match the_same {
+                true => self.resting.iter().position(|(name, _)| *name == self.last),
+                false => self.resting.len().checked_sub(1),
+            };
+            if let Some(index) = found {
+                let (name, worker) = self.resting.swap_remove(index);
+                self.last = name;
+                return Ok(worker);
+            }
+            self.wait().await?;
+        }
+    }
+
+    /// Sends the worker that was hired last.
+    fn send(&mut self, mut worker: W, batch: Vec<Part>) {
+        let name = self.last;
+        let work = move || {
+            for part in batch {
+                worker.take(part);
+            }
+            (name, worker)
+        };
+        let working = self.run(work);
+        self.working.push(working);
+    }
+
+    /// Runs a job on a thread of the background.
+    fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> BoxFuture<'r, Result<T, RunError>> {
+        match self.manner {
+            Manner::GivesWay => Box::pin(self.runtime.run_in_background(job)),
+            Manner::Presses => Box::pin(self.runtime.run_pressing(job)),
+        }
+    }
+
+    async fn wait(&mut self) -> Result<(), Error> {
+        if let Some(done) = self.working.next().await {
+            self.resting.push(done.map_err(Error::NotRun)?);
+        }
+        Ok(())
+    }
+
+    /// Lets all of them end what they are at, and keeps what they have made.
+    async fn dismiss(mut self, store: &dyn SnapshotStore) -> Result<Vec<W>, Error> {
+        while !self.working.is_empty() {
+            self.wait().await?;
+        }
+        let mut workers = Vec::with_capacity(self.resting.len());
+        for (_, mut worker) in std::mem::take(&mut self.resting) {
+            let ended = self.run(move || {
+                worker.end();
+                worker
+            });
+            let mut worker = ended.await.map_err(Error::NotRun)?;
+            keep(store, worker.snapshots()).await;
+            workers.push(worker);
+        }
+        Ok(workers)
+    }
+}

@@ -1,0 +1,109 @@
+//! The recorded past of a decider on its way through a module: read by pages, cut into parts of streams, handed to workers.
+//!
+//! ```text
+//! store  --pages, two ahead-->  Reader  --batches of parts-->  drive  --a batch at a time-->  a worker, on a thread of the background
+//! ```
+//!
+//! **Invariant:** what is in memory is bounded by pages, whatever the history's size: three pages of each of a few readers, a batch for each worker, a
+//! state for each worker.
+
+mod drive;
+mod page;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use gavel_model::{CommandRecord, Event, LedgerMode, Version};
+
+pub(super) use drive::Work;
+pub(super) use reader::{Reader, Reading};
+
+/// How what is done with the past treats live calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Nobody waits for it: it rests whenever live calls are made.
+    GivesWay,
+    /// Commands wait for it: it takes no rests. It is little.
+    Presses,
+}
+
+/// How many events are folded in one call: as many as when a command is carried out, so that the same limits hold.
+pub(super) const FOLD_EVENTS: usize = 1_000;
+
+/// Successive events of one stream, and what was decided between them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Part {
+    /// The id of the stream within its decider.
+    pub(super) id: String,
+    /// The version before the first event.
+    pub(super) after: Version,
+    /// Whether it goes on with the stream of the part before it; otherwise a stream begins, and whatever was read before has ended.
+    pub(super) goes_on: bool,
+    /// The events, oldest first; none where only rejections are recorded.
+    pub(super) events: Vec<Event>,
+    /// The decisions, by version.
+    pub(super) decisions: Vec<PastDecision>,
+    /// The decisions, by version, of which the ledger keeps keys only, so that they cannot be made again.
+    pub(super) keys_only: Vec<PastDecision>,
+}
+
+/// A decision that was made once.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PastDecision {
+    /// The version that it was made at, by the events that follow from it; by the ledger if there are none.
+    pub(super) at: Version,
+    /// The ledger's row.
+    pub(super) record: CommandRecord,
+    /// What followed from it, as places in [`Part::events`].
+    pub(super) events: Range<usize>,
+}
+
+impl Part {
+    /// Events without the decisions between them.
+    pub(super) fn new(id: String, after: Version, events: Vec<Event>) -> Self {
+        Self {
+            id,
+            goes_on: after != Version::EMPTY,
+            after,
+            events,
+            decisions: Vec::new(),
+            keys_only: Vec::new(),
+        }
+    }
+
+    /// Adds decisions, in order; those that cannot be made again are set apart.
+    pub(super) fn add(&mut self, decisions: impl IntoIterator<Item = PastDecision>) {
+        for decision in decisions {
+            match decision.record.ledger {
+                LedgerMode::Full => self.decisions.push(decision),
+                LedgerMode::Keys => self.keys_only.push(decision),
+            }
+        }
+    }
+
+    /// How many events of this part come before version `at` (inclusive).
+    pub(super) fn events_through(&self, at: Version) -> usize {
+        self.after.events_to(at).min(self.events.len())
+    }
+
+    /// The version after the last event.
+    pub(super) fn end(&self) -> Version {
+        self.after.plus(self.events.len())
+    }
+
+    /// Text of the payloads, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let events: usize = self
+            .events
+            .iter()
+            .map(|event| event.data.as_str().len())
+            .sum();
+        let commands = self
+            .decisions
+            .iter()
+            .map(|decision| decision.record.data.as_str().len());
+        events + commands.sum::<usize>()
+    }
+}

@@ -1,0 +1,363 @@
+//! Reading: pages of events and of commands, brought together.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use gavel_model::{CommandId, CommandRecord};
+use gavel_sandbox::Courtesy;
+use gavel_store::{Error, PAGE_BYTES, Passage, PastPage, PastRange, Place, Store};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::page::{Cut, Page, end_of, place_of};
+use super::{Manner, Part};
+use crate::Gate;
+
+/// How many events, and how many commands without events, are read at a time.
+const PAGE: u32 = 2_000;
+/// The same while live calls are made: the store has a few tenths of a millisecond of work with them. What keeps a processor for longer makes all
+/// commands wait, most of all those of the one connection that appends.
+const SMALL_PAGE: u32 = 50;
+
+/// How many commands are read at once: each may be as large as the body of a request.
+const COMMANDS: u32 = 256;
+/// What the commands of a page take up in bytes, about; a page ends where they are more.
+const COMMANDS_BYTES: usize = 4 * PAGE_BYTES;
+
+fn page_size(has_company: bool) -> u32 {
+    if has_company { SMALL_PAGE } else { PAGE }
+}
+
+/// Whether the commands are read as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// The events only.
+    Events,
+    /// The events, and the ledger of what was decided at these places or later ones of their streams, and on all of other streams.
+    DecisionsFrom(Arc<[Place]>),
+}
+
+impl Reading {
+    /// The events and the ledger.
+    pub(crate) fn decisions() -> Self {
+        Self::DecisionsFrom([].into())
+    }
+}
+
+/// Reads the past of a range from its beginning to its end: while somebody works on a page, the commands of the next one are looked up, and the
+/// events of the one after that are read.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    source: Source,
+    /// The events of the page after `ahead`; none after the last.
+    events_ahead: Option<Task<Events>>,
+    /// The next page; none before the first, and after the last.
+    ahead: Option<Task<LookedUp>>,
+    /// The end of the last page, when its last command goes on in the next.
+    carried: Option<Cut>,
+    /// What is left of a page, when there are more commands without events than fit beside it.
+    left: Option<Page>,
+    /// Where the last part ended; before the first one, a place that no stream has.
+    read_to: Place,
+    eventless: Eventless,
+}
+
+type Task<T> = AbortOnDropHandle<Result<T, Error>>;
+
+#[derive(Debug, Clone)]
+struct Source {
+    store: Arc<dyn Store>,
+    range: PastRange,
+    reading: Reading,
+    courtesy: Courtesy,
+}
+
+/// A page of which the commands are not known yet.
+#[derive(Debug)]
+struct Events {
+    passages: Vec<Passage>,
+    is_last: bool,
+    /// How many to read next.
+    next_limit: u32,
+}
+
+/// A page, and those of its events whose commands have found no room on it.
+#[derive(Debug)]
+struct LookedUp {
+    page: Page,
+    rest: Option<Events>,
+}
+
+/// The commands that have left no event, a page at a time.
+#[derive(Debug)]
+struct Eventless {
+    read: VecDeque<CommandRecord>,
+    after: (Place, CommandId),
+    /// How many to read, and to take, at a time.
+    limit: u32,
+    is_over: bool,
+}
+
+impl Gate {
+    /// Reads `range`.
+    pub(crate) fn reader(&self, range: PastRange, reading: Reading, manner: Manner) -> Reader {
+        let courtesy = match manner {
+            Manner::GivesWay => self.modules.runtime().courtesy().clone(),
+            // It knows of no calls.
+            Manner::Presses => Courtesy::default(),
+        };
+        Reader::new(self.store.clone(), range, reading, courtesy)
+    }
+}
+
+impl Reader {
+    /// As [`Gate::reader`]. Must be called in an async runtime.
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        range: PastRange,
+        reading: Reading,
+        courtesy: Courtesy,
+    ) -> Self {
+        let is_over = reading == Reading::Events;
+        let source = Source {
+            store,
+            range,
+            reading,
+            courtesy,
+        };
+        Self {
+            events_ahead: Some(source.read_ahead(Place::default(), SMALL_PAGE)),
+            ahead: None,
+            source,
+            carried: None,
+            left: None,
+            read_to: Place::default(),
+            eventless: Eventless {
+                read: VecDeque::new(),
+                after: <_>::default(),
+                limit: SMALL_PAGE,
+                is_over,
+            },
+        }
+    }
+
+    /// The next parts; none at the end. Only the first one may go on with a stream that began earlier.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Part>>, Error> {
+        let left = self.left.take();
+        let page = match left {
+            Some(_) => left,
+            None => self.page().await?,
+        };
+        let Some(mut page) = page else {
+            return Ok(None);
+        };
+        let end = match (page.is_last, page.passages.last()) {
+            (false, Some(passage)) => Some(end_of(passage)),
+            // Nothing but the end of a command that goes on.
+            (false, None) => return Ok(Some(Vec::new())),
+            (true, _) => None,
+        };
+        let (eventless, is_full) = self
+            .eventless
+            .take_through(&self.source, end.as_ref())
+            .await?;
+        // There may be more, at the same place even.
+        let full = eventless.last().map(place_of).filter(|_| is_full);
+        let rest = full.as_ref().map(|place| page.split_off(place));
+        let range = &self.source.range;
+        let mut parts = page.parts(eventless, range, &self.read_to);
+        for part in &mut parts {
+            let follows = part.id == self.read_to.id && part.after == self.read_to.version;
+            part.goes_on = follows || part.after != range.start_of(&part.id);
+        }
+        if let Some(last) = parts.last() {
+            self.read_to = Place {
+                id: last.id.clone(),
+                version: last.end(),
+            };
+        }
+        page.passages = rest.unwrap_or_default();
+        if !page.passages.is_empty() || (full.is_some() && page.is_last) {
+            self.left = Some(page);
+        }
+        Ok(Some(parts))
+    }
+
+    /// The next page, with whole commands.
+    async fn page(&mut self) -> Result<Option<Page>, Error> {
+        if self.ahead.is_none() {
+            self.go_on().await?;
+        }
+        let Some(ahead) = self.ahead.take() else {
+            return Ok(None);
+        };
+        let LookedUp { mut page, rest } = done(ahead).await?;
+        match rest {
+            Some(rest) => self.ahead = Some(self.source.look_up_ahead(rest)),
+            None => self.go_on().await?,
+        }
+        if let Some(cut) = self.carried.take() {
+            page.prepend(cut);
+        }
+        if !page.is_last {
+            self.carried = page.cut_off_unfinished();
+        }
+        Ok(Some(page))
+    }
+
+    /// Has the commands looked up of the events that were read ahead, and reads on meanwhile.
+    async fn go_on(&mut self) -> Result<(), Error> {
+        let Some(events) = self.events_ahead.take() else {
+            return Ok(());
+        };
+        let events = done(events).await?;
+        if !events.is_last {
+            let end = events.passages.last().map(end_of).unwrap_or_default();
+            self.events_ahead = Some(self.source.read_ahead(end, events.next_limit));
+        }
+        self.ahead = Some(self.source.look_up_ahead(events));
+        Ok(())
+    }
+}
+
+async fn done<T>(task: Task<T>) -> Result<T, Error> {
+    // It has panicked, or the runtime is shutting down.
+    task.await
+        .unwrap_or_else(|error| Err(Error::Unavailable(error.into())))
+}
+
+impl Source {
+    fn read_ahead(&self, after: Place, limit: u32) -> Task<Events> {
+        let source = self.clone();
+        let reading = async move {
+            let passages = source.store.passages(&source.range, &after, limit);
+            let (passages, has_company) = source.courtesy.take_turns(passages).await;
+            let PastPage { passages, has_more } = passages?;
+            Ok(Events {
+                passages,
+                is_last: !has_more,
+                next_limit: page_size(has_company),
+            })
+        };
+        AbortOnDropHandle::new(tokio::spawn(reading))
+    }
+
+    fn look_up_ahead(&self, events: Events) -> Task<LookedUp> {
+        let source = self.clone();
+        let looking = async move { source.look_up(events).await };
+        AbortOnDropHandle::new(tokio::spawn(looking))
+    }
+
+    /// Looks up the commands of events, as many as a page has room for.
+    async fn look_up(&self, events: Events) -> Result<LookedUp, Error> {
+        let Events {
+            passages,
+            is_last,
+            next_limit,
+        } = events;
+        let wanted = match &self.reading {
+            Reading::Events => Vec::new(),
+            Reading::DecisionsFrom(from) => commands_of(&passages, from),
+        };
+        let mut page = Page {
+            passages,
+            commands: HashMap::new(),
+            is_last,
+        };
+        let (mut bytes, mut rest) = (0, None);
+        for wanted in wanted.chunks(COMMANDS as usize) {
+            let ids: Vec<_> = wanted.iter().map(|(id, _)| *id).collect();
+            let found = self.store.commands(&self.range.namespace, &ids);
+            let found = self.courtesy.take_turns(found).await.0?;
+            bytes += found.values().map(CommandRecord::size_bytes).sum::<usize>();
+            page.commands.extend(found);
+            let last = wanted.last().filter(|_| bytes > COMMANDS_BYTES);
+            if let Some((_, end)) = last {
+                let passages = page.split_off(&end.of(&page.passages));
+                if !passages.is_empty() {
+                    page.is_last = false;
+                    rest = Some(Events {
+                        passages,
+                        is_last,
+                        next_limit,
+                    });
+                }
+                break;
+            }
+        }
+        Ok(LookedUp { page, rest })
+    }
+}
+
+/// The end of some events: so many of one passage among several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct End {
+    passage: usize,
+    events: usize,
+}
+
+impl End {
+    fn of(self, passages: &[Passage]) -> Place {
+        let passage = &passages[self.passage];
+        Place {
+            id: passage.id.clone(),
+            version: passage.after.plus(self.events),
+        }
+    }
+}
+
+/// The commands that events followed from, at the places of their streams that reading begins at or later; each with the end of its events.
+fn commands_of(passages: &[Passage], from: &[Place]) -> Vec<(CommandId, End)> {
+    let mut commands: Vec<(CommandId, End)> = Vec::new();
+    for (number, passage) in passages.iter().enumerate() {
+        let known = passage.after.events_to(Place::of(&passage.id, from));
+        for (event, id) in passage.command_ids.iter().enumerate().skip(known) {
+            let end = End {
+                passage: number,
+                events: event + 1,
+            };
+            match commands.last_mut() {
+                // Those of one command follow each other.
+                Some((last, its_end)) if last == id && its_end.passage == number => *its_end = end,
+                _ => commands.push((*id, end)),
+            }
+        }
+    }
+    commands
+}
+
+impl Eventless {
+    /// All up to a place (inclusive), or up to the end, and no more than the limits are; and whether one of them was reached.
+    async fn take_through(
+        &mut self,
+        source: &Source,
+        end: Option<&Place>,
+    ) -> Result<(Vec<CommandRecord>, bool), Error> {
+        let most = self.limit as usize;
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        loop {
+            let is_full = |taken: &[_], bytes| taken.len() >= most || bytes > COMMANDS_BYTES;
+            while let Some(record) = self.read.front() {
+                let is_full = is_full(&taken, bytes);
+                if is_full || end.is_some_and(|end| place_of(record) > *end) {
+                    return Ok((taken, is_full));
+                }
+                bytes += record.size_bytes();
+                taken.extend(self.read.pop_front());
+            }
+            let is_full = is_full(&taken, bytes);
+            if self.is_over || is_full {
+                return Ok((taken, is_full));
+            }
+            let limit = self.limit.min(COMMANDS);
+            let page = source.store.eventless(&source.range, &self.after, limit);
+            let (page, has_company) = source.courtesy.take_turns(page).await;
+            let page = page?;
+            self.is_over = page.len() < limit as usize;
+            self.limit = page_size(has_company);
+            if let Some(last) = page.last() {
+                self.after = (place_of(last), last.command_id);
+            }
+            self.read = page.into();
+        }
+    }
+}

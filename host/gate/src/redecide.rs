@@ -1,0 +1,286 @@
+//! Step 5: the candidate decides every recorded command again, at the version and in the context that are recorded.
+
+use std::sync::Arc;
+
+use gavel_model::{Event, Json, Version};
+use gavel_sandbox::{Decision, Fault};
+use gavel_store::PastRange;
+use serde_json::{Value, json};
+
+use super::compare::{Checks, Verdict, against, compare, recorded_json, redecided_json};
+use super::examine::Subject;
+use super::folder::{Again, Folder, Patience, Unfolded};
+use super::moved::Starts;
+use super::past::{Manner, Part, PastDecision, Reading, Work};
+use super::redecided::{Decisions, Example};
+use super::sample::Sample;
+use super::words::excerpt_json;
+use super::{Error, Gate, Watch};
+
+impl Gate {
+    /// Has the candidate decide the commands of `range` again. Gives a sample of the streams as well.
+    pub(super) async fn redecide(
+        &self,
+        range: PastRange,
+        subject: &Subject,
+        watch: &Watch,
+    ) -> Result<(Decisions, Sample), Error> {
+        let worker = || self.deciding(subject, &Arc::default(), watch);
+        let readers = [self.reader(range, Reading::decisions(), Manner::GivesWay)];
+        let workers = self.drive(readers, worker, Manner::GivesWay, watch);
+        let mut decisions = Decisions::default();
+        let mut sample = Sample::default();
+        for worker in workers.await? {
+            decisions.add(worker.judge.decisions);
+            sample.add(worker.sample);
+        }
+        Ok((decisions, sample))
+    }
+
+    /// A worker that begins streams at `starts`.
+    pub(super) fn deciding(
+        &self,
+        subject: &Subject,
+        starts: &Arc<Starts>,
+        watch: &Watch,
+    ) -> Deciding {
+        Deciding {
+            judge: Judge {
+                incumbent: self.incumbent(subject),
+                starts: starts.clone(),
+                ..Judge::new(self.folder(&subject.candidate), subject.checks.clone())
+            },
+            is_lost: true,
+            sample: Sample::default(),
+            watch: watch.clone(),
+        }
+    }
+
+    fn incumbent(&self, subject: &Subject) -> Option<Incumbent> {
+        let (active, checks) = (subject.active.as_ref()?, subject.active_checks.as_ref()?);
+        Some(Incumbent {
+            folder: self.folder(&active.decider),
+            checks: checks.clone(),
+            patience: Patience::default(),
+        })
+    }
+}
+
+/// One worker.
+#[derive(Debug)]
+pub(super) struct Deciding {
+    judge: Judge,
+    /// Whether nothing can be decided on the stream that is being read any more.
+    is_lost: bool,
+    sample: Sample,
+    watch: Watch,
+}
+
+impl Deciding {
+    /// What it has found.
+    pub(super) fn into_decisions(self) -> Decisions {
+        self.judge.decisions
+    }
+}
+
+impl Work for Deciding {
+    fn take(&mut self, part: Part) {
+        if !part.goes_on {
+            self.end();
+            self.is_lost = self.judge.is_out_of_patience() || self.judge.begin(&part.id).is_err();
+            self.watch.did(1, 0, 0);
+        }
+        self.watch.did(0, part.events.len(), part.decisions.len());
+        self.judge.decisions.keys_only += part.keys_only.len() as u64;
+        let before = self.judge.decisions.commands;
+        if !self.is_lost {
+            self.is_lost = self.judge.play(&part).is_err();
+        }
+        let decided = self.judge.decisions.commands - before;
+        self.judge.decisions.undecided += part.decisions.len() as u64 - decided;
+        if !part.goes_on {
+            self.sample.offer(part);
+        }
+    }
+
+    fn end(&mut self) {
+        self.judge.end();
+    }
+}
+
+/// The active module beside the candidate. Where the candidate decides otherwise than is recorded by another module, it is asked what it would
+/// decide today: what differs is perhaps not the candidate, but history.
+#[derive(Debug)]
+struct Incumbent {
+    folder: Folder,
+    checks: Arc<Checks>,
+    patience: Patience,
+}
+
+impl Incumbent {
+    /// None where it is recorded what it decides, and where it has failed on the stream, or too often.
+    fn decide(&mut self, part: &Part, decision: &PastDecision) -> Option<Again> {
+        let is_its_own = decision.record.module == self.folder.decider().digest();
+        if is_its_own || !self.folder.has_stream() || self.patience.is_over() {
+            return None;
+        }
+        self.folder.fold_through(part, decision.at).ok()?;
+        let (decided, _) = self.checks.decide(&mut self.folder, &decision.record);
+        if let Err(fault) = &decided {
+            self.patience.lose(fault);
+        }
+        Some(decided)
+    }
+
+    /// Comes to the end of a part. Where it cannot, the stream is lost to it.
+    fn follow(&mut self, part: &Part) {
+        if self.folder.has_stream() {
+            let _ = self.folder.fold_through(part, part.end());
+        }
+    }
+}
+
+/// A module that decides again, and what has come of it.
+#[derive(Debug)]
+pub(super) struct Judge {
+    folder: Folder,
+    checks: Arc<Checks>,
+    /// There where something is recorded that another module has decided.
+    incumbent: Option<Incumbent>,
+    starts: Arc<Starts>,
+    decisions: Decisions,
+    patience: Patience,
+}
+
+impl Judge {
+    pub(super) fn new(folder: Folder, checks: Arc<Checks>) -> Self {
+        Self {
+            folder,
+            checks,
+            incumbent: None,
+            starts: Arc::default(),
+            decisions: Decisions::default(),
+            patience: Patience::default(),
+        }
+    }
+
+    /// Goes on with another stream; gives the one before it back.
+    pub(super) fn turn_to(&mut self, folder: Folder) -> Folder {
+        std::mem::replace(&mut self.folder, folder)
+    }
+
+    /// What it has found so far.
+    pub(super) fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// Begins a stream.
+    fn begin(&mut self, id: &str) -> Result<(), Fault> {
+        if let Some(incumbent) = &mut self.incumbent {
+            // Where it cannot begin, it is not asked.
+            let _ = incumbent.folder.begin_at(self.starts.active.get(id));
+        }
+        self.folder.begin_at(self.starts.candidate.get(id))
+    }
+
+    fn end(&mut self) {
+        self.folder.end();
+        if let Some(incumbent) = &mut self.incumbent {
+            incumbent.folder.end();
+        }
+    }
+
+    fn is_out_of_patience(&mut self) -> bool {
+        self.decisions.is_cut_short |= self.patience.is_over();
+        self.patience.is_over()
+    }
+
+    /// Folds a part, and decides at each version where something was decided.
+    pub(super) fn play(&mut self, part: &Part) -> Result<(), Unfolded> {
+        for decision in &part.decisions {
+            self.folder.fold_through(part, decision.at)?;
+            self.decide(part, decision);
+            if !self.folder.has_stream() {
+                self.catch_up(part, decision.at)?;
+            }
+        }
+        if let Some(incumbent) = &mut self.incumbent {
+            incumbent.follow(part);
+        }
+        self.folder.fold_through(part, part.end())
+    }
+
+    /// Folds anew what a trap has taken away.
+    fn catch_up(&mut self, part: &Part, through: Version) -> Result<(), Unfolded> {
+        if part.goes_on || self.is_out_of_patience() {
+            return Err(Fault::Spent.into());
+        }
+        self.folder.begin_at(self.starts.candidate.get(&part.id))?;
+        self.folder.fold_through(part, through)
+    }
+
+    fn decide(&mut self, part: &Part, decision: &PastDecision) {
+        let record = &decision.record;
+        let recorded = &part.events[decision.events.clone()];
+        let (mut again, _) = self.checks.decide(&mut self.folder, record);
+        if let Err(fault) = &again {
+            self.patience.lose(fault);
+        }
+        let mut verdict = compare(record, recorded, &again);
+        let mut state_candidate = None;
+        if verdict != Verdict::Same
+            && let Ok(Decision::Accepted(events)) = &again
+        {
+            // A module that cannot fold what it decides would fail on a live command.
+            match self.folder.peek(events) {
+                Ok(state) => state_candidate = Some(state),
+                Err(fault) => {
+                    let reason = format!("it cannot fold what it decides: {fault}");
+                    again = Err(Fault::BrokeContract { reason });
+                    verdict = Verdict::Failed;
+                }
+            }
+        }
+        let mut formerly = None;
+        if verdict != Verdict::Same
+            && let Some(incumbent) = &mut self.incumbent
+            && let Some(active) = incumbent.decide(part, decision)
+        {
+            verdict = against(&active, &again).unwrap_or(verdict);
+            formerly = Some(active);
+        }
+        self.decisions.count(&record.command, verdict);
+        if verdict.is_change() && self.decisions.wants(verdict, &part.id, decision.at) {
+            let mut example = self.example(decision, recorded, &again, state_candidate);
+            if let Some(formerly) = &formerly {
+                example["active"] = redecided_json(formerly);
+            }
+            let example = Example::new(verdict, &part.id, decision.at, example);
+            self.decisions.keep(verdict, example);
+        }
+    }
+
+    fn example(
+        &mut self,
+        decision: &PastDecision,
+        recorded: &[Event],
+        again: &Again,
+        state_candidate: Option<Json>,
+    ) -> Value {
+        let record = &decision.record;
+        let state_recorded = match recorded {
+            [] => None,
+            events => self.folder.peek(events).ok(),
+        };
+        let state = |state: Option<Json>| state.as_ref().map(excerpt_json);
+        let data = record.kept_data().map(excerpt_json);
+        json!({
+            "command": { "command": record.command, "data": data },
+            "state_before": state(self.folder.snapshot().ok()),
+            "recorded": recorded_json(record, recorded),
+            "candidate": redecided_json(again),
+            "state_recorded": state(state_recorded),
+            "state_candidate": state(state_candidate),
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! A rehearsal as people see it: the gate without the activation.
+
+use gavel_model::{DeciderName, Json, ModuleDigest, Namespace, RehearsalId};
+use gavel_store::RehearsalRecord;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::Step;
+
+/// What a candidate is rehearsed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rehearsed {
+    /// What is stored.
+    #[default]
+    History,
+    /// The commands that are decided from now on, until the rehearsal is cancelled.
+    Shadow,
+}
+
+impl Rehearsed {
+    /// As metrics name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::History => "history",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
+/// What is to be rehearsed, and who says so.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RehearsalRequest {
+    /// Where.
+    pub namespace: Namespace,
+    /// The decider.
+    pub decider: DeciderName,
+    /// The candidate.
+    pub digest: ModuleDigest,
+    /// On what.
+    pub mode: Rehearsed,
+    /// The findings to let pass, by name.
+    pub accept: Vec<String>,
+    /// By whom; none when authentication is off.
+    pub requested_by: Option<String>,
+}
+
+/// How far a rehearsal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Somebody works on it.
+    Running,
+    /// Nothing stands in the way of the candidate.
+    Passed,
+    /// Something does.
+    Refused,
+    /// A person has ended it. Of a shadow this is the usual end.
+    Cancelled,
+    /// It could not be brought to its end.
+    Failed,
+}
+
+impl Status {
+    /// As metrics name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Passed => "passed",
+            Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What has been done.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// The step that is under way, or was when it ended.
+    pub step: Option<Step>,
+    /// Streams that this step is done with.
+    pub streams: u64,
+    /// Events that this step has folded.
+    pub events: u64,
+    /// Events that it has to fold, as they were counted when it began.
+    pub events_total: u64,
+    /// Commands that have been decided again.
+    pub commands: u64,
+    /// Events per second in this step.
+    pub events_per_second: f64,
+    /// Seconds until this step ends, if it goes on like this; none when that cannot be told.
+    pub seconds_left: Option<f64>,
+}
+
+/// A rehearsal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rehearsal {
+    /// Its id.
+    pub id: RehearsalId,
+    /// What was asked for.
+    pub request: RehearsalRequest,
+    /// How far it is.
+    pub status: Status,
+    /// What has been done.
+    pub progress: Progress,
+    /// When it was asked for.
+    pub started_at: OffsetDateTime,
+    /// When it ended; none while it runs.
+    pub ended_at: Option<OffsetDateTime>,
+    /// What was found; of a shadow, so far.
+    pub report: Option<Json>,
+    /// Why it failed, one sentence.
+    pub error: Option<String>,
+    /// How often a host has begun it, and has not given it back when it was stopped.
+    pub begun: u32,
+}
+
+/// A rehearsal as it is kept, beside what the store needs to know of it.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    mode: Rehearsed,
+    accept: Vec<String>,
+    requested_by: Option<String>,
+    status: Status,
+    progress: Progress,
+    #[serde(with = "time::serde::rfc3339")]
+    started_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    ended_at: Option<OffsetDateTime>,
+    report: Option<serde_json::Value>,
+    error: Option<String>,
+    /// Absent from what was kept before it was counted.
+    #[serde(default)]
+    begun: u32,
+}
+
+impl Rehearsal {
+    /// One that begins now.
+    pub(super) fn new(id: RehearsalId, request: RehearsalRequest, now: OffsetDateTime) -> Self {
+        Self {
+            id,
+            request,
+            status: Status::Running,
+            progress: Progress::default(),
+            started_at: now,
+            ended_at: None,
+            report: None,
+            error: None,
+            begun: 1,
+        }
+    }
+
+    /// The same, over.
+    pub(super) fn ended(self, status: Status, now: OffsetDateTime) -> Self {
+        Self {
+            status,
+            ended_at: Some(now),
+            ..self
+        }
+    }
+
+    /// What is kept; `now` is when its host was last seen.
+    pub(super) fn to_record(&self, now: OffsetDateTime) -> RehearsalRecord {
+        let document = Document {
+            mode: self.request.mode,
+            accept: self.request.accept.clone(),
+            requested_by: self.request.requested_by.clone(),
+            status: self.status,
+            progress: self.progress,
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            report: self.report.as_ref().map(Json::to_value),
+            error: self.error.clone(),
+            begun: self.begun,
+        };
+        let value = serde_json::to_value(document).expect("a document has only text keys");
+        RehearsalRecord {
+            id: self.id,
+            namespace: self.request.namespace.clone(),
+            decider: self.request.decider.clone(),
+            digest: self.request.digest,
+            is_over: self.status != Status::Running,
+            seen_at: now,
+            // A sender's text may hold what no store takes; without it the rehearsal is as good.
+            document: Json::from_value(&value).unwrap_or_else(|_| Json::empty_object()),
+        }
+    }
+
+    /// What was kept; none when another version of Gavel has written it.
+    pub(super) fn from_record(record: &RehearsalRecord) -> Option<Self> {
+        let document: Document = serde_json::from_str(record.document.as_str()).ok()?;
+        Some(Self {
+            id: record.id,
+            request: RehearsalRequest {
+                namespace: record.namespace.clone(),
+                decider: record.decider.clone(),
+                digest: record.digest,
+                mode: document.mode,
+                accept: document.accept,
+                requested_by: document.requested_by,
+            },
+            status: document.status,
+            progress: document.progress,
+            started_at: document.started_at,
+            ended_at: document.ended_at,
+            report: document
+                .report
+                .and_then(|report| Json::from_value(&report).ok()),
+            error: document.error,
+            begun: document.begun,
+        })
+    }
+}

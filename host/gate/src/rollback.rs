@@ -1,0 +1,183 @@
+//! Whether it is possible to go back: not once the module has written what the one before it does not know.
+
+use gavel_engine::catalog::Manifest;
+use gavel_model::{Activation, DeciderName, ModuleDigest, Namespace, Position};
+use gavel_store::LogFilter;
+use serde::{Deserialize, Serialize};
+
+use super::words::count;
+use super::{Error, Gate};
+
+/// How many pages of the log are looked through for what a module has written, and how many events a page has.
+const PAGES: usize = 100;
+const PAGE_EVENTS: u32 = 1_000;
+
+/// Whether the module before can be activated again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackSafety {
+    /// The module to go back to.
+    pub to: String,
+    /// Whether it declares all that has been written.
+    pub safe: bool,
+    /// The events that only the newer module declares.
+    pub events: Vec<NewEventType>,
+    /// Whether more may have been written: the log was too long to be read to its end.
+    pub at_least: bool,
+    /// One sentence for people.
+    pub summary: String,
+}
+
+/// An event that the module before does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewEventType {
+    /// Its name.
+    pub event: String,
+    /// The version of its schema.
+    pub schema_version: u32,
+    /// How many were written.
+    pub written: u64,
+}
+
+impl Gate {
+    /// Whether the decider can go back to the module before the active one, as of now; none when there is no such module.
+    ///
+    /// # Errors
+    ///
+    /// Why the store cannot be read.
+    pub async fn rollback_safety(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Result<Option<RollbackSafety>, Error> {
+        let history = self
+            .modules
+            .history(namespace, decider)
+            .await
+            .map_err(Error::Module)?;
+        let Some(active) = history.first() else {
+            return Ok(None);
+        };
+        let mut former = history.iter().map(|activation| activation.digest);
+        let Some(former) = former.find(|digest| *digest != active.digest) else {
+            return Ok(None);
+        };
+        let [newer, older] = [active.digest, former].map(|digest| self.manifest(digest));
+        let (newer, older) = (newer.await?, older.await?);
+        let since = first_active(&history, active.digest).unwrap_or(Position::BEGINNING);
+        let safety = self.back_to(namespace, decider, (former, &older), &newer, since);
+        safety.await.map(Some)
+    }
+
+    /// Whether `newer` could be left for `older`, by what was written after `since`.
+    pub(super) async fn back_to(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        (to, older): (ModuleDigest, &Manifest),
+        newer: &Manifest,
+        since: Position,
+    ) -> Result<RollbackSafety, Error> {
+        let declared = |name: &str, version: u32| {
+            let mut events = older.events.iter();
+            events.any(|event| event.name == name && event.schema_version == version)
+        };
+        let unknown = newer.events.iter();
+        let unknown = unknown.filter(|event| !declared(&event.name, event.schema_version));
+        let mut events: Vec<NewEventType> = unknown
+            .map(|event| NewEventType {
+                event: event.name.clone(),
+                schema_version: event.schema_version,
+                written: 0,
+            })
+            .collect();
+        let is_counted = self
+            .count_written(namespace, decider, since, &mut events)
+            .await?;
+        let safe = events.iter().all(|event| event.written == 0);
+        Ok(RollbackSafety {
+            to: to.to_string(),
+            safe,
+            summary: in_words(&events, !is_counted),
+            at_least: !is_counted,
+            events,
+        })
+    }
+
+    /// Where the log of the namespace ended before a module became active for the first time, or now when it never was.
+    pub(super) async fn unwritten_before(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        digest: ModuleDigest,
+        now: Position,
+    ) -> Result<Position, Error> {
+        let history = self.modules.history(namespace, decider).await;
+        Ok(first_active(&history.map_err(Error::Module)?, digest).unwrap_or(now))
+    }
+
+    /// Gives whether the log was read to its end.
+    async fn count_written(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        since: Position,
+        events: &mut [NewEventType],
+    ) -> Result<bool, Error> {
+        if events.is_empty() {
+            return Ok(true);
+        }
+        let filter = LogFilter {
+            deciders: vec![decider.to_string()],
+            events: events.iter().map(|event| event.event.clone()).collect(),
+            ..LogFilter::default()
+        };
+        let mut after = since;
+        for _ in 0..PAGES {
+            let page = self
+                .store
+                .read_log(namespace, after, &filter, PAGE_EVENTS)
+                .await;
+            let page = page.map_err(Error::Store)?;
+            for recorded in page.events {
+                let written = &recorded.event;
+                let counted = events.iter_mut().find(|event| {
+                    event.event == written.event && event.schema_version == written.schema_version
+                });
+                if let Some(counted) = counted {
+                    counted.written += 1;
+                }
+            }
+            if page.caught_up {
+                return Ok(true);
+            }
+            after = page.next;
+        }
+        Ok(false)
+    }
+}
+
+fn first_active(history: &[Activation], digest: ModuleDigest) -> Option<Position> {
+    let mut oldest_first = history.iter().rev();
+    let first = oldest_first.find(|activation| activation.digest == digest)?;
+    first.report.to_value()["as_of"].as_str()?.parse().ok()
+}
+
+fn in_words(events: &[NewEventType], at_least: bool) -> String {
+    if events.is_empty() {
+        return "It is always possible to go back: the module writes nothing that the one before it does not know.".to_owned();
+    }
+    let names: Vec<String> = events
+        .iter()
+        .map(|event| match event.schema_version {
+            1 => event.event.clone(),
+            version => format!("{} version {version}", event.event),
+        })
+        .collect();
+    let written: u64 = events.iter().map(|event| event.written).sum();
+    let at_least = if at_least { "at least " } else { "" };
+    format!(
+        "Once the module has written {} it is not possible to go back; written so far: {at_least}{}.",
+        names.join(" or "),
+        count(written)
+    )
+}

@@ -1,0 +1,431 @@
+//! Recorded decisions, made again by the very modules that made them, and compared byte for byte.
+//!
+//! A stream is folded by the module that decided first; where another module takes over, its state is folded anew from the first event.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gavel_engine::catalog::Decider;
+use gavel_model::{
+    CommandId, CommandOutcome, CommandRecord, DeciderName, Event, Fingerprint, Json, ModuleDigest,
+    Namespace, StreamId, Version,
+};
+use gavel_sandbox::Fault;
+use gavel_store::{PastRange, Place};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::compare::{Verdict, compare, recorded_json, redecided_json};
+use super::folder::{Again, Folder, Patience};
+use super::past::{Manner, Part, PastDecision, Reading};
+use super::slots::Kind;
+use super::{Error, Gate};
+
+/// How often it is said how far a verification is.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// What is to be verified: a namespace, one of its deciders, or one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyRequest {
+    /// Where.
+    pub namespace: Namespace,
+    /// The decider; none for all.
+    pub decider: Option<DeciderName>,
+    /// The stream's id within the decider; none for all. Without a decider it means nothing.
+    pub id: Option<String>,
+}
+
+/// What has been verified so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Verified {
+    /// Streams that have been begun.
+    pub streams: u64,
+    /// Events that have been read; those of streams in which something is decided again have been folded.
+    pub events: u64,
+    /// Commands that have been decided again.
+    pub commands: u64,
+    /// Commands that cannot be decided again, for the ledger keeps their keys only. Whether that was so from the beginning does not show.
+    pub keys_only: u64,
+    /// Differences that were found.
+    pub differences: u64,
+}
+
+/// Something that is not as it was recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Where.
+    pub stream: StreamId,
+    /// The version that was decided at.
+    pub version: Version,
+    /// The command; none when it is an event that cannot be folded.
+    pub command_id: Option<CommandId>,
+    /// What is wrong, one sentence.
+    pub reason: String,
+    /// What is recorded.
+    pub recorded: Json,
+    /// What came out now.
+    pub again: Json,
+}
+
+/// What a verification says on its way.
+#[derive(Debug)]
+pub enum Verification {
+    /// How far it is.
+    Progress(Verified),
+    /// What it has found.
+    Difference(Box<Difference>),
+    /// It is over.
+    Done(Verified),
+    /// It could not be brought to its end.
+    Failed(Error),
+}
+
+impl Gate {
+    /// Verifies in the background, for as long as somebody listens. The last word is [`Verification::Done`] or [`Verification::Failed`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] when this host has as many under way as it takes of the namespace, or of all.
+    pub fn verify(&self, request: VerifyRequest) -> Result<mpsc::Receiver<Verification>, Error> {
+        let slot = self.slots.take(Kind::Verification, &request.namespace)?;
+        let (said, heard) = mpsc::channel(16);
+        let gate = self.clone();
+        tokio::spawn(async move {
+            let _slot = slot;
+            let mut verifier = Verifier {
+                gate,
+                said,
+                verified: Verified::default(),
+                said_at: Instant::now(),
+                deciders: HashMap::new(),
+            };
+            let last = match verifier.run(&request).await {
+                Ok(()) => Verification::Done(verifier.verified),
+                Err(error) => Verification::Failed(error),
+            };
+            // Whoever has asked may have left.
+            let _ = verifier.said.send(last).await;
+        });
+        Ok(heard)
+    }
+}
+
+struct Verifier {
+    gate: Gate,
+    said: mpsc::Sender<Verification>,
+    verified: Verified,
+    said_at: Instant,
+    deciders: HashMap<ModuleDigest, Arc<Decider>>,
+}
+
+/// The stream that is being read.
+struct Current {
+    stream: StreamId,
+    /// Who folds it; none before the first decision, and after a failure.
+    folder: Option<Folder>,
+    /// How often it is still folded anew after a decision that fails.
+    patience: Patience,
+}
+
+impl Verifier {
+    async fn run(&mut self, request: &VerifyRequest) -> Result<(), Error> {
+        let deciders = match &request.decider {
+            Some(decider) => vec![decider.clone()],
+            None => {
+                let active = self.gate.modules.all_active(Some(&request.namespace)).await;
+                let active = active.map_err(Error::Module)?.into_iter();
+                active.map(|activation| activation.decider).collect()
+            }
+        };
+        let only = request.id.clone().map(|id| {
+            let version = Version::EMPTY;
+            [Place { id, version }].into()
+        });
+        for decider in deciders {
+            let range = PastRange {
+                namespace: request.namespace.clone(),
+                decider,
+                streams: only.clone(),
+                through: None,
+                eventless_since: None,
+            };
+            let mut reader =
+                self.gate
+                    .reader(range.clone(), Reading::decisions(), Manner::GivesWay);
+            let mut current = None;
+            while let Some(parts) = reader.next().await.map_err(Error::Store)? {
+                for part in parts {
+                    current = self.take(&range, current.take(), part).await?;
+                }
+                self.beat().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        range: &PastRange,
+        current: Option<Current>,
+        part: Part,
+    ) -> Result<Option<Current>, Error> {
+        let mut current = match current {
+            Some(current) if part.goes_on => current,
+            _ => {
+                let (namespace, decider) = (range.namespace.clone(), range.decider.clone());
+                // An id that the host would not take was not written by it.
+                let Ok(stream) = StreamId::new(namespace, decider, &*part.id) else {
+                    return Ok(None);
+                };
+                self.verified.streams += 1;
+                Current {
+                    stream,
+                    folder: None,
+                    patience: Patience::default(),
+                }
+            }
+        };
+        self.verified.events += part.events.len() as u64;
+        self.verified.keys_only += part.keys_only.len() as u64;
+        for decision in &part.keys_only {
+            let recorded = &part.events[decision.events.clone()];
+            let reasons = miscounts(&decision.record, decision.at, recorded);
+            if !reasons.is_empty() {
+                let recorded = recorded_json(&decision.record, recorded);
+                self.report(&current.stream, decision, reasons, recorded, Value::Null)
+                    .await?;
+            }
+        }
+        let part = Arc::new(part);
+        let mut from = 0;
+        while from < part.decisions.len() {
+            let before = self.gate.times_without_room();
+            let module = part.decisions[from].record.module;
+            let same = part.decisions[from..].iter();
+            let to = from
+                + same
+                    .take_while(|decision| decision.record.module == module)
+                    .count();
+            let (folder, lost) = match current.folder.take() {
+                Some(folder) if folder.decider().digest() == module => (folder, None),
+                _ => {
+                    let decider = self.decider(module).await?;
+                    let (folder, at) = (self.gate.folder(&decider), part.decisions[from].at);
+                    if current.patience.is_over() {
+                        (folder, Some(Fault::Spent))
+                    } else {
+                        let folded = self.gate.fold_stream(folder, &current.stream, Some(at));
+                        let (folder, unfolded) = folded.await?;
+                        (folder, unfolded.map(|unfolded| unfolded.fault))
+                    }
+                }
+            };
+            let folding = part.clone();
+            let job = move || redecide(folder, &folding, from..to, lost.as_ref());
+            let runtime = self.gate.modules.runtime();
+            let Redecided {
+                folder,
+                found,
+                end,
+                fault,
+            } = runtime
+                .run_in_background(job)
+                .await
+                .map_err(Error::NotRun)?;
+            if fault.is_some() || !found.is_empty() {
+                self.gate.had_room_since(before)?;
+            }
+            self.verified.commands += (end - from) as u64;
+            current.folder = Some(folder).filter(Folder::has_stream);
+            if let Some(fault) = fault {
+                current.patience.lose(&fault);
+            }
+            for Found {
+                index,
+                reasons,
+                again,
+            } in found
+            {
+                let decision = &part.decisions[index];
+                let events = &part.events[decision.events.clone()];
+                let recorded = recorded_json(&decision.record, events);
+                self.report(&current.stream, decision, reasons, recorded, again)
+                    .await?;
+            }
+            from = end;
+        }
+        if let Some(mut folder) = current.folder.take() {
+            let job = move || {
+                // Without its stream it is of no use.
+                let folded = folder.fold_through(&part, part.end());
+                folded.is_ok().then_some(folder)
+            };
+            let runtime = self.gate.modules.runtime();
+            let folder = runtime.run_in_background(job).await;
+            current.folder = folder.map_err(Error::NotRun)?;
+        }
+        Ok(Some(current))
+    }
+
+    async fn report(
+        &mut self,
+        stream: &StreamId,
+        decision: &PastDecision,
+        reasons: Vec<String>,
+        recorded: Value,
+        again: Value,
+    ) -> Result<(), Error> {
+        self.verified.differences += 1;
+        let json = |value: &Value| Json::from_value(value).unwrap_or_else(|_| Json::empty_object());
+        let difference = Difference {
+            stream: stream.clone(),
+            version: decision.at,
+            command_id: Some(decision.record.command_id),
+            reason: reasons.join("; "),
+            recorded: json(&recorded),
+            again: json(&again),
+        };
+        self.say(Verification::Difference(Box::new(difference)))
+            .await
+    }
+
+    async fn beat(&mut self) -> Result<(), Error> {
+        if self.said_at.elapsed() < BEAT {
+            return Ok(());
+        }
+        self.said_at = Instant::now();
+        self.say(Verification::Progress(self.verified)).await
+    }
+
+    async fn say(&self, what: Verification) -> Result<(), Error> {
+        self.said.send(what).await.map_err(|_| Error::Cancelled)
+    }
+
+    async fn decider(&mut self, digest: ModuleDigest) -> Result<Arc<Decider>, Error> {
+        if let Some(known) = self.deciders.get(&digest) {
+            return Ok(known.clone());
+        }
+        let decider = self
+            .gate
+            .modules
+            .decider(digest)
+            .await
+            .map_err(Error::Module)?;
+        self.deciders.insert(digest, decider.clone());
+        Ok(decider)
+    }
+}
+
+/// Something that is not as it was recorded.
+struct Found {
+    /// The decision's place in its part.
+    index: usize,
+    reasons: Vec<String>,
+    again: Value,
+}
+
+/// Decisions that were made again.
+struct Redecided {
+    folder: Folder,
+    found: Vec<Found>,
+    /// The place of the first decision that was not made again, for the stream has to be folded anew.
+    end: usize,
+    /// What has taken the stream away.
+    fault: Option<Fault>,
+}
+
+/// Makes some of the decisions of a part again, up to one whose failure takes the stream away. Where the stream cannot be folded to begin
+/// with, it is `lost` for all of them.
+fn redecide(
+    mut folder: Folder,
+    part: &Part,
+    range: Range<usize>,
+    lost: Option<&Fault>,
+) -> Redecided {
+    let mut found = Vec::new();
+    for index in range.clone() {
+        let decision = &part.decisions[index];
+        let again = match lost {
+            Some(fault) => Err(fault.clone()),
+            None => match folder.fold_through(part, decision.at) {
+                Ok(()) => folder.decide(&decision.record).0,
+                Err(unfolded) => Err(unfolded.fault),
+            },
+        };
+        let recorded = &part.events[decision.events.clone()];
+        let mut reasons = differences(&decision.record, recorded, &again);
+        reasons.extend(miscounts(&decision.record, decision.at, recorded));
+        if !reasons.is_empty() {
+            let again = redecided_json(&again);
+            found.push(Found {
+                index,
+                reasons,
+                again,
+            });
+        }
+        if lost.is_none()
+            && !folder.has_stream()
+            && let Err(fault) = again
+        {
+            let (end, fault) = (index + 1, Some(fault));
+            return Redecided {
+                folder,
+                found,
+                end,
+                fault,
+            };
+        }
+    }
+    Redecided {
+        folder,
+        found,
+        end: range.end,
+        fault: None,
+    }
+}
+
+/// In what the ledger's row of a decision and the events that followed from it do not fit together, a sentence each.
+pub(super) fn miscounts(record: &CommandRecord, at: Version, events: &[Event]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let CommandOutcome::Accepted { events: counted } = record.outcome
+        && counted as usize != events.len()
+    {
+        reasons.push(format!(
+            "the ledger says {counted} events, there are {}",
+            events.len()
+        ));
+    }
+    if record.version != at {
+        reasons.push(format!(
+            "the ledger says version {}, the events follow version {at}",
+            record.version
+        ));
+    }
+    reasons
+}
+
+/// In what a decision that was made again differs from what is recorded, a sentence each.
+pub(super) fn differences(record: &CommandRecord, events: &[Event], again: &Again) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let sent = Fingerprint::of_command(
+        &record.stream,
+        &record.command,
+        &record.data.to_value(),
+        &record.metadata,
+    );
+    if sent != record.fingerprint {
+        reasons.push("the command in the ledger is not the one that was sent".to_owned());
+    }
+    let verdict = compare(record, events, again);
+    match (verdict, again) {
+        (Verdict::Same, _) => {}
+        (Verdict::Failed, Err(fault)) => reasons.push(format!("decided again it fails: {fault}")),
+        (verdict, _) => reasons.push(format!(
+            "decided again it has another outcome: {}",
+            verdict.words()
+        )),
+    }
+    reasons
+}

@@ -1,0 +1,213 @@
+//! The arguments of all commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use gavel_config::Flag;
+use reqwest::Url;
+
+use super::{
+    config, deploy, events, inspect, logs, modules, rehearse, rollback, send, serve, state, test,
+    token, verify, why,
+};
+
+/// What was asked for.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gavel",
+    version,
+    about = "Upload a decider, get an event-sourced service. Change its rules without fear.",
+    after_help = "Example:\n  gavel serve\n  gavel deploy account.wasm\n  gavel send account acc-1 Open '{\"owner\":\"ann\"}'\n\n\
+        Exit codes: 0 done, 1 error, 2 usage, 3 refused, 4 conflict.",
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+pub struct Arguments {
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Form of the answer: `text` for people, `json` for programs.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
+    pub output: Format,
+    /// How to reach a host.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Where the settings come from.
+    #[command(flatten)]
+    pub(super) settings: SettingsArguments,
+}
+
+/// The form of the answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How a client command reaches a host.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Client")]
+pub struct Connection {
+    /// The host to talk to.
+    #[arg(long, global = true, env = "GAVEL_SERVER", value_name = "URL", default_value = "http://127.0.0.1:4000", value_parser = server_url)]
+    pub server: Url,
+    /// The namespace to work in.
+    #[arg(
+        long,
+        global = true,
+        env = "GAVEL_NAMESPACE",
+        value_name = "NAME",
+        default_value = "default"
+    )]
+    pub namespace: String,
+    /// The bearer token; better given by the variable than on the command line.
+    #[arg(long, global = true, env = "GAVEL_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+}
+
+/// Where the settings of the commands that do a host's work come from.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Settings")]
+pub(super) struct SettingsArguments {
+    /// The file to read settings from [default: gavel.toml, if it exists].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Form of the log on standard error [default: text on a terminal, else json].
+    #[arg(long, global = true, value_parser = ["auto", "text", "json"], value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+impl SettingsArguments {
+    /// The flags that set a setting.
+    pub(super) fn flags(&self) -> Vec<Flag> {
+        flag("log.format", "--log-format", self.log_format.as_ref())
+            .into_iter()
+            .collect()
+    }
+}
+
+/// A flag that sets a setting, if it was given.
+pub(super) fn flag(
+    key: &'static str,
+    flag: &'static str,
+    value: Option<&impl ToString>,
+) -> Option<Flag> {
+    value.map(|value| Flag {
+        key,
+        flag,
+        value: value.to_string(),
+    })
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+#[expect(
+    private_interfaces,
+    reason = "each command's arguments are its own file's business"
+)]
+pub enum Command {
+    /// Run the host.
+    Serve(serve::Arguments),
+    /// Upload a module, take it through the gate and activate it.
+    Deploy(deploy::Arguments),
+    /// Upload a module and take it through the gate, without activating it.
+    Rehearse(rehearse::Arguments),
+    /// List, show or upload modules.
+    Modules(modules::Arguments),
+    /// Activate the module that was active before.
+    Rollback(rollback::Arguments),
+    /// Send one command.
+    Send(send::Arguments),
+    /// Show the state of a stream, now or earlier.
+    State(state::Arguments),
+    /// Read the log of events.
+    Events(events::Arguments),
+    /// Show what the modules of a decider have written to stdout and stderr.
+    Logs(logs::Arguments),
+    /// Show why an event is there, or why a command was decided as it was.
+    Why(why::Arguments),
+    /// Make recorded decisions again and compare them with what is recorded.
+    Verify(verify::Arguments),
+    /// Run the specs inside modules, without a host.
+    Test(test::Arguments),
+    /// Show what is in a module, without a host.
+    Inspect(inspect::Arguments),
+    /// Make a token that a host lets in.
+    Token(token::Arguments),
+    /// Show each setting and where it came from.
+    Config(config::Arguments),
+}
+
+fn server_url(text: &str) -> Result<Url, String> {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        _ => Err("expected a URL such as http://127.0.0.1:4000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example_in_its_help() {
+        for command in Arguments::command().get_subcommands() {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let example = format!("gavel {}", command.get_name());
+            assert!(
+                help.contains("Example") && help.contains(&example),
+                "{example}"
+            );
+        }
+    }
+
+    #[test]
+    fn connection_and_output_can_stand_before_or_after_the_command() {
+        let before = [
+            "gavel",
+            "-o",
+            "json",
+            "--server",
+            "http://h:1",
+            "state",
+            "a",
+            "1",
+        ];
+        let after = [
+            "gavel",
+            "state",
+            "a",
+            "1",
+            "-o",
+            "json",
+            "--server",
+            "http://h:1",
+        ];
+        for arguments in [before, after] {
+            let arguments = Arguments::try_parse_from(arguments).unwrap();
+            assert_eq!(arguments.output, Format::Json);
+            assert_eq!(arguments.connection.server.as_str(), "http://h:1/");
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_no_http_url_is_a_usage_error() {
+        for server in ["127.0.0.1:4000", "localhost:4000", "ftp://h", "", "http://"] {
+            let error =
+                Arguments::try_parse_from(["gavel", "--server", server, "modules"]).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{server}");
+        }
+    }
+}

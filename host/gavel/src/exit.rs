@@ -1,0 +1,79 @@
+//! How a command ends.
+
+use std::process::ExitCode;
+
+use gavel_config as config;
+
+use super::problem::Problem;
+
+/// The exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done: 0.
+    Done,
+    /// Something went wrong: 1.
+    Error,
+    /// The command line, or a setting, makes no sense: 2.
+    Usage,
+    /// The decider rejected the command, or the gate refused the module: 3.
+    Refused,
+    /// Something else was there first: 4.
+    Conflict,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Error => 1,
+            Exit::Usage => 2,
+            Exit::Refused => 3,
+            Exit::Conflict => 4,
+        })
+    }
+}
+
+/// What a command gives back.
+pub(super) type Result<T = ()> = std::result::Result<T, Failure>;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The arguments make no sense; says why.
+    Usage(String),
+    /// The settings make no sense.
+    Settings(config::Error),
+    /// The server answered with a problem.
+    Problem(Box<Problem>),
+    /// The gate, or the person who was asked, said no. What there is to say has been shown.
+    Refused,
+    /// Whoever read standard output has gone, as `head` does: not worth a word.
+    ReaderGone,
+    /// Everything else.
+    Error(anyhow::Error),
+}
+
+impl Failure {
+    /// The code that the process ends with.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) | Self::Settings(_) => Exit::Usage,
+            Self::Problem(problem) => problem.exit(),
+            Self::Refused => Exit::Refused,
+            Self::ReaderGone => Exit::Done,
+            Self::Error(_) => Exit::Error,
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Self {
+        Self::Settings(error)
+    }
+}

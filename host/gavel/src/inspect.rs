@@ -1,0 +1,93 @@
+//! `gavel inspect`: show what is in a module, without a host.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Args;
+use gavel_config::Config;
+use gavel_engine::catalog::examine;
+use serde::Serialize;
+
+use super::arguments::SettingsArguments;
+use super::exit::Result;
+use super::logging::load_settings;
+use super::module::Module;
+use super::output::Output;
+use super::{modules, parts};
+
+/// The one world that a module can export.
+const WORLD: &str = "gavel:decider/decider-module@0.1.0";
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  gavel inspect account.wasm")]
+pub(super) struct Arguments {
+    /// A component, built for wasm32-wasip2.
+    #[arg(value_name = "MODULE.wasm")]
+    module: PathBuf,
+}
+
+/// What was found in a file.
+#[derive(Debug, Serialize)]
+struct Inspection {
+    #[serde(flatten)]
+    module: Module,
+    /// The world that it exports.
+    world: &'static str,
+    /// The imports that a host would not link; with any, the module cannot be uploaded.
+    refused_imports: Vec<String>,
+    /// How long it took to compile.
+    compile_ms: u64,
+}
+
+pub(super) async fn run(
+    arguments: &Arguments,
+    settings: &SettingsArguments,
+    output: &mut Output<'_>,
+) -> Result {
+    let config = load_settings(settings, [])?;
+    show(modules::read(&arguments.module)?, &config, output).await
+}
+
+/// Shows what is in `wasm`.
+async fn show(wasm: Vec<u8>, config: &Config, output: &mut Output<'_>) -> Result {
+    let inspection = inspect(wasm, config).await?;
+    if output.is_json() {
+        return output.json(&inspection);
+    }
+    let refused = |import: &str| {
+        inspection
+            .refused_imports
+            .iter()
+            .any(|other| other == import)
+    };
+    output.text(&format!(
+        "{}\nworld {}, compiled in {} ms",
+        inspection.module.in_words(refused),
+        inspection.world,
+        inspection.compile_ms
+    ))
+}
+
+/// Compiles `wasm` as a host would at upload, and reads its manifest, be its imports such that no host takes it or not.
+async fn inspect(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Inspection> {
+    let runtime = parts::inspecting_runtime(config)?;
+    let size_bytes = wasm.len() as u64;
+    let started = Instant::now();
+    let (decider, manifest) = examine(&runtime, wasm).await?;
+    let compile_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let mut module = manifest.to_value();
+    module["digest"] = decider.digest().to_string().into();
+    module["size_bytes"] = size_bytes.into();
+    module["imports"] = decider.module().imports().into();
+    Ok(Inspection {
+        module: serde_json::from_value(module).context("cannot show the manifest")?,
+        world: WORLD,
+        refused_imports: decider
+            .module()
+            .refused_imports()
+            .map(str::to_owned)
+            .collect(),
+        compile_ms,
+    })
+}

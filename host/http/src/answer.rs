@@ -1,0 +1,152 @@
+//! What every answer has in common: an id, a log line when the host is to blame, and its place in the metrics.
+
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use gavel_model::new_id;
+
+use super::code::Code;
+use super::metrics;
+use super::origin;
+use super::problem::Problem;
+use super::state::AppState;
+
+/// Names one request, in its answer and in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RequestId(HeaderValue);
+
+pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// Longest id that is taken over from a client, in bytes (inclusive).
+const REQUEST_ID_LIMIT: usize = 128;
+
+impl RequestId {
+    /// The id that the client gave, if it is one that can be logged and sent back, otherwise a new one.
+    fn of(headers: &HeaderMap) -> Self {
+        let sane = |id: &&HeaderValue| {
+            (1..=REQUEST_ID_LIMIT).contains(&id.len())
+                && id.as_bytes().iter().all(u8::is_ascii_graphic)
+        };
+        match headers.get(&REQUEST_ID).filter(sane) {
+            Some(given) => Self(given.clone()),
+            None => Self::new(),
+        }
+    }
+
+    pub(super) fn new() -> Self {
+        let id = new_id().to_string();
+        Self(HeaderValue::from_str(&id).expect("a UUID is visible ASCII"))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        self.0.to_str().expect("a request id is visible ASCII")
+    }
+}
+
+/// The outermost layer.
+pub(super) async fn complete(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let id = RequestId::of(request.headers());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    request.extensions_mut().insert(id.clone());
+
+    let mut response = origin::guard(&state, request, next).await;
+
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        problem.render(&mut response, &id);
+        report(&problem, &id, route);
+    }
+    response
+        .headers_mut()
+        .insert(REQUEST_ID.clone(), id.0.clone());
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    let (status, duration) = (response.status(), started.elapsed());
+    metrics::count_request(&method, route, status, duration);
+    state.samples.count(&state.metrics);
+    tracing::debug!(
+        request.id = id.as_str(), http.method = %method, http.route = route, http.status = status.as_u16(),
+        duration_ms = duration.as_secs_f64() * 1000.0, "request answered"
+    );
+    response
+}
+
+/// Logs a problem that is not the client's, once, with all that led to it.
+pub(super) fn report(problem: &Problem, id: &RequestId, route: &str) {
+    let Some(cause) = problem.cause() else { return };
+    let (request, code, chain) = (id.as_str(), problem.code().as_str(), chain(cause));
+    match problem.code() {
+        Code::Internal | Code::StoreUnavailable | Code::OutcomeUnknown => {
+            tracing::error!(
+                request.id = request,
+                http.route = route,
+                problem.code = code,
+                error = chain,
+                "request failed"
+            );
+        }
+        _ => tracing::warn!(
+            request.id = request,
+            http.route = route,
+            problem.code = code,
+            error = chain,
+            "request failed"
+        ),
+    }
+}
+
+/// An error and what caused it, outermost first.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id_of(given: &str) -> String {
+        let headers = HeaderMap::from_iter([(
+            REQUEST_ID.clone(),
+            HeaderValue::from_bytes(given.as_bytes()).unwrap(),
+        )]);
+        RequestId::of(&headers).as_str().to_owned()
+    }
+
+    #[test]
+    fn a_sane_id_is_taken_over() {
+        assert_eq!(id_of("abc-123"), "abc-123");
+        assert_eq!(id_of(&"x".repeat(128)), "x".repeat(128));
+    }
+
+    #[test]
+    fn an_id_that_cannot_be_logged_is_replaced() {
+        for given in ["", "a b", "ä", "tab\there", &"x".repeat(129)] {
+            assert!(uuid::Uuid::parse_str(&id_of(given)).is_ok(), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn the_chain_names_every_cause_once() {
+        let inner = std::io::Error::other("disk on fire");
+        let outer = gavel_store::Error::Unavailable(Box::new(inner));
+        assert_eq!(chain(&outer), "the store is unavailable: disk on fire");
+    }
+}

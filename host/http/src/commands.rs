@@ -1,0 +1,80 @@
+//! `POST …/commands`: one command for one stream.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::ETAG;
+use axum::response::{IntoResponse as _, Response};
+use gavel_api::{CommandAnswer, CommandBody, CommandQuery};
+use gavel_engine::command::{self, CommandOptions, CommandRequest, Origin};
+
+use super::extract::{
+    IdempotencyKey, JsonBody, Place, Preconditions, Query, Sender, StreamPath, metadata,
+};
+use super::metrics;
+use super::problem::Problem;
+use super::state::AppState;
+
+/// Sends one command
+///
+/// The decider decides on the newest state of the stream. What it answers is stored before this answers.
+#[utoipa::path(
+    post, path = "/v1/deciders/{decider}/{id}/commands", tag = "commands", request_body = CommandBody,
+    params(
+        CommandQuery,
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeats get the first outcome. A UUID is the command id as it is.", pattern = "^[!-~]{1,255}$", min_length = 1, max_length = 255),
+        ("If-Match" = Option<String>, Header, description = "The version that the stream must be at, as a strong ETag; `*`: it must have events.", pattern = "^(\\*|\"(0|[1-9][0-9]{0,17})\")$"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: the stream must be new.", pattern = "^\\*$"),
+        ("traceparent" = Option<String>, Header, description = "W3C trace context, stored with the events."),
+    ),
+    responses(
+        (status = 200, description = "Decided and stored. `ETag` is the version of the stream.", body = CommandAnswer, headers(("ETag" = String, description = "The version of the stream; absent in a dry run."))),
+        (status = 404, description = "`decider-not-found`, `command-unknown`"),
+        (status = 409, description = "`version-conflict`, `stream-final`"),
+        (status = 412, description = "`precondition-failed`: `If-Match` names no version, or is `*` and the stream has no event"),
+        (status = 422, description = "`command-rejected`, `invalid-command-data`, `idempotency-key-reused`"),
+        (status = 500, description = "`module-trapped`, `module-broke-contract`, with the `module`; `internal`"),
+        (status = 504, description = "`module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `limit`"),
+    )
+)]
+pub(super) async fn send_command(
+    State(state): State<AppState>,
+    StreamPath(stream): StreamPath,
+    Query(query): Query<CommandQuery>,
+    preconditions: Preconditions,
+    key: IdempotencyKey,
+    Sender(origin): Sender,
+    JsonBody(body): JsonBody<CommandBody>,
+) -> Result<Response, Problem> {
+    let expected = preconditions
+        .expected(&state, &stream, body.expected_version)
+        .await?;
+    let request = CommandRequest {
+        stream,
+        command: body.command,
+        data: body.data.into(),
+        metadata: metadata(body.metadata, Place::pointer("/metadata"))?,
+        command_id: key.with(body.command_id)?,
+        expected,
+    };
+    let options = CommandOptions::from(query);
+    let answer = execute(&state, request, &origin, options).await?;
+    let body = Json(CommandAnswer::from(&answer));
+    if options.dry_run {
+        // The version is one that the stream does not have.
+        return Ok(body.into_response());
+    }
+    Ok(([(ETAG, format!("\"{}\"", answer.version))], body).into_response())
+}
+
+/// Carries out one command, and counts it.
+pub(super) async fn execute(
+    state: &AppState,
+    request: CommandRequest,
+    origin: &Origin,
+    options: CommandOptions,
+) -> Result<command::CommandAnswer, command::Error> {
+    let decider = request.stream.decider().clone();
+    let outcome = state.commands.execute(request, origin, options).await;
+    metrics::count_command(&decider, options, outcome.as_ref());
+    outcome
+}

@@ -1,0 +1,446 @@
+//! `/v1/consumers`: named readers that share their work.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse as _, Response};
+use gavel_api::{
+    AckBody, Consumer, ConsumerBody, ConsumerList, ConsumerListQuery, ExtendBody, Lease, LeaseBody,
+    LeaseEnd, LeaseList, NackAnswer, NackBody, Parked, ParkedList, ParkedQuery, ResetBody,
+    RetriedParked,
+};
+use gavel_model::{ConsumerId, LeaseId, Start, StreamId};
+use gavel_store::{ConsumerError, Unpark};
+use uuid::Uuid;
+
+use super::admit::refuse_while_draining;
+use super::code::Code;
+use super::extract::{
+    ConsumerPath, JsonBody, NamespaceHeader, OptionalJsonBody, ParkedPath, Place, Query,
+    consumer_settings, decider_name, failure, lease_limits, malformed, position, start, stream_id,
+};
+use super::problem::Problem;
+use super::state::AppState;
+
+/// How many events of the log after its cursor are looked at to say how far a consumer lags behind.
+const LOOK: u32 = 100_000;
+/// The same for each of many.
+const LIST_LOOK: u32 = 10_000;
+
+/// Lists consumers
+///
+/// By name, each with how far it has come. Of events that nothing was leased of yet, the next 10,000 of the log are looked at.
+#[utoipa::path(
+    get, path = "/v1/consumers", tag = "consumers", params(ConsumerListQuery),
+    responses((status = 200, description = "A page of consumers.", body = ConsumerList))
+)]
+pub(super) async fn list_consumers(
+    State(state): State<AppState>,
+    NamespaceHeader(namespace): NamespaceHeader,
+    Query(query): Query<ConsumerListQuery>,
+) -> Result<Response, Problem> {
+    let after = query.after.filter(|after| !after.is_empty());
+    let after = after.map(|after| {
+        let id = ConsumerId::new(namespace.clone(), after);
+        id.map_err(|error| malformed(Place::parameter("after"), error.to_string()))
+    });
+    let after = after.transpose()?;
+    let page = state
+        .store
+        .list_consumers(
+            Some(&namespace),
+            after.as_ref(),
+            query.limit.get(),
+            LIST_LOOK,
+        )
+        .await?;
+    let last = page.items.last().filter(|_| page.has_more);
+    Ok(Json(ConsumerList {
+        next: last.map(|last| last.id.name()),
+        consumers: page
+            .items
+            .iter()
+            .map(|consumer| Consumer::new(consumer, state.consumers.outage(&consumer.id)))
+            .collect(),
+    })
+    .into_response())
+}
+
+/// Shows a consumer
+///
+/// With how far it has come. Of events that nothing was leased of yet, the next 100,000 of the log are looked at.
+#[utoipa::path(
+    get, path = "/v1/consumers/{name}", tag = "consumers",
+    responses(
+        (status = 200, description = "The consumer.", body = Consumer),
+        (status = 404, description = "`consumer-not-found`"),
+    )
+)]
+pub(super) async fn get_consumer(
+    State(state): State<AppState>,
+    ConsumerPath(id): ConsumerPath,
+) -> Result<Response, Problem> {
+    show(&state, &id).await
+}
+
+/// Creates or changes a consumer
+///
+/// A new one begins at `start`. One that is there already stays where it is, whatever is changed.
+#[utoipa::path(
+    put, path = "/v1/consumers/{name}", tag = "consumers", request_body = ConsumerBody,
+    responses(
+        (status = 200, description = "Changed.", body = Consumer),
+        (status = 201, description = "Created.", body = Consumer, headers(("Location" = String))),
+        (status = 410, description = "`position-lost`: as for `GET /v1/events`."),
+        (status = 422, description = "`receiver-not-allowed`: the URL names an address that the setting `push.allow` does not allow; `too-many-consumers`: as many are there as the setting `consumers.per_namespace` allows"),
+    )
+)]
+pub(super) async fn put_consumer(
+    State(state): State<AppState>,
+    ConsumerPath(id): ConsumerPath,
+    JsonBody(mut body): JsonBody<ConsumerBody>,
+) -> Result<Response, Problem> {
+    let start = start(std::mem::take(&mut body.start), "/start")?;
+    check_start(&state, &id, start).await?;
+    let settings = consumer_settings(body)?;
+    state
+        .consumers
+        .admit(&settings)
+        .map_err(|refusal| Problem::new(Code::ReceiverNotAllowed, refusal.to_string()))?;
+    let most = state.settings.consumers_per_namespace;
+    if !state.store.has_room(&id, most).await? {
+        let detail = format!("The namespace has {most} consumers, as many as it may.");
+        return Err(Problem::new(Code::TooManyConsumers, detail).with("limit", most));
+    }
+    let is_new = state.store.put_consumer(&id, &settings, start).await?;
+    state.consumers.changed();
+    let shown = show(&state, &id).await?;
+    if is_new {
+        let location = format!("/v1/consumers/{}", id.name());
+        return Ok((StatusCode::CREATED, [(LOCATION, location)], shown).into_response());
+    }
+    Ok(shown)
+}
+
+/// Deletes a consumer
+///
+/// With its checkpoints. Its leases are lost.
+#[utoipa::path(
+    delete, path = "/v1/consumers/{name}", tag = "consumers",
+    responses(
+        (status = 204, description = "Deleted."),
+        (status = 404, description = "`consumer-not-found`"),
+    )
+)]
+pub(super) async fn delete_consumer(
+    State(state): State<AppState>,
+    ConsumerPath(id): ConsumerPath,
+) -> Result<StatusCode, Problem> {
+    let deleted = state.store.delete_consumer(&id).await;
+    deleted.map_err(|error| refused(&id, error))?;
+    state.consumers.changed();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Leases streams
+///
+/// Each with its next events, in their order, to one worker until it acknowledges them or time is up. All of them take up about 512 KiB at
+/// most, unless it is one event.
+#[utoipa::path(
+    post, path = "/v1/consumers/{name}/leases", tag = "consumers",
+    request_body(content = Option<LeaseBody>, description = "May be left out."),
+    responses(
+        (status = 200, description = "Leases of different streams; none when there is nothing to do.", body = LeaseList),
+        (status = 404, description = "`consumer-not-found`"),
+    )
+)]
+pub(super) async fn lease_streams(
+    State(state): State<AppState>,
+    ConsumerPath(id): ConsumerPath,
+    OptionalJsonBody(body): OptionalJsonBody<LeaseBody>,
+) -> Result<Response, Problem> {
+    lease_limits(&body)?;
+    refuse_while_draining(&state)?;
+    let Ok(_place) = state.subscriptions.try_acquire() else {
+        let detail = "As many workers and subscriptions wait as the host takes. Try again.";
+        return Err(Problem::new(Code::Overloaded, detail));
+    };
+    let wait = Duration::from_millis(body.wait_ms);
+    let stop = state.drain.cancelled();
+    let leasing = state
+        .consumers
+        .lease(&id, body.max_streams, body.max_events, wait, stop);
+    let leases = leasing.await.map_err(|error| refused(&id, error))?;
+    Ok(Json(LeaseList {
+        leases: leases.iter().map(Lease::from).collect(),
+    })
+    .into_response())
+}
+
+/// Acknowledges events
+///
+/// Through the one at `through`. The lease ends, unless it is to be kept and events of it are left.
+#[utoipa::path(
+    post, path = "/v1/consumers/{name}/ack", tag = "consumers", request_body = AckBody,
+    responses(
+        (status = 200, description = "Done.", body = LeaseEnd),
+        (status = 404, description = "`consumer-not-found`"),
+        (status = 409, description = "`lease-lost`"),
+    )
+)]
+pub(super) async fn acknowledge(
+    State(state): State<AppState>,
+    ConsumerPath(id): ConsumerPath,
+    JsonBody(body): JsonBody<AckBody>,
+) -> Result<Response, Problem> {
+    let lease = lease_id(&body.lease)?;
+    let through = position(&body.through, "/through")?;
+    let acknowledged = state.store.ack(&id, lease, through, body.keep).await;
+    let expires_at = acknowledged.map_err(|error| refused(&id, error))?;
+    Ok(Json(LeaseEnd { expires_at }).into_response())
+}
+
+/// Reports a failure
+///
+/// The events of the lease are delivered again, after the delay. After the last attempt their stream is parked.
+#[utoipa::path(
+    post, path = "/v1/consumers/{name}/nack", tag = "consumers", request_body = NackBody,
+    responses(
+        (status = 200, description = "What becomes of the stream.", body = NackAnswer),
+        (status = 404, description = "`consumer-not-found`"),
+        (status = 409, description = "`lease-lost`"),
+    )
+)]
+pub(super) async fn report_failure(
+    State(state): State<AppState>,
+    ConsumerPath(id): ConsumerPath,
+    JsonBody(body): JsonBody<NackBody>,
+) -> Result<Response, Problem> {
+    let lease = lease_id(&body.lease)?;
+    let delay = failure(body.delay_ms, &body.reason)?;
+    let nacked = state.store.nack(&id, lease, delay, &body.reason).await;
+    let nacked = nacked.map_err(|error| refused(&id, error))?;
+    Ok(Json(NackAnswer::from(nacked)).into_response())
+}
+
+/// Extends a lease
+///
+/// It then holds for the lock timeout from now on.
+#[utoipa::path(
+    post, path = "/v1/consumers/{name}/extend", tag = "consumers", request_body = ExtendBody,
+    responses(
+        (status = 200, description = "Extended.", body = LeaseEnd),
+        (status = 404, description = "`consumer-not-found`"),
+        (status = 409, description = "`lease-lost`"),
+    )
+)]
+pub(super) async fn extend_lease(
+    State(state): State<AppState>,
+    ConsumerPath(id): ConsumerPath,
+    JsonBody(body): JsonBody<ExtendBody>,
+) -> Result<Response, Problem> {
+    let extended = state.store.extend(&id, lease_id(&body.lease)?).await;
+    let expires_at = extended.map_err(|error| refused(&id, error))?;
+    Ok(Json(LeaseEnd {
+        expires_at: Some(expires_at),
+    })
+    .into_response())
+}
+
+/// Lists parked streams
+///
+/// Those whose next event has failed as often as it was allowed to.
+#[utoipa::path(
+    get, path = "/v1/consumers/{name}/parked", tag = "consumers", params(ParkedQuery),
+    responses(
+        (status = 200, description = "A page of streams.", body = ParkedList),
+        (status = 404, description = "`consumer-not-found`"),
+    )
+)]
+pub(super) async fn list_parked(
+    State(state): State<AppState>,
+    ConsumerPath(id): ConsumerPath,
+    Query(query): Query<ParkedQuery>,
+) -> Result<Response, Problem> {
+    let after = query.after.map(|after| after_of(&id, &after)).transpose()?;
+    let limit = query.limit;
+    let found = state
+        .store
+        .list_parked(&id, after.as_ref(), limit.get() + 1);
+    let mut found = found.await.map_err(|error| refused(&id, error))?;
+    let is_more = found.len() > limit.to_usize();
+    found.truncate(limit.to_usize());
+    let last = found.last().filter(|_| is_more).map(|last| &last.stream);
+    Ok(Json(ParkedList {
+        next: last.map(|last| format!("{}/{}", last.decider(), last.id())),
+        parked: found.iter().map(Parked::from).collect(),
+    })
+    .into_response())
+}
+
+/// Retries a parked stream
+///
+/// Its next event is delivered again, as if for the first time.
+#[utoipa::path(
+    post, path = "/v1/consumers/{name}/parked/{decider}/{id}/retry", tag = "consumers",
+    responses(
+        (status = 204, description = "It is delivered again."),
+        (status = 404, description = "`consumer-not-found`; `stream-not-found` when it is not parked"),
+    )
+)]
+pub(super) async fn retry_parked(
+    State(state): State<AppState>,
+    ParkedPath(id, stream): ParkedPath,
+) -> Result<StatusCode, Problem> {
+    unpark(&state, &id, &stream, Unpark::Retry).await
+}
+
+/// Retries all parked streams
+///
+/// As after an outage of a worker: the next event of each is delivered again, as if for the first time.
+#[utoipa::path(
+    post, path = "/v1/consumers/{name}/parked/retry", tag = "consumers",
+    responses(
+        (status = 200, description = "They are delivered again.", body = RetriedParked),
+        (status = 404, description = "`consumer-not-found`"),
+    )
+)]
+pub(super) async fn retry_all_parked(
+    State(state): State<AppState>,
+    ConsumerPath(id): ConsumerPath,
+) -> Result<Response, Problem> {
+    let retried = state.store.retry_parked(&id).await;
+    let retried = retried.map_err(|error| refused(&id, error))?;
+    state.consumers.changed();
+    Ok(Json(RetriedParked { retried }).into_response())
+}
+
+/// Skips a parked event
+///
+/// The stream goes on with the event after the one that has failed.
+#[utoipa::path(
+    post, path = "/v1/consumers/{name}/parked/{decider}/{id}/skip", tag = "consumers",
+    responses(
+        (status = 204, description = "It goes on."),
+        (status = 404, description = "`consumer-not-found`; `stream-not-found` when it is not parked"),
+    )
+)]
+pub(super) async fn skip_parked(
+    State(state): State<AppState>,
+    ParkedPath(id, stream): ParkedPath,
+) -> Result<StatusCode, Problem> {
+    unpark(&state, &id, &stream, Unpark::Skip).await
+}
+
+/// Begins anew
+///
+/// At `start`. All leases are lost, and nothing is parked any more.
+#[utoipa::path(
+    post, path = "/v1/consumers/{name}/reset", tag = "consumers", request_body = ResetBody,
+    responses(
+        (status = 200, description = "The consumer.", body = Consumer),
+        (status = 404, description = "`consumer-not-found`"),
+        (status = 410, description = "`position-lost`: as for `GET /v1/events`."),
+    )
+)]
+pub(super) async fn reset_consumer(
+    State(state): State<AppState>,
+    ConsumerPath(id): ConsumerPath,
+    JsonBody(body): JsonBody<ResetBody>,
+) -> Result<Response, Problem> {
+    let start = start(body.start, "/start")?;
+    check_start(&state, &id, start).await?;
+    let reset = state.store.reset_consumer(&id, start);
+    reset.await.map_err(|error| refused(&id, error))?;
+    show(&state, &id).await
+}
+
+/// Pauses a consumer
+///
+/// Nothing is leased until it is resumed. Leases that are out stay good.
+#[utoipa::path(
+    post, path = "/v1/consumers/{name}/pause", tag = "consumers",
+    responses(
+        (status = 200, description = "The consumer.", body = Consumer),
+        (status = 404, description = "`consumer-not-found`"),
+    )
+)]
+pub(super) async fn pause_consumer(
+    State(state): State<AppState>,
+    ConsumerPath(id): ConsumerPath,
+) -> Result<Response, Problem> {
+    set_paused(&state, &id, true).await
+}
+
+/// Resumes a consumer
+///
+/// After a pause.
+#[utoipa::path(
+    post, path = "/v1/consumers/{name}/resume", tag = "consumers",
+    responses(
+        (status = 200, description = "The consumer.", body = Consumer),
+        (status = 404, description = "`consumer-not-found`"),
+    )
+)]
+pub(super) async fn resume_consumer(
+    State(state): State<AppState>,
+    ConsumerPath(id): ConsumerPath,
+) -> Result<Response, Problem> {
+    set_paused(&state, &id, false).await
+}
+
+/// Refuses to begin at a position that the log does not hold.
+async fn check_start(state: &AppState, id: &ConsumerId, start: Start) -> Result<(), Problem> {
+    if let Start::After(position) = start {
+        let checked = state.store.check_position(id.namespace(), position);
+        checked.await?;
+    }
+    Ok(())
+}
+
+async fn show(state: &AppState, id: &ConsumerId) -> Result<Response, Problem> {
+    let consumer = state.store.consumer(id, LOOK).await;
+    let consumer = consumer.map_err(|error| refused(id, error))?;
+    let outage = state.consumers.outage(id);
+    Ok(Json(Consumer::new(&consumer, outage)).into_response())
+}
+
+async fn set_paused(state: &AppState, id: &ConsumerId, paused: bool) -> Result<Response, Problem> {
+    let set = state.store.pause_consumer(id, paused).await;
+    set.map_err(|error| refused(id, error))?;
+    state.consumers.changed();
+    show(state, id).await
+}
+
+async fn unpark(
+    state: &AppState,
+    id: &ConsumerId,
+    stream: &StreamId,
+    how: Unpark,
+) -> Result<StatusCode, Problem> {
+    let unparked = state.store.unpark(id, stream, how).await;
+    unparked.map_err(|error| refused(id, error))?;
+    state.consumers.changed();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A text that no lease has is one that was lost.
+fn lease_id(text: &str) -> Result<LeaseId, Problem> {
+    Uuid::try_parse(text).map_err(|_| Problem::from(ConsumerError::LeaseLost))
+}
+
+fn after_of(id: &ConsumerId, text: &str) -> Result<StreamId, Problem> {
+    let place = || Place::parameter("after");
+    let (decider, stream) = text
+        .split_once('/')
+        .ok_or_else(|| malformed(place(), "pass the `next` of the page before"))?;
+    let decider = decider_name(decider.to_owned(), place())?;
+    stream_id(id.namespace().clone(), decider, stream.to_owned(), place())
+}
+
+fn refused(id: &ConsumerId, error: ConsumerError) -> Problem {
+    Problem::from(error).with("consumer", id.name())
+}

@@ -1,0 +1,54 @@
+//! The door of a route: who comes in, and who is written down. One layer for all of it, since each costs every request.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use gavel_config::Scope;
+
+use super::admit::{Admission, admit};
+use super::audit;
+use super::auth::{Actor, authenticate, end_with_token};
+use super::problem::Problem;
+use super::state::AppState;
+
+/// What a request has to fulfil.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Conditions {
+    /// What a credential has to allow; none lets everybody in.
+    pub(super) scope: Option<Scope>,
+    /// Whether requests are turned away when there are too many, or the host drains.
+    pub(super) is_admitted: bool,
+    /// Whether the log says who was here.
+    pub(super) is_change: bool,
+}
+
+impl Conditions {
+    /// The place of a request that fulfils them, if it has to have one.
+    fn check(self, state: &AppState, request: &mut Request) -> Result<Option<Admission>, Problem> {
+        let admitted = self.is_admitted.then(|| admit(state, request));
+        let admission = admitted.transpose()?;
+        if let Some(scope) = self.scope {
+            authenticate(state, scope, request)?;
+        }
+        Ok(admission)
+    }
+}
+
+/// Lets a request in.
+pub(super) async fn enter(
+    State((state, conditions)): State<(AppState, Conditions)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    // Until there is an answer.
+    let _admission = match conditions.check(&state, &mut request) {
+        Ok(admission) => admission,
+        Err(problem) => return problem.into_response(),
+    };
+    let actor = request.extensions().get::<Actor>().cloned();
+    let answer = match conditions.is_change {
+        true => audit::record(request, next).await,
+        false => next.run(request).await,
+    };
+    end_with_token(&state, actor, answer)
+}

@@ -1,0 +1,74 @@
+//! Modules, from paths, queries and bodies: of those that the sender may not know of, nobody says that they are there.
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use gavel_engine::catalog;
+use gavel_model::{DigestError, ModuleDigest};
+use gavel_store::{ModuleFilter, ModuleViewer};
+
+use super::names::path;
+use super::{Place, malformed};
+use crate::auth::Actor;
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// What the sender of a request may know of modules; all when there is no viewer.
+#[derive(Debug)]
+pub(crate) struct KnownModules(pub(crate) Option<ModuleViewer>);
+
+impl KnownModules {
+    /// Checks the name of a module.
+    ///
+    /// # Errors
+    ///
+    /// When it is none, and as for a module that is not there when the sender may not know of it.
+    pub(crate) async fn digest(
+        self,
+        state: &AppState,
+        text: &str,
+        place: Place,
+    ) -> Result<ModuleDigest, Problem> {
+        let digest = text
+            .parse()
+            .map_err(|error: DigestError| malformed(place, error.to_string()))?;
+        if self.0.is_some() {
+            let filter = ModuleFilter {
+                digest: Some(digest),
+                viewer: self.0,
+                ..ModuleFilter::default()
+            };
+            let known = state.modules.list(&filter, None, 1).await?;
+            if known.items.is_empty() {
+                return Err(catalog::Error::NotFound { digest }.into());
+            }
+        }
+        Ok(digest)
+    }
+}
+
+impl FromRequestParts<AppState> for KnownModules {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Infallible> {
+        let actor = parts.extensions.get::<Actor>();
+        Ok(Self(actor.and_then(Actor::viewer)))
+    }
+}
+
+/// `{digest}` of the path.
+#[derive(Debug)]
+pub(crate) struct DigestPath(pub(crate) ModuleDigest);
+
+impl FromRequestParts<AppState> for DigestPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let text = path::<String>(parts, state).await?;
+        let actor = parts.extensions.get::<Actor>();
+        let known = KnownModules(actor.and_then(Actor::viewer));
+        let digest = known.digest(state, &text, Place::parameter("digest"));
+        digest.await.map(Self)
+    }
+}

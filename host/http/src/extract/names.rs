@@ -1,0 +1,127 @@
+//! Namespaces, deciders and streams, from headers, paths and bodies.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use gavel_model::{DeciderName, Metadata, NameError, Namespace, StreamId};
+use serde::de::DeserializeOwned;
+
+use super::{Place, malformed};
+use crate::auth::Actor;
+use crate::code::Code;
+use crate::problem::Problem;
+use crate::state::AppState;
+
+pub(crate) const NAMESPACE: &str = "Gavel-Namespace";
+
+/// The namespace that a request is about; the default one when it names none. Its sender may do something there.
+#[derive(Debug)]
+pub(crate) struct NamespaceHeader(pub(crate) Namespace);
+
+impl FromRequestParts<AppState> for NamespaceHeader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+        let namespace = namespace(&parts.headers)?;
+        if let Some(actor) = parts.extensions.get::<Actor>() {
+            actor.admit_to(&namespace)?;
+        }
+        Ok(Self(namespace))
+    }
+}
+
+/// The namespace that a request names, whoever sends it.
+pub(crate) fn namespace(headers: &HeaderMap) -> Result<Namespace, Problem> {
+    let mut values = headers.get_all(NAMESPACE).iter();
+    let refused = || {
+        Problem::new(
+            Code::InvalidNamespace,
+            format!(
+                "The header `{NAMESPACE}` is refused: {}.",
+                NameError::Namespace
+            ),
+        )
+    };
+    let Some(value) = values.next() else {
+        return Ok(Namespace::default());
+    };
+    let text = value.to_str().map_err(|_| refused())?;
+    match (Namespace::new(text), values.next()) {
+        (Ok(namespace), None) => Ok(namespace),
+        _ => Err(refused()),
+    }
+}
+
+/// `{decider}` of the path, in its namespace.
+#[derive(Debug)]
+pub(crate) struct DeciderPath {
+    pub(crate) namespace: Namespace,
+    pub(crate) decider: DeciderName,
+}
+
+impl FromRequestParts<AppState> for DeciderPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
+        let decider = decider_name(
+            path::<String>(parts, state).await?,
+            Place::parameter("decider"),
+        )?;
+        Ok(Self { namespace, decider })
+    }
+}
+
+/// `{decider}` and `{id}` of the path, in their namespace.
+#[derive(Debug)]
+pub(crate) struct StreamPath(pub(crate) StreamId);
+
+impl FromRequestParts<AppState> for StreamPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
+        let (decider, id) = path::<(String, String)>(parts, state).await?;
+        let decider = decider_name(decider, Place::parameter("decider"))?;
+        stream_id(namespace, decider, id, Place::parameter("id")).map(Self)
+    }
+}
+
+pub(super) async fn path<T: DeserializeOwned + Send>(
+    parts: &mut Parts,
+    state: &AppState,
+) -> Result<T, Problem> {
+    match Path::from_request_parts(parts, state).await {
+        Ok(Path(values)) => Ok(values),
+        Err(_) => Err(malformed(
+            Place::parameter("path"),
+            "the path is no UTF-8 once it is decoded",
+        )),
+    }
+}
+
+/// Checks the name of a decider.
+pub(crate) fn decider_name(text: String, place: Place) -> Result<DeciderName, Problem> {
+    DeciderName::new(text).map_err(|error| malformed(place, error.to_string()))
+}
+
+/// Checks the id of a stream.
+pub(crate) fn stream_id(
+    namespace: Namespace,
+    decider: DeciderName,
+    id: String,
+    place: Place,
+) -> Result<StreamId, Problem> {
+    StreamId::new(namespace, decider, id).map_err(|error| malformed(place, error.to_string()))
+}
+
+/// Checks what a sender attached.
+pub(crate) fn metadata(
+    entries: Option<BTreeMap<String, String>>,
+    place: Place,
+) -> Result<Metadata, Problem> {
+    Metadata::from_sender(entries.unwrap_or_default())
+        .map_err(|error| malformed(place, error.to_string()))
+}

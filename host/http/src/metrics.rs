@@ -1,0 +1,162 @@
+//! What is counted at this layer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use gavel_engine::command::metrics::{
+    CONFLICTS, HOT_BYTES, HOT_EVICTIONS, HOT_HITS, HOT_LOADS, HOT_STREAMS,
+};
+use gavel_engine::command::{CommandAnswer, CommandOptions, Error};
+use gavel_engine::streaming::metrics::{TAIL_LAG_SECONDS, WITHHELD_SECONDS};
+use gavel_gate::metrics::{REHEARSALS, UNDER_WAY};
+use gavel_model::DeciderName;
+use gavel_store::metrics::{BATCH_SIZE, QUEUE};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+use super::code::Code;
+use super::error::code_of;
+
+const REQUESTS: &str = "gavel_http_requests_total";
+const REQUEST_SECONDS: &str = "gavel_http_request_duration_seconds";
+const COMMANDS: &str = "gavel_commands_total";
+pub(super) const SUBSCRIPTIONS: &str = "gavel_subscriptions";
+pub(super) const SUBSCRIPTION_EVENTS: &str = "gavel_subscription_events_total";
+const GUEST_FAULTS: &str = "gavel_guest_faults_total";
+
+/// Upper bounds of the histograms of durations, in seconds.
+const SECONDS: [f64; 14] = [
+    0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 5.0, 30.0,
+];
+
+/// Upper bounds of the histogram of how many appends share a transaction.
+const BATCH_SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// A recorder for all metrics of the host; to be installed once, by whoever starts the process.
+///
+/// # Errors
+///
+/// [`BuildError`] never, as long as there are buckets.
+pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    let buckets = Matcher::Suffix("_seconds".to_owned());
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(buckets, &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(BATCH_SIZE.to_owned()), &BATCH_SIZES)?
+        .build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        describe_counter!(
+            REQUESTS,
+            "HTTP requests answered, by method, route and status."
+        );
+        describe_histogram!(
+            REQUEST_SECONDS,
+            "Time from a request's header to the head of its answer."
+        );
+        describe_counter!(COMMANDS, "Commands, by decider and outcome.");
+        describe_histogram!(BATCH_SIZE, "Appends that shared a transaction.");
+        describe_counter!(CONFLICTS, "Appends of commands that lost a race.");
+        describe_counter!(
+            HOT_HITS,
+            "Commands that found their stream's state in memory."
+        );
+        describe_counter!(HOT_LOADS, "Streams that were loaded for a command.");
+        describe_counter!(HOT_EVICTIONS, "States that were let go of to make room.");
+        describe_gauge!(HOT_STREAMS, "Streams in memory.");
+        describe_gauge!(
+            HOT_BYTES,
+            "Linear memory of the instances of hot streams, in bytes."
+        );
+        describe_gauge!(
+            SUBSCRIPTIONS,
+            "Subscriptions to the log, and verifications, by format."
+        );
+        describe_counter!(
+            SUBSCRIPTION_EVENTS,
+            "Events sent to subscriptions, by format."
+        );
+        describe_histogram!(
+            TAIL_LAG_SECONDS,
+            "Time from the creation of an event to when subscriptions can have it."
+        );
+        describe_gauge!(
+            WITHHELD_SECONDS,
+            "For how long a transaction that is left open has kept readers from what was committed since it began; 0 when nothing is withheld."
+        );
+        describe_gauge!(QUEUE, "Appends that are not answered yet.");
+        describe_gauge!(
+            UNDER_WAY,
+            "Rehearsals, shadows and verifications that run on this host, by kind."
+        );
+        describe_counter!(
+            REHEARSALS,
+            "Rehearsals and shadows that have ended on this host, by mode and status."
+        );
+        describe_counter!(
+            GUEST_FAULTS,
+            "Guest calls that ended in a fault, by decider and code."
+        );
+    });
+    Ok(recorder)
+}
+
+/// Counts the samples that histograms hold on to. Until somebody looks at the metrics, or this sorts them in, each takes up memory.
+#[derive(Debug, Default)]
+pub(super) struct Samples(AtomicU64);
+
+impl Samples {
+    /// How many requests are answered between two times of sorting in.
+    const LIMIT: u64 = 10_000;
+
+    pub(super) fn count(&self, metrics: &PrometheusHandle) {
+        if self.0.fetch_add(1, Ordering::Relaxed) % Self::LIMIT == Self::LIMIT - 1 {
+            metrics.run_upkeep();
+        }
+    }
+}
+
+pub(super) fn count_request(method: &Method, route: &str, status: StatusCode, duration: Duration) {
+    // What matches no route is counted under one name: a client must not be able to make up label values. So with methods.
+    let method = match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        _ => "other",
+    };
+    let route = if route.is_empty() { "none" } else { route }.to_owned();
+    histogram!(REQUEST_SECONDS, "method" => method, "route" => route.clone()).record(duration);
+    counter!(REQUESTS, "method" => method, "route" => route, "status" => status.as_u16().to_string()).increment(1);
+}
+
+pub(super) fn count_command(
+    decider: &DeciderName,
+    options: CommandOptions,
+    outcome: Result<&CommandAnswer, &Error>,
+) {
+    let code = outcome.err().map(code_of);
+    let name = match (outcome, code) {
+        (_, Some(code)) => code.as_str(),
+        (Ok(answer), _) if answer.replayed => "replayed",
+        _ if options.dry_run => "dry-run",
+        _ => "accepted",
+    };
+    // A decider that may not exist is not named: a client must not be able to make up label values.
+    let decider = match code {
+        Some(
+            Code::DeciderNotFound
+            | Code::StoreUnavailable
+            | Code::OutcomeUnknown
+            | Code::Overloaded
+            | Code::Internal,
+        ) => String::new(),
+        _ => decider.to_string(),
+    };
+    if let Err(Error::Fault { .. }) = outcome {
+        counter!(GUEST_FAULTS, "decider" => decider.clone(), "code" => name).increment(1);
+    }
+    counter!(COMMANDS, "decider" => decider, "outcome" => name).increment(1);
+}

@@ -1,0 +1,149 @@
+//! `/v1/modules`: immutable, named by their digest, the same in all namespaces. A token that holds in some of them knows of those modules only that
+//! are or were active there, or that it has uploaded.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::response::{IntoResponse, Response};
+use gavel_api::{Module, ModuleList, ModuleQuery, Text};
+use gavel_engine::catalog::Manifest;
+use gavel_store::{ModuleFilter, StoredModule};
+
+use super::extract::{DigestPath, KnownModules, Place, Query, Sender, WasmBody};
+use super::problem::Problem;
+use super::state::AppState;
+
+/// Uploads a module
+///
+/// It is compiled, linked and described before anything is stored. The same bytes are stored once.
+#[utoipa::path(
+    post, path = "/v1/modules", tag = "modules",
+    request_body(content = Vec<u8>, content_type = "application/wasm", description = "The component."),
+    responses(
+        (status = 200, description = "The same bytes are there already.", body = Module, headers(("Location" = String))),
+        (status = 201, description = "Stored.", body = Module, headers(("Location" = String))),
+        (status = 422, description = "`invalid-module`, with the `reasons`"),
+    )
+)]
+pub(super) async fn upload_module(
+    State(state): State<AppState>,
+    Sender(origin): Sender,
+    WasmBody { wasm, turn }: WasmBody,
+) -> Result<Response, Problem> {
+    let uploaded_by = origin.actor.as_deref();
+    let (stored, is_new) = state.modules.upload(wasm, uploaded_by).await?;
+    drop(turn);
+    let status = if is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let location = format!("/v1/modules/{}", stored.digest);
+    Ok((status, [(LOCATION, location)], Json(to_module(&stored)?)).into_response())
+}
+
+/// Lists modules
+///
+/// Newest first. A page ends early when its modules take up about 512 KiB; one may be larger. For a token of some namespaces: those that are or were active there, or that it has uploaded; no other is there for it.
+#[utoipa::path(
+    get, path = "/v1/modules", tag = "modules", params(ModuleQuery),
+    responses(
+        (status = 200, description = "A page of modules.", body = ModuleList),
+        (status = 404, description = "`module-not-found`: there is none with the digest `after`"),
+    )
+)]
+pub(super) async fn list_modules(
+    State(state): State<AppState>,
+    known: KnownModules,
+    Query(query): Query<ModuleQuery>,
+) -> Result<Json<ModuleList>, Problem> {
+    let viewer = known.0.clone();
+    let after = match query.after.filter(|after| !after.is_empty()) {
+        Some(after) => Some(
+            known
+                .digest(&state, &after, Place::parameter("after"))
+                .await?,
+        ),
+        None => None,
+    };
+    let wanted = |text: Option<Text>| text.map(Text::into_string).filter(|text| !text.is_empty());
+    let filter = ModuleFilter {
+        name: wanted(query.name),
+        kind: wanted(query.kind),
+        viewer,
+        ..ModuleFilter::default()
+    };
+    let page = state
+        .modules
+        .list(&filter, after, query.limit.get())
+        .await?;
+    let last = page.items.last().filter(|_| page.has_more);
+    Ok(Json(ModuleList {
+        next: last.map(|last| last.digest.to_string()),
+        modules: page.items.iter().map(to_module).collect::<Result<_, _>>()?,
+    }))
+}
+
+/// Shows a module
+#[utoipa::path(
+    get, path = "/v1/modules/{digest}", tag = "modules",
+    responses(
+        (status = 200, description = "The module.", body = Module),
+        (status = 404, description = "`module-not-found`"),
+    )
+)]
+pub(super) async fn get_module(
+    State(state): State<AppState>,
+    DigestPath(digest): DigestPath,
+) -> Result<Json<Module>, Problem> {
+    Ok(Json(to_module(&state.modules.module(digest).await?)?))
+}
+
+/// Downloads a module
+#[utoipa::path(
+    get, path = "/v1/modules/{digest}/wasm", tag = "modules",
+    responses(
+        (status = 200, description = "The component, byte for byte as it was uploaded.", content_type = "application/wasm", body = Vec<u8>),
+        (status = 404, description = "`module-not-found`"),
+    )
+)]
+pub(super) async fn get_module_wasm(
+    State(state): State<AppState>,
+    DigestPath(digest): DigestPath,
+) -> Result<impl IntoResponse, Problem> {
+    let wasm = state.modules.wasm(digest).await?;
+    Ok(([(CONTENT_TYPE, "application/wasm")], Bytes::from(wasm)))
+}
+
+/// Deletes a module
+///
+/// Only one that was never active.
+#[utoipa::path(
+    delete, path = "/v1/modules/{digest}", tag = "modules",
+    responses(
+        (status = 204, description = "Deleted."),
+        (status = 404, description = "`module-not-found`"),
+        (status = 409, description = "`module-in-use`"),
+    )
+)]
+pub(super) async fn delete_module(
+    State(state): State<AppState>,
+    DigestPath(digest): DigestPath,
+) -> Result<StatusCode, Problem> {
+    state.modules.delete(digest).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn to_module(stored: &StoredModule) -> Result<Module, Problem> {
+    match Manifest::parse(stored.manifest.as_str()) {
+        Ok(manifest) => Ok(Module::new(stored, manifest)),
+        // It was checked before it was stored.
+        Err(reasons) => Err(Problem::internal(format!(
+            "module {}: {}",
+            stored.digest,
+            reasons.join("; ")
+        ))),
+    }
+}

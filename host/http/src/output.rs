@@ -1,0 +1,86 @@
+//! `GET /v1/deciders/{decider}/logs`: what the modules of a decider have written, line by line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use futures::stream;
+use gavel_api::{OutputLine, OutputQuery};
+use gavel_engine::catalog::{FollowedOutputs, Output};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::deciders::decider_not_found;
+use super::extract::{DeciderPath, Query};
+use super::follow::{self, Format, streamed, write_line};
+use super::problem::Problem;
+use super::state::AppState;
+
+/// What is left to be told to one client.
+struct Feed {
+    followed: FollowedOutputs,
+    _place: follow::Place,
+    keep_alive: Duration,
+    drain: CancellationToken,
+}
+
+/// Reads what modules have written
+///
+/// To stdout and stderr, while they decided commands and folded events of this decider on this host, which keeps the newest of it in
+/// memory, up to 256 KiB of a decider. One object a line: `{"time", "decider", "id", "command_id", "module", "text"}`, the oldest first;
+/// `command_id` is null for what was written as recorded events were folded. With `follow=true` the lines do not end: what is written
+/// later comes as it is, and an empty line means that the host is still there.
+#[utoipa::path(
+    get, path = "/v1/deciders/{decider}/logs", tag = "deciders", params(OutputQuery),
+    responses(
+        (status = 200, description = "Lines.", content((String = "application/x-ndjson"))),
+        (status = 404, description = "`decider-not-found`"),
+    )
+)]
+pub(super) async fn read_output(
+    State(state): State<AppState>,
+    DeciderPath { namespace, decider }: DeciderPath,
+    Query(query): Query<OutputQuery>,
+) -> Result<Response, Problem> {
+    // Also as this keeps nobody's place for a decider that is not there.
+    let active = state.store.active(&namespace, &decider).await?;
+    active.ok_or_else(|| decider_not_found(&decider))?;
+    let outputs = state.modules.outputs();
+    let tail = query.tail.map_or(usize::MAX, |tail| tail as usize);
+    if !query.follow {
+        let lines = lines(&outputs.newest(&namespace, &decider, tail));
+        let media_type = [(CONTENT_TYPE, Format::Lines.media_type())];
+        return Ok((media_type, lines).into_response());
+    }
+    let feed = Feed {
+        _place: follow::Place::take(&state.subscriptions, Format::Lines)?,
+        followed: outputs.follow(&namespace, &decider, tail),
+        keep_alive: state.settings.keep_alive,
+        drain: state.drain.clone(),
+    };
+    Ok(streamed(Format::Lines, stream::unfold(feed, Feed::next)))
+}
+
+impl Feed {
+    /// What to send next, as soon as there is something; none at the end.
+    async fn next(mut self) -> Option<(Bytes, Self)> {
+        let outputs = tokio::select! {
+            biased;
+            () = self.drain.cancelled() => return None,
+            outputs = timeout(self.keep_alive, self.followed.next()) => outputs,
+        };
+        let chunk = outputs.map_or_else(|_| b"\n".to_vec(), |outputs| lines(&outputs));
+        Some((chunk.into(), self))
+    }
+}
+
+fn lines(outputs: &[Arc<Output>]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for output in outputs {
+        write_line(&mut lines, &OutputLine::from(&**output));
+    }
+    lines
+}

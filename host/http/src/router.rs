@@ -1,0 +1,164 @@
+//! All routes, each with its guard and its description.
+
+use axum::Router;
+use axum::http::Uri;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use gavel_config::Scope;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::code::Code;
+use super::door::Conditions;
+use super::problem::Problem;
+use super::state::AppState;
+use super::{
+    answer, batch, commands, consumers, deciders, door, import, log, modules, operations, output,
+    rehearsals, streams, verify, why,
+};
+
+/// Routes with the same conditions.
+pub(super) struct Group {
+    /// What their requests have to fulfil.
+    pub(super) conditions: Conditions,
+    /// The routes, each with its description.
+    pub(super) routes: OpenApiRouter<AppState>,
+}
+
+/// All routes. There is no other way in: a route is guarded and described, or it does not exist.
+pub(super) fn groups() -> [Group; 9] {
+    let open = OpenApiRouter::default()
+        .routes(routes!(operations::get_liveness))
+        .routes(routes!(operations::get_readiness))
+        .routes(routes!(operations::get_openapi));
+    let watch = OpenApiRouter::default().routes(routes!(operations::get_metrics));
+    let read = OpenApiRouter::default()
+        .routes(routes!(operations::get_info))
+        .routes(routes!(modules::list_modules))
+        .routes(routes!(modules::get_module))
+        .routes(routes!(modules::get_module_wasm))
+        .routes(routes!(deciders::list_deciders))
+        .routes(routes!(deciders::get_decider))
+        .routes(routes!(deciders::get_decider_openapi))
+        .routes(routes!(output::read_output))
+        .routes(routes!(streams::list_streams))
+        .routes(routes!(streams::get_stream))
+        .routes(routes!(streams::list_stream_events))
+        .routes(routes!(log::read_log))
+        .routes(routes!(consumers::list_consumers))
+        .routes(routes!(consumers::get_consumer))
+        .routes(routes!(consumers::list_parked))
+        .routes(routes!(rehearsals::list_rehearsals))
+        .routes(routes!(rehearsals::get_rehearsal))
+        .routes(routes!(why::explain_event))
+        .routes(routes!(why::explain_command))
+        .routes(routes!(verify::verify_decisions));
+    let command = OpenApiRouter::default()
+        .routes(routes!(commands::send_command))
+        .routes(routes!(batch::send_commands));
+    let work = OpenApiRouter::default()
+        .routes(routes!(consumers::acknowledge))
+        .routes(routes!(consumers::report_failure))
+        .routes(routes!(consumers::extend_lease));
+    let manage = OpenApiRouter::default()
+        .routes(routes!(consumers::put_consumer, consumers::delete_consumer))
+        .routes(routes!(consumers::retry_parked))
+        .routes(routes!(consumers::retry_all_parked))
+        .routes(routes!(consumers::skip_parked))
+        .routes(routes!(consumers::reset_consumer))
+        .routes(routes!(consumers::pause_consumer))
+        .routes(routes!(consumers::resume_consumer));
+    let lease = OpenApiRouter::default().routes(routes!(consumers::lease_streams));
+    let deploy = OpenApiRouter::default()
+        .routes(routes!(modules::upload_module))
+        .routes(routes!(modules::delete_module))
+        .routes(routes!(deciders::activate_module))
+        .routes(routes!(deciders::roll_back))
+        .routes(routes!(rehearsals::start_rehearsal))
+        .routes(routes!(rehearsals::cancel_rehearsal));
+    let append = OpenApiRouter::default().routes(routes!(import::append_events));
+    let open_to = |scope| Conditions {
+        scope: Some(scope),
+        ..Conditions::default()
+    };
+    let admitted = |scope| Conditions {
+        is_admitted: true,
+        ..open_to(scope)
+    };
+    let changing = |scope| Conditions {
+        is_change: true,
+        ..admitted(scope)
+    };
+    let groups = [
+        (Conditions::default(), open),
+        // Metrics matter most when nothing else is answered.
+        (open_to(Scope::Read), watch),
+        (admitted(Scope::Read), read),
+        (admitted(Scope::Command), command),
+        (admitted(Scope::Consume), work),
+        (changing(Scope::Consume), manage),
+        // Those who wait for events have places of their own.
+        (open_to(Scope::Consume), lease),
+        (changing(Scope::Deploy), deploy),
+        (admitted(Scope::Append), append),
+    ];
+    groups.map(|(conditions, routes)| Group { conditions, routes })
+}
+
+/// The whole API.
+pub fn router(state: AppState) -> Router {
+    let mut router = Router::new();
+    for Group { conditions, routes } in groups() {
+        let mut routes = Router::from(routes);
+        if conditions != Conditions::default() {
+            let door = from_fn_with_state((state.clone(), conditions), door::enter);
+            routes = routes.route_layer(door);
+        }
+        router = router.merge(routes);
+    }
+    with_layers(router, &state).with_state(state)
+}
+
+/// Adds what makes every answer, wherever it comes from, one of ours.
+pub(super) fn with_layers<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    state: &AppState,
+) -> Router<S> {
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        // As one, since each layer of a router costs every request.
+        .layer((
+            from_fn_with_state(state.clone(), answer::complete),
+            CatchPanicLayer::custom(panicked),
+        ))
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::new(
+        Code::NotFound,
+        format!("There is nothing at `{}`.", uri.path()),
+    )
+}
+
+/// The header `Allow` is added to its answer by axum.
+async fn method_not_allowed() -> Problem {
+    Problem::new(
+        Code::MethodNotAllowed,
+        "`Allow` names the methods that the resource has.",
+    )
+}
+
+/// The panic itself has been logged by the panic hook, which knows where it came from.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the layer asks for this signature"
+)]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    Problem::internal(format!("a handler panicked: {}", text.unwrap_or_default())).into_response()
+}

@@ -1,0 +1,139 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::response::Response;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use super::stall::StallGuard;
+use super::unread::WatchedBody;
+use crate::settings::ServerSettings;
+
+/// What all connections of a server share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) router: Router,
+    pub(super) settings: Arc<ServerSettings>,
+    /// The requests whose answer has not been handed over in full.
+    pub(super) requests: TaskTracker,
+    /// No further request is wanted.
+    pub(super) drain: CancellationToken,
+    /// Nothing that is worth waiting for is under way any more.
+    pub(super) stop: CancellationToken,
+}
+
+/// Serves a connection until it ends, or is not wanted any more.
+pub(super) async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared: Shared) {
+    // Answers are small and written at once: waiting to fill a packet only delays them.
+    let _ = stream.set_nodelay(true);
+    let was_used = Arc::new(AtomicBool::new(false));
+    let io = TokioIo::new(StallGuard::new(stream, shared.settings.write_timeout));
+    let service = service(&shared, peer, was_used.clone());
+    // Who closes their side is gone: `half_close` stays off, so that nothing is folded, leased or followed for them any more.
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.settings.header_timeout)
+        // hyper panics below this.
+        .max_buf_size(shared.settings.header_limit_bytes.max(8192))
+        .serve_connection(io, service);
+
+    let mut is_draining = false;
+    let ended = loop {
+        tokio::select! {
+            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
+            () = shared.drain.cancelled(), if !is_draining => {
+                is_draining = true;
+                // A connection without a request so far would be closed by this, before it can be told why.
+                if was_used.load(Ordering::Relaxed) {
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
+            // Whoever has sent no request loses nothing. The others end with the answer that is under way.
+            () = shared.stop.cancelled(), if is_draining && !was_used.load(Ordering::Relaxed) => return,
+        }
+    };
+    if ended.is_ok() && !is_draining {
+        linger(
+            connection.into_parts().io.into_inner(),
+            shared.settings.linger_timeout,
+        )
+        .await;
+    }
+}
+
+fn service(
+    shared: &Shared,
+    peer: SocketAddr,
+    was_used: Arc<AtomicBool>,
+) -> impl Service<
+    hyper::Request<Incoming>,
+    Response = Response,
+    Error = Infallible,
+    Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>,
+> + Unpin {
+    let Shared {
+        router,
+        requests,
+        drain,
+        ..
+    } = shared.clone();
+    service_fn(move |request: hyper::Request<Incoming>| {
+        was_used.store(true, Ordering::Relaxed);
+        let under_way = requests.token();
+        let (parts, body) = request.into_parts();
+        let (body, is_unread) = WatchedBody::new(body);
+        let mut request = Request::from_parts(parts, Body::new(body));
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answer = router.clone().oneshot(request);
+        let drain = drain.clone();
+        Box::pin(async move {
+            let mut answer = answer.await?;
+            // hyper gives up a connection on which a body was left unread. A client that is not told may send its next request there.
+            if drain.is_cancelled() || is_unread.load(Ordering::Relaxed) {
+                answer
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            // The frames' mapper is dropped with the body, when the last of it has been handed over.
+            Ok(answer.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _ = &under_way;
+                    frame
+                }))
+            }))
+        }) as Pin<Box<dyn Future<Output = _> + Send>>
+    })
+}
+
+/// Takes what the client still sends. A socket that is closed with unread bytes resets the connection, and the client may never read
+/// the answer that tells it why, such as that its body is too large.
+async fn linger(mut stream: StallGuard<TcpStream>, timeout: Duration) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let discard = async {
+        let mut buffer = vec![0; 16 * 1024];
+        while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
+    };
+    let _ = tokio::time::timeout(timeout, discard).await;
+}

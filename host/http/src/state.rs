@@ -1,0 +1,130 @@
+//! What handlers work with.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gavel_engine::catalog::Modules;
+use gavel_engine::command::Commands;
+use gavel_engine::streaming::{Consumers, Log};
+use gavel_gate::{Gate, Rehearsals};
+use gavel_store::Store;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::audit::WrongCredentials;
+use super::metrics::Samples;
+use super::openapi;
+use super::settings::ApiSettings;
+use super::uploads::Uploads;
+
+/// What does the work.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Carries out commands, and tells states.
+    pub commands: Commands,
+    /// Keeps modules.
+    pub modules: Modules,
+    /// Activates them.
+    pub gate: Gate,
+    /// Rehearses activations.
+    pub rehearsals: Rehearsals,
+    /// Lets the log be followed.
+    pub log: Log,
+    /// Lets consumers be worked for.
+    pub consumers: Consumers,
+    /// Is read directly where nothing needs to be decided or folded.
+    pub store: Arc<dyn Store>,
+}
+
+/// What handlers work with; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct AppState(Arc<Shared>);
+
+/// The insides of [`AppState`].
+#[derive(Debug)]
+pub struct Shared {
+    pub(super) commands: Commands,
+    pub(super) modules: Modules,
+    pub(super) gate: Gate,
+    pub(super) rehearsals: Rehearsals,
+    pub(super) log: Log,
+    pub(super) consumers: Consumers,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) settings: ApiSettings,
+    pub(super) metrics: PrometheusHandle,
+    pub(super) samples: Samples,
+    pub(super) wrong_credentials: WrongCredentials,
+    /// Places for requests that are worked on.
+    pub(super) admissions: Arc<Semaphore>,
+    /// Bytes for bodies that are arriving.
+    pub(super) bodies: Semaphore,
+    pub(super) uploads: Uploads,
+    pub(super) subscriptions: Arc<Semaphore>,
+    pub(super) drain: CancellationToken,
+    pub(super) openapi: openapi::Document,
+    ready: AtomicBool,
+}
+
+impl AppState {
+    /// A state that is not ready yet. When `drain` is cancelled, no further request is let in, and subscriptions end.
+    #[must_use]
+    pub fn new(
+        services: Services,
+        settings: ApiSettings,
+        metrics: PrometheusHandle,
+        drain: CancellationToken,
+    ) -> Self {
+        let Services {
+            commands,
+            modules,
+            gate,
+            rehearsals,
+            log,
+            consumers,
+            store,
+        } = services;
+        Self(Arc::new(Shared {
+            commands,
+            modules,
+            gate,
+            rehearsals,
+            log,
+            consumers,
+            store,
+            metrics,
+            samples: Samples::default(),
+            wrong_credentials: WrongCredentials::default(),
+            admissions: Arc::new(semaphore(settings.max_requests_in_flight)),
+            bodies: semaphore(settings.bodies_bytes),
+            uploads: Uploads::default(),
+            subscriptions: Arc::new(semaphore(settings.max_subscriptions)),
+            drain,
+            openapi: openapi::Document::new(&settings),
+            ready: AtomicBool::new(false),
+            settings,
+        }))
+    }
+
+    /// Lets `/readyz` say yes: the active modules are compiled.
+    pub fn mark_ready(&self) {
+        self.0.ready.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.0.ready.load(Ordering::Acquire)
+    }
+}
+
+fn semaphore(permits: usize) -> Semaphore {
+    Semaphore::new(permits.min(Semaphore::MAX_PERMITS))
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

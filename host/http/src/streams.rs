@@ -1,0 +1,184 @@
+//! `/v1/deciders/{decider}/{id}` and below: states and events of streams.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::ETAG;
+use axum::response::{IntoResponse as _, Response};
+use gavel_api::{
+    Event, StateQuery, StreamEvents, StreamEventsQuery, StreamList, StreamListQuery, StreamState,
+    StreamSummary, Text,
+};
+use gavel_engine::command::{Moment, StateAnswer};
+use gavel_model::Version;
+use gavel_store::{Direction, PAGE_BYTES, StreamRange};
+
+use super::code::Code;
+use super::deciders::decider_not_found;
+use super::extract::{
+    DeciderPath, KnownModules, Place, Preconditions, Query, StreamPath, malformed,
+};
+use super::problem::Problem;
+use super::state::AppState;
+
+/// Shows the state of a stream
+///
+/// Now or then, folded by the active module or by another. Whoever has it already (`If-None-Match`) is told so, unless another module became
+/// active since its last event.
+#[utoipa::path(
+    get, path = "/v1/deciders/{decider}/{id}", tag = "streams", 
+    params(
+        StateQuery,
+        ("If-None-Match" = Option<String>, Header, description = "ETags of states that need not be sent again."),
+        ("If-Match" = Option<String>, Header, description = "ETags, one of which the state must have."),
+    ),
+    responses(
+        (status = 200, description = "The state. `ETag` is its version, and the digest of the module if one was asked for.", body = StreamState, headers(("ETag" = String, description = "The version that the state belongs to."))),
+        (status = 304, description = "The state has an `ETag` of `If-None-Match`.", headers(("ETag" = String, description = "The version that the state belongs to."))),
+        (status = 404, description = "`decider-not-found`, `module-not-found`, `stream-not-found`"),
+        (status = 412, description = "`precondition-failed`: the state has no `ETag` of `If-Match`"),
+        (status = 500, description = "`module-trapped`, `module-broke-contract`, with the `module`; `internal`"),
+        (status = 504, description = "`module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `limit`"),
+    )
+)]
+pub(super) async fn get_stream(
+    State(state): State<AppState>,
+    StreamPath(stream): StreamPath,
+    Query(query): Query<StateQuery>,
+    known: KnownModules,
+    preconditions: Preconditions,
+) -> Result<Response, Problem> {
+    let moment = match (query.version, query.at) {
+        (None, None) => Moment::Newest,
+        (Some(version), None) => Moment::Version(version),
+        (None, Some(time)) => Moment::Time(time),
+        (Some(_), Some(_)) => {
+            return Err(malformed(
+                Place::parameter("at"),
+                "give it or `version`, not both",
+            ));
+        }
+    };
+    let module = match query.module {
+        Some(text) => Some(
+            known
+                .digest(&state, &text, Place::parameter("module"))
+                .await?,
+        ),
+        None => None,
+    };
+    let answer = state.commands.state(&stream, moment, module).await?;
+    let tag = match module {
+        Some(digest) => format!("{}-{digest}", answer.version),
+        None => answer.version.to_string(),
+    };
+    let is_known = preconditions.is_known(&tag)?
+        && (module.is_some() || is_all_of_its_version(&state, &answer).await?);
+    let etag = [(ETAG, format!("\"{tag}\""))];
+    if is_known {
+        return Ok((StatusCode::NOT_MODIFIED, etag).into_response());
+    }
+    Ok((etag, Json(StreamState::from(&answer))).into_response())
+}
+
+/// Whether there was one state of this version only: since its last event no other module has become active.
+async fn is_all_of_its_version(state: &AppState, answer: &StateAnswer) -> Result<bool, Problem> {
+    let stream = &answer.stream;
+    let newest = StreamRange {
+        after: Version::EMPTY,
+        through: Some(answer.version),
+        limit: 1,
+        bytes: usize::MAX,
+        direction: Direction::Backward,
+    };
+    let events = state.store.read_stream(stream, newest).await?;
+    let active = state
+        .store
+        .active(stream.namespace(), stream.decider())
+        .await?;
+    Ok(events.first().zip(active).is_some_and(|(last, active)| {
+        active.digest == answer.module && active.activated_at < last.created_at
+    }))
+}
+
+/// Lists the events of a stream
+///
+/// Oldest first. A page ends early when its events take up about 512 KiB; one may be larger.
+#[utoipa::path(
+    get, path = "/v1/deciders/{decider}/{id}/events", tag = "streams", params(StreamEventsQuery),
+    responses(
+        (status = 200, description = "A page of events.", body = StreamEvents),
+        (status = 404, description = "`stream-not-found`"),
+    )
+)]
+pub(super) async fn list_stream_events(
+    State(state): State<AppState>,
+    StreamPath(stream): StreamPath,
+    Query(query): Query<StreamEventsQuery>,
+) -> Result<Response, Problem> {
+    let range = StreamRange {
+        after: query.after_version.unwrap_or(Version::EMPTY),
+        through: None,
+        limit: query.limit.get(),
+        bytes: PAGE_BYTES,
+        direction: Direction::Forward,
+    };
+    let read = async {
+        let events = state.store.read_stream(&stream, range).await?;
+        let newest = state.store.head(&stream).await?.version;
+        if newest == Version::EMPTY {
+            return Err(
+                Problem::new(Code::StreamNotFound, "The stream has no event.")
+                    .with("current_version", 0),
+            );
+        }
+        let last = events.last().map(|event| event.version);
+        let next_after_version = last.filter(|last| *last < newest).map(Version::get);
+        Ok(Json(StreamEvents {
+            events: Event::all(&events),
+            next_after_version,
+        })
+        .into_response())
+    };
+    let courtesy = state.modules.runtime().courtesy();
+    courtesy.read_in_turn(range.limit, read).await
+}
+
+/// Lists the streams of a decider
+///
+/// By id, in the order of its bytes.
+#[utoipa::path(
+    get, path = "/v1/deciders/{decider}/streams", tag = "streams", params(StreamListQuery),
+    responses(
+        (status = 200, description = "A page of streams.", body = StreamList),
+        (status = 404, description = "`decider-not-found`"),
+    )
+)]
+pub(super) async fn list_streams(
+    State(state): State<AppState>,
+    DeciderPath { namespace, decider }: DeciderPath,
+    Query(query): Query<StreamListQuery>,
+) -> Result<Response, Problem> {
+    let after = query.after.map(Text::into_string);
+    let after = after.as_deref().filter(|after| !after.is_empty());
+    let limit = query.limit.get();
+    let listed = state
+        .store
+        .list_streams(&namespace, &decider, after, limit + 1);
+    let courtesy = state.modules.runtime().courtesy();
+    let mut streams = courtesy.read_in_turn(limit, listed).await?;
+    if streams.is_empty() && state.store.active(&namespace, &decider).await?.is_none() {
+        return Err(decider_not_found(&decider));
+    }
+    let has_more = streams.len() > query.limit.to_usize();
+    streams.truncate(query.limit.to_usize());
+    let next = streams
+        .last()
+        .filter(|_| has_more)
+        .map(|stream| stream.id.as_str());
+    Ok(Json(StreamList {
+        streams: streams.iter().map(StreamSummary::from).collect(),
+        next,
+    })
+    .into_response())
+}

@@ -1,0 +1,49 @@
+//! `…/why`: recorded decisions, made again.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use gavel_api::Why;
+
+use super::extract::{CommandPath, EventPath};
+use super::problem::Problem;
+use super::state::AppState;
+
+/// Explains an event
+///
+/// The command it follows from, the state that was decided on, and the same decision made again by the very module that made it.
+#[utoipa::path(
+    get, path = "/v1/events/{event_id}/why", tag = "gate",
+    responses(
+        (status = 200, description = "Why it is there.", body = Why),
+        (status = 404, description = "`event-not-found`, `module-not-found`"),
+        (status = 422, description = "`invalid-module`, with the `reasons`: this host cannot run the module any more"),
+    )
+)]
+pub(super) async fn explain_event(
+    State(state): State<AppState>,
+    EventPath(namespace, event_id): EventPath,
+) -> Result<Response, Problem> {
+    let why = state.gate.why_event(&namespace, event_id).await?;
+    Ok(Json(Why::from(&why)).into_response())
+}
+
+/// Explains a decision
+///
+/// What was decided on a command and on what, and the same decision made again by the very module that made it. Also of a command that
+/// was rejected, or had no effect.
+#[utoipa::path(
+    get, path = "/v1/commands/{command_id}/why", tag = "gate",
+    responses(
+        (status = 200, description = "Why it was decided so.", body = Why),
+        (status = 404, description = "`command-not-found`, `module-not-found`"),
+        (status = 422, description = "`invalid-module`, with the `reasons`: this host cannot run the module any more"),
+    )
+)]
+pub(super) async fn explain_command(
+    State(state): State<AppState>,
+    CommandPath(namespace, command_id): CommandPath,
+) -> Result<Response, Problem> {
+    let why = state.gate.why_command(&namespace, command_id).await?;
+    Ok(Json(Why::from(&why)).into_response())
+}

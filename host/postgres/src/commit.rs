@@ -1,0 +1,143 @@
+//! Committing batches: one statement, one round trip, one transaction each.
+
+use std::slice;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use gavel_store::group::{Commit, Failed, Outcome, Verdict};
+use gavel_store::{Append, LARGE_APPEND_BYTES};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::append::verdicts;
+use super::arguments::Columns;
+use super::errors::{is_lock_timeout, is_lost_race};
+use super::open::{CONNECT_TIMEOUT, TRUSTED_IDLE, require_primary};
+use super::query::{Failure, run, run_on};
+use super::rows::BatchOutcome;
+
+/// How often a batch that loses races is run before it is given up.
+const ATTEMPTS: u32 = 6;
+
+/// Where batches go.
+#[derive(Debug)]
+pub(super) struct Database {
+    /// How a committer connects. Its connection is none of the pool's, which looks after each that is given back.
+    pub(super) connect: PgConnectOptions,
+    pub(super) pool: PgPool,
+}
+
+/// The connection of a committer, kept until it is lost.
+#[derive(Debug, Default)]
+pub(super) struct Session(Option<Idle>);
+
+#[derive(Debug)]
+struct Idle {
+    connection: PgConnection,
+    since: Instant,
+}
+
+impl Session {
+    /// The connection if it is known to be alive, else another one.
+    async fn take(&mut self, connect: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+        if let Some(mut idle) = self.0.take()
+            && (idle.since.elapsed() < TRUSTED_IDLE || idle.connection.ping().await.is_ok())
+        {
+            return Ok(idle.connection);
+        }
+        let mut connection = connect.connect().await?;
+        require_primary(&mut connection).await?;
+        Ok(connection)
+    }
+}
+
+#[async_trait]
+impl Commit for Database {
+    type Session = Session;
+
+    /// The server works on it at the same time.
+    const LARGE_BYTES: usize = LARGE_APPEND_BYTES;
+
+    async fn commit(
+        &self,
+        session: &mut Session,
+        batch: &[Append],
+    ) -> Result<Vec<Verdict>, Failed> {
+        let answer = match self.run_on_own(session, batch).await {
+            // The next session is a new one.
+            Err(Failure::Unfit(_)) => self.run_on_own(session, batch).await,
+            answer => answer,
+        };
+        match answer {
+            // Whoever it would wait for holds up nobody else: it waits beside.
+            Err(Failure::Refused(error)) if batch.len() == 1 && is_lock_timeout(&error) => {
+                Ok(vec![Verdict::Held])
+            }
+            answer => Ok(verdicts(batch, answer?)),
+        }
+    }
+
+    async fn commit_held(&self, append: &Append) -> Result<Outcome, Failed> {
+        let batch = slice::from_ref(append);
+        let answer = run_batch(Way::Pool(&self.pool), batch).await?;
+        match verdicts(batch, answer).pop() {
+            Some(Verdict::Settled(outcome)) => Ok(outcome),
+            Some(Verdict::Held) | None => Err(Failed::Lost("the append was not answered".into())),
+        }
+    }
+}
+
+impl Database {
+    /// Runs a batch on the connection of a committer, and lets go of it if it must not be used again.
+    async fn run_on_own(
+        &self,
+        session: &mut Session,
+        batch: &[Append],
+    ) -> Result<BatchOutcome, Failure> {
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, session.take(&self.connect)).await;
+        let mut connection = connected
+            .map_err(|elapsed| Failure::NotSent(elapsed.into()))?
+            .map_err(|error| Failure::NotSent(error.into()))?;
+        let answer = run_batch(Way::Own(&mut connection), batch).await;
+        if !matches!(answer, Err(Failure::Lost(_) | Failure::Unfit(_))) {
+            let since = Instant::now();
+            session.0 = Some(Idle { connection, since });
+        }
+        answer
+    }
+}
+
+/// On which connection a batch is run.
+enum Way<'a> {
+    /// That of a committer, whom nothing must keep waiting but the disk.
+    Own(&'a mut PgConnection),
+    /// Any, to wait until the streams are free.
+    Pool(&'a PgPool),
+}
+
+async fn run_batch(mut way: Way<'_>, batch: &[Append]) -> Result<BatchOutcome, Failure> {
+    let columns = Columns::of(batch);
+    let mut attempt = 1;
+    let rows = loop {
+        let answer = match &mut way {
+            Way::Own(connection) => run_on(connection, columns.statement(false)).await,
+            Way::Pool(pool) => run(pool, columns.statement(true)).await,
+        };
+        match answer {
+            Ok(rows) => break rows,
+            Err(failure) if is_lost_race(&failure) && attempt < ATTEMPTS => {
+                let pause_ms = rand::random_range(0..1 << attempt);
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                attempt += 1;
+            }
+            // The pool has let go of that session.
+            Err(Failure::Unfit(_)) if matches!(way, Way::Pool(_)) && attempt < ATTEMPTS => {
+                attempt += 1;
+            }
+            Err(failure) => return Err(failure),
+        }
+    };
+    // By now it is stored, or refused: only a look into the ledger tells.
+    let row = rows.first().ok_or_else(|| Failure::Lost("no row".into()))?;
+    BatchOutcome::from_row(row).map_err(|error| Failure::Lost(error.into()))
+}

@@ -1,0 +1,155 @@
+//! What the server's codes mean to us. Told apart by SQLSTATE and constraint, never by text; the list is in `migrations/postgres/README.md`.
+
+use gavel_model::{ActivationNumber, Position};
+use gavel_store::group::Failed;
+use gavel_store::{ActivateError, ConsumerError, DeleteModuleError, Error};
+use serde::Deserialize;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
+
+use super::query::Failure;
+
+const FOREIGN_KEY_VIOLATION: &str = "23503";
+const UNIQUE_VIOLATION: &str = "23505";
+/// Classes of what passes by itself: connections, states of transactions and objects, resources, operators, and the system.
+const PASSING_CLASSES: [&str; 7] = ["08", "25", "40", "53", "55", "57", "58"];
+/// A stream has moved on, or ended, between the look at it and the write.
+const STREAM_MOVED: [&str; 2] = ["GV001", "GV002"];
+const SERIALIZATION_FAILURE: &str = "40001";
+const DEADLOCK_DETECTED: &str = "40P01";
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+const UNDEFINED_TABLE: &str = "42P01";
+/// What says something of the session, and nothing of the statement: a plan that was made before a column was added, another's or no
+/// prepared statement, a protocol out of step, and a session that may only read, as after a failover.
+const OF_THE_SESSION: [&str; 5] = ["0A000", "26000", "42P05", "08P01", "25006"];
+const ACTIVATION_MOVED: &str = "GV005";
+const CONSUMER_UNKNOWN: &str = "GV006";
+const LEASE_LOST: &str = "GV007";
+const NOT_LEASED: &str = "GV008";
+const NOT_PARKED: &str = "GV009";
+
+/// Offsets come from a sequence: one that is taken is nothing that another writer was faster with.
+const OFFSET: &str = "events_pkey";
+const ACTIVATED_MODULE: &str = "activations_digest_fkey";
+
+/// Whether the statement lost a race, so that it finds out what it lost to when it is run again.
+///
+/// A broken unique constraint is one: the append has looked for what it would collide with, and that was not there yet.
+pub(super) fn is_lost_race(failure: &Failure) -> bool {
+    match failure {
+        Failure::Refused(error) => is_race(error),
+        Failure::NotSent(_) | Failure::Unfit(_) | Failure::Lost(_) => false,
+    }
+}
+
+fn is_race(error: &PgDatabaseError) -> bool {
+    match error.code() {
+        UNIQUE_VIOLATION => error.constraint() != Some(OFFSET),
+        code => [SERIALIZATION_FAILURE, DEADLOCK_DETECTED].contains(&code),
+    }
+}
+
+/// Whether a lock was not to be had in time.
+pub(super) fn is_lock_timeout(error: &PgDatabaseError) -> bool {
+    error.code() == LOCK_NOT_AVAILABLE
+}
+
+/// What the server has refused. It is tried again only if what it was refused for is known to pass.
+fn refused(error: Box<PgDatabaseError>) -> Error {
+    let code = error.code();
+    let passes = is_race(&error)
+        || STREAM_MOVED.contains(&code)
+        || PASSING_CLASSES.iter().any(|class| code.starts_with(class));
+    if passes {
+        Error::Unavailable(error)
+    } else {
+        let constraint = error.constraint().unwrap_or("no constraint");
+        Error::Refused(format!("{error} (SQLSTATE {code}, {constraint})"))
+    }
+}
+
+/// Whether the code means that nothing was carried out, and that another session may do it.
+pub(super) fn is_of_session(code: &str) -> bool {
+    OF_THE_SESSION.contains(&code)
+}
+
+pub(super) fn is_undefined_table(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| code == UNDEFINED_TABLE)
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotSent(source) | Failure::Unfit(source) | Failure::Lost(source) => {
+                Self::Unavailable(source)
+            }
+            Failure::Refused(error) => refused(error),
+        }
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotSent(source) | Failure::Unfit(source) => Self::NotSent(source),
+            Failure::Refused(error) => Self::Refused(refused(error).into()),
+            Failure::Lost(source) => Self::Lost(source),
+        }
+    }
+}
+
+impl From<Failure> for DeleteModuleError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(error) if breaks(&error, ACTIVATED_MODULE) => Self::InUse,
+            failure => Self::Store(failure.into()),
+        }
+    }
+}
+
+impl From<Failure> for ActivateError {
+    fn from(failure: Failure) -> Self {
+        #[derive(Deserialize)]
+        struct Moved {
+            current: i64,
+        }
+        match failure {
+            Failure::Refused(error) if breaks(&error, ACTIVATED_MODULE) => Self::ModuleNotFound,
+            Failure::Refused(error) if error.code() == ACTIVATION_MOVED => {
+                let facts = serde_json::from_str(error.detail().unwrap_or_default());
+                facts.map_or_else(
+                    |_| Self::Store(Error::Unavailable(error)),
+                    |Moved { current }| Self::Moved {
+                        current: ActivationNumber::new(current),
+                    },
+                )
+            }
+            failure => Self::Store(failure.into()),
+        }
+    }
+}
+
+impl From<Failure> for ConsumerError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(error) if error.code() == CONSUMER_UNKNOWN => Self::NotFound,
+            Failure::Refused(error) if error.code() == LEASE_LOST => Self::LeaseLost,
+            Failure::Refused(error) if error.code() == NOT_PARKED => Self::NotParked,
+            failure => Self::Store(failure.into()),
+        }
+    }
+}
+
+/// What an acknowledgement failed with.
+pub(super) fn not_acknowledged(failure: Failure, through: Position) -> ConsumerError {
+    match failure {
+        Failure::Refused(error) if error.code() == NOT_LEASED => {
+            ConsumerError::NotLeased { through }
+        }
+        failure => failure.into(),
+    }
+}
+
+fn breaks(error: &PgDatabaseError, foreign_key: &str) -> bool {
+    error.code() == FOREIGN_KEY_VIOLATION && error.constraint() == Some(foreign_key)
+}

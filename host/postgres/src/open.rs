@@ -1,0 +1,326 @@
+//! Opening: what the server must be, its schema, and the pool.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gavel_store::OpenError;
+use gavel_store::group::{Group, Limits};
+use gavel_store::hold::Holds;
+use gavel_store::lookup::Lookups;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, raw_sql};
+use tokio::sync::Semaphore;
+
+use super::commit::Database;
+use super::errors::is_undefined_table;
+use super::ledger::PostgresLedger;
+use super::notify::Notices;
+
+/// How long to wait for a connection, be it a new one or one of the pool.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that was idle for longer is tried before it is used; for a busy one that would double the round trips.
+pub(super) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+
+/// How many batches of appends are under way at the same time. A second one would make both of them smaller, for the same work each.
+const COMMITTERS: u32 = 1;
+/// How long a committer waits for any lock; what others hold for longer is waited for beside it. Locks that an append takes of tables and
+/// indexes are held for far less.
+const COMMITTER_LOCK_TIMEOUT: &str = "50ms";
+/// How many more are for large appends.
+const BESIDE: u32 = 1;
+/// How many connections listen to other hosts.
+const LISTENERS: u32 = 1;
+
+/// What every connection asks of the server, so that a host that is gone or stuck holds up nobody for long.
+const SESSION_SETTINGS: [(&str, &str); 11] = [
+    ("statement_timeout", "30s"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+    // A connection that was used a moment ago is taken for alive.
+    ("idle_session_timeout", "0"),
+    ("client_connection_check_interval", "5s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "25s"),
+    // Compiling a plan costs more than any statement of ours takes.
+    ("jit", "off"),
+    ("default_transaction_isolation", "read committed"),
+];
+
+/// What the connection asks for that sets the store up: no timeout at all, which a migration may well exceed.
+const SETUP_SETTINGS: [(&str, &str); 3] = [
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_session_timeout", "0"),
+];
+
+/// Where the database is, and how to treat it.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// `postgres://user:password@host:port/database?sslmode=…`, as libpq reads it. `options=-c search_path=…` chooses the schema.
+    pub url: String,
+    /// At most so many connections at a time, two of them for appends and one to listen; never fewer than five.
+    pub max_connections: u32,
+    /// Whether to bring the schema up to date; otherwise an outdated one is an error.
+    pub migrate: bool,
+    /// Whether to accept a server that can lose what it acknowledged. For tests of other things only.
+    pub allow_unsafe_durability: bool,
+}
+
+/// Leaves out the URL, which may hold a password.
+impl std::fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresOptions")
+            .field("max_connections", &self.max_connections)
+            .field("migrate", &self.migrate)
+            .field("allow_unsafe_durability", &self.allow_unsafe_durability)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Events, commands and modules in a PostgreSQL database.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    pub(super) pool: PgPool,
+    pub(super) group: Arc<Group>,
+    pub(super) lookups: Lookups,
+    pub(super) notices: Arc<Notices>,
+    /// Permits for claims, each of which holds a connection.
+    pub(super) claims: Arc<Semaphore>,
+    pub(super) holds: Arc<Holds>,
+}
+
+impl PostgresStore {
+    /// Connects, checks that the server is the primary and durable, brings the schema up to date, and opens the pool.
+    ///
+    /// Several hosts may do so at the same time: one migrates, the others wait for it.
+    ///
+    /// # Errors
+    ///
+    /// - [`OpenError::Unreachable`]: no connection within 5 seconds, or the URL is not one.
+    /// - [`OpenError::NotUtf8`]: the database has another encoding.
+    /// - [`OpenError::NotDurable`]: `fsync`, `full_page_writes` or `synchronous_commit` is off.
+    /// - [`OpenError::SettingIgnored`]: something between here and the server keeps what a session asks for from it.
+    /// - [`OpenError::NotMigrated`], [`OpenError::Migrate`]: the schema is outdated, and may not or cannot be changed.
+    pub async fn open(options: PostgresOptions) -> Result<Self, OpenError> {
+        let connect =
+            PgConnectOptions::from_str(&options.url).map_err(|source| OpenError::Unreachable {
+                url: "(not a URL of PostgreSQL)".to_owned(),
+                source: source.into(),
+            })?;
+        let unreachable = |source| OpenError::Unreachable {
+            url: without_credentials(&connect),
+            source,
+        };
+        let connect = connect.clone().application_name("gavel");
+
+        // Before anything is prepared, which a pooler may keep for another session.
+        match ignored_setting(connect.clone().options(SESSION_SETTINGS)).await {
+            Ok(None) => {}
+            Ok(Some(setting)) => return Err(OpenError::SettingIgnored { setting }),
+            Err(error) => return Err(unreachable(error.into())),
+        }
+        let setup = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .connect_with(connect.clone().options(SETUP_SETTINGS))
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        let encoding: String = sqlx::query_scalar("SELECT current_setting('server_encoding')")
+            .fetch_one(&setup)
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        if encoding != "UTF8" {
+            return Err(OpenError::NotUtf8 { encoding });
+        }
+        if !options.allow_unsafe_durability {
+            require_durability(&setup)
+                .await
+                .map_err(|error| match error {
+                    Durability::Unknown(error) => unreachable(error.into()),
+                    Durability::Off(setting) => OpenError::NotDurable { setting },
+                })?;
+        }
+        if options.migrate {
+            migrator()
+                .run(&setup)
+                .await
+                .map_err(|error| OpenError::Migrate(error.into()))?;
+        } else {
+            require_migrated(&setup).await?;
+        }
+        setup.close().await;
+
+        let connect = connect.clone().options(SESSION_SETTINGS);
+        // A pool tries again for as long as it may, and does not tell why.
+        let first = async {
+            let mut session = connect.connect().await?;
+            require_primary(&mut session).await?;
+            session.close().await
+        };
+        first.await.map_err(|error| unreachable(error.into()))?;
+        let set_apart = COMMITTERS + BESIDE + LISTENERS;
+        // While one holds a decider, what is stored has to be read.
+        let pool_size = options.max_connections.saturating_sub(set_apart).max(2);
+        let pool = PgPoolOptions::new()
+            .max_connections(pool_size)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, metadata| {
+                Box::pin(async move {
+                    if metadata.idle_for > TRUSTED_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .after_connect(|connection, _| Box::pin(require_primary(connection)))
+            .connect_with(connect.clone())
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        let database = Database {
+            connect: connect
+                .clone()
+                .options([("lock_timeout", COMMITTER_LOCK_TIMEOUT)]),
+            pool: pool.clone(),
+        };
+        let group = Group::start(Arc::new(database), COMMITTERS as usize, Limits::default());
+        let notices = Notices::start(connect, pool.clone(), group.commits());
+        Ok(Self {
+            lookups: Lookups::start(PostgresLedger(pool.clone())),
+            pool,
+            group: Arc::new(group),
+            notices: Arc::new(notices),
+            claims: Arc::new(Semaphore::new(pool_size as usize / 4)),
+            holds: Arc::default(),
+        })
+    }
+
+    /// Finishes the appends that are waiting, and closes all connections once they are idle. Calls that come later are answered with
+    /// `Unavailable`.
+    pub async fn close(&self) {
+        self.group.close().await;
+        self.notices.close().await;
+        self.pool.close().await;
+    }
+}
+
+fn without_credentials(options: &PgConnectOptions) -> String {
+    let (host, port) = (options.get_host(), options.get_port());
+    let database = options.get_database().unwrap_or(options.get_username());
+    format!("postgres://{host}:{port}/{database}")
+}
+
+/// The schema's history, as it was when this program was built.
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("../../migrations/postgres");
+    // A newer host may have been here: every migration leaves the schema usable for the release before it.
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+async fn require_migrated(setup: &PgPool) -> Result<(), OpenError> {
+    let applied: Vec<i64> =
+        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+            .fetch_all(setup)
+            .await
+            .or_else(|error| match error {
+                sqlx::Error::Database(error) if is_undefined_table(&*error) => Ok(Vec::new()),
+                error => Err(OpenError::Migrate(MigrateError::from(error).into())),
+            })?;
+    let is_applied = |version| applied.contains(&version);
+    if migrator().iter().all(|known| is_applied(known.version)) {
+        Ok(())
+    } else {
+        Err(OpenError::NotMigrated)
+    }
+}
+
+enum Durability {
+    Off(&'static str),
+    Unknown(sqlx::Error),
+}
+
+async fn require_durability(setup: &PgPool) -> Result<(), Durability> {
+    for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
+        let value: String = sqlx::query_scalar("SELECT current_setting($1)")
+            .bind(setting)
+            .fetch_one(setup)
+            .await
+            .map_err(Durability::Unknown)?;
+        if value == "off" {
+            return Err(Durability::Off(setting));
+        }
+    }
+    Ok(())
+}
+
+/// What a session asks for at its start, and is not given. Those of TCP are none on a socket of the system.
+async fn ignored_setting(connect: PgConnectOptions) -> Result<Option<String>, sqlx::Error> {
+    let probe = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .connect_with(connect)
+        .await;
+    let probe = match probe {
+        Err(sqlx::Error::Database(error)) => match refused_setting(error.message()) {
+            Some(setting) => return Ok(Some(setting.to_owned())),
+            None => return Err(sqlx::Error::Database(error)),
+        },
+        probe => probe?,
+    };
+    let asked: Vec<_> = SESSION_SETTINGS
+        .iter()
+        .filter(|(name, _)| !name.starts_with("tcp_"))
+        .map(|(name, value)| format!("('{name}', '{value}')"))
+        .collect();
+    let query = format!(
+        "SELECT name FROM (VALUES {}) AS asked (name, value) \
+         WHERE current_setting(name) <> value LIMIT 1",
+        asked.join(", ")
+    );
+    let ignored = probe
+        .fetch_optional(raw_sql(AssertSqlSafe(query)))
+        .await?
+        .map(|row| row.try_get(0))
+        .transpose()?;
+    probe.close().await;
+    Ok(ignored)
+}
+
+/// What a pooler does not let a session ask for, in the words of PgBouncer and those that imitate it.
+fn refused_setting(message: &str) -> Option<&str> {
+    let refused = message.strip_prefix("unsupported startup parameter")?;
+    let refused = refused.strip_prefix(" in options").unwrap_or(refused);
+    let setting = refused.strip_prefix(": ")?;
+    setting.split(['.', ' ']).next()
+}
+
+/// Refuses a connection that leads to a standby, where reads are old, that may only read, or that skips the triggers which number events;
+/// and begins a generation when the server is another one than before: nobody writes on a connection that was not asked.
+pub(super) async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let server = sqlx::query(
+        "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::BOOLEAN, \
+                current_setting('session_replication_role') = 'replica'",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if server.try_get(0)? {
+        return Err(sqlx::Error::Configuration("the server is a standby".into()));
+    }
+    if server.try_get(1)? {
+        let reason = "the session may only read: `default_transaction_read_only` is on";
+        return Err(sqlx::Error::Configuration(reason.into()));
+    }
+    if server.try_get(2)? {
+        let reason = "the session skips triggers: `session_replication_role` is `replica`";
+        return Err(sqlx::Error::Configuration(reason.into()));
+    }
+    sqlx::query("SELECT gavel_generation()")
+        .fetch_all(connection)
+        .await?;
+    Ok(())
+}

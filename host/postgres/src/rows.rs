@@ -1,0 +1,405 @@
+//! What a row holds, as our types. A row that does not hold it is reported, never left out.
+
+use std::collections::BTreeMap;
+
+use gavel_model::{
+    Activation, ActivationNumber, CommandOutcome, CommandRecord, DeciderName, Fingerprint, Json,
+    LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection,
+    StreamId, Version, in_utc,
+};
+use gavel_store::{
+    Beat, Counted, Error, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
+};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgHasArrayType, PgRow, PgTypeInfo, PgValueRef};
+use sqlx::types::Json as SqlJson;
+use sqlx::{Decode, Postgres, Row as _, Type};
+use time::OffsetDateTime;
+use time::macros::datetime;
+use uuid::Uuid;
+
+/// The columns that [`event`] reads. Those that have no binary form or type of ours come as text, under another name: by the
+/// name of a column ORDER BY means what is selected, and texts of numbers sort otherwise.
+macro_rules! event_columns {
+    () => {
+        "event, event_id, event_version, decider, decider_id, data::TEXT AS data_text, command_id, previous_id, final, created_at, \
+         \"offset\", transaction_id::TEXT AS transaction_text, namespace, version, tags, metadata, generation"
+    };
+}
+
+/// The columns that [`command`] reads.
+macro_rules! command_columns {
+    () => {
+        "command_id, namespace, decider, decider_id, command, data::TEXT AS data_text, fingerprint, now, seed, actor, metadata, version, \
+         module, fuel, outcome, events, rejection_code, rejection_message, rejection_data::TEXT AS rejection_data_text"
+    };
+}
+
+/// The columns that [`activation`] reads.
+macro_rules! activation_columns {
+    () => {
+        "namespace, decider, number, digest, replaces, activated_at, activated_by, message, accepted, report::TEXT AS report_text"
+    };
+}
+
+/// The columns that [`rehearsal`] reads.
+macro_rules! rehearsal_columns {
+    () => {
+        "namespace, id, decider, digest, is_over, seen_at, document::TEXT AS document_text"
+    };
+}
+
+pub(super) use {activation_columns, command_columns, event_columns, rehearsal_columns};
+
+/// Why a row cannot be read, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unreadable(String);
+
+pub(super) type Read<T> = Result<T, Unreadable>;
+
+impl Unreadable {
+    /// The error for a row that is no event.
+    pub(super) fn of(self, what: &'static str) -> Error {
+        Error::Corrupt {
+            what,
+            reason: self.0,
+        }
+    }
+}
+
+pub(super) fn unreadable(error: impl std::fmt::Display) -> Unreadable {
+    Unreadable(error.to_string())
+}
+
+pub(super) fn column<'r, T>(row: &'r PgRow, name: &str) -> Read<T>
+where
+    T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    row.try_get(name).map_err(unreadable)
+}
+
+/// A time of a row. The database holds others than we do (`-infinity`, the year 20000, those before Christ), at which the decoding of
+/// [`OffsetDateTime`] panics.
+#[derive(Debug)]
+pub(super) struct Time(pub(super) OffsetDateTime);
+
+impl Type<Postgres> for Time {
+    fn type_info() -> PgTypeInfo {
+        <OffsetDateTime as Type<Postgres>>::type_info()
+    }
+}
+
+impl PgHasArrayType for Time {
+    fn array_type_info() -> PgTypeInfo {
+        <OffsetDateTime as PgHasArrayType>::array_type_info()
+    }
+}
+
+impl Decode<'_, Postgres> for Time {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        const EPOCH: OffsetDateTime = datetime!(2000-01-01 00:00 UTC);
+        let microseconds = <i64 as Decode<Postgres>>::decode(value)?;
+        let time = EPOCH.checked_add(time::Duration::microseconds(microseconds));
+        let time = time.and_then(in_utc);
+        time.map(Self)
+            .ok_or_else(|| "the time is not of the years 1 to 9999".into())
+    }
+}
+
+pub(super) fn time(row: &PgRow, name: &str) -> Read<OffsetDateTime> {
+    column(row, name).map(|Time(time)| time)
+}
+
+/// Why `gavel_append` refused a part, in the order of the checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Refused {
+    /// Another writer has the stream locked.
+    Held,
+    Fenced,
+    DuplicateCommand,
+    Final,
+    Conflict,
+    WrongPreviousId,
+    Unregistered,
+    DuplicateEvent,
+}
+
+impl Refused {
+    fn from_code(code: &str) -> Read<Self> {
+        Ok(match code {
+            "held" => Self::Held,
+            "fenced" => Self::Fenced,
+            "duplicate-command" => Self::DuplicateCommand,
+            "final" => Self::Final,
+            "conflict" => Self::Conflict,
+            "wrong-previous-id" => Self::WrongPreviousId,
+            "unregistered" => Self::Unregistered,
+            "duplicate-event" => Self::DuplicateEvent,
+            other => return Err(Unreadable(format!("unknown refusal `{other}`"))),
+        })
+    }
+}
+
+/// The answer of `gavel_append` for one part.
+#[derive(Debug)]
+pub(super) struct PartOutcome {
+    pub(super) refused: Option<Refused>,
+    pub(super) number: Option<i64>,
+    pub(super) id: Option<Uuid>,
+    pub(super) version: Version,
+    pub(super) previous_id: Option<Uuid>,
+    pub(super) created_at: OffsetDateTime,
+}
+
+/// The answer of `gavel_append`, which explains its columns.
+#[derive(Debug)]
+pub(super) struct BatchOutcome {
+    pub(super) parts: Vec<PartOutcome>,
+    /// Of all events that are stored, in order.
+    pub(super) positions: Vec<Position>,
+}
+
+impl BatchOutcome {
+    pub(super) const SELECT: &str = "SELECT refused, number, id, version, previous_id, created_at, generation, \
+         transaction_id::TEXT AS transaction_text, offsets FROM gavel_append(\
+         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, \
+         $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45)";
+
+    pub(super) fn from_row(row: &PgRow) -> Read<Self> {
+        let refused: Vec<Option<String>> = column(row, "refused")?;
+        let number: Vec<Option<i64>> = column(row, "number")?;
+        let id: Vec<Option<Uuid>> = column(row, "id")?;
+        let versions: Vec<i64> = column(row, "version")?;
+        let previous_id: Vec<Option<Uuid>> = column(row, "previous_id")?;
+        let created_at: Vec<Time> = column(row, "created_at")?;
+        let facts = number.into_iter().zip(id);
+        let at = versions.into_iter().zip(previous_id).zip(created_at);
+        let parts = refused.into_iter().zip(facts).zip(at);
+        let parts = parts.map(
+            |((refused, (number, id)), ((version, previous_id), Time(created_at)))| {
+                Ok(PartOutcome {
+                    refused: refused.as_deref().map(Refused::from_code).transpose()?,
+                    number,
+                    id,
+                    version: Version::from_sql(version)
+                        .ok_or_else(|| Unreadable(format!("version is {version}")))?,
+                    previous_id,
+                    created_at,
+                })
+            },
+        );
+        let parts = parts.collect::<Read<_>>()?;
+        let offsets: Option<Vec<i64>> = column(row, "offsets")?;
+        let offsets = offsets.unwrap_or_default().into_iter();
+        let positions = offsets.map(|offset| position(row, offset));
+        Ok(Self {
+            parts,
+            positions: positions.collect::<Read<_>>()?,
+        })
+    }
+}
+
+pub(super) fn version(row: &PgRow, name: &str) -> Read<Version> {
+    let number = column(row, name)?;
+    Version::from_sql(number).ok_or_else(|| Unreadable(format!("{name} is {number}")))
+}
+
+pub(super) fn position(row: &PgRow, offset: i64) -> Read<Position> {
+    let generation: i32 = column(row, "generation")?;
+    let transaction: &str = column(row, "transaction_text")?;
+    Ok(Position::new(
+        u64::try_from(generation).map_err(unreadable)?,
+        transaction.parse().map_err(unreadable)?,
+        u64::try_from(offset).map_err(unreadable)?,
+    ))
+}
+
+pub(super) fn stream(row: &PgRow) -> Read<StreamId> {
+    let namespace = Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?;
+    let decider = DeciderName::new(column::<&str>(row, "decider")?).map_err(unreadable)?;
+    StreamId::new(namespace, decider, column::<&str>(row, "decider_id")?).map_err(unreadable)
+}
+
+fn json(row: &PgRow, name: &str) -> Read<Json> {
+    Json::from_stored(column(row, name)?).map_err(unreadable)
+}
+
+fn metadata(row: &PgRow) -> Read<Metadata> {
+    let SqlJson(entries): SqlJson<BTreeMap<String, String>> = column(row, "metadata")?;
+    Ok(Metadata::from_stored(entries))
+}
+
+fn digest(text: &str) -> Read<ModuleDigest> {
+    text.parse().map_err(unreadable)
+}
+
+/// An event, from a row with the columns of `event_columns!`.
+pub(super) fn event(row: &PgRow) -> Result<RecordedEvent, Error> {
+    let place = || position(row, column(row, "offset")?);
+    let position = place().map_err(|reason| reason.of("event"))?;
+    let read = || -> Read<RecordedEvent> {
+        let schema_version: i64 = column(row, "event_version")?;
+        Ok(RecordedEvent {
+            stream: stream(row)?,
+            version: version(row, "version")?,
+            position,
+            previous_id: column(row, "previous_id")?,
+            created_at: time(row, "created_at")?,
+            event: NewEvent {
+                event_id: column(row, "event_id")?,
+                event: column(row, "event")?,
+                schema_version: schema_version.try_into().map_err(unreadable)?,
+                data: json(row, "data_text")?,
+                is_final: column(row, "final")?,
+                tags: column(row, "tags")?,
+                metadata: metadata(row)?,
+                command_id: column(row, "command_id")?,
+            },
+        })
+    };
+    read().map_err(|Unreadable(reason)| {
+        let text = |name| column::<String>(row, name).unwrap_or_default();
+        let [namespace, decider, id] = ["namespace", "decider", "decider_id"].map(text);
+        Error::Malformed {
+            stream: format!("{namespace}/{decider}/{id}"),
+            position,
+            reason,
+            raw: text("data_text"),
+        }
+    })
+}
+
+pub(super) fn head(row: &PgRow) -> Read<StreamHead> {
+    Ok(StreamHead {
+        version: version(row, "version")?,
+        last_event_id: column(row, "last_event_id")?,
+        is_final: column(row, "final")?,
+    })
+}
+
+pub(super) fn summary(row: &PgRow) -> Read<StreamSummary> {
+    Ok(StreamSummary {
+        id: column(row, "decider_id")?,
+        version: version(row, "version")?,
+        is_final: column(row, "final")?,
+        updated_at: time(row, "updated_at")?,
+    })
+}
+
+pub(super) fn version_column(row: &PgRow) -> Read<Version> {
+    version(row, "version")
+}
+
+/// Which of several look-ups has found the row, from 0.
+pub(super) fn place(row: &PgRow) -> Read<usize> {
+    let place: i64 = column(row, "place")?;
+    usize::try_from(place - 1).map_err(unreadable)
+}
+
+pub(super) fn command(row: &PgRow) -> Read<CommandRecord> {
+    let outcome = match column(row, "outcome")? {
+        "accepted" => CommandOutcome::Accepted {
+            events: column::<i64>(row, "events")?
+                .try_into()
+                .map_err(unreadable)?,
+        },
+        "rejected" => {
+            let data: Option<String> = column(row, "rejection_data_text")?;
+            CommandOutcome::Rejected(Rejection {
+                code: column(row, "rejection_code")?,
+                message: column(row, "rejection_message")?,
+                data: data
+                    .map(Json::from_stored)
+                    .transpose()
+                    .map_err(unreadable)?,
+            })
+        }
+        other => return Err(Unreadable(format!("unknown outcome `{other}`"))),
+    };
+    let fingerprint = Fingerprint::from_stored(column(row, "fingerprint")?);
+    let data = column::<Option<String>>(row, "data_text")?.map(Json::as_recorded);
+    let (ledger, data) = LedgerMode::of_row(data.transpose().map_err(unreadable)?);
+    Ok(CommandRecord {
+        command_id: column(row, "command_id")?,
+        stream: stream(row)?,
+        command: column(row, "command")?,
+        data,
+        ledger,
+        fingerprint: fingerprint
+            .ok_or_else(|| Unreadable("fingerprint is not 32 bytes".to_owned()))?,
+        now: time(row, "now")?,
+        seed: column::<i64>(row, "seed")?.cast_unsigned(),
+        actor: column(row, "actor")?,
+        metadata: metadata(row)?,
+        version: version(row, "version")?,
+        module: digest(column(row, "module")?)?,
+        outcome,
+        fuel: column::<i64>(row, "fuel")?.cast_unsigned(),
+    })
+}
+
+/// The events of a page of heads, and its last stream if it may not be the last of all.
+pub(super) fn counted(row: &PgRow, limit: u32) -> Read<Counted> {
+    let last: Option<String> = column(row, "last")?;
+    let is_full = column::<i64>(row, "streams")? == i64::from(limit);
+    Ok(Counted {
+        events: column::<i64>(row, "events")?
+            .try_into()
+            .map_err(unreadable)?,
+        end: last.filter(|_| is_full).map(|id| Place {
+            id,
+            // All of them.
+            version: Version::EMPTY.plus(usize::MAX),
+        }),
+    })
+}
+
+pub(super) fn rehearsal(row: &PgRow) -> Read<RehearsalRecord> {
+    Ok(RehearsalRecord {
+        id: column(row, "id")?,
+        namespace: Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?,
+        decider: DeciderName::new(column::<&str>(row, "decider")?).map_err(unreadable)?,
+        digest: digest(column(row, "digest")?)?,
+        is_over: column(row, "is_over")?,
+        seen_at: time(row, "seen_at")?,
+        document: json(row, "document_text")?,
+    })
+}
+
+pub(super) fn beat(row: &PgRow) -> Read<Beat> {
+    Ok(Beat {
+        namespace: Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?,
+        id: column(row, "id")?,
+        seen_at: time(row, "seen_at")?,
+    })
+}
+
+pub(super) fn module(row: &PgRow) -> Read<StoredModule> {
+    let size: i64 = column(row, "size_bytes")?;
+    Ok(StoredModule {
+        digest: digest(column(row, "digest")?)?,
+        size_bytes: size.try_into().map_err(unreadable)?,
+        kind: column(row, "kind")?,
+        name: column(row, "name")?,
+        manifest: json(row, "manifest_text")?,
+        imports: column(row, "imports")?,
+        uploaded_at: time(row, "uploaded_at")?,
+    })
+}
+
+pub(super) fn activation(row: &PgRow) -> Read<Activation> {
+    let replaces: Option<&str> = column(row, "replaces")?;
+    Ok(Activation {
+        namespace: Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?,
+        decider: DeciderName::new(column::<&str>(row, "decider")?).map_err(unreadable)?,
+        number: ActivationNumber::new(column(row, "number")?),
+        digest: digest(column(row, "digest")?)?,
+        replaces: replaces.map(digest).transpose()?,
+        activated_at: time(row, "activated_at")?,
+        activated_by: column(row, "activated_by")?,
+        message: column(row, "message")?,
+        accepted: column(row, "accepted")?,
+        report: json(row, "report_text")?,
+    })
+}

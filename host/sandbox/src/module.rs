@@ -1,0 +1,148 @@
+//! A compiled and linked component, ready to be instantiated.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gavel_model::ModuleDigest;
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use super::bindings::DeciderModulePre;
+use super::check::is_contract;
+use super::host::Host;
+use super::log::printable;
+use super::pace::{Lane, Pace};
+use super::{CompileError, Fault, Instance, Limits, wasi};
+
+/// How many times its deadline the first call of a module may take before it is the module's fault.
+const PATIENCE: u32 = 10;
+
+/// An immutable module. A cheap clone: all clones share the compiled code.
+#[derive(Clone)]
+pub struct Module {
+    digest: ModuleDigest,
+    imports: Arc<[String]>,
+    pre: DeciderModulePre<Host>,
+    limits: Arc<Limits>,
+    pace: Arc<Pace>,
+}
+
+impl Module {
+    /// Links `component`; the component's own code is not run.
+    pub(super) fn link(
+        digest: ModuleDigest,
+        component: &Component,
+        limits: Arc<Limits>,
+    ) -> Result<Self, CompileError> {
+        let engine = component.engine();
+        // The structural check has refused what there is no stand-in for, unless this is only to be looked at.
+        let component_type = component.component_type();
+        let names = component_type.imports(engine).map(|(name, _)| name);
+        let mut imports: Vec<String> = names
+            .filter(|name| !is_contract(name))
+            .map(str::to_owned)
+            .collect();
+        imports.sort_unstable();
+        let pre = instantiate_pre(component).map_err(wrong_world)?;
+        Ok(Self {
+            digest,
+            imports: imports.into(),
+            pre: DeciderModulePre::new(pre).map_err(wrong_world)?,
+            pace: Arc::new(Pace::new(limits.fuel)),
+            limits,
+        })
+    }
+
+    /// The name of the module: the digest of the component's bytes.
+    #[must_use]
+    pub fn digest(&self) -> ModuleDigest {
+        self.digest
+    }
+
+    /// The component's imports but the contract's own types, sorted. Behind all of them are harmless stand-ins, and traps behind the refused.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    /// Those of its imports that no host takes; none unless [`Limits::any_import`].
+    pub fn refused_imports(&self) -> impl Iterator<Item = &str> {
+        let imports = self.imports.iter().map(String::as_str);
+        imports.filter(|import| !wasi::is_allowed(import))
+    }
+
+    /// A fresh instance, which shares no memory with any other. Guest code runs: call it on a guest's thread.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] when the component's start code traps or exceeds a limit.
+    pub fn instantiate(&self) -> Result<Instance, Fault> {
+        Instance::start(&self.pre, Arc::clone(&self.limits), Arc::clone(&self.pace))
+    }
+
+    /// The same module, with a count of its own of what it computes: for work in the background, which must not make live calls give way.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self {
+            pace: Arc::new(Pace::new(self.limits.fuel)),
+            ..self.clone()
+        }
+    }
+
+    /// The same module, whose calls give way from their beginning and take up to [`PATIENCE`] times as long.
+    pub(super) fn patient(&self) -> Self {
+        let limits = Limits {
+            deadline: self.limits.deadline.saturating_mul(PATIENCE),
+            ..Limits::clone(&self.limits)
+        };
+        let pace = Pace::new(limits.fuel);
+        pace.used(u64::MAX);
+        Self {
+            limits: Arc::new(limits),
+            pace: Arc::new(pace),
+            ..self.clone()
+        }
+    }
+
+    /// Counts what the host itself has computed for a live call, as if the guest had: its deadline is worth its fuel.
+    pub fn count_host_work(&self, took: Duration) {
+        let deadlines = took.as_secs_f64() / self.limits.deadline.as_secs_f64();
+        // Rounded, and at most the largest number there is.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a cast from a float stays within bounds, and a rough figure will do"
+        )]
+        self.pace.used((deadlines * self.limits.fuel as f64) as u64);
+    }
+
+    /// Where its calls run now.
+    pub(super) fn lane(&self) -> Lane {
+        self.pace.lane()
+    }
+
+    /// Checks the types of the component's exports, which wasmtime does as an instance is made.
+    pub(super) fn try_instantiate(&self) -> Result<(), CompileError> {
+        Instance::try_start(&self.pre, &self.limits)
+    }
+}
+
+fn instantiate_pre(component: &Component) -> wasmtime::Result<InstancePre<Host>> {
+    let mut linker = Linker::new(component.engine());
+    wasi::link(&mut linker, component)?;
+    linker.instantiate_pre(component)
+}
+
+fn wrong_world(error: wasmtime::Error) -> CompileError {
+    CompileError::WrongWorld {
+        reason: printable(&format!("{error:#}")),
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}

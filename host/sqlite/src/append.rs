@@ -1,0 +1,145 @@
+//! Appending: look up, judge, write.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gavel_model::{Clock, CommandOutcome, CommandRecord, Json, RecordedEvent};
+use gavel_store::group::{Commit, Failed, Outcome, Verdict};
+use gavel_store::{Append, Error, LARGE_APPEND_BYTES};
+use rusqlite::{Connection, params};
+use time::OffsetDateTime;
+
+use super::error::SqliteError;
+use super::writer::{WriteError, Writer};
+use super::{facts, rows};
+
+const INSERT_EVENT: &str = r#"
+INSERT INTO events ("offset", namespace, decider, decider_id, version, event, event_id, event_version, data,
+    command_id, previous_id, final, tags, metadata, created_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"#;
+
+const INSERT_COMMAND: &str = "
+INSERT INTO commands (namespace, command_id, decider, decider_id, command, data, fingerprint, now, seed, actor,
+    metadata, version, module, outcome, events, rejection_code, rejection_message, rejection_data, fuel)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
+
+/// Where batches go: the one file.
+#[derive(Debug)]
+pub(super) struct Database {
+    pub(super) writer: Arc<Writer>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Commit for Database {
+    /// The writer keeps the connection.
+    type Session = ();
+
+    /// It has the one writer to itself for as long as it takes, and then leaves it to the others for longer.
+    const LARGE_BYTES: usize = LARGE_APPEND_BYTES;
+
+    async fn commit(&self, _session: &mut (), batch: &[Append]) -> Result<Vec<Verdict>, Failed> {
+        let (batch, clock) = (batch.to_vec(), Arc::clone(&self.clock));
+        // The time is taken under the write lock, so that later positions are not earlier in time while the clock goes forward.
+        let written = self
+            .writer
+            .write(move |tx| append_in_tx(tx, batch, clock.now()));
+        match written.await {
+            Ok(outcomes) => Ok(outcomes.into_iter().map(Verdict::Settled).collect()),
+            Err(WriteError::NotBegun(source)) => Err(Failed::NotSent(source)),
+            Err(WriteError::Undone(error)) => Err(Failed::Refused(Error::from(error).into())),
+            Err(WriteError::Unknown(source)) => Err(Failed::Lost(source)),
+        }
+    }
+
+    async fn commit_held(&self, _append: &Append) -> Result<Outcome, Failed> {
+        unreachable!("who writes to the file has it to himself, and no verdict is `Held`")
+    }
+}
+
+/// Appends a batch, one after the other, each with an outcome of its own: one that is refused writes nothing and keeps none from being written.
+///
+/// # Errors
+///
+/// When the batch as a whole failed: the transaction must be undone.
+pub(super) fn append_in_tx(
+    tx: &Connection,
+    appends: Vec<Append>,
+    now: OffsetDateTime,
+) -> Result<Vec<Outcome>, SqliteError> {
+    let mut facts = facts::load_in_tx(tx, &appends)?;
+    let mut commands = Vec::new();
+    let judged = appends.into_iter().map(|append| {
+        facts.admit(append, now).map(|admitted| {
+            commands.extend(admitted.commands);
+            admitted.answers
+        })
+    });
+    let outcomes: Vec<Outcome> = judged.collect();
+    let admitted = outcomes.iter().flatten().flatten();
+    insert_events_in_tx(tx, admitted.flat_map(|part| &part.events))?;
+    insert_commands_in_tx(tx, &commands)?;
+    Ok(outcomes)
+}
+
+fn insert_events_in_tx<'a>(
+    tx: &Connection,
+    events: impl Iterator<Item = &'a RecordedEvent>,
+) -> rusqlite::Result<()> {
+    let mut insert = tx.prepare_cached(INSERT_EVENT)?;
+    for recorded in events {
+        let (stream, event) = (&recorded.stream, &recorded.event);
+        insert.execute(params![
+            recorded.position.offset().cast_signed(),
+            stream.namespace().as_str(),
+            stream.decider().as_str(),
+            stream.id(),
+            recorded.version.to_sql(),
+            event.event,
+            event.event_id.as_bytes(),
+            event.schema_version,
+            event.data.as_str(),
+            event.command_id.as_bytes(),
+            recorded.previous_id.as_ref().map(|id| id.as_bytes()),
+            event.is_final,
+            rows::json_text(&event.tags),
+            rows::json_text(event.metadata.entries()),
+            rows::milliseconds(recorded.created_at),
+        ])?;
+    }
+    Ok(())
+}
+
+fn insert_commands_in_tx(tx: &Connection, commands: &[CommandRecord]) -> rusqlite::Result<()> {
+    let mut insert = tx.prepare_cached(INSERT_COMMAND)?;
+    for command in commands {
+        let stream = &command.stream;
+        let (outcome, events, rejection) = match &command.outcome {
+            CommandOutcome::Accepted { events } => ("accepted", *events, None),
+            CommandOutcome::Rejected(rejection) => ("rejected", 0, Some(rejection)),
+        };
+        let rejection_data = rejection.and_then(|rejection| rejection.data.as_ref());
+        insert.execute(params![
+            stream.namespace().as_str(),
+            command.command_id.as_bytes(),
+            stream.decider().as_str(),
+            stream.id(),
+            command.command.as_str(),
+            command.kept_data().map(Json::as_str),
+            command.fingerprint.as_bytes(),
+            rows::milliseconds(command.now),
+            command.seed.cast_signed(),
+            command.actor,
+            rows::json_text(command.metadata.entries()),
+            command.version.to_sql(),
+            command.module.to_string(),
+            outcome,
+            events,
+            rejection.map(|rejection| rejection.code.as_str()),
+            rejection.map(|rejection| rejection.message.as_str()),
+            rejection_data.map(|data| data.as_str()),
+            command.fuel.cast_signed(),
+        ])?;
+    }
+    Ok(())
+}

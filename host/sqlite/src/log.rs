@@ -1,0 +1,123 @@
+//! Reading the log of a namespace.
+
+use gavel_model::{Namespace, Position};
+use gavel_store::{Error, LogFilter, LogPage, PAGE_BYTES, ResumeError, Room};
+use rusqlite::{Connection, Row, params};
+
+use super::error::SqliteError;
+use super::generations::Generations;
+use super::readers::Readers;
+use super::rows::{self, log_columns};
+
+/// Within a namespace the rowid ascends; hides the other index that begins with it, by which the log would have to be sorted.
+const NEWEST: &str = r#"
+SELECT "offset" FROM events INDEXED BY events_namespace
+WHERE namespace = ?1 ORDER BY "offset" DESC LIMIT 1"#;
+
+const PAGE: &str = concat!(
+    "SELECT ",
+    log_columns!(),
+    r#" FROM events INDEXED BY events_namespace WHERE namespace = ?1 AND "offset" > ?2 AND "offset" <= ?3 ORDER BY "offset""#
+);
+
+/// How many events a page looks at, so that a reader whose filter hardly anything passes keeps no other from reading.
+const SCAN: usize = 10_000;
+
+/// A page as of the newest event at its start.
+///
+/// Offsets are given under the write lock and so become visible in their order: what has an offset up to the newest is all there, in the
+/// statement after as well, and nothing will be added to it. A malformed event ends the page before it, and fails the one that begins with it.
+pub(super) async fn page(
+    readers: &Readers,
+    namespace: &Namespace,
+    after: Position,
+    filter: &LogFilter,
+    limit: u32,
+) -> Result<LogPage, Error> {
+    let (namespace, filter) = (namespace.clone(), filter.clone());
+    readers
+        .read(move |database| page_in(database, &namespace, after, &filter, limit))
+        .await
+}
+
+pub(super) async fn check_position(
+    readers: &Readers,
+    namespace: &Namespace,
+    position: Position,
+) -> Result<(), ResumeError> {
+    let namespace = namespace.clone();
+    let checked =
+        readers.read(move |database| Ok(Generations::of(database).check(&namespace, position)));
+    checked.await?
+}
+
+fn page_in(
+    database: &Connection,
+    namespace: &Namespace,
+    after: Position,
+    filter: &LogFilter,
+    limit: u32,
+) -> Result<LogPage, SqliteError> {
+    let newest = rows::one(
+        database,
+        NEWEST,
+        [namespace.as_str()],
+        |row| Ok(row.get(0)?),
+    )?;
+    let newest: i64 = newest.unwrap_or_default();
+    let mut page = LogPage {
+        events: Vec::new(),
+        next: after,
+        caught_up: false,
+        is_withheld: false,
+    };
+    let generations = Generations::of(database);
+    let mut select = database.prepare_cached(PAGE)?;
+    let values = params![namespace.as_str(), generations.offset(after)?, newest];
+    let mut found = select.query(values)?;
+    let is_all = *filter == LogFilter::default();
+    let mut room = Room::new(limit, PAGE_BYTES);
+    let mut looked_at = 0;
+    while let Some(row) = found.next()? {
+        if looked_at == SCAN {
+            return Ok(page);
+        }
+        let passes = is_all || passes(filter, row)?;
+        if passes && u32::try_from(page.events.len()).is_ok_and(|count| count >= limit) {
+            return Ok(page);
+        }
+        looked_at += 1;
+        if !passes {
+            page.next = generations.position(row.get("offset")?)?;
+            continue;
+        }
+        match rows::event_of_log(row, &generations) {
+            Ok(event) if !room.take(&event) => return Ok(page),
+            Ok(event) => {
+                page.next = event.position;
+                page.events.push(event);
+            }
+            Err(_) if page.next > after => return Ok(page),
+            Err(error) => return Err(error),
+        }
+    }
+    page.next = after.max(generations.position(newest)?);
+    page.caught_up = true;
+    Ok(page)
+}
+
+/// Whether an event is wanted, before all of it is read.
+fn passes(filter: &LogFilter, row: &Row<'_>) -> Result<bool, SqliteError> {
+    let text = |column| -> Result<&str, rusqlite::Error> {
+        Ok(row.get_ref(column)?.as_str().unwrap_or_default())
+    };
+    // Tags that cannot be read let the event pass: read as a whole, it is reported.
+    let passes_tags = |tags| {
+        filter.tags.is_empty()
+            || serde_json::from_str(tags)
+                .map_or(true, |tags: Vec<String>| filter.passes_tags(&tags))
+    };
+    Ok(filter.passes_names(text("decider")?, text("event")?)
+        && filter.passes_id(text("decider_id")?)
+        && passes_tags(text("tags")?))
+}

@@ -1,0 +1,366 @@
+//! Modules and the log of activations.
+
+use std::convert::identity;
+use std::sync::Arc;
+
+use gavel_model::{Activation, ActivationNumber, Clock, DeciderName, ModuleDigest, Namespace};
+use gavel_store::{
+    ActivateError, DeleteModuleError, Error, ModuleFilter, Moment, NewActivation, NewModule,
+    PAGE_BYTES, Page, Room, StoredModule,
+};
+use rusqlite::{Connection, Params, Row, params};
+
+use super::error::SqliteError;
+use super::error::is_referred_to;
+use super::past;
+use super::readers::Readers;
+use super::rows::{self, activation_columns, module_columns};
+use super::writer::Writer;
+
+const INSERT: &str = "
+INSERT INTO modules (digest, size_bytes, kind, name, manifest, imports, uploaded_at, wasm)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+ON CONFLICT (digest) DO NOTHING";
+
+const FIND: &str = concat!(
+    "SELECT ",
+    module_columns!(),
+    " FROM modules WHERE digest = ?1"
+);
+
+const LIST: &str = concat!(
+    "SELECT ",
+    module_columns!(),
+    " FROM modules AS module
+    WHERE name = coalesce(?1, name) AND kind = coalesce(?2, kind) AND digest = coalesce(?3, digest) AND (
+        ?4 IS NULL
+        OR EXISTS (SELECT 1 FROM module_uploads WHERE digest = module.digest AND uploaded_by = ?4)
+        OR EXISTS (
+            SELECT 1 FROM activations
+            WHERE digest = module.digest AND namespace IN (SELECT value FROM json_each(?5))
+        )
+    ) AND (?6 IS NULL OR (uploaded_at, rowid) < (SELECT uploaded_at, rowid FROM modules WHERE digest = ?6))
+    ORDER BY uploaded_at DESC, rowid DESC LIMIT ?7 + 1"
+);
+
+const RECORD_UPLOAD: &str = "
+INSERT INTO module_uploads (digest, uploaded_by) SELECT digest, ?2 FROM modules WHERE digest = ?1
+ON CONFLICT (digest, uploaded_by) DO NOTHING";
+
+const WASM: &str = "SELECT wasm FROM modules WHERE digest = ?1";
+
+const ACTIVATE: &str = concat!(
+    "INSERT INTO activations (",
+    activation_columns!(),
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+);
+
+/// What is registered stays as it is, with the words that first described it.
+const REGISTER: &str = "
+INSERT INTO deciders (decider, event, event_version, description) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (decider, event, event_version) DO NOTHING";
+
+const NEWEST: &str = "
+SELECT number, digest FROM activations
+WHERE namespace = ?1 AND decider = ?2 ORDER BY number DESC LIMIT 1";
+
+const ACTIVATIONS: &str = concat!(
+    "SELECT ",
+    activation_columns!(),
+    " FROM activations WHERE namespace = ?1 AND decider = ?2 AND number < ?3 ORDER BY number DESC LIMIT ?4 + 1"
+);
+
+const LIST_ACTIVE: &str = concat!(
+    "SELECT ",
+    activation_columns!(),
+    " FROM activations AS activation WHERE namespace = coalesce(?1, namespace) AND number = (
+        SELECT max(number) FROM activations
+        WHERE namespace = activation.namespace AND decider = activation.decider
+    ) AND (?2 IS NULL OR (namespace, decider) > (?2, ?3))
+    ORDER BY namespace, decider LIMIT ?4 + 1"
+);
+
+pub(super) async fn put(
+    writer: &Writer,
+    clock: &Arc<dyn Clock>,
+    module: NewModule,
+) -> Result<(StoredModule, bool), Error> {
+    let clock = Arc::clone(clock);
+    let written = writer.write(move |tx| put_in_tx(tx, &*clock, &module));
+    written.await.map_err(|error| error.into_error(identity))
+}
+
+fn put_in_tx(
+    tx: &Connection,
+    clock: &dyn Clock,
+    module: &NewModule,
+) -> Result<(StoredModule, bool), SqliteError> {
+    let digest = module.digest.to_string();
+    let inserted = tx.execute(
+        INSERT,
+        params![
+            digest,
+            i64::try_from(module.wasm.len()).unwrap_or(i64::MAX),
+            module.kind,
+            module.name,
+            module.manifest.as_str(),
+            rows::json_text(&module.imports),
+            rows::milliseconds(clock.now()),
+            module.wasm,
+        ],
+    )?;
+    let stored = rows::one(tx, FIND, [digest], rows::module)?;
+    let stored = stored.ok_or_else(|| Error::Corrupt {
+        what: "module",
+        reason: "it is not there after it was stored".to_owned(),
+    })?;
+    Ok((stored, inserted > 0))
+}
+
+pub(super) async fn find(
+    readers: &Readers,
+    digest: ModuleDigest,
+) -> Result<Option<StoredModule>, Error> {
+    let digest = digest.to_string();
+    readers
+        .read(move |database| rows::one(database, FIND, [digest], rows::module))
+        .await
+}
+
+pub(super) async fn wasm(
+    readers: &Readers,
+    digest: ModuleDigest,
+) -> Result<Option<Vec<u8>>, Error> {
+    let digest = digest.to_string();
+    readers
+        .read(move |database| rows::one(database, WASM, [digest], |row| Ok(row.get(0)?)))
+        .await
+}
+
+pub(super) async fn list(
+    readers: &Readers,
+    filter: &ModuleFilter,
+    after: Option<ModuleDigest>,
+    limit: u32,
+) -> Result<Page<StoredModule>, Error> {
+    let viewer = filter.viewer.as_ref();
+    let namespaces = viewer.map(|viewer| viewer.namespaces.iter().map(Namespace::as_str));
+    let namespaces = namespaces.map(|namespaces| rows::json_text(&namespaces.collect::<Vec<_>>()));
+    let viewer = viewer.map(|viewer| viewer.name.clone());
+    let filter = filter.clone();
+    let found = readers.read(move |database| {
+        let [digest, after] = [filter.digest, after].map(|it| it.map(|digest| digest.to_string()));
+        let values = params![
+            filter.name,
+            filter.kind,
+            digest,
+            viewer,
+            namespaces,
+            after,
+            limit
+        ];
+        page(
+            database,
+            LIST,
+            values,
+            rows::module,
+            limit,
+            StoredModule::size_bytes,
+        )
+    });
+    found.await
+}
+
+pub(super) async fn record_upload(
+    writer: &Writer,
+    digest: ModuleDigest,
+    uploaded_by: &str,
+) -> Result<(), Error> {
+    let values = [digest.to_string(), uploaded_by.to_owned()];
+    let written = writer.write(move |tx| Ok::<_, SqliteError>(tx.execute(RECORD_UPLOAD, values)?));
+    written.await.map_err(|error| error.into_error(identity))?;
+    Ok(())
+}
+
+pub(super) async fn delete(writer: &Writer, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
+    let written = writer.write(move |tx| {
+        match tx.execute(
+            "DELETE FROM modules WHERE digest = ?1",
+            [digest.to_string()],
+        ) {
+            Ok(0) => Err(DeleteModuleError::NotFound),
+            Ok(_) => Ok(()),
+            Err(error) if is_referred_to(&error) => Err(DeleteModuleError::InUse),
+            Err(error) => Err(DeleteModuleError::Store(SqliteError::from(error).into())),
+        }
+    });
+    written
+        .await
+        .map_err(|error| error.into_error(DeleteModuleError::Store))
+}
+
+/// Moves the pointer, unless something of the decider was stored after the moment.
+pub(super) async fn activate(
+    writer: &Writer,
+    clock: &Arc<dyn Clock>,
+    activation: NewActivation,
+    looked_through: Option<Moment>,
+) -> Result<Activation, ActivateError> {
+    let clock = Arc::clone(clock);
+    let written = writer.write(move |tx| {
+        if let Some(moment) = looked_through {
+            let (namespace, decider) = (&activation.namespace, &activation.decider);
+            let moved = past::moved_since(tx, namespace, decider, &moment, 1);
+            let moved = moved.map_err(|error| ActivateError::Store(error.into()))?;
+            if !moved.is_empty() {
+                return Err(ActivateError::Overtaken);
+            }
+        }
+        activate_in_tx(tx, &*clock, activation)
+    });
+    written
+        .await
+        .map_err(|error| error.into_error(ActivateError::Store))
+}
+
+fn activate_in_tx(
+    tx: &Connection,
+    clock: &dyn Clock,
+    activation: NewActivation,
+) -> Result<Activation, ActivateError> {
+    let store = |error: rusqlite::Error| ActivateError::Store(SqliteError::from(error).into());
+    let decider = [activation.namespace.as_str(), activation.decider.as_str()];
+    let newest = rows::one(tx, NEWEST, decider, rows::pointer)
+        .map_err(|error| ActivateError::Store(error.into()))?;
+    let (current, replaces) = newest.unzip();
+    let current = current.unwrap_or(ActivationNumber::NONE);
+    if current != activation.after {
+        return Err(ActivateError::Moved { current });
+    }
+    let mut known = tx
+        .prepare("SELECT 1 FROM modules WHERE digest = ?1")
+        .map_err(store)?;
+    if !known
+        .exists([activation.digest.to_string()])
+        .map_err(store)?
+    {
+        return Err(ActivateError::ModuleNotFound);
+    }
+    register_in_tx(tx, &activation).map_err(store)?;
+    let activation = activation.into_activation(replaces, clock.now());
+    tx.execute(
+        ACTIVATE,
+        params![
+            activation.namespace.as_str(),
+            activation.decider.as_str(),
+            activation.number.get(),
+            activation.digest.to_string(),
+            activation.replaces.map(|digest| digest.to_string()),
+            rows::milliseconds(activation.activated_at),
+            activation.activated_by,
+            activation.message,
+            rows::json_text(&activation.accepted),
+            activation.report.as_str(),
+        ],
+    )
+    .map_err(store)?;
+    Ok(activation)
+}
+
+fn register_in_tx(tx: &Connection, activation: &NewActivation) -> rusqlite::Result<()> {
+    let mut register = tx.prepare(REGISTER)?;
+    for event in &activation.events {
+        register.execute(params![
+            activation.decider.as_str(),
+            event.event.as_str(),
+            event.schema_version,
+            event.description.as_str(),
+        ])?;
+    }
+    Ok(())
+}
+
+pub(super) async fn active(
+    readers: &Readers,
+    namespace: &Namespace,
+    decider: &DeciderName,
+) -> Result<Option<Activation>, Error> {
+    let newest = activations(readers, namespace, decider, None, 1).await?;
+    Ok(newest.items.into_iter().next())
+}
+
+pub(super) async fn activations(
+    readers: &Readers,
+    namespace: &Namespace,
+    decider: &DeciderName,
+    before: Option<ActivationNumber>,
+    limit: u32,
+) -> Result<Page<Activation>, Error> {
+    let (namespace, decider) = (namespace.clone(), decider.clone());
+    let before = before.map_or(i64::MAX, ActivationNumber::get);
+    let found = readers.read(move |database| {
+        let values = params![namespace.as_str(), decider.as_str(), before, limit];
+        activation_page(database, ACTIVATIONS, values, limit)
+    });
+    found.await
+}
+
+pub(super) async fn list_active(
+    readers: &Readers,
+    namespace: Option<&Namespace>,
+    after: Option<(&Namespace, &DeciderName)>,
+    limit: u32,
+) -> Result<Page<Activation>, Error> {
+    let namespace = namespace.map(|namespace| namespace.as_str().to_owned());
+    let after = after
+        .map(|(namespace, decider)| (namespace.as_str().to_owned(), decider.as_str().to_owned()));
+    let found = readers.read(move |database| {
+        let (after, decider) = after.unzip();
+        let values = params![namespace, after, decider, limit];
+        activation_page(database, LIST_ACTIVE, values, limit)
+    });
+    found.await
+}
+
+fn activation_page(
+    database: &Connection,
+    statement: &str,
+    values: impl Params,
+    limit: u32,
+) -> Result<Page<Activation>, SqliteError> {
+    let size_bytes = Activation::size_bytes;
+    page(
+        database,
+        statement,
+        values,
+        rows::activation,
+        limit,
+        size_bytes,
+    )
+}
+
+/// As many rows of a statement as there is room for. It gives one more than `limit`, by which is known whether there is more.
+fn page<T>(
+    database: &Connection,
+    statement: &str,
+    values: impl Params,
+    read: impl Fn(&Row<'_>) -> Result<T, SqliteError>,
+    limit: u32,
+    size_bytes: impl Fn(&T) -> usize,
+) -> Result<Page<T>, SqliteError> {
+    let mut room = Room::new(limit, PAGE_BYTES);
+    let mut statement = database.prepare_cached(statement)?;
+    let mut rows = statement.query(values)?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        let item = read(row)?;
+        if !room.take_bytes(size_bytes(&item)) {
+            break;
+        }
+        items.push(item);
+    }
+    Ok(Page {
+        items,
+        has_more: room.is_full(),
+    })
+}

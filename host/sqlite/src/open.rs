@@ -1,0 +1,198 @@
+//! Opening the file, and bringing its schema up to date.
+
+use std::convert::identity;
+#[cfg(unix)]
+use std::fs::Permissions;
+#[cfg(unix)]
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gavel_model::Clock;
+use gavel_store::group::{Group, Limits};
+use gavel_store::hold::Holds;
+use gavel_store::lookup::Lookups;
+use gavel_store::{Error, OpenError};
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+
+use super::SqliteStore;
+use super::append::Database;
+use super::files::{self, Files};
+use super::readers::Readers;
+use super::writer::Writer;
+use super::{generations, read};
+
+/// How long a write waits for another process that writes, before the store counts as unavailable.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl SqliteStore {
+    /// Opens the file at `path`. With `migrate`, the file and its folder are created when they are not there, and its schema is brought
+    /// up to date; without, an older schema is refused. A newer schema is accepted: migrations leave the release before them working.
+    ///
+    /// If the future is dropped, the schema is either as it was or up to date.
+    ///
+    /// # Errors
+    ///
+    /// - [`OpenError::Unreachable`]: the file cannot be opened or created.
+    /// - [`OpenError::NotMigrated`]: its schema is older than this program, and `migrate` is false.
+    /// - [`OpenError::Migrate`]: its schema is not one that this program knows how to update.
+    pub async fn open(
+        path: impl AsRef<Path>,
+        migrate: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let unreachable = |source| OpenError::Unreachable {
+            url: format!("sqlite://{}", path.display()),
+            source,
+        };
+        // Of the folders of a file that is to be created, the first that is there already.
+        let known = path.ancestors().skip(1).find(|folder| folder.exists());
+        let known = known.unwrap_or(Path::new("")).to_owned();
+        let is_new = migrate && !path.exists();
+        if let Some(folder) = path.parent().filter(|_| migrate) {
+            create_folder(folder)
+                .await
+                .map_err(|error| unreachable(error.into()))?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(migrate)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let mut connection = options
+            .connect()
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        keep_from_others(path).await;
+        bring_up_to_date(&mut connection, migrate).await?;
+        if is_new {
+            files::keep_in_folders(path, &known).map_err(|error| unreachable(error.into()))?;
+        }
+
+        // While one of our connections is in use, SQLite leaves all the files in their place: first this one, and then that of a reader.
+        let files = Files::of(path).map_err(|error| unreachable(error.into()))?;
+        let readers = Readers::open(files.clone()).map_err(|error| unreachable(error.into()))?;
+        read::ping(&readers)
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        let writer = Writer::open(files)
+            .map(Arc::new)
+            .map_err(|error| unreachable(error.into()))?;
+        begin_generation(&writer, &clock)
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        let database = Database {
+            writer: Arc::clone(&writer),
+            clock: Arc::clone(&clock),
+        };
+        // One committer, for SQLite has one writer.
+        let group = Group::start(Arc::new(database), 1, Limits::default());
+        Ok(Self {
+            clock,
+            writer,
+            group,
+            lookups: Lookups::start(readers.clone()),
+            holds: Holds::default(),
+            readers,
+        })
+    }
+}
+
+async fn begin_generation(writer: &Writer, clock: &Arc<dyn Clock>) -> Result<(), Error> {
+    let clock = Arc::clone(clock);
+    let begun = writer.write(move |tx| generations::begin_in_tx(tx, clock.now()));
+    begun.await.map_err(|error| error.into_error(identity))
+}
+
+/// Creates a folder that only its owner may enter. One that is there may be meant for others as well, and stays as it is.
+async fn create_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = tokio::fs::DirBuilder::new();
+    #[cfg(unix)]
+    builder.mode(0o700);
+    builder.recursive(true).create(folder).await
+}
+
+/// Takes the file, and those that SQLite keeps beside it, from all but their owner: events are in them, and the secrets of consumers. What
+/// SQLite creates later is like the file.
+#[cfg(unix)]
+async fn keep_from_others(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    for suffix in files::SUFFIXES {
+        let file = files::with_suffix(path, suffix);
+        let narrowed = tokio::fs::set_permissions(&file, Permissions::from_mode(0o600)).await;
+        match narrowed {
+            Err(error) if error.kind() != ErrorKind::NotFound => tracing::warn!(
+                file = %file.display(),
+                error = &error as &dyn std::error::Error,
+                "other users may be able to read the database"
+            ),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn keep_from_others(_: &Path) {}
+
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("../../migrations/sqlite");
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+async fn bring_up_to_date(
+    connection: &mut SqliteConnection,
+    migrate: bool,
+) -> Result<(), OpenError> {
+    let migrator = migrator();
+    if !migrate {
+        let is_current = is_current(connection, &migrator)
+            .await
+            .map_err(|error| OpenError::Migrate(error.into()))?;
+        return if is_current {
+            Ok(())
+        } else {
+            Err(OpenError::NotMigrated)
+        };
+    }
+    // The write lock around all of it: of two processes that start together, one migrates and the other finds it done.
+    let mut tx = connection
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(|error| OpenError::Migrate(error.into()))?;
+    migrator
+        .run(&mut *tx)
+        .await
+        .map_err(|error| OpenError::Migrate(error.into()))?;
+    tx.commit()
+        .await
+        .map_err(|error| OpenError::Migrate(error.into()))
+}
+
+/// Whether every migration that this program knows has been run.
+async fn is_current(
+    connection: &mut SqliteConnection,
+    migrator: &Migrator,
+) -> Result<bool, sqlx::Error> {
+    let tables: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
+            .fetch_one(&mut *connection)
+            .await?;
+    if tables == 0 {
+        return Ok(false);
+    }
+    let applied: Vec<i64> =
+        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+            .fetch_all(connection)
+            .await?;
+    Ok(migrator
+        .iter()
+        .all(|known| applied.contains(&known.version)))
+}

@@ -1,0 +1,129 @@
+//! Rehearsals in the file.
+
+use std::convert::identity;
+
+use async_trait::async_trait;
+use gavel_model::{DeciderName, Namespace, RehearsalId};
+use gavel_store::{
+    Beat, Error, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord, RehearsalStore,
+};
+use rusqlite::{Transaction, params};
+use time::OffsetDateTime;
+
+use super::SqliteStore;
+use super::error::SqliteError;
+use super::rows::{self, rehearsal_columns};
+
+/// Makes room for a rehearsal of the same decider that is new.
+const FORGET: &str = "
+DELETE FROM rehearsals
+WHERE namespace = ?1 AND decider = ?2 AND is_over = 1 AND id <= (
+        SELECT id FROM rehearsals WHERE namespace = ?1 AND decider = ?2 AND is_over = 1 ORDER BY id DESC LIMIT 1 OFFSET ?4
+    )
+    AND NOT EXISTS (SELECT 1 FROM rehearsals WHERE namespace = ?1 AND id = ?3)";
+
+const PUT: &str = concat!(
+    "INSERT INTO rehearsals AS kept (",
+    rehearsal_columns!(),
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (namespace, id) DO UPDATE
+        SET decider = excluded.decider, digest = excluded.digest, is_over = excluded.is_over, seen_at = excluded.seen_at,
+            document = excluded.document
+        WHERE excluded.is_over >= kept.is_over"
+);
+
+const FIND: &str = concat!(
+    "SELECT ",
+    rehearsal_columns!(),
+    " FROM rehearsals WHERE namespace = ?1 AND id = ?2"
+);
+
+const LIST: &str = concat!(
+    "SELECT ",
+    rehearsal_columns!(),
+    " FROM rehearsals WHERE namespace = ?1 AND decider = ?2 ORDER BY id DESC LIMIT ?3"
+);
+
+const UNFINISHED: &str =
+    "SELECT namespace, id, seen_at FROM rehearsals WHERE is_over = 0 ORDER BY id LIMIT ?1";
+
+const ADOPT: &str = concat!(
+    "UPDATE rehearsals SET seen_at = ?4
+    WHERE namespace = ?1 AND id = ?2 AND is_over = 0 AND seen_at = ?3
+    RETURNING ",
+    rehearsal_columns!()
+);
+
+#[async_trait]
+impl RehearsalStore for SqliteStore {
+    async fn put_rehearsal(&self, rehearsal: RehearsalRecord) -> Result<bool, Error> {
+        let written = self.writer.write(move |tx| put_in_tx(tx, &rehearsal));
+        written.await.map_err(|error| error.into_error(identity))
+    }
+
+    async fn rehearsal(
+        &self,
+        namespace: &Namespace,
+        id: RehearsalId,
+    ) -> Result<Option<RehearsalRecord>, Error> {
+        let namespace = namespace.clone();
+        let found = self.readers.read(move |database| {
+            let values = params![namespace.as_str(), id.as_bytes()];
+            rows::one(database, FIND, values, rows::rehearsal)
+        });
+        found.await
+    }
+
+    async fn rehearsals(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        limit: u32,
+    ) -> Result<Vec<RehearsalRecord>, Error> {
+        let (namespace, decider) = (namespace.clone(), decider.clone());
+        let found = self.readers.read(move |database| {
+            let values = params![namespace.as_str(), decider.as_str(), limit];
+            rows::all(database, LIST, values, rows::rehearsal)
+        });
+        found.await
+    }
+
+    async fn unfinished_rehearsals(&self) -> Result<Vec<Beat>, Error> {
+        let found = self.readers.read(|database| {
+            let values = params![REHEARSALS_WATCHED];
+            rows::all(database, UNFINISHED, values, rows::beat)
+        });
+        found.await
+    }
+
+    async fn adopt_rehearsal(
+        &self,
+        last: &Beat,
+        now: OffsetDateTime,
+    ) -> Result<Option<RehearsalRecord>, Error> {
+        let (namespace, id) = (last.namespace.clone(), last.id);
+        let [last, now] = [last.seen_at, now].map(rows::milliseconds);
+        let adopted = self.writer.write(move |tx| {
+            let values = params![namespace.as_str(), id.as_bytes(), last, now];
+            rows::one(tx, ADOPT, values, rows::rehearsal)
+        });
+        adopted.await.map_err(|error| error.into_error(identity))
+    }
+}
+
+fn put_in_tx(tx: &Transaction<'_>, rehearsal: &RehearsalRecord) -> Result<bool, SqliteError> {
+    let namespace = rehearsal.namespace.as_str();
+    let (id, decider) = (rehearsal.id.as_bytes(), rehearsal.decider.as_str());
+    let values = params![namespace, decider, id, REHEARSALS_KEPT];
+    tx.prepare_cached(FORGET)?.execute(values)?;
+    let values = params![
+        namespace,
+        id,
+        decider,
+        rehearsal.digest.to_string(),
+        rehearsal.is_over,
+        rows::milliseconds(rehearsal.seen_at),
+        rehearsal.document.as_str(),
+    ];
+    Ok(tx.prepare_cached(PUT)?.execute(values)? == 1)
+}

@@ -1,0 +1,420 @@
+//! Rows, and what they mean. A row that cannot be read is reported, never left out.
+
+use gavel_model::{
+    Activation, ActivationNumber, CommandId, CommandOutcome, CommandRecord, DeciderName, Event,
+    Fingerprint, Json, LedgerMode, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent,
+    Rejection, StreamId, Version,
+};
+use gavel_store::admit::Tip;
+use gavel_store::{
+    Beat, Error, PastRange, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
+};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Params, Row};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::cells::{Cells, Reason, reason};
+pub(super) use super::cells::{milliseconds, nearest_time};
+use super::error::SqliteError;
+use super::generations::Generations;
+
+/// The columns that [`event`] reads, in its order.
+macro_rules! event_columns {
+    () => {
+        r#""offset", version, previous_id, created_at, event, event_id, event_version, data, final, tags, metadata, command_id"#
+    };
+}
+
+/// The columns that [`past_event`] reads, in its order, and the one that names its place when it cannot be read.
+macro_rules! history_columns {
+    () => {
+        r#"event, event_version, data, final, tags, version, event_id, "offset""#
+    };
+}
+
+/// The columns that [`event_of_past`] reads, in its order, and the one that names its place when it cannot be read.
+macro_rules! passage_columns {
+    () => {
+        r#"decider_id, version, event, event_version, data, final, tags, command_id, "offset""#
+    };
+}
+
+/// The columns that [`event_of_log`] reads, in its order.
+macro_rules! log_columns {
+    () => {
+        concat!(
+            crate::rows::event_columns!(),
+            ", namespace, decider, decider_id"
+        )
+    };
+}
+
+/// The columns that [`command`] reads, in its order.
+macro_rules! command_columns {
+    () => {
+        "command_id, namespace, decider, decider_id, command, data, fingerprint, now, seed, actor, metadata, version, module, fuel, \
+         outcome, events, rejection_code, rejection_message, rejection_data"
+    };
+}
+
+/// The columns that [`module`] reads, in its order.
+macro_rules! module_columns {
+    () => {
+        "digest, size_bytes, kind, name, manifest, imports, uploaded_at"
+    };
+}
+
+/// The columns that [`activation`] reads, in its order.
+macro_rules! activation_columns {
+    () => {
+        "namespace, decider, number, digest, replaces, activated_at, activated_by, message, accepted, report"
+    };
+}
+
+/// The columns that [`rehearsal`] reads, in its order.
+macro_rules! rehearsal_columns {
+    () => {
+        "namespace, id, decider, digest, is_over, seen_at, document"
+    };
+}
+
+pub(super) use {
+    activation_columns, command_columns, event_columns, history_columns, log_columns,
+    module_columns, passage_columns, rehearsal_columns,
+};
+
+/// The event of a row of `stream`.
+pub(super) fn event(
+    row: &Row<'_>,
+    generations: &Generations<'_>,
+    stream: &StreamId,
+) -> Result<RecordedEvent, SqliteError> {
+    let position = generations.position(row.get(0)?)?;
+    read_event(&mut Cells::of(row), position, |_| Ok(stream.clone()))
+        .map_err(|reason| malformed(row, generations, stream.to_string(), reason))
+}
+
+/// What folding needs of the event of a row of `stream`, and what the stream was after it.
+pub(super) fn past_event(
+    row: &Row<'_>,
+    generations: &Generations<'_>,
+    stream: &StreamId,
+) -> Result<(Event, StreamHead), SqliteError> {
+    let read = |cells: &mut Cells<'_>| -> Result<_, Reason> {
+        let event = read_past_event(cells)?;
+        let head = StreamHead {
+            version: cells.take_version()?,
+            last_event_id: Some(cells.take_id()?),
+            is_final: event.is_final,
+        };
+        Ok((event, head))
+    };
+    read(&mut Cells::of(row))
+        .map_err(|reason| malformed(row, generations, stream.to_string(), reason))
+}
+
+/// What folding needs of the event of a row of one decider's streams: the id of its stream, its version, itself, and its command.
+pub(super) fn event_of_past<'r>(
+    row: &'r Row<'_>,
+    generations: &Generations<'_>,
+    range: &PastRange,
+) -> Result<(&'r str, Version, Event, CommandId), SqliteError> {
+    let read = |cells: &mut Cells<'r>| -> Result<_, Reason> {
+        Ok((
+            cells.take_text()?,
+            cells.take_version()?,
+            read_past_event(cells)?,
+            cells.take_id()?,
+        ))
+    };
+    read(&mut Cells::of(row)).map_err(|reason| {
+        let id = lossy(row, "decider_id");
+        malformed(
+            row,
+            generations,
+            format!("{}/{}/{id}", range.namespace, range.decider),
+            reason,
+        )
+    })
+}
+
+fn read_past_event(cells: &mut Cells<'_>) -> Result<Event, Reason> {
+    Ok(Event {
+        name: cells.take()?,
+        schema_version: cells.take_u32()?,
+        data: cells.take_json()?,
+        is_final: cells.take()?,
+        tags: cells.take_list()?,
+    })
+}
+
+/// The event of a row that names its stream.
+pub(super) fn event_of_log(
+    row: &Row<'_>,
+    generations: &Generations<'_>,
+) -> Result<RecordedEvent, SqliteError> {
+    let position = generations.position(row.get(0)?)?;
+    read_event(&mut Cells::of(row), position, Cells::take_stream).map_err(|reason| {
+        let names = ["namespace", "decider", "decider_id"].map(|name| lossy(row, name));
+        malformed(row, generations, names.join("/"), reason)
+    })
+}
+
+fn read_event<'r>(
+    cells: &mut Cells<'r>,
+    position: Position,
+    stream: impl FnOnce(&mut Cells<'r>) -> Result<StreamId, Reason>,
+) -> Result<RecordedEvent, Reason> {
+    // The offset, of which the position was made.
+    cells.step();
+    let version = cells.take_version()?;
+    let previous_id = cells.take::<Option<_>>()?.map(Uuid::from_bytes);
+    let created_at = cells.take_time()?;
+    let event: String = cells.take()?;
+    let event = NewEvent {
+        event,
+        event_id: cells.take_id()?,
+        schema_version: cells.take_u32()?,
+        data: cells.take_json()?,
+        is_final: cells.take()?,
+        tags: cells.take_list()?,
+        metadata: cells.take_metadata()?,
+        command_id: cells.take_id()?,
+    };
+    Ok(RecordedEvent {
+        stream: stream(cells)?,
+        version,
+        position,
+        previous_id,
+        created_at,
+        event,
+    })
+}
+
+fn malformed(
+    row: &Row<'_>,
+    generations: &Generations<'_>,
+    stream: String,
+    reason: Reason,
+) -> SqliteError {
+    let offset = row.get("offset").map_err(SqliteError::from);
+    match offset.and_then(|offset| generations.position(offset)) {
+        Ok(position) => Error::Malformed {
+            stream,
+            position,
+            reason,
+            raw: lossy(row, "data"),
+        }
+        .into(),
+        Err(error) => error,
+    }
+}
+
+/// A column of a row that cannot be read, as well as can be.
+fn lossy(row: &Row<'_>, column: &str) -> String {
+    match row.get_ref(column) {
+        Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => {
+            String::from_utf8_lossy(bytes).into_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+/// A row of the ledger.
+pub(super) fn command(row: &Row<'_>) -> Result<CommandRecord, SqliteError> {
+    read_command(&mut Cells::of(row)).map_err(corrupt("command"))
+}
+
+fn read_command(cells: &mut Cells<'_>) -> Result<CommandRecord, Reason> {
+    let (command_id, stream) = (cells.take_id()?, cells.take_stream()?);
+    let command = cells.take()?;
+    let data = cells.take::<Option<String>>()?.map(Json::as_recorded);
+    let (ledger, data) = LedgerMode::of_row(data.transpose().map_err(reason)?);
+    Ok(CommandRecord {
+        command_id,
+        stream,
+        command,
+        data,
+        ledger,
+        fingerprint: Fingerprint::from_stored(&cells.take::<Vec<u8>>()?)
+            .ok_or_else(|| "a fingerprint has not 32 bytes".to_owned())?,
+        now: cells.take_time()?,
+        seed: cells.take::<i64>()?.cast_unsigned(),
+        actor: cells.take()?,
+        metadata: cells.take_metadata()?,
+        version: cells.take_version()?,
+        module: cells.take_digest()?,
+        fuel: cells.take::<i64>()?.cast_unsigned(),
+        outcome: read_outcome(cells)?,
+    })
+}
+
+fn read_outcome(cells: &mut Cells<'_>) -> Result<CommandOutcome, Reason> {
+    let outcome = cells.take_text()?;
+    let events = cells.take_u32()?;
+    match outcome {
+        "accepted" => Ok(CommandOutcome::Accepted { events }),
+        "rejected" => Ok(CommandOutcome::Rejected(Rejection {
+            code: cells.take()?,
+            message: cells.take()?,
+            data: cells
+                .take::<Option<String>>()?
+                .map(Json::from_stored)
+                .transpose()
+                .map_err(reason)?,
+        })),
+        unknown => Err(format!("`{unknown}` is no outcome")),
+    }
+}
+
+/// A row of the modules, without the bytes.
+pub(super) fn module(row: &Row<'_>) -> Result<StoredModule, SqliteError> {
+    let read = |cells: &mut Cells<'_>| -> Result<StoredModule, Reason> {
+        Ok(StoredModule {
+            digest: cells.take_digest()?,
+            size_bytes: u64::try_from(cells.take::<i64>()?).map_err(reason)?,
+            kind: cells.take()?,
+            name: cells.take()?,
+            manifest: cells.take_json()?,
+            imports: cells.take_list()?,
+            uploaded_at: cells.take_time()?,
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("module"))
+}
+
+/// A row of the activation log.
+pub(super) fn activation(row: &Row<'_>) -> Result<Activation, SqliteError> {
+    let read = |cells: &mut Cells<'_>| -> Result<Activation, Reason> {
+        Ok(Activation {
+            namespace: Namespace::new(cells.take_text()?).map_err(reason)?,
+            decider: DeciderName::new(cells.take_text()?).map_err(reason)?,
+            number: ActivationNumber::new(cells.take()?),
+            digest: cells.take_digest()?,
+            replaces: cells
+                .take::<Option<String>>()?
+                .map(|digest| digest.parse())
+                .transpose()
+                .map_err(reason)?,
+            activated_at: cells.take_time()?,
+            activated_by: cells.take()?,
+            message: cells.take()?,
+            accepted: cells.take_list()?,
+            report: cells.take_json()?,
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("activation"))
+}
+
+/// The number and the module of an activation.
+pub(super) fn pointer(row: &Row<'_>) -> Result<(ActivationNumber, ModuleDigest), SqliteError> {
+    let read = |cells: &mut Cells<'_>| -> Result<_, Reason> {
+        Ok((ActivationNumber::new(cells.take()?), cells.take_digest()?))
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("activation"))
+}
+
+/// A stream's id and a version.
+pub(super) fn place(row: &Row<'_>) -> Result<Place, SqliteError> {
+    let read = |cells: &mut Cells<'_>| -> Result<_, Reason> {
+        Ok(Place {
+            id: cells.take_text()?.to_owned(),
+            version: cells.take_version()?,
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("event"))
+}
+
+/// A rehearsal.
+pub(super) fn rehearsal(row: &Row<'_>) -> Result<RehearsalRecord, SqliteError> {
+    let read = |cells: &mut Cells<'_>| -> Result<RehearsalRecord, Reason> {
+        Ok(RehearsalRecord {
+            namespace: Namespace::new(cells.take_text()?).map_err(reason)?,
+            id: cells.take_id()?,
+            decider: DeciderName::new(cells.take_text()?).map_err(reason)?,
+            digest: cells.take_digest()?,
+            is_over: cells.take()?,
+            seen_at: cells.take_time()?,
+            document: cells.take_json()?,
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("rehearsal"))
+}
+
+/// A sign of life of the host that works on a rehearsal.
+pub(super) fn beat(row: &Row<'_>) -> Result<Beat, SqliteError> {
+    let read = |cells: &mut Cells<'_>| -> Result<Beat, Reason> {
+        Ok(Beat {
+            namespace: Namespace::new(cells.take_text()?).map_err(reason)?,
+            id: cells.take_id()?,
+            seen_at: cells.take_time()?,
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("rehearsal"))
+}
+
+/// The newest event of a stream: version, id, `final`, time.
+pub(super) fn tip(row: &Row<'_>) -> Result<Tip, SqliteError> {
+    let read = |cells: &mut Cells<'_>| -> Result<Tip, Reason> {
+        Ok(Tip {
+            head: StreamHead {
+                version: cells.take_version()?,
+                last_event_id: Some(cells.take_id()?),
+                is_final: cells.take()?,
+            },
+            updated_at: Some(cells.take_time()?),
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("stream head"))
+}
+
+/// A row of the list of streams: id, version, `final`, time.
+pub(super) fn summary(row: &Row<'_>) -> Result<StreamSummary, SqliteError> {
+    let read = |cells: &mut Cells<'_>| -> Result<StreamSummary, Reason> {
+        Ok(StreamSummary {
+            id: cells.take()?,
+            version: cells.take_version()?,
+            is_final: cells.take()?,
+            updated_at: nearest_time(cells.take()?),
+        })
+    };
+    read(&mut Cells::of(row)).map_err(corrupt("stream head"))
+}
+
+/// The only row of a statement, if there is one.
+pub(super) fn one<T>(
+    database: &Connection,
+    statement: &str,
+    values: impl Params,
+    read: impl FnOnce(&Row<'_>) -> Result<T, SqliteError>,
+) -> Result<Option<T>, SqliteError> {
+    let mut statement = database.prepare_cached(statement)?;
+    let mut rows = statement.query(values)?;
+    rows.next()?.map(read).transpose()
+}
+
+/// All rows of a statement.
+pub(super) fn all<T>(
+    database: &Connection,
+    statement: &str,
+    values: impl Params,
+    mut read: impl FnMut(&Row<'_>) -> Result<T, SqliteError>,
+) -> Result<Vec<T>, SqliteError> {
+    let mut statement = database.prepare_cached(statement)?;
+    let mut rows = statement.query(values)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+fn corrupt(what: &'static str) -> impl FnOnce(Reason) -> SqliteError {
+    move |reason| Error::Corrupt { what, reason }.into()
+}
+
+/// The text of names and labels as JSON.
+pub(super) fn json_text<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("text, numbers, lists and maps of text are JSON")
+}

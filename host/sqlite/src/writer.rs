@@ -1,0 +1,160 @@
+//! The one connection that writes.
+
+use std::convert::identity;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::sync::Arc;
+
+use gavel_store::{Error, Source};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::files::Files;
+use super::generations;
+use super::open::BUSY_TIMEOUT;
+
+/// Runs one write transaction at a time, each as a whole on a thread that may wait for the disk.
+///
+/// **Invariant:** a connection is kept only after a COMMIT that succeeded. Whatever else happens to a transaction, be it rolled back by SQLite
+/// itself on a full disk, its connection is closed, which undoes it, and the next one opens another.
+///
+/// **Invariant:** no transaction succeeds on files that are not those at the path any more.
+#[derive(Debug)]
+pub(super) struct Writer {
+    files: Files,
+    idle: Arc<Mutex<Option<Connection>>>,
+}
+
+/// Why a transaction did not come to its end.
+#[derive(Debug)]
+pub(super) enum WriteError<E> {
+    /// It never began.
+    NotBegun(Source),
+    /// What ran in it failed, and all of it is undone.
+    Undone(E),
+    /// COMMIT failed, the files were gone after it, or the host shut down meanwhile. What was written may be there, or appear after a crash.
+    Unknown(Source),
+}
+
+impl<E> WriteError<E> {
+    /// For callers to whom a COMMIT that failed is like any other outage.
+    pub(super) fn into_error<O: From<E>>(self, store: impl FnOnce(Error) -> O) -> O {
+        match self {
+            Self::Undone(error) => error.into(),
+            Self::NotBegun(source) | Self::Unknown(source) => store(Error::Unavailable(source)),
+        }
+    }
+}
+
+impl Writer {
+    /// Opens the file, which is there and has its schema.
+    pub(super) fn open(files: Files) -> Result<Self, rusqlite::Error> {
+        let first = connect(files.path())?;
+        Ok(Self {
+            files,
+            idle: Arc::new(Mutex::new(Some(first))),
+        })
+    }
+
+    /// Writes what changes nothing if the last transaction did not come to its end: then it may be that none can any more.
+    pub(super) async fn probe(&self) -> Result<(), Error> {
+        let is_able = self.idle.try_lock().map_or(true, |idle| idle.is_some());
+        if is_able {
+            return Ok(());
+        }
+        let written = self.write(|tx| generations::touch_in_tx(tx));
+        written.await.map_err(|error| error.into_error(identity))
+    }
+
+    /// Closes the connection, once nothing is written any more. If it is the last one, all of the log is copied into the file.
+    pub(super) async fn close(&self) {
+        let mut idle = Arc::clone(&self.idle).lock_owned().await;
+        if let Err(error) = spawn_blocking(move || drop(idle.take())).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the database is left with its log beside it"
+            );
+        }
+    }
+
+    /// Runs `work` in a transaction and makes it durable, or undoes it if `work` fails.
+    ///
+    /// The write lock is held from the start, so that what `work` reads is not outdated when it writes. If the future is dropped once the
+    /// transaction has begun, or is about to, it goes on without it. A future that is kept and not polled holds up nobody.
+    pub(super) async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, WriteError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let (idle, files) = (Arc::clone(&self.idle), self.files.clone());
+        // Whose turn it is has the lock, even if it is not polled any more: so a task waits for it, which always is.
+        let writing = AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut idle = idle.lock_owned().await;
+            spawn_blocking(move || write_blocking(&mut idle, &files, work)).await
+        }));
+        // Either is cancelled only when the runtime shuts down: the inner one before it began, the outer one perhaps while the inner one works.
+        let (error, cancelled): (_, fn(Source) -> _) = match writing.await {
+            Ok(Ok(written)) => return written,
+            Ok(Err(error)) => (error, WriteError::NotBegun),
+            Err(error) => (error, WriteError::Unknown),
+        };
+        match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(error) => Err(cancelled(error.into())),
+        }
+    }
+}
+
+fn write_blocking<T, E>(
+    idle: &mut Option<Connection>,
+    files: &Files,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, WriteError<E>> {
+    files.check().map_err(WriteError::NotBegun)?;
+    let not_begun = |error: rusqlite::Error| WriteError::NotBegun(error.into());
+    let mut connection = match idle.take() {
+        Some(connection) => connection,
+        None => connect(files.path()).map_err(not_begun)?,
+    };
+    let tx = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(not_begun)?;
+    let result = work(&tx).map_err(WriteError::Undone)?;
+    tx.commit()
+        .map_err(|error| WriteError::Unknown(error.into()))?;
+    files.check().map_err(WriteError::Unknown)?;
+    *idle = Some(connection);
+    Ok(result)
+}
+
+/// How many pages of the log make a COMMIT copy them into the file, which costs two waits for the disk. 16 MB, which the log outgrows only while
+/// a reader holds on to an old state.
+const CHECKPOINT_PAGES: u32 = 4_000;
+
+/// The size that the file of the log is cut to when a reader has let it outgrow that, in bytes. Twice as many pages of 4 KiB, since the COMMIT that
+/// fills the log adds its own: a file that is cut in each turn has to grow in each, which costs waits for the disk.
+const LOG_BYTES: u32 = CHECKPOINT_PAGES * 2 * 4_096;
+
+/// Size of the page cache, in KiB: the inner pages and the ends of all indexes, and the leaves of streams that are written to.
+const CACHE_KIB: i32 = 16 * 1024;
+
+fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // On macOS fsync leaves what is written in the disk's own memory; elsewhere both change nothing.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    // Negative: KiB, not pages.
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    Ok(connection)
+}

@@ -1,0 +1,247 @@
+//! Whether an append is admitted, and what it becomes: the checks of [`EventStore::append`](super::EventStore::append), in their order.
+//!
+//! For stores that hold their write lock from the first check to the last write. All is checked before anything is written, so that
+//! many appends can share one transaction: one that is refused leaves nothing to undo. No I/O here: [`Facts`] are looked up beforehand.
+
+use std::collections::{HashMap, HashSet};
+
+use gavel_model::{
+    ActivationNumber, CommandId, CommandRecord, DeciderName, EventId, Namespace, NewEvent,
+    Position, RecordedEvent, StreamId,
+};
+use time::OffsetDateTime;
+
+use super::{Append, AppendError, Appended, StreamAppend, StreamHead};
+
+/// A kind of event in the registry: decider, name, schema version.
+pub type RegistryKey = (DeciderName, String, u32);
+
+/// What is known of a store: at least all that the appends to be judged can touch. What is absent does not exist.
+///
+/// **Invariant:** after each [`Facts::admit`] they are those of the store with that append written.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// The newest activation of each decider.
+    pub activations: HashMap<(Namespace, DeciderName), ActivationNumber>,
+    /// The commands of the ledger.
+    pub commands: HashSet<(Namespace, CommandId)>,
+    /// The newest end of each stream that has events.
+    pub tips: HashMap<StreamId, Tip>,
+    /// The kinds of event that may be stored.
+    pub registry: HashSet<RegistryKey>,
+    /// The ids of all events.
+    pub event_ids: HashSet<EventId>,
+    /// The generation that is written in.
+    pub generation: u64,
+    /// The offset of the newest event of all streams.
+    pub last_offset: u64,
+}
+
+/// The newest end of a stream, and when it became that.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tip {
+    /// The newest version and its event.
+    pub head: StreamHead,
+    /// When the newest event was created; none without events.
+    pub updated_at: Option<OffsetDateTime>,
+}
+
+/// What is to be written.
+#[derive(Debug, Default)]
+pub struct Admitted {
+    /// One answer per part, with the events to store.
+    pub answers: Vec<Appended>,
+    /// The rows for the ledger.
+    pub commands: Vec<CommandRecord>,
+}
+
+impl Facts {
+    /// Judges an append that would be written at `now`.
+    ///
+    /// # Errors
+    ///
+    /// The reason for which it is refused; then nothing of it is to be written.
+    pub fn admit(&mut self, append: Append, now: OffsetDateTime) -> Result<Admitted, AppendError> {
+        self.check_fences(&append.parts)?;
+        self.check_commands(&append.parts)?;
+        self.check_streams(&append.parts)?;
+        self.check_registry(&append.parts)?;
+        self.check_event_ids(&append.parts)?;
+        Ok(self.record(append, now))
+    }
+
+    fn check_fences(&self, parts: &[StreamAppend]) -> Result<(), AppendError> {
+        for part in parts {
+            let Some(fence) = part.fence else { continue };
+            let (namespace, decider) = (part.stream.namespace(), part.stream.decider());
+            let current = self
+                .activations
+                .get(&(namespace.clone(), decider.clone()))
+                .copied()
+                .unwrap_or(ActivationNumber::NONE);
+            if fence.0 != current {
+                return Err(AppendError::Fenced {
+                    decider: decider.clone(),
+                    fence: fence.0,
+                    current,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_commands(&self, parts: &[StreamAppend]) -> Result<(), AppendError> {
+        let mut seen = HashSet::new();
+        for part in parts {
+            let Some(command) = &part.command else {
+                continue;
+            };
+            let command_id = command.command_id;
+            let key = (part.stream.namespace().clone(), command_id);
+            if self.commands.contains(&key) || !seen.insert(key) {
+                return Err(AppendError::DuplicateCommand { command_id });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks each stream as it will be when the parts before this one are written.
+    fn check_streams(&self, parts: &[StreamAppend]) -> Result<(), AppendError> {
+        let mut heads: HashMap<&StreamId, StreamHead> = HashMap::new();
+        for part in parts {
+            let stream = &part.stream;
+            let head = heads
+                .entry(stream)
+                .or_insert_with(|| self.tips.get(stream).copied().unwrap_or_default().head);
+            check_open(stream, head)?;
+            if let Some(expected) = part.expected.version()
+                && !part.expected.accepts(head.version)
+            {
+                return Err(AppendError::VersionConflict {
+                    stream: stream.clone(),
+                    expected,
+                    current: head.version,
+                });
+            }
+            if part.expected_previous_id.is_some()
+                && part.expected_previous_id != head.last_event_id
+            {
+                return Err(AppendError::WrongPreviousId {
+                    stream: stream.clone(),
+                    current: head.last_event_id,
+                });
+            }
+            for event in &part.events {
+                check_open(stream, head)?;
+                *head = after(head, event);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_registry(&self, parts: &[StreamAppend]) -> Result<(), AppendError> {
+        for part in parts {
+            for event in &part.events {
+                let key = registry_key(&part.stream, event);
+                if !self.registry.contains(&key) {
+                    let (decider, event, schema_version) = key;
+                    return Err(AppendError::EventUnregistered {
+                        decider,
+                        event,
+                        schema_version,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_event_ids(&self, parts: &[StreamAppend]) -> Result<(), AppendError> {
+        let mut seen = HashSet::new();
+        for event in parts.iter().flat_map(|part| &part.events) {
+            let event_id = event.event_id;
+            if self.event_ids.contains(&event_id) || !seen.insert(event_id) {
+                return Err(AppendError::DuplicateEventId { event_id });
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, append: Append, now: OffsetDateTime) -> Admitted {
+        let mut admitted = Admitted::default();
+        for part in append.parts {
+            let events = part
+                .events
+                .into_iter()
+                .map(|event| self.record_event(&part.stream, event, now))
+                .collect();
+            let version = self
+                .tips
+                .get(&part.stream)
+                .copied()
+                .unwrap_or_default()
+                .head
+                .version;
+            admitted.answers.push(Appended { version, events });
+            if let Some(command) = part.command {
+                self.commands
+                    .insert((part.stream.namespace().clone(), command.command_id));
+                admitted.commands.push(command);
+            }
+        }
+        admitted
+    }
+
+    fn record_event(
+        &mut self,
+        stream: &StreamId,
+        event: NewEvent,
+        now: OffsetDateTime,
+    ) -> RecordedEvent {
+        self.last_offset += 1;
+        self.event_ids.insert(event.event_id);
+        let tip = self.tips.entry(stream.clone()).or_default();
+        // The computer's clock may have been set back since the event before.
+        let created_at = tip.updated_at.map_or(now, |newest| newest.max(now));
+        let previous_id = tip.head.last_event_id;
+        *tip = Tip {
+            head: after(&tip.head, &event),
+            updated_at: Some(created_at),
+        };
+        RecordedEvent {
+            stream: stream.clone(),
+            version: tip.head.version,
+            position: Position::new(self.generation, 0, self.last_offset),
+            previous_id,
+            created_at,
+            event,
+        }
+    }
+}
+
+/// The entry of the registry that `event` needs.
+pub fn registry_key(stream: &StreamId, event: &NewEvent) -> RegistryKey {
+    (
+        stream.decider().clone(),
+        event.event.clone(),
+        event.schema_version,
+    )
+}
+
+fn check_open(stream: &StreamId, head: &StreamHead) -> Result<(), AppendError> {
+    if head.is_final {
+        return Err(AppendError::StreamFinal {
+            stream: stream.clone(),
+            version: head.version,
+        });
+    }
+    Ok(())
+}
+
+fn after(head: &StreamHead, event: &NewEvent) -> StreamHead {
+    StreamHead {
+        version: head.version.next(),
+        last_event_id: Some(event.event_id),
+        is_final: event.is_final,
+    }
+}

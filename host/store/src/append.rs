@@ -1,0 +1,104 @@
+//! What is appended, and what comes of it.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use gavel_model::{
+    ActivationNumber, CommandOutcome, CommandRecord, EventId, ExpectedVersion, Metadata, NewEvent,
+    RecordedEvent, Rejection, StreamId, Version,
+};
+
+use super::AppendError;
+
+/// One or more parts that are stored together, or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Append {
+    /// In order; several may be on the same stream. All MUST be in one namespace.
+    pub parts: Vec<StreamAppend>,
+}
+
+/// The outcome of one command, or of one import, on one stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamAppend {
+    /// The stream to append to.
+    pub stream: StreamId,
+    /// What is expected of it, after the parts before this one.
+    pub expected: ExpectedVersion,
+    /// What the writer believes is the id of the newest event, as plain SQL writers do; none leaves it unchecked.
+    pub expected_previous_id: Option<EventId>,
+    /// The events, from none upwards: a rejected or empty command appends nothing but its ledger row.
+    pub events: Vec<NewEvent>,
+    /// The ledger row; none for an import. Its payload MUST NOT be stored where it says `LedgerMode::Keys`.
+    pub command: Option<CommandRecord>,
+    /// The activation that decided; none for an import.
+    pub fence: Option<Fence>,
+}
+
+impl Append {
+    /// The stream of each part.
+    pub fn streams(&self) -> impl Iterator<Item = &StreamId> {
+        self.parts.iter().map(|part| &part.stream)
+    }
+}
+
+/// An append of more bytes keeps a database busy for so long that others notice, as [`StreamAppend::size_bytes`] counts them.
+pub const LARGE_APPEND_BYTES: usize = 256 * 1024;
+
+/// What a row costs besides its texts, in bytes that cost as much: about 20 µs of a store's time.
+const ROW_BYTES: usize = 1_024;
+
+impl StreamAppend {
+    /// How much it is to store, in bytes: its texts, and something for each row.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let events = self.events.iter().map(|event| {
+            let tags: usize = event.tags.iter().map(String::len).sum();
+            ROW_BYTES + event.data.as_str().len() + tags + entries_bytes(&event.metadata)
+        });
+        let command = self.command.as_ref().map_or(0, |command| {
+            let answer = match &command.outcome {
+                CommandOutcome::Accepted { .. } => 0,
+                CommandOutcome::Rejected(rejection) => rejection_bytes(rejection),
+            };
+            ROW_BYTES + command.data.as_str().len() + entries_bytes(&command.metadata) + answer
+        });
+        events.sum::<usize>() + command
+    }
+}
+
+fn entries_bytes(metadata: &Metadata) -> usize {
+    let entries = metadata.entries().iter();
+    entries.map(|(key, text)| key.len() + text.len()).sum()
+}
+
+fn rejection_bytes(rejection: &Rejection) -> usize {
+    let data = rejection
+        .data
+        .as_ref()
+        .map_or(0, |data| data.as_str().len());
+    rejection.code.len() + rejection.message.len() + data
+}
+
+/// Refuses an append that was decided by a module that is not active any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence(pub ActivationNumber);
+
+/// A stream that no other writer appends to until this is dropped, or has appended; nor for more than a few seconds.
+#[async_trait]
+pub trait Claim: Debug + Send {
+    /// As `EventStore::append`, on the stream that is claimed, which is free afterwards.
+    ///
+    /// # Errors
+    ///
+    /// As there; a claim that has lasted too long is [`AppendError::Unavailable`].
+    async fn append(self: Box<Self>, append: Append) -> Result<Vec<Appended>, AppendError>;
+}
+
+/// What a part of an append has become.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Appended {
+    /// The newest version of the stream after this part.
+    pub version: Version,
+    /// The events as stored.
+    pub events: Vec<RecordedEvent>,
+}

@@ -1,0 +1,291 @@
+//! What the rules of consumers work on: rows, and how a store finds and keeps them.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use gavel_model::{
+    ConsumerId, ConsumerSettings, DeciderName, LeaseId, NameError, Parked, Position, RecordedEvent,
+    StreamId, Version,
+};
+use time::OffsetDateTime;
+
+use crate::Error;
+
+/// A consumer, as it is kept.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    /// How it is served.
+    pub settings: ConsumerSettings,
+    /// Whether nothing is leased.
+    pub is_paused: bool,
+    /// Why a host has paused it.
+    pub paused_reason: Option<String>,
+    /// The time of its creation.
+    pub created_at: OffsetDateTime,
+    /// What is handed out: all events up to here, inclusive.
+    pub cursor: Position,
+    /// Events created earlier are not wanted.
+    pub since: Option<OffsetDateTime>,
+}
+
+impl Registered {
+    pub(super) fn wants(&self, entry: &Entry) -> bool {
+        self.since
+            .is_none_or(|since| since <= entry.place.created_at)
+            && self.settings.wants(&entry.decider, &entry.event)
+    }
+}
+
+/// Where an event is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// The version in its stream.
+    pub version: Version,
+    /// The position in the log.
+    pub position: Position,
+    /// The time at which it was stored.
+    pub created_at: OffsetDateTime,
+}
+
+/// An event without what it says.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The decider of its stream.
+    pub decider: String,
+    /// The id of its stream.
+    pub id: String,
+    /// The name of its type.
+    pub event: String,
+    /// The place in stream and log.
+    pub place: Place,
+}
+
+/// What of one stream has been handed out and is not done: at least one event.
+#[derive(Debug, Clone)]
+pub struct Backlog {
+    /// The oldest event that is not done.
+    pub next: Place,
+    /// The newest that is handed out.
+    pub last: Version,
+    /// How many wanted events that is.
+    pub pending: u64,
+    /// How often `next` has been leased.
+    pub attempt: u32,
+    /// When it may be leased: the end of a lease, or of a rest.
+    pub available_at: OffsetDateTime,
+    /// When that lease or rest began.
+    pub available_since: OffsetDateTime,
+    /// Who has it.
+    pub lease: Option<Holder>,
+    /// The time since which the stream is parked, if it is.
+    pub parked_at: Option<OffsetDateTime>,
+    /// What was said of the last failure.
+    pub reason: String,
+}
+
+/// A lease, and the last event it is for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Holder {
+    /// The token that the worker was given.
+    pub id: LeaseId,
+    /// The last event that was leased (inclusive).
+    pub through: Version,
+}
+
+impl Backlog {
+    pub(super) fn of(place: Place, now: OffsetDateTime) -> Self {
+        Self {
+            next: place,
+            last: place.version,
+            pending: 1,
+            attempt: 0,
+            available_at: now,
+            available_since: now,
+            lease: None,
+            parked_at: None,
+            reason: String::new(),
+        }
+    }
+
+    /// Whether its last attempt is over and nobody has said anything.
+    pub(super) fn is_spent(&self, settings: &ConsumerSettings) -> bool {
+        self.lease.is_some() && self.attempt >= settings.max_attempts
+    }
+
+    pub(super) fn park(&mut self, now: OffsetDateTime, reason: &str) {
+        self.lease = None;
+        self.parked_at = Some(now);
+        self.note(reason);
+    }
+
+    /// Keeps what is said of a failure.
+    pub(super) fn note(&mut self, reason: &str) {
+        Parked::cut_reason(reason).clone_into(&mut self.reason);
+    }
+
+    /// Delivers the next event again as if for the first time.
+    pub fn retry(&mut self, now: OffsetDateTime) {
+        self.parked_at = None;
+        self.attempt = 0;
+        self.rest(now, Duration::ZERO);
+    }
+
+    /// Leaves it to nobody for so long.
+    pub(super) fn rest(&mut self, now: OffsetDateTime, length: Duration) {
+        self.lease = None;
+        self.last(now, length);
+    }
+
+    /// Lets the lease or rest last for so long from now on.
+    pub(super) fn last(&mut self, now: OffsetDateTime, length: Duration) {
+        (self.available_since, self.available_at) = (now, now + length);
+    }
+
+    /// Whether its lease or rest is over. So it is, too, when the clock was set back by more than that was to last: then it would last for as long as
+    /// the clock was wrong.
+    pub fn is_available(&self, now: OffsetDateTime) -> bool {
+        self.available_at <= now
+            || self.available_since - now > self.available_at - self.available_since
+    }
+}
+
+/// How far a consumer has come with what was handed out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
+    /// The events that are not done.
+    pub pending: u64,
+    /// The time of the oldest of them.
+    pub oldest: Option<OffsetDateTime>,
+    /// The streams that are leased.
+    pub in_flight: u64,
+    /// The streams that are parked.
+    pub parked: u64,
+}
+
+/// What is called with one row after the other, until it breaks off.
+pub type Visit<'v, T> = &'v mut dyn FnMut(T) -> ControlFlow<()>;
+
+/// Rows of consumers and events, within one transaction. Each method fails if the rows cannot be read or kept, and with that alone.
+#[allow(
+    clippy::missing_errors_doc,
+    reason = "the sentence above is all there is to say"
+)]
+pub trait Rows {
+    /// Finds a consumer.
+    fn find(&self, id: &ConsumerId) -> Result<Option<Registered>, Error>;
+    /// Replaces what there is.
+    fn keep(&mut self, id: &ConsumerId, consumer: &Registered) -> Result<(), Error>;
+    /// With all its backlogs, whatever is in them. Whether there was one.
+    fn remove(&mut self, id: &ConsumerId) -> Result<bool, Error>;
+
+    /// Finds the backlog of a stream.
+    fn backlog(&self, id: &ConsumerId, stream: &StreamId) -> Result<Option<Backlog>, Error>;
+    /// Finds the backlog that is leased under this token, be it expired.
+    fn leased(&self, id: &ConsumerId, lease: LeaseId)
+    -> Result<Option<(StreamId, Backlog)>, Error>;
+    /// Replaces what there is.
+    fn keep_backlog(
+        &mut self,
+        id: &ConsumerId,
+        stream: &StreamId,
+        backlog: &Backlog,
+    ) -> Result<(), Error>;
+    /// Removes the backlog of a stream, if there is one.
+    fn remove_backlog(&mut self, id: &ConsumerId, stream: &StreamId) -> Result<(), Error>;
+    /// Removes the backlogs of all streams.
+    fn remove_backlogs(&mut self, id: &ConsumerId) -> Result<(), Error>;
+    /// Lets all that are parked be leased at `now`, as if for the first time, and counts them.
+    fn retry_parked(&mut self, id: &ConsumerId, now: OffsetDateTime) -> Result<u64, Error>;
+    /// Those not parked and available at `now`, the one whose next event is the oldest first.
+    fn free(
+        &self,
+        id: &ConsumerId,
+        now: OffsetDateTime,
+        limit: u32,
+    ) -> Result<Vec<(StreamId, Backlog)>, Error>;
+    /// When the first of those that are not parked is available.
+    fn next_available(&self, id: &ConsumerId) -> Result<Option<OffsetDateTime>, Error>;
+    /// Counts what is in the backlogs at `now`.
+    fn progress(&self, id: &ConsumerId, now: OffsetDateTime) -> Result<Progress, Error>;
+
+    /// The log of the consumer's namespace.
+    fn each_after(
+        &self,
+        id: &ConsumerId,
+        after: Position,
+        visit: Visit<'_, Entry>,
+    ) -> Result<(), Error>;
+    /// Where the log ends; the beginning if it is empty.
+    fn end(&self, id: &ConsumerId) -> Result<Position, Error>;
+    /// The last place before all events of the log that are created at `time` or later; its end if there are none.
+    fn before(&self, id: &ConsumerId, time: OffsetDateTime) -> Result<Position, Error>;
+    /// Of the stream, from and through these versions.
+    fn each_entry(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        through: Version,
+        visit: Visit<'_, Entry>,
+    ) -> Result<(), Error>;
+    /// Of the stream, from and through these versions.
+    fn each_event(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        through: Version,
+        visit: Visit<'_, Result<RecordedEvent, Error>>,
+    ) -> Result<(), Error>;
+}
+
+/// A parked backlog, as it is shown.
+pub fn parked(stream: StreamId, backlog: Backlog) -> Option<Parked> {
+    Some(Parked {
+        stream,
+        version: backlog.next.version,
+        position: backlog.next.position,
+        attempts: backlog.attempt,
+        // It may have been written before there was a bound, or by plain SQL.
+        reason: Parked::cut_reason(&backlog.reason).to_owned(),
+        parked_at: backlog.parked_at?,
+    })
+}
+
+/// The stream of a consumer's backlog.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] when a name is none.
+pub fn named(id: &ConsumerId, decider: &str, stream: &str) -> Result<StreamId, Error> {
+    let corrupt = |reason: NameError| Error::Corrupt {
+        what: "stream of a consumer",
+        reason: reason.to_string(),
+    };
+    let decider = DeciderName::new(decider).map_err(corrupt)?;
+    StreamId::new(id.namespace().clone(), decider, stream).map_err(corrupt)
+}
+
+/// What has been read, if it can be. What cannot is reported and left out: one bad row costs the others nothing.
+///
+/// # Errors
+///
+/// The error that was read, unless it is of one row.
+pub fn readable<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
+    match read {
+        Err(error @ (Error::Corrupt { .. } | Error::Malformed { .. })) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a row is left out"
+            );
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
+/// What is said of a stream that is parked because of an event. What is stored of that may be a whole payload: whoever keeps it cuts it.
+pub fn unreadable(error: &Error) -> String {
+    match error {
+        Error::Malformed { raw, .. } => format!("{error}; it is stored as: {raw}"),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,35 @@
+//! Consumers that are not served for a while.
+
+use gavel_model::ConsumerId;
+
+use super::registered;
+use crate::ConsumerError;
+use crate::consumers::rows::Rows;
+
+/// Carries out [`ConsumerStore::pause_consumer`](crate::ConsumerStore::pause_consumer).
+pub fn pause(rows: &mut impl Rows, id: &ConsumerId, is_paused: bool) -> Result<(), ConsumerError> {
+    let mut consumer = registered(rows, id)?;
+    consumer.is_paused = is_paused;
+    consumer.paused_reason = None;
+    Ok(rows.keep(id, &consumer)?)
+}
+
+/// Carries out [`ConsumerStore::pause_push`](crate::ConsumerStore::pause_push).
+pub fn pause_push(
+    rows: &mut impl Rows,
+    id: &ConsumerId,
+    url: &str,
+    reason: &str,
+) -> Result<bool, ConsumerError> {
+    let Some(mut consumer) = rows.find(id)? else {
+        return Ok(false);
+    };
+    let push = consumer.settings.push.as_ref();
+    if consumer.is_paused || push.is_none_or(|push| push.url != url) {
+        return Ok(false);
+    }
+    consumer.is_paused = true;
+    consumer.paused_reason = Some(reason.to_owned());
+    rows.keep(id, &consumer)?;
+    Ok(true)
+}

@@ -1,0 +1,331 @@
+//! What can go wrong in a store. Every variant says whether trying again can help.
+
+use std::fmt;
+
+use gavel_model::{ActivationNumber, DeciderName, Position, StreamId, Version};
+use uuid::Uuid;
+
+/// What a database driver or file system said; for the log, never for a client.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// A read failed, or a write that is not an append.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store did not answer, or not in time. Nothing was written.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Source),
+    /// The database refuses it, and will refuse it again. Nothing was written.
+    #[error("the database refuses it: {0}")]
+    Refused(String),
+    /// A stored row cannot be read. It is reported, never left out.
+    #[error("the event at {position} of stream {stream} cannot be read: {reason}")]
+    Malformed {
+        /// The stream, as the row names it.
+        stream: String,
+        /// The row's place in the log.
+        position: Position,
+        /// What is wrong with it.
+        reason: String,
+        /// The row's payload as it is stored.
+        raw: String,
+    },
+    /// A stored row that is no event cannot be read.
+    #[error("a stored {what} cannot be read: {reason}")]
+    Corrupt {
+        /// The kind of row.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Refused(_) | Self::Malformed { .. } | Self::Corrupt { .. } => false,
+        }
+    }
+
+    /// The same error once more, for another one who waited for the same; of its source only the text is left.
+    #[must_use]
+    pub fn retold(&self) -> Self {
+        match self {
+            Self::Unavailable(source) => Self::Unavailable(source.to_string().into()),
+            Self::Refused(reason) => Self::Refused(reason.clone()),
+            Self::Malformed {
+                stream,
+                position,
+                reason,
+                raw,
+            } => Self::Malformed {
+                stream: stream.clone(),
+                position: *position,
+                reason: reason.clone(),
+                raw: raw.clone(),
+            },
+            Self::Corrupt { what, reason } => Self::Corrupt {
+                what,
+                reason: reason.clone(),
+            },
+        }
+    }
+}
+
+/// How much may wait to be appended at the same time, by all or by one decider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueLimit {
+    /// So many appends.
+    Appends(usize),
+    /// So many bytes of payload.
+    Bytes(usize),
+}
+
+impl fmt::Display for QueueLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Appends(limit) => write!(f, "{limit} appends"),
+            Self::Bytes(limit) => write!(f, "{limit} bytes of appends"),
+        }
+    }
+}
+
+/// An append was refused, or its outcome is unknown.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The stream is not where the writer expected it. Load, decide again, retry.
+    #[error("stream {stream} is at version {current}, not {expected}")]
+    VersionConflict {
+        /// The stream.
+        stream: StreamId,
+        /// What was expected.
+        expected: Version,
+        /// Where it is.
+        current: Version,
+    },
+    /// The newest event is not the one that the writer named.
+    #[error("the newest event of stream {stream} is another one")]
+    WrongPreviousId {
+        /// The stream.
+        stream: StreamId,
+        /// The id of its newest event.
+        current: Option<Uuid>,
+    },
+    /// The stream has ended.
+    #[error("stream {stream} has ended with version {version}")]
+    StreamFinal {
+        /// The stream.
+        stream: StreamId,
+        /// Its last version.
+        version: Version,
+    },
+    /// An event id is in the store already, or twice in this append.
+    #[error("event id {event_id} is already in use")]
+    DuplicateEventId {
+        /// The id.
+        event_id: Uuid,
+    },
+    /// The registry does not know the event for this decider.
+    #[error("decider {decider} has no event {event} in schema version {schema_version}")]
+    EventUnregistered {
+        /// The decider.
+        decider: DeciderName,
+        /// The event's name.
+        event: String,
+        /// Its schema version.
+        schema_version: u32,
+    },
+    /// The ledger has a command with this id. Answer with its outcome.
+    #[error("command {command_id} is already recorded")]
+    DuplicateCommand {
+        /// The id.
+        command_id: Uuid,
+    },
+    /// Another module has become active. Decide again with it.
+    #[error("decider {decider} is at activation {current}, not {fence}")]
+    Fenced {
+        /// The decider.
+        decider: DeciderName,
+        /// The activation that decided.
+        fence: ActivationNumber,
+        /// The newest activation.
+        current: ActivationNumber,
+    },
+    /// More appends are waiting than the store takes, or more of this decider than its share; nothing was written. Try later.
+    #[error("{limit} are waiting already")]
+    Overloaded {
+        /// The limit that was reached.
+        limit: QueueLimit,
+    },
+    /// The store did not answer; nothing was written.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Source),
+    /// A stored row that the append depends on cannot be read, or the database refuses it for good; nothing was written.
+    #[error("the store holds something that the append cannot follow")]
+    Corrupt(#[source] Error),
+    /// The connection was lost while committing: the events may or may not be there. Look up the command id, or read the stream.
+    #[error("the outcome of the append is unknown")]
+    OutcomeUnknown(#[source] Source),
+}
+
+/// An append failed before its COMMIT.
+impl From<Error> for AppendError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unavailable(source) => Self::Unavailable(source),
+            Error::Refused(_) | Error::Malformed { .. } | Error::Corrupt { .. } => {
+                Self::Corrupt(error)
+            }
+        }
+    }
+}
+
+impl AppendError {
+    /// Whether the command may be decided and appended again as it is.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::VersionConflict { .. }
+            | Self::Fenced { .. }
+            | Self::Overloaded { .. }
+            | Self::Unavailable(_) => true,
+            Self::WrongPreviousId { .. }
+            | Self::StreamFinal { .. }
+            | Self::DuplicateEventId { .. }
+            | Self::EventUnregistered { .. }
+            | Self::DuplicateCommand { .. }
+            | Self::Corrupt(_)
+            | Self::OutcomeUnknown(_) => false,
+        }
+    }
+}
+
+/// A reader cannot go on where it wants to.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    /// This log has no event there: it was put back to an earlier state, or is another one than the reader knows.
+    #[error("the log holds no event at {position}")]
+    Lost {
+        /// Where the reader wants to go on.
+        position: Position,
+        /// The last event of the namespace before that: all behind it is new to the reader.
+        end: Position,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl ResumeError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Lost { .. } => false,
+            Self::Store(error) => error.is_retryable(),
+        }
+    }
+}
+
+/// A module was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteModuleError {
+    /// There is none with this digest.
+    #[error("no such module")]
+    NotFound,
+    /// It is or was active.
+    #[error("the module is or was active")]
+    InUse,
+    /// The store failed.
+    #[error("the module could not be deleted")]
+    Store(#[source] Error),
+}
+
+impl DeleteModuleError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotFound | Self::InUse => false,
+            Self::Store(error) => error.is_retryable(),
+        }
+    }
+}
+
+/// An activation did not take place.
+#[derive(Debug, thiserror::Error)]
+pub enum ActivateError {
+    /// Another activation came first: compare with that one.
+    #[error("the decider is at activation {current}")]
+    Moved {
+        /// The newest activation.
+        current: ActivationNumber,
+    },
+    /// Something of the decider was stored after the moment through which the past was looked at: look at that as well.
+    #[error("more was stored than was looked at")]
+    Overtaken,
+    /// The module is not stored (any more).
+    #[error("no such module")]
+    ModuleNotFound,
+    /// The store failed. The activation may have taken place: read the newest one.
+    #[error("the activation could not be recorded")]
+    Store(#[source] Error),
+}
+
+impl ActivateError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Overtaken => true,
+            Self::Moved { .. } | Self::ModuleNotFound => false,
+            Self::Store(error) => error.is_retryable(),
+        }
+    }
+}
+
+/// A store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It cannot be reached or created.
+    #[error("cannot open the store at {url}")]
+    Unreachable {
+        /// Where, without credentials.
+        url: String,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+    /// Its schema is older than this program, and migrating was forbidden.
+    #[error("the schema of the store is not up to date, and migrating was turned off")]
+    NotMigrated,
+    /// Its schema could not be brought up to date.
+    #[error("the schema of the store cannot be brought up to date")]
+    Migrate(#[source] Source),
+    /// It cannot hold every text.
+    #[error(
+        "the database has the encoding {encoding}, which cannot hold every text: \
+         create another with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`"
+    )]
+    NotUtf8 {
+        /// The encoding (`server_encoding`).
+        encoding: String,
+    },
+    /// What a session asks for at its start does not reach the server.
+    #[error(
+        "the sessions have another `{setting}` than they asked for, as behind a pooler that ignores or refuses it: \
+         connect to the server itself, for a host keeps few connections and shares none between transactions"
+    )]
+    SettingIgnored {
+        /// The setting.
+        setting: String,
+    },
+    /// It does not keep what it acknowledges.
+    #[error("the server has `{setting}` off: what it acknowledges can be lost")]
+    NotDurable {
+        /// The setting.
+        setting: &'static str,
+    },
+}

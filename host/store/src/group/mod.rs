@@ -1,0 +1,193 @@
+//! Group commit: appends that wait at the same time share a transaction, and each is answered for itself.
+//!
+//! ```text
+//! append() -> queue -> lines, one per stream, command id and event id
+//!                        | the first of all its lines is ready
+//!                        v
+//!                      fair: each decider its share, in bytes
+//!                        |
+//!                        v
+//!             committers: take what is ready, commit it, answer; again
+//! ```
+//!
+//! There is no timer before a small one: a committer that is free takes at once what is there, so that a lone append waits for nobody, and
+//! batches grow just as long as commits take. What a batch means to a database is behind [`Commit`]; this module knows only who goes with whom, and when.
+//!
+//! A decider that writes much holds up others for a few milliseconds at most: they come before what it has piled up (`fair.rs`), and batches are
+//! small while several deciders write. What is too large for such a batch is stored beside the others, by a committer that rests while they
+//! come in: a database that can do one thing at a time does theirs for most of it.
+//!
+//! **Invariant:** two appends that share a stream, a command id or an event id are never under way at the same time. The later one begins
+//! when the outcome of the earlier one is known.
+//! **Invariant:** every append is answered once, and not before its commit.
+
+mod committer;
+mod fair;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::iter;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use self::committer::Committer;
+use self::queue::{Lane, Queue};
+use super::{Append, AppendError, Appended, Source};
+
+/// Most appends in a batch. More save next to nothing, and all of them wait for the last.
+const MAX_BATCH_APPENDS: usize = 256;
+/// Most in a batch, in bytes as [`StreamAppend::size_bytes`](super::StreamAppend::size_bytes) counts them; an append that is larger goes alone.
+/// As many small appends as may go together.
+const MAX_BATCH_BYTES: usize = 640 * 1024;
+/// The same while several deciders write: some milliseconds of work, since each of them waits for the batches of the others.
+const SHARED_BATCH_BYTES: usize = 128 * 1024;
+/// How many appends that are held up by foreign writers are run at the same time, each on its own.
+const MAX_HELD: usize = 4;
+
+/// What became of an append.
+pub type Outcome = Result<Vec<Appended>, AppendError>;
+
+/// How much may wait before `append` is refused.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most appends that are not answered yet.
+    pub appends: usize,
+    /// The same in bytes; a single append may be larger.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    /// 8,192 appends, which is some tenths of a second's work, and 128 MiB. One decider alone may have half of that.
+    fn default() -> Self {
+        Self {
+            appends: 8_192,
+            bytes: 128 * 1024 * 1024,
+        }
+    }
+}
+
+/// What a batch says of one of its appends.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Its outcome; the others' may differ.
+    Settled(Outcome),
+    /// It would have had to wait for a writer outside of this group, and the batch with it. Nothing of it is stored.
+    Held,
+}
+
+/// Why a batch as a whole has no verdicts.
+#[derive(Debug)]
+pub enum Failed {
+    /// It never reached the database.
+    NotSent(Source),
+    /// The database refused it, and nothing is stored. It is what an append that was alone in its batch is answered.
+    Refused(AppendError),
+    /// The connection was lost while it was under way: it may be stored as a whole, or not at all.
+    Lost(Source),
+}
+
+/// A database that takes batches.
+#[async_trait]
+pub trait Commit: Send + Sync + 'static {
+    /// What a committer keeps from one batch to the next, as its connection; begun anew after a panic.
+    type Session: Default + Send;
+
+    /// Appends of more bytes are stored one by one beside the others, by a committer of their own.
+    const LARGE_BYTES: usize;
+
+    /// Stores the batch in one transaction, and gives a verdict for each append in order. MUST NOT return before the COMMIT is durable.
+    /// No stream, command id or event id is in two of the appends.
+    async fn commit(
+        &self,
+        session: &mut Self::Session,
+        batch: &[Append],
+    ) -> Result<Vec<Verdict>, Failed>;
+
+    /// Stores one append that a batch has found [`Verdict::Held`], waiting for whoever holds it up. Runs beside the committers.
+    async fn commit_held(&self, append: &Append) -> Result<Outcome, Failed>;
+}
+
+/// The appends of one store on their way into its database.
+///
+/// When it is dropped, what is queued is finished, and the committers end.
+#[derive(Debug)]
+pub struct Group {
+    queue: Arc<Queue>,
+    committers: Mutex<Vec<JoinHandle<()>>>,
+    committed: watch::Sender<()>,
+}
+
+impl Group {
+    /// Starts `committers` tasks on the runtime that this is called in, and one for large appends.
+    pub fn start<C: Commit>(database: Arc<C>, committers: usize, limits: Limits) -> Self {
+        let queue = Arc::new(Queue::new(limits, C::LARGE_BYTES));
+        let held = Arc::new(Semaphore::new(MAX_HELD));
+        let committed = watch::Sender::new(());
+        let lanes = iter::repeat_n(Lane::Together, committers).chain([Lane::Beside]);
+        let committers = lanes.map(|lane| {
+            let committer = Committer {
+                lane,
+                queue: Arc::clone(&queue),
+                database: Arc::clone(&database),
+                held: Arc::clone(&held),
+                committed: committed.clone(),
+            };
+            tokio::spawn(committer.run())
+        });
+        let committers = committers.collect();
+        Self {
+            queue,
+            committers: Mutex::new(committers),
+            committed,
+        }
+    }
+
+    /// Appends, together with what others append. Dropped after the first poll, the append may or may not take place.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventStore::append`](crate::EventStore::append).
+    pub async fn append(&self, append: Append) -> Outcome {
+        if append.parts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answer = Queue::enter(&self.queue, append)?;
+        // Without an answer its batch has panicked, or the runtime is shutting down.
+        answer
+            .await
+            .unwrap_or_else(|error| Err(AppendError::OutcomeUnknown(error.into())))
+    }
+
+    /// Changes after commits: once for a batch, whether or not anything of it was stored.
+    pub fn commits(&self) -> watch::Receiver<()> {
+        self.committed.subscribe()
+    }
+
+    /// Tells of a commit that was made beside this group.
+    pub fn committed_beside(&self) {
+        self.committed.send_replace(());
+    }
+
+    /// Takes nothing more, finishes what is queued, and ends the committers.
+    pub async fn close(&self) {
+        self.queue.close();
+        let committers = {
+            let mut committers = self
+                .committers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *committers)
+        };
+        futures::future::join_all(committers).await;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}

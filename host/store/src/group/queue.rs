@@ -1,0 +1,421 @@
+//! Who waits for whom: the queue before the committers.
+//!
+//! Each stream, command id and event id is a line, in which appends stand in the order of their arrival. An append is ready once it is the
+//! first in all of its lines, and leaves them when it is answered. That costs a few look-ups per append, however many wait.
+//!
+//! Of those that are ready, [`Fair`] says who is next. It is the decider that pays, in its namespace: for an append of several deciders, the one
+//! that most of its bytes are of, so that nobody writes at the cost of another by naming it first.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use metrics::gauge;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use super::fair::Fair;
+use super::{Limits, MAX_BATCH_APPENDS, MAX_BATCH_BYTES, Outcome, SHARED_BATCH_BYTES};
+use crate::metrics::QUEUE;
+use crate::{Append, AppendError, QueueLimit, StreamAppend};
+
+/// For how long a small append tells that more of them will come.
+const COMPANY: Duration = Duration::from_secs(1);
+
+/// A stream, a command id, an event id or a decider, as a hash: two that collide wait for each other without need, or share what is
+/// theirs, and nothing worse.
+pub(super) type Key = u64;
+
+/// The number of an append, in the order of arrival.
+pub(super) type Number = u64;
+
+/// Which committer takes an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// One of those that take many at a time.
+    Together,
+    /// The one that takes large ones, one by one, beside the others.
+    Beside,
+}
+
+/// Appends that are waiting, and the lines of those that are under way.
+#[derive(Debug)]
+pub(super) struct Queue {
+    limits: Limits,
+    /// What counts more bytes than this goes beside the others.
+    large_bytes: usize,
+    hasher: RandomState,
+    state: Mutex<State>,
+    /// These wake a committer when something is ready for it, and all of them at the end.
+    wake_together: Notify,
+    wake_beside: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_closed: bool,
+    next: Number,
+    /// Not taken by a committer yet.
+    waiting: HashMap<Number, Waiting>,
+    /// The first of all their lines.
+    together: Fair,
+    /// The same, of the large ones.
+    beside: Fair,
+    /// When the last came that is not large.
+    small_at: Option<Instant>,
+    /// A line is there while somebody is in it; its first is left out.
+    lines: HashMap<Key, VecDeque<Number>>,
+    /// Of all appends that are not answered.
+    unanswered: Share,
+    /// The same by payer; nothing of a payer without any.
+    shares: HashMap<Key, Share>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    appends: usize,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    job: Job,
+    /// In how many lines others come before it.
+    behind: usize,
+}
+
+/// An append, and how to answer it.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) append: Append,
+    pub(super) ticket: Ticket,
+}
+
+/// A place in the queue, held until the append is answered.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    answer: oneshot::Sender<Outcome>,
+    place: Place,
+}
+
+/// Leaves the lines when dropped, so that whatever happens to an append, those behind it go on.
+#[derive(Debug)]
+struct Place {
+    queue: Arc<Queue>,
+    keys: Vec<Key>,
+    cost: Cost,
+}
+
+/// Who pays for an append, and how much.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    payer: Key,
+    bytes: usize,
+    lane: Lane,
+}
+
+impl Queue {
+    pub(super) fn new(limits: Limits, large_bytes: usize) -> Self {
+        Self {
+            limits,
+            large_bytes,
+            hasher: RandomState::new(),
+            state: Mutex::default(),
+            wake_together: Notify::new(),
+            wake_beside: Notify::new(),
+        }
+    }
+
+    /// Each change is whole before anything can panic, so that a poisoned lock guards sound data.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an append in, at the end of its lines.
+    pub(super) fn enter(
+        queue: &Arc<Self>,
+        append: Append,
+    ) -> Result<oneshot::Receiver<Outcome>, AppendError> {
+        let (answer, answered) = oneshot::channel();
+        let cost = queue.cost(&append.parts);
+        let keys = queue.keys(&append.parts);
+        let is_ready = {
+            let mut state = queue.state();
+            if state.is_closed {
+                return Err(AppendError::Unavailable("the store is closed".into()));
+            }
+            if let Some(limit) = state.limit_reached(queue.limits, cost) {
+                return Err(AppendError::Overloaded { limit });
+            }
+            if cost.lane == Lane::Together {
+                state.small_at = Some(Instant::now());
+            }
+            let number = state.next;
+            state.next += 1;
+            let behind = state.line_up(number, &keys);
+            state.count(cost);
+            let place = Place {
+                queue: Arc::clone(queue),
+                keys,
+                cost,
+            };
+            let ticket = Ticket { answer, place };
+            let job = Job { append, ticket };
+            state.waiting.insert(number, Waiting { job, behind });
+            if behind == 0 {
+                state.ready(number, cost);
+            }
+            behind == 0
+        };
+        if is_ready {
+            queue.wake(cost.lane).notify_one();
+        }
+        Ok(answered)
+    }
+
+    fn wake(&self, lane: Lane) -> &Notify {
+        match lane {
+            Lane::Together => &self.wake_together,
+            Lane::Beside => &self.wake_beside,
+        }
+    }
+
+    fn cost(&self, parts: &[StreamAppend]) -> Cost {
+        // Nearly always of one decider.
+        let mut costs: Vec<(Key, usize)> = Vec::with_capacity(1);
+        for part in parts {
+            let decider = (3_u8, part.stream.namespace(), part.stream.decider());
+            let (payer, bytes) = (self.hasher.hash_one(decider), part.size_bytes());
+            match costs.iter_mut().find(|(known, _)| *known == payer) {
+                Some((_, sum)) => *sum += bytes,
+                None => costs.push((payer, bytes)),
+            }
+        }
+        let bytes = costs.iter().map(|(_, bytes)| bytes).sum();
+        let payer = costs.into_iter().max_by_key(|(_, bytes)| *bytes);
+        Cost {
+            payer: payer.map_or(0, |(payer, _)| payer),
+            bytes,
+            lane: if bytes > self.large_bytes {
+                Lane::Beside
+            } else {
+                Lane::Together
+            },
+        }
+    }
+
+    /// The lines to stand in, each once.
+    fn keys(&self, parts: &[StreamAppend]) -> Vec<Key> {
+        let mut keys = HashSet::new();
+        for part in parts {
+            keys.insert(self.hasher.hash_one((0_u8, &part.stream)));
+            if let Some(command) = &part.command {
+                let id = (1_u8, part.stream.namespace(), command.command_id);
+                keys.insert(self.hasher.hash_one(id));
+            }
+            let events = part.events.iter();
+            keys.extend(events.map(|event| self.hasher.hash_one((2_u8, event.event_id))));
+        }
+        keys.into_iter().collect()
+    }
+
+    /// The next batch for a lane, as soon as anything is ready; none when the queue is closed and all is answered.
+    pub(super) async fn next_batch(&self, lane: Lane) -> Option<Vec<Job>> {
+        loop {
+            let woken = self.wake(lane).notified();
+            tokio::pin!(woken);
+            // From here on no call is missed, not even one to all.
+            woken.as_mut().enable();
+            {
+                let mut state = self.state();
+                let batch = state.take_batch(lane);
+                if !batch.is_empty() {
+                    gauge!(QUEUE).set(as_gauge(state.unanswered.appends));
+                    if !state.lane(lane).is_empty() {
+                        self.wake(lane).notify_one();
+                    }
+                    return Some(batch);
+                }
+                if state.is_closed && state.unanswered.appends == 0 {
+                    return None;
+                }
+            }
+            woken.await;
+        }
+    }
+
+    /// Whether appends that are not large come in, for whom large ones should leave room.
+    pub(super) fn has_small_ones(&self) -> bool {
+        let state = self.state();
+        let came = state.small_at.map(|at| at.elapsed());
+        !state.is_closed && came.is_some_and(|ago| ago < COMPANY)
+    }
+
+    /// Takes nothing more in.
+    pub(super) fn close(&self) {
+        self.state().is_closed = true;
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        self.wake_together.notify_waiters();
+        self.wake_beside.notify_waiters();
+    }
+
+    fn leave(&self, place: &Place) {
+        let mut state = self.state();
+        state.discount(place.cost);
+        let is_idle = state.unanswered.appends == 0;
+        if is_idle {
+            gauge!(QUEUE).set(0.0);
+        }
+        let (is_over, is_ready) = (is_idle && state.is_closed, state.step_up(&place.keys));
+        drop(state);
+        if is_over {
+            self.wake_all();
+        } else if is_ready {
+            self.wake_together.notify_one();
+            self.wake_beside.notify_one();
+        }
+    }
+}
+
+impl State {
+    /// A payer may have half of what the others leave. So there is room for another one, however much they all write.
+    fn limit_reached(&self, limits: Limits, cost: Cost) -> Option<QueueLimit> {
+        let (all, own) = (self.unanswered, self.share(cost.payer));
+        if all.appends >= limits.appends {
+            return Some(QueueLimit::Appends(limits.appends));
+        }
+        let appends = (limits.appends - (all.appends - own.appends)).div_ceil(2);
+        if own.appends >= appends {
+            return Some(QueueLimit::Appends(appends));
+        }
+        if all.appends > 0 && all.bytes + cost.bytes > limits.bytes {
+            return Some(QueueLimit::Bytes(limits.bytes));
+        }
+        let bytes = limits
+            .bytes
+            .saturating_sub(all.bytes - own.bytes)
+            .div_ceil(2);
+        let is_too_much = own.appends > 0 && own.bytes + cost.bytes > bytes;
+        is_too_much.then_some(QueueLimit::Bytes(bytes))
+    }
+
+    fn share(&self, payer: Key) -> Share {
+        self.shares.get(&payer).copied().unwrap_or_default()
+    }
+
+    fn count(&mut self, cost: Cost) {
+        for share in [
+            &mut self.unanswered,
+            self.shares.entry(cost.payer).or_default(),
+        ] {
+            share.appends += 1;
+            share.bytes += cost.bytes;
+        }
+    }
+
+    fn discount(&mut self, cost: Cost) {
+        let own = self.shares.entry(cost.payer).or_default();
+        for share in [&mut self.unanswered, &mut *own] {
+            share.appends -= 1;
+            share.bytes -= cost.bytes;
+        }
+        if own.appends == 0 {
+            self.shares.remove(&cost.payer);
+        }
+    }
+
+    fn lane(&mut self, lane: Lane) -> &mut Fair {
+        match lane {
+            Lane::Together => &mut self.together,
+            Lane::Beside => &mut self.beside,
+        }
+    }
+
+    /// Takes note that an append is the first of all its lines.
+    fn ready(&mut self, number: Number, cost: Cost) {
+        self.lane(cost.lane).push(number, cost.payer, cost.bytes);
+    }
+
+    /// Joins the lines, and says in how many of them others come first.
+    fn line_up(&mut self, number: Number, keys: &[Key]) -> usize {
+        let mut behind = 0;
+        for key in keys {
+            if let Some(line) = self.lines.get_mut(key) {
+                line.push_back(number);
+                behind += 1;
+            } else {
+                self.lines.insert(*key, VecDeque::new());
+            }
+        }
+        behind
+    }
+
+    /// Removes the first of these lines, and says whether anybody has become ready by that.
+    fn step_up(&mut self, keys: &[Key]) -> bool {
+        let mut is_ready = false;
+        for key in keys {
+            let Some(next) = self.lines.get_mut(key).and_then(VecDeque::pop_front) else {
+                self.lines.remove(key);
+                continue;
+            };
+            if let Some(waiting) = self.waiting.get_mut(&next) {
+                waiting.behind -= 1;
+                if waiting.behind == 0 {
+                    let cost = waiting.job.ticket.place.cost;
+                    self.ready(next, cost);
+                    is_ready = true;
+                }
+            }
+        }
+        is_ready
+    }
+
+    fn take_batch(&mut self, lane: Lane) -> Vec<Job> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let limit = match lane {
+            // Each goes alone.
+            Lane::Beside => 0,
+            Lane::Together if self.together.has_several_payers() => SHARED_BATCH_BYTES,
+            Lane::Together => MAX_BATCH_BYTES,
+        };
+        while batch.len() < MAX_BATCH_APPENDS
+            && let Some(next) = self.lane(lane).first_bytes()
+        {
+            bytes += next;
+            if bytes > limit && !batch.is_empty() {
+                break;
+            }
+            let taken = self.lane(lane).pop();
+            let taken = taken.and_then(|number| self.waiting.remove(&number));
+            batch.extend(taken.map(|taken| taken.job));
+        }
+        batch
+    }
+}
+
+impl Ticket {
+    /// Answers, and lets those behind go on. A caller who is gone is no loss.
+    pub(super) fn settle(self, outcome: Outcome) {
+        let Self { answer, place } = self;
+        drop(place);
+        drop(answer.send(outcome));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.queue.leave(self);
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the limit of a queue is far below 2^52"
+)]
+fn as_gauge(count: usize) -> f64 {
+    count as f64
+}

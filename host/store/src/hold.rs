@@ -1,0 +1,82 @@
+//! Holds: the appends of a decider wait, while somebody looks at the last of its events and moves the pointer.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gavel_model::{Activation, DeciderName, Namespace, StreamId};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::time::timeout;
+
+use super::{ActivateError, Error, Moment, NewActivation};
+
+/// The longest that a hold keeps an append waiting, whatever has become of whoever holds. What goes on after that overtakes the activation.
+pub const HOLD: Duration = Duration::from_secs(2);
+
+/// The appends of a decider wait, on every host, for as long as this is there, but no longer than some seconds. Dropping it lets them go.
+#[async_trait]
+pub trait Hold: Debug + Send {
+    /// Moves the pointer as [`ModuleStore::activate`](super::ModuleStore::activate) does, and lets go.
+    ///
+    /// # Errors
+    ///
+    /// [`ActivateError::Overtaken`] when anything of the decider was stored after `looked_through`, by whomever; nothing has changed then.
+    /// The others are those of [`ModuleStore::activate`](super::ModuleStore::activate).
+    async fn activate(
+        self: Box<Self>,
+        activation: NewActivation,
+        looked_through: &Moment,
+    ) -> Result<Activation, ActivateError>;
+}
+
+/// The deciders of this process: each held by one at most, or passed by any number of appends.
+#[derive(Debug, Default)]
+pub struct Holds(Mutex<HashMap<Namespace, Deciders>>);
+
+type Deciders = HashMap<DeciderName, Arc<RwLock<()>>>;
+
+/// Appends of a decider wait for the end of this.
+pub type Held = OwnedRwLockWriteGuard<()>;
+
+/// An append is under way for as long as this is kept.
+pub type Passed = Vec<OwnedRwLockReadGuard<()>>;
+
+impl Holds {
+    /// Has the appends of a decider wait that come from now on, once those under way have ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when they have not ended after [`HOLD`].
+    pub async fn hold(&self, namespace: &Namespace, decider: &DeciderName) -> Result<Held, Error> {
+        let held = timeout(HOLD, self.of(namespace, decider).write_owned()).await;
+        held.map_err(|elapsed| Error::Unavailable(elapsed.into()))
+    }
+
+    /// Waits until the deciders of streams that are to be appended to are not held, or have been for too long.
+    pub async fn pass(&self, streams: impl Iterator<Item = &StreamId>) -> Passed {
+        // In one order for everyone.
+        let deciders: BTreeSet<_> = streams
+            .map(|stream| (stream.namespace(), stream.decider()))
+            .collect();
+        let mut passed = Vec::with_capacity(deciders.len());
+        for (namespace, decider) in deciders {
+            let passing = self.of(namespace, decider).read_owned();
+            passed.extend(timeout(HOLD, passing).await);
+        }
+        passed
+    }
+
+    fn of(&self, namespace: &Namespace, decider: &DeciderName) -> Arc<RwLock<()>> {
+        let mut deciders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = deciders
+            .get(namespace)
+            .and_then(|deciders| deciders.get(decider))
+        {
+            return Arc::clone(known);
+        }
+        let deciders = deciders.entry(namespace.clone()).or_default();
+        Arc::clone(deciders.entry(decider.clone()).or_default())
+    }
+}

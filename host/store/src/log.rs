@@ -1,0 +1,144 @@
+//! The events of all streams in one order, for those who follow.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gavel_model::{Namespace, Position, RecordedEvent, is_wanted};
+use tokio::sync::watch;
+
+use super::{Error, ResumeError};
+
+/// The log: what [`EventStore`](super::EventStore) appends, by position.
+///
+/// - A reader that resumes after the last position it was given MUST see every event once, even when an append that took its position
+///   early commits late.
+#[async_trait]
+pub trait LogStore: Debug + Send + Sync {
+    /// A page of the log of one namespace: the first events after `after` that pass the filter, at most `limit` of them and no more than take up
+    /// [`PAGE_BYTES`](super::PAGE_BYTES), but one at least. It MAY end earlier, where no more was looked at.
+    ///
+    /// A malformed event MAY end the page before it; it MUST fail the page that would begin with it. A reader that has reported it resumes
+    /// after the position that the error names.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventStore::read_stream`](super::EventStore::read_stream).
+    async fn read_log(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> Result<LogPage, Error>;
+
+    /// Checks the position that a reader comes with. Good are [`Position::BEGINNING`] and the positions of all events, whatever their namespace:
+    /// no other was ever handed out by this log.
+    ///
+    /// A database that was put back to an earlier state goes on as another one: a position of what was lost MUST be refused, even where
+    /// the log has grown past it since.
+    ///
+    /// # Errors
+    ///
+    /// [`ResumeError::Lost`], which tells where the reader can go on, and [`ResumeError::Store`].
+    async fn check_position(
+        &self,
+        namespace: &Namespace,
+        position: Position,
+    ) -> Result<(), ResumeError>;
+
+    /// What keeps readers from committed events right now; always none where no transaction can.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn withholding(&self) -> Result<Option<Withholding>, Error> {
+        Ok(None)
+    }
+
+    /// Changes when there may be something new in [`LogStore::read_log`], once for many appends. An event that is held back because another
+    /// transaction is under way, or that another program has appended, MAY come without it: whoever waits MUST poll as well.
+    fn wakeups(&self) -> watch::Receiver<()>;
+}
+
+/// Which events of the log are wanted. All conditions hold together; an empty list is no condition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogFilter {
+    /// Any of these deciders.
+    pub deciders: Vec<String>,
+    /// Any of these event names.
+    pub events: Vec<String>,
+    /// A pattern for the stream id by dot-separated token: `*` is one token, `>` at the end is the rest (at least one token). A token
+    /// may be empty; inside a longer token, and anywhere but at the end, these characters stand for themselves.
+    pub id_pattern: Option<String>,
+    /// Any of these tags. A set, so that neither many of them nor an event with many makes a page slow.
+    pub tags: BTreeSet<String>,
+}
+
+impl LogFilter {
+    /// Whether an event is wanted.
+    #[must_use]
+    pub fn passes(&self, event: &RecordedEvent) -> bool {
+        self.passes_names(event.stream.decider().as_str(), &event.event.event)
+            && self.passes_id(event.stream.id())
+            && self.passes_tags(&event.event.tags)
+    }
+
+    /// Whether events of this decider and name are wanted, by the names alone.
+    #[must_use]
+    pub fn passes_names(&self, decider: &str, event: &str) -> bool {
+        is_wanted(&self.deciders, decider) && is_wanted(&self.events, event)
+    }
+
+    /// Whether events of streams with this id are wanted, by the pattern alone.
+    #[must_use]
+    pub fn passes_id(&self, id: &str) -> bool {
+        self.id_pattern
+            .as_ref()
+            .is_none_or(|pattern| matches_pattern(pattern, id))
+    }
+
+    /// Whether events with these tags are wanted, by the tags alone.
+    #[must_use]
+    pub fn passes_tags(&self, tags: &[String]) -> bool {
+        self.tags.is_empty() || tags.iter().any(|tag| self.tags.contains(tag))
+    }
+}
+
+fn matches_pattern(pattern: &str, id: &str) -> bool {
+    let mut tokens = id.split('.');
+    let mut wanted = pattern.split('.').peekable();
+    while let Some(want) = wanted.next() {
+        let token = tokens.next();
+        if want == ">" && wanted.peek().is_none() {
+            return token.is_some();
+        }
+        if token.is_none_or(|token| want != "*" && want != token) {
+            return false;
+        }
+    }
+    tokens.next().is_none()
+}
+
+/// A page of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogPage {
+    /// The events, by ascending position.
+    pub events: Vec<RecordedEvent>,
+    /// Where to resume. It is past everything that this page has looked at, whether or not it passed the filter.
+    pub next: Position,
+    /// Whether there was nothing more to read when the page was made.
+    pub caught_up: bool,
+    /// Whether something of the namespace was committed and could not be read yet, for a transaction that is under way may come before it.
+    pub is_withheld: bool,
+}
+
+/// A transaction that is under way, and keeps readers from events that were committed since it began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withholding {
+    /// How long it has been under way, if that can be seen.
+    pub age: Option<Duration>,
+    /// Whose it is, for people.
+    pub holder: String,
+}

@@ -1,0 +1,99 @@
+//! Look-ups in the ledger: those that come while a statement is under way share the next one.
+//!
+//! As with appends there is no timer. A lone look-up is sent at once, and many wait for one round trip before their own, however many they are.
+//!
+//! **Invariant:** a look-up is answered by a statement that began after it came, so that it finds whatever was acknowledged before.
+
+#[cfg(test)]
+mod tests;
+
+use std::panic::AssertUnwindSafe;
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use gavel_model::{CommandId, CommandRecord, Namespace};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Error;
+
+/// Most look-ups in a statement; more wait for the one after it.
+const MAX_TOGETHER: usize = 256;
+
+/// What a command is known by.
+pub type Key = (Namespace, CommandId);
+
+/// What the ledger holds for one command.
+pub type Found = Result<Option<CommandRecord>, Error>;
+
+/// A database that is asked for many commands in one round trip.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// What is there for each of `wanted`, in order. A row that cannot be read fails the look-up that found it, and no other.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when nothing can be said of any of them.
+    async fn find(&self, wanted: Vec<Key>) -> Result<Vec<Found>, Error>;
+}
+
+/// The way into a ledger for all who look something up.
+///
+/// When the last of its clones is dropped, the task that asks the ledger ends.
+#[derive(Debug, Clone)]
+pub struct Lookups(mpsc::Sender<Wanted>);
+
+#[derive(Debug)]
+struct Wanted {
+    key: Key,
+    answer: oneshot::Sender<Found>,
+}
+
+impl Lookups {
+    /// Starts a task on the runtime that this is called in.
+    pub fn start(ledger: impl Ledger) -> Self {
+        let (sender, incoming) = mpsc::channel(MAX_TOGETHER);
+        tokio::spawn(ask(ledger, incoming));
+        Self(sender)
+    }
+
+    /// Looks a command up, together with what others look up. If the future is dropped, the others do not notice.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the ledger cannot be read, or the row of this command.
+    pub async fn find(&self, namespace: &Namespace, command_id: CommandId) -> Found {
+        let (answer, answered) = oneshot::channel();
+        let key = (namespace.clone(), command_id);
+        let sent = self.0.send(Wanted { key, answer }).await;
+        sent.map_err(|_| Error::Unavailable("the runtime is shutting down".into()))?;
+        // Without an answer its statement has panicked, or the runtime is shutting down.
+        answered
+            .await
+            .unwrap_or_else(|error| Err(Error::Unavailable(error.into())))
+    }
+}
+
+/// Asks for what is wanted by then, answers, and asks again.
+async fn ask(ledger: impl Ledger, mut incoming: mpsc::Receiver<Wanted>) {
+    let mut wanted: Vec<Wanted> = Vec::new();
+    while incoming.recv_many(&mut wanted, MAX_TOGETHER).await > 0 {
+        wanted.retain(|wanted| !wanted.answer.is_closed());
+        if wanted.is_empty() {
+            continue;
+        }
+        let keys = wanted.iter().map(|wanted| wanted.key.clone()).collect();
+        let found = AssertUnwindSafe(ledger.find(keys)).catch_unwind().await;
+        let answers = wanted.drain(..).map(|wanted| wanted.answer);
+        // Whoever has gone away has given up its answer.
+        match found {
+            Ok(Ok(found)) => answers.zip(found).for_each(|(answer, found)| {
+                let _ = answer.send(found);
+            }),
+            Ok(Err(error)) => answers.for_each(|answer| {
+                let _ = answer.send(Err(error.retold()));
+            }),
+            // A bug of ours, which the panic has told of. It costs these look-ups, and none that come later.
+            Err(_) => drop(answers),
+        }
+    }
+}

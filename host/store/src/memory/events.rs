@@ -1,0 +1,292 @@
+//! Events and ledger in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use gavel_model::{
+    Activation, CommandId, CommandOutcome, CommandRecord, DeciderName, Event, EventType, Json,
+    Namespace, Position, RecordedEvent, StreamId, Version,
+};
+use time::OffsetDateTime;
+
+use crate::admit::Facts;
+use crate::{
+    Append, AppendError, Appended, Direction, History, LogFilter, LogPage, PAGE_BYTES, Place,
+    ResumeError, Room, StreamHead, StreamRange, StreamSummary,
+};
+
+/// The events of one stream, oldest first; the index of an event is its version less 1.
+pub(super) type Stream = Vec<Arc<RecordedEvent>>;
+
+/// All events, by stream and in the order of the log.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    /// Everything that appends are judged by.
+    facts: Facts,
+    /// By ascending position.
+    log: Vec<Arc<RecordedEvent>>,
+    pub(super) streams: HashMap<(Namespace, DeciderName), BTreeMap<String, Stream>>,
+    commands: HashMap<(Namespace, CommandId), CommandRecord>,
+    /// The commands that have left no event, in the order of their streams; each with how many commands there were with it.
+    pub(super) eventless: HashMap<(Namespace, DeciderName), BTreeMap<(Place, CommandId), usize>>,
+}
+
+impl Events {
+    /// None yet, of this generation.
+    pub(super) fn new(generation: u64) -> Self {
+        let facts = Facts {
+            generation,
+            ..Facts::default()
+        };
+        Self {
+            facts,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn append(
+        &mut self,
+        append: Append,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Appended>, AppendError> {
+        let admitted = self.facts.admit(append, now)?;
+        for event in admitted.answers.iter().flat_map(|part| &part.events) {
+            let event = Arc::new(event.clone());
+            let stream = &event.stream;
+            self.streams
+                .entry((stream.namespace().clone(), stream.decider().clone()))
+                .or_default()
+                .entry(stream.id().to_owned())
+                .or_default()
+                .push(Arc::clone(&event));
+            self.log.push(event);
+        }
+        for mut command in admitted.commands {
+            if command.kept_data().is_none() {
+                command.data = Json::null();
+            }
+            if leaves_no_event(&command) {
+                let stream = &command.stream;
+                let place = Place {
+                    id: stream.id().to_owned(),
+                    version: command.version,
+                };
+                self.eventless
+                    .entry((stream.namespace().clone(), stream.decider().clone()))
+                    .or_default()
+                    .insert((place, command.command_id), self.commands.len() + 1);
+            }
+            let key = (command.stream.namespace().clone(), command.command_id);
+            self.commands.insert(key, command);
+        }
+        Ok(admitted.answers)
+    }
+
+    /// From now on appends are judged by this activation.
+    pub(super) fn obey(&mut self, activation: &Activation, event_types: Vec<EventType>) {
+        let decider = &activation.decider;
+        let key = (activation.namespace.clone(), decider.clone());
+        self.facts.activations.insert(key, activation.number);
+        let registered = event_types
+            .into_iter()
+            .map(|event| (decider.clone(), event.event, event.schema_version));
+        self.facts.registry.extend(registered);
+    }
+
+    fn stream(&self, stream: &StreamId) -> &[Arc<RecordedEvent>] {
+        self.streams
+            .get(&(stream.namespace().clone(), stream.decider().clone()))
+            .and_then(|streams| streams.get(stream.id()))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The log of a namespace.
+    pub(super) fn log_after(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+    ) -> impl Iterator<Item = &Arc<RecordedEvent>> {
+        let start = self.log.partition_point(|event| event.position <= after);
+        let rest = self.log[start..].iter();
+        rest.filter(move |event| event.stream.namespace() == namespace)
+    }
+
+    /// The events of a stream from and through these versions.
+    pub(super) fn of_stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        through: Version,
+    ) -> impl Iterator<Item = &Arc<RecordedEvent>> {
+        let events = self.stream(stream).iter();
+        events
+            .skip_while(move |event| event.version < from)
+            .take_while(move |event| event.version <= through)
+    }
+
+    pub(super) fn head(&self, stream: &StreamId) -> StreamHead {
+        self.stream(stream)
+            .last()
+            .map_or_else(StreamHead::default, |newest| head_after(newest))
+    }
+
+    /// The events after one version and through another.
+    fn range_of(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        through: Option<Version>,
+    ) -> &[Arc<RecordedEvent>] {
+        let events = self.stream(stream);
+        let index = |version: Version| usize::try_from(version.get()).unwrap_or(usize::MAX);
+        let end = through.map_or(events.len(), index).min(events.len());
+        events.get(index(after)..end).unwrap_or_default()
+    }
+
+    pub(super) fn read_stream(&self, stream: &StreamId, range: StreamRange) -> Vec<RecordedEvent> {
+        let in_range = self.range_of(stream, range.after, range.through).iter();
+        let mut room = Room::new(range.limit, range.bytes);
+        match range.direction {
+            Direction::Forward => fitting(in_range, &mut room),
+            Direction::Backward => fitting(in_range.rev(), &mut room),
+        }
+    }
+
+    pub(super) fn history(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        through: Option<Version>,
+        limit: u32,
+    ) -> History {
+        let mut history = History::default();
+        let mut room = Room::of_history(limit);
+        for recorded in self.range_of(stream, after, through) {
+            let event = Event::from(recorded.event.clone());
+            if !room.take_bytes(event.size_bytes()) {
+                history.has_more = true;
+                break;
+            }
+            history.events.push(event);
+            history.head = Some(head_after(recorded));
+        }
+        history
+    }
+
+    pub(super) fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Version {
+        let events = self.stream(stream);
+        // Sorted, for `created_at` never decreases within a stream.
+        let count = events.partition_point(|event| event.created_at <= at);
+        Version::EMPTY.plus(count)
+    }
+
+    pub(super) fn read_log(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> LogPage {
+        let in_namespace = || self.log_after(namespace, after);
+        let passing = in_namespace().filter(|event| filter.passes(event));
+        let mut room = Room::new(limit, PAGE_BYTES);
+        let events = fitting(passing, &mut room);
+        let caught_up = !room.is_full();
+        let newest = if caught_up {
+            in_namespace().last().map(|event| event.position)
+        } else {
+            events.last().map(|event| event.position)
+        };
+        LogPage {
+            events,
+            next: newest.unwrap_or(after),
+            caught_up,
+            is_withheld: false,
+        }
+    }
+
+    pub(super) fn check_position(
+        &self,
+        namespace: &Namespace,
+        position: Position,
+    ) -> Result<(), ResumeError> {
+        let place = |event: &Arc<RecordedEvent>| event.position;
+        if position == Position::BEGINNING
+            || self.log.binary_search_by_key(&position, place).is_ok()
+        {
+            return Ok(());
+        }
+        let known = self.log[..self.log.partition_point(|event| event.position < position)].iter();
+        let last = known
+            .rev()
+            .find(|event| event.stream.namespace() == namespace);
+        let end = last.map_or(Position::BEGINNING, place);
+        Err(ResumeError::Lost { position, end })
+    }
+
+    pub(super) fn list_streams(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Vec<StreamSummary> {
+        let Some(streams) = self.streams.get(&(namespace.clone(), decider.clone())) else {
+            return Vec::new();
+        };
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        streams
+            .range::<str, _>((start, Bound::Unbounded))
+            .filter_map(|(id, stream)| {
+                stream.last().map(|newest| StreamSummary {
+                    id: id.clone(),
+                    version: newest.version,
+                    is_final: newest.event.is_final,
+                    updated_at: newest.created_at,
+                })
+            })
+            .take(usize::try_from(limit).unwrap_or(usize::MAX))
+            .collect()
+    }
+
+    /// How many commands there are, of all namespaces.
+    pub(super) fn command_count(&self) -> usize {
+        self.commands.len()
+    }
+
+    pub(super) fn command(
+        &self,
+        namespace: &Namespace,
+        command_id: CommandId,
+    ) -> Option<CommandRecord> {
+        self.commands.get(&(namespace.clone(), command_id)).cloned()
+    }
+}
+
+/// What a stream was after one of its events.
+fn head_after(event: &RecordedEvent) -> StreamHead {
+    StreamHead {
+        version: event.version,
+        last_event_id: Some(event.event.event_id),
+        is_final: event.event.is_final,
+    }
+}
+
+/// As many as there is room for.
+fn fitting<'e>(
+    events: impl Iterator<Item = &'e Arc<RecordedEvent>>,
+    room: &mut Room,
+) -> Vec<RecordedEvent> {
+    events
+        .take_while(|event| room.take(event))
+        .map(|event| RecordedEvent::clone(event))
+        .collect()
+}
+
+fn leaves_no_event(command: &CommandRecord) -> bool {
+    match command.outcome {
+        CommandOutcome::Accepted { events } => events == 0,
+        CommandOutcome::Rejected(_) => true,
+    }
+}

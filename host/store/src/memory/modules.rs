@@ -1,0 +1,181 @@
+//! Modules and activations in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gavel_model::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
+use time::OffsetDateTime;
+
+use crate::{
+    ActivateError, DeleteModuleError, ModuleFilter, ModuleViewer, NewActivation, NewModule, Page,
+    StoredModule,
+};
+
+/// All modules, and every decider's activations.
+#[derive(Debug, Default)]
+pub(super) struct Modules {
+    /// Oldest first, with the component's bytes.
+    modules: Vec<(StoredModule, Vec<u8>)>,
+    /// Who has uploaded what.
+    uploads: BTreeSet<(ModuleDigest, String)>,
+    /// Oldest first; the index of an activation is its number less 1.
+    activations: BTreeMap<(Namespace, DeciderName), Vec<Activation>>,
+}
+
+impl Modules {
+    fn find(&self, digest: ModuleDigest) -> Option<&(StoredModule, Vec<u8>)> {
+        self.modules
+            .iter()
+            .find(|(module, _)| module.digest == digest)
+    }
+
+    pub(super) fn put(&mut self, module: NewModule, now: OffsetDateTime) -> (StoredModule, bool) {
+        if let Some(stored) = self.module(module.digest) {
+            return (stored, false);
+        }
+        let stored = StoredModule {
+            digest: module.digest,
+            size_bytes: module.wasm.len() as u64,
+            kind: module.kind,
+            name: module.name,
+            manifest: module.manifest,
+            imports: module.imports,
+            uploaded_at: now,
+        };
+        self.modules.push((stored.clone(), module.wasm));
+        (stored, true)
+    }
+
+    pub(super) fn module(&self, digest: ModuleDigest) -> Option<StoredModule> {
+        self.find(digest).map(|(module, _)| module.clone())
+    }
+
+    pub(super) fn wasm(&self, digest: ModuleDigest) -> Option<Vec<u8>> {
+        self.find(digest).map(|(_, wasm)| wasm.clone())
+    }
+
+    pub(super) fn list(
+        &self,
+        filter: &ModuleFilter,
+        after: Option<ModuleDigest>,
+        limit: u32,
+    ) -> Page<StoredModule> {
+        let is_wanted = |wanted: &Option<String>, actual: &String| {
+            wanted.as_ref().is_none_or(|wanted| wanted == actual)
+        };
+        let mut modules: Vec<&StoredModule> = self
+            .modules
+            .iter()
+            .rev()
+            .map(|(module, _)| module)
+            .collect();
+        modules.sort_by_key(|module| std::cmp::Reverse(module.uploaded_at));
+        let place = after.map(|after| modules.iter().position(|module| module.digest == after));
+        let first = match place {
+            None => 0,
+            Some(place) => place.map_or(modules.len(), |place| place + 1),
+        };
+        let wanted = modules[first..]
+            .iter()
+            .filter(|module| is_wanted(&filter.name, &module.name))
+            .filter(|module| is_wanted(&filter.kind, &module.kind))
+            .filter(|module| filter.digest.is_none_or(|wanted| wanted == module.digest))
+            .filter(|module| {
+                let viewer = filter.viewer.as_ref();
+                viewer.is_none_or(|viewer| self.is_known_to(viewer, module.digest))
+            })
+            .map(|module| (*module).clone());
+        Page::of(wanted, limit, StoredModule::size_bytes)
+    }
+
+    fn is_known_to(&self, viewer: &ModuleViewer, digest: ModuleDigest) -> bool {
+        let mut activations = self.activations.values().flatten();
+        self.uploads.contains(&(digest, viewer.name.clone()))
+            || activations.any(|activation| {
+                activation.digest == digest && viewer.namespaces.contains(&activation.namespace)
+            })
+    }
+
+    pub(super) fn record_upload(&mut self, digest: ModuleDigest, uploaded_by: &str) {
+        if self.find(digest).is_some() {
+            self.uploads.insert((digest, uploaded_by.to_owned()));
+        }
+    }
+
+    pub(super) fn delete(&mut self, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
+        if self.find(digest).is_none() {
+            return Err(DeleteModuleError::NotFound);
+        }
+        let mut activations = self.activations.values().flatten();
+        if activations.any(|activation| activation.digest == digest) {
+            return Err(DeleteModuleError::InUse);
+        }
+        self.modules.retain(|(module, _)| module.digest != digest);
+        self.uploads.retain(|(uploaded, _)| *uploaded != digest);
+        Ok(())
+    }
+
+    pub(super) fn activate(
+        &mut self,
+        activation: NewActivation,
+        now: OffsetDateTime,
+    ) -> Result<Activation, ActivateError> {
+        let newest = self.active(&activation.namespace, &activation.decider);
+        let current = newest
+            .as_ref()
+            .map_or(ActivationNumber::NONE, |newest| newest.number);
+        if current != activation.after {
+            return Err(ActivateError::Moved { current });
+        }
+        if self.find(activation.digest).is_none() {
+            return Err(ActivateError::ModuleNotFound);
+        }
+        let key = (activation.namespace.clone(), activation.decider.clone());
+        let recorded = activation.into_activation(newest.map(|newest| newest.digest), now);
+        self.activations
+            .entry(key)
+            .or_default()
+            .push(recorded.clone());
+        Ok(recorded)
+    }
+
+    pub(super) fn active(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+    ) -> Option<Activation> {
+        self.activations
+            .get(&(namespace.clone(), decider.clone()))
+            .and_then(|activations| activations.last().cloned())
+    }
+
+    pub(super) fn list_active(
+        &self,
+        namespace: Option<&Namespace>,
+        after: Option<(&Namespace, &DeciderName)>,
+        limit: u32,
+    ) -> Page<Activation> {
+        let active = self
+            .activations
+            .values()
+            .filter_map(|activations| activations.last())
+            .filter(|activation| namespace.is_none_or(|wanted| activation.namespace == *wanted))
+            .filter(|activation| {
+                after.is_none_or(|after| (&activation.namespace, &activation.decider) > after)
+            });
+        Page::of(active.cloned(), limit, Activation::size_bytes)
+    }
+
+    pub(super) fn activations(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        before: Option<ActivationNumber>,
+        limit: u32,
+    ) -> Page<Activation> {
+        let log = self.activations.get(&(namespace.clone(), decider.clone()));
+        let newest_first = log.into_iter().flatten().rev();
+        let older = newest_first
+            .filter(|activation| before.is_none_or(|before| activation.number < before));
+        Page::of(older.cloned(), limit, Activation::size_bytes)
+    }
+}

@@ -1,0 +1,265 @@
+//! The whole past of a decider, stream by stream: what the gate takes a candidate through.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gavel_model::{
+    CommandId, CommandRecord, DeciderName, Event, EventId, Namespace, Position, RecordedEvent,
+    Version,
+};
+use uuid::Uuid;
+
+use super::Error;
+
+/// Which streams are read: those of one decider in one namespace, or some of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastRange {
+    /// Where.
+    pub namespace: Namespace,
+    /// The decider.
+    pub decider: DeciderName,
+    /// The only streams, each from behind a place in it; in order, and no stream twice. None for all, from their beginnings.
+    pub streams: Option<Arc<[Place]>>,
+    /// Only what was stored before this moment; none for all.
+    pub through: Option<Moment>,
+    /// Of the commands without events, only those that were stored after this moment; none for all. Events are not left out: folding needs
+    /// those before, too.
+    pub eventless_since: Option<Moment>,
+}
+
+impl PastRange {
+    /// The version after which a stream is read.
+    #[must_use]
+    pub fn start_of(&self, id: &str) -> Version {
+        Place::of(id, self.streams.as_deref().unwrap_or_default())
+    }
+
+    /// Where to go on in each of those that are the only streams, after a place in what is read; none where all are read.
+    pub fn starts_after<'s>(
+        &'s self,
+        after: &'s Place,
+    ) -> Option<impl Iterator<Item = Place> + 's> {
+        let streams = self.streams.as_deref()?;
+        let passed = streams.partition_point(|start| start.id < after.id);
+        let rest = streams.get(passed..).unwrap_or_default().iter();
+        Some(rest.map(|start| start.max_of_stream(after).clone()))
+    }
+
+    /// As [`PastRange::starts_after`], for commands.
+    pub fn command_starts_after<'s>(
+        &'s self,
+        (after, command_id): &'s (Place, CommandId),
+    ) -> Option<impl Iterator<Item = (Place, CommandId)> + 's> {
+        let starts = self.starts_after(after)?;
+        Some(starts.map(|start| match start == *after {
+            true => (start, *command_id),
+            false => (start, Uuid::nil()),
+        }))
+    }
+}
+
+/// A place in the past of a decider: after this version of this stream. Places are ordered by the bytes of the id, then by version.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Place {
+    /// The id of the stream within its decider. The default, which no stream has, comes before all.
+    pub id: String,
+    /// The version.
+    pub version: Version,
+}
+
+impl Place {
+    /// The version of a stream among places that are in order; that of its beginning if it is not there.
+    #[must_use]
+    pub fn of(id: &str, places: &[Self]) -> Version {
+        let found = places.binary_search_by(|place| place.id.as_str().cmp(id));
+        let place = found.ok().and_then(|index| places.get(index));
+        place.map_or(Version::EMPTY, |place| place.version)
+    }
+
+    /// The later one of two, if they are in one stream.
+    fn max_of_stream<'p>(&'p self, other: &'p Self) -> &'p Self {
+        match self.id == other.id {
+            true => self.max(other),
+            false => self,
+        }
+    }
+}
+
+/// Successive events of one stream, as folding needs them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Passage {
+    /// The id of the stream within its decider.
+    pub id: String,
+    /// The version before the first of the events.
+    pub after: Version,
+    /// The events, oldest first; at least one.
+    pub events: Vec<Event>,
+    /// The command that each of them followed from, in the same order.
+    pub command_ids: Vec<CommandId>,
+}
+
+/// A page of a past.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastPage {
+    /// What there is, by stream and version.
+    pub passages: Vec<Passage>,
+    /// Whether there may be more than the page has room for.
+    pub has_more: bool,
+}
+
+/// Puts events that come by stream and version together to passages.
+#[derive(Debug, Default)]
+pub struct Passages(Vec<Passage>);
+
+impl Passages {
+    /// Adds the next event. Ids come as they are stored, so that one is only copied when it is another stream's.
+    pub fn push(&mut self, id: &str, version: Version, event: Event, command_id: CommandId) {
+        match self.0.last_mut() {
+            Some(passage)
+                if passage.id == id && passage.after.plus(passage.events.len() + 1) == version =>
+            {
+                passage.events.push(event);
+                passage.command_ids.push(command_id);
+            }
+            _ => self.0.push(Passage {
+                id: id.to_owned(),
+                after: Version::new(version.get().saturating_sub(1)).unwrap_or_default(),
+                events: vec![event],
+                command_ids: vec![command_id],
+            }),
+        }
+    }
+
+    /// The place after the last event.
+    pub fn end(&self) -> Option<Place> {
+        self.0.last().map(|passage| Place {
+            id: passage.id.clone(),
+            version: passage.after.plus(passage.events.len()),
+        })
+    }
+
+    /// The passages, in the order in which their events were pushed, as a page.
+    pub fn into_page(self, has_more: bool) -> PastPage {
+        PastPage {
+            passages: self.0,
+            has_more,
+        }
+    }
+}
+
+/// How many events there are on a part of the way through a decider's past.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// Events.
+    pub events: u64,
+    /// Where the part ends, if there may be more.
+    pub end: Option<Place>,
+}
+
+/// A moment: each event, and each row of the ledger, was stored before it or after it.
+///
+/// The default comes before everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Moment {
+    /// All events up to here (inclusive) were stored before, and few of those behind it.
+    pub settled: Position,
+    /// How the store that has named the moment tells the rest, in its own words.
+    pub mark: String,
+}
+
+/// Reads the past of deciders in the order of their streams.
+///
+/// ```text
+/// stream a:  1 2 3      passages(after a/2, limit 3):  a: 3 | c: 1 2
+/// stream c:  1 2 3 4
+/// ```
+///
+/// Each call is of one moment; what is appended between two of them MAY be left out, unless the range says through which [`Moment`] it is.
+/// Pages MUST cost the same wherever they begin.
+#[async_trait]
+pub trait PastStore: Debug + Send + Sync {
+    /// The first `limit` events after `after`, by stream and version; no more than take up [`PAGE_BYTES`](super::PAGE_BYTES), but one at least.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventStore::history`](super::EventStore::history).
+    async fn passages(
+        &self,
+        range: &PastRange,
+        after: &Place,
+        limit: u32,
+    ) -> Result<PastPage, Error>;
+
+    /// The first `limit` commands that have left no event, rejected ones among them, after `after`: by stream, the version that was
+    /// decided at, and id. `after` is the place and the id of the last one that is known; the nil id comes before all others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn eventless(
+        &self,
+        range: &PastRange,
+        after: &(Place, CommandId),
+        limit: u32,
+    ) -> Result<Vec<CommandRecord>, Error>;
+
+    /// The rows of the ledger with these ids. An id that the ledger does not hold, as that of an import, is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn commands(
+        &self,
+        namespace: &Namespace,
+        ids: &[CommandId],
+    ) -> Result<HashMap<CommandId, CommandRecord>, Error>;
+
+    /// One event by its id.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventStore::read_stream`](super::EventStore::read_stream).
+    async fn event(
+        &self,
+        namespace: &Namespace,
+        event_id: EventId,
+    ) -> Result<Option<RecordedEvent>, Error>;
+
+    /// The present moment. What was acknowledged before the call comes before it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn moment(&self, namespace: &Namespace) -> Result<Moment, Error>;
+
+    /// The streams of a decider in which something was stored after a moment, events or commands without events, by id. Each with the version
+    /// that it had at the moment: all that was decided before was decided at this version or an earlier one, and all that was decided after
+    /// it at this version or a later one. None if there are more than `limit`, or if it cannot be told any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn moved_since(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        since: &Moment,
+        limit: u32,
+    ) -> Result<Option<Vec<Place>>, Error>;
+
+    /// Counts events from the beginning or the end of another count, for those who want to know how long it will take to read them all. It looks at
+    /// `limit` entries at most, one or more: streams or events, whichever the store counts by.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn count_events(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        after: &Place,
+        limit: u32,
+    ) -> Result<Counted, Error>;
+}

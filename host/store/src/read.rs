@@ -1,0 +1,235 @@
+//! What readers ask for, and what they get.
+
+use gavel_model::{Event, EventId, RecordedEvent, Version};
+use time::OffsetDateTime;
+
+/// In which direction a stream is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the oldest to the newest.
+    Forward,
+    /// From the newest to the oldest.
+    Backward,
+}
+
+/// Most that the events of a page of the log, of a stream or of a past, or of what is leased at once, take up in bytes; a single one may be larger.
+pub const PAGE_BYTES: usize = 512 * 1024;
+
+/// A page of a list. One that has more is not empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// In the order of the list; no more than take up [`PAGE_BYTES`], but one at least.
+    pub items: Vec<T>,
+    /// Whether more follow after the last of them.
+    pub has_more: bool,
+}
+
+impl<T> Page<T> {
+    /// As many of the items as there is room for, each of which has a size in bytes.
+    pub fn of(
+        items: impl IntoIterator<Item = T>,
+        limit: u32,
+        size_bytes: impl Fn(&T) -> usize,
+    ) -> Self {
+        let mut room = Room::new(limit, PAGE_BYTES);
+        let items = items.into_iter();
+        let items = items.take_while(|item| room.take_bytes(size_bytes(item)));
+        Self {
+            items: items.collect(),
+            has_more: room.is_full(),
+        }
+    }
+}
+
+/// What a page has room for.
+#[derive(Debug)]
+pub struct Room {
+    events: u32,
+    bytes: usize,
+    first_rows: usize,
+    taken_events: usize,
+    taken_bytes: usize,
+    is_full: bool,
+}
+
+impl Room {
+    /// How many events are read from a database at once before it is known how large they are.
+    const FIRST_ROWS: usize = 16;
+    /// The same for folding, which reads long streams and less of each event.
+    const FIRST_ROWS_OF_HISTORY: usize = 64;
+    /// How many times as many may be read at once as before: those that come may be larger.
+    const GROWTH: usize = 4;
+
+    /// Room for so many events, and for as many as take up so many bytes.
+    pub fn new(events: u32, bytes: usize) -> Self {
+        Self {
+            events,
+            bytes,
+            first_rows: Self::FIRST_ROWS,
+            taken_events: 0,
+            taken_bytes: 0,
+            is_full: events == 0,
+        }
+    }
+
+    /// Room for a page of a [`History`] or of [`Passages`](super::Passage).
+    pub fn of_history(events: u32) -> Self {
+        Self {
+            first_rows: Self::FIRST_ROWS_OF_HISTORY,
+            ..Self::new(events, PAGE_BYTES)
+        }
+    }
+
+    /// Whether there is room for one more event, which then takes it. The first has room whatever its size. Once one has none, none has.
+    pub fn take(&mut self, event: &RecordedEvent) -> bool {
+        self.take_bytes(event.size_bytes())
+    }
+
+    /// As [`Room::take`], for an event of this size.
+    pub fn take_bytes(&mut self, bytes: usize) -> bool {
+        let bytes = self.taken_bytes.saturating_add(bytes);
+        self.is_full |= self.events == 0 || (self.taken_events > 0 && bytes > self.bytes);
+        if !self.is_full {
+            self.events -= 1;
+            self.taken_events += 1;
+            self.taken_bytes = bytes;
+        }
+        !self.is_full
+    }
+
+    /// Whether an event has found no room.
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Whether all that was asked for is taken.
+    pub fn is_used_up(&self) -> bool {
+        self.events == 0
+    }
+
+    /// How many events a store that cannot stop between two of them should read at once.
+    pub fn rows(&self) -> u32 {
+        if self.bytes == usize::MAX {
+            return self.events;
+        }
+        let rows = match self.taken_bytes.checked_div(self.taken_events) {
+            None => self.first_rows,
+            Some(each) => {
+                let fitting = (self.bytes.saturating_sub(self.taken_bytes)) / each.max(1);
+                // One more shows that the page is full.
+                (fitting + 1).min(self.taken_events * Self::GROWTH)
+            }
+        };
+        u32::try_from(rows).map_or(self.events, |rows| rows.min(self.events))
+    }
+}
+
+/// A part of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamRange {
+    /// Only events of a higher version; exclusive.
+    pub after: Version,
+    /// Only events up to this version; inclusive; none for no bound.
+    pub through: Option<Version>,
+    /// At most so many events.
+    pub limit: u32,
+    /// And no more than take up so many bytes, about; but one at least.
+    pub bytes: usize,
+    /// From which end the limit counts.
+    pub direction: Direction,
+}
+
+/// A part of a stream as folding needs it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct History {
+    /// The events, oldest first.
+    pub events: Vec<Event>,
+    /// What the stream was after the last of them; none without events.
+    pub head: Option<StreamHead>,
+    /// Whether there may be more than the page has room for.
+    pub has_more: bool,
+}
+
+impl From<Vec<RecordedEvent>> for History {
+    /// What folding needs of whole events, oldest first, which are all there are.
+    fn from(recorded: Vec<RecordedEvent>) -> Self {
+        let head = recorded.last().map(|newest| StreamHead {
+            version: newest.version,
+            last_event_id: Some(newest.event.event_id),
+            is_final: newest.event.is_final,
+        });
+        let events = recorded.into_iter().map(|recorded| recorded.event.into());
+        Self {
+            events: events.collect(),
+            head,
+            has_more: false,
+        }
+    }
+}
+
+/// The newest end of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StreamHead {
+    /// The version of the newest event; 0 without events.
+    pub version: Version,
+    /// The id of the newest event.
+    pub last_event_id: Option<EventId>,
+    /// Whether the stream has ended.
+    pub is_final: bool,
+}
+
+/// A stream in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSummary {
+    /// The id within its decider.
+    pub id: String,
+    /// The version of the newest event.
+    pub version: Version,
+    /// Whether the stream has ended.
+    pub is_final: bool,
+    /// When the newest event was created.
+    pub updated_at: OffsetDateTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use gavel_model::Position;
+
+    use super::*;
+    use crate::conformance::support;
+
+    fn sized(bytes: usize) -> RecordedEvent {
+        RecordedEvent {
+            stream: support::stream("a"),
+            version: Version::EMPTY,
+            position: Position::BEGINNING,
+            previous_id: None,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            event: support::sized(bytes),
+        }
+    }
+
+    #[test]
+    fn a_page_has_room_for_one_event_of_any_size_and_for_more_that_fit() {
+        let mut room = Room::new(2, 2_000);
+        assert!(room.take(&sized(10_000)));
+        assert!(!room.take(&sized(0)) && room.is_full());
+        let mut room = Room::new(2, 2_000);
+        assert!(room.take(&sized(0)) && room.take(&sized(0)) && !room.is_full());
+        assert!(!room.take(&sized(0)));
+    }
+
+    #[test]
+    fn no_more_is_read_at_once_than_is_likely_to_fit() {
+        let mut room = Room::new(1_000, PAGE_BYTES);
+        assert_eq!(room.rows(), 16);
+        for _ in 0..16 {
+            assert!(room.take(&sized(0)));
+        }
+        assert_eq!(room.rows(), 64);
+        assert!(room.take(&sized(400_000)));
+        assert_eq!(room.rows(), 5);
+        assert_eq!(Room::new(7, PAGE_BYTES).rows(), 7);
+        assert_eq!(Room::new(1_000, usize::MAX).rows(), 1_000);
+    }
+}
