@@ -128,7 +128,7 @@ fn malformed_specifications_are_located() {
 
 #[test]
 fn what_a_host_refuses_of_specifications_does_not_compile() {
-    let list = include_str!("../../../tests/specs/refused.json");
+    let list = include_str!("../../../../tests/specs/refused.json");
     let refused: Vec<serde_json::Value> = serde_json::from_str(list).unwrap();
     for spec in refused {
         let one = serde_json::Value::from(vec![spec]).to_string();

@@ -14,7 +14,7 @@ use crate::{Context, Module, Rejection, manifest};
 #[expect(missing_docs, reason = "generated from wit/")]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../wit",
+        path: "../../wit",
         world: "decider-module",
         export_macro_name: "__export_component",
         pub_export_macro: true,
