@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
-use bindings::exports::gavel::decider::decider::{
+use bindings::exports::gavel::module::decider::{
     Command, Context as WitContext, Event, EvolveError, Guest, GuestState,
     Rejection as WitRejection, State, StateBorrow,
 };

@@ -1,5 +1,6 @@
 //! `gavel inspect`: show what is in a module, without a host.
 
+use std::iter::once;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use gavel_config::Config;
 use gavel_engine::catalog::examine;
+use gavel_sandbox::CONTRACT;
 use serde::Serialize;
 
 use super::arguments::SettingsArguments;
@@ -15,9 +17,6 @@ use super::logging::load_settings;
 use super::module::Module;
 use super::output::Output;
 use super::{modules, parts};
-
-/// The one world that a module can export.
-const WORLD: &str = "gavel:decider/decider-module@0.1.0";
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  gavel inspect account.wasm")]
@@ -32,8 +31,10 @@ pub(super) struct Arguments {
 struct Inspection {
     #[serde(flatten)]
     module: Module,
-    /// The world that it exports.
-    world: &'static str,
+    /// The contract that it is built for.
+    contract: &'static str,
+    /// The interfaces of the contract that it exports.
+    exports: Vec<&'static str>,
     /// The imports that a host would not link; with any, the module cannot be uploaded.
     refused_imports: Vec<String>,
     /// How long it took to compile.
@@ -62,9 +63,10 @@ async fn show(wasm: Vec<u8>, config: &Config, output: &mut Output<'_>) -> Result
             .any(|other| other == import)
     };
     output.text(&format!(
-        "{}\nworld {}, compiled in {} ms",
+        "{}\nexports {} of {}, compiled in {} ms",
         inspection.module.in_words(refused),
-        inspection.world,
+        inspection.exports.join(", "),
+        inspection.contract,
         inspection.compile_ms
     ))
 }
@@ -80,9 +82,13 @@ async fn inspect(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Inspection> {
     module["digest"] = decider.digest().to_string().into();
     module["size_bytes"] = size_bytes.into();
     module["imports"] = decider.module().imports().into();
+    let optional = decider.module().optional_interfaces();
     Ok(Inspection {
         module: serde_json::from_value(module).context("cannot show the manifest")?,
-        world: WORLD,
+        contract: CONTRACT,
+        exports: once(decider.module().kind().as_str())
+            .chain(optional.iter().map(|interface| interface.as_str()))
+            .collect(),
         refused_imports: decider
             .module()
             .refused_imports()

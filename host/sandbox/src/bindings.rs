@@ -1,8 +1,22 @@
-//! The seam to the guest: bindings that are generated from `wit/`. Nothing else in the host knows the component's types.
+//! The seam to the guest: bindings that are generated from `wit/`. Nothing else in the host knows
+//! the component's types.
+//!
+//! The world is the host's own and names every interface that it calls or checks. A component
+//! exports some of them: each is looked up by itself, by its `GuestIndices`.
 
 wasmtime::component::bindgen!({
     path: "../../wit",
-    world: "decider-module",
+    inline: "
+        package gavel:host;
+
+        world interfaces {
+            export gavel:module/decider@0.1.0;
+            export gavel:module/boundary@0.1.0;
+            export gavel:module/tags@0.1.0;
+            export gavel:module/upcast@0.1.0;
+        }
+    ",
+    world: "gavel:host/interfaces",
     // Arguments are borrowed: folding a history copies no string on the host's side.
     ownership: Borrowing { duplicate_if_necessary: true },
     imports: { default: trappable },

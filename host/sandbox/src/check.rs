@@ -6,6 +6,7 @@
 
 use wasmparser::{BinaryReaderError, Encoding, Parser, Payload};
 
+use super::exports::{Exports, is_without_functions};
 use super::log::printable;
 use super::{CompileError, Limits, wasi};
 
@@ -64,12 +65,15 @@ pub(super) fn check(wasm: &[u8], limits: &Limits) -> Result<(), CompileError> {
     for payload in Parser::new(0).parse_all(wasm) {
         census.count(payload.map_err(invalid)?)?;
     }
-    if census.forbidden.is_empty() || limits.any_import {
-        Ok(())
-    } else {
-        Err(CompileError::ForbiddenImport {
+    if !census.forbidden.is_empty() && !limits.any_import {
+        return Err(CompileError::ForbiddenImport {
             imports: census.forbidden,
-        })
+        });
+    }
+    match Exports::of(census.exports.iter().map(String::as_str)) {
+        // Linking tells of it, once a compiler has found that the component is one.
+        Err(CompileError::WrongWorld { .. }) => Ok(()),
+        exports => exports?.check_kind(),
     }
 }
 
@@ -80,6 +84,8 @@ struct Census {
     depth: u64,
     in_module: bool,
     forbidden: Vec<String>,
+    /// The names of the component's own exports.
+    exports: Vec<String>,
 }
 
 impl Census {
@@ -120,7 +126,16 @@ impl Census {
                 Ok(())
             }
             Payload::ExportSection(section) => self.add(Part::Exports, section.count()),
-            Payload::ComponentExportSection(section) => self.add(Part::Exports, section.count()),
+            Payload::ComponentExportSection(section) => {
+                self.add(Part::Exports, section.count())?;
+                if self.depth == 1 {
+                    for export in section {
+                        self.exports
+                            .push(export.map_err(invalid)?.name.name.to_owned());
+                    }
+                }
+                Ok(())
+            }
             Payload::ComponentAliasSection(section) => self.add(Part::Aliases, section.count()),
             Payload::FunctionSection(section) => self.add(Part::Functions, section.count()),
             Payload::ComponentCanonicalSection(section) => {
@@ -167,14 +182,9 @@ impl Census {
     }
 }
 
-/// Whether a component may have the import `name`: a stand-in, or the contract's own types.
+/// Whether a component may have the import `name`: a stand-in, or one of the contract's own.
 fn is_allowed(name: &str) -> bool {
-    wasi::is_allowed(name) || is_contract(name)
-}
-
-/// Whether the import `name` is the contract's own types, which hold no function.
-pub(super) fn is_contract(name: &str) -> bool {
-    name.starts_with("gavel:decider/types@0.1.")
+    wasi::is_allowed(name) || is_without_functions(name)
 }
 
 fn at_most(what: &'static str, limit: u64, count: u64) -> Result<(), CompileError> {

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gavel_model::ModuleDigest;
+use gavel_model::{ModuleDigest, ModuleKind};
+
+use super::CONTRACT;
 
 /// A call into a module failed. A rejection is not among these: it is a decision.
 ///
@@ -136,14 +138,28 @@ pub enum CompileError {
         "a core WebAssembly module, not a component: build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`"
     )]
     CoreModule,
-    /// A component that is no decider.
-    #[error("the component does not export the decider world: {reason}")]
+    /// A component that is no module of the contract.
+    #[error("the component is no module of `{CONTRACT}`: {reason}")]
     WrongWorld {
-        /// What is missing or different.
+        /// The thing that is missing or different.
         reason: String,
     },
-    /// A component that asks for more than deciders get.
-    #[error("the component imports what deciders do not get: {}", imports.join(", "))]
+    /// A module of another contract than this host's.
+    #[error(
+        "the component is built for `{contract}`, and this host runs modules of `{CONTRACT}`: build it with the SDK of this release"
+    )]
+    OtherContract {
+        /// The contract that it is built for, bounded.
+        contract: String,
+    },
+    /// A module of a kind that this host does not run.
+    #[error("the component is a {kind}, and this host runs deciders only")]
+    KindNotRun {
+        /// The kind.
+        kind: ModuleKind,
+    },
+    /// A component that asks for more than modules get.
+    #[error("the component imports what modules do not get: {}", imports.join(", "))]
     ForbiddenImport {
         /// The imports' names, in the component's order.
         imports: Vec<String>,
@@ -212,6 +228,8 @@ impl CompileError {
             | Self::CoreModule
             | Self::WrongDigest { .. }
             | Self::WrongWorld { .. }
+            | Self::OtherContract { .. }
+            | Self::KindNotRun { .. }
             | Self::ForbiddenImport { .. }
             | Self::TooComplex { .. }
             | Self::Invalid { .. }
@@ -231,6 +249,8 @@ impl CompileError {
             | Self::CoreModule
             | Self::WrongDigest { .. }
             | Self::WrongWorld { .. }
+            | Self::OtherContract { .. }
+            | Self::KindNotRun { .. }
             | Self::ForbiddenImport { .. }
             | Self::TooLarge { .. }
             | Self::TooComplex { .. }

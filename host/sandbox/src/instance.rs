@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gavel_model::{Event, Json};
 use wasmtime::Store;
-use wasmtime::component::ResourceAny;
+use wasmtime::component::{InstancePre, ResourceAny};
 
-use super::bindings::exports::gavel::decider::decider::Guest;
-use super::bindings::{DeciderModule, DeciderModulePre};
+use super::bindings::exports::gavel::module::decider::{Guest, GuestIndices};
 use super::host::{Host, Surroundings};
 use super::log::printable;
 use super::pace::Pace;
@@ -25,7 +24,7 @@ static INSTANCES: AtomicU64 = AtomicU64::new(0);
 pub struct Instance {
     id: u64,
     store: Store<Host>,
-    guest: DeciderModule,
+    guest: Guest,
     limits: Arc<Limits>,
     pace: Arc<Pace>,
     spent: bool,
@@ -60,12 +59,14 @@ impl State {
 
 impl Instance {
     pub(super) fn start(
-        pre: &DeciderModulePre<Host>,
+        pre: &InstancePre<Host>,
+        decider: &GuestIndices,
         limits: Arc<Limits>,
         pace: Arc<Pace>,
     ) -> Result<Self, Fault> {
         let mut store = new_store(pre, &limits);
-        let guest = match pre.instantiate(&mut store) {
+        let started = pre.instantiate(&mut store);
+        let guest = match started.and_then(|instance| decider.load(&mut store, &instance)) {
             Ok(guest) => guest,
             Err(error) => return Err(trap::fault(&error, store.data(), &limits)),
         };
@@ -80,23 +81,17 @@ impl Instance {
         })
     }
 
-    /// Starts an instance only to see whether the component can be started and has exports of the right types.
+    /// Starts an instance whose exports are to be looked at.
     pub(super) fn try_start(
-        pre: &DeciderModulePre<Host>,
+        pre: &InstancePre<Host>,
         limits: &Limits,
-    ) -> Result<(), CompileError> {
+    ) -> Result<(Store<Host>, wasmtime::component::Instance), CompileError> {
         let mut store = new_store(pre, limits);
-        let instance =
-            pre.instance_pre()
-                .instantiate(&mut store)
-                .map_err(|error| match trap::fault(&error, store.data(), limits) {
-                    fault @ Fault::NoRoom => CompileError::Unavailable(io::Error::other(fault)),
-                    fault => CompileError::Start(fault),
-                })?;
-        match DeciderModule::new(&mut store, &instance) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(CompileError::WrongWorld {
-                reason: printable(&format!("{error:#}")),
+        match pre.instantiate(&mut store) {
+            Ok(instance) => Ok((store, instance)),
+            Err(error) => Err(match trap::fault(&error, store.data(), limits) {
+                fault @ Fault::NoRoom => CompileError::Unavailable(io::Error::other(fault)),
+                fault => CompileError::Start(fault),
             }),
         }
     }
@@ -267,7 +262,7 @@ impl Instance {
             return Err(Fault::Spent);
         }
         begin_call(&mut self.store, &self.limits, surroundings);
-        let result = call(self.guest.gavel_decider_decider(), &mut self.store);
+        let result = call(&self.guest, &mut self.store);
         let left = self.store.get_fuel().expect("the engine counts fuel");
         self.fuel_used = self.limits.fuel.saturating_sub(left);
         let result = result.map_err(|error| {
@@ -300,7 +295,7 @@ impl Instance {
     }
 }
 
-fn new_store(pre: &DeciderModulePre<Host>, limits: &Limits) -> Store<Host> {
+fn new_store(pre: &InstancePre<Host>, limits: &Limits) -> Store<Host> {
     let mut store = Store::new(pre.engine(), Host::new(limits));
     store.limiter(|host| host.limiter_mut());
     store.epoch_deadline_callback(|mut store| store.data_mut().is_late());

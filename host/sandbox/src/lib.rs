@@ -1,4 +1,4 @@
-//! Running modules: WebAssembly components that export the decider world.
+//! Running modules: WebAssembly components that export an interface of the contract.
 //!
 //! A call into a guest is a function: its arguments in, its answer out. There is no I/O here but the cache of compiled code, no
 //! ambient time, and no idea of stores or HTTP. **Invariants:** nothing that a guest or an uploaded component does can panic the host or
@@ -11,6 +11,7 @@ mod compile;
 mod courtesy;
 mod engine;
 mod error;
+mod exports;
 mod host;
 mod instance;
 mod limits;
@@ -26,6 +27,7 @@ mod wasi;
 pub use compile::{COMPILE_ARGUMENT, compile_child};
 pub use courtesy::{Courtesy, SMALL_READ_EVENTS};
 pub use error::{CompileError, Fault, RunError, StartError};
+pub use exports::{CONTRACT, OptionalInterface};
 pub use instance::{Instance, Restored, State};
 pub use limits::Limits;
 pub use log::printable;

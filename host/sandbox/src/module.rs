@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gavel_model::ModuleDigest;
+use gavel_model::{ModuleDigest, ModuleKind};
 use wasmtime::component::{Component, InstancePre, Linker};
 
-use super::bindings::DeciderModulePre;
-use super::check::is_contract;
+use super::bindings::exports::gavel::module::{boundary, decider, tags, upcast};
+use super::exports::{Exports, OptionalInterface, is_without_functions};
 use super::host::Host;
 use super::log::printable;
 use super::pace::{Lane, Pace};
@@ -21,7 +21,9 @@ const PATIENCE: u32 = 10;
 pub struct Module {
     digest: ModuleDigest,
     imports: Arc<[String]>,
-    pre: DeciderModulePre<Host>,
+    exports: Arc<Exports>,
+    pre: InstancePre<Host>,
+    decider: Arc<decider::GuestIndices>,
     limits: Arc<Limits>,
     pace: Arc<Pace>,
 }
@@ -38,15 +40,19 @@ impl Module {
         let component_type = component.component_type();
         let names = component_type.imports(engine).map(|(name, _)| name);
         let mut imports: Vec<String> = names
-            .filter(|name| !is_contract(name))
+            .filter(|name| !is_without_functions(name))
             .map(str::to_owned)
             .collect();
         imports.sort_unstable();
         let pre = instantiate_pre(component).map_err(wrong_world)?;
+        let exports = Exports::of(component_type.exports(engine).map(|(name, _)| name))?;
+        exports.check_kind()?;
         Ok(Self {
             digest,
             imports: imports.into(),
-            pre: DeciderModulePre::new(pre).map_err(wrong_world)?,
+            exports: Arc::new(exports),
+            decider: Arc::new(decider::GuestIndices::new(&pre).map_err(wrong_world)?),
+            pre,
             pace: Arc::new(Pace::new(limits.fuel)),
             limits,
         })
@@ -58,7 +64,19 @@ impl Module {
         self.digest
     }
 
-    /// The component's imports but the contract's own types, sorted. Behind all of them are harmless stand-ins, and traps behind the refused.
+    /// The kind of the module, by what it exports.
+    #[must_use]
+    pub fn kind(&self) -> ModuleKind {
+        self.exports.kind
+    }
+
+    /// The optional interfaces that it exports, sorted.
+    #[must_use]
+    pub fn optional_interfaces(&self) -> &[OptionalInterface] {
+        &self.exports.optional
+    }
+
+    /// The component's imports but those of the contract, sorted. Behind all of them are harmless stand-ins, and traps behind the refused.
     #[must_use]
     pub fn imports(&self) -> &[String] {
         &self.imports
@@ -76,7 +94,8 @@ impl Module {
     ///
     /// A [`Fault`] when the component's start code traps or exceeds a limit.
     pub fn instantiate(&self) -> Result<Instance, Fault> {
-        Instance::start(&self.pre, Arc::clone(&self.limits), Arc::clone(&self.pace))
+        let (limits, pace) = (Arc::clone(&self.limits), Arc::clone(&self.pace));
+        Instance::start(&self.pre, &self.decider, limits, pace)
     }
 
     /// The same module, with a count of its own of what it computes: for work in the background, which must not make live calls give way.
@@ -121,9 +140,27 @@ impl Module {
         self.pace.lane()
     }
 
-    /// Checks the types of the component's exports, which wasmtime does as an instance is made.
+    /// Starts an instance only to see whether the component can be started and has exports of the
+    /// right types, which wasmtime checks as they are loaded.
     pub(super) fn try_instantiate(&self) -> Result<(), CompileError> {
-        Instance::try_start(&self.pre, &self.limits)
+        let (mut store, instance) = Instance::try_start(&self.pre, &self.limits)?;
+        let decider = self.decider.load(&mut store, &instance);
+        decider.map_err(wrong_world)?;
+        for interface in &self.exports.optional {
+            let (store, pre) = (&mut store, &self.pre);
+            let loaded = match interface {
+                OptionalInterface::Boundary => boundary::GuestIndices::new(pre)
+                    .and_then(|indices| indices.load(store, &instance).map(drop)),
+                OptionalInterface::Tags => tags::GuestIndices::new(pre)
+                    .and_then(|indices| indices.load(store, &instance).map(drop)),
+                OptionalInterface::Upcast => upcast::GuestIndices::new(pre)
+                    .and_then(|indices| indices.load(store, &instance).map(drop)),
+                // No kind that is run exports it.
+                OptionalInterface::Sources => Ok(()),
+            };
+            loaded.map_err(wrong_world)?;
+        }
+        Ok(())
     }
 }
 

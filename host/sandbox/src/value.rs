@@ -2,7 +2,7 @@
 
 use gavel_model::{CommandRecord, Event, Json, Rejection, check_tags};
 
-use super::bindings::gavel::decider::types as wit;
+use super::bindings::gavel::module::types as wit;
 use super::log::printable;
 use super::{Fault, Limits};
 

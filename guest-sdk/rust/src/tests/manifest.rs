@@ -25,6 +25,20 @@ fn the_manifest_names_the_module_and_what_made_it() {
 }
 
 #[test]
+fn the_manifest_fits_the_published_schema() {
+    let parsed = |text| serde_json::from_str::<Value>(text).unwrap();
+    let specs = parsed(include_str!("../../../../wit/specs.schema.json"));
+    let registry = jsonschema::Registry::new().add("json-schema:///specs.schema.json", specs);
+    let registry = registry.unwrap().prepare().unwrap();
+    let schema = parsed(include_str!("../../../../wit/manifest.schema.json"));
+    let options = jsonschema::options().with_registry(&registry);
+    let schema = options.build(&schema).unwrap();
+    let manifest = manifest();
+    let errors: Vec<_> = schema.iter_errors(&manifest).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
 fn each_command_has_the_schema_of_its_data() {
     let commands = manifest()["commands"].clone();
     let expected = json!([

@@ -8,6 +8,8 @@ mod decider;
 mod decisions;
 mod error;
 mod manifest;
+#[cfg(test)]
+mod manifest_schema;
 mod output;
 mod schema;
 mod schema_cost;

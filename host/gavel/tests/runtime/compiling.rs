@@ -42,7 +42,7 @@ async fn a_component_of_another_world_is_refused() {
     let CompileError::WrongWorld { reason } = error else {
         panic!("not a wrong world: {error:?}");
     };
-    assert!(reason.contains("gavel:decider/decider@0.1.0"), "{reason}");
+    assert!(reason.contains("gavel:module/decider@0.1.0"), "{reason}");
 
     let wrong_types = wat::parse_str(WRONG_TYPES).unwrap();
     let error = prepare(&wrong_types).await.unwrap_err();
@@ -64,7 +64,7 @@ const WRONG_TYPES: &str = r#"
     (export "describe" (func $f))
     (export "evolve" (func $f))
     (export "decide" (func $f)))
-  (export "gavel:decider/decider@0.1.0" (instance $decider)))
+  (export "gavel:module/decider@0.1.0" (instance $decider)))
 "#;
 
 #[tokio::test]

@@ -25,7 +25,7 @@ async fn an_import_beyond_what_std_brings_along_is_refused_by_name() {
     let error = prepare(&unknown.unwrap()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        r"the component imports what deciders do not get: acme:bank/vault@1.2.3, run\u{7}"
+        r"the component imports what modules do not get: acme:bank/vault@1.2.3, run\u{7}"
     );
 }
 

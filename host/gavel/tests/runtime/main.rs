@@ -9,4 +9,5 @@ mod calls;
 mod compiling;
 mod faults;
 mod imports;
+mod interfaces;
 mod limits;

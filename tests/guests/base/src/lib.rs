@@ -1,4 +1,4 @@
-//! The decider world, for guests of which one thing is wrong.
+//! The decider interface, for guests of which one thing is wrong.
 
 wit_bindgen::generate!({
     path: "../../../wit",
@@ -7,7 +7,7 @@ wit_bindgen::generate!({
     default_bindings_module: "base",
 });
 
-pub use exports::gavel::decider::decider::{
+pub use exports::gavel::module::decider::{
     Command, Context, Event, EvolveError, Guest, GuestState, Rejection, State, StateBorrow,
 };
 
