@@ -10,11 +10,10 @@ use axum::middleware::Next;
 use axum::response::Response;
 use gavel_model::new_id;
 
-use super::code::Code;
-use super::metrics;
-use super::origin;
-use super::problem::Problem;
-use super::state::AppState;
+use crate::doors::origin;
+use crate::error::{Code, Problem};
+use crate::metrics;
+use crate::state::AppState;
 
 /// Names one request, in its answer and in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,8 +17,8 @@ use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use super::code::Code;
-use super::error::code_of;
+use crate::error::Code;
+use crate::error::code_of;
 
 const REQUESTS: &str = "gavel_http_requests_total";
 const REQUEST_SECONDS: &str = "gavel_http_request_duration_seconds";

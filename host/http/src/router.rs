@@ -9,13 +9,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::code::Code;
-use super::door::Conditions;
-use super::problem::Problem;
-use super::state::AppState;
-use super::{
-    answer, batch, commands, consumers, deciders, door, import, log, modules, operations, output,
-    rehearsals, streams, verify, why,
+use crate::doors::Conditions;
+use crate::error::{Code, Problem};
+use crate::state::AppState;
+use crate::{
+    answer, commands, consumers, deciders, doors, log, modules, operations, rehearsals, streams,
+    why,
 };
 
 /// Routes with the same conditions.
@@ -41,7 +40,7 @@ pub(super) fn groups() -> [Group; 9] {
         .routes(routes!(deciders::list_deciders))
         .routes(routes!(deciders::get_decider))
         .routes(routes!(deciders::get_decider_openapi))
-        .routes(routes!(output::read_output))
+        .routes(routes!(deciders::output::read_output))
         .routes(routes!(streams::list_streams))
         .routes(routes!(streams::get_stream))
         .routes(routes!(streams::list_stream_events))
@@ -53,10 +52,10 @@ pub(super) fn groups() -> [Group; 9] {
         .routes(routes!(rehearsals::get_rehearsal))
         .routes(routes!(why::explain_event))
         .routes(routes!(why::explain_command))
-        .routes(routes!(verify::verify_decisions));
+        .routes(routes!(why::verify::verify_decisions));
     let command = OpenApiRouter::default()
         .routes(routes!(commands::send_command))
-        .routes(routes!(batch::send_commands));
+        .routes(routes!(commands::batch::send_commands));
     let work = OpenApiRouter::default()
         .routes(routes!(consumers::acknowledge))
         .routes(routes!(consumers::report_failure))
@@ -77,7 +76,7 @@ pub(super) fn groups() -> [Group; 9] {
         .routes(routes!(deciders::roll_back))
         .routes(routes!(rehearsals::start_rehearsal))
         .routes(routes!(rehearsals::cancel_rehearsal));
-    let append = OpenApiRouter::default().routes(routes!(import::append_events));
+    let append = OpenApiRouter::default().routes(routes!(streams::import::append_events));
     let open_to = |scope| Conditions {
         scope: Some(scope),
         ..Conditions::default()
@@ -112,7 +111,7 @@ pub fn router(state: AppState) -> Router {
     for Group { conditions, routes } in groups() {
         let mut routes = Router::from(routes);
         if conditions != Conditions::default() {
-            let door = from_fn_with_state((state.clone(), conditions), door::enter);
+            let door = from_fn_with_state((state.clone(), conditions), doors::enter);
             routes = routes.route_layer(door);
         }
         router = router.merge(routes);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gavel_config::{HostName, Origin};
 
-use super::tokens::Tokens;
+use crate::auth::tokens::Tokens;
 
 /// Bounds on connections.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,11 +13,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::audit::WrongCredentials;
-use super::metrics::Samples;
-use super::openapi;
-use super::settings::ApiSettings;
-use super::uploads::Uploads;
+use crate::doors::audit::WrongCredentials;
+use crate::metrics::Samples;
+use crate::modules::uploads::Uploads;
+use crate::openapi;
+use crate::settings::ApiSettings;
 
 /// What does the work.
 #[derive(Debug, Clone)]

@@ -23,6 +23,8 @@ use tower::ServiceExt as _;
 
 use super::{ApiSettings, AppState, Services, recorder, router};
 
+pub(super) const COMMANDS: &str = "/v1/deciders/counter/c-1/commands";
+
 pub(super) struct Api {
     pub(super) state: AppState,
     pub(super) drain: CancellationToken,
@@ -149,5 +151,30 @@ impl Api {
 impl Default for Api {
     fn default() -> Self {
         Self::new(ApiSettings::default())
+    }
+}
+
+#[track_caller]
+pub(super) fn assert_problem(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(
+        (answer.status.as_u16(), answer.body["code"].as_str()),
+        (status, Some(code)),
+        "{}",
+        answer.body
+    );
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    assert_eq!(answer.body["status"], status);
+    assert_eq!(answer.body["instance"], answer.header("request-id"));
+    assert!(
+        answer.body["type"]
+            .as_str()
+            .unwrap()
+            .ends_with(&format!("/{code}"))
+    );
+    for member in ["title", "detail"] {
+        assert!(
+            !answer.body[member].as_str().unwrap().is_empty(),
+            "{member}"
+        );
     }
 }

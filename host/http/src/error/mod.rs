@@ -2,6 +2,9 @@
 //!
 //! A sentence of ours is shown when it was written for senders; what a store, a compiler or a bug says goes to the log only.
 
+mod code;
+pub(crate) mod problem;
+
 use gavel_engine::catalog;
 use gavel_engine::command::{self, BatchError, SchemaViolation};
 use gavel_gate as gate;
@@ -11,9 +14,10 @@ use gavel_store as store;
 use gavel_store::{ConsumerError, ResumeError};
 use serde_json::{Value, json};
 
-use super::code::Code;
-use super::extract::{Place, malformed};
-use super::problem::Problem;
+use crate::extract::{Place, malformed};
+
+pub use code::Code;
+pub use problem::Problem;
 
 /// The code of an error, as it is counted.
 pub(super) fn code_of(error: &command::Error) -> Code {

@@ -11,13 +11,12 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Place, malformed, pointer};
-use crate::admit::{Admission, draining};
 use crate::auth::Actor;
-use crate::code::Code;
-use crate::problem::Problem;
+use crate::doors::admit::{Admission, draining};
+use crate::error::{Code, Problem};
+use crate::modules::uploads::Turn;
 use crate::settings::BodyLimit;
 use crate::state::AppState;
-use crate::uploads::Turn;
 
 /// How often it is looked at whether a module that arrives slowly keeps others from their turn.
 const LOOK: Duration = Duration::from_secs(1);

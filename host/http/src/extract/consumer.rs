@@ -10,7 +10,7 @@ use reqwest::Url;
 
 use super::names::path;
 use super::{NamespaceHeader, Place, decider_name, malformed, stream_id};
-use crate::problem::Problem;
+use crate::error::Problem;
 use crate::state::AppState;
 
 /// Longest lease, and longest rest that a worker may ask for, in milliseconds: a day.

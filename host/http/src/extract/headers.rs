@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Place, malformed};
 use crate::auth::Actor;
-use crate::problem::Problem;
+use crate::error::Problem;
 use crate::state::AppState;
 
 pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::NamespaceHeader;
 use super::names::path;
+use crate::error::Problem;
 use crate::error::{command_not_found, event_not_found, rehearsal_not_found};
-use crate::problem::Problem;
 use crate::state::AppState;
 
 /// `{id}` of the path of a rehearsal, in its namespace.

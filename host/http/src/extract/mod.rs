@@ -10,6 +10,8 @@ mod modules;
 mod names;
 mod preconditions;
 mod query;
+#[cfg(test)]
+mod tests;
 
 pub(super) use body::{JsonBody, OptionalJsonBody, WasmBody};
 pub(super) use consumer::{
@@ -27,8 +29,7 @@ pub(super) use query::Query;
 use serde::Serialize;
 use serde_path_to_error::{Path, Segment};
 
-use super::code::Code;
-use super::problem::Problem;
+use crate::error::{Code, Problem};
 
 /// A mistake in a request, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -11,7 +11,7 @@ use gavel_store::{ModuleFilter, ModuleViewer};
 use super::names::path;
 use super::{Place, malformed};
 use crate::auth::Actor;
-use crate::problem::Problem;
+use crate::error::Problem;
 use crate::state::AppState;
 
 /// What the sender of a request may know of modules; all when there is no viewer.

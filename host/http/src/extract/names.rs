@@ -10,8 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Place, malformed};
 use crate::auth::Actor;
-use crate::code::Code;
-use crate::problem::Problem;
+use crate::error::{Code, Problem};
 use crate::state::AppState;
 
 pub(crate) const NAMESPACE: &str = "Gavel-Namespace";

@@ -7,8 +7,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use gavel_model::{ExpectedVersion, StreamId, Version};
 
 use super::{Place, malformed};
-use crate::code::Code;
-use crate::problem::Problem;
+use crate::error::{Code, Problem};
 use crate::state::AppState;
 
 /// What `If-Match` and `If-None-Match` say.

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_html_form::Deserializer;
 
 use super::{Place, malformed, pointer};
-use crate::problem::Problem;
+use crate::error::Problem;
 use crate::state::AppState;
 
 /// The parameters of a query. One that is unknown, repeated where it must not be, or out of range is refused: a mistyped `dry_run` must

@@ -4,8 +4,8 @@ use gavel_api::ProblemBody;
 use gavel_config::Scope;
 use serde_json::{Map, Value, json};
 
-use super::super::problem::PROBLEM_JSON;
-use super::super::settings::ApiSettings;
+use crate::error::problem::PROBLEM_JSON;
+use crate::settings::ApiSettings;
 
 /// Whose resources belong to a namespace.
 const NAMESPACED: [&str; 6] = [

@@ -10,8 +10,8 @@ use gavel_engine::catalog::Manifest;
 use gavel_model::DeciderName;
 use serde_json::{Value, json};
 
-use super::router::{Group, groups};
-use super::settings::ApiSettings;
+use crate::router::{Group, groups};
+use crate::settings::ApiSettings;
 
 /// The description of the whole API.
 #[derive(Debug)]

@@ -1,20 +1,22 @@
 //! Health, metrics, and what answers here.
 
+#[cfg(test)]
+mod tests;
+
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use gavel_api::{Info, Limits, Status};
 
-use super::auth::Actor;
-use super::batch::BATCH_LIMIT;
-use super::code::Code;
-use super::problem::Problem;
-use super::state::AppState;
+use crate::auth::Actor;
+use crate::commands::batch::BATCH_LIMIT;
+use crate::error::{Code, Problem};
+use crate::state::AppState;
 
 /// Tells whether the process is alive
 #[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, description = "It is.", body = Status)))]
-pub(super) async fn get_liveness() -> Json<Status> {
+pub(crate) async fn get_liveness() -> Json<Status> {
     Json(Status { status: "live" })
 }
 
@@ -28,7 +30,7 @@ pub(super) async fn get_liveness() -> Json<Status> {
         (status = 503, description = "`starting`, `draining`, `store-unavailable`"),
     )
 )]
-pub(super) async fn get_readiness(State(state): State<AppState>) -> Result<Json<Status>, Problem> {
+pub(crate) async fn get_readiness(State(state): State<AppState>) -> Result<Json<Status>, Problem> {
     if state.drain.is_cancelled() {
         return Err(Problem::new(Code::Draining, "The host is shutting down."));
     }
@@ -49,7 +51,7 @@ pub(super) async fn get_readiness(State(state): State<AppState>) -> Result<Json<
     get, path = "/metrics", tag = "operations",
     responses((status = 200, description = "The metrics.", content_type = "text/plain", body = String))
 )]
-pub(super) async fn get_metrics(
+pub(crate) async fn get_metrics(
     State(state): State<AppState>,
     actor: Option<Extension<Actor>>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -69,13 +71,13 @@ pub(super) async fn get_metrics(
     get, path = "/openapi.json", tag = "operations",
     responses((status = 200, description = "The document.", body = Object))
 )]
-pub(super) async fn get_openapi(State(state): State<AppState>) -> impl IntoResponse {
+pub(crate) async fn get_openapi(State(state): State<AppState>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], state.openapi.text())
 }
 
 /// Tells what answers here
 #[utoipa::path(get, path = "/v1/info", tag = "operations", responses((status = 200, description = "The host.", body = Info)))]
-pub(super) async fn get_info(State(state): State<AppState>) -> Json<Info> {
+pub(crate) async fn get_info(State(state): State<AppState>) -> Json<Info> {
     let settings = &state.settings;
     Json(Info {
         name: "gavel",

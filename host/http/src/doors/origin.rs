@@ -12,11 +12,10 @@ use axum::response::{IntoResponse as _, Response};
 use gavel_config::{HostName, Origin};
 use gavel_engine::streaming::DELIVERY;
 
-use super::code::Code;
-use super::extract::{Place, malformed};
-use super::problem::Problem;
-use super::settings::ApiSettings;
-use super::state::AppState;
+use crate::error::{Code, Problem};
+use crate::extract::{Place, malformed};
+use crate::settings::ApiSettings;
+use crate::state::AppState;
 
 /// Whose page a request comes from, as far as its browser says.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,7 +28,7 @@ enum Sender {
 
 /// Lets a request through, unless it names another host, or comes from a foreign page. Tells browsers what the pages of the allowed origins
 /// may do.
-pub(super) async fn guard(state: &AppState, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(state: &AppState, request: Request, next: Next) -> Response {
     let sender = match check(&state.settings, request.version(), request.headers()) {
         Ok(sender) => sender,
         Err(problem) => return problem.into_response(),

@@ -67,7 +67,7 @@ impl Tokens {
     }
 
     /// Waits until a token is not let in any more as it is: it was taken away or changed, or has expired.
-    pub(super) async fn until_refused(self, token: Arc<Token>) {
+    pub(crate) async fn until_refused(self, token: Arc<Token>) {
         let mut tokens = self.tokens.subscribe();
         let replaced = tokens.wait_for(|tokens| !tokens.contains(&token));
         tokio::select! {
@@ -77,7 +77,7 @@ impl Tokens {
     }
 
     /// The token with this hash, if it is let in.
-    pub(super) fn find(&self, sha256: [u8; 32]) -> Option<Arc<Token>> {
+    pub(crate) fn find(&self, sha256: [u8; 32]) -> Option<Arc<Token>> {
         let tokens = self.tokens.borrow();
         tokens.iter().find(|token| token.sha256 == sha256).cloned()
     }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::code::Code;
-use super::problem::Problem;
+use crate::error::{Code, Problem};
 
 /// How many uploads have a turn at a time: one is compiled while others arrive.
 const TURNS: usize = 4;
@@ -20,7 +19,7 @@ const HEADSTART: Duration = Duration::from_secs(5);
 
 /// Those who upload. Each actor has a line of its own, whose first come to the turns of all in the order in which they have got there.
 #[derive(Debug)]
-pub(super) struct Uploads {
+pub(crate) struct Uploads {
     turns: Arc<Semaphore>,
     /// By name; as many as there are tokens.
     lines: Mutex<HashMap<String, Line>>,
@@ -36,7 +35,7 @@ struct Line {
 
 /// The right to hold the bytes of a module, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     _place: OwnedSemaphorePermit,
     _of_actor: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
@@ -54,7 +53,7 @@ impl Default for Uploads {
 
 impl Uploads {
     /// A turn for an upload of `actor`, as soon as there is one. Refused when too many of the same actor wait already.
-    pub(super) async fn turn(&self, actor: &str) -> Result<Turn, Problem> {
+    pub(crate) async fn turn(&self, actor: &str) -> Result<Turn, Problem> {
         let line = self.line(actor);
         let Ok(place) = line.places.try_acquire_owned() else {
             let detail =
@@ -76,7 +75,7 @@ impl Uploads {
     }
 
     /// Whether others wait for a turn that a module of which `percent` has arrived `after` it was begun keeps from them.
-    pub(super) fn is_too_slow(&self, percent: u32, limit: Duration, after: Duration) -> bool {
+    pub(crate) fn is_too_slow(&self, percent: u32, limit: Duration, after: Duration) -> bool {
         after > HEADSTART + limit * percent / 100 && Arc::strong_count(&self.waiting) > 1
     }
 

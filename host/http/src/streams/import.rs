@@ -8,11 +8,11 @@ use gavel_api::{Event, ImportAnswer, ImportBody, ImportItem};
 use gavel_engine::command::ImportedEvent;
 use gavel_model::{ExpectedVersion, Json as Document, check_tags};
 
-use super::extract::{
+use crate::error::Problem;
+use crate::extract::{
     IdempotencyKey, JsonBody, Place, Preconditions, Sender, StreamPath, malformed, metadata,
 };
-use super::problem::Problem;
-use super::state::AppState;
+use crate::state::AppState;
 
 /// Appends events without a decider
 ///
@@ -32,7 +32,7 @@ use super::state::AppState;
         (status = 422, description = "`event-unregistered`"),
     )
 )]
-pub(super) async fn append_events(
+pub(crate) async fn append_events(
     State(state): State<AppState>,
     StreamPath(stream): StreamPath,
     preconditions: Preconditions,

@@ -1,5 +1,9 @@
 //! `POST …/commands`: one command for one stream.
 
+pub(crate) mod batch;
+#[cfg(test)]
+mod tests;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::ETAG;
@@ -7,12 +11,12 @@ use axum::response::{IntoResponse as _, Response};
 use gavel_api::{CommandAnswer, CommandBody, CommandQuery};
 use gavel_engine::command::{self, CommandOptions, CommandRequest, Origin};
 
-use super::extract::{
+use crate::error::Problem;
+use crate::extract::{
     IdempotencyKey, JsonBody, Place, Preconditions, Query, Sender, StreamPath, metadata,
 };
-use super::metrics;
-use super::problem::Problem;
-use super::state::AppState;
+use crate::metrics;
+use crate::state::AppState;
 
 /// Sends one command
 ///
@@ -36,7 +40,7 @@ use super::state::AppState;
         (status = 504, description = "`module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `limit`"),
     )
 )]
-pub(super) async fn send_command(
+pub(crate) async fn send_command(
     State(state): State<AppState>,
     StreamPath(stream): StreamPath,
     Query(query): Query<CommandQuery>,
@@ -67,7 +71,7 @@ pub(super) async fn send_command(
 }
 
 /// Carries out one command, and counts it.
-pub(super) async fn execute(
+pub(crate) async fn execute(
     state: &AppState,
     request: CommandRequest,
     origin: &Origin,

@@ -13,18 +13,18 @@ use gavel_engine::command::{
 };
 use gavel_model::{Namespace, StreamId};
 
-use super::answer::{RequestId, report};
-use super::commands::execute;
-use super::extract::{
+use crate::answer::{RequestId, report};
+use crate::commands::execute;
+use crate::error::Problem;
+use crate::extract::{
     IdempotencyKey, JsonBody, NamespaceHeader, Place, Preconditions, Query, Sender, decider_name,
     expected, malformed, metadata, stream_id,
 };
-use super::metrics;
-use super::problem::Problem;
-use super::state::AppState;
+use crate::metrics;
+use crate::state::AppState;
 
 /// Most commands in a batch (inclusive).
-pub(super) const BATCH_LIMIT: usize = 1000;
+pub(crate) const BATCH_LIMIT: usize = 1000;
 /// How many streams of a batch are worked on at the same time: enough to share commits, and so few that their answers, each within the limits of
 /// the sandbox, add little to `commands.batch_bytes`.
 const STREAMS_AT_ONCE: usize = 64;
@@ -54,7 +54,7 @@ const ROUTE: &str = "/v1/commands";
     clippy::too_many_arguments,
     reason = "extractors, each a part of the request"
 )]
-pub(super) async fn send_commands(
+pub(crate) async fn send_commands(
     State(state): State<AppState>,
     NamespaceHeader(namespace): NamespaceHeader,
     Query(query): Query<CommandQuery>,

@@ -3,6 +3,8 @@
 //! Static bearer tokens, of which only the SHA-256 is kept: a token is 256 random bits, so that a hash that can be computed quickly gives
 //! nothing away. Without any token configured, everybody may do everything and nobody is named.
 
+pub(crate) mod tokens;
+
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -15,23 +17,22 @@ use gavel_model::{Clock as _, Namespace, SystemClock};
 use gavel_store::ModuleViewer;
 use time::OffsetDateTime;
 
-use super::code::Code;
-use super::problem::Problem;
-use super::state::AppState;
-use super::tokens::Tokens;
+use self::tokens::Tokens;
+use crate::error::{Code, Problem};
+use crate::state::AppState;
 
 /// The authenticated sender of a request; in its extensions.
 #[derive(Debug, Clone)]
-pub(super) struct Actor(Arc<Token>);
+pub(crate) struct Actor(Arc<Token>);
 
 impl Actor {
     /// The name of the token.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.0.name
     }
 
     /// Who is to know of some modules only; none for a token that holds everywhere.
-    pub(super) fn viewer(&self) -> Option<ModuleViewer> {
+    pub(crate) fn viewer(&self) -> Option<ModuleViewer> {
         let namespaces = self.0.namespaces.as_ref()?;
         Some(ModuleViewer {
             name: self.0.name.clone(),
@@ -40,7 +41,7 @@ impl Actor {
     }
 
     /// Refuses what is done in a namespace that the token does not hold in.
-    pub(super) fn admit_to(&self, namespace: &Namespace) -> Result<(), Problem> {
+    pub(crate) fn admit_to(&self, namespace: &Namespace) -> Result<(), Problem> {
         if self.0.holds_in(namespace) {
             return Ok(());
         }
@@ -49,7 +50,7 @@ impl Actor {
     }
 
     /// Refuses what is about all namespaces, when the token holds in some only.
-    pub(super) fn admit_to_all(&self) -> Result<(), Problem> {
+    pub(crate) fn admit_to_all(&self) -> Result<(), Problem> {
         if self.0.namespaces.is_none() {
             return Ok(());
         }
@@ -59,7 +60,7 @@ impl Actor {
 }
 
 /// Refuses a request whose sender may not do what needs `scope`, and notes down who the sender is.
-pub(super) fn authenticate(
+pub(crate) fn authenticate(
     state: &AppState,
     scope: Scope,
     request: &mut Request,
@@ -85,10 +86,10 @@ pub(super) fn authenticate(
 
 /// In the extensions of an answer that goes on for as long as its reader likes: it ends with the token of its reader.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Endless;
+pub(crate) struct Endless;
 
 /// Has an answer without an end, to `actor`, end once its token is not let in any more.
-pub(super) fn end_with_token(state: &AppState, actor: Option<Actor>, answer: Response) -> Response {
+pub(crate) fn end_with_token(state: &AppState, actor: Option<Actor>, answer: Response) -> Response {
     match actor {
         Some(actor) if answer.extensions().get::<Endless>().is_some() => {
             let refused = state.settings.tokens.clone().until_refused(actor.0);

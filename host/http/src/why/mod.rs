@@ -1,13 +1,15 @@
 //! `…/why`: recorded decisions, made again.
 
+pub(crate) mod verify;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use gavel_api::Why;
 
-use super::extract::{CommandPath, EventPath};
-use super::problem::Problem;
-use super::state::AppState;
+use crate::error::Problem;
+use crate::extract::{CommandPath, EventPath};
+use crate::state::AppState;
 
 /// Explains an event
 ///
@@ -20,7 +22,7 @@ use super::state::AppState;
         (status = 422, description = "`invalid-module`, with the `reasons`: this host cannot run the module any more"),
     )
 )]
-pub(super) async fn explain_event(
+pub(crate) async fn explain_event(
     State(state): State<AppState>,
     EventPath(namespace, event_id): EventPath,
 ) -> Result<Response, Problem> {
@@ -40,7 +42,7 @@ pub(super) async fn explain_event(
         (status = 422, description = "`invalid-module`, with the `reasons`: this host cannot run the module any more"),
     )
 )]
-pub(super) async fn explain_command(
+pub(crate) async fn explain_command(
     State(state): State<AppState>,
     CommandPath(namespace, command_id): CommandPath,
 ) -> Result<Response, Problem> {

@@ -1,5 +1,7 @@
 //! `GET /v1/events`: the log of all streams of a namespace, a page at a time or as it grows.
 
+pub(crate) mod follow;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, LINK};
@@ -10,11 +12,10 @@ use gavel_engine::streaming::Malformed;
 use gavel_model::Position;
 use gavel_store::{self as store, LogFilter};
 
-use super::code::Code;
-use super::extract::{NamespaceHeader, Place, Query, malformed};
-use super::follow::{self, Format, write_line};
-use super::problem::Problem;
-use super::state::AppState;
+use self::follow::{Format, write_line};
+use crate::error::{Code, Problem};
+use crate::extract::{NamespaceHeader, Place, Query, malformed};
+use crate::state::AppState;
 
 /// Reads the log, or follows it
 ///
@@ -45,7 +46,7 @@ use super::state::AppState;
         (status = 410, description = "`position-lost`: the store was put back to an earlier state. All that is behind `end` is new to who was there."),
     )
 )]
-pub(super) async fn read_log(
+pub(crate) async fn read_log(
     State(state): State<AppState>,
     NamespaceHeader(namespace): NamespaceHeader,
     uri: Uri,

@@ -9,11 +9,11 @@ use gavel_api::ProblemBody;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::answer::RequestId;
-use super::code::Code;
+use crate::answer::RequestId;
+use crate::error::Code;
 
 /// The media type of problem documents.
-pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 /// What precedes a code in the `type` of a problem. An identifier: the same from every host, whatever address it answers at.
 const TYPE_BASE: &str = "https://gavel.dev/problems/";
 
@@ -76,21 +76,21 @@ impl Problem {
     }
 
     #[cfg(test)]
-    pub(super) fn detail(&self) -> &str {
+    pub(crate) fn detail(&self) -> &str {
         &self.0.detail
     }
 
     #[cfg(test)]
-    pub(super) fn fact(&self, name: &str) -> &Value {
+    pub(crate) fn fact(&self, name: &str) -> &Value {
         &self.0.facts[name]
     }
 
-    pub(super) fn cause(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+    pub(crate) fn cause(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
         self.0.cause.as_deref()
     }
 
     /// The document for the request `id`.
-    pub(super) fn body(&self, id: &RequestId) -> ProblemBody {
+    pub(crate) fn body(&self, id: &RequestId) -> ProblemBody {
         let Inner {
             code,
             detail,
@@ -109,7 +109,7 @@ impl Problem {
     }
 
     /// Writes the document into `response`, which keeps its other headers.
-    pub(super) fn render(&self, response: &mut Response, id: &RequestId) {
+    pub(crate) fn render(&self, response: &mut Response, id: &RequestId) {
         let body = serde_json::to_vec(&self.body(id)).unwrap_or_default();
         *response.body_mut() = body.into();
         response

@@ -6,15 +6,14 @@ use axum::body::HttpBody as _;
 use axum::extract::Request;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::code::Code;
-use super::problem::Problem;
-use super::state::AppState;
+use crate::error::{Code, Problem};
+use crate::state::AppState;
 
 /// The place of a request among those that are worked on; in its extensions.
 ///
 /// A request that waits for its own client works on nothing: it gives its place to others until its body is there.
 #[derive(Debug, Clone)]
-pub(super) struct Admission {
+pub(crate) struct Admission {
     places: Arc<Semaphore>,
     taken: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
 }
@@ -30,7 +29,7 @@ impl Admission {
     }
 
     /// Gives up the place of a request that has a body to wait for; none if there is nothing to give up.
-    pub(super) fn step_aside(request: &Request) -> Option<Self> {
+    pub(crate) fn step_aside(request: &Request) -> Option<Self> {
         let admission = request.extensions().get::<Self>()?;
         if request.body().is_end_stream() {
             return None;
@@ -40,7 +39,7 @@ impl Admission {
     }
 
     /// Takes a place again.
-    pub(super) fn come_back(&self) -> Result<(), Problem> {
+    pub(crate) fn come_back(&self) -> Result<(), Problem> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             Problem::new(
                 Code::Overloaded,
@@ -57,7 +56,7 @@ impl Admission {
 }
 
 /// Takes a place for a request, or turns it away at once rather than letting it wait in a queue that grows.
-pub(super) fn admit(state: &AppState, request: &mut Request) -> Result<Admission, Problem> {
+pub(crate) fn admit(state: &AppState, request: &mut Request) -> Result<Admission, Problem> {
     refuse_while_draining(state)?;
     let admission = Admission::take(&state.admissions)?;
     request.extensions_mut().insert(admission.clone());
@@ -65,7 +64,7 @@ pub(super) fn admit(state: &AppState, request: &mut Request) -> Result<Admission
 }
 
 /// Also for those whose requests wait, and are counted elsewhere.
-pub(super) fn refuse_while_draining(state: &AppState) -> Result<(), Problem> {
+pub(crate) fn refuse_while_draining(state: &AppState) -> Result<(), Problem> {
     if !state.drain.is_cancelled() {
         return Ok(());
     }
@@ -73,7 +72,7 @@ pub(super) fn refuse_while_draining(state: &AppState) -> Result<(), Problem> {
 }
 
 /// What those are told who come too late, or whose answer is broken off.
-pub(super) fn draining() -> Problem {
+pub(crate) fn draining() -> Problem {
     Problem::new(
         Code::Draining,
         "The host is shutting down. Send the request to another one.",

@@ -1,5 +1,7 @@
 //! `/v1/deciders`: what runs, and how to change it.
 
+pub(crate) mod output;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,13 +14,12 @@ use gavel_api::{
 use gavel_gate::ActivationRequest;
 use gavel_model::{self as model, ActivationNumber, DeciderName};
 
-use super::code::Code;
-use super::extract::{
+use crate::error::{Code, Problem};
+use crate::extract::{
     DeciderPath, JsonBody, KnownModules, NamespaceHeader, OptionalJsonBody, Place, Query, Sender,
     decider_name,
 };
-use super::problem::Problem;
-use super::state::AppState;
+use crate::state::AppState;
 
 /// Lists deciders
 ///
@@ -27,7 +28,7 @@ use super::state::AppState;
     get, path = "/v1/deciders", tag = "deciders", params(DeciderListQuery),
     responses((status = 200, description = "A page of deciders.", body = DeciderList))
 )]
-pub(super) async fn list_deciders(
+pub(crate) async fn list_deciders(
     State(state): State<AppState>,
     NamespaceHeader(namespace): NamespaceHeader,
     Query(query): Query<DeciderListQuery>,
@@ -56,7 +57,7 @@ pub(super) async fn list_deciders(
         (status = 404, description = "`decider-not-found`"),
     )
 )]
-pub(super) async fn get_decider(
+pub(crate) async fn get_decider(
     State(state): State<AppState>,
     DeciderPath { namespace, decider }: DeciderPath,
     Query(query): Query<DeciderQuery>,
@@ -93,7 +94,7 @@ pub(super) async fn get_decider(
         (status = 422, description = "`gate-refused`, with the `report`; `invalid-module`. Nothing has changed."),
     )
 )]
-pub(super) async fn activate_module(
+pub(crate) async fn activate_module(
     State(state): State<AppState>,
     DeciderPath { namespace, decider }: DeciderPath,
     Sender(origin): Sender,
@@ -124,7 +125,7 @@ pub(super) async fn activate_module(
         (status = 422, description = "`gate-refused`, with the `report`; `invalid-module`. Nothing has changed."),
     )
 )]
-pub(super) async fn roll_back(
+pub(crate) async fn roll_back(
     State(state): State<AppState>,
     DeciderPath { namespace, decider }: DeciderPath,
     Sender(origin): Sender,
@@ -159,7 +160,7 @@ fn activated(activation: &model::Activation) -> Response {
         (status = 404, description = "`decider-not-found`"),
     )
 )]
-pub(super) async fn get_decider_openapi(
+pub(crate) async fn get_decider_openapi(
     State(state): State<AppState>,
     DeciderPath { namespace, decider }: DeciderPath,
 ) -> Result<Response, Problem> {
@@ -176,7 +177,7 @@ pub(super) async fn get_decider_openapi(
     .into_response())
 }
 
-pub(super) fn decider_not_found(decider: &DeciderName) -> Problem {
+pub(crate) fn decider_not_found(decider: &DeciderName) -> Problem {
     let detail = format!("The decider `{decider}` has no active module in this namespace.");
     Problem::new(Code::DeciderNotFound, detail).with("decider", decider.as_str())
 }

@@ -16,14 +16,13 @@ use gavel_model::{ConsumerId, LeaseId, Start, StreamId};
 use gavel_store::{ConsumerError, Unpark};
 use uuid::Uuid;
 
-use super::admit::refuse_while_draining;
-use super::code::Code;
-use super::extract::{
+use crate::doors::admit::refuse_while_draining;
+use crate::error::{Code, Problem};
+use crate::extract::{
     ConsumerPath, JsonBody, NamespaceHeader, OptionalJsonBody, ParkedPath, Place, Query,
     consumer_settings, decider_name, failure, lease_limits, malformed, position, start, stream_id,
 };
-use super::problem::Problem;
-use super::state::AppState;
+use crate::state::AppState;
 
 /// How many events of the log after its cursor are looked at to say how far a consumer lags behind.
 const LOOK: u32 = 100_000;
@@ -37,7 +36,7 @@ const LIST_LOOK: u32 = 10_000;
     get, path = "/v1/consumers", tag = "consumers", params(ConsumerListQuery),
     responses((status = 200, description = "A page of consumers.", body = ConsumerList))
 )]
-pub(super) async fn list_consumers(
+pub(crate) async fn list_consumers(
     State(state): State<AppState>,
     NamespaceHeader(namespace): NamespaceHeader,
     Query(query): Query<ConsumerListQuery>,
@@ -79,7 +78,7 @@ pub(super) async fn list_consumers(
         (status = 404, description = "`consumer-not-found`"),
     )
 )]
-pub(super) async fn get_consumer(
+pub(crate) async fn get_consumer(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
 ) -> Result<Response, Problem> {
@@ -98,7 +97,7 @@ pub(super) async fn get_consumer(
         (status = 422, description = "`receiver-not-allowed`: the URL names an address that the setting `push.allow` does not allow; `too-many-consumers`: as many are there as the setting `consumers.per_namespace` allows"),
     )
 )]
-pub(super) async fn put_consumer(
+pub(crate) async fn put_consumer(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
     JsonBody(mut body): JsonBody<ConsumerBody>,
@@ -135,7 +134,7 @@ pub(super) async fn put_consumer(
         (status = 404, description = "`consumer-not-found`"),
     )
 )]
-pub(super) async fn delete_consumer(
+pub(crate) async fn delete_consumer(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
 ) -> Result<StatusCode, Problem> {
@@ -157,7 +156,7 @@ pub(super) async fn delete_consumer(
         (status = 404, description = "`consumer-not-found`"),
     )
 )]
-pub(super) async fn lease_streams(
+pub(crate) async fn lease_streams(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
     OptionalJsonBody(body): OptionalJsonBody<LeaseBody>,
@@ -191,7 +190,7 @@ pub(super) async fn lease_streams(
         (status = 409, description = "`lease-lost`"),
     )
 )]
-pub(super) async fn acknowledge(
+pub(crate) async fn acknowledge(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
     JsonBody(body): JsonBody<AckBody>,
@@ -214,7 +213,7 @@ pub(super) async fn acknowledge(
         (status = 409, description = "`lease-lost`"),
     )
 )]
-pub(super) async fn report_failure(
+pub(crate) async fn report_failure(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
     JsonBody(body): JsonBody<NackBody>,
@@ -237,7 +236,7 @@ pub(super) async fn report_failure(
         (status = 409, description = "`lease-lost`"),
     )
 )]
-pub(super) async fn extend_lease(
+pub(crate) async fn extend_lease(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
     JsonBody(body): JsonBody<ExtendBody>,
@@ -260,7 +259,7 @@ pub(super) async fn extend_lease(
         (status = 404, description = "`consumer-not-found`"),
     )
 )]
-pub(super) async fn list_parked(
+pub(crate) async fn list_parked(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
     Query(query): Query<ParkedQuery>,
@@ -291,7 +290,7 @@ pub(super) async fn list_parked(
         (status = 404, description = "`consumer-not-found`; `stream-not-found` when it is not parked"),
     )
 )]
-pub(super) async fn retry_parked(
+pub(crate) async fn retry_parked(
     State(state): State<AppState>,
     ParkedPath(id, stream): ParkedPath,
 ) -> Result<StatusCode, Problem> {
@@ -308,7 +307,7 @@ pub(super) async fn retry_parked(
         (status = 404, description = "`consumer-not-found`"),
     )
 )]
-pub(super) async fn retry_all_parked(
+pub(crate) async fn retry_all_parked(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
 ) -> Result<Response, Problem> {
@@ -328,7 +327,7 @@ pub(super) async fn retry_all_parked(
         (status = 404, description = "`consumer-not-found`; `stream-not-found` when it is not parked"),
     )
 )]
-pub(super) async fn skip_parked(
+pub(crate) async fn skip_parked(
     State(state): State<AppState>,
     ParkedPath(id, stream): ParkedPath,
 ) -> Result<StatusCode, Problem> {
@@ -346,7 +345,7 @@ pub(super) async fn skip_parked(
         (status = 410, description = "`position-lost`: as for `GET /v1/events`."),
     )
 )]
-pub(super) async fn reset_consumer(
+pub(crate) async fn reset_consumer(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
     JsonBody(body): JsonBody<ResetBody>,
@@ -368,7 +367,7 @@ pub(super) async fn reset_consumer(
         (status = 404, description = "`consumer-not-found`"),
     )
 )]
-pub(super) async fn pause_consumer(
+pub(crate) async fn pause_consumer(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
 ) -> Result<Response, Problem> {
@@ -385,7 +384,7 @@ pub(super) async fn pause_consumer(
         (status = 404, description = "`consumer-not-found`"),
     )
 )]
-pub(super) async fn resume_consumer(
+pub(crate) async fn resume_consumer(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
 ) -> Result<Response, Problem> {

@@ -1,5 +1,9 @@
 //! `/v1/deciders/{decider}/{id}` and below: states and events of streams.
 
+pub(crate) mod import;
+#[cfg(test)]
+mod tests;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,13 +17,12 @@ use gavel_engine::command::{Moment, StateAnswer};
 use gavel_model::Version;
 use gavel_store::{Direction, PAGE_BYTES, StreamRange};
 
-use super::code::Code;
-use super::deciders::decider_not_found;
-use super::extract::{
+use crate::deciders::decider_not_found;
+use crate::error::{Code, Problem};
+use crate::extract::{
     DeciderPath, KnownModules, Place, Preconditions, Query, StreamPath, malformed,
 };
-use super::problem::Problem;
-use super::state::AppState;
+use crate::state::AppState;
 
 /// Shows the state of a stream
 ///
@@ -41,7 +44,7 @@ use super::state::AppState;
         (status = 504, description = "`module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `limit`"),
     )
 )]
-pub(super) async fn get_stream(
+pub(crate) async fn get_stream(
     State(state): State<AppState>,
     StreamPath(stream): StreamPath,
     Query(query): Query<StateQuery>,
@@ -111,7 +114,7 @@ async fn is_all_of_its_version(state: &AppState, answer: &StateAnswer) -> Result
         (status = 404, description = "`stream-not-found`"),
     )
 )]
-pub(super) async fn list_stream_events(
+pub(crate) async fn list_stream_events(
     State(state): State<AppState>,
     StreamPath(stream): StreamPath,
     Query(query): Query<StreamEventsQuery>,
@@ -154,7 +157,7 @@ pub(super) async fn list_stream_events(
         (status = 404, description = "`decider-not-found`"),
     )
 )]
-pub(super) async fn list_streams(
+pub(crate) async fn list_streams(
     State(state): State<AppState>,
     DeciderPath { namespace, decider }: DeciderPath,
     Query(query): Query<StreamListQuery>,

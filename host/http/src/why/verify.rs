@@ -15,12 +15,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::admit::draining;
-use super::answer::{RequestId, report};
-use super::extract::{NamespaceHeader, Place, Query, decider_name, malformed, stream_id};
-use super::follow::{self, Format, streamed, write_line};
-use super::problem::Problem;
-use super::state::AppState;
+use crate::answer::{RequestId, report};
+use crate::doors::admit::draining;
+use crate::error::Problem;
+use crate::extract::{NamespaceHeader, Place, Query, decider_name, malformed, stream_id};
+use crate::log::follow::{self, Format, streamed, write_line};
+use crate::state::AppState;
 
 const ROUTE: &str = "/v1/verify";
 
@@ -47,7 +47,7 @@ struct Feed {
     get, path = "/v1/verify", tag = "gate", params(VerifyQuery),
     responses((status = 200, description = "Lines, until it is done.", content((String = "application/x-ndjson"))))
 )]
-pub(super) async fn verify_decisions(
+pub(crate) async fn verify_decisions(
     State(state): State<AppState>,
     NamespaceHeader(namespace): NamespaceHeader,
     Extension(id): Extension<RequestId>,
@@ -161,9 +161,9 @@ mod tests {
     use serde_json::{Value, json};
     use uuid::Uuid;
 
-    use super::super::settings::ApiSettings;
-    use super::super::testing::Api;
     use super::*;
+    use crate::settings::ApiSettings;
+    use crate::testing::Api;
 
     const VERIFIED: Verified = Verified {
         streams: 1,

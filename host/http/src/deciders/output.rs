@@ -13,11 +13,11 @@ use gavel_engine::catalog::{FollowedOutputs, Output};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::deciders::decider_not_found;
-use super::extract::{DeciderPath, Query};
-use super::follow::{self, Format, streamed, write_line};
-use super::problem::Problem;
-use super::state::AppState;
+use crate::deciders::decider_not_found;
+use crate::error::Problem;
+use crate::extract::{DeciderPath, Query};
+use crate::log::follow::{self, Format, streamed, write_line};
+use crate::state::AppState;
 
 /// What is left to be told to one client.
 struct Feed {
@@ -40,7 +40,7 @@ struct Feed {
         (status = 404, description = "`decider-not-found`"),
     )
 )]
-pub(super) async fn read_output(
+pub(crate) async fn read_output(
     State(state): State<AppState>,
     DeciderPath { namespace, decider }: DeciderPath,
     Query(query): Query<OutputQuery>,

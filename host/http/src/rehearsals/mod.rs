@@ -1,5 +1,8 @@
 //! `/v1/rehearsals`: what a module would change, before it is activated.
 
+#[cfg(test)]
+mod tests;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,9 +11,9 @@ use axum::response::{IntoResponse as _, Response};
 use gavel_api::{Rehearsal, RehearsalBody, RehearsalList};
 use gavel_gate::RehearsalRequest;
 
-use super::extract::{DeciderPath, JsonBody, KnownModules, Place, RehearsalPath, Sender};
-use super::problem::Problem;
-use super::state::AppState;
+use crate::error::Problem;
+use crate::extract::{DeciderPath, JsonBody, KnownModules, Place, RehearsalPath, Sender};
+use crate::state::AppState;
 
 /// Begins a rehearsal
 ///
@@ -24,7 +27,7 @@ use super::state::AppState;
         (status = 422, description = "`invalid-module`, with the `reasons`"),
     )
 )]
-pub(super) async fn start_rehearsal(
+pub(crate) async fn start_rehearsal(
     State(state): State<AppState>,
     DeciderPath { namespace, decider }: DeciderPath,
     Sender(origin): Sender,
@@ -53,7 +56,7 @@ pub(super) async fn start_rehearsal(
     get, path = "/v1/deciders/{decider}/rehearsals", tag = "gate",
     responses((status = 200, description = "The rehearsals; none when there was none.", body = RehearsalList))
 )]
-pub(super) async fn list_rehearsals(
+pub(crate) async fn list_rehearsals(
     State(state): State<AppState>,
     DeciderPath { namespace, decider }: DeciderPath,
 ) -> Result<Response, Problem> {
@@ -74,7 +77,7 @@ pub(super) async fn list_rehearsals(
         (status = 404, description = "`rehearsal-not-found`"),
     )
 )]
-pub(super) async fn get_rehearsal(
+pub(crate) async fn get_rehearsal(
     State(state): State<AppState>,
     RehearsalPath(namespace, id): RehearsalPath,
 ) -> Result<Response, Problem> {
@@ -92,7 +95,7 @@ pub(super) async fn get_rehearsal(
         (status = 404, description = "`rehearsal-not-found`"),
     )
 )]
-pub(super) async fn cancel_rehearsal(
+pub(crate) async fn cancel_rehearsal(
     State(state): State<AppState>,
     RehearsalPath(namespace, id): RehearsalPath,
 ) -> Result<StatusCode, Problem> {

@@ -1,25 +1,30 @@
 //! The door of a route: who comes in, and who is written down. One layer for all of it, since each costs every request.
 
+pub(crate) mod admit;
+pub(crate) mod audit;
+pub(crate) mod origin;
+#[cfg(test)]
+mod tests;
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use gavel_config::Scope;
 
-use super::admit::{Admission, admit};
-use super::audit;
-use super::auth::{Actor, authenticate, end_with_token};
-use super::problem::Problem;
-use super::state::AppState;
+use self::admit::{Admission, admit};
+use crate::auth::{Actor, authenticate, end_with_token};
+use crate::error::Problem;
+use crate::state::AppState;
 
 /// What a request has to fulfil.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Conditions {
+pub(crate) struct Conditions {
     /// What a credential has to allow; none lets everybody in.
-    pub(super) scope: Option<Scope>,
+    pub(crate) scope: Option<Scope>,
     /// Whether requests are turned away when there are too many, or the host drains.
-    pub(super) is_admitted: bool,
+    pub(crate) is_admitted: bool,
     /// Whether the log says who was here.
-    pub(super) is_change: bool,
+    pub(crate) is_change: bool,
 }
 
 impl Conditions {
@@ -35,7 +40,7 @@ impl Conditions {
 }
 
 /// Lets a request in.
-pub(super) async fn enter(
+pub(crate) async fn enter(
     State((state, conditions)): State<(AppState, Conditions)>,
     mut request: Request,
     next: Next,

@@ -23,11 +23,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::auth::Endless;
-use super::code::Code;
-use super::metrics::{SUBSCRIPTION_EVENTS, SUBSCRIPTIONS};
-use super::problem::Problem;
-use super::state::AppState;
+use crate::auth::Endless;
+use crate::error::{Code, Problem};
+use crate::metrics::{SUBSCRIPTION_EVENTS, SUBSCRIPTIONS};
+use crate::state::AppState;
 
 /// The name of the server-sent event which says that the end of the log was reached.
 const CAUGHT_UP: &str = "caught-up";
@@ -38,7 +37,7 @@ const TAKEN_NAMES: [&str; 4] = [CAUGHT_UP, MALFORMED, "open", "error"];
 
 /// How the events look on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// `text/event-stream`.
     ServerSentEvents,
     /// `application/x-ndjson`.
@@ -47,7 +46,7 @@ pub(super) enum Format {
 
 /// One of the subscriptions that the host has room for.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     format: Format,
     _permit: OwnedSemaphorePermit,
 }
@@ -63,7 +62,7 @@ struct Feed {
 }
 
 impl Format {
-    pub(super) fn media_type(self) -> &'static str {
+    pub(crate) fn media_type(self) -> &'static str {
         match self {
             Self::ServerSentEvents => "text/event-stream",
             Self::Lines => "application/x-ndjson",
@@ -80,7 +79,7 @@ impl Format {
 
 impl Place {
     /// A place, if there is one left.
-    pub(super) fn take(places: &Arc<Semaphore>, format: Format) -> Result<Self, Problem> {
+    pub(crate) fn take(places: &Arc<Semaphore>, format: Format) -> Result<Self, Problem> {
         let permit = places.clone().try_acquire_owned().map_err(|_| {
             Problem::new(
                 Code::Overloaded,
@@ -102,7 +101,7 @@ impl Drop for Place {
 }
 
 /// An answer that ends with the host, the client, or the event that is the last of `limit`.
-pub(super) fn answer(
+pub(crate) fn answer(
     state: &AppState,
     place: Place,
     subscription: Subscription,
@@ -120,7 +119,7 @@ pub(super) fn answer(
 }
 
 /// An answer whose chunks are sent as they are made.
-pub(super) fn streamed(
+pub(crate) fn streamed(
     format: Format,
     chunks: impl Stream<Item = Bytes> + Send + 'static,
 ) -> Response {
@@ -249,7 +248,7 @@ fn write_head(chunk: &mut Vec<u8>, position: Position, name: Option<&str>) {
 }
 
 /// Writes a document on one line. Stored JSON goes out as the text it is, and may hold line breaks as white space.
-pub(super) fn write_line(chunk: &mut Vec<u8>, document: &impl Serialize) {
+pub(crate) fn write_line(chunk: &mut Vec<u8>, document: &impl Serialize) {
     let start = chunk.len();
     serde_json::to_writer(&mut *chunk, document)
         .expect("our documents are JSON, and memory takes all of it");
@@ -275,9 +274,9 @@ mod tests {
     use time::macros::datetime;
     use uuid::Uuid;
 
-    use super::super::settings::ApiSettings;
-    use super::super::testing::Api;
     use super::*;
+    use crate::settings::ApiSettings;
+    use crate::testing::Api;
 
     const SSE: (&str, &str) = ("accept", "text/event-stream");
     const NDJSON: (&str, &str) = ("accept", "application/x-ndjson");

@@ -1,6 +1,8 @@
 //! `/v1/modules`: immutable, named by their digest, the same in all namespaces. A token that holds in some of them knows of those modules only that
 //! are or were active there, or that it has uploaded.
 
+pub(crate) mod uploads;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -11,9 +13,9 @@ use gavel_api::{Module, ModuleList, ModuleQuery, Text};
 use gavel_engine::catalog::Manifest;
 use gavel_store::{ModuleFilter, StoredModule};
 
-use super::extract::{DigestPath, KnownModules, Place, Query, Sender, WasmBody};
-use super::problem::Problem;
-use super::state::AppState;
+use crate::error::Problem;
+use crate::extract::{DigestPath, KnownModules, Place, Query, Sender, WasmBody};
+use crate::state::AppState;
 
 /// Uploads a module
 ///
@@ -27,7 +29,7 @@ use super::state::AppState;
         (status = 422, description = "`invalid-module`, with the `reasons`"),
     )
 )]
-pub(super) async fn upload_module(
+pub(crate) async fn upload_module(
     State(state): State<AppState>,
     Sender(origin): Sender,
     WasmBody { wasm, turn }: WasmBody,
@@ -54,7 +56,7 @@ pub(super) async fn upload_module(
         (status = 404, description = "`module-not-found`: there is none with the digest `after`"),
     )
 )]
-pub(super) async fn list_modules(
+pub(crate) async fn list_modules(
     State(state): State<AppState>,
     known: KnownModules,
     Query(query): Query<ModuleQuery>,
@@ -94,7 +96,7 @@ pub(super) async fn list_modules(
         (status = 404, description = "`module-not-found`"),
     )
 )]
-pub(super) async fn get_module(
+pub(crate) async fn get_module(
     State(state): State<AppState>,
     DigestPath(digest): DigestPath,
 ) -> Result<Json<Module>, Problem> {
@@ -109,7 +111,7 @@ pub(super) async fn get_module(
         (status = 404, description = "`module-not-found`"),
     )
 )]
-pub(super) async fn get_module_wasm(
+pub(crate) async fn get_module_wasm(
     State(state): State<AppState>,
     DigestPath(digest): DigestPath,
 ) -> Result<impl IntoResponse, Problem> {
@@ -128,7 +130,7 @@ pub(super) async fn get_module_wasm(
         (status = 409, description = "`module-in-use`"),
     )
 )]
-pub(super) async fn delete_module(
+pub(crate) async fn delete_module(
     State(state): State<AppState>,
     DigestPath(digest): DigestPath,
 ) -> Result<StatusCode, Problem> {

@@ -12,12 +12,12 @@ use axum::middleware::Next;
 use axum::response::Response;
 use gavel_model::Namespace;
 
-use super::auth::Actor;
-use super::extract::namespace;
+use crate::auth::Actor;
+use crate::extract::namespace;
 
 /// Lets a request through, and logs the change that it has made, with who has made it; also when its sender hangs up: the change may be
 /// made all the same.
-pub(super) async fn record(request: Request, next: Next) -> Response {
+pub(crate) async fn record(request: Request, next: Next) -> Response {
     let mut change = Change {
         actor: request.extensions().get::<Actor>().cloned(),
         namespace: namespace(request.headers()).ok(),
@@ -73,7 +73,7 @@ impl Drop for Change {
 
 /// Counts wrong credentials, so that whoever tries many of them does not fill the log.
 #[derive(Debug, Default)]
-pub(super) struct WrongCredentials(Mutex<Untold>);
+pub(crate) struct WrongCredentials(Mutex<Untold>);
 
 #[derive(Debug, Default)]
 struct Untold {
@@ -86,7 +86,7 @@ impl WrongCredentials {
     const PERIOD: Duration = Duration::from_secs(1);
 
     /// Logs that a sender was not let in, or leaves it to the next one.
-    pub(super) fn record(&self, sender: &Extensions) {
+    pub(crate) fn record(&self, sender: &Extensions) {
         if let Some(count) = self.count(Instant::now()) {
             let peer = sender.get::<ConnectInfo<SocketAddr>>();
             tracing::warn!(
