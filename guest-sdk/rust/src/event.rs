@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
+use gavel_json::{self as json, Error};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::json::{self, Error};
 use crate::schema::{JsonSchema, SchemaWriter};
 
 /// The facts that the derive macro [`Event`](macro@crate::Event) reads from its attributes.

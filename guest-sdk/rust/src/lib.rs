@@ -79,7 +79,6 @@ mod decider;
 mod event;
 #[cfg(target_arch = "wasm32")]
 mod export;
-mod json;
 mod manifest;
 mod module;
 mod payload;

@@ -1,8 +1,8 @@
 //! The manifest: what a module says of itself.
 
-use crate::json::write_text;
 use crate::schema::{Variants, command_document, document};
 use crate::{Module, Rejection};
+use gavel_json::write_text;
 
 const SDK: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 

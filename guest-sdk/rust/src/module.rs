@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::payload::{Encoded, decode, encode};
-use crate::{Context, Decider, Module, Rejection, json};
+use crate::{Context, Decider, Module, Rejection};
 
 /// An event as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) struct StoredEvent {
 ///
 /// When the state holds something that JSON cannot express, such as a map whose keys are neither texts nor numbers.
 pub(crate) fn snapshot<S: Serialize>(state: &S) -> String {
-    json::write_sorted(state)
+    gavel_json::write_sorted(state)
         .unwrap_or_else(|error| panic!("the state cannot be written as JSON: {error}"))
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn snapshot<S: Serialize>(state: &S) -> String {
 ///
 /// When the text is no snapshot of this type.
 pub(crate) fn restore<D: Decider>(snapshot: &str) -> Result<D, String> {
-    json::read(snapshot).map_err(|error| error.to_string())
+    gavel_json::read(snapshot).map_err(|error| error.to_string())
 }
 
 /// Reads a stored event, upcasting it when it is older than this module.

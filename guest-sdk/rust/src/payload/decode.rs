@@ -1,6 +1,6 @@
 //! From a name and data to an enum.
 
-use crate::json::{Error, Reader};
+use gavel_json::{Error, Reader};
 use serde::Deserializer;
 use serde::de::value::StrDeserializer;
 use serde::de::{

@@ -1,12 +1,11 @@
 //! From an enum to a name and data.
 
+use gavel_json::{Error, Writer};
 use serde::Serialize;
 use serde::ser::{
     Impossible, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTupleVariant,
     Serializer,
 };
-
-use crate::json::{Error, Writer};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 

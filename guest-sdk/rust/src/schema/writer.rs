@@ -1,7 +1,8 @@
 //! The text of a schema, and the definitions it refers to.
 
+use gavel_json::write_text;
+
 use super::JsonSchema;
-use crate::json::write_text;
 
 /// Receives a schema's text.
 #[derive(Debug, Default)]

@@ -15,10 +15,11 @@ use access::{Enum, Members, UnitVariant};
 type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// How deep arrays and objects may nest; what the host lets through nests less.
-const MAX_DEPTH: u8 = 128;
+const MAX_DEPTH: u8 = 127;
 
 /// Reads a JSON document value by value.
-pub(crate) struct Reader<'de> {
+#[derive(Debug)]
+pub struct Reader<'de> {
     /// What is left to read.
     rest: &'de str,
     /// How many arrays and objects are open.
@@ -26,7 +27,8 @@ pub(crate) struct Reader<'de> {
 }
 
 impl<'de> Reader<'de> {
-    pub(crate) fn new(text: &'de str) -> Self {
+    /// Begins at the start of `text`.
+    pub fn new(text: &'de str) -> Self {
         Self {
             rest: text,
             depth: 0,
@@ -34,7 +36,11 @@ impl<'de> Reader<'de> {
     }
 
     /// Expects nothing but white space to be left.
-    pub(crate) fn end(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When there is more.
+    pub fn end(&mut self) -> Result<()> {
         match self.peek() {
             None => Ok(()),
             Some(_) => Err(self.syntax("more after the end of the JSON document")),
@@ -42,7 +48,11 @@ impl<'de> Reader<'de> {
     }
 
     /// Takes what stands for no data: `null`, or an object, whose members are ignored as unknown fields are.
-    pub(crate) fn no_data(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When there is anything else.
+    pub fn no_data(&mut self) -> Result<()> {
         match self.peek() {
             Some(b'{' | b'n') => self.skip(),
             _ => Err(self.mismatch(&"an object")),

@@ -9,7 +9,8 @@ use serde::ser::{
 use super::{Error, Result, Writer, write_text};
 
 /// An array whose bracket is open.
-pub(crate) struct Array<'a> {
+#[derive(Debug)]
+pub struct Array<'a> {
     writer: &'a mut Writer,
     empty: bool,
 }
@@ -37,7 +38,8 @@ impl<'a> Array<'a> {
 }
 
 /// An object whose brace is open.
-pub(crate) struct Object<'a> {
+#[derive(Debug)]
+pub struct Object<'a> {
     writer: &'a mut Writer,
     /// Where its text begins, after the brace.
     start: usize,
@@ -46,6 +48,7 @@ pub(crate) struct Object<'a> {
 }
 
 /// Where a member's text begins, where its key ends, and where it ends itself, all counted from the object's start.
+#[derive(Debug)]
 struct Member {
     start: usize,
     key_end: usize,
@@ -119,7 +122,8 @@ impl<'a> Object<'a> {
 }
 
 /// A variant's data inside the object that names the variant, which is closed after it.
-pub(crate) struct Variant<Data>(pub(super) Data);
+#[derive(Debug)]
+pub struct Variant<Data>(pub(super) Data);
 
 /// Three of serde's traits are the same for JSON.
 macro_rules! array {

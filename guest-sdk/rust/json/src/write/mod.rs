@@ -7,19 +7,20 @@ use std::fmt::{Display, Write};
 use serde::{Serialize, Serializer};
 
 use super::Error;
-pub(crate) use members::{Array, Object, Variant};
+pub use members::{Array, Object, Variant};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Writes one value after the other into a text.
-pub(crate) struct Writer {
+#[derive(Debug)]
+pub struct Writer {
     text: String,
     sorted: bool,
 }
 
 impl Writer {
     /// Leaves members in the order in which they come.
-    pub(crate) fn in_order() -> Self {
+    pub fn in_order() -> Self {
         Self {
             text: String::new(),
             sorted: false,
@@ -27,14 +28,15 @@ impl Writer {
     }
 
     /// Sorts the members of every object by key.
-    pub(crate) fn sorted() -> Self {
+    pub fn sorted() -> Self {
         Self {
             text: String::new(),
             sorted: true,
         }
     }
 
-    pub(crate) fn into_text(self) -> String {
+    /// Gives what was written.
+    pub fn into_text(self) -> String {
         self.text
     }
 
@@ -45,7 +47,7 @@ impl Writer {
 }
 
 /// Appends `value` to `text` as JSON.
-pub(crate) fn write_text(text: &mut String, value: &str) {
+pub fn write_text(text: &mut String, value: &str) {
     text.push('"');
     let mut rest = value;
     while let Some(special) = rest

@@ -8,9 +8,9 @@ mod error;
 mod read;
 mod write;
 
-pub(crate) use error::Error;
-pub(crate) use read::Reader;
-pub(crate) use write::{Writer, write_text};
+pub use error::Error;
+pub use read::Reader;
+pub use write::{Array, Object, Variant, Writer, write_text};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 /// # Errors
 ///
 /// When `text` is not JSON, or does not fit the type.
-pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     let mut reader = Reader::new(text);
     let value = T::deserialize(&mut reader)?;
     reader.end()?;
@@ -32,7 +32,7 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
 /// # Errors
 ///
 /// When `value` holds what JSON cannot express: a float that is no number, or a map whose keys are not texts or numbers.
-pub(crate) fn write<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
+pub fn write<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
     finish(Writer::in_order(), value)
 }
 
@@ -41,8 +41,8 @@ pub(crate) fn write<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
 ///
 /// # Errors
 ///
-/// As for [`write`].
-pub(crate) fn write_sorted<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
+/// As for [`write()`].
+pub fn write_sorted<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
     finish(Writer::sorted(), value)
 }
 
