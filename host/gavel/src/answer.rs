@@ -2,41 +2,8 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Context as _;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-
-use super::exit::Result;
-
-/// A successful answer.
-#[derive(Debug)]
-pub(super) struct Answer {
-    status: u16,
-    body: String,
-}
-
-impl Answer {
-    pub(super) fn new(status: u16, body: String) -> Self {
-        Self { status, body }
-    }
-
-    /// The HTTP status.
-    pub(super) fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// The document as it was received.
-    pub(super) fn body(&self) -> &str {
-        &self.body
-    }
-
-    /// The document's fields.
-    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T> {
-        Ok(serde_json::from_str(&self.body)
-            .context("the answer is not what this version of gavel knows")?)
-    }
-}
 
 /// The answer to a command.
 #[derive(Debug, Deserialize)]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gavel_client::Client;
 use gavel_config::Flag;
 use reqwest::Url;
 
@@ -65,6 +66,13 @@ pub struct Connection {
     /// The bearer token; better given by the variable than on the command line.
     #[arg(long, global = true, env = "GAVEL_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+}
+
+impl Connection {
+    /// Prepares the connection; nothing is sent yet.
+    pub(super) fn client(&self) -> Result<Client, gavel_client::Error> {
+        Client::new(self.server.clone(), &self.namespace, self.token.as_deref())
+    }
 }
 
 /// Where the settings of the commands that do a host's work come from.

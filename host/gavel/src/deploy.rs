@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use gavel_client::{Answer, Client};
 use reqwest::Method;
 use serde_json::json;
 
-use super::answer::{Activation, Answer};
-use super::client::Client;
+use super::answer::Activation;
 use super::exit::{Failure, Result};
 use super::module::Module;
 use super::output::Output;
@@ -136,7 +136,7 @@ async fn activate(
     let request = client
         .request(Method::POST, &["v1", "deciders", decider, "activations"])?
         .json(&json!({ "digest": module.digest, "message": arguments.message, "accept": accept }));
-    client.send(request).await
+    Ok(client.send(request).await?)
 }
 
 /// What an activation, or a rollback, has changed.

@@ -2,11 +2,11 @@
 
 use anyhow::Context as _;
 use clap::Args;
+use gavel_client::Client;
 use reqwest::Method;
 use serde_json::value::RawValue;
 
 use super::answer::{Event, Page};
-use super::client::Client;
 use super::exit::Result;
 use super::follow;
 use super::output::Output;
@@ -84,7 +84,7 @@ async fn read(
         ("id", arguments.id.as_deref()),
     ];
     let request = client.request_with_query(Method::GET, &["v1", "events"], &parameters)?;
-    client.send(request).await?.parse()
+    Ok(client.send(request).await?.parse()?)
 }
 
 fn show(event: &RawValue, output: &mut Output<'_>) -> Result {

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+use anyhow::anyhow;
+use gavel_client::{self as client, Problem};
 use gavel_config as config;
 
-use super::problem::Problem;
+use super::problem;
 
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +60,7 @@ impl Failure {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Settings(_) => Exit::Usage,
-            Self::Problem(problem) => problem.exit(),
+            Self::Problem(problem) => problem::exit(problem),
             Self::Refused => Exit::Refused,
             Self::ReaderGone => Exit::Done,
             Self::Error(_) => Exit::Error,
@@ -75,5 +77,21 @@ impl From<anyhow::Error> for Failure {
 impl From<config::Error> for Failure {
     fn from(error: config::Error) -> Self {
         Self::Settings(error)
+    }
+}
+
+impl From<client::Error> for Failure {
+    fn from(error: client::Error) -> Self {
+        match error {
+            client::Error::Unusable(reason) => Self::Usage(reason),
+            client::Error::Problem(problem) => Self::Problem(problem),
+            client::Error::Unreachable { .. } => Self::Error(anyhow!(
+                "{error}\n  start one with `gavel serve`, or name another with --server or GAVEL_SERVER"
+            )),
+            client::Error::Setup(_)
+            | client::Error::Broken { .. }
+            | client::Error::Foreign { .. }
+            | client::Error::Unknown(_) => Self::Error(error.into()),
+        }
     }
 }

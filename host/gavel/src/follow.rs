@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use gavel_client::{Client, EventStream, Message};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, Response};
 use serde::Deserialize;
 
 use super::answer::Event;
-use super::client::Client;
-use super::event_stream::{EventStream, Message};
 use super::events::Arguments;
 use super::exit::{Failure, Result};
 use super::output::Output;

@@ -9,11 +9,9 @@
 mod answer;
 mod arguments;
 mod banner;
-mod client;
 mod config;
 mod deploy;
 mod difference;
-mod event_stream;
 mod events;
 mod exit;
 mod follow;

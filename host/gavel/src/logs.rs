@@ -2,11 +2,11 @@
 
 use anyhow::Context as _;
 use clap::Args;
+use gavel_client::Client;
 use reqwest::Method;
 use reqwest::header::ACCEPT;
 use serde::Deserialize;
 
-use super::client::Client;
 use super::exit::Result;
 use super::lines::{Lines, MEDIA_TYPE};
 use super::output::Output;

@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use gavel_client::{Answer, Client};
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::answer::Answer;
-use super::client::Client;
 use super::exit::Result;
 use super::module::Module;
 use super::output::{Output, size, table};
@@ -79,7 +78,7 @@ pub(super) async fn upload(wasm: Vec<u8>, client: &Client) -> Result<Answer> {
         .request(Method::POST, &["v1", "modules"])?
         .header(CONTENT_TYPE, "application/wasm")
         .body(wasm);
-    client.send(request).await
+    Ok(client.send(request).await?)
 }
 
 async fn show(digest: &str, client: &Client, output: &mut Output<'_>) -> Result {

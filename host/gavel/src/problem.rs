@@ -1,8 +1,9 @@
-//! Problem documents (RFC 9457), and how they read.
+//! How problems read, and how a command ends that met one.
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value};
+use gavel_client::Problem;
+use serde_json::Value;
 
 use super::exit::Exit;
 use super::report;
@@ -10,123 +11,73 @@ use super::report;
 /// Members that every problem has. They are shown in the first line, or mean nothing to people.
 const COMMON: [&str; 6] = ["type", "title", "status", "detail", "instance", "code"];
 
-/// A problem document from a host.
-#[derive(Debug)]
-pub(super) struct Problem {
-    body: String,
-    members: Map<String, Value>,
-    retry_after: Option<String>,
+/// The code that a command ends with which met this problem.
+pub(super) fn exit(problem: &Problem) -> Exit {
+    match problem.code() {
+        "command-rejected" | "gate-refused" | "invalid-module" => Exit::Refused,
+        _ if problem.status() == 409 => Exit::Conflict,
+        _ => Exit::Error,
+    }
 }
 
-impl Problem {
-    /// Reads `body`; none when it is not a problem document of a Gavel host.
-    pub(super) fn parse(body: String, retry_after: Option<String>) -> Option<Self> {
-        let Value::Object(members) = serde_json::from_str(&body).ok()? else {
-            return None;
-        };
-        members.get("code")?.as_str()?;
-        Some(Self {
-            body,
-            members,
-            retry_after,
-        })
+/// What is wrong and what is known about it, in a line or more.
+pub(super) fn in_words(problem: &Problem) -> String {
+    match (
+        problem.members().get("rejection"),
+        problem.members().get("report"),
+    ) {
+        (Some(rejection), _) => rejection_in_words(rejection),
+        (None, Some(report)) => format!("{}\n{}", headline(problem), report::in_words(report)),
+        (None, None) => headline(problem) + &facts(problem),
     }
+}
 
-    /// The document as it was received.
-    pub(super) fn body(&self) -> &str {
-        &self.body
+fn headline(problem: &Problem) -> String {
+    match (problem.text("title"), problem.text("detail")) {
+        ("", "") => problem.code().to_owned(),
+        (title, "") => title.to_owned(),
+        ("", detail) => detail.to_owned(),
+        (title, detail) => format!("{title}: {detail}"),
     }
+}
 
-    /// The code that programs match.
-    pub(super) fn code(&self) -> &str {
-        self.text("code")
-    }
-
-    /// The gate's report, if this is about one.
-    fn report(&self) -> Option<&Value> {
-        self.members.get("report")
-    }
-
-    /// The code that a command ends with which met this problem.
-    pub(super) fn exit(&self) -> Exit {
-        match self.code() {
-            "command-rejected" | "gate-refused" | "invalid-module" => Exit::Refused,
-            _ if self.status() == 409 => Exit::Conflict,
-            _ => Exit::Error,
-        }
-    }
-
-    /// What is wrong and what is known about it, in a line or more.
-    pub(super) fn in_words(&self) -> String {
-        match (self.members.get("rejection"), self.report()) {
-            (Some(rejection), _) => rejection_in_words(rejection),
-            (None, Some(report)) => format!("{}\n{}", self.headline(), report::in_words(report)),
-            (None, None) => self.headline() + &self.facts(),
-        }
-    }
-
-    /// The HTTP status.
-    pub(super) fn status(&self) -> u64 {
-        self.members
-            .get("status")
-            .and_then(Value::as_u64)
-            .unwrap_or_default()
-    }
-
-    fn text(&self, member: &str) -> &str {
-        self.members
-            .get(member)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    }
-
-    fn headline(&self) -> String {
-        match (self.text("title"), self.text("detail")) {
-            ("", "") => self.code().to_owned(),
-            (title, "") => title.to_owned(),
-            ("", detail) => detail.to_owned(),
-            (title, detail) => format!("{title}: {detail}"),
-        }
-    }
-
-    fn facts(&self) -> String {
-        let mut lines = String::new();
-        for (name, value) in self
-            .members
-            .iter()
-            .filter(|(name, _)| !COMMON.contains(&name.as_str()))
-        {
-            match (name.as_str(), value) {
-                ("did_you_mean", Value::String(name)) => {
-                    let _ = write!(lines, "\n  did you mean `{name}`?");
-                }
-                ("did_you_mean", Value::Array(names)) if !names.is_empty() => {
-                    let names: Vec<_> = names
-                        .iter()
-                        .map(|name| format!("`{}`", plain(name)))
-                        .collect();
-                    let _ = write!(lines, "\n  did you mean {}?", names.join(" or "));
-                }
-                (_, Value::Array(items)) => {
-                    for item in items {
-                        let _ = write!(lines, "\n  {}", fault(item));
-                    }
-                }
-                (_, Value::Null | Value::Object(_)) => {}
-                (name, value) => {
-                    let _ = write!(lines, "\n  {}: {}", name.replace('_', " "), plain(value));
+fn facts(problem: &Problem) -> String {
+    let mut lines = String::new();
+    for (name, value) in problem
+        .members()
+        .iter()
+        .filter(|(name, _)| !COMMON.contains(&name.as_str()))
+    {
+        match (name.as_str(), value) {
+            ("did_you_mean", Value::String(name)) => {
+                let _ = write!(lines, "\n  did you mean `{name}`?");
+            }
+            ("did_you_mean", Value::Array(names)) if !names.is_empty() => {
+                let names: Vec<_> = names
+                    .iter()
+                    .map(|name| format!("`{}`", plain(name)))
+                    .collect();
+                let _ = write!(lines, "\n  did you mean {}?", names.join(" or "));
+            }
+            (_, Value::Array(items)) => {
+                for item in items {
+                    let _ = write!(lines, "\n  {}", fault(item));
                 }
             }
+            (_, Value::Null | Value::Object(_)) => {}
+            (name, value) => {
+                let _ = write!(lines, "\n  {}: {}", name.replace('_', " "), plain(value));
+            }
         }
-        if let Some(seconds) = &self.retry_after {
-            let _ = write!(lines, "\n  try again in {seconds} s");
-        }
-        // What went wrong inside is in the host's log, under this id.
-        if self.status() >= 500 && !self.text("instance").is_empty() {
-            let _ = write!(lines, "\n  request: {}", self.text("instance"));
-        }
-        lines
     }
+    if let Some(seconds) = problem.retry_after() {
+        let _ = write!(lines, "\n  try again in {seconds} s");
+    }
+    // What went wrong inside is in the host's log, under this id.
+    if problem.status() >= 500 && !problem.text("instance").is_empty() {
+        let _ = write!(lines, "\n  request: {}", problem.text("instance"));
+    }
+    lines
 }
 
 /// What a decider said when it said no.
@@ -185,7 +136,7 @@ mod tests {
             (503, "draining", Exit::Error),
         ] {
             assert_eq!(
-                problem(&json!({"code": code, "status": status})).exit(),
+                super::exit(&problem(&json!({"code": code, "status": status}))),
                 exit,
                 "{code}"
             );
@@ -200,7 +151,7 @@ mod tests {
             "expected_version": 3, "current_version": 5,
         }));
         assert_eq!(
-            conflict.in_words(),
+            in_words(&conflict),
             "Version conflict: the stream has moved\n  current version: 5\n  expected version: 3"
         );
     }
@@ -212,7 +163,7 @@ mod tests {
             "rejection": {"code": "insufficient_funds", "message": "the balance is 3", "data": {"balance": 3}},
         }));
         assert_eq!(
-            rejected.in_words(),
+            in_words(&rejected),
             "rejected: insufficient_funds: the balance is 3\n  {\"balance\":3}"
         );
     }
@@ -228,7 +179,7 @@ mod tests {
             ],
         }));
         assert_eq!(
-            invalid.in_words(),
+            in_words(&invalid),
             "Invalid command data\n  /data/amount: -1 is less than 0\n  too many members\n  If-Match: it is no version"
         );
     }
@@ -237,12 +188,12 @@ mod tests {
     fn a_mistyped_name_is_put_right() {
         let unknown = json!({"code": "command-unknown", "title": "Unknown command", "did_you_mean": "Deposit"});
         assert_eq!(
-            problem(&unknown).in_words(),
+            in_words(&problem(&unknown)),
             "Unknown command\n  did you mean `Deposit`?"
         );
         let unknown = json!({"code": "command-unknown", "title": "Unknown command", "did_you_mean": ["Open", "Close"]});
         assert_eq!(
-            problem(&unknown).in_words(),
+            in_words(&problem(&unknown)),
             "Unknown command\n  did you mean `Open` or `Close`?"
         );
     }
@@ -253,15 +204,8 @@ mod tests {
             json!({"code": "draining", "title": "Draining", "status": 503, "instance": "0199"});
         let draining = Problem::parse(document.to_string(), Some("2".to_owned())).unwrap();
         assert_eq!(
-            draining.in_words(),
+            in_words(&draining),
             "Draining\n  try again in 2 s\n  request: 0199"
         );
-    }
-
-    #[test]
-    fn what_is_no_problem_document_is_not_taken_for_one() {
-        for body in ["", "<html>", "[]", "{}", r#"{"code":7}"#] {
-            assert!(Problem::parse(body.to_owned(), None).is_none(), "{body}");
-        }
     }
 }

@@ -4,11 +4,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use gavel_client::{Answer, Client};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::answer::{self, Answer, Mode, Rehearsal, Status};
-use super::client::Client;
+use super::answer::{self, Mode, Rehearsal, Status};
 use super::exit::{Failure, Result};
 use super::output::{Output, count, number};
 use super::progress::Progress;

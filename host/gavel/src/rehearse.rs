@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use gavel_client::Client;
 
-use super::client::Client;
 use super::exit::Result;
 use super::module::Module;
 use super::modules;

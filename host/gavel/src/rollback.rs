@@ -1,11 +1,11 @@
 //! `gavel rollback`: activate the module that was active before.
 
 use clap::Args;
+use gavel_client::Client;
 use reqwest::Method;
 use serde_json::json;
 
 use super::answer::Activation;
-use super::client::Client;
 use super::deploy::now_runs;
 use super::exit::Result;
 use super::output::Output;

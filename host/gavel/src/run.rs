@@ -5,12 +5,11 @@ use std::future::Future;
 use anyhow::Context as _;
 
 use super::arguments::{Arguments, Command};
-use super::client::Client;
 use super::exit::{Exit, Failure, Result};
 use super::output::Output;
 use super::{
-    config, deploy, events, inspect, logs, modules, rehearse, rollback, send, serve, state, test,
-    token, verify, why,
+    config, deploy, events, inspect, logs, modules, problem, rehearse, rollback, send, serve,
+    state, test, token, verify, why,
 };
 
 /// Runs the command. What went wrong is written to `output`; the caller ends the process with the code.
@@ -26,7 +25,7 @@ pub fn run(arguments: &Arguments, output: &mut Output<'_>) -> Exit {
 
 fn dispatch(arguments: &Arguments, output: &mut Output<'_>) -> Result {
     let settings = &arguments.settings;
-    let client = || Client::new(&arguments.connection);
+    let client = || arguments.connection.client();
     match &arguments.command {
         Command::Serve(serve) => block_on(serve::run(serve, settings)),
         Command::Deploy(deploy) => block_on(deploy::run(deploy, &client()?, output)),
@@ -59,10 +58,10 @@ fn report(failure: &Failure, output: &mut Output<'_>) {
         Failure::Usage(message) => output.note(&format!("error: {message}")),
         Failure::Settings(error) => output.note(&format!("error: {error}")),
         Failure::Problem(problem) if output.is_json() => drop(output.received(problem.body())),
-        Failure::Problem(problem) if problem.exit() == Exit::Refused => {
-            drop(output.text(&problem.in_words()));
+        Failure::Problem(problem) if problem::exit(problem) == Exit::Refused => {
+            drop(output.text(&problem::in_words(problem)));
         }
-        Failure::Problem(problem) => output.note(&format!("error: {}", problem.in_words())),
+        Failure::Problem(problem) => output.note(&format!("error: {}", problem::in_words(problem))),
         Failure::Refused | Failure::ReaderGone => {}
         Failure::Error(error) => output.note(&format!("error: {error:#}")),
     }

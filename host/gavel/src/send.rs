@@ -4,13 +4,13 @@ use std::io::Read as _;
 
 use anyhow::Context as _;
 use clap::Args;
+use gavel_client::Client;
 use reqwest::Method;
 use reqwest::header::{IF_MATCH, IF_NONE_MATCH};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::answer::CommandOutcome;
-use super::client::Client;
 use super::exit::{Failure, Result};
 use super::output::Output;
 

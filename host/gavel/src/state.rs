@@ -2,10 +2,10 @@
 
 use anyhow::Context as _;
 use clap::Args;
+use gavel_client::Client;
 use reqwest::Method;
 
 use super::answer::State;
-use super::client::Client;
 use super::exit::Result;
 use super::output::Output;
 

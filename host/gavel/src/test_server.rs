@@ -11,11 +11,11 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use clap::Parser as _;
+use gavel_client::Client;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use super::client::Client;
 use super::{Arguments, Exit, Output};
 
 /// What a command has done.
@@ -155,7 +155,7 @@ impl TestServer {
     /// A client of this server, for what a whole command cannot show.
     pub(super) fn client(&self) -> Client {
         let arguments = parse(&["modules", "--server", &self.url]).unwrap();
-        Client::new(&arguments.connection).unwrap()
+        arguments.connection.client().unwrap()
     }
 
     pub(super) fn requests(&self) -> Vec<Request> {

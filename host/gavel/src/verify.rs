@@ -2,18 +2,17 @@
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
+use gavel_client::{Client, Problem};
 use reqwest::Method;
 use reqwest::header::ACCEPT;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::client::Client;
 use super::difference;
 use super::exit::{Failure, Result};
 use super::lines::{Lines, MEDIA_TYPE};
 use super::output::{Output, count};
-use super::problem::Problem;
 use super::progress::Progress;
 
 #[derive(Debug, Args)]

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use clap::Args;
+use gavel_client::Client;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::answer::Event;
-use super::client::Client;
 use super::exit::Result;
 use super::output::{Output, count};
 use super::problem::rejection_in_words;

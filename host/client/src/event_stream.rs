@@ -2,16 +2,16 @@
 
 /// A message of the host.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Message {
+pub struct Message {
     /// Its name.
-    pub(super) event: String,
+    pub event: String,
     /// Its payload; messages without one are no messages.
-    pub(super) data: String,
+    pub data: String,
 }
 
 /// Puts messages together from whatever pieces they come in.
 #[derive(Debug, Default)]
-pub(super) struct EventStream {
+pub struct EventStream {
     /// What came after the last line break.
     rest: Vec<u8>,
     message: Message,
@@ -22,7 +22,7 @@ pub(super) struct EventStream {
 
 impl EventStream {
     /// Takes a piece, and gives the messages that it completes.
-    pub(super) fn push(&mut self, piece: &[u8]) -> Vec<Message> {
+    pub fn push(&mut self, piece: &[u8]) -> Vec<Message> {
         let mut messages = Vec::new();
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
             self.rest.extend_from_slice(part);
@@ -35,8 +35,8 @@ impl EventStream {
         messages
     }
 
-    /// The newest id of what has come in full, be it with or without data: where to go on.
-    pub(super) fn last_id(&self) -> Option<&str> {
+    /// Gives the newest id of what has come in full, be it with or without data: where to go on.
+    pub fn last_id(&self) -> Option<&str> {
         self.last_id.as_deref()
     }
 

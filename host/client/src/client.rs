@@ -3,55 +3,63 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, Url, redirect};
 
-use super::Connection;
-use super::answer::Answer;
-use super::exit::{Failure, Result};
-use super::problem::Problem;
+use super::{Answer, Error, Problem, Result};
 
 /// Longest time to connect. There is no limit on the answer: a gate may take minutes.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A connection to one host, in one namespace.
 #[derive(Debug)]
-pub(super) struct Client {
+pub struct Client {
     http: reqwest::Client,
     server: Url,
 }
 
 impl Client {
     /// Prepares a connection; nothing is sent yet.
-    pub(super) fn new(connection: &Connection) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When the namespace or the token cannot be sent, or the HTTP client cannot be set up.
+    pub fn new(server: Url, namespace: &str, token: Option<&str>) -> Result<Self> {
         // An error means that the process already has a provider, which is all that is needed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
-            .default_headers(headers(connection)?)
+            .default_headers(headers(namespace, token)?)
             .user_agent(concat!("gavel/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_DEADLINE)
             .redirect(redirect::Policy::none());
-        if connection.server.scheme() == "http" {
+        if server.scheme() == "http" {
             // Without TLS, a machine without CA certificates is good enough.
             builder = builder.tls_certs_only([]);
         }
-        if is_loopback(&connection.server) {
+        if is_loopback(&server) {
             builder = builder.no_proxy();
         }
         Ok(Self {
-            http: builder.build().context("cannot set up the HTTP client")?,
-            server: connection.server.clone(),
+            http: builder.build().map_err(Error::Setup)?,
+            server,
         })
     }
 
-    /// A request to the path of `segments`, each of which is escaped.
-    pub(super) fn request(&self, method: Method, segments: &[&str]) -> Result<RequestBuilder> {
+    /// Makes a request to the path of `segments`, each of which is escaped.
+    ///
+    /// # Errors
+    ///
+    /// When a segment would be lost on the way.
+    pub fn request(&self, method: Method, segments: &[&str]) -> Result<RequestBuilder> {
         self.request_with_query(method, segments, &[])
     }
 
-    /// A request with those parameters that have a value.
-    pub(super) fn request_with_query(
+    /// Makes a request with those parameters that have a value.
+    ///
+    /// # Errors
+    ///
+    /// When a segment would be lost on the way.
+    pub fn request_with_query(
         &self,
         method: Method,
         segments: &[&str],
@@ -62,13 +70,13 @@ impl Client {
             .iter()
             .find(|segment| ["", ".", ".."].contains(*segment))
         {
-            return Err(Failure::Usage(format!(
+            return Err(Error::Unusable(format!(
                 "`{segment}` cannot be part of a URL"
             )));
         }
         let mut url = self.server.clone();
         url.path_segments_mut()
-            .map_err(|()| anyhow!("{} cannot be the base of a URL", self.server))?
+            .map_err(|()| Error::Unusable(format!("{} cannot be the base of a URL", self.server)))?
             .pop_if_empty()
             .extend(segments);
         for (name, value) in parameters {
@@ -80,7 +88,11 @@ impl Client {
     }
 
     /// Sends a request and waits for the answer. If dropped midway, the host may or may not have acted on it.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer> {
+    ///
+    /// # Errors
+    ///
+    /// When the host is not reached, or has not done what it was asked for.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Answer> {
         let response = self.open(request).await?;
         let status = response.status().as_u16();
         let body = response
@@ -91,7 +103,11 @@ impl Client {
     }
 
     /// Sends a request and waits for the head of a successful answer, whose body is left to be read.
-    pub(super) async fn open(&self, request: RequestBuilder) -> Result<Response> {
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send).
+    pub async fn open(&self, request: RequestBuilder) -> Result<Response> {
         let response = request
             .send()
             .await
@@ -106,48 +122,43 @@ impl Client {
             .await
             .map_err(|error| self.unreachable(&error))?;
         match Problem::parse(body, retry_after) {
-            Some(problem) => Err(Failure::Problem(Box::new(problem))),
-            None => Err(anyhow!(
-                "{} answered {status}, but not in the way of a Gavel host; is this its address?",
-                self.shown_server()
-            )
-            .into()),
+            Some(problem) => Err(Error::Problem(Box::new(problem))),
+            None => Err(Error::Foreign {
+                server: self.shown_server(),
+                status: status.to_string(),
+            }),
         }
     }
 
-    /// The server as it is usually written.
-    fn shown_server(&self) -> &str {
-        self.server.as_str().trim_end_matches('/')
+    /// Gives the server as it is usually written.
+    fn shown_server(&self) -> String {
+        self.server.as_str().trim_end_matches('/').to_owned()
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+    fn unreachable(&self, error: &reqwest::Error) -> Error {
         let mut reason = error.source();
         while let Some(deeper) = reason.and_then(std::error::Error::source) {
             reason = Some(deeper);
         }
         let reason = reason.map_or_else(|| error.to_string(), ToString::to_string);
         let server = self.shown_server();
-        Failure::Error(if error.is_connect() {
-            anyhow!(
-                "no host answers at {server}: {reason}\n  start one with `gavel serve`, or name another with --server or GAVEL_SERVER"
-            )
+        if error.is_connect() {
+            Error::Unreachable { server, reason }
         } else {
-            anyhow!(
-                "the connection to {server} broke before the answer came, so that the outcome is not known: {reason}"
-            )
-        })
+            Error::Broken { server, reason }
+        }
     }
 }
 
-fn headers(connection: &Connection) -> Result<HeaderMap> {
+fn headers(namespace: &str, token: Option<&str>) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    let namespace = HeaderValue::from_str(&connection.namespace)
-        .map_err(|_| Failure::Usage("the namespace holds a control character".to_owned()))?;
+    let namespace = HeaderValue::from_str(namespace)
+        .map_err(|_| Error::Unusable("the namespace holds a control character".to_owned()))?;
     headers.insert("gavel-namespace", namespace);
-    if let Some(token) = &connection.token {
+    if let Some(token) = token {
         let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))
-            .map_err(|_| Failure::Usage("the token holds a control character".to_owned()))?;
+            .map_err(|_| Error::Unusable("the token holds a control character".to_owned()))?;
         bearer.set_sensitive(true);
         headers.insert(AUTHORIZATION, bearer);
     }
