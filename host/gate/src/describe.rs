@@ -1,11 +1,12 @@
 //! Step 2: what the candidate declares, against the active module and against history.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gavel_engine::catalog::{CommandType, EventDeclaration, Manifest, Schema, SchemaBudget};
 use gavel_model::{DeciderName, Namespace, Position, RecordedEvent};
 use gavel_sandbox::Runtime;
+use gavel_sandbox::scheduling::TURN;
 use gavel_store::{LogFilter, LogStore};
 use serde_json::{Value, json};
 
@@ -14,9 +15,6 @@ use super::{Error, Finding, Step, StepResult, schema};
 
 /// How many events are looked through at a time.
 const PAGE_EVENTS: u32 = 1_000;
-/// How long a job in the background may begin to check further events.
-const TURN: Duration = Duration::from_millis(2);
-
 /// Compares two manifests. An event that history holds and the candidate does not declare any more stands in the way, and so does one whose
 /// data break the schema that the candidate has for it.
 pub(super) async fn compare(

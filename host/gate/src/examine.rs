@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use gavel_engine::catalog::{Active, Decider, Manifest};
 use gavel_model::{CommandRecord, DeciderName, ModuleDigest, Namespace};
+use gavel_sandbox::scheduling::COUNT_PAGE;
 use gavel_store::{Moment, PastRange, Place};
 use serde_json::json;
 
@@ -13,8 +14,6 @@ use super::cost::Cost;
 use super::moved::Starts;
 use super::{Error, Gate, Report, Step, StepResult, Watch, describe};
 
-/// How many streams or events are counted at a time: the store has about half a millisecond of work with them.
-const COUNT_PAGE: u32 = 2_000;
 /// Whether a module is replaced by a candidate, or by the one that it has replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use wasmtime::{Config, Engine, Strategy, WasmFeatures};
 
 use super::Limits;
-
-/// The grain of the wall-clock guard: a call ends at most one tick after its deadline, and one that rests keeps a core for a tick at a time.
-pub(super) const TICK: Duration = Duration::from_millis(2);
+use super::scheduling::TICK;
 
 /// The configuration of every engine; the process that compiles and the one that runs MUST agree on it.
 fn config(stack_bytes: usize) -> Config {

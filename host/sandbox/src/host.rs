@@ -6,10 +6,8 @@ use wasmtime::{Trap, UpdateDeadline};
 
 use super::limits::Limiter;
 use super::log::Log;
-use super::{Limits, engine, threads};
-
-/// A call that takes longer gives way to all others.
-const PROMPT: Duration = Duration::from_millis(50);
+use super::scheduling::{self, PROMPT, TICK};
+use super::{Limits, engine};
 
 /// What a call sees of the world: nothing, unless it decides a command.
 ///
@@ -51,7 +49,7 @@ impl Host {
         self.now_ms = surroundings.now_ms;
         self.random = SplitMix64(surroundings.seed);
         let ticks = engine::ticks(deadline);
-        let prompt = if threads::gives_way() {
+        let prompt = if scheduling::gives_way() {
             1
         } else {
             engine::ticks(PROMPT)
@@ -64,9 +62,9 @@ impl Host {
     /// Lets a call that takes long go on with lower priority, and with rests beside live calls, until its deadline.
     pub(super) fn is_late(&mut self) -> wasmtime::Result<UpdateDeadline> {
         let left = self.ticks_left.take().ok_or(Trap::Interrupt)?;
-        threads::give_way();
+        scheduling::give_way();
         let longest = u32::try_from(left - 1).unwrap_or(u32::MAX);
-        let rested = u64::from(threads::rest(engine::TICK, longest));
+        let rested = u64::from(scheduling::rest(TICK, longest));
         self.ticks_left = Some(left - 1 - rested).filter(|left| *left > 0);
         Ok(UpdateDeadline::Continue(1))
     }

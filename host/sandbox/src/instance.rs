@@ -11,7 +11,7 @@ use wasmtime::component::{InstancePre, ResourceAny};
 use super::bindings::exports::gavel::module::decider::{Guest, GuestIndices};
 use super::host::{Host, Surroundings};
 use super::log::printable;
-use super::pace::Pace;
+use super::scheduling::Pace;
 use super::value::{self, Decision, GuestCommand, GuestContext};
 use super::{CompileError, Fault, Limits, trap};
 

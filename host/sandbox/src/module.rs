@@ -10,7 +10,7 @@ use super::bindings::exports::gavel::module::{boundary, decider, tags, upcast};
 use super::exports::{Exports, OptionalInterface, is_without_functions};
 use super::host::Host;
 use super::log::printable;
-use super::pace::{Lane, Pace};
+use super::scheduling::{Lane, Pace};
 use super::{CompileError, Fault, Instance, Limits, wasi};
 
 /// How many times its deadline the first call of a module may take before it is the module's fault.

@@ -11,10 +11,8 @@ use wasmtime::Engine;
 
 use super::cache::CodeCache;
 use super::compile::CompiledCode;
-use super::courtesy::Courtesy;
 use super::log::printable;
-use super::pace::Lane;
-use super::threads::GuestThreads;
+use super::scheduling::{Courtesy, GuestThreads, Lane};
 use super::{
     CompileError, Fault, Limits, Module, RunError, StartError, check, compile, engine, trap,
 };

@@ -8,12 +8,13 @@ use gavel_model::{
     DeciderName, ExpectedVersion, LedgerMode, ModuleDigest, Namespace, NewEvent, StreamId,
 };
 use gavel_sandbox::Fault;
+use gavel_sandbox::scheduling::TURN;
 use gavel_store::{Append, AppendError, Appended, StreamAppend};
 use uuid::Uuid;
 
 use super::decision::{Decided, Task};
 use super::given_up::Reason;
-use super::hot::{Company, TURN};
+use super::hot::Company;
 use super::session::{Guests, Session};
 use super::{
     BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin,

@@ -4,6 +4,7 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream;
 use futures::stream::FuturesUnordered;
+use gavel_sandbox::scheduling::{BATCH_EVENTS, SMALL_BATCH_EVENTS};
 use gavel_sandbox::{RunError, Runtime};
 use gavel_store::{self as store, Snapshot, SnapshotStore};
 use tokio::task::JoinError;
@@ -11,11 +12,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Manner, Part, Reader};
 use crate::{Error, Gate, Watch};
-
-/// How many events and decisions make a batch: a thread of the background works for about a millisecond, and looks up.
-const BATCH_EVENTS: usize = 250;
-/// The same while live calls are made, as for pages.
-const SMALL_BATCH_EVENTS: usize = 50;
 
 /// How many readers read at the same time: each some streams that have moved on, of which there is little to read.
 const READERS: usize = 3;

@@ -5,18 +5,13 @@ use std::sync::Arc;
 
 use gavel_model::{CommandId, CommandRecord};
 use gavel_sandbox::Courtesy;
+use gavel_sandbox::scheduling::{PAGE, SMALL_PAGE};
 use gavel_store::{Error, PAGE_BYTES, Passage, PastPage, PastRange, Place, Store};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::page::{Cut, Page, end_of, place_of};
 use super::{Manner, Part};
 use crate::Gate;
-
-/// How many events, and how many commands without events, are read at a time.
-const PAGE: u32 = 2_000;
-/// The same while live calls are made: the store has a few tenths of a millisecond of work with them. What keeps a processor for longer makes all
-/// commands wait, most of all those of the one connection that appends.
-const SMALL_PAGE: u32 = 50;
 
 /// How many commands are read at once: each may be as large as the body of a request.
 const COMMANDS: u32 = 256;

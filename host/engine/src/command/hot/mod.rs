@@ -32,8 +32,8 @@ use job::{Job, Stop};
 use shard::{Environment, Message, Shard};
 
 pub(super) use pool::{Company, Pool, Subject};
+pub(super) use shard::Reservation;
 pub use shard::SnapshotPolicy;
-pub(super) use shard::{Reservation, TURN};
 
 /// The streams that are kept hot, and the way to them.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gavel_model::{Clock, Json, StreamId, Version};
+use gavel_sandbox::scheduling::TURN;
 use gavel_sandbox::{Fault, Module, Runtime};
 use gavel_store::{self as store, Append, AppendError, Snapshot, Store, StreamHead};
 use hashlink::LruCache;
@@ -25,9 +26,6 @@ use super::stream::{Handed, HotStream, Settled};
 use crate::catalog::{Decider, Decisions, Outputs};
 use crate::command::Error;
 use crate::command::metrics::{HOT_EVICTIONS, HOT_HITS};
-
-/// How long a turn on a guest's thread may begin further messages.
-pub(in crate::command) const TURN: Duration = Duration::from_millis(2);
 
 /// What all shards use.
 #[derive(Debug)]

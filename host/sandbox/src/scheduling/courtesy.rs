@@ -8,32 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long such work rests after something that was done while live calls were made: as a multiple of the time that this took, for each call that
-/// is made per millisecond and core. Priorities are not enough: the store has none, and on a kernel that does not preempt, whoever wakes up waits
-/// for a slice to end. A live call costs the whole machine a few tenths of a millisecond, so that one a millisecond and core leaves little of it.
-const REST: f64 = 8.0;
-
-/// The shortest rest beside live calls, however few there are, and the longest, however many, as such multiples.
-const RESTS: (f64, f64) = (1.0, 20.0);
-
-/// The longest rest. What takes longer than it should does so on a machine that is full, or for a module that has other limits: then whoever waits
-/// for the end of the work would wait without end.
-const LONGEST_REST: Duration = Duration::from_millis(20);
-
-/// The same as [`REST`] for a live call that computes without end.
-const LIVE_REST: f64 = 4.0;
-
-/// The longest rest of a live call, as a multiple: it has a third of a core, whatever the others do.
-const LIVE_RESTS: u32 = 2;
-
-/// A read of no more events than this takes no turn: it is a few tenths of a millisecond.
-pub const SMALL_READ_EVENTS: u32 = 100;
-
-/// For how long a read has the turn at most. One that waits for the store to come back does not keep the others waiting.
-const LONGEST_TURN: Duration = Duration::from_millis(250);
-
-/// Over how long live calls are counted, and half of how long they are remembered.
-const WINDOW: Duration = Duration::from_millis(20);
+use super::table::{
+    LIVE_REST, LIVE_RESTS, LONGEST_REST, LONGEST_TURN, REST, RESTS, SMALL_READ_EVENTS, WINDOW,
+};
 
 /// Knows how many live calls are made. Cheap to clone; clones know of the same calls.
 #[derive(Debug, Clone)]
@@ -125,7 +102,7 @@ impl Courtesy {
     }
 
     /// How long to rest after something that took `took`; none without live calls.
-    pub(super) fn rest_after(&self, took: Duration) -> Option<Duration> {
+    pub(crate) fn rest_after(&self, took: Duration) -> Option<Duration> {
         let calls = self.calls();
         let long = took.mul_f64((REST * calls).clamp(RESTS.0, RESTS.1));
         (calls > 0.0).then_some(long.min(LONGEST_REST))
@@ -133,7 +110,7 @@ impl Courtesy {
 
     /// The same for a live call that computes without end, in whole multiples of the time that it took. It has a deadline: it rests only where the
     /// others are many, and for no more than [`LIVE_RESTS`].
-    pub(super) fn live_rests(&self) -> u32 {
+    pub(crate) fn live_rests(&self) -> u32 {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

@@ -7,14 +7,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// In which period the fuel of a module is counted.
-const PERIOD: Duration = Duration::from_secs(1);
-/// How long a module that has used much stays in the other lane.
-const HEAVY_FOR: Duration = Duration::from_secs(60);
+use super::table::{HEAVY_FOR, PERIOD};
 
 /// The threads that a call runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(crate) enum Lane {
     /// Those of all modules that compute little.
     Light,
     /// Those that give way.
@@ -27,7 +24,7 @@ pub(super) enum Lane {
 
 /// What one module has used lately; all of its instances share it.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// In a period, in units of fuel; from this on a module is heavy.
     limit: u64,
     started: Instant,
@@ -39,7 +36,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(limit: u64) -> Self {
+    pub(crate) fn new(limit: u64) -> Self {
         Self {
             // So that a few calls more than reach it do not overflow what is counted.
             limit: limit.min(u64::MAX / 1024),
@@ -51,7 +48,7 @@ impl Pace {
     }
 
     /// A call has used `fuel`.
-    pub(super) fn used(&self, fuel: u64) {
+    pub(crate) fn used(&self, fuel: u64) {
         let before = self.used.fetch_add(fuel.min(self.limit), Ordering::Relaxed);
         if before.saturating_add(fuel) < self.limit {
             return;
@@ -66,7 +63,7 @@ impl Pace {
         }
     }
 
-    pub(super) fn lane(&self) -> Lane {
+    pub(crate) fn lane(&self) -> Lane {
         let until_ms = self.heavy_until_ms.load(Ordering::Relaxed);
         if until_ms > 0 && self.now_ms() < until_ms {
             Lane::Heavy

@@ -10,19 +10,13 @@ use std::{io, thread};
 
 use tokio::sync::oneshot;
 
-use super::RunError;
 use super::courtesy::Courtesy;
 use super::pace::Lane;
+use super::table::{GIVING_WAY, GIVING_WAY_IN_BACKGROUND};
+use crate::RunError;
 
 /// What a guest's thread needs beside the guest's stack: wasmtime, lifting and lowering, and parsing JSON.
 const HOST_STACK_BYTES: usize = 2 << 20;
-
-/// How much a thread gives way, as for `nice`: it has about a tenth of what others get when all want to run. With less, a good command of a
-/// module that has others would not meet its deadline on a busy machine.
-const GIVING_WAY: i32 = 10;
-
-/// How much a thread of the background gives way: somebody may wait for an activation, so that it has about a quarter of what others get.
-const GIVING_WAY_IN_BACKGROUND: i32 = 5;
 
 thread_local! {
     /// How the guest's thread that this is treats others; none on all other threads.
@@ -41,7 +35,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// A handle to the threads. They end when the last handle is gone and the queues are empty.
 #[derive(Debug, Clone)]
-pub(super) struct GuestThreads {
+pub(crate) struct GuestThreads {
     light: Arc<Handle>,
     heavy: Arc<Handle>,
     background: Arc<Handle>,
@@ -72,7 +66,7 @@ struct Waiting {
 impl GuestThreads {
     /// Starts `threads` threads for the light lane and as many for the background, and a quarter of that for the heavy one, with room for
     /// `guest_stack_bytes` of guest stack; at most `queue` jobs wait in each.
-    pub(super) fn start(
+    pub(crate) fn start(
         threads: NonZeroUsize,
         queue: usize,
         guest_stack_bytes: usize,
@@ -97,7 +91,7 @@ impl GuestThreads {
     }
 
     /// Of the live calls that are run here.
-    pub(super) fn courtesy(&self) -> &Courtesy {
+    pub(crate) fn courtesy(&self) -> &Courtesy {
         &self.courtesy
     }
 
@@ -110,7 +104,7 @@ impl GuestThreads {
     }
 
     /// Runs `job` on one of the threads: it is on its way before the answer is awaited. Dropped midway, the job still runs.
-    pub(super) fn run<T: Send + 'static>(
+    pub(crate) fn run<T: Send + 'static>(
         &self,
         lane: Lane,
         job: impl FnOnce() -> T + Send + 'static,
@@ -128,7 +122,7 @@ impl GuestThreads {
     }
 
     /// Runs `job` on one of the threads however many wait already: for callers that bound themselves how many there can be, and note live calls.
-    pub(super) fn post(&self, lane: Lane, job: impl FnOnce() + Send + 'static) {
+    pub(crate) fn post(&self, lane: Lane, job: impl FnOnce() + Send + 'static) {
         // Without a limit nothing is refused.
         let _ = self.queue(lane).push(lane, usize::MAX, job);
     }
@@ -143,13 +137,13 @@ pub fn give_way() {
 }
 
 /// Whether the calls on this thread give way from their beginning.
-pub(super) fn gives_way() -> bool {
+pub(crate) fn gives_way() -> bool {
     MANNER.get() == Some(Manner::GivesWay)
 }
 
 /// Lets others run after a call on this thread has computed for `took`, if there are many live calls. Gives for how long: in multiples of `took`, at
 /// most `longest`.
-pub(super) fn rest(took: Duration, longest: u32) -> u32 {
+pub(crate) fn rest(took: Duration, longest: u32) -> u32 {
     let rests = COURTESY.with(|courtesy| courtesy.get().map_or(0, Courtesy::live_rests));
     let rests = rests.min(longest);
     if rests > 0 {

@@ -1,0 +1,18 @@
+//! Who computes when: guests on threads of their own, those that compute much behind the others, and the background
+//! beside live calls.
+//!
+//! Every number of this is in one table.
+
+mod courtesy;
+mod pace;
+mod table;
+mod threads;
+
+pub use courtesy::Courtesy;
+pub(crate) use pace::{Lane, Pace};
+pub use table::{
+    BATCH_EVENTS, COUNT_PAGE, PAGE, SMALL_BATCH_EVENTS, SMALL_PAGE, SMALL_READ_EVENTS, TURN,
+};
+pub(crate) use table::{PROMPT, TICK};
+pub use threads::give_way;
+pub(crate) use threads::{GuestThreads, gives_way, rest};
