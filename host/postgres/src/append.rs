@@ -1,7 +1,7 @@
 //! What `gavel_append` answers, append by append.
 
 use gavel_model::{ActivationNumber, Position, RecordedEvent, Version};
-use gavel_store::group::{Outcome, Verdict};
+use gavel_store::toolkit::group::{Outcome, Verdict};
 use gavel_store::{Append, AppendError, Appended, StreamAppend};
 
 use super::rows::{BatchOutcome, PartOutcome, Refused};

@@ -4,8 +4,8 @@ use std::slice;
 
 use async_trait::async_trait;
 use gavel_model::StreamId;
-use gavel_store::group::Verdict;
-use gavel_store::hold::Passed;
+use gavel_store::toolkit::group::Verdict;
+use gavel_store::toolkit::hold::Passed;
 use gavel_store::{Append, AppendError, Appended, Claim, Error, EventStore as _};
 use sqlx::{Postgres, Transaction};
 use tokio::runtime::Handle;
@@ -14,9 +14,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::PostgresStore;
 use super::append::verdicts;
 use super::arguments::Columns;
-use super::errors::is_lost_race;
-use super::events::of_stream;
-use super::query::{Failure, answered, run_on};
+use super::error::is_lost_race;
+use super::query::{Failure, answered, of_stream, run_on};
 use super::rows::BatchOutcome;
 
 /// The server ends it with `idle_in_transaction_session_timeout`, so that a host that is stuck keeps nobody away for long.

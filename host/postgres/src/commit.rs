@@ -4,15 +4,15 @@ use std::slice;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use gavel_store::group::{Commit, Failed, Outcome, Verdict};
+use gavel_store::toolkit::group::{Commit, Failed, Outcome, Verdict};
 use gavel_store::{Append, LARGE_APPEND_BYTES};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::append::verdicts;
 use super::arguments::Columns;
-use super::errors::{is_lock_timeout, is_lost_race};
-use super::open::{CONNECT_TIMEOUT, TRUSTED_IDLE, require_primary};
+use super::connect::{CONNECT_TIMEOUT, TRUSTED_IDLE, require_primary};
+use super::error::{is_lock_timeout, is_lost_race};
 use super::query::{Failure, run, run_on};
 use super::rows::BatchOutcome;
 

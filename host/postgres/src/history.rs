@@ -10,7 +10,7 @@ use sqlx::types::Json as SqlJson;
 use sqlx::{Decode, Postgres, Type};
 
 use super::PostgresStore;
-use super::events::of_stream;
+use super::query::of_stream;
 
 /// The columns that [`past_events`] reads, in the order of [`place`]. `data` comes as it is: the detour by way of TEXT costs two copies.
 macro_rules! history_columns {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use gavel_model::{Activation, DeciderName, Namespace};
-use gavel_store::hold::{HOLD, Held};
+use gavel_store::toolkit::hold::{HOLD, Held};
 use gavel_store::{ActivateError, Error, Hold, Moment, NewActivation};
 use sqlx::{Postgres, Transaction};
 

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use gavel_store::Error;
-use gavel_store::lookup::{Found, Key, Ledger};
+use gavel_store::toolkit::lookup::{Found, Key, Ledger};
 use sqlx::postgres::PgPool;
 
-use super::events::read;
+use super::query::read;
 use super::rows::{self, command_columns};
 
 /// LIMIT keeps it at one step into the index for each, whatever the planner thinks of the table: statements are planned once, when it may

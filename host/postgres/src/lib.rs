@@ -7,9 +7,9 @@ mod append;
 mod arguments;
 mod claim;
 mod commit;
-mod consumer_rows;
+mod connect;
 mod consumers;
-mod errors;
+mod error;
 mod events;
 mod history;
 mod hold;
@@ -26,4 +26,25 @@ mod snapshots;
 #[cfg(test)]
 mod tests;
 
-pub use open::{PostgresOptions, PostgresStore};
+use std::sync::Arc;
+
+use gavel_store::toolkit::group::Group;
+use gavel_store::toolkit::hold::Holds;
+use gavel_store::toolkit::lookup::Lookups;
+pub use open::PostgresOptions;
+use sqlx::postgres::PgPool;
+use tokio::sync::Semaphore;
+
+use self::notify::Notices;
+
+/// Events, commands and modules in a PostgreSQL database.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+    group: Arc<Group>,
+    lookups: Lookups,
+    notices: Arc<Notices>,
+    /// Permits for claims, each of which holds a connection.
+    claims: Arc<Semaphore>,
+    holds: Arc<Holds>,
+}

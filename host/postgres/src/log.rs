@@ -9,8 +9,8 @@ use sqlx::postgres::PgRow;
 use tokio::sync::watch;
 
 use super::PostgresStore;
-use super::consumer_rows::milliseconds;
 use super::consumers::bind_position;
+use super::consumers::milliseconds;
 use super::rows::{self, event_columns};
 
 /// A filtered page looks at no fewer events than this, so that a rare event is found in few round trips,

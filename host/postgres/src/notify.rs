@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::open::CONNECT_TIMEOUT;
+use super::connect::CONNECT_TIMEOUT;
 use super::query::run;
 
 /// The channel of all hosts on a database; the payload is the schema and the host.

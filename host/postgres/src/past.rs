@@ -8,7 +8,7 @@ use gavel_model::{
     CommandId, CommandRecord, DeciderName, Event, EventId, Namespace, Position, RecordedEvent,
     Version,
 };
-use gavel_store::past::Passages;
+use gavel_store::toolkit::Passages;
 use gavel_store::{Counted, Error, Moment, PastPage, PastRange, PastStore, Place, Room};
 use sqlx::postgres::PgRow;
 use time::{Duration, OffsetDateTime};

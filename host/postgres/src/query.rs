@@ -1,13 +1,18 @@
-//! Running one statement, and the four ways in which that fails.
+//! Running one statement, the four ways in which that fails, and reads, which are tried again.
 
 use std::time::Duration;
 
-use gavel_store::Source;
+use gavel_model::StreamId;
+use gavel_store::{Error, PAGE_BYTES, Page, Room, Source};
 use sqlx::Postgres;
 use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgPool, PgRow, PgSeverity};
 use sqlx::query::Query;
 
-use super::errors::is_of_session;
+use super::PostgresStore;
+use super::error::is_of_session;
+
+/// How often a read is tried on another connection when one turns out to be dead, or of no use.
+const READ_ATTEMPTS: u32 = 3;
 
 /// How long to wait for an answer. Longer than the server's own `statement_timeout`: only a connection that has fallen silent gets here.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
@@ -54,6 +59,73 @@ pub(super) async fn run_on(
         Ok(answer) => answer.map_err(Failure::from),
         Err(elapsed) => Err(Failure::Lost(elapsed.into())),
     }
+}
+
+impl PostgresStore {
+    /// Runs a statement that changes nothing, and so may be run again.
+    pub(super) async fn read<'q>(
+        &self,
+        statement: impl Fn() -> Statement<'q> + Send + Sync,
+    ) -> Result<Vec<PgRow>, Error> {
+        read(&self.pool, statement).await
+    }
+
+    /// As many items of a list as there is room for. The statement gives so many of those behind the last one that is known.
+    pub(super) async fn read_page<'q, T: Sync>(
+        &self,
+        limit: u32,
+        statement: impl Fn(Option<&T>, i64) -> Statement<'q> + Send + Sync,
+        read: impl Fn(&PgRow) -> Result<T, Error> + Send,
+        size_bytes: impl Fn(&T) -> usize + Send,
+    ) -> Result<Page<T>, Error> {
+        let mut room = Room::new(limit, PAGE_BYTES);
+        let mut items: Vec<T> = Vec::new();
+        loop {
+            // One more than there is room for shows whether there is more.
+            let rows = room.rows() as usize + 1;
+            let wanted = i64::try_from(rows).unwrap_or(i64::MAX);
+            let found = self.read(|| statement(items.last(), wanted)).await?;
+            for row in &found {
+                let item = read(row)?;
+                if !room.take_bytes(size_bytes(&item)) {
+                    return Ok(Page {
+                        items,
+                        has_more: true,
+                    });
+                }
+                items.push(item);
+            }
+            if found.len() < rows {
+                return Ok(Page {
+                    items,
+                    has_more: false,
+                });
+            }
+        }
+    }
+}
+
+/// As [`PostgresStore::read`], for those who have no more than the pool.
+pub(super) async fn read<'q>(
+    pool: &PgPool,
+    statement: impl Fn() -> Statement<'q> + Send + Sync,
+) -> Result<Vec<PgRow>, Error> {
+    let mut attempt = 1;
+    loop {
+        match run(pool, statement()).await {
+            Ok(rows) => return Ok(rows),
+            Err(Failure::Lost(_) | Failure::Unfit(_)) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+}
+
+/// The statement `sql`, whose first three values name a stream.
+pub(super) fn of_stream<'q>(sql: &'static str, stream: &StreamId) -> Statement<'q> {
+    sqlx::query(sql)
+        .bind(stream.namespace().as_str().to_owned())
+        .bind(stream.decider().as_str().to_owned())
+        .bind(stream.id().to_owned())
 }
 
 /// What begins or ends a transaction, unless the connection has fallen silent.

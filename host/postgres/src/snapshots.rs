@@ -2,15 +2,14 @@
 
 use async_trait::async_trait;
 use gavel_model::{DeciderName, Json, ModuleDigest, Namespace, StreamId, Version};
-use gavel_store::snapshots::newest_of;
+use gavel_store::toolkit::newest_of;
 use gavel_store::{Error, Loaded, Snapshot, SnapshotPlace, SnapshotStore};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::events::of_stream;
 use super::history::{Filling, Unusable, history_columns};
-use super::query::run;
+use super::query::{of_stream, run};
 
 /// A row for each event, the first of them with the snapshot; one row if there is a snapshot and no event.
 const LOAD: &str = concat!(

@@ -1,16 +1,12 @@
 //! Appending: look up, judge, write.
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
-use gavel_model::{Clock, CommandOutcome, CommandRecord, Json, RecordedEvent};
-use gavel_store::group::{Commit, Failed, Outcome, Verdict};
-use gavel_store::{Append, Error, LARGE_APPEND_BYTES};
+use gavel_model::{CommandOutcome, CommandRecord, Json, RecordedEvent};
+use gavel_store::Append;
+use gavel_store::toolkit::group::Outcome;
 use rusqlite::{Connection, params};
 use time::OffsetDateTime;
 
 use super::error::SqliteError;
-use super::writer::{WriteError, Writer};
 use super::{facts, rows};
 
 const INSERT_EVENT: &str = r#"
@@ -22,40 +18,6 @@ const INSERT_COMMAND: &str = "
 INSERT INTO commands (namespace, command_id, decider, decider_id, command, data, fingerprint, now, seed, actor,
     metadata, version, module, outcome, events, rejection_code, rejection_message, rejection_data, fuel)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
-
-/// Where batches go: the one file.
-#[derive(Debug)]
-pub(super) struct Database {
-    pub(super) writer: Arc<Writer>,
-    pub(super) clock: Arc<dyn Clock>,
-}
-
-#[async_trait]
-impl Commit for Database {
-    /// The writer keeps the connection.
-    type Session = ();
-
-    /// It has the one writer to itself for as long as it takes, and then leaves it to the others for longer.
-    const LARGE_BYTES: usize = LARGE_APPEND_BYTES;
-
-    async fn commit(&self, _session: &mut (), batch: &[Append]) -> Result<Vec<Verdict>, Failed> {
-        let (batch, clock) = (batch.to_vec(), Arc::clone(&self.clock));
-        // The time is taken under the write lock, so that later positions are not earlier in time while the clock goes forward.
-        let written = self
-            .writer
-            .write(move |tx| append_in_tx(tx, batch, clock.now()));
-        match written.await {
-            Ok(outcomes) => Ok(outcomes.into_iter().map(Verdict::Settled).collect()),
-            Err(WriteError::NotBegun(source)) => Err(Failed::NotSent(source)),
-            Err(WriteError::Undone(error)) => Err(Failed::Refused(Error::from(error).into())),
-            Err(WriteError::Unknown(source)) => Err(Failed::Lost(source)),
-        }
-    }
-
-    async fn commit_held(&self, _append: &Append) -> Result<Outcome, Failed> {
-        unreachable!("who writes to the file has it to himself, and no verdict is `Held`")
-    }
-}
 
 /// Appends a batch, one after the other, each with an outcome of its own: one that is refused writes nothing and keeps none from being written.
 ///

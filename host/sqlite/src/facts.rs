@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use gavel_model::{ActivationNumber, StreamId};
-use gavel_store::admit::{Facts, registry_key};
+use gavel_store::toolkit::admit::{Facts, registry_key};
 use gavel_store::{Append, StreamAppend};
 use rusqlite::{Connection, params};
 
 use super::error::SqliteError;
-use super::{generations, read, rows};
+use super::events::HEAD;
+use super::{generations, rows};
 
 const ACTIVATION: &str =
     "SELECT max(number) FROM activations WHERE namespace = ?1 AND decider = ?2";
@@ -46,7 +47,7 @@ fn load_tips<'a>(
 ) -> Result<(), SqliteError> {
     let streams: HashSet<&StreamId> = parts.map(|part| &part.stream).collect();
     for stream in streams {
-        if let Some(tip) = rows::one(tx, read::HEAD, read::names(stream), rows::tip)? {
+        if let Some(tip) = rows::one(tx, HEAD, rows::names(stream), rows::tip)? {
             facts.tips.insert(stream.clone(), tip);
         }
     }

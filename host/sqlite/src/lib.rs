@@ -10,16 +10,20 @@
 
 mod append;
 mod cells;
+mod commit;
+mod connect;
 mod consumers;
 mod error;
+mod events;
 mod facts;
 mod files;
 mod generations;
+mod history;
+mod ledger;
 mod log;
 mod modules;
 mod open;
 mod past;
-mod read;
 mod readers;
 mod rehearsals;
 mod rows;
@@ -32,21 +36,14 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gavel_model::{
-    Activation, ActivationNumber, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest,
-    Namespace, Position, RecordedEvent, StreamId, Version,
-};
-use gavel_store::group::Group;
-use gavel_store::hold::{Held, Holds};
-use gavel_store::lookup::Lookups;
+use gavel_model::{Activation, ActivationNumber, Clock, DeciderName, ModuleDigest, Namespace};
+use gavel_store::toolkit::group::Group;
+use gavel_store::toolkit::hold::{Held, Holds};
+use gavel_store::toolkit::lookup::Lookups;
 use gavel_store::{
-    ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
-    Hold, Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, Moment, NewActivation,
-    NewModule, Page, ResumeError, Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead,
-    StreamRange, StreamSummary,
+    ActivateError, DeleteModuleError, Error, Hold, ModuleFilter, ModuleStore, Moment,
+    NewActivation, NewModule, Page, StoredModule,
 };
-use time::OffsetDateTime;
-use tokio::sync::watch;
 
 use readers::Readers;
 use writer::Writer;
@@ -60,123 +57,6 @@ pub struct SqliteStore {
     readers: Readers,
     lookups: Lookups,
     holds: Holds,
-}
-
-#[async_trait]
-impl EventStore for SqliteStore {
-    async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError> {
-        let _passed = self.holds.pass(append.streams()).await;
-        self.group.append(append).await
-    }
-
-    async fn head(&self, stream: &StreamId) -> Result<StreamHead, Error> {
-        read::head(&self.readers, stream).await
-    }
-
-    async fn read_stream(
-        &self,
-        stream: &StreamId,
-        range: StreamRange,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        read::stream(&self.readers, stream, range).await
-    }
-
-    async fn history(
-        &self,
-        stream: &StreamId,
-        after: Version,
-        through: Option<Version>,
-        limit: u32,
-    ) -> Result<History, Error> {
-        read::history(&self.readers, stream, after, through, limit).await
-    }
-
-    async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error> {
-        read::version_at(&self.readers, stream, at).await
-    }
-
-    async fn list_streams(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<StreamSummary>, Error> {
-        read::streams(&self.readers, namespace, decider, after, limit).await
-    }
-
-    async fn command(
-        &self,
-        namespace: &Namespace,
-        command_id: CommandId,
-    ) -> Result<Option<CommandRecord>, Error> {
-        self.lookups.find(namespace, command_id).await
-    }
-
-    async fn ping(&self) -> Result<(), Error> {
-        read::ping(&self.readers).await?;
-        self.writer.probe().await
-    }
-
-    /// Leaves the one file: the last connection that closes brings the log into it, and removes the log.
-    async fn close(&self) {
-        self.group.close().await;
-        self.readers.close().await;
-        self.writer.close().await;
-    }
-}
-
-#[async_trait]
-impl LogStore for SqliteStore {
-    async fn read_log(
-        &self,
-        namespace: &Namespace,
-        after: Position,
-        filter: &LogFilter,
-        limit: u32,
-    ) -> Result<LogPage, Error> {
-        log::page(&self.readers, namespace, after, filter, limit).await
-    }
-
-    async fn check_position(
-        &self,
-        namespace: &Namespace,
-        position: Position,
-    ) -> Result<(), ResumeError> {
-        log::check_position(&self.readers, namespace, position).await
-    }
-
-    fn wakeups(&self) -> watch::Receiver<()> {
-        self.group.commits()
-    }
-}
-
-#[async_trait]
-impl SnapshotStore for SqliteStore {
-    async fn load(
-        &self,
-        stream: &StreamId,
-        module: ModuleDigest,
-        limit: u32,
-    ) -> Result<Loaded, Error> {
-        snapshots::load(&self.readers, stream, module, limit).await
-    }
-
-    async fn put_snapshots(&self, snapshots: Vec<Snapshot>) -> Result<(), Error> {
-        snapshots::put(&self.writer, &*self.clock, snapshots).await
-    }
-
-    async fn forget_snapshots(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-        kept: &[ModuleDigest],
-        after: &SnapshotPlace,
-        limit: u32,
-    ) -> Result<Option<SnapshotPlace>, Error> {
-        let file = (&self.readers, &*self.writer);
-        snapshots::forget(file, namespace, decider, kept, after, limit).await
-    }
 }
 
 #[async_trait]

@@ -1,12 +1,14 @@
 //! Reading the log of a namespace.
 
+use async_trait::async_trait;
 use gavel_model::{Namespace, Position};
-use gavel_store::{Error, LogFilter, LogPage, PAGE_BYTES, ResumeError, Room};
+use gavel_store::{Error, LogFilter, LogPage, LogStore, PAGE_BYTES, ResumeError, Room};
 use rusqlite::{Connection, Row, params};
+use tokio::sync::watch;
 
+use super::SqliteStore;
 use super::error::SqliteError;
 use super::generations::Generations;
-use super::readers::Readers;
 use super::rows::{self, log_columns};
 
 /// Within a namespace the rowid ascends; hides the other index that begins with it, by which the log would have to be sorted.
@@ -23,34 +25,42 @@ const PAGE: &str = concat!(
 /// How many events a page looks at, so that a reader whose filter hardly anything passes keeps no other from reading.
 const SCAN: usize = 10_000;
 
+#[async_trait]
+impl LogStore for SqliteStore {
+    async fn read_log(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> Result<LogPage, Error> {
+        let (namespace, filter) = (namespace.clone(), filter.clone());
+        self.readers
+            .read(move |database| page_in(database, &namespace, after, &filter, limit))
+            .await
+    }
+
+    async fn check_position(
+        &self,
+        namespace: &Namespace,
+        position: Position,
+    ) -> Result<(), ResumeError> {
+        let namespace = namespace.clone();
+        let checked = self
+            .readers
+            .read(move |database| Ok(Generations::of(database).check(&namespace, position)));
+        checked.await?
+    }
+
+    fn wakeups(&self) -> watch::Receiver<()> {
+        self.group.commits()
+    }
+}
+
 /// A page as of the newest event at its start.
 ///
 /// Offsets are given under the write lock and so become visible in their order: what has an offset up to the newest is all there, in the
 /// statement after as well, and nothing will be added to it. A malformed event ends the page before it, and fails the one that begins with it.
-pub(super) async fn page(
-    readers: &Readers,
-    namespace: &Namespace,
-    after: Position,
-    filter: &LogFilter,
-    limit: u32,
-) -> Result<LogPage, Error> {
-    let (namespace, filter) = (namespace.clone(), filter.clone());
-    readers
-        .read(move |database| page_in(database, &namespace, after, &filter, limit))
-        .await
-}
-
-pub(super) async fn check_position(
-    readers: &Readers,
-    namespace: &Namespace,
-    position: Position,
-) -> Result<(), ResumeError> {
-    let namespace = namespace.clone();
-    let checked =
-        readers.read(move |database| Ok(Generations::of(database).check(&namespace, position)));
-    checked.await?
-}
-
 fn page_in(
     database: &Connection,
     namespace: &Namespace,

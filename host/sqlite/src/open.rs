@@ -7,26 +7,23 @@ use std::fs::Permissions;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use gavel_model::Clock;
-use gavel_store::group::{Group, Limits};
-use gavel_store::hold::Holds;
-use gavel_store::lookup::Lookups;
+use gavel_store::toolkit::group::{Group, Limits};
+use gavel_store::toolkit::hold::Holds;
+use gavel_store::toolkit::lookup::Lookups;
 use gavel_store::{Error, OpenError};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::SqliteStore;
-use super::append::Database;
+use super::commit::Database;
+use super::connect::BUSY_TIMEOUT;
 use super::files::{self, Files};
+use super::generations;
 use super::readers::Readers;
 use super::writer::Writer;
-use super::{generations, read};
-
-/// How long a write waits for another process that writes, before the store counts as unavailable.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl SqliteStore {
     /// Opens the file at `path`. With `migrate`, the file and its folder are created when they are not there, and its schema is brought
@@ -78,7 +75,8 @@ impl SqliteStore {
         // While one of our connections is in use, SQLite leaves all the files in their place: first this one, and then that of a reader.
         let files = Files::of(path).map_err(|error| unreachable(error.into()))?;
         let readers = Readers::open(files.clone()).map_err(|error| unreachable(error.into()))?;
-        read::ping(&readers)
+        readers
+            .ping()
             .await
             .map_err(|error| unreachable(error.into()))?;
         let writer = Writer::open(files)

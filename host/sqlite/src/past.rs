@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use gavel_model::{CommandId, CommandRecord, DeciderName, EventId, Namespace, RecordedEvent};
-use gavel_store::past::Passages;
+use gavel_store::toolkit::Passages;
 use gavel_store::{Counted, Error, Moment, PastPage, PastRange, PastStore, Place, Room};
 use rusqlite::{Connection, Row, Statement, params};
 
 use super::SqliteStore;
 use super::error::SqliteError;
 use super::generations::Generations;
-use super::read::COMMAND;
+use super::ledger::COMMAND;
 use super::rows::{self, command_columns, log_columns, passage_columns};
 
 pub(super) const PASSAGES: &str = concat!(

@@ -1,18 +1,18 @@
 //! The connections that read.
 
 use std::panic::resume_unwind;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gavel_store::Error;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use super::connect;
 use super::error::SqliteError;
 use super::files::Files;
-use super::open::BUSY_TIMEOUT;
+use super::rows;
 
 /// How many reads run at the same time; more wait. Each connection has a page cache of 2 MB.
 const READERS: usize = 4;
@@ -31,7 +31,7 @@ pub(super) struct Readers {
 impl Readers {
     /// Opens the file, which is there and has its schema.
     pub(super) fn open(files: Files) -> Result<Self, rusqlite::Error> {
-        let first = connect(files.path())?;
+        let first = connect::reading(files.path())?;
         Ok(Self {
             files,
             places: Arc::new(Semaphore::new(READERS)),
@@ -52,6 +52,14 @@ impl Readers {
             .clear();
     }
 
+    /// Asks the file for something that it always has.
+    pub(super) async fn ping(&self) -> Result<(), Error> {
+        let count = "SELECT count(*) FROM sqlite_schema";
+        let found = self.read(move |database| rows::one(database, count, [], |_| Ok(())));
+        found.await?;
+        Ok(())
+    }
+
     /// Runs `work` on a connection of its own for the time. If the future is dropped, `work` still runs to its end.
     pub(super) async fn read<T: Send + 'static>(
         &self,
@@ -68,7 +76,7 @@ impl Readers {
             let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = match kept {
                 Some(connection) => connection,
-                None => connect(files.path()).map_err(SqliteError::from)?,
+                None => connect::reading(files.path()).map_err(SqliteError::from)?,
             };
             let result = work(&connection);
             idle.lock()
@@ -84,11 +92,4 @@ impl Readers {
                 Err(cancelled) => Err(Error::Unavailable(cancelled.into())),
             })
     }
-}
-
-fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    Ok(connection)
 }

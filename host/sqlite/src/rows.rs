@@ -5,7 +5,7 @@ use gavel_model::{
     Fingerprint, Json, LedgerMode, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent,
     Rejection, StreamId, Version,
 };
-use gavel_store::admit::Tip;
+use gavel_store::toolkit::admit::Tip;
 use gavel_store::{
     Beat, Error, PastRange, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
 };
@@ -417,4 +417,13 @@ fn corrupt(what: &'static str) -> impl FnOnce(Reason) -> SqliteError {
 /// The text of names and labels as JSON.
 pub(super) fn json_text<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("text, numbers, lists and maps of text are JSON")
+}
+
+/// The values that name a stream.
+pub(super) fn names(stream: &StreamId) -> [&str; 3] {
+    [
+        stream.namespace().as_str(),
+        stream.decider().as_str(),
+        stream.id(),
+    ]
 }

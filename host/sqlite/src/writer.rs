@@ -2,18 +2,17 @@
 
 use std::convert::identity;
 use std::panic::resume_unwind;
-use std::path::Path;
 use std::sync::Arc;
 
 use gavel_store::{Error, Source};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::connect;
 use super::files::Files;
 use super::generations;
-use super::open::BUSY_TIMEOUT;
 
 /// Runs one write transaction at a time, each as a whole on a thread that may wait for the disk.
 ///
@@ -51,7 +50,7 @@ impl<E> WriteError<E> {
 impl Writer {
     /// Opens the file, which is there and has its schema.
     pub(super) fn open(files: Files) -> Result<Self, rusqlite::Error> {
-        let first = connect(files.path())?;
+        let first = connect::writing(files.path())?;
         Ok(Self {
             files,
             idle: Arc::new(Mutex::new(Some(first))),
@@ -119,7 +118,7 @@ fn write_blocking<T, E>(
     let not_begun = |error: rusqlite::Error| WriteError::NotBegun(error.into());
     let mut connection = match idle.take() {
         Some(connection) => connection,
-        None => connect(files.path()).map_err(not_begun)?,
+        None => connect::writing(files.path()).map_err(not_begun)?,
     };
     let tx = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -130,31 +129,4 @@ fn write_blocking<T, E>(
     files.check().map_err(WriteError::Unknown)?;
     *idle = Some(connection);
     Ok(result)
-}
-
-/// How many pages of the log make a COMMIT copy them into the file, which costs two waits for the disk. 16 MB, which the log outgrows only while
-/// a reader holds on to an old state.
-const CHECKPOINT_PAGES: u32 = 4_000;
-
-/// The size that the file of the log is cut to when a reader has let it outgrow that, in bytes. Twice as many pages of 4 KiB, since the COMMIT that
-/// fills the log adds its own: a file that is cut in each turn has to grow in each, which costs waits for the disk.
-const LOG_BYTES: u32 = CHECKPOINT_PAGES * 2 * 4_096;
-
-/// Size of the page cache, in KiB: the inner pages and the ends of all indexes, and the leaves of streams that are written to.
-const CACHE_KIB: i32 = 16 * 1024;
-
-fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    // On macOS fsync leaves what is written in the disk's own memory; elsewhere both change nothing.
-    connection.pragma_update(None, "fullfsync", true)?;
-    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
-    // Negative: KiB, not pages.
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    Ok(connection)
 }

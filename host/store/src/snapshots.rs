@@ -2,7 +2,6 @@
 //!
 //! **Invariant:** they are disposable. Deleting any or all of them changes no answer, only how long it takes.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
@@ -93,18 +92,4 @@ pub struct SnapshotPlace {
     pub id: String,
     /// The module's digest, as it is stored.
     pub module: String,
-}
-
-/// The newest of each stream and module, in one order for everyone who writes them, so that no two writers deadlock.
-pub fn newest_of(snapshots: Vec<Snapshot>) -> Vec<Snapshot> {
-    let mut newest: BTreeMap<(StreamId, ModuleDigest), Snapshot> = BTreeMap::new();
-    for snapshot in snapshots {
-        let kept = newest
-            .get(&(snapshot.stream.clone(), snapshot.module))
-            .map_or(Version::EMPTY, |kept| kept.version);
-        if snapshot.version > kept {
-            newest.insert((snapshot.stream.clone(), snapshot.module), snapshot);
-        }
-    }
-    newest.into_values().collect()
 }

@@ -1,6 +1,6 @@
 //! Consumers in the file: the rules, each in a transaction.
 
-mod tables;
+mod rows;
 
 use std::convert::identity;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use async_trait::async_trait;
 use gavel_model::{
     Consumer, ConsumerId, ConsumerSettings, LeaseId, Namespace, Parked, Position, Start, StreamId,
 };
-use gavel_store::consumers::rows::Rows as _;
-use gavel_store::consumers::{rows, rules};
+use gavel_store::toolkit::consumers::rows::{self as toolkit_rows, Rows as _};
+use gavel_store::toolkit::consumers::rules;
 use gavel_store::{ConsumerError, ConsumerStore, Error, Leased, Nacked, Page, Unpark};
 use time::OffsetDateTime;
 
-use self::tables::Tables;
+use self::rows::Tables;
 use super::SqliteStore;
 
 impl SqliteStore {
@@ -244,7 +244,7 @@ impl ConsumerStore for SqliteStore {
             let backlogs = tables.parked(id, &decider, &stream, limit)?;
             let parked = backlogs
                 .into_iter()
-                .filter_map(|(stream, backlog)| rows::parked(stream, backlog));
+                .filter_map(|(stream, backlog)| toolkit_rows::parked(stream, backlog));
             Ok(parked.collect())
         })
         .await

@@ -6,7 +6,7 @@ use std::time::Instant;
 use gavel_model::{Activation, ActivationNumber, Clock as _, StreamId, SystemClock};
 
 use super::support::*;
-use crate::hold::HOLD;
+use crate::toolkit::hold::HOLD;
 use crate::{ActivateError, AppendError, Appended, Fence, Hold, Store, StreamAppend};
 
 /// Holds the decider of a stream.

@@ -13,8 +13,8 @@ use time::OffsetDateTime;
 
 use super::events::Events;
 use super::{MemoryStore, lock};
-use crate::consumers::rows::{Backlog, Entry, Place, Progress, Registered, Rows, Visit};
-use crate::consumers::{rows, rules};
+use crate::toolkit::consumers::rows::{Backlog, Entry, Place, Progress, Registered, Rows, Visit};
+use crate::toolkit::consumers::{rows, rules};
 use crate::{ConsumerError, ConsumerStore, Error, Leased, Nacked, Page, Unpark};
 
 /// All consumers.

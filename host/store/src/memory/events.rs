@@ -10,7 +10,7 @@ use gavel_model::{
 };
 use time::OffsetDateTime;
 
-use crate::admit::Facts;
+use crate::toolkit::admit::Facts;
 use crate::{
     Append, AppendError, Appended, Direction, History, LogFilter, LogPage, PAGE_BYTES, Place,
     ResumeError, Room, StreamHead, StreamRange, StreamSummary,

@@ -19,8 +19,8 @@ use gavel_model::{
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
-use super::hold::{Held, Holds};
-use super::snapshots::newest_of;
+use super::toolkit::hold::{Held, Holds};
+use super::toolkit::newest_of;
 use super::{
     ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
     Hold, Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, Moment, NewActivation,

@@ -11,7 +11,7 @@ use gavel_model::{
 
 use super::events::Events;
 use super::{MemoryStore, lock};
-use crate::past::Passages;
+use crate::toolkit::Passages;
 use crate::{Counted, Error, Moment, PastPage, PastRange, PastStore, Place, Room};
 
 impl Events {

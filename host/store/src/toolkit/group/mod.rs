@@ -36,11 +36,11 @@ use tokio::task::JoinHandle;
 
 use self::committer::Committer;
 use self::queue::{Lane, Queue};
-use super::{Append, AppendError, Appended, Source};
+use crate::{Append, AppendError, Appended, Source};
 
 /// Most appends in a batch. More save next to nothing, and all of them wait for the last.
 const MAX_BATCH_APPENDS: usize = 256;
-/// Most in a batch, in bytes as [`StreamAppend::size_bytes`](super::StreamAppend::size_bytes) counts them; an append that is larger goes alone.
+/// Most in a batch, in bytes as [`StreamAppend::size_bytes`](crate::StreamAppend::size_bytes) counts them; an append that is larger goes alone.
 /// As many small appends as may go together.
 const MAX_BATCH_BYTES: usize = 640 * 1024;
 /// The same while several deciders write: some milliseconds of work, since each of them waits for the batches of the others.

@@ -1,5 +1,7 @@
 //! Consumers. Their rules are functions of the database, for plain SQL as well; this calls them.
 
+mod rows;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,16 +9,17 @@ use gavel_model::{
     Consumer, ConsumerId, ConsumerSettings, Lease, LeaseId, Namespace, Parked, Position, Start,
     StreamId,
 };
-use gavel_store::consumers::rows::readable;
+use gavel_store::toolkit::consumers::rows::readable;
 use gavel_store::{
     ConsumerError, ConsumerStore, Error, Leased, Nacked, PAGE_BYTES, Page, Room, Unpark,
 };
 use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
+pub(super) use self::rows::milliseconds;
+use self::rows::{LeaseRow, settings_columns};
 use super::PostgresStore;
-use super::consumer_rows::{self, LeaseRow, milliseconds, settings_columns};
-use super::errors::not_acknowledged;
+use super::error::not_acknowledged;
 use super::query::{Failure, Statement, run};
 use super::rows::{Read, Time, column, event_columns, time};
 
@@ -117,7 +120,7 @@ fn bind_nowhere(statement: Statement<'_>) -> Statement<'_> {
 }
 
 fn consumer(row: &PgRow) -> Result<Consumer, Error> {
-    consumer_rows::consumer(row).map_err(|reason| reason.of("consumer"))
+    rows::consumer(row).map_err(|reason| reason.of("consumer"))
 }
 
 fn whole_milliseconds(duration: Duration) -> i64 {
@@ -226,7 +229,7 @@ impl ConsumerStore for PostgresStore {
         id: &ConsumerId,
     ) -> Result<(ConsumerSettings, Position), ConsumerError> {
         let found = run(&self.pool, of_consumer(CURSOR, id)).await?;
-        Ok(answer(&found, consumer_rows::cursor)?)
+        Ok(answer(&found, rows::cursor)?)
     }
 
     async fn pass_over(
@@ -283,7 +286,7 @@ impl ConsumerStore for PostgresStore {
                     has_more: false,
                 });
             };
-            let names = consumer_rows::names(last).map_err(|reason| reason.of("consumer"))?;
+            let names = rows::names(last).map_err(|reason| reason.of("consumer"))?;
             after = Some(names);
         }
     }
@@ -340,7 +343,7 @@ impl ConsumerStore for PostgresStore {
         };
         let mut broken: Option<LeaseId> = None;
         for row in &found {
-            match consumer_rows::lease(row)? {
+            match rows::lease(row)? {
                 LeaseRow::Event(next) if Some(next.id) == broken => {}
                 LeaseRow::Event(next) => match leased.leases.last_mut() {
                     Some(lease) if lease.id == next.id => lease.events.extend(next.events),
@@ -439,11 +442,7 @@ impl ConsumerStore for PostgresStore {
             .bind(i64::from(limit));
         let found = run(&self.pool, statement).await?;
         let is_stream = |row: &&PgRow| !matches!(column::<Option<&str>>(row, "decider"), Ok(None));
-        let parked: Result<_, _> = found
-            .iter()
-            .filter(is_stream)
-            .map(consumer_rows::parked)
-            .collect();
+        let parked: Result<_, _> = found.iter().filter(is_stream).map(rows::parked).collect();
         parked.map_err(|reason| ConsumerError::Store(reason.of("parked stream")))
     }
 

@@ -8,7 +8,7 @@ use gavel_model::{
     StreamId, Version,
 };
 use gavel_store::Error;
-use gavel_store::consumers::rows::{
+use gavel_store::toolkit::consumers::rows::{
     Backlog, Entry, Holder, Place, Progress, Registered, Rows, Visit, named, readable,
 };
 use rusqlite::{Connection, Row, params};
@@ -17,7 +17,6 @@ use uuid::Uuid;
 
 use crate::error::SqliteError;
 use crate::generations::Generations;
-use crate::read;
 use crate::rows::{self, event_columns};
 
 const FIND: &str = "
@@ -378,7 +377,7 @@ impl Rows for Tables<'_> {
         through: Version,
         visit: Visit<'_, Entry>,
     ) -> Result<(), Error> {
-        let [namespace, decider, id] = read::names(stream);
+        let [namespace, decider, id] = rows::names(stream);
         let values = params![namespace, decider, id, from.to_sql(), through.to_sql()];
         Ok(self.each(ENTRIES, values, |row| entry(row, &self.generations), visit)?)
     }
@@ -390,7 +389,7 @@ impl Rows for Tables<'_> {
         through: Version,
         visit: Visit<'_, Result<RecordedEvent, Error>>,
     ) -> Result<(), Error> {
-        let [namespace, decider, id] = read::names(stream);
+        let [namespace, decider, id] = rows::names(stream);
         let values = params![namespace, decider, id, from.to_sql(), through.to_sql()];
         let read =
             |row: &Row<'_>| Ok(rows::event(row, &self.generations, stream).map_err(Error::from));

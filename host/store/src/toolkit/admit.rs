@@ -1,4 +1,4 @@
-//! Whether an append is admitted, and what it becomes: the checks of [`EventStore::append`](super::EventStore::append), in their order.
+//! Whether an append is admitted, and what it becomes: the checks of [`EventStore::append`](crate::EventStore::append), in their order.
 //!
 //! For stores that hold their write lock from the first check to the last write. All is checked before anything is written, so that
 //! many appends can share one transaction: one that is refused leaves nothing to undo. No I/O here: [`Facts`] are looked up beforehand.
@@ -11,7 +11,7 @@ use gavel_model::{
 };
 use time::OffsetDateTime;
 
-use super::{Append, AppendError, Appended, StreamAppend, StreamHead};
+use crate::{Append, AppendError, Appended, StreamAppend, StreamHead};
 
 /// A kind of event in the registry: decider, name, schema version.
 pub type RegistryKey = (DeciderName, String, u32);

@@ -14,7 +14,7 @@ use futures::FutureExt as _;
 use gavel_model::{CommandId, CommandRecord, Namespace};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Error;
+use crate::Error;
 
 /// Most look-ups in a statement; more wait for the one after it.
 const MAX_TOGETHER: usize = 256;

@@ -10,7 +10,7 @@ use gavel_model::{Activation, DeciderName, Namespace, StreamId};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio::time::timeout;
 
-use super::{ActivateError, Error, Moment, NewActivation};
+use crate::{ActivateError, Error, Moment, NewActivation};
 
 /// The longest that a hold keeps an append waiting, whatever has become of whoever holds. What goes on after that overtakes the activation.
 pub const HOLD: Duration = Duration::from_secs(2);
@@ -18,12 +18,12 @@ pub const HOLD: Duration = Duration::from_secs(2);
 /// The appends of a decider wait, on every host, for as long as this is there, but no longer than some seconds. Dropping it lets them go.
 #[async_trait]
 pub trait Hold: Debug + Send {
-    /// Moves the pointer as [`ModuleStore::activate`](super::ModuleStore::activate) does, and lets go.
+    /// Moves the pointer as [`ModuleStore::activate`](crate::ModuleStore::activate) does, and lets go.
     ///
     /// # Errors
     ///
     /// [`ActivateError::Overtaken`] when anything of the decider was stored after `looked_through`, by whomever; nothing has changed then.
-    /// The others are those of [`ModuleStore::activate`](super::ModuleStore::activate).
+    /// The others are those of [`ModuleStore::activate`](crate::ModuleStore::activate).
     async fn activate(
         self: Box<Self>,
         activation: NewActivation,

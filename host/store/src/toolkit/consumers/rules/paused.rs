@@ -4,7 +4,7 @@ use gavel_model::ConsumerId;
 
 use super::registered;
 use crate::ConsumerError;
-use crate::consumers::rows::Rows;
+use crate::toolkit::consumers::rows::Rows;
 
 /// Carries out [`ConsumerStore::pause_consumer`](crate::ConsumerStore::pause_consumer).
 pub fn pause(rows: &mut impl Rows, id: &ConsumerId, is_paused: bool) -> Result<(), ConsumerError> {

@@ -18,8 +18,10 @@ use gavel_model::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::consumers::rows::{Backlog, Holder, Registered, Rows, named, readable, unreadable};
-use crate::consumers::{ConsumerError, Leased, Nacked};
+use crate::toolkit::consumers::rows::{
+    Backlog, Holder, Registered, Rows, named, readable, unreadable,
+};
+use crate::{ConsumerError, Leased, Nacked};
 use crate::{Error, PAGE_BYTES, Page, Room};
 pub use parked::{retry_parked, unpark};
 pub use paused::{pause, pause_push};

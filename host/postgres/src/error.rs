@@ -1,7 +1,7 @@
 //! What the server's codes mean to us. Told apart by SQLSTATE and constraint, never by text; the list is in `migrations/postgres/README.md`.
 
 use gavel_model::{ActivationNumber, Position};
-use gavel_store::group::Failed;
+use gavel_store::toolkit::group::Failed;
 use gavel_store::{ActivateError, ConsumerError, DeleteModuleError, Error};
 use serde::Deserialize;
 use sqlx::error::DatabaseError;

@@ -9,7 +9,7 @@ use gavel_model::{
 use gavel_store::Error;
 use sqlx::postgres::PgRow;
 
-use super::rows::{Read, column, event, position, stream, time, unreadable, version};
+use crate::rows::{Read, column, event, position, stream, time, unreadable, version};
 
 /// A row of `gavel_lease`.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) enum LeaseRow {
 }
 
 pub(super) fn lease(row: &PgRow) -> Result<LeaseRow, Error> {
-    let corrupt = |reason: super::rows::Unreadable| reason.of("lease");
+    let corrupt = |reason: crate::rows::Unreadable| reason.of("lease");
     let id: Option<LeaseId> = column(row, "lease").map_err(corrupt)?;
     let Some(id) = id else {
         let next_in: Option<i64> = column(row, "next_in_ms").map_err(corrupt)?;
@@ -120,6 +120,6 @@ fn attempts(row: &PgRow) -> Read<u32> {
 }
 
 /// As many milliseconds as a row holds; none if they are negative.
-pub(super) fn milliseconds(count: i64) -> Duration {
+pub(crate) fn milliseconds(count: i64) -> Duration {
     Duration::from_millis(count.try_into().unwrap_or_default())
 }

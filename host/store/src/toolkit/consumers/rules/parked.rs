@@ -4,8 +4,8 @@ use gavel_model::{ConsumerId, StreamId};
 use time::OffsetDateTime;
 
 use super::{go_on_while, registered};
-use crate::consumers::rows::Rows;
-use crate::consumers::{ConsumerError, Unpark};
+use crate::toolkit::consumers::rows::Rows;
+use crate::{ConsumerError, Unpark};
 
 /// Carries out [`ConsumerStore::unpark`](crate::ConsumerStore::unpark).
 pub fn unpark(

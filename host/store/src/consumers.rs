@@ -1,8 +1,5 @@
 //! Consumers, as stores keep them.
 
-pub mod rows;
-pub mod rules;
-
 use std::fmt::Debug;
 use std::time::Duration;
 

@@ -1,0 +1,45 @@
+//! Connections to the file, and what they ask for.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+/// How long a write waits for another process that writes, before the store counts as unavailable.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many pages of the log make a COMMIT copy them into the file, which costs two waits for the disk. 16 MB, which the log outgrows only while
+/// a reader holds on to an old state.
+const CHECKPOINT_PAGES: u32 = 4_000;
+
+/// The size that the file of the log is cut to when a reader has let it outgrow that, in bytes. Twice as many pages of 4 KiB, since the COMMIT that
+/// fills the log adds its own: a file that is cut in each turn has to grow in each, which costs waits for the disk.
+const LOG_BYTES: u32 = CHECKPOINT_PAGES * 2 * 4_096;
+
+/// Size of the page cache, in KiB: the inner pages and the ends of all indexes, and the leaves of streams that are written to.
+const CACHE_KIB: i32 = 16 * 1024;
+
+/// Opens the connection that writes.
+pub(super) fn writing(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // On macOS fsync leaves what is written in the disk's own memory; elsewhere both change nothing.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    // Negative: KiB, not pages.
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    Ok(connection)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn reading(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
