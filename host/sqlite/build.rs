@@ -1,5 +1,28 @@
-//! Has cargo embed migrations that were added since the last build; of those that were changed the compiler knows itself.
+//! Embeds the migrations, so that a file that is added to their folder is one that is run.
 
-fn main() {
-    println!("cargo::rerun-if-changed=../../migrations/sqlite");
+use std::path::PathBuf;
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let folder = fs::canonicalize("../../migrations/sqlite")?;
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let files = fs::read_dir(folder)?.map(|file| Ok(file?.path()));
+    let mut files = files.collect::<io::Result<Vec<PathBuf>>>()?;
+    files.sort();
+    let migrations = files.iter().map(|path| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let (number, words) = name
+            .split_once('_')
+            .unwrap_or_else(|| panic!("{name} is not `NNNN_what_it_does`"));
+        let number: i64 = number
+            .parse()
+            .unwrap_or_else(|error| panic!("{name} has no number: {error}"));
+        let words = words.replace('_', " ");
+        format!(
+            "Migration {{ number: {number}, words: {words:?}, sql: include_str!({path:?}) }},\n"
+        )
+    });
+    let list = format!("&[\n{}]", migrations.collect::<String>());
+    let out = env::var_os("OUT_DIR").expect("cargo tells where the output belongs");
+    fs::write(PathBuf::from(out).join("migrations.rs"), list)
 }

@@ -3,7 +3,8 @@
 use std::env;
 
 use reqwest::Url;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
+use rusqlite::{Connection as SqliteConnection, TransactionBehavior};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -152,12 +153,16 @@ impl Store {
     ///
     /// When the query fails.
     pub async fn texts(&self, query: &str) -> Vec<String> {
-        let query = AssertSqlSafe(query.to_owned());
-        let texts = match self.backend {
-            Backend::Sqlite => texts_in_sqlite(&self.url, query).await,
-            Backend::Postgres => texts_in_postgres(&self.url, query).await,
-        };
-        texts.expect("the query succeeds")
+        let query = query.to_owned();
+        match self.backend {
+            Backend::Sqlite => {
+                let work = move |connection: &mut SqliteConnection| texts_in(connection, &query);
+                self.on_file(work).await.expect("the query succeeds")
+            }
+            Backend::Postgres => texts_in_postgres(&self.url, AssertSqlSafe(query))
+                .await
+                .expect("the query succeeds"),
+        }
     }
 
     /// Runs a statement in this database, as its owner.
@@ -169,13 +174,9 @@ impl Store {
         let statement = statement.to_owned();
         match self.backend {
             Backend::Sqlite => {
-                let mut connection = SqliteConnection::connect(&self.url)
-                    .await
-                    .expect("the file can be opened");
-                connection
-                    .execute(AssertSqlSafe(statement))
-                    .await
-                    .expect("the statement succeeds");
+                let work =
+                    move |connection: &mut SqliteConnection| connection.execute_batch(&statement);
+                self.on_file(work).await.expect("the statement succeeds");
             }
             Backend::Postgres => {
                 let url = self.url.parse().expect("it was made of a URL");
@@ -191,11 +192,31 @@ impl Store {
     /// When the statement fails, or changes no row.
     pub async fn forge(&self, table: &str, statement: &str) {
         let changed = match self.backend {
-            Backend::Sqlite => forge_in_sqlite(&self.url, table, statement).await,
-            Backend::Postgres => forge_in_postgres(&self.url, table, statement).await,
+            Backend::Sqlite => {
+                let (table, statement) = (table.to_owned(), statement.to_owned());
+                let work = move |connection: &mut SqliteConnection| {
+                    forge_in(connection, &table, &statement)
+                };
+                let changed = self.on_file(work).await.map(|rows| rows as u64);
+                changed.map_err(anyhow::Error::from)
+            }
+            Backend::Postgres => {
+                let changed = forge_in_postgres(&self.url, table, statement).await;
+                changed.map_err(anyhow::Error::from)
+            }
         };
-        let changed = changed.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        let changed = changed.unwrap_or_else(|error| panic!("{statement}: {error:#}"));
         assert!(changed > 0, "{statement} changes no row");
+    }
+
+    /// Works on the file as any other program does, on a thread that may wait for the host.
+    async fn on_file<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut SqliteConnection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> rusqlite::Result<T> {
+        let path = self.url.trim_start_matches("sqlite://").to_owned();
+        let working = tokio::task::spawn_blocking(move || work(&mut SqliteConnection::open(path)?));
+        working.await.expect("work on the file does not panic")
     }
 }
 
@@ -234,11 +255,9 @@ async fn execute(server: &Url, statement: String) {
         .expect("the connection can be closed");
 }
 
-async fn texts_in_sqlite(url: &str, query: AssertSqlSafe<String>) -> sqlx::Result<Vec<String>> {
-    let mut connection = SqliteConnection::connect(url).await?;
-    let texts = sqlx::query_scalar(query).fetch_all(&mut connection).await?;
-    connection.close().await?;
-    Ok(texts)
+fn texts_in(connection: &SqliteConnection, query: &str) -> rusqlite::Result<Vec<String>> {
+    let mut select = connection.prepare(query)?;
+    select.query_map([], |row| row.get(0))?.collect()
 }
 
 async fn texts_in_postgres(url: &str, query: AssertSqlSafe<String>) -> sqlx::Result<Vec<String>> {
@@ -248,26 +267,24 @@ async fn texts_in_postgres(url: &str, query: AssertSqlSafe<String>) -> sqlx::Res
     Ok(texts)
 }
 
-async fn forge_in_sqlite(url: &str, table: &str, statement: &str) -> sqlx::Result<u64> {
-    let mut connection = SqliteConnection::connect(url).await?;
-    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let triggers: Vec<(String, String)> = sqlx::query_as(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?",
-    )
-    .bind(table)
-    .fetch_all(&mut *tx)
-    .await?;
+fn forge_in(
+    connection: &mut SqliteConnection,
+    table: &str,
+    statement: &str,
+) -> rusqlite::Result<usize> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let triggers: Vec<(String, String)> = tx
+        .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1")?
+        .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
     for (name, _) in &triggers {
-        let drop = format!("DROP TRIGGER {name}");
-        tx.execute(AssertSqlSafe(drop)).await?;
+        tx.execute_batch(&format!("DROP TRIGGER {name}"))?;
     }
-    let statement = AssertSqlSafe(statement.to_owned());
-    let changed = tx.execute(statement).await?.rows_affected();
+    let changed = tx.execute(statement, [])?;
     for (_, create) in triggers {
-        tx.execute(AssertSqlSafe(create)).await?;
+        tx.execute_batch(&create)?;
     }
-    tx.commit().await?;
-    connection.close().await?;
+    tx.commit()?;
     Ok(changed)
 }
 

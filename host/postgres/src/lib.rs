@@ -15,6 +15,7 @@ mod history;
 mod hold;
 mod ledger;
 mod log;
+mod migrations;
 mod modules;
 mod notify;
 mod open;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use gavel_store::OpenError;
 use gavel_store::toolkit::group::{Group, Limits};
 use gavel_store::toolkit::lookup::Lookups;
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::Semaphore;
@@ -17,8 +16,8 @@ use super::connect::{
     CONNECT_TIMEOUT, SESSION_SETTINGS, SETUP_SETTINGS, TRUSTED_IDLE, ignored_setting,
     require_primary,
 };
-use super::error::is_undefined_table;
 use super::ledger::PostgresLedger;
+use super::migrations;
 use super::notify::Notices;
 
 /// How many batches of appends are under way at the same time. A second one would make both of them smaller, for the same work each.
@@ -107,12 +106,9 @@ impl PostgresStore {
                 })?;
         }
         if options.migrate {
-            migrator()
-                .run(&setup)
-                .await
-                .map_err(|error| OpenError::Migrate(error.into()))?;
+            migrations::run(&setup).await?;
         } else {
-            require_migrated(&setup).await?;
+            migrations::require(&setup).await?;
         }
         setup.close().await;
 
@@ -174,31 +170,6 @@ fn without_credentials(options: &PgConnectOptions) -> String {
     let (host, port) = (options.get_host(), options.get_port());
     let database = options.get_database().unwrap_or(options.get_username());
     format!("postgres://{host}:{port}/{database}")
-}
-
-/// The schema's history, as it was when this program was built.
-fn migrator() -> Migrator {
-    let mut migrator = sqlx::migrate!("../../migrations/postgres");
-    // A newer host may have been here: every migration leaves the schema usable for the release before it.
-    migrator.set_ignore_missing(true);
-    migrator
-}
-
-async fn require_migrated(setup: &PgPool) -> Result<(), OpenError> {
-    let applied: Vec<i64> =
-        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
-            .fetch_all(setup)
-            .await
-            .or_else(|error| match error {
-                sqlx::Error::Database(error) if is_undefined_table(&*error) => Ok(Vec::new()),
-                error => Err(OpenError::Migrate(MigrateError::from(error).into())),
-            })?;
-    let is_applied = |version| applied.contains(&version);
-    if migrator().iter().all(|known| is_applied(known.version)) {
-        Ok(())
-    } else {
-        Err(OpenError::NotMigrated)
-    }
 }
 
 enum Durability {

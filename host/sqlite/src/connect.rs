@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 /// How long a write waits for another process that writes, before the store counts as unavailable.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many pages of the log make a COMMIT copy them into the file, which costs two waits for the disk. 16 MB, which the log outgrows only while
 /// a reader holds on to an old state.
@@ -19,11 +19,22 @@ const LOG_BYTES: u32 = CHECKPOINT_PAGES * 2 * 4_096;
 /// Size of the page cache, in KiB: the inner pages and the ends of all indexes, and the leaves of streams that are written to.
 const CACHE_KIB: i32 = 16 * 1024;
 
-/// Opens the connection that writes.
+/// Creates the file if it is not there, with the log beside it that lets others read while one writes.
+pub(super) fn creating(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = connect(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    )?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    keep_what_is_committed(connection)
+}
+
+/// Opens a connection that writes.
 pub(super) fn writing(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    keep_what_is_committed(connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)
+}
+
+fn keep_what_is_committed(connection: Connection) -> Result<Connection, rusqlite::Error> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     // On macOS fsync leaves what is written in the disk's own memory; elsewhere both change nothing.
     connection.pragma_update(None, "fullfsync", true)?;
@@ -38,7 +49,11 @@ pub(super) fn writing(path: &Path) -> Result<Connection, rusqlite::Error> {
 
 /// Opens a connection that only reads.
 pub(super) fn reading(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)

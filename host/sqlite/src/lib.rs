@@ -2,8 +2,7 @@
 //!
 //! One connection writes, a few others read and never wait for it (WAL). An append is answered after its COMMIT has reached the disk
 //! (`synchronous=FULL`). Several processes may open one file: each write transaction takes SQLite's write lock before its first look.
-//! Both go through `rusqlite`, each transaction and each read as a whole on one thread, for they are of several hundred statements or rows.
-//! `sqlx`, which is linked to the same SQLite, brings the schema up to date.
+//! Each transaction and each read is run as a whole on one thread, for they are of several hundred statements or rows.
 //! How values are held is in `migrations/README.md`.
 //!
 //! A function that runs in the caller's transaction ends in `_in_tx`.
@@ -21,6 +20,7 @@ mod generations;
 mod history;
 mod ledger;
 mod log;
+mod migrations;
 mod modules;
 mod open;
 mod past;

@@ -5,6 +5,8 @@ use std::convert::identity;
 use std::fs::Permissions;
 #[cfg(unix)]
 use std::io::ErrorKind;
+#[cfg(unix)]
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,18 +14,16 @@ use gavel_model::Clock;
 use gavel_store::toolkit::group::{Group, Limits};
 use gavel_store::toolkit::hold::Holds;
 use gavel_store::toolkit::lookup::Lookups;
-use gavel_store::{Error, OpenError};
-use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use gavel_store::{Error, OpenError, Source};
+use rusqlite::Connection;
+use tokio::task::spawn_blocking;
 
 use super::SqliteStore;
 use super::commit::Database;
-use super::connect::BUSY_TIMEOUT;
 use super::files::{self, Files};
-use super::generations;
 use super::readers::Readers;
 use super::writer::Writer;
+use super::{connect, generations, migrations};
 
 impl SqliteStore {
     /// Opens the file at `path`. With `migrate`, the file and its folder are created when they are not there, and its schema is brought
@@ -42,35 +42,13 @@ impl SqliteStore {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let unreachable = |source| OpenError::Unreachable {
-            url: format!("sqlite://{}", path.display()),
-            source,
-        };
-        // Of the folders of a file that is to be created, the first that is there already.
-        let known = path.ancestors().skip(1).find(|folder| folder.exists());
-        let known = known.unwrap_or(Path::new("")).to_owned();
-        let is_new = migrate && !path.exists();
-        if let Some(folder) = path.parent().filter(|_| migrate) {
-            create_folder(folder)
-                .await
-                .map_err(|error| unreachable(error.into()))?;
-        }
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(migrate)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let mut connection = options
-            .connect()
-            .await
-            .map_err(|error| unreachable(error.into()))?;
-        keep_from_others(path).await;
-        bring_up_to_date(&mut connection, migrate).await?;
-        if is_new {
-            files::keep_in_folders(path, &known).map_err(|error| unreachable(error.into()))?;
-        }
+        let unreachable = |source| unreachable(path, source);
+        let setting_up = spawn_blocking({
+            let path = path.to_owned();
+            move || set_up(&path, migrate)
+        });
+        let set_up = setting_up.await;
+        let _connection = set_up.map_err(|error| unreachable(error.into()))??;
 
         // While one of our connections is in use, SQLite leaves all the files in their place: first this one, and then that of a reader.
         let files = Files::of(path).map_err(|error| unreachable(error.into()))?;
@@ -108,23 +86,55 @@ async fn begin_generation(writer: &Writer, clock: &Arc<dyn Clock>) -> Result<(),
     begun.await.map_err(|error| error.into_error(identity))
 }
 
+/// Creates the file if need be, brings its schema up to date, and leaves a connection open.
+fn set_up(path: &Path, migrate: bool) -> Result<Connection, OpenError> {
+    let unreachable = |source| unreachable(path, source);
+    // Of the folders of a file that is to be created, the first that is there already.
+    let known = path.ancestors().skip(1).find(|folder| folder.exists());
+    let known = known.unwrap_or(Path::new("")).to_owned();
+    let is_new = migrate && !path.exists();
+    if let Some(folder) = path.parent().filter(|_| migrate) {
+        create_folder(folder).map_err(|error| unreachable(error.into()))?;
+    }
+    let mut connection = match migrate {
+        true => connect::creating(path),
+        false => connect::writing(path),
+    }
+    .map_err(|error| unreachable(error.into()))?;
+    keep_from_others(path);
+    if migrate {
+        migrations::run(&mut connection)?;
+    } else {
+        migrations::require(&connection)?;
+    }
+    if is_new {
+        files::keep_in_folders(path, &known).map_err(|error| unreachable(error.into()))?;
+    }
+    Ok(connection)
+}
+
+fn unreachable(path: &Path, source: Source) -> OpenError {
+    OpenError::Unreachable {
+        url: format!("sqlite://{}", path.display()),
+        source,
+    }
+}
+
 /// Creates a folder that only its owner may enter. One that is there may be meant for others as well, and stays as it is.
-async fn create_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = tokio::fs::DirBuilder::new();
+fn create_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     builder.mode(0o700);
-    builder.recursive(true).create(folder).await
+    builder.recursive(true).create(folder)
 }
 
 /// Takes the file, and those that SQLite keeps beside it, from all but their owner: events are in them, and the secrets of consumers. What
 /// SQLite creates later is like the file.
 #[cfg(unix)]
-async fn keep_from_others(path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-
+fn keep_from_others(path: &Path) {
     for suffix in files::SUFFIXES {
         let file = files::with_suffix(path, suffix);
-        let narrowed = tokio::fs::set_permissions(&file, Permissions::from_mode(0o600)).await;
+        let narrowed = std::fs::set_permissions(&file, Permissions::from_mode(0o600));
         match narrowed {
             Err(error) if error.kind() != ErrorKind::NotFound => tracing::warn!(
                 file = %file.display(),
@@ -137,60 +147,4 @@ async fn keep_from_others(path: &Path) {
 }
 
 #[cfg(not(unix))]
-async fn keep_from_others(_: &Path) {}
-
-fn migrator() -> Migrator {
-    let mut migrator = sqlx::migrate!("../../migrations/sqlite");
-    migrator.set_ignore_missing(true);
-    migrator
-}
-
-async fn bring_up_to_date(
-    connection: &mut SqliteConnection,
-    migrate: bool,
-) -> Result<(), OpenError> {
-    let migrator = migrator();
-    if !migrate {
-        let is_current = is_current(connection, &migrator)
-            .await
-            .map_err(|error| OpenError::Migrate(error.into()))?;
-        return if is_current {
-            Ok(())
-        } else {
-            Err(OpenError::NotMigrated)
-        };
-    }
-    // The write lock around all of it: of two processes that start together, one migrates and the other finds it done.
-    let mut tx = connection
-        .begin_with("BEGIN IMMEDIATE")
-        .await
-        .map_err(|error| OpenError::Migrate(error.into()))?;
-    migrator
-        .run(&mut *tx)
-        .await
-        .map_err(|error| OpenError::Migrate(error.into()))?;
-    tx.commit()
-        .await
-        .map_err(|error| OpenError::Migrate(error.into()))
-}
-
-/// Whether every migration that this program knows has been run.
-async fn is_current(
-    connection: &mut SqliteConnection,
-    migrator: &Migrator,
-) -> Result<bool, sqlx::Error> {
-    let tables: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
-            .fetch_one(&mut *connection)
-            .await?;
-    if tables == 0 {
-        return Ok(false);
-    }
-    let applied: Vec<i64> =
-        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
-            .fetch_all(connection)
-            .await?;
-    Ok(migrator
-        .iter()
-        .all(|known| applied.contains(&known.version)))
-}
+fn keep_from_others(_: &Path) {}

@@ -1,6 +1,7 @@
 //! What only a file can show. Everything else is in `conformance`.
 
 mod clock;
+mod migrations;
 mod open;
 mod plain_sql;
 mod read;
@@ -21,8 +22,7 @@ use gavel_store::{
     conformance,
 };
 use rusqlite::types::Value;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, SqliteConnection};
+use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use super::{SqliteStore, past};
@@ -56,9 +56,8 @@ impl File {
     }
 
     /// A connection as any other program has it.
-    async fn plain_sql(&self) -> SqliteConnection {
-        let options = SqliteConnectOptions::new().filename(self.path());
-        options.connect().await.unwrap()
+    fn plain_sql(&self) -> Connection {
+        Connection::open(self.path()).unwrap()
     }
 }
 
@@ -67,18 +66,12 @@ async fn open(path: &Path, migrate: bool) -> Result<SqliteStore, OpenError> {
     SqliteStore::open(path, migrate, clock).await
 }
 
-async fn assert_sound(file: &File) {
-    let mut connection = file.plain_sql().await;
-    let integrity: String = sqlx::query_scalar("PRAGMA integrity_check")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
-    assert_eq!(integrity, "ok");
-    let dangling = sqlx::query("PRAGMA foreign_key_check")
-        .fetch_all(&mut connection)
-        .await
-        .unwrap();
-    assert!(dangling.is_empty());
+fn assert_sound(file: &File) {
+    let connection = file.plain_sql();
+    let integrity = connection.pragma_query_value(None, "integrity_check", |row| row.get(0));
+    assert_eq!(integrity, Ok("ok".to_owned()));
+    let mut dangling = connection.prepare("PRAGMA foreign_key_check").unwrap();
+    assert!(!dangling.exists([]).unwrap());
 }
 
 #[tokio::test]
@@ -105,10 +98,10 @@ async fn reads_do_not_wait_for_a_writer_but_writes_do() {
     let store = Arc::new(file.open().await);
     activate_counter(&*store).await;
     grow(&*store, &stream("c"), 1).await;
-    let mut other = file.plain_sql().await;
-    for statement in ["BEGIN IMMEDIATE", "DELETE FROM snapshots"] {
-        sqlx::query(statement).execute(&mut other).await.unwrap();
-    }
+    let other = file.plain_sql();
+    other
+        .execute_batch("BEGIN IMMEDIATE; DELETE FROM snapshots")
+        .unwrap();
 
     let waiting = tokio::spawn({
         let store = Arc::clone(&store);
@@ -119,7 +112,7 @@ async fn reads_do_not_wait_for_a_writer_but_writes_do() {
         assert_eq!(log_of(&*store, &Namespace::default(), 1).await.len(), 1);
     }
     assert!(!waiting.is_finished());
-    sqlx::query("COMMIT").execute(&mut other).await.unwrap();
+    other.execute_batch("COMMIT").unwrap();
     assert_eq!(waiting.await.unwrap()[0].version, version(2));
 }
 
@@ -143,7 +136,7 @@ async fn a_full_disk_refuses_appends_until_there_is_room() {
     assert_eq!(version_of(&store, &stream("c")).await, 0);
     // The limit was that of the connection, which is not used again.
     grow(&store, &stream("c"), 1_000).await;
-    assert_sound(&file).await;
+    assert_sound(&file);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +176,7 @@ async fn dropped_writes_leave_no_transaction_behind() {
     let events = events_of(&store, &stream("c")).await;
     assert_eq!(events.len() % 100, 0, "each append is whole or absent");
     grow(&store, &stream("c"), 1).await;
-    assert_sound(&file).await;
+    assert_sound(&file);
 }
 
 #[tokio::test]

@@ -94,10 +94,7 @@ async fn positions_that_were_given_without_a_generation_hold() {
     let leased = store.lease(&id, 1, 2).await.unwrap();
     // As an older host has left it.
     let forgotten = "DELETE FROM generations WHERE generation > 0";
-    sqlx::query(forgotten)
-        .execute(&mut file.plain_sql().await)
-        .await
-        .unwrap();
+    file.plain_sql().execute(forgotten, []).unwrap();
     store.close().await;
 
     let store = open_now(&file).await;
@@ -124,44 +121,6 @@ async fn positions_that_were_given_without_a_generation_hold() {
         .unwrap();
     let rest = store.lease(&id, 2, 9).await.unwrap();
     assert_eq!(rest.leases[0].events, [old[2].clone(), new]);
-}
-
-#[tokio::test]
-async fn an_older_schema_is_refused_when_it_must_not_be_migrated() {
-    let file = File::new();
-    let missing = open(&file.path(), false).await.unwrap_err();
-    assert!(
-        matches!(missing, OpenError::Unreachable { .. }),
-        "{missing:?}"
-    );
-    assert!(!file.path().exists());
-
-    std::fs::create_dir_all(file.path().parent().unwrap()).unwrap();
-    std::fs::write(file.path(), "").unwrap();
-    let empty = open(&file.path(), false).await.unwrap_err();
-    assert!(matches!(empty, OpenError::NotMigrated), "{empty:?}");
-
-    drop(file.open().await);
-    drop(open(&file.path(), false).await.unwrap());
-    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = 3")
-        .execute(&mut file.plain_sql().await)
-        .await
-        .unwrap();
-    let older = open(&file.path(), false).await.unwrap_err();
-    assert!(matches!(older, OpenError::NotMigrated), "{older:?}");
-}
-
-#[tokio::test]
-async fn a_newer_schema_is_accepted() {
-    let file = File::new();
-    drop(file.open().await);
-    sqlx::query("INSERT INTO _sqlx_migrations VALUES (9000, 'of the next release', '2031-01-01', true, x'00', 1)")
-        .execute(&mut file.plain_sql().await)
-        .await
-        .unwrap();
-    for migrate in [true, false] {
-        open(&file.path(), migrate).await.unwrap();
-    }
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use gavel_store::{ConsumerError, ConsumerStore as _};
 use super::*;
 
 /// Runs a statement that must fail, and gives back what SQLite says.
-async fn refusal(connection: &mut SqliteConnection, statement: &'static str) -> String {
-    let refused = sqlx::query(statement).execute(connection).await;
+fn refusal(connection: &Connection, statement: &str) -> String {
+    let refused = connection.execute(statement, []);
     refused.unwrap_err().to_string()
 }
 
@@ -19,7 +19,7 @@ async fn what_is_recorded_cannot_be_changed_by_plain_sql() {
     let events = grow(&store, &stream("c"), 2).await;
     let part = rejected(&stream("d"), fence, 0);
     append(&store, part).await.unwrap();
-    let mut sql = file.plain_sql().await;
+    let sql = file.plain_sql();
 
     for statement in [
         "UPDATE events SET data = '{}'",
@@ -35,7 +35,7 @@ async fn what_is_recorded_cannot_be_changed_by_plain_sql() {
         "DELETE FROM commands",
         "UPDATE modules SET digest = replace(digest, 'a', 'b')",
     ] {
-        let said = refusal(&mut sql, statement).await;
+        let said = refusal(&sql, statement);
         assert!(said.contains("are immutable"), "{statement}: {said}");
     }
     assert_eq!(events_of(&store, &stream("c")).await, events);
@@ -48,23 +48,14 @@ async fn plain_sql_obeys_the_rules_of_a_stream() {
     activate_counter(&store).await;
     let newest = grow(&store, &stream("c"), 1).await.remove(0);
     let newest_id = newest.event.event_id;
-    let mut sql = file.plain_sql().await;
-    let mut insert = async |event: &str,
-                            id: Uuid,
-                            previous: Option<Uuid>,
-                            version: i64,
-                            is_final: bool| {
-        sqlx::query(
+    let sql = file.plain_sql();
+    let insert = |event: &str, id: Uuid, previous: Option<Uuid>, version: i64, is_final: bool| {
+        let previous = previous.map(Uuid::into_bytes);
+        sql.execute(
             "INSERT INTO events (event, event_id, decider, decider_id, data, command_id, previous_id, final, created_at, version)
             VALUES (?1, ?2, 'counter', 'c', '{}', ?2, ?3, ?4, 4000000000000, ?5)",
+            params![event, id.as_bytes(), previous, is_final, version],
         )
-        .bind(event)
-        .bind(id)
-        .bind(previous)
-        .bind(is_final)
-        .bind(version)
-        .execute(&mut sql)
-        .await
         .map_err(|error| error.to_string())
     };
 
@@ -77,17 +68,11 @@ async fn plain_sql_obeys_the_rules_of_a_stream() {
         ("Incremented", newest_id, Some(newest_id), 2, "immutable"),
         ("Unheard", id, Some(newest_id), 2, "FOREIGN KEY"),
     ] {
-        let said = insert(event, id, previous, version, false)
-            .await
-            .unwrap_err();
+        let said = insert(event, id, previous, version, false).unwrap_err();
         assert!(said.contains(reason), "{said}");
     }
-    insert("Closed", id, Some(newest_id), 2, true)
-        .await
-        .unwrap();
-    let said = insert("Incremented", Uuid::now_v7(), Some(id), 3, false)
-        .await
-        .unwrap_err();
+    insert("Closed", id, Some(newest_id), 2, true).unwrap();
+    let said = insert("Incremented", Uuid::now_v7(), Some(id), 3, false).unwrap_err();
     assert!(said.contains("final"), "{said}");
 
     let head = store.head(&stream("c")).await.unwrap();
@@ -112,12 +97,20 @@ async fn plain_sql_sees_the_newest_event_of_each_stream() {
     for (id, events) in [("a", 3), ("b", 1)] {
         grow(&store, &stream(id), events).await;
     }
-    let seen: Vec<(String, i64, Uuid, bool)> = sqlx::query_as(
-        "SELECT decider_id, version, last_event_id, final FROM stream_heads ORDER BY decider_id",
-    )
-    .fetch_all(&mut file.plain_sql().await)
-    .await
-    .unwrap();
+    let sql = file.plain_sql();
+    let mut select = sql
+        .prepare("SELECT decider_id, version, last_event_id, final FROM stream_heads ORDER BY decider_id")
+        .unwrap();
+    let seen = select.query_map([], |row| {
+        let last_event_id = Uuid::from_bytes(row.get(2)?);
+        Ok((
+            row.get::<_, String>(0)?,
+            row.get::<_, i64>(1)?,
+            last_event_id,
+            row.get::<_, bool>(3)?,
+        ))
+    });
+    let seen: Vec<_> = seen.unwrap().map(Result::unwrap).collect();
     assert_eq!(seen.len(), 2);
     for (id, number, last_event_id, is_final) in seen {
         let head = store.head(&stream(&id)).await.unwrap();
@@ -132,15 +125,13 @@ async fn plain_sql_stores_nothing_that_readers_do_not_understand() {
     let store = file.open().await;
     activate_counter(&store).await;
     let last = grow(&store, &stream("c"), 2).await.remove(1).position;
-    let mut sql = file.plain_sql().await;
-    let mut insert = async |values: &str| {
+    let sql = file.plain_sql();
+    let insert = |values: &str| {
         let statement = format!(
             r#"INSERT INTO events ("offset", namespace, decider_id, created_at, decider, event, event_id, command_id, version, data)
             SELECT {values}, 'counter', 'Incremented', randomblob(16), randomblob(16), 1, '{{}}'"#
         );
-        let done = sqlx::query(sqlx::AssertSqlSafe(statement))
-            .execute(&mut sql)
-            .await;
+        let done = sql.execute(&statement, []);
         done.map_err(|error| error.to_string())
     };
     for (values, reason) in [
@@ -156,13 +147,11 @@ async fn plain_sql_stores_nothing_that_readers_do_not_understand() {
         ("-5, 'default', 'd', 0", "offset"),
         ("9223372036854775807, 'default', 'd', 0", "offset"),
     ] {
-        let said = insert(values).await.unwrap_err();
+        let said = insert(values).unwrap_err();
         assert!(said.contains(reason), "{values}: {said}");
     }
-    insert("1000, 'default', 'straße 1', 253402300799999")
-        .await
-        .unwrap();
-    let said = insert("500, 'default', 'e', 0").await.unwrap_err();
+    insert("1000, 'default', 'straße 1', 253402300799999").unwrap();
+    let said = insert("500, 'default', 'e', 0").unwrap_err();
     assert!(said.contains("offset"), "{said}");
     assert!(grow(&store, &stream("c"), 1).await[0].position > last);
 }
@@ -185,10 +174,8 @@ async fn a_consumer_that_cannot_be_read_costs_the_others_nothing_and_can_be_dele
         let put = store.put_consumer(id, &settings, Start::Beginning).await;
         assert!(put.unwrap());
     }
-    sqlx::query("UPDATE consumers SET deciders = '{}' WHERE consumer = 'bad'")
-        .execute(&mut file.plain_sql().await)
-        .await
-        .unwrap();
+    let spoil = "UPDATE consumers SET deciders = '{}' WHERE consumer = 'bad'";
+    file.plain_sql().execute(spoil, []).unwrap();
 
     let listed = async || {
         let consumers = store.list_consumers(None, None, 10, 1).await.unwrap();

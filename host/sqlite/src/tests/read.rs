@@ -9,10 +9,9 @@ async fn a_snapshot_that_is_no_json_is_ignored() {
     activate_counter(&store).await;
     grow(&store, &stream("c"), 3).await;
     let module = ModuleDigest::of(b"module");
-    sqlx::query("INSERT INTO snapshots VALUES ('default', 'counter', 'c', ?1, 2, '{', 0)")
-        .bind(module.to_string())
-        .execute(&mut file.plain_sql().await)
-        .await
+    let insert = "INSERT INTO snapshots VALUES ('default', 'counter', 'c', ?1, 2, '{', 0)";
+    file.plain_sql()
+        .execute(insert, [module.to_string()])
         .unwrap();
     let loaded = store.load(&stream("c"), module, 10).await.unwrap();
     assert_eq!((loaded.snapshot, loaded.history.events.len()), (None, 3));
@@ -26,13 +25,13 @@ async fn a_malformed_event_is_reported_and_hides_no_other() {
     grow(&store, &stream("good"), 2).await;
     let damaged = grow(&store, &stream("bad"), 1).await.remove(0);
     let after = grow(&store, &stream("good"), 1).await;
-    let mut sql = file.plain_sql().await;
+    let sql = file.plain_sql();
     for statement in [
         "PRAGMA ignore_check_constraints = ON",
         "DROP TRIGGER events_are_never_updated",
         "UPDATE events SET data = '{\"by\":' WHERE decider_id = 'bad'",
     ] {
-        sqlx::query(statement).execute(&mut sql).await.unwrap();
+        sql.execute_batch(statement).unwrap();
     }
     let assert_reported = |error: Error| match error {
         Error::Malformed {
@@ -148,13 +147,13 @@ async fn a_malformed_event_parks_its_stream_and_no_other() {
     for id in ["first", "good", "second"] {
         grow(&store, &stream(id), 2).await;
     }
-    let mut sql = file.plain_sql().await;
+    let sql = file.plain_sql();
     for statement in [
         "PRAGMA ignore_check_constraints = ON",
         "DROP TRIGGER events_are_never_updated",
         "UPDATE events SET data = '{\"by\":' WHERE (decider_id, version) IN (VALUES ('first', 1), ('second', 2))",
     ] {
-        sqlx::query(statement).execute(&mut sql).await.unwrap();
+        sql.execute_batch(statement).unwrap();
     }
     let id = ConsumerId::new(Namespace::default(), "all").unwrap();
     let settings = ConsumerSettings {

@@ -1,0 +1,123 @@
+//! The schema: which migrations the file has had, and those that it lacks.
+//!
+//! The history is in the table that `sqlx` kept it in when it ran them, and holds what it held: by that, either finds what the other has done.
+
+use gavel_store::OpenError;
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use sha2::{Digest as _, Sha384};
+
+/// A file of `migrations/sqlite`.
+struct Migration {
+    number: i64,
+    words: &'static str,
+    sql: &'static str,
+}
+
+impl Migration {
+    fn checksum(&self) -> Vec<u8> {
+        Sha384::digest(self.sql).to_vec()
+    }
+}
+
+/// All of them, by number.
+const MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
+
+const CREATE_HISTORY: &str = "
+CREATE TABLE IF NOT EXISTS _sqlx_migrations (
+    version BIGINT PRIMARY KEY,
+    description TEXT NOT NULL,
+    installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    success BOOLEAN NOT NULL,
+    checksum BLOB NOT NULL,
+    execution_time BIGINT NOT NULL
+)";
+
+const HAS_HISTORY: &str = "SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+
+const UNFINISHED: &str =
+    "SELECT version FROM _sqlx_migrations WHERE NOT success ORDER BY version LIMIT 1";
+
+const CHECKSUM: &str = "SELECT checksum FROM _sqlx_migrations WHERE version = ?1";
+
+/// Without the time that it took, which nobody reads.
+const RECORD: &str = "
+INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (?1, ?2, TRUE, ?3, -1)";
+
+/// Why the schema cannot be brought up to date.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(
+        "migration {0} is not the one that was run on this database: it has been changed since"
+    )]
+    Changed(i64),
+    #[error("migration {0} has not come to its end on this database")]
+    Unfinished(i64),
+    #[error("migration {number} fails")]
+    Failed {
+        number: i64,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("the history of the schema cannot be read or written")]
+    History(#[from] rusqlite::Error),
+}
+
+/// Runs what the file lacks, all of it or nothing. What it has had and this program does not know is of a newer one.
+///
+/// # Errors
+///
+/// [`OpenError::Migrate`] when the history is not that of these migrations, or when one fails.
+pub(super) fn run(connection: &mut Connection) -> Result<(), OpenError> {
+    run_missing(connection).map_err(|refused| OpenError::Migrate(refused.into()))
+}
+
+/// Checks that the file lacks none of them.
+///
+/// # Errors
+///
+/// [`OpenError::NotMigrated`] when it does, and [`OpenError::Migrate`] as for [`run`].
+pub(super) fn require(connection: &Connection) -> Result<(), OpenError> {
+    let missing = find_missing(connection);
+    match missing.map_err(|refused| OpenError::Migrate(refused.into()))? {
+        missing if missing.is_empty() => Ok(()),
+        _ => Err(OpenError::NotMigrated),
+    }
+}
+
+fn run_missing(connection: &mut Connection) -> Result<(), Refused> {
+    // The write lock around all of it: of two processes that start together, one migrates and the other finds it done.
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute(CREATE_HISTORY, [])?;
+    for migration in find_missing(&tx)? {
+        let number = migration.number;
+        tx.execute_batch(migration.sql)
+            .map_err(|source| Refused::Failed { number, source })?;
+        tx.execute(
+            RECORD,
+            params![number, migration.words, migration.checksum()],
+        )?;
+    }
+    Ok(tx.commit()?)
+}
+
+/// Those that the file has not had, by number. They may be older than some that it has had.
+fn find_missing(connection: &Connection) -> Result<Vec<&'static Migration>, Refused> {
+    if !connection.prepare(HAS_HISTORY)?.exists([])? {
+        return Ok(MIGRATIONS.iter().collect());
+    }
+    let unfinished = connection.query_row(UNFINISHED, [], |row| row.get(0));
+    if let Some(number) = unfinished.optional()? {
+        return Err(Refused::Unfinished(number));
+    }
+    let mut checksum = connection.prepare(CHECKSUM)?;
+    let mut missing = Vec::new();
+    for migration in MIGRATIONS {
+        let recorded = checksum.query_row([migration.number], |row| row.get::<_, Vec<u8>>(0));
+        match recorded.optional()? {
+            None => missing.push(migration),
+            Some(recorded) if recorded == migration.checksum() => {}
+            Some(_) => return Err(Refused::Changed(migration.number)),
+        }
+    }
+    Ok(missing)
+}
