@@ -2,16 +2,27 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
+use std::sync::LazyLock;
 
-use gavel_model::{CommandOutcome, CommandRecord, Json, NewEvent, StreamId, Version};
+use gavel_model::{NewEvent, StreamId, Version};
 use gavel_store::Append;
 use serde_json::value::RawValue;
 use sqlx::types::Json as SqlJson;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::ledger::Commands;
 use super::query::Statement;
 use super::rows::BatchOutcome;
+
+/// How many arguments `gavel_append` has beside those of the ledger.
+const OTHERS: usize = 29;
+
+static CALL: LazyLock<String> = LazyLock::new(|| {
+    let arguments = (1..=OTHERS + Commands::COUNT).map(|place| format!("${place}"));
+    let arguments = arguments.collect::<Vec<_>>().join(", ");
+    let columns = BatchOutcome::COLUMNS;
+    format!("SELECT {columns} FROM gavel_append({arguments})")
+});
 
 /// The arguments of `gavel_append`, which explains them: one list per column.
 #[derive(Debug, Default)]
@@ -38,26 +49,6 @@ struct Parts<'a> {
     ends_after: Vec<Option<i64>>,
     repeats_command: Vec<bool>,
     repeated_event_id: Vec<Option<Uuid>>,
-}
-
-#[derive(Debug, Default)]
-struct Commands<'a> {
-    command_id: Vec<Option<Uuid>>,
-    command: Vec<Option<&'a str>>,
-    data: Vec<Option<&'a str>>,
-    fingerprint: Vec<Option<&'a [u8]>>,
-    now: Vec<Option<OffsetDateTime>>,
-    seed: Vec<Option<i64>>,
-    actor: Vec<Option<&'a str>>,
-    metadata: Vec<Option<SqlJson<&'a BTreeMap<String, String>>>>,
-    version: Vec<Option<i64>>,
-    module: Vec<Option<String>>,
-    outcome: Vec<Option<&'a str>>,
-    events: Vec<Option<i64>>,
-    rejection_code: Vec<Option<&'a str>>,
-    rejection_message: Vec<Option<&'a str>>,
-    rejection_data: Vec<Option<&'a str>>,
-    fuel: Vec<Option<i64>>,
 }
 
 #[derive(Debug, Default)]
@@ -158,7 +149,7 @@ impl<'a> Columns<'a> {
         let activations = self.activations.iter().copied();
         let (namespaces, deciders): (Vec<&str>, Vec<&str>) = activations.unzip();
         let kinds = &self.kinds;
-        sqlx::query(BatchOutcome::SELECT)
+        let statement = sqlx::query(CALL.as_str())
             .bind(waits)
             .bind(&parts.append)
             .bind(&parts.namespace)
@@ -172,23 +163,9 @@ impl<'a> Columns<'a> {
             .bind(&parts.ahead_id)
             .bind(&parts.ends_after)
             .bind(&parts.repeats_command)
-            .bind(&parts.repeated_event_id)
-            .bind(&commands.command_id)
-            .bind(&commands.command)
-            .bind(&commands.data)
-            .bind(&commands.fingerprint)
-            .bind(&commands.now)
-            .bind(&commands.seed)
-            .bind(&commands.actor)
-            .bind(&commands.metadata)
-            .bind(&commands.version)
-            .bind(&commands.module)
-            .bind(&commands.outcome)
-            .bind(&commands.events)
-            .bind(&commands.rejection_code)
-            .bind(&commands.rejection_message)
-            .bind(&commands.rejection_data)
-            .bind(&commands.fuel)
+            .bind(&parts.repeated_event_id);
+        commands
+            .bind(statement)
             .bind(&events.part)
             .bind(&events.nth)
             .bind(&events.kind)
@@ -204,46 +181,6 @@ impl<'a> Columns<'a> {
             .bind(kinds.iter().map(|kind| kind.0).collect::<Vec<_>>())
             .bind(kinds.iter().map(|kind| kind.1).collect::<Vec<_>>())
             .bind(kinds.iter().map(|kind| kind.2).collect::<Vec<_>>())
-    }
-}
-
-impl<'a> Commands<'a> {
-    /// The row of one part; all of it is NULL where there is none.
-    fn push(&mut self, command: Option<&'a CommandRecord>) {
-        let outcome = command.map(|command| match &command.outcome {
-            CommandOutcome::Accepted { events } => ("accepted", i64::from(*events), None),
-            CommandOutcome::Rejected(rejection) => ("rejected", 0, Some(rejection)),
-        });
-        let rejection = outcome.and_then(|(_, _, rejection)| rejection);
-        let rejection_data = rejection.and_then(|rejection| rejection.data.as_ref());
-        self.command_id
-            .push(command.map(|command| command.command_id));
-        self.command
-            .push(command.map(|command| command.command.as_str()));
-        let data = command.and_then(CommandRecord::kept_data);
-        self.data.push(data.map(Json::as_str));
-        self.fingerprint
-            .push(command.map(|command| command.fingerprint.as_bytes()));
-        self.now.push(command.map(|command| command.now));
-        self.seed
-            .push(command.map(|command| command.seed.cast_signed()));
-        self.actor
-            .push(command.and_then(|command| command.actor.as_deref()));
-        self.metadata
-            .push(command.map(|command| SqlJson(command.metadata.entries())));
-        self.version
-            .push(command.map(|command| command.version.to_sql()));
-        self.module
-            .push(command.map(|command| command.module.to_string()));
-        self.outcome.push(outcome.map(|(outcome, _, _)| outcome));
-        self.events.push(outcome.map(|(_, events, _)| events));
-        self.rejection_code
-            .push(rejection.map(|rejection| rejection.code.as_str()));
-        self.rejection_message
-            .push(rejection.map(|rejection| rejection.message.as_str()));
-        self.rejection_data.push(rejection_data.map(Json::as_str));
-        self.fuel
-            .push(command.map(|command| command.fuel.cast_signed()));
     }
 }
 

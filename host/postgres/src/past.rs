@@ -16,8 +16,9 @@ use time::{Duration, OffsetDateTime};
 use super::PostgresStore;
 use super::consumers::bind_position;
 use super::history::{self, HISTORY_COLUMNS, Unusable, history_columns, past_event};
+use super::ledger::{self, ledger_columns};
 use super::query::Statement;
-use super::rows::{self, command_columns, event_columns};
+use super::rows::{self, event_columns};
 
 /// Whether an event was stored before the moment of which the values are the generation and the snapshot. In another cluster transaction ids
 /// have another meaning, so that the generation comes first. A snapshot is read once, and not for each row.
@@ -113,7 +114,7 @@ macro_rules! between_moments {
 pub(super) const EVENTLESS: [&str; 2] = [
     concat!(
         "SELECT ",
-        command_columns!(),
+        ledger_columns!(),
         " FROM commands WHERE namespace = $1 AND decider = $2 AND (decider_id, version, command_id) > ($3, $4, $5)",
         between_moments!(),
         " ORDER BY decider_id, version, command_id LIMIT $6"
@@ -121,7 +122,7 @@ pub(super) const EVENTLESS: [&str; 2] = [
     concat!(
         "SELECT found.* FROM unnest($3::TEXT[], $4::BIGINT[], $5::UUID[]) WITH ORDINALITY AS wanted (id, after, after_command, place) \
          CROSS JOIN LATERAL (SELECT ",
-        command_columns!(),
+        ledger_columns!(),
         " FROM commands WHERE namespace = $1 AND decider = $2 AND decider_id = wanted.id \
          AND (version, command_id) > (wanted.after, wanted.after_command)",
         between_moments!(),
@@ -132,7 +133,7 @@ pub(super) const EVENTLESS: [&str; 2] = [
 /// LIMIT keeps it at one step into the index for each id, whatever the planner thinks of the table.
 const COMMANDS: &str = concat!(
     "SELECT found.* FROM unnest($2::UUID[]) AS wanted (id) CROSS JOIN LATERAL (SELECT ",
-    command_columns!(),
+    ledger_columns!(),
     " FROM commands AS c WHERE c.namespace = $1 AND c.command_id = wanted.id LIMIT 1) AS found"
 );
 
@@ -320,7 +321,7 @@ impl PastStore for PostgresStore {
         limit: u32,
     ) -> Result<Vec<CommandRecord>, Error> {
         let found = self.read(|| eventless(range, after, limit)).await?;
-        let commands: Result<_, _> = found.iter().map(rows::command).collect();
+        let commands: Result<_, _> = found.iter().map(ledger::read).collect();
         commands.map_err(|reason| reason.of("command"))
     }
 
@@ -332,7 +333,7 @@ impl PastStore for PostgresStore {
         let statement = || sqlx::query(COMMANDS).bind(namespace.as_str()).bind(ids);
         let found = self.read(statement).await?;
         let commands = found.iter().map(|row| {
-            let command = rows::command(row)?;
+            let command = ledger::read(row)?;
             Ok((command.command_id, command))
         });
         let commands: Result<_, rows::Unreadable> = commands.collect();

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use gavel_model::{
-    Activation, ActivationNumber, CommandOutcome, CommandRecord, DeciderName, Fingerprint, Json,
-    LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent, Rejection,
-    StreamId, Version, in_utc,
+    Activation, ActivationNumber, DeciderName, Json, Metadata, ModuleDigest, Namespace, NewEvent,
+    Position, RecordedEvent, StreamId, Version, in_utc,
 };
 use gavel_store::{
     Beat, Counted, Error, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
@@ -27,14 +26,6 @@ macro_rules! event_columns {
     };
 }
 
-/// The columns that [`command`] reads.
-macro_rules! command_columns {
-    () => {
-        "command_id, namespace, decider, decider_id, command, data::TEXT AS data_text, fingerprint, now, seed, actor, metadata, version, \
-         module, fuel, outcome, events, rejection_code, rejection_message, rejection_data::TEXT AS rejection_data_text"
-    };
-}
-
 /// The columns that [`activation`] reads.
 macro_rules! activation_columns {
     () => {
@@ -49,7 +40,7 @@ macro_rules! rehearsal_columns {
     };
 }
 
-pub(super) use {activation_columns, command_columns, event_columns, rehearsal_columns};
+pub(super) use {activation_columns, event_columns, rehearsal_columns};
 
 /// Why a row cannot be read, in words.
 #[derive(Debug, thiserror::Error)]
@@ -161,10 +152,9 @@ pub(super) struct BatchOutcome {
 }
 
 impl BatchOutcome {
-    pub(super) const SELECT: &str = "SELECT refused, number, id, version, previous_id, created_at, generation, \
-         transaction_id::TEXT AS transaction_text, offsets FROM gavel_append(\
-         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, \
-         $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45)";
+    /// The columns that [`BatchOutcome::from_row`] reads.
+    pub(super) const COLUMNS: &str = "refused, number, id, version, previous_id, created_at, generation, \
+         transaction_id::TEXT AS transaction_text, offsets";
 
     pub(super) fn from_row(row: &PgRow) -> Read<Self> {
         let refused: Vec<Option<String>> = column(row, "refused")?;
@@ -225,12 +215,12 @@ fn json(row: &PgRow, name: &str) -> Read<Json> {
     Json::from_stored(column(row, name)?).map_err(unreadable)
 }
 
-fn metadata(row: &PgRow) -> Read<Metadata> {
+pub(super) fn metadata(row: &PgRow) -> Read<Metadata> {
     let SqlJson(entries): SqlJson<BTreeMap<String, String>> = column(row, "metadata")?;
     Ok(Metadata::from_stored(entries))
 }
 
-fn digest(text: &str) -> Read<ModuleDigest> {
+pub(super) fn digest(text: &str) -> Read<ModuleDigest> {
     text.parse().map_err(unreadable)
 }
 
@@ -295,48 +285,6 @@ pub(super) fn version_column(row: &PgRow) -> Read<Version> {
 pub(super) fn place(row: &PgRow) -> Read<usize> {
     let place: i64 = column(row, "place")?;
     usize::try_from(place - 1).map_err(unreadable)
-}
-
-pub(super) fn command(row: &PgRow) -> Read<CommandRecord> {
-    let outcome = match column(row, "outcome")? {
-        "accepted" => CommandOutcome::Accepted {
-            events: column::<i64>(row, "events")?
-                .try_into()
-                .map_err(unreadable)?,
-        },
-        "rejected" => {
-            let data: Option<String> = column(row, "rejection_data_text")?;
-            CommandOutcome::Rejected(Rejection {
-                code: column(row, "rejection_code")?,
-                message: column(row, "rejection_message")?,
-                data: data
-                    .map(Json::from_stored)
-                    .transpose()
-                    .map_err(unreadable)?,
-            })
-        }
-        other => return Err(Unreadable(format!("unknown outcome `{other}`"))),
-    };
-    let fingerprint = Fingerprint::from_stored(column(row, "fingerprint")?);
-    let data = column::<Option<String>>(row, "data_text")?.map(Json::as_recorded);
-    let (ledger, data) = LedgerMode::of_row(data.transpose().map_err(unreadable)?);
-    Ok(CommandRecord {
-        command_id: column(row, "command_id")?,
-        stream: stream(row)?,
-        command: column(row, "command")?,
-        data,
-        ledger,
-        fingerprint: fingerprint
-            .ok_or_else(|| Unreadable("fingerprint is not 32 bytes".to_owned()))?,
-        now: time(row, "now")?,
-        seed: column::<i64>(row, "seed")?.cast_unsigned(),
-        actor: column(row, "actor")?,
-        metadata: metadata(row)?,
-        version: version(row, "version")?,
-        module: digest(column(row, "module")?)?,
-        outcome,
-        fuel: column::<i64>(row, "fuel")?.cast_unsigned(),
-    })
 }
 
 /// The events of a page of heads, and its last stream if it may not be the last of all.

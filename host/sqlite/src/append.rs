@@ -1,23 +1,18 @@
 //! Appending: look up, judge, write.
 
-use gavel_model::{CommandOutcome, CommandRecord, Json, RecordedEvent};
+use gavel_model::RecordedEvent;
 use gavel_store::Append;
 use gavel_store::toolkit::group::Outcome;
 use rusqlite::{Connection, params};
 use time::OffsetDateTime;
 
 use super::error::SqliteError;
-use super::{facts, rows};
+use super::{facts, ledger, rows};
 
 const INSERT_EVENT: &str = r#"
 INSERT INTO events ("offset", namespace, decider, decider_id, version, event, event_id, event_version, data,
     command_id, previous_id, final, tags, metadata, created_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"#;
-
-const INSERT_COMMAND: &str = "
-INSERT INTO commands (namespace, command_id, decider, decider_id, command, data, fingerprint, now, seed, actor,
-    metadata, version, module, outcome, events, rejection_code, rejection_message, rejection_data, fuel)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
 
 /// Appends a batch, one after the other, each with an outcome of its own: one that is refused writes nothing and keeps none from being written.
 ///
@@ -40,7 +35,7 @@ pub(super) fn append_in_tx(
     let outcomes: Vec<Outcome> = judged.collect();
     let admitted = outcomes.iter().flatten().flatten();
     insert_events_in_tx(tx, admitted.flat_map(|part| &part.events))?;
-    insert_commands_in_tx(tx, &commands)?;
+    ledger::insert_in_tx(tx, &commands)?;
     Ok(outcomes)
 }
 
@@ -67,40 +62,6 @@ fn insert_events_in_tx<'a>(
             rows::json_text(&event.tags),
             rows::json_text(event.metadata.entries()),
             rows::milliseconds(recorded.created_at),
-        ])?;
-    }
-    Ok(())
-}
-
-fn insert_commands_in_tx(tx: &Connection, commands: &[CommandRecord]) -> rusqlite::Result<()> {
-    let mut insert = tx.prepare_cached(INSERT_COMMAND)?;
-    for command in commands {
-        let stream = &command.stream;
-        let (outcome, events, rejection) = match &command.outcome {
-            CommandOutcome::Accepted { events } => ("accepted", *events, None),
-            CommandOutcome::Rejected(rejection) => ("rejected", 0, Some(rejection)),
-        };
-        let rejection_data = rejection.and_then(|rejection| rejection.data.as_ref());
-        insert.execute(params![
-            stream.namespace().as_str(),
-            command.command_id.as_bytes(),
-            stream.decider().as_str(),
-            stream.id(),
-            command.command.as_str(),
-            command.kept_data().map(Json::as_str),
-            command.fingerprint.as_bytes(),
-            rows::milliseconds(command.now),
-            command.seed.cast_signed(),
-            command.actor,
-            rows::json_text(command.metadata.entries()),
-            command.version.to_sql(),
-            command.module.to_string(),
-            outcome,
-            events,
-            rejection.map(|rejection| rejection.code.as_str()),
-            rejection.map(|rejection| rejection.message.as_str()),
-            rejection_data.map(|data| data.as_str()),
-            command.fuel.cast_signed(),
         ])?;
     }
     Ok(())

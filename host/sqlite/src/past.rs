@@ -11,8 +11,8 @@ use rusqlite::{Connection, Row, Statement, params};
 use super::SqliteStore;
 use super::error::SqliteError;
 use super::generations::Generations;
-use super::ledger::COMMAND;
-use super::rows::{self, command_columns, log_columns, passage_columns};
+use super::ledger::{self, ledger_columns};
+use super::rows::{self, log_columns, passage_columns};
 
 pub(super) const PASSAGES: &str = concat!(
     "SELECT ",
@@ -33,7 +33,7 @@ pub(super) const PASSAGES_OF_STREAM: &str = concat!(
 
 pub(super) const EVENTLESS: &str = concat!(
     "SELECT ",
-    command_columns!(),
+    ledger_columns!(),
     " FROM commands INDEXED BY commands_eventless
     WHERE namespace = ?1 AND decider = ?2 AND (decider_id, version, command_id) > (?3, ?4, ?5) AND events = 0
         AND rowid > ?7 AND rowid <= ?8
@@ -43,7 +43,7 @@ pub(super) const EVENTLESS: &str = concat!(
 /// Takes the values of [`EVENTLESS`], within the stream that they name.
 pub(super) const EVENTLESS_OF_STREAM: &str = concat!(
     "SELECT ",
-    command_columns!(),
+    ledger_columns!(),
     " FROM commands INDEXED BY commands_eventless
     WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND (version, command_id) > (?4, ?5) AND events = 0
         AND rowid > ?7 AND rowid <= ?8
@@ -113,12 +113,12 @@ impl PastStore for SqliteStore {
         let found = self.readers.read(move |database| {
             // One transaction: by itself, each look-up would take and release the locks of the file.
             let reading = database.unchecked_transaction()?;
-            let mut select = reading.prepare_cached(COMMAND)?;
+            let mut select = reading.prepare_cached(ledger::FIND)?;
             let mut found = HashMap::with_capacity(ids.len());
             for id in ids {
                 let mut command = select.query(params![namespace.as_str(), id.as_bytes()])?;
                 if let Some(row) = command.next()? {
-                    found.insert(id, rows::command(row)?);
+                    found.insert(id, ledger::read(row)?);
                 }
             }
             Ok(found)
@@ -277,7 +277,7 @@ fn eventless_in(
         let values = params![
             namespace, decider, after.id, version, command_id, limit, since, through
         ];
-        rows::all(database, statement, values, rows::command)
+        rows::all(database, statement, values, ledger::read)
     };
     let Some(starts) = range.command_starts_after(after) else {
         return read(EVENTLESS, after, limit);

@@ -1,9 +1,8 @@
 //! Rows, and what they mean. A row that cannot be read is reported, never left out.
 
 use gavel_model::{
-    Activation, ActivationNumber, CommandId, CommandOutcome, CommandRecord, DeciderName, Event,
-    Fingerprint, Json, LedgerMode, ModuleDigest, Namespace, NewEvent, Position, RecordedEvent,
-    Rejection, StreamId, Version,
+    Activation, ActivationNumber, CommandId, DeciderName, Event, ModuleDigest, Namespace, NewEvent,
+    Position, RecordedEvent, StreamId, Version,
 };
 use gavel_store::toolkit::admit::Tip;
 use gavel_store::{
@@ -50,14 +49,6 @@ macro_rules! log_columns {
     };
 }
 
-/// The columns that [`command`] reads, in its order.
-macro_rules! command_columns {
-    () => {
-        "command_id, namespace, decider, decider_id, command, data, fingerprint, now, seed, actor, metadata, version, module, fuel, \
-         outcome, events, rejection_code, rejection_message, rejection_data"
-    };
-}
-
 /// The columns that [`module`] reads, in its order.
 macro_rules! module_columns {
     () => {
@@ -80,8 +71,8 @@ macro_rules! rehearsal_columns {
 }
 
 pub(super) use {
-    activation_columns, command_columns, event_columns, history_columns, log_columns,
-    module_columns, passage_columns, rehearsal_columns,
+    activation_columns, event_columns, history_columns, log_columns, module_columns,
+    passage_columns, rehearsal_columns,
 };
 
 /// The event of a row of `stream`.
@@ -218,53 +209,6 @@ fn lossy(row: &Row<'_>, column: &str) -> String {
             String::from_utf8_lossy(bytes).into_owned()
         }
         _ => String::new(),
-    }
-}
-
-/// A row of the ledger.
-pub(super) fn command(row: &Row<'_>) -> Result<CommandRecord, SqliteError> {
-    read_command(&mut Cells::of(row)).map_err(corrupt("command"))
-}
-
-fn read_command(cells: &mut Cells<'_>) -> Result<CommandRecord, Reason> {
-    let (command_id, stream) = (cells.take_id()?, cells.take_stream()?);
-    let command = cells.take()?;
-    let data = cells.take::<Option<String>>()?.map(Json::as_recorded);
-    let (ledger, data) = LedgerMode::of_row(data.transpose().map_err(reason)?);
-    Ok(CommandRecord {
-        command_id,
-        stream,
-        command,
-        data,
-        ledger,
-        fingerprint: Fingerprint::from_stored(&cells.take::<Vec<u8>>()?)
-            .ok_or_else(|| "a fingerprint has not 32 bytes".to_owned())?,
-        now: cells.take_time()?,
-        seed: cells.take::<i64>()?.cast_unsigned(),
-        actor: cells.take()?,
-        metadata: cells.take_metadata()?,
-        version: cells.take_version()?,
-        module: cells.take_digest()?,
-        fuel: cells.take::<i64>()?.cast_unsigned(),
-        outcome: read_outcome(cells)?,
-    })
-}
-
-fn read_outcome(cells: &mut Cells<'_>) -> Result<CommandOutcome, Reason> {
-    let outcome = cells.take_text()?;
-    let events = cells.take_u32()?;
-    match outcome {
-        "accepted" => Ok(CommandOutcome::Accepted { events }),
-        "rejected" => Ok(CommandOutcome::Rejected(Rejection {
-            code: cells.take()?,
-            message: cells.take()?,
-            data: cells
-                .take::<Option<String>>()?
-                .map(Json::from_stored)
-                .transpose()
-                .map_err(reason)?,
-        })),
-        unknown => Err(format!("`{unknown}` is no outcome")),
     }
 }
 
@@ -410,7 +354,7 @@ pub(super) fn all<T>(
     Ok(found)
 }
 
-fn corrupt(what: &'static str) -> impl FnOnce(Reason) -> SqliteError {
+pub(super) fn corrupt(what: &'static str) -> impl FnOnce(Reason) -> SqliteError {
     move |reason| Error::Corrupt { what, reason }.into()
 }
 
