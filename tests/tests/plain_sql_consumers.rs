@@ -539,10 +539,22 @@ fn a_view_of_some_events_passes_over_the_others() {
     );
     session.row(&append_to("meter", "m"));
     session.row(&append_to("meter", "m").replace("Incremented", "Reset"));
+    for (id, tags) in [("one", "a"), ("both", "b,a,c")] {
+        session.row(&format!(
+            "SELECT 1 FROM append_event('Incremented', gen_random_uuid(), 'meter', '{id}', '{{}}', gen_random_uuid(), NULL, tags => '{{{tags}}}')"
+        ));
+    }
     until_readable(&mut session);
     session.row("SELECT view FROM register_view('meters', '-infinity', deciders => '{meter}')");
     session.row("SELECT view FROM register_view('resets', '-infinity', events => '{Reset}')");
-    assert_eq!(stream(&mut session, "'meters', 10"), ["m1 #1"]);
+    session.row("SELECT view FROM register_view('tagged', '-infinity', tags => '{a,b}')");
+    // Once more with what it does not say leaves the tags as they are.
+    session.row("SELECT view FROM register_view('tagged', '-infinity', 60)");
+    assert_eq!(stream(&mut session, "'tagged', 10"), ["both1 #1"]);
+    assert_eq!(
+        stream(&mut session, "'meters', 10"),
+        ["m1 #1", "one1 #1", "both1 #1"]
+    );
     assert_eq!(stream(&mut session, "'resets', 10"), ["m2 #1"]);
 }
 

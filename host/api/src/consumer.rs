@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Event, Limit};
+use super::{Event, Limit, tags_schema};
 
 /// How a consumer is to be served. What is left out has its default, also in a consumer that is there already.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -53,7 +53,7 @@ fn backoff_ms() -> u64 {
     1_000
 }
 
-/// Which events a consumer wants; both conditions hold together, and an empty list is none.
+/// Which events a consumer wants; all conditions hold together, and an empty list is none.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConsumerFilter {
@@ -63,6 +63,9 @@ pub struct ConsumerFilter {
     /// Events of these names.
     #[schema(max_items = 100)]
     pub events: Vec<String>,
+    /// Events that have all of these tags.
+    #[schema(schema_with = tags_schema, required = false)]
+    pub tags: Vec<String>,
 }
 
 /// Where in the log a consumer begins.
@@ -178,8 +181,9 @@ impl<'a> Consumer<'a> {
         Self {
             name: consumer.id.name(),
             filter: ConsumerFilter {
-                deciders: settings.deciders.clone(),
-                events: settings.events.clone(),
+                deciders: settings.filter.deciders.clone(),
+                events: settings.filter.events.clone(),
+                tags: settings.filter.tags.clone(),
             },
             lock_timeout_ms: milliseconds(settings.lock_timeout),
             max_attempts: settings.max_attempts,

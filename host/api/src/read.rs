@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use gavel_model::{Json, Position, Version, in_utc};
+use gavel_model::{Event, Json, Position, Version, in_utc};
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -135,13 +135,15 @@ pub fn position<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pos
     deserializer.deserialize_str(Text)
 }
 
-/// The labels of an event to append.
+/// The labels of an event. Their length is limited in bytes, which a schema cannot say.
 pub fn tags_schema() -> Schema {
     let tag = ObjectBuilder::new()
         .schema_type(Type::String)
+        .max_length(Some(Event::TAG_BYTES))
         .pattern(Some("^[^\\u0000]*$"));
     ArrayBuilder::new()
         .items(tag)
+        .max_items(Some(Event::MOST_TAGS))
         .unique_items(true)
         .description(Some(
             "Labels by which the log can be queried, without duplicates. Default: none.",

@@ -160,7 +160,7 @@ pub struct LogQuery {
     /// Only events of this name, or of one of these.
     #[param(required = false)]
     pub event: Vec<String>,
-    /// Only events with this tag, or with one of these.
+    /// Only events with this tag, or with all of these.
     #[param(required = false)]
     pub tag: Vec<String>,
 }

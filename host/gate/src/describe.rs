@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gavel_engine::catalog::{CommandType, EventDeclaration, Manifest, Schema, SchemaBudget};
-use gavel_model::{DeciderName, Namespace, Position, RecordedEvent};
+use gavel_model::{DeciderName, EventFilter, Namespace, Position, RecordedEvent};
 use gavel_sandbox::Runtime;
 use gavel_sandbox::scheduling::TURN;
 use gavel_store::{LogFilter, LogStore};
@@ -178,11 +178,11 @@ impl History<'_> {
         event: &EventDeclaration,
         schema: Option<&Arc<Schema>>,
     ) -> Result<Option<RecordedEvent>, Error> {
-        let filter = LogFilter {
+        let filter = LogFilter::from(EventFilter {
             deciders: vec![self.decider.to_string()],
             events: vec![event.name.clone()],
-            ..LogFilter::default()
-        };
+            ..EventFilter::default()
+        });
         let mut after = Position::BEGINNING;
         loop {
             let page = self

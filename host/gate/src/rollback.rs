@@ -1,7 +1,7 @@
 //! Whether it is possible to go back: not once the module has written what the one before it does not know.
 
 use gavel_engine::catalog::Manifest;
-use gavel_model::{Activation, DeciderName, ModuleDigest, Namespace, Position};
+use gavel_model::{Activation, DeciderName, EventFilter, ModuleDigest, Namespace, Position};
 use gavel_store::LogFilter;
 use serde::{Deserialize, Serialize};
 
@@ -126,11 +126,11 @@ impl Gate {
         if events.is_empty() {
             return Ok(true);
         }
-        let filter = LogFilter {
+        let filter = LogFilter::from(EventFilter {
             deciders: vec![decider.to_string()],
             events: events.iter().map(|event| event.event.clone()).collect(),
-            ..LogFilter::default()
-        };
+            ..EventFilter::default()
+        });
         let mut after = since;
         for _ in 0..PAGES {
             let page = self

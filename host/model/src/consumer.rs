@@ -6,7 +6,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{NameError, Namespace, Position, RecordedEvent, StreamId, Version, is_wanted};
+use super::{EventFilter, NameError, Namespace, Position, RecordedEvent, StreamId, Version};
 
 /// Longest name of a consumer, in bytes (inclusive).
 const CONSUMER_NAME_LIMIT: usize = 128;
@@ -62,10 +62,8 @@ impl fmt::Display for ConsumerId {
 /// How a consumer is served. Changing any of it moves no checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerSettings {
-    /// Only events of these deciders; none for all.
-    pub deciders: Vec<String>,
-    /// Only events of these names; none for all.
-    pub events: Vec<String>,
+    /// The events that are wanted.
+    pub filter: EventFilter,
     /// How long a lease holds, unless it is extended; in whole milliseconds, at least 1.
     pub lock_timeout: Duration,
     /// How often an event is delivered before its stream is parked; at least 1.
@@ -87,12 +85,6 @@ impl ConsumerSettings {
         self.backoff
             .saturating_mul(1 << doublings)
             .min(Self::LONGEST_BACKOFF.max(self.backoff))
-    }
-
-    /// Whether an event of this decider and name is wanted.
-    #[must_use]
-    pub fn wants(&self, decider: &str, event: &str) -> bool {
-        is_wanted(&self.deciders, decider) && is_wanted(&self.events, event)
     }
 }
 
@@ -158,12 +150,10 @@ impl Consumer {
     /// What it takes up in memory, in bytes; about right.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        let names = self.settings.deciders.iter().chain(&self.settings.events);
-        let names: usize = names.map(|name| 24 + name.len()).sum();
         let push = self.settings.push.as_ref();
         let url = push.map_or(0, |push| push.url.len());
         let reason = self.paused_reason.as_ref().map_or(0, String::len);
-        Self::OVERHEAD_BYTES + names + url + reason
+        Self::OVERHEAD_BYTES + self.settings.filter.size_bytes() + url + reason
     }
 }
 
@@ -229,8 +219,7 @@ mod tests {
     #[test]
     fn a_stream_rests_twice_as_long_after_each_failure_up_to_an_hour() {
         let settings = ConsumerSettings {
-            deciders: Vec::new(),
-            events: Vec::new(),
+            filter: EventFilter::default(),
             lock_timeout: Duration::from_secs(30),
             max_attempts: 5,
             backoff: Duration::from_secs(1),

@@ -42,6 +42,12 @@ pub enum TagError {
     /// A store's text columns cannot hold U+0000.
     #[error("a tag holds the character U+0000")]
     Nul(usize),
+    /// It is longer than [`Event::TAG_BYTES`].
+    #[error("a tag has more than {} bytes", Event::TAG_BYTES)]
+    TooLong(usize),
+    /// There are more than [`Event::MOST_TAGS`].
+    #[error("there are more than {} tags", Event::MOST_TAGS)]
+    TooMany(usize),
     /// It is one of those before it.
     #[error("the tag `{1}` is there twice")]
     Repeated(usize, String),
@@ -52,7 +58,10 @@ impl TagError {
     #[must_use]
     pub fn index(&self) -> usize {
         match self {
-            Self::Nul(index) | Self::Repeated(index, _) => *index,
+            Self::Nul(index)
+            | Self::TooLong(index)
+            | Self::TooMany(index)
+            | Self::Repeated(index, _) => *index,
         }
     }
 }
@@ -65,8 +74,14 @@ impl TagError {
 pub fn check_tags(tags: &[String]) -> Result<(), TagError> {
     let mut seen = HashSet::new();
     for (index, tag) in tags.iter().enumerate() {
+        if index == Event::MOST_TAGS {
+            return Err(TagError::TooMany(index));
+        }
         if tag.contains('\0') {
             return Err(TagError::Nul(index));
+        }
+        if tag.len() > Event::TAG_BYTES {
+            return Err(TagError::TooLong(index));
         }
         if !seen.insert(tag) {
             return Err(TagError::Repeated(index, tag.clone()));
@@ -114,6 +129,11 @@ pub struct RecordedEvent {
 }
 
 impl Event {
+    /// Most tags of an event.
+    pub const MOST_TAGS: usize = 64;
+    /// Longest tag, in bytes (inclusive).
+    pub const TAG_BYTES: usize = 255;
+
     /// What an event takes up in memory beside its texts, in bytes; about right.
     const OVERHEAD_BYTES: usize = 120;
 
@@ -156,5 +176,33 @@ impl From<NewEvent> for Event {
             is_final: event.is_final,
             tags: event.tags,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_short_few_and_different() {
+        let numbered = |count: usize| (0..count).map(|tag| tag.to_string()).collect::<Vec<_>>();
+        let long = |bytes| vec!["a".to_owned(), "x".repeat(bytes)];
+        assert_eq!(check_tags(&numbered(Event::MOST_TAGS)), Ok(()));
+        assert_eq!(check_tags(&long(Event::TAG_BYTES)), Ok(()));
+        let too_many = numbered(Event::MOST_TAGS + 1);
+        assert_eq!(
+            check_tags(&too_many),
+            Err(TagError::TooMany(Event::MOST_TAGS))
+        );
+        assert_eq!(
+            check_tags(&long(Event::TAG_BYTES + 1)),
+            Err(TagError::TooLong(1))
+        );
+        let twice = ["a", "b", "a"].map(str::to_owned);
+        assert_eq!(
+            check_tags(&twice),
+            Err(TagError::Repeated(2, "a".to_owned()))
+        );
+        assert_eq!(check_tags(&["\0".to_owned()]), Err(TagError::Nul(0)));
     }
 }

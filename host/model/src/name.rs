@@ -41,12 +41,6 @@ pub enum NameError {
     Reserved(String),
 }
 
-/// Whether a list of wanted names lets `actual` pass; one without names lets everything pass.
-#[must_use]
-pub fn is_wanted(names: &[String], actual: &str) -> bool {
-    names.is_empty() || names.iter().any(|name| name == actual)
-}
-
 /// An isolated set of deciders, streams and consumers: `[a-z0-9][a-z0-9-]{0,62}`.
 ///
 /// Refused when malformed, never rewritten: two namespaces can not be mistaken for one another.

@@ -123,11 +123,11 @@ fn passes(filter: &LogFilter, row: &Row<'_>) -> Result<bool, SqliteError> {
     };
     // Tags that cannot be read let the event pass: read as a whole, it is reported.
     let passes_tags = |tags| {
-        filter.tags.is_empty()
+        filter.events.tags.is_empty()
             || serde_json::from_str(tags)
-                .map_or(true, |tags: Vec<String>| filter.passes_tags(&tags))
+                .map_or(true, |tags: Vec<String>| filter.events.passes_tags(&tags))
     };
-    Ok(filter.passes_names(text("decider")?, text("event")?)
+    Ok(filter.events.passes_names(text("decider")?, text("event")?)
         && filter.passes_id(text("decider_id")?)
         && passes_tags(text("tags")?))
 }

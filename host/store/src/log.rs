@@ -1,11 +1,10 @@
 //! The events of all streams in one order, for those who follow.
 
-use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gavel_model::{Namespace, Position, RecordedEvent, is_wanted};
+use gavel_model::{EventFilter, Namespace, Position, RecordedEvent};
 use tokio::sync::watch;
 
 use super::{Error, ResumeError};
@@ -62,33 +61,33 @@ pub trait LogStore: Debug + Send + Sync {
     fn wakeups(&self) -> watch::Receiver<()>;
 }
 
-/// Which events of the log are wanted. All conditions hold together; an empty list is no condition.
+/// Which events of the log are wanted. Both conditions hold together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogFilter {
-    /// Any of these deciders.
-    pub deciders: Vec<String>,
-    /// Any of these event names.
-    pub events: Vec<String>,
+    /// What the events are.
+    pub events: EventFilter,
     /// A pattern for the stream id by dot-separated token: `*` is one token, `>` at the end is the rest (at least one token). A token
     /// may be empty; inside a longer token, and anywhere but at the end, these characters stand for themselves.
     pub id_pattern: Option<String>,
-    /// Any of these tags. A set, so that neither many of them nor an event with many makes a page slow.
-    pub tags: BTreeSet<String>,
+}
+
+impl From<EventFilter> for LogFilter {
+    fn from(events: EventFilter) -> Self {
+        Self {
+            events,
+            id_pattern: None,
+        }
+    }
 }
 
 impl LogFilter {
     /// Whether an event is wanted.
     #[must_use]
     pub fn passes(&self, event: &RecordedEvent) -> bool {
-        self.passes_names(event.stream.decider().as_str(), &event.event.event)
-            && self.passes_id(event.stream.id())
-            && self.passes_tags(&event.event.tags)
-    }
-
-    /// Whether events of this decider and name are wanted, by the names alone.
-    #[must_use]
-    pub fn passes_names(&self, decider: &str, event: &str) -> bool {
-        is_wanted(&self.deciders, decider) && is_wanted(&self.events, event)
+        let RecordedEvent { stream, event, .. } = event;
+        self.events
+            .passes(stream.decider().as_str(), &event.event, &event.tags)
+            && self.passes_id(stream.id())
     }
 
     /// Whether events of streams with this id are wanted, by the pattern alone.
@@ -97,12 +96,6 @@ impl LogFilter {
         self.id_pattern
             .as_ref()
             .is_none_or(|pattern| matches_pattern(pattern, id))
-    }
-
-    /// Whether events with these tags are wanted, by the tags alone.
-    #[must_use]
-    pub fn passes_tags(&self, tags: &[String]) -> bool {
-        self.tags.is_empty() || tags.iter().any(|tag| self.tags.contains(tag))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Consumers: streams are leased to workers, one worker each, until everything is done.
 
-use gavel_tests::{Answer, Backend, COUNTER, Consumer, Host, Store, on_every_store};
+use gavel_tests::{
+    Answer, Backend, COUNTER, Consumer, Host, LIMIT, Receiver, Store, eventually, on_every_store,
+};
 use serde_json::{Value, json};
 
 on_every_store! {
@@ -13,6 +15,7 @@ on_every_store! {
     consumers_of_a_namespace_see_nothing_of_another,
     what_is_wrong_with_a_request_is_said_and_nothing_is_lost,
     leases_outlive_a_host_that_is_killed,
+    tags_choose_what_is_leased_and_pushed,
 }
 
 /// Counters that have been incremented, and a log that shows it.
@@ -56,7 +59,10 @@ async fn a_consumer_reads_from_its_start_to_the_end(store: Store) {
     let created = consumer.put(json!({ "start": "beginning" })).await;
     let shown = created.json(201);
     assert_eq!(created.header("location"), Some("/v1/consumers/mail"));
-    assert_eq!(shown["filter"], json!({ "deciders": [], "events": [] }));
+    assert_eq!(
+        shown["filter"],
+        json!({ "deciders": [], "events": [], "tags": [] })
+    );
     assert_eq!(
         json!([
             shown["lock_timeout_ms"],
@@ -238,7 +244,7 @@ async fn settings_change_and_the_checkpoint_stays(store: Store) {
     let leases = leases(&consumer, 2).await;
     consumer.ack(&leases[0]).await.expect(200);
     let changed = json!({
-        "filter": { "deciders": ["counter"], "events": ["Incremented"] },
+        "filter": { "deciders": ["counter"], "events": ["Incremented"], "tags": [] },
         "start": { "position": leases[1]["events"][0]["position"] },
         "lock_timeout_ms": 5_000, "max_attempts": 7, "backoff_ms": 0,
     });
@@ -467,4 +473,45 @@ async fn workers_of_two_hosts_share_a_consumer() {
     };
     let (lease, _) = tokio::join!(waiting, appending);
     assert_eq!(lease["id"], "c-3");
+}
+
+async fn tags_choose_what_is_leased_and_pushed(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    let receiver = Receiver::start(|_| (204, Vec::new())).await;
+    let push = json!({ "url": receiver.url("/"), "secret": "sesame" });
+    let filter = json!({ "tags": ["vip", "order:1"] });
+    for (name, push) in [("asks", Value::Null), ("hook", push)] {
+        let body = json!({ "filter": filter, "push": push });
+        let shown = client.consumer(name).put(body).await.json(201);
+        assert_eq!(shown["filter"]["tags"], filter["tags"]);
+    }
+    let unfit = json!({ "filter": { "tags": ["a", "a"] } });
+    let refused = client.consumer("unfit").put(unfit).await;
+    let problem = refused.problem(400, "malformed-request");
+    assert_eq!(problem["errors"][0]["pointer"], "/filter/tags/1");
+
+    let tagged = |tags: &[&str]| json!({ "event": "Incremented", "data": {}, "tags": tags });
+    let events = json!([
+        tagged(&["vip"]),
+        tagged(&["order:1", "vip", "x"]),
+        tagged(&[]),
+    ]);
+    let appended = client
+        .stream(COUNTER, "c-1")
+        .append(0, &events)
+        .send()
+        .await;
+    let wanted = json!([appended.json(200)["events"][1]]);
+
+    let lease = client.consumer("asks").lease_one().await;
+    assert_eq!(lease["events"], wanted);
+    let pushed = eventually("it is pushed", LIMIT, async || {
+        receiver
+            .deliveries()
+            .first()
+            .map(|delivery| delivery.json())
+    });
+    assert_eq!(pushed.await["events"], wanted);
 }

@@ -149,11 +149,7 @@ impl Consumers {
     /// The events that a consumer will be handed out.
     async fn arrivals(&self, id: &ConsumerId) -> Result<Arrivals, ConsumerError> {
         let (settings, cursor) = self.store.consumer_cursor(id).await?;
-        let filter = LogFilter {
-            deciders: settings.deciders.clone(),
-            events: settings.events.clone(),
-            ..LogFilter::default()
-        };
+        let filter = LogFilter::from(settings.filter.clone());
         Ok(Arrivals {
             settings,
             after: cursor,

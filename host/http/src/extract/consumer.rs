@@ -5,7 +5,10 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use gavel_api::{ConsumerBody, ConsumerFilter, LeaseBody, PushBody, Start, TIME_RULE, has_user};
-use gavel_model::{self as model, ConsumerId, ConsumerSettings, Parked, Position, StreamId};
+use gavel_model::{
+    self as model, ConsumerId, ConsumerSettings, EventFilter, Parked, Position, StreamId,
+    check_tags,
+};
 use reqwest::Url;
 
 use super::names::path;
@@ -64,7 +67,11 @@ impl FromRequestParts<AppState> for ParkedPath {
 
 /// Checks how a consumer is to be served.
 pub(crate) fn consumer_settings(body: ConsumerBody) -> Result<ConsumerSettings, Problem> {
-    let ConsumerFilter { deciders, events } = body.filter;
+    let ConsumerFilter {
+        deciders,
+        events,
+        tags,
+    } = body.filter;
     for (index, name) in deciders.iter().enumerate() {
         let place = Place::pointer(format!("/filter/deciders/{index}"));
         decider_name(name.clone(), place)?;
@@ -87,6 +94,10 @@ pub(crate) fn consumer_settings(body: ConsumerBody) -> Result<ConsumerSettings, 
             ));
         }
     }
+    check_tags(&tags).map_err(|error| {
+        let place = Place::pointer(format!("/filter/tags/{}", error.index()));
+        malformed(place, error.to_string())
+    })?;
     within(
         "/lock_timeout_ms",
         body.lock_timeout_ms,
@@ -97,8 +108,11 @@ pub(crate) fn consumer_settings(body: ConsumerBody) -> Result<ConsumerSettings, 
     let longest = ConsumerSettings::LONGEST_BACKOFF.as_millis();
     within("/backoff_ms", u128::from(body.backoff_ms), 0, longest)?;
     Ok(ConsumerSettings {
-        deciders,
-        events,
+        filter: EventFilter {
+            deciders,
+            events,
+            tags,
+        },
         lock_timeout: Duration::from_millis(body.lock_timeout_ms),
         max_attempts: body.max_attempts,
         backoff: Duration::from_millis(body.backoff_ms),

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse as _, Response};
 use gavel_api::{Event, Limit, LogPage, LogQuery, MalformedEvent};
 use gavel_engine::streaming::Malformed;
-use gavel_model::Position;
+use gavel_model::{self as model, EventFilter, Position};
 use gavel_store::{self as store, LogFilter};
 
 use self::follow::{Format, write_line};
@@ -157,11 +157,19 @@ fn filter(query: LogQuery) -> Result<LogFilter, Problem> {
             "`>` stands for the rest and comes last",
         ));
     }
+    let tags: Vec<String> = given(query.tag);
+    if tags.len() > model::Event::MOST_TAGS {
+        let most = model::Event::MOST_TAGS;
+        let rule = format!("no event has more than {most} tags");
+        return Err(malformed(Place::parameter("tag"), rule));
+    }
     Ok(LogFilter {
-        deciders: given(query.decider),
-        events: given(query.event),
+        events: EventFilter {
+            deciders: given(query.decider),
+            events: given(query.event),
+            tags,
+        },
         id_pattern,
-        tags: given(query.tag).into_iter().collect(),
     })
 }
 

@@ -66,7 +66,7 @@ const CURSOR: &str = concat!(
 
 const PASS_OVER: &str = "UPDATE consumers \
      SET generation = $8, transaction_id = $9::TEXT::XID8, \"offset\" = $10 \
-     WHERE namespace = $1 AND consumer = $2 AND deciders = $3 AND events = $4 \
+     WHERE namespace = $1 AND consumer = $2 AND deciders = $3 AND events = $4 AND tags = $11 \
        AND (generation, transaction_id, \"offset\") >= ($5, $6::TEXT::XID8, $7) \
        AND (generation, transaction_id, \"offset\") < ($8, $9::TEXT::XID8, $10)";
 
@@ -202,17 +202,18 @@ impl ConsumerStore for PostgresStore {
     ) -> Result<bool, Error> {
         let push = settings.push.as_ref();
         let statement = of_consumer(
-            "SELECT gavel_put_consumer($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::TEXT::XID8, $13) AS is_new",
+            "SELECT gavel_put_consumer($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::TEXT::XID8, $13, $14) AS is_new",
             id,
         )
-        .bind(&settings.deciders)
-        .bind(&settings.events)
+        .bind(&settings.filter.deciders)
+        .bind(&settings.filter.events)
         .bind(whole_milliseconds(settings.lock_timeout))
         .bind(i64::from(settings.max_attempts))
         .bind(whole_milliseconds(settings.backoff))
         .bind(push.map(|push| &push.url))
         .bind(push.and_then(|push| push.secret.as_ref()));
-        let found = run(&self.pool, bind_start(statement, start)).await?;
+        let statement = bind_start(statement, start).bind(&settings.filter.tags);
+        let found = run(&self.pool, statement).await?;
         answer(&found, |row| column(row, "is_new"))
     }
 
@@ -240,9 +241,10 @@ impl ConsumerStore for PostgresStore {
         to: Position,
     ) -> Result<(), ConsumerError> {
         let statement = of_consumer(PASS_OVER, id)
-            .bind(settings.deciders.clone())
-            .bind(settings.events.clone());
-        let statement = bind_position(bind_position(statement, from), to);
+            .bind(settings.filter.deciders.clone())
+            .bind(settings.filter.events.clone());
+        let statement =
+            bind_position(bind_position(statement, from), to).bind(settings.filter.tags.clone());
         run(&self.pool, statement).await?;
         Ok(())
     }

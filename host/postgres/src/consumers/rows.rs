@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use gavel_model::{
-    Consumer, ConsumerId, ConsumerSettings, Lease, LeaseId, Namespace, Parked, Position, Push,
-    RecordedEvent,
+    Consumer, ConsumerId, ConsumerSettings, EventFilter, Lease, LeaseId, Namespace, Parked,
+    Position, Push, RecordedEvent,
 };
 use gavel_store::Error;
 use sqlx::postgres::PgRow;
@@ -56,7 +56,7 @@ fn duration(row: &PgRow, name: &str) -> Read<Duration> {
 /// The columns that [`settings`] reads.
 macro_rules! settings_columns {
     () => {
-        "deciders, events, lock_timeout_ms, max_attempts, backoff_ms, push_url, push_secret"
+        "deciders, events, tags, lock_timeout_ms, max_attempts, backoff_ms, push_url, push_secret"
     };
 }
 
@@ -67,8 +67,11 @@ fn settings(row: &PgRow) -> Read<ConsumerSettings> {
     let secret = column(row, "push_secret")?;
     let max_attempts: i64 = column(row, "max_attempts")?;
     Ok(ConsumerSettings {
-        deciders: column(row, "deciders")?,
-        events: column(row, "events")?,
+        filter: EventFilter {
+            deciders: column(row, "deciders")?,
+            events: column(row, "events")?,
+            tags: column(row, "tags")?,
+        },
         lock_timeout: duration(row, "lock_timeout_ms")?,
         max_attempts: max_attempts.try_into().map_err(unreadable)?,
         backoff: duration(row, "backoff_ms")?,

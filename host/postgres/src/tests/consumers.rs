@@ -1,6 +1,6 @@
 //! Consumers that plain SQL, a broken row or another cluster has had a hand in.
 
-use gavel_model::{ConsumerId, ConsumerSettings, Lease, Push, Start};
+use gavel_model::{ConsumerId, ConsumerSettings, EventFilter, Lease, Push, Start};
 use gavel_store::ConsumerStore as _;
 
 use super::*;
@@ -11,8 +11,7 @@ fn consumer() -> ConsumerId {
 
 fn settings() -> ConsumerSettings {
     ConsumerSettings {
-        deciders: Vec::new(),
-        events: Vec::new(),
+        filter: EventFilter::default(),
         lock_timeout: Duration::from_secs(60),
         max_attempts: 3,
         backoff: Duration::ZERO,
@@ -67,7 +66,10 @@ async fn a_view_of_plain_sql_is_a_consumer() {
             secret: None,
         };
         let expected = ConsumerSettings {
-            deciders: vec!["counter".to_owned()],
+            filter: EventFilter {
+                deciders: vec!["counter".to_owned()],
+                ..EventFilter::default()
+            },
             max_attempts: 7,
             backoff: Duration::from_secs(1),
             push: Some(push),

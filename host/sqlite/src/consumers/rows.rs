@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use gavel_model::{
-    ConsumerId, ConsumerSettings, LeaseId, NameError, Namespace, Position, Push, RecordedEvent,
-    StreamId, Version,
+    ConsumerId, ConsumerSettings, EventFilter, LeaseId, NameError, Namespace, Position, Push,
+    RecordedEvent, StreamId, Version,
 };
 use gavel_store::Error;
 use gavel_store::toolkit::consumers::rows::{
@@ -21,18 +21,15 @@ use crate::rows::{self, event_columns};
 
 const FIND: &str = "
 SELECT deciders, events, lock_timeout_ms, max_attempts, backoff_ms, push_url, push_secret, paused, since, cursor, created_at,
-    paused_reason
-FROM consumers WHERE namespace = ?1 AND consumer = ?2";
+    paused_reason, tags FROM consumers WHERE namespace = ?1 AND consumer = ?2";
 
 const KEEP: &str = "
 INSERT INTO consumers (namespace, consumer, deciders, events, lock_timeout_ms, max_attempts, backoff_ms, push_url, push_secret,
-    paused, since, cursor, created_at, paused_reason)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+    paused, since, cursor, created_at, paused_reason, tags) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
 ON CONFLICT (namespace, consumer) DO UPDATE
-    SET deciders = excluded.deciders, events = excluded.events, lock_timeout_ms = excluded.lock_timeout_ms,
-        max_attempts = excluded.max_attempts, backoff_ms = excluded.backoff_ms, push_url = excluded.push_url,
-        push_secret = excluded.push_secret, paused = excluded.paused, paused_reason = excluded.paused_reason, since = excluded.since,
-        cursor = excluded.cursor";
+    SET deciders = excluded.deciders, events = excluded.events, tags = excluded.tags, lock_timeout_ms = excluded.lock_timeout_ms,
+        max_attempts = excluded.max_attempts, backoff_ms = excluded.backoff_ms, push_url = excluded.push_url, push_secret = excluded.push_secret,
+        paused = excluded.paused, paused_reason = excluded.paused_reason, since = excluded.since, cursor = excluded.cursor";
 
 const REMOVE: &str = "DELETE FROM consumers WHERE namespace = ?1 AND consumer = ?2";
 
@@ -111,11 +108,11 @@ const PROGRESS: &str = concat!(
 );
 
 const AFTER: &str = r#"
-SELECT decider, decider_id, event, version, "offset", created_at FROM events INDEXED BY events_namespace
+SELECT decider, decider_id, event, version, "offset", created_at, tags FROM events INDEXED BY events_namespace
 WHERE namespace = ?1 AND "offset" > ?2 ORDER BY "offset""#;
 
 const ENTRIES: &str = r#"
-SELECT decider, decider_id, event, version, "offset", created_at FROM events
+SELECT decider, decider_id, event, version, "offset", created_at, tags FROM events
 WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND version >= ?4 AND version <= ?5 ORDER BY version"#;
 
 const EVENTS: &str = concat!(
@@ -224,8 +221,8 @@ impl Rows for Tables<'_> {
         let values = params![
             namespace,
             name,
-            rows::json_text(&settings.deciders),
-            rows::json_text(&settings.events),
+            rows::json_text(&settings.filter.deciders),
+            rows::json_text(&settings.filter.events),
             length(settings.lock_timeout),
             settings.max_attempts,
             length(settings.backoff),
@@ -236,6 +233,7 @@ impl Rows for Tables<'_> {
             self.generations.offset(consumer.cursor)?,
             rows::milliseconds(consumer.created_at),
             consumer.paused_reason,
+            rows::json_text(&settings.filter.tags),
         ];
         self.run(KEEP, values)?;
         Ok(())
@@ -431,8 +429,11 @@ fn registered(row: &Row<'_>, generations: &Generations<'_>) -> Result<Registered
     let (url, secret): (Option<String>, _) = (row.get(5)?, row.get(6)?);
     Ok(Registered {
         settings: ConsumerSettings {
-            deciders: list(row.get(0)?)?,
-            events: list(row.get(1)?)?,
+            filter: EventFilter {
+                deciders: list(row.get(0)?)?,
+                events: list(row.get(1)?)?,
+                tags: list(row.get(12)?)?,
+            },
             lock_timeout: duration_of(row.get(2)?),
             max_attempts: row.get(3)?,
             backoff: duration_of(row.get(4)?),
@@ -483,6 +484,7 @@ fn entry(row: &Row<'_>, generations: &Generations<'_>) -> Result<Entry, SqliteEr
         decider: row.get(0)?,
         id: row.get(1)?,
         event: row.get(2)?,
+        tags: serde_json::from_str(row.get_ref(6)?.as_str().unwrap_or_default()).ok(),
         place: Place {
             version: version_of(row.get(3)?)?,
             position: generations.position(row.get(4)?)?,

@@ -38,8 +38,7 @@ async fn a_clock_that_is_set_back_prolongs_neither_a_lease_nor_a_rest() {
         grow(&*store, &stream("a"), 1).await;
         let id = ConsumerId::new(Namespace::default(), "all").unwrap();
         let settings = ConsumerSettings {
-            deciders: Vec::new(),
-            events: Vec::new(),
+            filter: EventFilter::default(),
             lock_timeout: Duration::from_secs(60),
             max_attempts: 9,
             backoff: Duration::from_secs(30),

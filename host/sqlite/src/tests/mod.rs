@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use gavel_model::{
-    ConsumerId, ConsumerSettings, ExpectedVersion, ModuleDigest, Namespace, Position,
+    ConsumerId, ConsumerSettings, EventFilter, ExpectedVersion, ModuleDigest, Namespace, Position,
     RecordedEvent, Start, StreamId, SystemClock,
 };
 use gavel_store::conformance::support::*;

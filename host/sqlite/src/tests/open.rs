@@ -79,8 +79,7 @@ async fn positions_that_were_given_without_a_generation_hold() {
     activate_counter(&store).await;
     let id = ConsumerId::new(namespace.clone(), "all").unwrap();
     let settings = ConsumerSettings {
-        deciders: Vec::new(),
-        events: Vec::new(),
+        filter: EventFilter::default(),
         lock_timeout: Duration::from_secs(60),
         max_attempts: 3,
         backoff: Duration::ZERO,

@@ -1,6 +1,6 @@
 //! What other programs can do to the tables, and what they see.
 
-use gavel_model::{ConsumerId, ConsumerSettings, Start};
+use gavel_model::{ConsumerId, ConsumerSettings, EventFilter, Start};
 use gavel_store::{ConsumerError, ConsumerStore as _};
 
 use super::*;
@@ -164,8 +164,7 @@ async fn a_consumer_that_cannot_be_read_costs_the_others_nothing_and_can_be_dele
     let [bad, good] = &ids;
     for id in &ids {
         let settings = ConsumerSettings {
-            deciders: Vec::new(),
-            events: Vec::new(),
+            filter: EventFilter::default(),
             lock_timeout: std::time::Duration::from_secs(1),
             max_attempts: 1,
             backoff: std::time::Duration::ZERO,

@@ -157,8 +157,7 @@ async fn a_malformed_event_parks_its_stream_and_no_other() {
     }
     let id = ConsumerId::new(Namespace::default(), "all").unwrap();
     let settings = ConsumerSettings {
-        deciders: Vec::new(),
-        events: Vec::new(),
+        filter: EventFilter::default(),
         lock_timeout: Duration::from_secs(3_600),
         max_attempts: 3,
         backoff: Duration::ZERO,

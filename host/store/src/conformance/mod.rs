@@ -162,6 +162,7 @@ store_cases!(
     the_log_is_filtered_by_decider_and_event,
     the_log_is_filtered_by_patterns_of_stream_ids,
     the_log_is_filtered_by_tags,
+    a_consumer_is_leased_events_that_have_all_of_its_tags,
     next_is_past_what_the_filter_left_out,
     a_page_says_whether_there_was_more,
     a_page_of_nothing_stays_where_it_is,

@@ -235,6 +235,7 @@ fn entry(event: &Arc<RecordedEvent>) -> Entry {
         decider: event.stream.decider().as_str().to_owned(),
         id: event.stream.id().to_owned(),
         event: event.event.event.clone(),
+        tags: Some(event.event.tags.clone()),
         place: Place {
             version: event.version,
             position: event.position,

@@ -48,7 +48,7 @@ pub(crate) async fn a_consumer_leaves_behind_what_it_does_not_want(store: Arc<dy
     let log = fill(&*store, &["a"], 4).await;
     let (second, third) = (log[1].position, log[2].position);
     let narrow = ConsumerSettings {
-        events: vec!["Other".to_owned()],
+        filter: of_events(&["Other"]),
         ..settings()
     };
     let beginning = Position::BEGINNING;
@@ -92,7 +92,11 @@ pub(crate) async fn changing_a_consumer_moves_no_checkpoint(store: Arc<dyn Store
     done(&*store, &id, &leases[0]).await;
     let changed = ConsumerSettings {
         max_attempts: 9,
-        deciders: vec!["counter".to_owned()],
+        filter: EventFilter {
+            deciders: vec!["counter".to_owned()],
+            events: Vec::new(),
+            tags: vec!["b".to_owned(), "a".to_owned()],
+        },
         ..hasty()
     };
     for start in [Start::Now, Start::Beginning] {
@@ -118,8 +122,10 @@ pub(crate) async fn only_wanted_events_are_leased(store: Arc<dyn Store>) {
     }
     log_of(&*store, &Namespace::default(), 8).await;
     let filtered = ConsumerSettings {
-        deciders: vec!["counter".to_owned(), "nobody".to_owned()],
-        events: vec!["Incremented".to_owned(), "Closed".to_owned()],
+        filter: EventFilter {
+            deciders: vec!["counter".to_owned(), "nobody".to_owned()],
+            ..of_events(&["Incremented", "Closed"])
+        },
         ..settings()
     };
     let id = create(&*store, "some", &filtered).await;
@@ -137,7 +143,7 @@ pub(crate) async fn only_wanted_events_are_leased(store: Arc<dyn Store>) {
 
     // What was handed out is looked at with new eyes.
     let narrower = ConsumerSettings {
-        events: vec!["Nothing".to_owned()],
+        filter: of_events(&["Nothing"]),
         ..filtered
     };
     store
@@ -151,6 +157,51 @@ pub(crate) async fn only_wanted_events_are_leased(store: Arc<dyn Store>) {
         }
     };
     tokio::time::timeout(DEADLINE, clearing).await.unwrap();
+}
+
+pub(crate) async fn a_consumer_is_leased_events_that_have_all_of_its_tags(store: Arc<dyn Store>) {
+    activate_counter(&*store).await;
+    let tagged = |tags: &[&str]| NewEvent {
+        tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
+        ..event("Incremented")
+    };
+    let of_a = [
+        tagged(&["x", "y"]),
+        tagged(&["x"]),
+        tagged(&["z", "y", "x"]),
+    ];
+    for (id, events) in [("a", of_a.to_vec()), ("b", vec![tagged(&[])])] {
+        let part = import(&stream(id), gavel_model::ExpectedVersion::NoStream, events);
+        append(&*store, part).await.unwrap();
+    }
+    log_of(&*store, &Namespace::default(), 4).await;
+    let wants = |tags: &[&str]| ConsumerSettings {
+        filter: EventFilter {
+            tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
+            ..EventFilter::default()
+        },
+        ..settings()
+    };
+    let id = create(&*store, "some", &wants(&["y", "x"])).await;
+    assert_eq!(report(&*store, &id).await.settings, wants(&["y", "x"]));
+    assert_eq!(report(&*store, &id).await.lag_events, 2);
+    let held = lease_one(&*store, &id).await;
+    assert_eq!((held.stream.id(), versions(&held)), ("a", vec![1, 3]));
+    let first = held.events[0].position;
+    store.ack(&id, held.id, first, false).await.unwrap();
+    assert_eq!(report(&*store, &id).await.lag_events, 1);
+    assert_eq!(versions(&lease_one(&*store, &id).await), [3]);
+
+    // Whoever wants others leaves behind what it does not want, and not what others want.
+    let other = create(&*store, "none", &wants(&["X"])).await;
+    assert_nothing(&*store, &other).await;
+    let end = log_of(&*store, &Namespace::default(), 4).await[3].position;
+    let moved = create(&*store, "moved", &wants(&["z"])).await;
+    store
+        .pass_over(&moved, &wants(&["q"]), Position::BEGINNING, end)
+        .await
+        .unwrap();
+    assert_eq!(versions(&lease_one(&*store, &moved).await), [3]);
 }
 
 pub(crate) async fn a_paused_consumer_leases_nothing(store: Arc<dyn Store>) {
@@ -329,7 +380,7 @@ async fn listed(store: &dyn Store, namespace: Option<&Namespace>) -> Vec<Consume
 
 pub(crate) async fn consumers_are_listed_in_pages(store: Arc<dyn Store>) {
     let wide = ConsumerSettings {
-        events: vec!["x".repeat(PAGE_BYTES / 2)],
+        filter: of_events(&[&"x".repeat(PAGE_BYTES / 2)]),
         ..settings()
     };
     let names = ["a", "b", "c", "d", "e"];

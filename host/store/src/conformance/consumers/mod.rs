@@ -7,8 +7,8 @@ mod leases;
 use std::time::Duration;
 
 use gavel_model::{
-    Consumer, ConsumerId, ConsumerSettings, Lease, Namespace, Parked, Position, Push,
-    RecordedEvent, Start, StreamId,
+    Consumer, ConsumerId, ConsumerSettings, EventFilter, Lease, Namespace, NewEvent, Parked,
+    Position, Push, RecordedEvent, Start, StreamId,
 };
 
 pub(crate) use failures::*;
@@ -27,12 +27,19 @@ fn consumer(name: &str) -> ConsumerId {
 
 fn settings() -> ConsumerSettings {
     ConsumerSettings {
-        deciders: Vec::new(),
-        events: Vec::new(),
+        filter: EventFilter::default(),
         lock_timeout: Duration::from_secs(3_600),
         max_attempts: 3,
         backoff: Duration::ZERO,
         push: None,
+    }
+}
+
+/// Events of these names.
+fn of_events(names: &[&str]) -> EventFilter {
+    EventFilter {
+        events: names.iter().map(|&name| name.to_owned()).collect(),
+        ..EventFilter::default()
     }
 }
 

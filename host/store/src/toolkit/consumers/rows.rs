@@ -32,7 +32,14 @@ impl Registered {
     pub(super) fn wants(&self, entry: &Entry) -> bool {
         self.since
             .is_none_or(|since| since <= entry.place.created_at)
-            && self.settings.wants(&entry.decider, &entry.event)
+            && self
+                .settings
+                .filter
+                .passes_names(&entry.decider, &entry.event)
+            && entry
+                .tags
+                .as_ref()
+                .is_none_or(|tags| self.settings.filter.passes_tags(tags))
     }
 }
 
@@ -56,6 +63,9 @@ pub struct Entry {
     pub id: String,
     /// The name of its type.
     pub event: String,
+    /// The labels; none if they cannot be read: then the event is taken for wanted, and reported
+    /// once it is read as a whole.
+    pub tags: Option<Vec<String>>,
     /// The place in stream and log.
     pub place: Place,
 }

@@ -21,8 +21,7 @@ use uuid::Uuid;
 use crate::toolkit::consumers::rows::{
     Backlog, Holder, Registered, Rows, named, readable, unreadable,
 };
-use crate::{ConsumerError, Leased, Nacked};
-use crate::{Error, PAGE_BYTES, Page, Room};
+use crate::{ConsumerError, Error, Leased, Nacked, PAGE_BYTES, Page, Room};
 pub use parked::{retry_parked, unpark};
 pub use paused::{pause, pause_push};
 
@@ -98,8 +97,7 @@ pub fn pass_over(
         return Ok(());
     };
     let known = &consumer.settings;
-    let wants_the_same = (&known.deciders, &known.events) == (&settings.deciders, &settings.events);
-    if wants_the_same && from <= consumer.cursor && consumer.cursor < to {
+    if known.filter == settings.filter && from <= consumer.cursor && consumer.cursor < to {
         let cursor = to;
         rows.keep(id, &Registered { cursor, ..consumer })?;
     }
@@ -364,9 +362,11 @@ fn next_events(
         match event {
             Ok(event) => {
                 let is_wanted = consumer.since.is_none_or(|since| since <= event.created_at)
-                    && consumer
-                        .settings
-                        .wants(stream.decider().as_str(), &event.event.event);
+                    && consumer.settings.filter.passes(
+                        stream.decider().as_str(),
+                        &event.event.event,
+                        &event.event.tags,
+                    );
                 if is_wanted && room.take(&event) {
                     events.push(event);
                 }

@@ -1,0 +1,72 @@
+//! Which events somebody wants.
+
+/// Chooses events by what is known of them without their data. All conditions hold together, and an
+/// empty list is none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventFilter {
+    /// Any of these deciders.
+    pub deciders: Vec<String>,
+    /// Any of these event names.
+    pub events: Vec<String>,
+    /// All of these tags.
+    pub tags: Vec<String>,
+}
+
+impl EventFilter {
+    /// Tells whether an event is wanted.
+    #[must_use]
+    pub fn passes(&self, decider: &str, event: &str, tags: &[String]) -> bool {
+        self.passes_names(decider, event) && self.passes_tags(tags)
+    }
+
+    /// Tells whether events of this decider and name are wanted, by the names alone.
+    #[must_use]
+    pub fn passes_names(&self, decider: &str, event: &str) -> bool {
+        names_one(&self.deciders, decider) && names_one(&self.events, event)
+    }
+
+    /// Tells whether events with these tags are wanted, by the tags alone.
+    #[must_use]
+    pub fn passes_tags(&self, tags: &[String]) -> bool {
+        self.tags.iter().all(|tag| tags.contains(tag))
+    }
+
+    /// Tells what the filter takes up in memory, in bytes; about right.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let names = self.deciders.iter().chain(&self.events).chain(&self.tags);
+        names.map(|name| 24 + name.len()).sum()
+    }
+}
+
+fn names_one(names: &[String], actual: &str) -> bool {
+    names.is_empty() || names.iter().any(|name| name == actual)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    #[test]
+    fn an_event_has_one_of_the_names_and_all_of_the_tags() {
+        let filter = EventFilter {
+            deciders: texts(&["a", "b"]),
+            events: texts(&["X"]),
+            tags: texts(&["one", "two"]),
+        };
+        assert!(filter.passes("b", "X", &texts(&["two", "three", "one"])));
+        for (decider, event, tags) in [
+            ("c", "X", texts(&["one", "two"])),
+            ("a", "Y", texts(&["one", "two"])),
+            ("a", "X", texts(&["one"])),
+            ("a", "X", texts(&["One", "two"])),
+        ] {
+            assert!(!filter.passes(decider, event, &tags));
+        }
+        assert!(EventFilter::default().passes("a", "X", &[]));
+    }
+}
