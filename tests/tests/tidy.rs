@@ -75,6 +75,49 @@ fn crates_use_only_what_they_may() {
     }
 }
 
+/// A feature that a crate has only because another one asks for it is missed as soon as the crate is built alone.
+#[test]
+fn every_crate_has_all_features_by_itself() {
+    let own = |manifest: &toml::Table| {
+        let dependencies = manifest["dependencies"].as_table().into_iter().flatten();
+        let differing = dependencies
+            .filter(|(_, how)| how.get("workspace").is_none() || how.get("features").is_some());
+        differing.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    // What `model` asks for the others have as well, since they are built from it.
+    let others = ARROWS.iter().filter(|(name, _)| *name != "model");
+    let findings = others.map(|(name, _)| {
+        let differing = own(&manifest_of(name).unwrap());
+        (!differing.is_empty())
+            .then(|| format!("host/{name}: {} is not as for all", differing.join(", ")))
+    });
+    assert_none(findings.flatten().collect());
+}
+
+#[test]
+fn every_crate_uses_what_it_is_built_from() {
+    let sources = sources();
+    let mut unused = Vec::new();
+    for (name, _) in ARROWS {
+        let folder = format!("host/{name}/");
+        let is_named = |dependency: &str| {
+            let identifier = dependency.replace('-', "_");
+            sources
+                .iter()
+                .filter(|source| source.path.starts_with(&folder))
+                .any(|source| names(&source.text, &identifier))
+        };
+        let dependencies = dependencies_of(name).unwrap();
+        let idle = dependencies
+            .iter()
+            .filter(|dependency| !is_named(dependency));
+        unused.extend(
+            idle.map(|dependency| format!("{folder}Cargo.toml: nothing uses `{dependency}`")),
+        );
+    }
+    assert_none(unused);
+}
+
 #[test]
 fn every_module_says_what_it_holds() {
     let modules = sources()
@@ -176,16 +219,29 @@ fn assert_none(mut findings: Vec<String>) {
     assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
 }
 
+fn manifest_of(name: &str) -> Result<toml::Table> {
+    let path = root().join("host").join(name).join("Cargo.toml");
+    Ok(toml::from_str(&fs::read_to_string(path)?)?)
+}
+
 /// The names of what a crate of the host is built from, sorted; what only its tests need is not among them.
 fn dependencies_of(name: &str) -> Result<Vec<String>> {
-    let path = root().join("host").join(name).join("Cargo.toml");
-    let manifest: toml::Table = toml::from_str(&fs::read_to_string(path)?)?;
+    let manifest = manifest_of(name)?;
     let dependencies = manifest["dependencies"].as_table();
     Ok(dependencies
         .into_iter()
         .flat_map(toml::Table::keys)
         .cloned()
         .collect())
+}
+
+/// Whether a text holds the identifier as a word of its own.
+fn names(text: &str, identifier: &str) -> bool {
+    text.match_indices(identifier).any(|(at, found)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + found.len()..].chars().next();
+        !before.is_some_and(is_word) && !after.is_some_and(is_word)
+    })
 }
 
 fn is_word(c: char) -> bool {
