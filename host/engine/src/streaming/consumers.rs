@@ -1,4 +1,5 @@
-//! Workers of consumers that wait for something to do.
+//! The consumers, as workers and those who look after them see them. There is no other way to them: what changes one tells
+//! those who wait.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::figures::Figures;
-use super::push::{Health, NotAllowed, Outage, PushSettings};
+use super::push::{NotAllowed, PushSettings};
+use super::receiver::{Outage, Receiver};
 use super::{Delivery, Log, Subscription};
 
 /// How many parts of the log are looked at for a worker that does not wait.
@@ -31,8 +33,8 @@ pub struct Consumers {
     pub(super) figures: Arc<Figures>,
     /// Changes when this host has changed something about a consumer.
     pub(super) changes: watch::Sender<()>,
-    /// The receivers of those that this host pushes to.
-    receivers: Arc<Mutex<HashMap<ConsumerId, Arc<Health>>>>,
+    /// The receivers of those that this host has workers for.
+    receivers: Arc<Mutex<HashMap<ConsumerId, Arc<dyn Receiver>>>>,
 }
 
 impl Consumers {
@@ -49,16 +51,16 @@ impl Consumers {
         }
     }
 
-    fn receivers(&self) -> MutexGuard<'_, HashMap<ConsumerId, Arc<Health>>> {
+    fn receivers(&self) -> MutexGuard<'_, HashMap<ConsumerId, Arc<dyn Receiver>>> {
         self.receivers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets [`Consumers::outage`] tell of a receiver, or of it no more.
-    pub(super) fn watch(&self, id: &ConsumerId, receiver: Option<Arc<Health>>) {
+    pub(super) fn watch(&self, id: &ConsumerId, receiver: Option<Arc<dyn Receiver>>) {
         match receiver {
-            Some(health) => self.receivers().insert(id.clone(), health),
+            Some(receiver) => self.receivers().insert(id.clone(), receiver),
             None => self.receivers().remove(id),
         };
     }
@@ -74,7 +76,7 @@ impl Consumers {
             .map_or(Ok(()), |url| self.push.rules.check(&url))
     }
 
-    /// Why nothing is pushed to a consumer at present, as this host has found.
+    /// Tells why the receiver of a consumer takes nothing at present, as this host has found.
     #[must_use]
     pub fn outage(&self, id: &ConsumerId) -> Option<Outage> {
         self.receivers().get(id)?.outage()
@@ -164,7 +166,7 @@ impl Consumers {
     }
 
     /// Lets those who wait look again: a consumer was made, changed or resumed, or something of it retried.
-    pub fn changed(&self) {
+    pub(super) fn changed(&self) {
         self.changes.send_replace(());
     }
 }

@@ -1,4 +1,4 @@
-//! Looks after all consumers of the installation: shows how far they are, and what keeps events from them, and has those pushed to that are to be.
+//! Looks after all consumers of the installation: shows how far they are, and what keeps events from them, and has workers for those whose events go to receivers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::consumers::Consumers;
-use super::push::{Encode, Pushers};
+use super::push::{Encode, Pushes};
 use super::withheld::Withheld;
+use super::workers::Workers;
 
 /// How many events of the log after its cursor are looked at to show how far a consumer lags behind: few, so that consumers that nobody works
 /// for cost those who append next to nothing.
@@ -26,7 +27,8 @@ const REST: u32 = 9;
 #[derive(Debug)]
 pub struct Keeper {
     consumers: Consumers,
-    pushers: Pushers,
+    pushes: Pushes,
+    workers: Workers,
 }
 
 impl Consumers {
@@ -38,7 +40,8 @@ impl Consumers {
     pub fn keeper(&self, encode: Encode, clock: Arc<dyn Clock>) -> Result<Keeper, reqwest::Error> {
         Ok(Keeper {
             consumers: self.clone(),
-            pushers: Pushers::new(self.clone(), encode, clock)?,
+            pushes: Pushes::new(self.push.clone(), encode, clock, Arc::clone(&self.figures))?,
+            workers: Workers::new(self.clone()),
         })
     }
 }
@@ -67,7 +70,9 @@ impl Keeper {
             match self.consumers().await {
                 Ok(consumers) => {
                     self.consumers.figures.set(&consumers);
-                    self.pushers.serve(&consumers);
+                    let pushes = &self.pushes;
+                    self.workers
+                        .serve(&consumers, |consumer| pushes.receiver(consumer));
                 }
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -85,6 +90,6 @@ impl Keeper {
                 () = stop.cancelled() => break,
             }
         }
-        self.pushers.stop().await;
+        self.workers.stop().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Events on their way out: live subscriptions, workers of consumers that wait, and push.
+//! Events on their way out: live subscriptions, workers of consumers that wait, and receivers of consumers, of which push is one.
 //!
 //! ```text
 //! store --pages--> tail, one per followed namespace --newest pages--> subscriptions at the end of the log
@@ -16,10 +16,12 @@
 mod consumers;
 mod figures;
 mod keeper;
+mod manage;
 pub mod metrics;
 mod page;
 mod pages;
 mod push;
+mod receiver;
 mod ring;
 mod subscription;
 mod tail;
@@ -29,6 +31,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod withheld;
+mod worker;
+mod workers;
 
 use std::sync::Arc;
 
@@ -39,7 +43,8 @@ use gavel_store::{LogFilter, LogStore};
 pub use consumers::Consumers;
 pub use keeper::Keeper;
 pub use page::{Events, Malformed};
-pub use push::{DELIVERY, Encode, NotAllowed, Outage, PushRules, PushSettings};
+pub use push::{DELIVERY, Encode, NotAllowed, PushRules, PushSettings};
+pub use receiver::Outage;
 pub use subscription::{Delivery, Subscription};
 
 use self::pages::Pages;

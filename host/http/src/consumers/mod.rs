@@ -47,14 +47,10 @@ pub(crate) async fn list_consumers(
         id.map_err(|error| malformed(Place::parameter("after"), error.to_string()))
     });
     let after = after.transpose()?;
+    let limit = query.limit.get();
     let page = state
-        .store
-        .list_consumers(
-            Some(&namespace),
-            after.as_ref(),
-            query.limit.get(),
-            LIST_LOOK,
-        )
+        .consumers
+        .list(&namespace, after.as_ref(), limit, LIST_LOOK)
         .await?;
     let last = page.items.last().filter(|_| page.has_more);
     Ok(Json(ConsumerList {
@@ -110,12 +106,11 @@ pub(crate) async fn put_consumer(
         .admit(&settings)
         .map_err(|refusal| Problem::new(Code::ReceiverNotAllowed, refusal.to_string()))?;
     let most = state.settings.consumers_per_namespace;
-    if !state.store.has_room(&id, most).await? {
+    if !state.consumers.has_room(&id, most).await? {
         let detail = format!("The namespace has {most} consumers, as many as it may.");
         return Err(Problem::new(Code::TooManyConsumers, detail).with("limit", most));
     }
-    let is_new = state.store.put_consumer(&id, &settings, start).await?;
-    state.consumers.changed();
+    let is_new = state.consumers.put(&id, &settings, start).await?;
     let shown = show(&state, &id).await?;
     if is_new {
         let location = format!("/v1/consumers/{}", id.name());
@@ -138,9 +133,8 @@ pub(crate) async fn delete_consumer(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
 ) -> Result<StatusCode, Problem> {
-    let deleted = state.store.delete_consumer(&id).await;
+    let deleted = state.consumers.delete(&id).await;
     deleted.map_err(|error| refused(&id, error))?;
-    state.consumers.changed();
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -197,7 +191,7 @@ pub(crate) async fn acknowledge(
 ) -> Result<Response, Problem> {
     let lease = lease_id(&body.lease)?;
     let through = position(&body.through, "/through")?;
-    let acknowledged = state.store.ack(&id, lease, through, body.keep).await;
+    let acknowledged = state.consumers.ack(&id, lease, through, body.keep).await;
     let expires_at = acknowledged.map_err(|error| refused(&id, error))?;
     Ok(Json(LeaseEnd { expires_at }).into_response())
 }
@@ -220,7 +214,7 @@ pub(crate) async fn report_failure(
 ) -> Result<Response, Problem> {
     let lease = lease_id(&body.lease)?;
     let delay = failure(body.delay_ms, &body.reason)?;
-    let nacked = state.store.nack(&id, lease, delay, &body.reason).await;
+    let nacked = state.consumers.nack(&id, lease, delay, &body.reason).await;
     let nacked = nacked.map_err(|error| refused(&id, error))?;
     Ok(Json(NackAnswer::from(nacked)).into_response())
 }
@@ -241,7 +235,7 @@ pub(crate) async fn extend_lease(
     ConsumerPath(id): ConsumerPath,
     JsonBody(body): JsonBody<ExtendBody>,
 ) -> Result<Response, Problem> {
-    let extended = state.store.extend(&id, lease_id(&body.lease)?).await;
+    let extended = state.consumers.extend(&id, lease_id(&body.lease)?).await;
     let expires_at = extended.map_err(|error| refused(&id, error))?;
     Ok(Json(LeaseEnd {
         expires_at: Some(expires_at),
@@ -267,7 +261,7 @@ pub(crate) async fn list_parked(
     let after = query.after.map(|after| after_of(&id, &after)).transpose()?;
     let limit = query.limit;
     let found = state
-        .store
+        .consumers
         .list_parked(&id, after.as_ref(), limit.get() + 1);
     let mut found = found.await.map_err(|error| refused(&id, error))?;
     let is_more = found.len() > limit.to_usize();
@@ -311,9 +305,8 @@ pub(crate) async fn retry_all_parked(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
 ) -> Result<Response, Problem> {
-    let retried = state.store.retry_parked(&id).await;
+    let retried = state.consumers.retry_parked(&id).await;
     let retried = retried.map_err(|error| refused(&id, error))?;
-    state.consumers.changed();
     Ok(Json(RetriedParked { retried }).into_response())
 }
 
@@ -352,7 +345,7 @@ pub(crate) async fn reset_consumer(
 ) -> Result<Response, Problem> {
     let start = start(body.start, "/start")?;
     check_start(&state, &id, start).await?;
-    let reset = state.store.reset_consumer(&id, start);
+    let reset = state.consumers.reset(&id, start);
     reset.await.map_err(|error| refused(&id, error))?;
     show(&state, &id).await
 }
@@ -401,16 +394,15 @@ async fn check_start(state: &AppState, id: &ConsumerId, start: Start) -> Result<
 }
 
 async fn show(state: &AppState, id: &ConsumerId) -> Result<Response, Problem> {
-    let consumer = state.store.consumer(id, LOOK).await;
+    let consumer = state.consumers.show(id, LOOK).await;
     let consumer = consumer.map_err(|error| refused(id, error))?;
     let outage = state.consumers.outage(id);
     Ok(Json(Consumer::new(&consumer, outage)).into_response())
 }
 
 async fn set_paused(state: &AppState, id: &ConsumerId, paused: bool) -> Result<Response, Problem> {
-    let set = state.store.pause_consumer(id, paused).await;
+    let set = state.consumers.pause(id, paused).await;
     set.map_err(|error| refused(id, error))?;
-    state.consumers.changed();
     show(state, id).await
 }
 
@@ -420,9 +412,8 @@ async fn unpark(
     stream: &StreamId,
     how: Unpark,
 ) -> Result<StatusCode, Problem> {
-    let unparked = state.store.unpark(id, stream, how).await;
+    let unparked = state.consumers.unpark(id, stream, how).await;
     unparked.map_err(|error| refused(id, error))?;
-    state.consumers.changed();
     Ok(StatusCode::NO_CONTENT)
 }
 

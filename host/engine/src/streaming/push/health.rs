@@ -8,8 +8,9 @@ use gavel_model::{ConsumerId, StreamId};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::EVENTS;
-use super::receiver::{Fault, Refused};
+use super::poster::{Fault, Refused};
+use crate::streaming::receiver::Outage;
+use crate::streaming::worker::EVENTS;
 
 /// How long a receiver is left alone when it begins to fail; twice as long after each further failure.
 const FIRST_REST: Duration = Duration::from_secs(1);
@@ -17,17 +18,6 @@ const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 /// How many streams are remembered because of trouble. Beyond that all are forgotten, which costs each of them a delivery.
 const TROUBLED_STREAMS: usize = 4_096;
-
-/// A receiver takes nothing at present, whatever the stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outage {
-    /// What it said last, or why it could not be reached.
-    pub last_error: String,
-    /// How often it has failed in a row.
-    pub attempt: u32,
-    /// When it is tried again.
-    pub retry_at: OffsetDateTime,
-}
 
 /// What becomes of a lease whose delivery has failed.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,7 +30,7 @@ pub(super) enum Verdict {
 
 /// What is known of one receiver, in memory alone: another host, or a worker with other settings, finds out for itself.
 #[derive(Debug, Default)]
-pub(crate) struct Health(Mutex<Known>);
+pub(super) struct Health(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -74,7 +64,7 @@ impl Health {
     }
 
     /// The outage that there is.
-    pub(crate) fn outage(&self) -> Option<Outage> {
+    pub(super) fn outage(&self) -> Option<Outage> {
         let known = self.known();
         known.failing.as_ref().map(|failing| failing.outage.clone())
     }

@@ -1,4 +1,4 @@
-//! Speaking to receivers: one POST, and what its answer means.
+//! Speaking to receivers over HTTP: one POST, and what its answer means.
 
 use std::error::Error;
 use std::iter;
@@ -35,7 +35,7 @@ pub struct PushSettings {
 
 /// Delivers to any receiver that is allowed. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Receiver {
+pub(super) struct Poster {
     http: reqwest::Client,
     /// For URLs with the port that we listen on: addresses are resolved without ports, and there not all are allowed that are elsewhere.
     http_at_own_port: reqwest::Client,
@@ -113,7 +113,7 @@ impl From<NotAllowed> for Refused {
     }
 }
 
-impl Receiver {
+impl Poster {
     pub(super) fn new(
         settings: PushSettings,
         clock: Arc<dyn Clock>,
