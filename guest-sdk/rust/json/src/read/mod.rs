@@ -88,7 +88,8 @@ impl<'de> Reader<'de> {
     }
 
     fn syntax(&self, what: &str) -> Error {
-        let before: String = self.rest.chars().take(16).collect();
+        let end = self.rest.char_indices().nth(16);
+        let before = end.map_or(self.rest, |(end, _)| self.rest.split_at(end).0);
         Error::new(if before.is_empty() {
             format!("{what} at the end")
         } else {

@@ -162,7 +162,8 @@ fn integer_digits(number: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed(number));
     }
     let fraction = fraction.unwrap_or_default();
-    let mut digits = [whole, fraction].concat();
+    let mut digits = whole.to_owned();
+    digits.push_str(fraction);
     if digits.bytes().all(|digit| matches!(digit, b'-' | b'0')) {
         return Some(Cow::Borrowed("0"));
     }
