@@ -35,8 +35,9 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates of others that have one home, each with the crates of the host that may name it.
-const HOMES: [(&str, &[&str]); 4] = [
+const HOMES: [(&str, &[&str]); 5] = [
     ("axum", &["http"]),
+    ("reqwest", &["client", "engine", "gavel"]),
     ("rusqlite", &["sqlite"]),
     ("sqlx", &["postgres", "sqlite"]),
     ("wasmtime", &["sandbox"]),

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use gavel_engine::streaming::Outage;
 use gavel_model as model;
-use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use url::Url;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 

@@ -9,7 +9,7 @@ use gavel_model::{
     self as model, ConsumerId, ConsumerSettings, EventFilter, Parked, Position, StreamId,
     check_tags,
 };
-use reqwest::Url;
+use url::Url;
 
 use super::names::path;
 use super::{NamespaceHeader, Place, decider_name, malformed, stream_id};
