@@ -268,7 +268,7 @@ fn what_is_recorded_never_changes() {
     let kept = [
         ("events", "decider"),
         ("deciders", "decider"),
-        ("activations", "decider"),
+        ("activations", "name"),
         ("commands", "actor"),
         ("modules", "name"),
     ];

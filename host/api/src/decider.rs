@@ -14,15 +14,15 @@ use super::{Limit, Text};
 pub struct Decider<'a> {
     /// Its name.
     decider: &'a str,
-    /// The activation that is in force.
-    active: Active<'a>,
+    /// The activation that is in force; null after a deactivation.
+    active: Option<Active<'a>>,
 }
 
 impl<'a> From<&'a model::Activation> for Decider<'a> {
-    fn from(activation: &'a model::Activation) -> Self {
+    fn from(newest: &'a model::Activation) -> Self {
         Self {
-            decider: activation.decider.as_str(),
-            active: activation.into(),
+            decider: newest.key.name().as_str(),
+            active: Active::in_force(newest),
         }
     }
 }
@@ -67,8 +67,12 @@ pub struct DeciderQuery {
 pub struct DeciderHistory<'a> {
     /// Its name.
     pub decider: &'a str,
-    /// The activation that is in force.
-    pub active: Active<'a>,
+    /// The activation that is in force; null after a deactivation.
+    pub active: Option<Active<'a>>,
+    /// The contract that the active module was built for. When it is another than the one of this
+    /// host, the module must be built with the present SDK and deployed again: until then commands
+    /// are answered with `module-outdated`.
+    pub contract: Option<String>,
     /// A page of the activations, newest first.
     pub activations: Vec<Active<'a>>,
     /// What to pass as `after` for the next page of activations; null when there is none.
@@ -82,12 +86,12 @@ pub struct DeciderHistory<'a> {
 /// An entry of the activation log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Active<'a> {
-    /// The module that is run from here on.
-    digest: String,
-    /// Its place among the activations of the decider; the first is 1.
+    /// The module that works from here on; null for a deactivation.
+    digest: Option<String>,
+    /// Its place in the activation log; the first is 1.
     #[schema(minimum = 1)]
     activation: i64,
-    /// The module that was run before; null for the first.
+    /// The module that worked until then; null for the first, and after a deactivation.
     replaces: Option<String>,
     /// When.
     #[serde(with = "time::serde::rfc3339")]
@@ -100,10 +104,17 @@ pub struct Active<'a> {
     accepted: &'a [String],
 }
 
+impl<'a> Active<'a> {
+    /// The newest entry of an activation log, unless it is a deactivation.
+    pub fn in_force(newest: &'a model::Activation) -> Option<Self> {
+        newest.digest.map(|_| newest.into())
+    }
+}
+
 impl<'a> From<&'a model::Activation> for Active<'a> {
     fn from(activation: &'a model::Activation) -> Self {
         Self {
-            digest: activation.digest.to_string(),
+            digest: activation.digest.map(|digest| digest.to_string()),
             activation: activation.number.get(),
             replaces: activation.replaces.map(|digest| digest.to_string()),
             activated_at: activation.activated_at,
@@ -114,14 +125,16 @@ impl<'a> From<&'a model::Activation> for Active<'a> {
     }
 }
 
-/// An activation, and what the gate found.
+/// An activation or a deactivation, and what the gate found.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Activation<'a> {
+    /// `decider`.
+    kind: &'static str,
     /// The decider.
     decider: &'a str,
     #[serde(flatten)]
     entry: Active<'a>,
-    /// The report of the gate.
+    /// The report of the gate; `{}` for a deactivation.
     #[schema(value_type = Object)]
     report: &'a RawValue,
 }
@@ -129,7 +142,8 @@ pub struct Activation<'a> {
 impl<'a> From<&'a model::Activation> for Activation<'a> {
     fn from(activation: &'a model::Activation) -> Self {
         Self {
-            decider: activation.decider.as_str(),
+            kind: activation.key.kind().as_str(),
+            decider: activation.key.name().as_str(),
             entry: activation.into(),
             report: activation.report.as_raw(),
         }
@@ -148,6 +162,19 @@ pub struct ActivationBody {
     #[schema(value_type = Option<String>, pattern = "^[^\\u0000]*$")]
     pub message: Option<Text>,
     /// The findings to let pass, by name.
+    #[serde(default)]
+    pub accept: Vec<String>,
+}
+
+/// What to say about ending a module's work.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DeactivationRequest)]
+pub struct DeactivationBody {
+    /// Why; recorded.
+    #[schema(value_type = Option<String>, pattern = "^[^\\u0000]*$")]
+    pub message: Option<Text>,
+    /// The findings to let pass, by name. There are none where a decider is deactivated.
     #[serde(default)]
     pub accept: Vec<String>,
 }

@@ -26,8 +26,8 @@ pub use consumer::{
     PushBody, ResetBody, RetriedParked, Start, has_user,
 };
 pub use decider::{
-    Activation, ActivationBody, Decider, DeciderHistory, DeciderList, DeciderListQuery,
-    DeciderQuery, RollbackBody,
+    Activation, ActivationBody, Active, DeactivationBody, Decider, DeciderHistory, DeciderList,
+    DeciderListQuery, DeciderQuery, RollbackBody,
 };
 pub use event::{CaughtUp, Event, MalformedEvent};
 pub use module::{Module, ModuleList, ModuleQuery};

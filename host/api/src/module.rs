@@ -17,9 +17,9 @@ pub struct ModuleQuery {
     /// Only modules of this name.
     #[param(value_type = Option<String>, pattern = "^[^\\u0000]*$", nullable = false)]
     pub name: Option<Text>,
-    /// Only modules of this kind.
-    #[param(value_type = Option<String>, pattern = "^[^\\u0000]*$", nullable = false)]
-    pub kind: Option<Text>,
+    /// Only modules of this kind: `decider`, `process` or `view`.
+    #[param(pattern = "^(decider|process|view)?$", nullable = false)]
+    pub kind: Option<String>,
     /// Only modules that come after the one with this digest: the `next` of the page before.
     #[param(pattern = "^sha256:[0-9a-f]{64}$", nullable = false)]
     pub after: Option<String>,
@@ -34,7 +34,10 @@ pub struct Module {
     /// Its name: `sha256:` and 64 hexadecimal digits.
     digest: String,
     /// `decider`.
-    kind: String,
+    kind: &'static str,
+    /// The contract that it was built for. When it is another than the one of this host, it must be
+    /// built with the present SDK and deployed again.
+    contract: String,
     /// The name under which it is activated unless another is given.
     name: String,
     /// The size of the component.
@@ -64,7 +67,8 @@ impl Module {
     pub fn new(stored: &StoredModule, manifest: Manifest) -> Self {
         Self {
             digest: stored.digest.to_string(),
-            kind: stored.kind.clone(),
+            kind: stored.kind.as_str(),
+            contract: stored.contract.clone(),
             name: stored.name.clone(),
             size_bytes: stored.size_bytes,
             imports: stored.imports.clone(),

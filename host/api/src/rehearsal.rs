@@ -85,6 +85,8 @@ impl From<gate::Status> for RehearsalStatus {
 pub struct Rehearsal<'a> {
     /// Its id.
     rehearsal: Uuid,
+    /// `decider`.
+    kind: &'static str,
     /// The decider.
     decider: &'a str,
     /// The candidate.
@@ -158,7 +160,8 @@ impl<'a> From<&'a gate::Rehearsal> for Rehearsal<'a> {
         let request = &rehearsal.request;
         Self {
             rehearsal: rehearsal.id,
-            decider: request.decider.as_str(),
+            kind: request.key.kind().as_str(),
+            decider: request.key.name().as_str(),
             digest: request.digest.to_string(),
             mode: request.mode.into(),
             status: rehearsal.status.into(),
@@ -181,7 +184,7 @@ pub struct RehearsalList<'a> {
 
 #[cfg(test)]
 mod tests {
-    use gavel_model::{DeciderName, Json, ModuleDigest, Namespace};
+    use gavel_model::{ActivationKey, Json, ModuleDigest, ModuleKind, Namespace};
     use serde_json::json;
     use time::macros::datetime;
 
@@ -192,8 +195,8 @@ mod tests {
         let mut rehearsal = gate::Rehearsal {
             id: Uuid::from_u128(7),
             request: gate::RehearsalRequest {
-                namespace: Namespace::default(),
-                decider: DeciderName::new("counter").unwrap(),
+                key: ActivationKey::new(Namespace::default(), ModuleKind::Decider, "counter")
+                    .unwrap(),
                 digest: ModuleDigest::of(b"module"),
                 mode: gate::Rehearsed::Shadow,
                 accept: vec!["cost".to_owned()],
@@ -216,7 +219,7 @@ mod tests {
             begun: 1,
         };
         let mut expected = json!({
-            "rehearsal": "00000000-0000-0000-0000-000000000007", "decider": "counter",
+            "rehearsal": "00000000-0000-0000-0000-000000000007", "kind": "decider", "decider": "counter",
             "digest": ModuleDigest::of(b"module").to_string(), "mode": "shadow", "status": "running", "requested_by": "ann",
             "started_at": "2026-02-03T04:05:06Z", "ended_at": null,
             "progress": {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gavel_engine::catalog::{self, Modules};
-use gavel_model::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
+use gavel_model::{Activation, ActivationKey, ModuleDigest};
 use gavel_sandbox::RunError;
 use gavel_store::{ActivateError, NewActivation, Store};
 use tokio::time::timeout;
@@ -17,7 +17,7 @@ use super::slots::Slots;
 use super::{Error, GateSettings, Report, Step, Watch};
 
 /// How often a candidate is looked at again because another activation came first.
-const ATTEMPTS: u32 = 5;
+pub(super) const ATTEMPTS: u32 = 5;
 /// How often the decider is held for the last look before others are told that too much is written to it.
 const TURNS: u32 = 5;
 /// How long a decider is held for the last look, at what was stored since the one before it. What takes longer is looked at while commands go on.
@@ -26,10 +26,8 @@ const LAST_LOOK: Duration = Duration::from_secs(1);
 /// What is to become active, and who says so.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActivationRequest {
-    /// Where.
-    pub namespace: Namespace,
-    /// The decider.
-    pub decider: DeciderName,
+    /// The pointer that is to be moved.
+    pub key: ActivationKey,
     /// The candidate.
     pub digest: ModuleDigest,
     /// Why.
@@ -72,42 +70,35 @@ impl Gate {
         self.pass(request, Direction::Forward).await
     }
 
-    /// Activates the module that was active before the present one, through the same gate. The specifications of the module that is left
-    /// behind are run too, but do not stand in the way.
+    /// Activates the module that was active before the present one, or until a deactivation,
+    /// through the same gate. The specifications of the module that is left behind are run too, but
+    /// do not stand in the way.
     ///
     /// # Errors
     ///
     /// [`Error::DeciderNotFound`], [`Error::NothingToRollBackTo`], or as [`Gate::activate`].
     pub async fn rollback(
         &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
+        key: &ActivationKey,
         message: Option<String>,
         activated_by: Option<String>,
     ) -> Result<Activation, Error> {
-        let active = self
-            .modules
-            .active(namespace, decider)
-            .await
-            .map_err(Error::Module)?;
-        let active = active.ok_or_else(|| Error::DeciderNotFound {
-            decider: decider.clone(),
-        })?;
-        let present = active.activation.digest;
-        let history = self.modules.history(namespace, decider).await;
+        let history = self.modules.history(key).await.map_err(Error::Module)?;
+        let Some(newest) = history.first() else {
+            return Err(Error::DeciderNotFound {
+                decider: key.name().to_decider(),
+            });
+        };
         // A module that was activated twice in a row has not replaced another one the second time.
         let digest = history
-            .map_err(Error::Module)?
-            .into_iter()
-            .map(|activation| activation.digest)
-            .find(|digest| *digest != present)
+            .iter()
+            .filter(|activation| activation.digest != newest.digest)
+            .find_map(|activation| activation.digest)
             .ok_or_else(|| Error::NothingToRollBackTo {
-                decider: decider.clone(),
+                decider: key.name().to_decider(),
             })?;
-        let (namespace, decider) = (namespace.clone(), decider.clone());
         let request = ActivationRequest {
-            namespace,
-            decider,
+            key: key.clone(),
             digest,
             message,
             accept: Vec::new(),
@@ -127,31 +118,15 @@ impl Gate {
             .await
             .map_err(Error::Module)?;
         for _ in 0..ATTEMPTS {
-            let active = self
-                .modules
-                .active(&request.namespace, &request.decider)
-                .await
-                .map_err(Error::Module)?;
-            let (namespace, decider) = (&request.namespace, &request.decider);
-            let checks = self.checks(namespace, decider, &candidate, active.as_deref());
-            let (checks, active_checks) = checks.await?;
-            let subject = Subject {
-                namespace: request.namespace.clone(),
-                decider: request.decider.clone(),
-                candidate: candidate.clone(),
-                active,
-                direction,
-                accept: request.accept.clone(),
-                checks,
-                active_checks,
-            };
+            let ActivationRequest { key, accept, .. } = &request;
+            let subject = self.subject(key, &candidate, direction, accept).await?;
             if let Some(activation) = self.swap(&subject, &request).await? {
-                self.forget_snapshots(&request.namespace, &request.decider);
+                self.forget_snapshots(&subject.namespace, &subject.decider);
                 return Ok(activation);
             }
         }
         Err(Error::Contended {
-            decider: request.decider,
+            decider: request.key.name().to_decider(),
         })
     }
 
@@ -171,7 +146,6 @@ impl Gate {
             let activated = self.modules.activate(activation, candidate()).await;
             return settled(activated, request);
         };
-        let (namespace, decider) = (&subject.namespace, &subject.decider);
         for turn in 0..TURNS {
             // Where giving way has led to nothing, it is done at the cost of those who write so much.
             let manner = match turn {
@@ -185,7 +159,7 @@ impl Gate {
             self.require(&self.report_of(subject, &seen), without_room)?;
 
             let mut last = seen.clone();
-            let hold = self.store.hold(namespace, decider).await;
+            let hold = self.store.hold(&request.key).await;
             let hold = hold.map_err(Error::Store)?;
             let look = self.look_again(subject, &mut last, most, Manner::Presses);
             match timeout(LAST_LOOK, look).await {
@@ -207,7 +181,7 @@ impl Gate {
             }
         }
         Err(Error::Contended {
-            decider: request.decider.clone(),
+            decider: request.key.name().to_decider(),
         })
     }
 
@@ -275,12 +249,10 @@ impl Gate {
 
 /// The step that a request asks for, after what a report says.
 fn activation_of(subject: &Subject, request: &ActivationRequest, report: &Report) -> NewActivation {
-    let active = subject.active.as_ref();
     NewActivation {
-        namespace: subject.namespace.clone(),
-        decider: subject.decider.clone(),
-        after: active.map_or(ActivationNumber::NONE, |active| active.activation.number),
-        digest: request.digest,
+        key: request.key.clone(),
+        after: subject.after,
+        digest: Some(request.digest),
         events: subject.candidate.manifest().event_types(),
         activated_by: request.activated_by.clone(),
         message: request.message.clone(),
@@ -297,6 +269,10 @@ fn settled(
     match activated {
         Ok(activation) => Ok(Some(activation)),
         Err(ActivateError::Moved { .. } | ActivateError::Overtaken) => Ok(None),
+        Err(ActivateError::NameTaken { kind }) => Err(Error::NameTaken {
+            name: request.key.name().clone(),
+            kind,
+        }),
         Err(ActivateError::ModuleNotFound) => Err(Error::Module(catalog::Error::NotFound {
             digest: request.digest,
         })),

@@ -1,5 +1,6 @@
 //! What was stored after a look, or after a rehearsal of any age: it is looked at as well before the pointer moves.
 
+use gavel_model::ActivationKey;
 use gavel_store::Moment;
 
 use super::examine::{Direction, Subject};
@@ -65,7 +66,8 @@ impl Gate {
             return Ok(None);
         }
         let (namespace, decider) = (&subject.namespace, &subject.decider);
-        let records = self.store.rehearsals(namespace, decider, USABLE).await;
+        let key = ActivationKey::of_decider(namespace, decider);
+        let records = self.store.rehearsals(&key, USABLE).await;
         let policy = self.settings.policies.of(namespace, decider);
         for record in records.map_err(Error::Store)? {
             let Some(rehearsal) = Rehearsal::from_record(&record) else {
@@ -172,7 +174,7 @@ fn usable(report: Report, subject: &Subject) -> Option<Report> {
     let is_whole = report.decisions().is_some()
         && report.moment().is_some()
         && active.is_none_or(|_| has(Step::Cost));
-    let activation = active.map_or(0, |active| active.activation.number.get());
+    let activation = subject.after.get();
     let is_of_this = report.candidate == subject.candidate.digest().to_string();
     (is_whole && is_of_this && report.activation == activation).then_some(report)
 }

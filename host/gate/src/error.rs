@@ -1,7 +1,7 @@
 //! Why the gate has no answer.
 
 use gavel_engine::catalog;
-use gavel_model::{CommandId, DeciderName, EventId, Json, RehearsalId};
+use gavel_model::{CommandId, DeciderName, EventId, Json, ModuleKind, ModuleName, RehearsalId};
 use gavel_sandbox::RunError;
 use gavel_store as store;
 
@@ -13,6 +13,14 @@ pub enum Error {
     DeciderNotFound {
         /// The decider.
         decider: DeciderName,
+    },
+    /// The name has events or activations of another kind in the namespace.
+    #[error("the name {name} belongs to a {kind}")]
+    NameTaken {
+        /// The name.
+        name: ModuleName,
+        /// The kind to which it belongs.
+        kind: ModuleKind,
     },
     /// Only one module was ever active.
     #[error("decider {decider} has no former module")]

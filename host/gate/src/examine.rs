@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gavel_engine::catalog::{Active, Decider, Manifest};
-use gavel_model::{CommandRecord, DeciderName, ModuleDigest, Namespace};
+use gavel_engine::catalog::{self, Active, Decider, Manifest};
+use gavel_model::{
+    ActivationKey, ActivationNumber, CommandRecord, DeciderName, ModuleDigest, Namespace,
+};
 use gavel_sandbox::scheduling::COUNT_PAGE;
 use gavel_store::{Moment, PastRange, Place};
 use serde_json::json;
@@ -28,6 +30,8 @@ pub(super) struct Subject {
     pub(super) namespace: Namespace,
     pub(super) decider: DeciderName,
     pub(super) candidate: Arc<Decider>,
+    /// The newest entry of the activation log, which the one of the candidate comes after.
+    pub(super) after: ActivationNumber,
     pub(super) active: Option<Arc<Active>>,
     pub(super) direction: Direction,
     /// The findings to let pass, by name.
@@ -57,19 +61,52 @@ impl Subject {
 
     /// A report without any step, of what was stored before `as_of`.
     pub(super) fn empty_report(&self, as_of: &Moment) -> Report {
-        let active = self.active.as_ref().map(|active| &active.activation);
-        let replaced = active.map(|active| (active.digest, active.number));
-        Report::new(&self.decider, self.candidate.digest(), replaced, as_of)
+        let active = self.active.as_ref().map(|active| active.decider.digest());
+        let candidate = self.candidate.digest();
+        Report::new(&self.decider, candidate, (self.after, active), as_of)
     }
 
     /// Whether the candidate is active already: then it differs in nothing.
     fn is_active(&self) -> bool {
         let active = self.active.as_ref();
-        active.is_some_and(|active| active.activation.digest == self.candidate.digest())
+        active.is_some_and(|active| active.decider.digest() == self.candidate.digest())
     }
 }
 
 impl Gate {
+    /// A candidate, beside what is active now.
+    pub(super) async fn subject(
+        &self,
+        key: &ActivationKey,
+        candidate: &Arc<Decider>,
+        direction: Direction,
+        accept: &[String],
+    ) -> Result<Subject, Error> {
+        let (namespace, decider) = (key.namespace(), key.name().to_decider());
+        // Before the module: of one that becomes active in between, the number is too low, and the
+        // swap refused.
+        let newest = self.store.active(key).await.map_err(Error::Store)?;
+        let active = match self.modules.active(namespace, &decider).await {
+            // It decides nothing, and can be compared with nothing: the candidate is measured by
+            // what is recorded.
+            Err(catalog::Error::Outdated { .. }) => None,
+            active => active.map_err(Error::Module)?,
+        };
+        let checks = self.checks(namespace, &decider, candidate, active.as_deref());
+        let (checks, active_checks) = checks.await?;
+        Ok(Subject {
+            namespace: namespace.clone(),
+            decider,
+            candidate: Arc::clone(candidate),
+            after: newest.map_or(ActivationNumber::NONE, |newest| newest.number),
+            active,
+            direction,
+            accept: accept.to_vec(),
+            checks,
+            active_checks,
+        })
+    }
+
     /// Takes a candidate through all steps. A step whose finding leaves nothing for those after it to look at is the last one. Remembers what
     /// streams have come to, if somebody goes on from there.
     pub(super) async fn examine(
@@ -102,7 +139,7 @@ impl Gate {
 
         watch.begin(Step::Describe, 0);
         if let Some(active) = active {
-            let back = (active.activation.digest, active.decider.manifest());
+            let back = (active.decider.digest(), active.decider.manifest());
             let newer = subject.candidate.manifest();
             let (namespace, decider) = (&subject.namespace, &subject.decider);
             let digest = subject.candidate.digest();
@@ -200,10 +237,10 @@ impl Gate {
         candidate: &Decider,
         active: Option<&Active>,
     ) -> Result<(Arc<Checks>, Option<Arc<Checks>>), Error> {
-        let history = self.modules.history(namespace, decider).await;
+        let key = ActivationKey::of_decider(namespace, decider);
+        let history = self.modules.history(&key).await.map_err(Error::Module)?;
         let mut former = Vec::new();
-        for activation in history.map_err(Error::Module)? {
-            let digest = activation.digest;
+        for digest in history.iter().filter_map(|activation| activation.digest) {
             if !former.iter().any(|(known, _)| *known == digest) {
                 former.push((digest, self.manifest(digest).await?));
             }

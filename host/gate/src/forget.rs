@@ -1,6 +1,6 @@
 //! Letting go of states that nobody will ask for: a module that is rehearsed or activated leaves one of each long stream.
 
-use gavel_model::{DeciderName, ModuleDigest, Namespace};
+use gavel_model::{ActivationKey, DeciderName, ModuleDigest, Namespace};
 use gavel_store::SnapshotPlace;
 
 use super::{Error, Gate};
@@ -50,9 +50,10 @@ impl Gate {
         let active = active.map_err(Error::Module)?;
         let mut wanted: Vec<_> = active
             .iter()
-            .map(|active| active.activation.digest)
+            .map(|active| active.decider.digest())
             .collect();
-        let records = self.store.rehearsals(namespace, decider, REHEARSALS).await;
+        let key = ActivationKey::of_decider(namespace, decider);
+        let records = self.store.rehearsals(&key, REHEARSALS).await;
         let records = records.map_err(Error::Store)?;
         let wanted_too = records.iter().enumerate();
         let wanted_too = wanted_too.filter(|(age, record)| *age == 0 || !record.is_over);

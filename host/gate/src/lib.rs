@@ -17,6 +17,7 @@ mod activate;
 mod catch_up;
 mod compare;
 mod cost;
+mod deactivate;
 mod describe;
 mod determinism;
 mod error;

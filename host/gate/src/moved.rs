@@ -180,14 +180,14 @@ impl Gate {
         };
         let candidate = Some(subject.candidate.digest());
         let active = subject.active.as_ref();
-        let active = active.map(|active| active.activation.digest);
+        let active = active.map(|active| active.decider.digest());
         let mut starts = known.of(places);
         let mut unknown = Vec::new();
         for Place { id, version } in places {
             let (namespace, decider) = (subject.namespace.clone(), subject.decider.clone());
             if version.get() >= self.settings.snapshot_events
                 && !starts.candidate.contains_key(id)
-                && let Ok(stream) = StreamId::new(namespace, decider, &**id)
+                && let Ok(stream) = StreamId::from_stored(namespace, decider, &**id)
             {
                 unknown.push((stream, *version));
             }

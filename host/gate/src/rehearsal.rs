@@ -1,6 +1,6 @@
 //! A rehearsal as people see it: the gate without the activation.
 
-use gavel_model::{DeciderName, Json, ModuleDigest, Namespace, RehearsalId};
+use gavel_model::{ActivationKey, Json, ModuleDigest, RehearsalId};
 use gavel_store::RehearsalRecord;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -31,10 +31,8 @@ impl Rehearsed {
 /// What is to be rehearsed, and who says so.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RehearsalRequest {
-    /// Where.
-    pub namespace: Namespace,
-    /// The decider.
-    pub decider: DeciderName,
+    /// The pointer that the candidate may be given.
+    pub key: ActivationKey,
     /// The candidate.
     pub digest: ModuleDigest,
     /// On what.
@@ -177,8 +175,7 @@ impl Rehearsal {
         let value = serde_json::to_value(document).expect("a document has only text keys");
         RehearsalRecord {
             id: self.id,
-            namespace: self.request.namespace.clone(),
-            decider: self.request.decider.clone(),
+            key: self.request.key.clone(),
             digest: self.request.digest,
             is_over: self.status != Status::Running,
             seen_at: now,
@@ -193,8 +190,7 @@ impl Rehearsal {
         Some(Self {
             id: record.id,
             request: RehearsalRequest {
-                namespace: record.namespace.clone(),
-                decider: record.decider.clone(),
+                key: record.key.clone(),
                 digest: record.digest,
                 mode: document.mode,
                 accept: document.accept,

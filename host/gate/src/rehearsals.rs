@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gavel_model::{Clock, DeciderName, Json, Namespace, RehearsalId, new_id};
+use gavel_model::{ActivationKey, Clock, Json, Namespace, RehearsalId, new_id};
 use gavel_sandbox::RunError;
 use metrics::counter;
 use tokio::sync::watch;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::examine::{Direction, Subject};
+use super::examine::Direction;
 use super::metrics::REHEARSALS;
 use super::rehearsal::{Rehearsal, RehearsalRequest, Rehearsed, Status};
 use super::silence::Beats;
@@ -104,22 +104,13 @@ impl Rehearsals {
         Ok(rehearsal)
     }
 
-    /// The newest rehearsals of a decider, newest first.
+    /// The newest rehearsals of a key, newest first.
     ///
     /// # Errors
     ///
     /// [`Error::Store`].
-    pub async fn list(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-    ) -> Result<Vec<Rehearsal>, Error> {
-        let records = self
-            .0
-            .gate
-            .store
-            .rehearsals(namespace, decider, LISTED)
-            .await;
+    pub async fn list(&self, key: &ActivationKey) -> Result<Vec<Rehearsal>, Error> {
+        let records = self.0.gate.store.rehearsals(key, LISTED).await;
         let records = records.map_err(Error::Store)?;
         Ok(records.iter().filter_map(Rehearsal::from_record).collect())
     }
@@ -223,7 +214,7 @@ impl Rehearsals {
 
     fn slot_for(&self, request: &RehearsalRequest) -> Result<Slot, Error> {
         let slots = &self.0.gate.slots;
-        slots.take(request.mode.into(), &request.namespace)
+        slots.take(request.mode.into(), request.key.namespace())
     }
 
     fn run(&self, rehearsal: Rehearsal, slot: Slot) {
@@ -301,7 +292,9 @@ impl Rehearsals {
                 Status::Failed
             }
         };
-        counter!(REHEARSALS, "mode" => rehearsal.request.mode.name(), "status" => status.name())
+        let RehearsalRequest { key, mode, .. } = &rehearsal.request;
+        let (kind, mode) = (key.kind().as_str(), mode.name());
+        counter!(REHEARSALS, "kind" => kind, "mode" => mode, "status" => status.name())
             .increment(1);
         let ended = rehearsal.ended(status, self.0.clock.now());
         if let Err(error) = self.keep_record(&ended).await {
@@ -311,10 +304,9 @@ impl Rehearsals {
                 "the outcome of a rehearsal cannot be kept"
             );
         }
-        let RehearsalRequest {
-            namespace, decider, ..
-        } = &ended.request;
-        self.0.gate.forget_snapshots(namespace, decider);
+        let key = &ended.request.key;
+        let (gate, decider) = (&self.0.gate, key.name().to_decider());
+        gate.forget_snapshots(key.namespace(), &decider);
     }
 
     /// Leaves a rehearsal to another host: it is not what has ended this one.
@@ -359,24 +351,9 @@ impl Gate {
             .decider(request.digest)
             .await
             .map_err(Error::Module)?;
-        let active = self
-            .modules
-            .active(&request.namespace, &request.decider)
-            .await;
-        let active = active.map_err(Error::Module)?;
-        let (namespace, decider) = (&request.namespace, &request.decider);
-        let checks = self.checks(namespace, decider, &candidate, active.as_deref());
-        let (checks, active_checks) = checks.await?;
-        let subject = Subject {
-            namespace: request.namespace.clone(),
-            decider: request.decider.clone(),
-            candidate,
-            active,
-            direction: Direction::Forward,
-            accept: request.accept.clone(),
-            checks,
-            active_checks,
-        };
+        let RehearsalRequest { key, accept, .. } = request;
+        let subject = self.subject(key, &candidate, Direction::Forward, accept);
+        let subject = subject.await?;
         match request.mode {
             Rehearsed::History => {
                 tokio::select! {
@@ -392,7 +369,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use gavel_engine::catalog::Modules;
-    use gavel_model::{ModuleDigest, SystemClock};
+    use gavel_model::{ModuleDigest, ModuleKind, SystemClock};
     use gavel_sandbox::{Limits, Runtime, RuntimeOptions};
     use gavel_store::{MemoryStore, RehearsalStore as _};
 
@@ -410,8 +387,7 @@ mod tests {
 
     fn request(mode: Rehearsed) -> RehearsalRequest {
         RehearsalRequest {
-            namespace: Namespace::default(),
-            decider: DeciderName::new("account").unwrap(),
+            key: ActivationKey::new(Namespace::default(), ModuleKind::Decider, "account").unwrap(),
             digest: ModuleDigest::of(b"none"),
             mode,
             accept: Vec::new(),
@@ -447,9 +423,7 @@ mod tests {
         for mut running in begun {
             running.over.wait_for(|over| *over).await.unwrap();
         }
-        let kept = rehearsals
-            .list(&home, &request(Rehearsed::History).decider)
-            .await;
+        let kept = rehearsals.list(&request(Rehearsed::History).key).await;
         let over = kept
             .unwrap()
             .into_iter()
@@ -477,7 +451,7 @@ mod tests {
             if let Some(mut running) = running {
                 running.over.wait_for(|over| *over).await.unwrap();
             }
-            let kept = rehearsals.get(&request.namespace, rehearsal.id).await;
+            let kept = rehearsals.get(request.key.namespace(), rehearsal.id).await;
             let kept = kept.unwrap();
             assert_eq!(kept.status, Status::Failed);
             let reason = kept.error.unwrap();

@@ -77,9 +77,9 @@ pub struct Report {
     pub decider: String,
     /// The module that wants to become active.
     pub candidate: String,
-    /// The module that is active; none before the first activation.
+    /// The module that is active; none before the first activation, and after a deactivation.
     pub active: Option<String>,
-    /// The activation that the candidate was compared with; 0 before the first.
+    /// The newest activation when the candidate was looked at; 0 before the first.
     pub activation: i64,
     /// Where the log of the namespace ended at the moment through which the history was read: what comes after it was not looked at, but for
     /// what had been stored all the same.
@@ -144,16 +144,14 @@ impl Report {
     pub(super) fn new(
         decider: &DeciderName,
         candidate: ModuleDigest,
-        active: Option<(ModuleDigest, ActivationNumber)>,
+        (after, active): (ActivationNumber, Option<ModuleDigest>),
         as_of: &Moment,
     ) -> Self {
         Self {
             decider: decider.to_string(),
             candidate: candidate.to_string(),
-            active: active.map(|(digest, _)| digest.to_string()),
-            activation: active
-                .map_or(ActivationNumber::NONE, |(_, number)| number)
-                .get(),
+            active: active.map(|digest| digest.to_string()),
+            activation: after.get(),
             as_of: as_of.settled.to_string(),
             as_of_mark: as_of.mark.clone(),
             passed: true,

@@ -1,7 +1,9 @@
 //! Whether it is possible to go back: not once the module has written what the one before it does not know.
 
 use gavel_engine::catalog::Manifest;
-use gavel_model::{Activation, DeciderName, EventFilter, ModuleDigest, Namespace, Position};
+use gavel_model::{
+    Activation, ActivationKey, DeciderName, EventFilter, ModuleDigest, Namespace, Position,
+};
 use gavel_store::LogFilter;
 use serde::{Deserialize, Serialize};
 
@@ -49,21 +51,20 @@ impl Gate {
         namespace: &Namespace,
         decider: &DeciderName,
     ) -> Result<Option<RollbackSafety>, Error> {
-        let history = self
-            .modules
-            .history(namespace, decider)
-            .await
-            .map_err(Error::Module)?;
-        let Some(active) = history.first() else {
+        let key = ActivationKey::of_decider(namespace, decider);
+        let history = self.modules.history(&key).await.map_err(Error::Module)?;
+        // Of what is deactivated it is possible to go on with the module that worked until then:
+        // nothing was decided since.
+        let Some(active) = history.first().and_then(|newest| newest.digest) else {
             return Ok(None);
         };
-        let mut former = history.iter().map(|activation| activation.digest);
-        let Some(former) = former.find(|digest| *digest != active.digest) else {
+        let mut former = history.iter().filter_map(|activation| activation.digest);
+        let Some(former) = former.find(|digest| *digest != active) else {
             return Ok(None);
         };
-        let [newer, older] = [active.digest, former].map(|digest| self.manifest(digest));
+        let [newer, older] = [active, former].map(|digest| self.manifest(digest));
         let (newer, older) = (newer.await?, older.await?);
-        let since = first_active(&history, active.digest).unwrap_or(Position::BEGINNING);
+        let since = first_active(&history, active).unwrap_or(Position::BEGINNING);
         let safety = self.back_to(namespace, decider, (former, &older), &newer, since);
         safety.await.map(Some)
     }
@@ -111,7 +112,8 @@ impl Gate {
         digest: ModuleDigest,
         now: Position,
     ) -> Result<Position, Error> {
-        let history = self.modules.history(namespace, decider).await;
+        let key = ActivationKey::of_decider(namespace, decider);
+        let history = self.modules.history(&key).await;
         Ok(first_active(&history.map_err(Error::Module)?, digest).unwrap_or(now))
     }
 
@@ -158,7 +160,7 @@ impl Gate {
 
 fn first_active(history: &[Activation], digest: ModuleDigest) -> Option<Position> {
     let mut oldest_first = history.iter().rev();
-    let first = oldest_first.find(|activation| activation.digest == digest)?;
+    let first = oldest_first.find(|activation| activation.digest == Some(digest))?;
     first.report.to_value()["as_of"].as_str()?.parse().ok()
 }
 

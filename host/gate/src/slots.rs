@@ -118,7 +118,7 @@ fn of_kind(taken: &Taken, kind: Kind) -> usize {
 fn show(taken: &Taken, kind: Kind) {
     #[expect(clippy::cast_precision_loss, reason = "a few dozens")]
     let shown = of_kind(taken, kind) as f64;
-    gauge!(UNDER_WAY, "kind" => kind.name()).set(shown);
+    gauge!(UNDER_WAY, "work" => kind.name()).set(shown);
 }
 
 #[cfg(test)]

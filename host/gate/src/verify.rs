@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use gavel_engine::catalog::Decider;
 use gavel_model::{
     CommandId, CommandOutcome, CommandRecord, DeciderName, Event, Fingerprint, Json, ModuleDigest,
-    Namespace, StreamId, Version,
+    ModuleKind, Namespace, StreamId, Version,
 };
 use gavel_sandbox::Fault;
-use gavel_store::{PastRange, Place};
+use gavel_store::{ActivationFilter, PastRange, Place};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -134,9 +134,15 @@ impl Verifier {
         let deciders = match &request.decider {
             Some(decider) => vec![decider.clone()],
             None => {
-                let active = self.gate.modules.all_active(Some(&request.namespace)).await;
+                let filter = ActivationFilter {
+                    namespace: Some(request.namespace.clone()),
+                    kind: Some(ModuleKind::Decider),
+                };
+                let active = self.gate.modules.all_active(&filter).await;
                 let active = active.map_err(Error::Module)?.into_iter();
-                active.map(|activation| activation.decider).collect()
+                active
+                    .map(|activation| activation.key.name().to_decider())
+                    .collect()
             }
         };
         let only = request.id.clone().map(|id| {
@@ -176,7 +182,7 @@ impl Verifier {
             _ => {
                 let (namespace, decider) = (range.namespace.clone(), range.decider.clone());
                 // An id that the host would not take was not written by it.
-                let Ok(stream) = StreamId::new(namespace, decider, &*part.id) else {
+                let Ok(stream) = StreamId::from_stored(namespace, decider, &*part.id) else {
                     return Ok(None);
                 };
                 self.verified.streams += 1;

@@ -115,6 +115,13 @@ pub(super) struct Progress {
     pub(super) seconds_left: Option<f64>,
 }
 
+/// The answer to a deactivation.
+#[derive(Debug, Deserialize)]
+pub(super) struct Deactivation {
+    pub(super) activation: u64,
+    pub(super) replaces: String,
+}
+
 /// The answer to an activation, as far as it is not in the report.
 #[derive(Debug, Deserialize)]
 pub(super) struct Activation {

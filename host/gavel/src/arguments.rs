@@ -8,8 +8,8 @@ use gavel_config::Flag;
 use reqwest::Url;
 
 use super::{
-    config, deploy, events, inspect, logs, modules, rehearse, rollback, send, serve, state, test,
-    token, verify, why,
+    config, deactivate, deploy, events, inspect, logs, modules, rehearse, rollback, send, serve,
+    state, test, token, verify, why,
 };
 
 /// What was asked for.
@@ -19,7 +19,7 @@ use super::{
     version,
     about = "Upload a decider, get an event-sourced service. Change its rules without fear.",
     after_help = "Example:\n  gavel serve\n  gavel deploy account.wasm\n  gavel send account acc-1 Open '{\"owner\":\"ann\"}'\n\n\
-        Exit codes: 0 done, 1 error, 2 usage, 3 refused, 4 conflict.",
+        Exit codes: 0 done, 1 error, 2 usage, 3 refused, 4 conflict, 5 outdated.",
     max_term_width = 100,
     disable_help_subcommand = true
 )]
@@ -126,6 +126,8 @@ pub enum Command {
     Modules(modules::Arguments),
     /// Activate the module that was active before.
     Rollback(rollback::Arguments),
+    /// End the work of the active module, without activating another one.
+    Deactivate(deactivate::Arguments),
     /// Send one command.
     Send(send::Arguments),
     /// Show the state of a stream, now or earlier.

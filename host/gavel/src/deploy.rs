@@ -161,7 +161,7 @@ mod tests {
 
     fn module() -> (u16, Value) {
         let module = json!({
-            "digest": "sha256:new", "kind": "decider", "name": "account", "size_bytes": 4, "imports": [], "sdk": "x",
+            "digest": "sha256:new", "kind": "decider", "contract": "gavel:module@0.1.0", "name": "account", "size_bytes": 4, "imports": [], "sdk": "x",
             "commands": [], "events": [], "state_schema": {}, "specs": [],
         });
         (201, module)

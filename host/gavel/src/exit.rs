@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use gavel_client::{self as client, Problem};
 use gavel_config as config;
+use gavel_store::Outdated;
 
 use super::problem;
 
@@ -21,6 +22,8 @@ pub enum Exit {
     Refused,
     /// Something else was there first: 4.
     Conflict,
+    /// The store is for newer hosts: 5.
+    Outdated,
 }
 
 impl From<Exit> for ExitCode {
@@ -31,6 +34,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Refused => 3,
             Exit::Conflict => 4,
+            Exit::Outdated => 5,
         })
     }
 }
@@ -51,6 +55,8 @@ pub(super) enum Failure {
     Refused,
     /// Whoever read standard output has gone, as `head` does: not worth a word.
     ReaderGone,
+    /// The schema of the store asks for another program than this one.
+    Outdated(Outdated),
     /// Everything else.
     Error(anyhow::Error),
 }
@@ -63,6 +69,7 @@ impl Failure {
             Self::Problem(problem) => problem::exit(problem),
             Self::Refused => Exit::Refused,
             Self::ReaderGone => Exit::Done,
+            Self::Outdated(_) => Exit::Outdated,
             Self::Error(_) => Exit::Error,
         }
     }

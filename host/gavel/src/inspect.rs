@@ -31,8 +31,6 @@ pub(super) struct Arguments {
 struct Inspection {
     #[serde(flatten)]
     module: Module,
-    /// The contract that it is built for.
-    contract: &'static str,
     /// The interfaces of the contract that it exports.
     exports: Vec<&'static str>,
     /// The imports that a host would not link; with any, the module cannot be uploaded.
@@ -66,7 +64,7 @@ async fn show(wasm: Vec<u8>, config: &Config, output: &mut Output<'_>) -> Result
         "{}\nexports {} of {}, compiled in {} ms",
         inspection.module.in_words(refused),
         inspection.exports.join(", "),
-        inspection.contract,
+        inspection.module.contract,
         inspection.compile_ms
     ))
 }
@@ -80,12 +78,12 @@ async fn inspect(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Inspection> {
     let compile_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut module = manifest.to_value();
     module["digest"] = decider.digest().to_string().into();
+    module["contract"] = CONTRACT.into();
     module["size_bytes"] = size_bytes.into();
     module["imports"] = decider.module().imports().into();
     let optional = decider.module().optional_interfaces();
     Ok(Inspection {
         module: serde_json::from_value(module).context("cannot show the manifest")?,
-        contract: CONTRACT,
         exports: once(decider.module().kind().as_str())
             .chain(optional.iter().map(|interface| interface.as_str()))
             .collect(),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use gavel_sandbox::CONTRACT;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,6 +13,7 @@ use super::output::size;
 pub(super) struct Module {
     pub(super) digest: String,
     pub(super) kind: String,
+    pub(super) contract: String,
     pub(super) name: String,
     pub(super) size_bytes: u64,
     pub(super) imports: Vec<String>,
@@ -56,6 +58,11 @@ impl Module {
             size(self.size_bytes),
             self.digest
         );
+        let is_outdated = self.contract != CONTRACT;
+        let outdated =
+            is_outdated.then_some(": build it with the present SDK, and deploy it again");
+        let outdated = outdated.unwrap_or_default();
+        let _ = writeln!(words, "built for {}{outdated}", self.contract);
         if let Some(sdk) = &self.sdk {
             let _ = writeln!(words, "made with {sdk}");
         }
@@ -120,8 +127,8 @@ mod tests {
 
     #[test]
     fn a_module_reads_as_what_it_can_do() {
-        let module: Module = serde_json::from_value(json!({
-            "digest": "sha256:aa", "kind": "decider", "name": "account", "size_bytes": 185_344,
+        let mut module: Module = serde_json::from_value(json!({
+            "digest": "sha256:aa", "kind": "decider", "contract": CONTRACT, "name": "account", "size_bytes": 185_344,
             "imports": ["wasi:io/error@0.2.0", "wasi:sockets/tcp@0.2.0"], "sdk": "gavel-guest-sdk 0.1.0",
             "commands": [
                 {"name": "Open", "schema": {"type": "object", "properties": {"owner": {}, "note": {}}, "required": ["owner"]}},
@@ -134,12 +141,18 @@ mod tests {
         .unwrap();
         assert_eq!(
             module.in_words(|import| import.contains("sockets")),
-            "account  decider, 181.0 KiB\nsha256:aa\nmade with gavel-guest-sdk 0.1.0\n\n\
+            "account  decider, 181.0 KiB\nsha256:aa\nbuilt for gavel:module@0.1.0\nmade with gavel-guest-sdk 0.1.0\n\n\
              commands\n  Open { note?, owner }\n  Close\n\n\
              events\n  Opened v2 { owner }\n\n\
              state\n  { balance }\n\n\
              specs\n  an account opens once\n\n\
              imports\n  wasi:io/error@0.2.0\n  wasi:sockets/tcp@0.2.0  REFUSED: hosts link only the imports of a pure std\n"
+        );
+        module.contract = "gavel:decider@0.1.0".to_owned();
+        let words = module.in_words(|_| false);
+        assert!(
+            words.contains("built for gavel:decider@0.1.0: build it with the present SDK, and deploy it again\n"),
+            "{words}"
         );
     }
 }

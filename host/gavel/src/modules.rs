@@ -143,7 +143,7 @@ mod tests {
 
     fn module() -> Value {
         json!({
-            "digest": "sha256:aa", "kind": "decider", "name": "account", "size_bytes": 2048, "imports": [], "sdk": "x",
+            "digest": "sha256:aa", "kind": "decider", "contract": "gavel:module@0.1.0", "name": "account", "size_bytes": 2048, "imports": [], "sdk": "x",
             "commands": [], "events": [], "state_schema": {}, "specs": [], "uploaded_at": "2026-11-21T10:00:00Z",
         })
     }

@@ -8,8 +8,8 @@ use super::arguments::{Arguments, Command};
 use super::exit::{Exit, Failure, Result};
 use super::output::Output;
 use super::{
-    config, deploy, events, inspect, logs, modules, problem, rehearse, rollback, send, serve,
-    state, test, token, verify, why,
+    config, deactivate, deploy, events, inspect, logs, modules, problem, rehearse, rollback, send,
+    serve, state, test, token, verify, why,
 };
 
 /// Runs the command. What went wrong is written to `output`; the caller ends the process with the code.
@@ -32,6 +32,9 @@ fn dispatch(arguments: &Arguments, output: &mut Output<'_>) -> Result {
         Command::Rehearse(rehearse) => block_on(rehearse::run(rehearse, &client()?, output)),
         Command::Modules(modules) => block_on(modules::run(modules, &client()?, output)),
         Command::Rollback(rollback) => block_on(rollback::run(rollback, &client()?, output)),
+        Command::Deactivate(deactivate) => {
+            block_on(deactivate::run(deactivate, &client()?, output))
+        }
         Command::Send(send) => block_on(send::run(send, &client()?, output)),
         Command::State(state) => block_on(state::run(state, &client()?, output)),
         Command::Events(events) => block_on(events::run(events, &client()?, output)),
@@ -63,6 +66,7 @@ fn report(failure: &Failure, output: &mut Output<'_>) {
         }
         Failure::Problem(problem) => output.note(&format!("error: {}", problem::in_words(problem))),
         Failure::Refused | Failure::ReaderGone => {}
+        Failure::Outdated(outdated) => output.note(&format!("error: {outdated}")),
         Failure::Error(error) => output.note(&format!("error: {error:#}")),
     }
 }

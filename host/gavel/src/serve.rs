@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use gavel_config::{Config, Flag};
-use gavel_engine::catalog::Modules;
+use gavel_engine::catalog::{self, Modules};
 use gavel_engine::command::Commands;
 use gavel_engine::streaming::{Consumers, Log};
 use gavel_gate::{Gate, Rehearsals};
 use gavel_http::{self as http, ApiSettings, AppState, Services, Tokens};
-use gavel_model::SystemClock;
+use gavel_model::{Activation, SystemClock};
+use gavel_store::{OpenError, Outdated, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -126,7 +127,7 @@ async fn host(
     listener: TcpListener,
     ready: impl FnOnce(),
     stop: CancellationToken,
-) -> anyhow::Result<()> {
+) -> Result {
     let recorder = http::recorder().context("cannot set up the metrics")?;
     let metrics = recorder.handle();
     metrics::set_global_recorder(recorder).context("cannot set up the metrics")?;
@@ -137,21 +138,16 @@ async fn host(
     let rehearsals = services.rehearsals.clone();
     let store = services.store.clone();
     let state = AppState::new(services, api, metrics, stop.clone());
-    for (activation, error) in modules.warm_up().await? {
-        // The other deciders are served all the same; this one answers with what is wrong.
-        tracing::error!(
-            decider = %activation.decider,
-            namespace = %activation.namespace,
-            module.digest = %activation.digest,
-            error = &error as &dyn std::error::Error,
-            "an active module cannot be loaded"
-        );
+    let unloaded = modules.warm_up().await;
+    for (activation, error) in unloaded.context("the active modules cannot be looked at")? {
+        tell_of_unloaded(&activation, &error);
     }
     let keeper = consumers
         .keeper(http::delivery, Arc::new(SystemClock))
         .context("cannot push events")?;
     let keeping = tokio::spawn(keeper.run(stop.clone()));
     let rehearsing = tokio::spawn(rehearsals.keep(stop.clone()));
+    let watching = tokio::spawn(end_when_outdated(store.clone(), stop.clone()));
     state.mark_ready();
     ready();
     let server = parts::server(&config);
@@ -160,7 +156,7 @@ async fn host(
     // What is being pushed or rehearsed has the same time as what is being answered.
     let at_rest = async { tokio::try_join!(keeping, rehearsing) };
     match tokio::time::timeout(drain, at_rest).await {
-        Ok(rested) => drop(rested?),
+        Ok(rested) => drop(rested.context("what runs in the background has panicked")?),
         Err(_) => tracing::warn!(
             "some events were still being pushed, or modules rehearsed; another host begins with them again"
         ),
@@ -171,11 +167,53 @@ async fn host(
     {
         tracing::warn!("the store was still in use and is left as after a crash; nothing is lost");
     }
-    Ok(())
+    match watching
+        .await
+        .context("what watches the schema has panicked")?
+    {
+        Some(outdated) => Err(Failure::Outdated(outdated)),
+        None => Ok(()),
+    }
 }
 
-async fn services(config: &Config, bound: SocketAddr) -> anyhow::Result<Services> {
-    let store = parts::store(config).await?;
+/// Has the host end, as a signal does, when another one has raised the schema's floor above what
+/// this one knows.
+async fn end_when_outdated(store: Arc<dyn Store>, stop: CancellationToken) -> Option<Outdated> {
+    tokio::select! {
+        outdated = store.outdated() => {
+            tracing::error!(schema.floor = outdated.floor, schema.known = outdated.known, "{outdated}");
+            stop.cancel();
+            Some(outdated)
+        }
+        () = stop.cancelled() => None,
+    }
+}
+
+/// The others are served all the same; this one answers with what is wrong.
+fn tell_of_unloaded(activation: &Activation, error: &catalog::Error) {
+    let key = &activation.key;
+    let digest = activation.digest.map(|digest| digest.to_string());
+    let message = match error {
+        catalog::Error::Outdated { .. } => {
+            "an active module must be built with the present SDK and deployed again"
+        }
+        _ => "an active module cannot be loaded",
+    };
+    tracing::error!(
+        kind = %key.kind(),
+        name = %key.name(),
+        namespace = %key.namespace(),
+        module.digest = digest,
+        error = error as &dyn std::error::Error,
+        "{message}"
+    );
+}
+
+async fn services(config: &Config, bound: SocketAddr) -> Result<Services> {
+    let store = parts::store(config).await.map_err(|error| match error {
+        OpenError::Outdated(outdated) => Failure::Outdated(outdated),
+        error => Failure::Error(error.into()),
+    })?;
     let modules = Modules::new(store.clone(), parts::caching_runtime(config)?);
     let commands = Commands::new(
         store.clone(),

@@ -4,6 +4,7 @@
 //! `error`, and each resource has a folder of its own. **Invariants:** every answer carries `Request-Id`; every error is a problem
 //! document (RFC 9457) with a stable code; text that was not written for clients never reaches one.
 
+mod activations;
 mod answer;
 mod auth;
 mod commands;

@@ -10,7 +10,7 @@ use gavel_engine::command::metrics::{
 use gavel_engine::command::{CommandAnswer, CommandOptions, Error};
 use gavel_engine::streaming::metrics::{TAIL_LAG_SECONDS, WITHHELD_SECONDS};
 use gavel_gate::metrics::{REHEARSALS, UNDER_WAY};
-use gavel_model::DeciderName;
+use gavel_model::{DeciderName, ModuleKind};
 use gavel_store::metrics::{BATCH_SIZE, QUEUE};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{
@@ -88,15 +88,15 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
         describe_gauge!(QUEUE, "Appends that are not answered yet.");
         describe_gauge!(
             UNDER_WAY,
-            "Rehearsals, shadows and verifications that run on this host, by kind."
+            "Rehearsals, shadows and verifications that run on this host, by work."
         );
         describe_counter!(
             REHEARSALS,
-            "Rehearsals and shadows that have ended on this host, by mode and status."
+            "Rehearsals and shadows that have ended on this host, by kind of the module, mode and status."
         );
         describe_counter!(
             GUEST_FAULTS,
-            "Guest calls that ended in a fault, by decider and code."
+            "Guest calls that ended in a fault, by kind and name of the module, and code."
         );
     });
     Ok(recorder)
@@ -156,7 +156,9 @@ pub(super) fn count_command(
         _ => decider.to_string(),
     };
     if let Err(Error::Fault { .. }) = outcome {
-        counter!(GUEST_FAULTS, "decider" => decider.clone(), "code" => name).increment(1);
+        let kind = ModuleKind::Decider.as_str();
+        counter!(GUEST_FAULTS, "kind" => kind, "name" => decider.clone(), "code" => name)
+            .increment(1);
     }
     counter!(COMMANDS, "decider" => decider, "outcome" => name).increment(1);
 }

@@ -13,8 +13,8 @@ use crate::doors::Conditions;
 use crate::error::{Code, Problem};
 use crate::state::AppState;
 use crate::{
-    answer, commands, consumers, deciders, doors, log, modules, operations, rehearsals, streams,
-    why,
+    activations, answer, commands, consumers, deciders, doors, log, modules, operations,
+    rehearsals, streams, why,
 };
 
 /// Routes with the same conditions.
@@ -48,7 +48,7 @@ pub(super) fn groups() -> [Group; 9] {
         .routes(routes!(consumers::list_consumers))
         .routes(routes!(consumers::get_consumer))
         .routes(routes!(consumers::list_parked))
-        .routes(routes!(rehearsals::list_rehearsals))
+        .merge(activations::reading())
         .routes(routes!(rehearsals::get_rehearsal))
         .routes(routes!(why::explain_event))
         .routes(routes!(why::explain_command))
@@ -72,9 +72,7 @@ pub(super) fn groups() -> [Group; 9] {
     let deploy = OpenApiRouter::default()
         .routes(routes!(modules::upload_module))
         .routes(routes!(modules::delete_module))
-        .routes(routes!(deciders::activate_module))
-        .routes(routes!(deciders::roll_back))
-        .routes(routes!(rehearsals::start_rehearsal))
+        .merge(activations::changing())
         .routes(routes!(rehearsals::cancel_rehearsal));
     let append = OpenApiRouter::default().routes(routes!(streams::import::append_events));
     let open_to = |scope| Conditions {

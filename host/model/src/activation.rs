@@ -1,12 +1,12 @@
-//! Which module a decider runs, and since when.
+//! Which module is active under a name, and since when.
 
 use std::fmt;
 
 use time::OffsetDateTime;
 
-use super::{DeciderName, Json, ModuleDigest, Namespace};
+use super::{ActivationKey, Json, ModuleDigest};
 
-/// Counts the activations of one decider in one namespace; the first is 1. Appends carry it as their fence.
+/// Counts the entries of one activation log; the first is 1. Appends carry it as their fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ActivationNumber(i64);
 
@@ -39,18 +39,16 @@ impl fmt::Display for ActivationNumber {
     }
 }
 
-/// A fact of the activation log: from now on, this decider runs this module.
+/// A fact of the activation log: from now on this module works under this name, or none does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activation {
-    /// Where it holds.
-    pub namespace: Namespace,
-    /// The decider.
-    pub decider: DeciderName,
-    /// Its place among the decider's activations.
+    /// The pointer that was moved.
+    pub key: ActivationKey,
+    /// Its place in the activation log.
     pub number: ActivationNumber,
-    /// The module that is run from here on.
-    pub digest: ModuleDigest,
-    /// The module that was run before; none for the first.
+    /// The module that works from here on; none for a deactivation.
+    pub digest: Option<ModuleDigest>,
+    /// The module that worked until then; none for the first, and after a deactivation.
     pub replaces: Option<ModuleDigest>,
     /// When.
     pub activated_at: OffsetDateTime,

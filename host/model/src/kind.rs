@@ -2,15 +2,16 @@
 
 use std::fmt;
 
-/// A kind of module: a module folds events, and its kind says what is done with the state.
+/// A kind of module: a module folds events, and its kind says what is done with the state. Kinds
+/// sort as their names do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ModuleKind {
     /// Decides commands.
     Decider,
-    /// Keeps rows that people query.
-    View,
     /// Lists what is to be done next.
     Process,
+    /// Keeps rows that people query.
+    View,
 }
 
 impl ModuleKind {
@@ -47,5 +48,20 @@ impl ModuleKind {
 impl fmt::Display for ModuleKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_what_its_name_says_and_sorts_like_it() {
+        for kind in ModuleKind::ALL {
+            assert_eq!(ModuleKind::from_name(kind.as_str()), Some(kind));
+        }
+        assert_eq!(ModuleKind::from_name("deciders"), None);
+        assert!(ModuleKind::ALL.is_sorted());
+        assert!(ModuleKind::ALL.is_sorted_by_key(|kind| kind.as_str()));
     }
 }

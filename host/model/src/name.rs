@@ -2,14 +2,17 @@
 
 use std::fmt;
 
+use super::ModuleName;
+
 /// Longest decider name, in bytes (inclusive).
 const DECIDER_NAME_LIMIT: usize = 128;
 /// Longest stream id within its decider, in bytes (inclusive).
 const STREAM_ID_LIMIT: usize = 255;
 
 /// Ids that would collide with a resource below `/v1/deciders/{decider}/`.
-const RESERVED_STREAM_IDS: [&str; 6] = [
+const RESERVED_STREAM_IDS: [&str; 7] = [
     "activations",
+    "deactivations",
     "logs",
     "openapi.json",
     "rehearsals",
@@ -28,6 +31,16 @@ pub enum NameError {
         "a decider's name is 1 to 128 characters of A-Z, a-z, 0-9, `_` and `-`, and starts with a letter"
     )]
     Decider,
+    /// Not `[A-Za-z][A-Za-z0-9_-]{0,127}`.
+    #[error(
+        "a process's name is 1 to 128 characters of A-Z, a-z, 0-9, `_` and `-`, and starts with a letter"
+    )]
+    Process,
+    /// Not `[a-z][a-z0-9_-]{0,62}`.
+    #[error(
+        "a view's name is 1 to 63 characters of a-z, 0-9, `_` and `-`, and starts with a letter"
+    )]
+    View,
     /// Empty, too long, or holding a control character.
     #[error("a stream id is 1 to 255 bytes of text without control characters")]
     StreamId,
@@ -90,16 +103,16 @@ impl DeciderName {
     /// [`NameError::Decider`] when the text does not follow `[A-Za-z][A-Za-z0-9_-]{0,127}`.
     pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
         let text = text.into();
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        let starts_well = text
-            .bytes()
-            .next()
-            .is_some_and(|first| first.is_ascii_alphabetic());
-        if starts_well && text.len() <= DECIDER_NAME_LIMIT && text.bytes().all(allowed) {
+        if is_decider_name(&text) {
             Ok(Self(text))
         } else {
             Err(NameError::Decider)
         }
+    }
+
+    /// The name of the streams of a module.
+    pub(super) fn of_module(name: &ModuleName) -> Self {
+        Self(name.as_str().to_owned())
     }
 
     /// The name as text.
@@ -107,6 +120,14 @@ impl DeciderName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether the text is `[A-Za-z][A-Za-z0-9_-]{0,127}`.
+pub(super) fn is_decider_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.len() <= DECIDER_NAME_LIMIT
+        && text.bytes().all(allowed)
 }
 
 impl fmt::Display for DeciderName {
@@ -135,11 +156,26 @@ impl StreamId {
         id: impl Into<String>,
     ) -> Result<Self, NameError> {
         let id = id.into();
-        if id.is_empty() || id.len() > STREAM_ID_LIMIT || id.chars().any(char::is_control) {
-            return Err(NameError::StreamId);
-        }
         if RESERVED_STREAM_IDS.contains(&id.as_str()) {
             return Err(NameError::Reserved(id));
+        }
+        Self::from_stored(namespace, decider, id)
+    }
+
+    /// Names a stream that is there, or is only looked for: its id may have been given before it
+    /// was reserved.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError::StreamId`] when `id` breaks a rule.
+    pub fn from_stored(
+        namespace: Namespace,
+        decider: DeciderName,
+        id: impl Into<String>,
+    ) -> Result<Self, NameError> {
+        let id = id.into();
+        if id.is_empty() || id.len() > STREAM_ID_LIMIT || id.chars().any(char::is_control) {
+            return Err(NameError::StreamId);
         }
         Ok(Self {
             namespace,
@@ -212,9 +248,12 @@ mod tests {
         for refused in ["", "a\0b", "a\nb", &"x".repeat(256)] {
             assert_eq!(stream(refused), Err(NameError::StreamId), "{refused:?}");
         }
-        assert_eq!(
-            stream("streams"),
-            Err(NameError::Reserved("streams".to_owned()))
-        );
+        let (namespace, counter) = (Namespace::default(), DeciderName::new("counter").unwrap());
+        for reserved in RESERVED_STREAM_IDS {
+            let refused = Err(NameError::Reserved(reserved.to_owned()));
+            assert_eq!(stream(reserved), refused);
+            let stored = StreamId::from_stored(namespace.clone(), counter.clone(), reserved);
+            assert_eq!(stored.unwrap().id(), reserved);
+        }
     }
 }

@@ -55,7 +55,9 @@ fn refusal(why: Refused, part: &StreamAppend, found: &PartOutcome) -> AppendErro
         Refused::Held => AppendError::Unavailable("the stream is locked".into()),
         Refused::Fenced => AppendError::Fenced {
             decider: stream.decider().clone(),
-            fence: part.fence.map_or(ActivationNumber::NONE, |fence| fence.0),
+            fence: part
+                .fence
+                .map_or(ActivationNumber::NONE, |fence| fence.number),
             current: ActivationNumber::new(found.number.unwrap_or_default()),
         },
         Refused::DuplicateCommand => AppendError::DuplicateCommand {

@@ -15,7 +15,7 @@ use super::query::Statement;
 use super::rows::BatchOutcome;
 
 /// How many arguments `gavel_append` has beside those of the ledger.
-const OTHERS: usize = 29;
+const OTHERS: usize = 31;
 
 static CALL: LazyLock<String> = LazyLock::new(|| {
     let arguments = (1..=OTHERS + Commands::COUNT).map(|place| format!("${place}"));
@@ -30,7 +30,7 @@ pub(super) struct Columns<'a> {
     parts: Parts<'a>,
     commands: Commands<'a>,
     events: Events<'a>,
-    activations: Vec<(&'a str, &'a str)>,
+    activations: Vec<(&'a str, &'a str, &'a str)>,
     kinds: Vec<(&'a str, &'a str, i64)>,
 }
 
@@ -83,9 +83,10 @@ impl<'a> Columns<'a> {
             for part in &append.parts {
                 let stream = &part.stream;
                 let (namespace, decider) = (stream.namespace().as_str(), stream.decider().as_str());
-                let fence_at = part
-                    .fence
-                    .map(|_| place(&mut fences, &mut columns.activations, (namespace, decider)));
+                let fence_at = part.fence.map(|fence| {
+                    let key = (namespace, fence.kind.as_str(), decider);
+                    place(&mut fences, &mut columns.activations, key)
+                });
                 let command_id = part.command.as_ref().map(|command| command.command_id);
                 let repeated = part.events.iter().map(|event| event.event_id);
                 let repeated =
@@ -101,7 +102,7 @@ impl<'a> Columns<'a> {
                     .expected
                     .push(part.expected.version().map(Version::to_sql));
                 parts.expected_previous_id.push(part.expected_previous_id);
-                parts.fence.push(part.fence.map(|fence| fence.0.get()));
+                parts.fence.push(part.fence.map(|fence| fence.number.get()));
                 parts.fence_at.push(fence_at);
                 parts.ahead.push(count(ahead.events));
                 parts.ahead_id.push(ahead.last_id);
@@ -143,13 +144,13 @@ impl<'a> Columns<'a> {
         columns
     }
 
-    /// The call. With `waits` it waits for streams that others write to; without, what appends to those is refused.
-    pub(super) fn statement(&self, waits: bool) -> Statement<'static> {
+    /// The call of a host that knows migrations up to `known`. With `waits` it waits for streams
+    /// that others write to; without, what appends to those is refused.
+    pub(super) fn statement(&self, known: i64, waits: bool) -> Statement<'static> {
         let (parts, commands, events) = (&self.parts, &self.commands, &self.events);
-        let activations = self.activations.iter().copied();
-        let (namespaces, deciders): (Vec<&str>, Vec<&str>) = activations.unzip();
-        let kinds = &self.kinds;
+        let (activations, kinds) = (&self.activations, &self.kinds);
         let statement = sqlx::query(CALL.as_str())
+            .bind(known)
             .bind(waits)
             .bind(&parts.append)
             .bind(&parts.namespace)
@@ -176,8 +177,9 @@ impl<'a> Columns<'a> {
             .bind(&events.is_final)
             .bind(&events.tags)
             .bind(&events.metadata)
-            .bind(&namespaces)
-            .bind(&deciders)
+            .bind(activations.iter().map(|key| key.0).collect::<Vec<_>>())
+            .bind(activations.iter().map(|key| key.1).collect::<Vec<_>>())
+            .bind(activations.iter().map(|key| key.2).collect::<Vec<_>>())
             .bind(kinds.iter().map(|kind| kind.0).collect::<Vec<_>>())
             .bind(kinds.iter().map(|kind| kind.1).collect::<Vec<_>>())
             .bind(kinds.iter().map(|kind| kind.2).collect::<Vec<_>>())

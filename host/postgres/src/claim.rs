@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::PostgresStore;
 use super::append::verdicts;
 use super::arguments::Columns;
-use super::error::is_lost_race;
+use super::error::{is_lost_race, meet};
 use super::query::{Failure, answered, of_stream, run_on};
 use super::rows::BatchOutcome;
 
@@ -95,7 +95,7 @@ impl Claim for PostgresClaim {
             return self.store.append(append).await;
         };
         let batch = slice::from_ref(&append);
-        let statement = Columns::of(batch).statement(true);
+        let statement = Columns::of(batch).statement(self.store.floor.known(), true);
         let rows = match run_on(&mut transaction, statement).await {
             Ok(rows) => rows,
             Err(failure) if is_lost_race(&failure) || matches!(failure, Failure::Unfit(_)) => {
@@ -103,7 +103,10 @@ impl Claim for PostgresClaim {
                 return self.store.append(append).await;
             }
             // Nothing is stored before the COMMIT. Dropped, the transaction is rolled back.
-            Err(failure) => return Err(Error::from(failure).into()),
+            Err(failure) => {
+                meet(&self.store.floor, &failure);
+                return Err(Error::from(failure).into());
+            }
         };
         answered(transaction.commit()).await.map_err(lost)?;
         self.store.group.committed_beside();

@@ -1,18 +1,19 @@
 //! Committing batches: one statement, one round trip, one transaction each.
 
 use std::slice;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use gavel_store::toolkit::group::{Commit, Failed, Outcome, Verdict};
-use gavel_store::{Append, LARGE_APPEND_BYTES};
+use gavel_store::{Append, Floor, LARGE_APPEND_BYTES};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::append::verdicts;
 use super::arguments::Columns;
 use super::connect::{CONNECT_TIMEOUT, TRUSTED_IDLE, require_primary};
-use super::error::{is_lock_timeout, is_lost_race};
+use super::error::{is_lock_timeout, is_lost_race, meet};
 use super::query::{Failure, run, run_on};
 use super::rows::BatchOutcome;
 
@@ -25,6 +26,7 @@ pub(super) struct Database {
     /// How a committer connects. Its connection is none of the pool's, which looks after each that is given back.
     pub(super) connect: PgConnectOptions,
     pub(super) pool: PgPool,
+    pub(super) floor: Arc<Floor>,
 }
 
 /// The connection of a committer, kept until it is lost.
@@ -79,7 +81,7 @@ impl Commit for Database {
 
     async fn commit_held(&self, append: &Append) -> Result<Outcome, Failed> {
         let batch = slice::from_ref(append);
-        let answer = run_batch(Way::Pool(&self.pool), batch).await?;
+        let answer = run_batch(Way::Pool(&self.pool), &self.floor, batch).await?;
         match verdicts(batch, answer).pop() {
             Some(Verdict::Settled(outcome)) => Ok(outcome),
             Some(Verdict::Held) | None => Err(Failed::Lost("the append was not answered".into())),
@@ -98,7 +100,7 @@ impl Database {
         let mut connection = connected
             .map_err(|elapsed| Failure::NotSent(elapsed.into()))?
             .map_err(|error| Failure::NotSent(error.into()))?;
-        let answer = run_batch(Way::Own(&mut connection), batch).await;
+        let answer = run_batch(Way::Own(&mut connection), &self.floor, batch).await;
         if !matches!(answer, Err(Failure::Lost(_) | Failure::Unfit(_))) {
             let since = Instant::now();
             session.0 = Some(Idle { connection, since });
@@ -115,13 +117,18 @@ enum Way<'a> {
     Pool(&'a PgPool),
 }
 
-async fn run_batch(mut way: Way<'_>, batch: &[Append]) -> Result<BatchOutcome, Failure> {
+async fn run_batch(
+    mut way: Way<'_>,
+    floor: &Floor,
+    batch: &[Append],
+) -> Result<BatchOutcome, Failure> {
+    let known = floor.known();
     let columns = Columns::of(batch);
     let mut attempt = 1;
     let rows = loop {
         let answer = match &mut way {
-            Way::Own(connection) => run_on(connection, columns.statement(false)).await,
-            Way::Pool(pool) => run(pool, columns.statement(true)).await,
+            Way::Own(connection) => run_on(connection, columns.statement(known, false)).await,
+            Way::Pool(pool) => run(pool, columns.statement(known, true)).await,
         };
         match answer {
             Ok(rows) => break rows,
@@ -134,7 +141,10 @@ async fn run_batch(mut way: Way<'_>, batch: &[Append]) -> Result<BatchOutcome, F
             Err(Failure::Unfit(_)) if matches!(way, Way::Pool(_)) && attempt < ATTEMPTS => {
                 attempt += 1;
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                meet(floor, &failure);
+                return Err(failure);
+            }
         }
     };
     // By now it is stored, or refused: only a look into the ledger tells.

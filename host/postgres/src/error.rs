@@ -1,8 +1,8 @@
 //! What the server's codes mean to us. Told apart by SQLSTATE and constraint, never by text; the list is in `migrations/postgres/README.md`.
 
-use gavel_model::{ActivationNumber, Position};
+use gavel_model::{ActivationNumber, ModuleKind, Position};
 use gavel_store::toolkit::group::Failed;
-use gavel_store::{ActivateError, ConsumerError, DeleteModuleError, Error};
+use gavel_store::{ActivateError, ConsumerError, DeleteModuleError, Error, Floor};
 use serde::Deserialize;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
@@ -19,6 +19,7 @@ const SERIALIZATION_FAILURE: &str = "40001";
 const DEADLOCK_DETECTED: &str = "40P01";
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 const UNDEFINED_TABLE: &str = "42P01";
+const UNDEFINED_FUNCTION: &str = "42883";
 /// What says something of the session, and nothing of the statement: a plan that was made before a column was added, another's or no
 /// prepared statement, a protocol out of step, and a session that may only read, as after a failover.
 const OF_THE_SESSION: [&str; 5] = ["0A000", "26000", "42P05", "08P01", "25006"];
@@ -27,6 +28,9 @@ const CONSUMER_UNKNOWN: &str = "GV006";
 const LEASE_LOST: &str = "GV007";
 const NOT_LEASED: &str = "GV008";
 const NOT_PARKED: &str = "GV009";
+const NAME_TAKEN: &str = "GV011";
+/// The schema is for newer hosts than this one.
+const OUTDATED: &str = "GV012";
 
 /// Offsets come from a sequence: one that is taken is nothing that another writer was faster with.
 const OFFSET: &str = "events_pkey";
@@ -57,7 +61,9 @@ pub(super) fn is_lock_timeout(error: &PgDatabaseError) -> bool {
 /// What the server has refused. It is tried again only if what it was refused for is known to pass.
 fn refused(error: Box<PgDatabaseError>) -> Error {
     let code = error.code();
+    // Hosts that are newer carry it out.
     let passes = is_race(&error)
+        || code == OUTDATED
         || STREAM_MOVED.contains(&code)
         || PASSING_CLASSES.iter().any(|class| code.starts_with(class));
     if passes {
@@ -68,6 +74,22 @@ fn refused(error: Box<PgDatabaseError>) -> Error {
     }
 }
 
+/// Takes note of the schema's floor when that is why an append was refused.
+pub(super) fn meet(floor: &Floor, failure: &Failure) {
+    #[derive(Deserialize)]
+    struct Met {
+        floor: i64,
+    }
+    if let Failure::Refused(error) = failure
+        && error.code() == OUTDATED
+        && let Ok(met) = serde_json::from_str(error.detail().unwrap_or_default())
+    {
+        let Met { floor: met } = met;
+        // Whoever appends is told by the refusal.
+        let _ = floor.check(met);
+    }
+}
+
 /// Whether the code means that nothing was carried out, and that another session may do it.
 pub(super) fn is_of_session(code: &str) -> bool {
     OF_THE_SESSION.contains(&code)
@@ -75,6 +97,10 @@ pub(super) fn is_of_session(code: &str) -> bool {
 
 pub(super) fn is_undefined_table(error: &dyn DatabaseError) -> bool {
     error.code().is_some_and(|code| code == UNDEFINED_TABLE)
+}
+
+pub(super) fn is_undefined_function(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| code == UNDEFINED_FUNCTION)
 }
 
 impl From<Failure> for Error {
@@ -113,8 +139,22 @@ impl From<Failure> for ActivateError {
         struct Moved {
             current: i64,
         }
+        #[derive(Deserialize)]
+        struct Taken {
+            kind: String,
+        }
         match failure {
             Failure::Refused(error) if breaks(&error, ACTIVATED_MODULE) => Self::ModuleNotFound,
+            Failure::Refused(error) if error.code() == NAME_TAKEN => {
+                let facts = serde_json::from_str(error.detail().unwrap_or_default());
+                let kind = facts
+                    .ok()
+                    .and_then(|Taken { kind }| ModuleKind::from_name(&kind));
+                kind.map_or_else(
+                    || Self::Store(Error::Unavailable(error)),
+                    |kind| Self::NameTaken { kind },
+                )
+            }
             Failure::Refused(error) if error.code() == ACTIVATION_MOVED => {
                 let facts = serde_json::from_str(error.detail().unwrap_or_default());
                 facts.map_or_else(

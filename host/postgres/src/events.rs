@@ -5,8 +5,8 @@ use gavel_model::{
     CommandId, CommandRecord, DeciderName, Namespace, RecordedEvent, StreamId, Version,
 };
 use gavel_store::{
-    Append, AppendError, Appended, Claim, Direction, Error, EventStore, History, Room, StreamHead,
-    StreamRange, StreamSummary,
+    Append, AppendError, Appended, Claim, Direction, Error, EventStore, History, Outdated, Room,
+    StreamHead, StreamRange, StreamSummary,
 };
 use time::OffsetDateTime;
 
@@ -142,6 +142,12 @@ impl EventStore for PostgresStore {
 
     async fn ping(&self) -> Result<(), Error> {
         self.read(|| sqlx::query("SELECT 1")).await.map(|_| ())
+    }
+
+    /// The floor is met by appends, and by whoever looks for what is withheld, as each host does
+    /// all the time.
+    async fn outdated(&self) -> Outdated {
+        self.floor.outdated().await
     }
 
     async fn close(&self) {

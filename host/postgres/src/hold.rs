@@ -1,14 +1,14 @@
 //! Holds: a transaction that has the fence's lock, so that the appends of a decider wait for its end on every host.
 
 use async_trait::async_trait;
-use gavel_model::{Activation, DeciderName, Namespace};
+use gavel_model::{Activation, ActivationKey};
 use gavel_store::toolkit::hold::{HOLD, Held};
 use gavel_store::{ActivateError, Error, Hold, Moment, NewActivation};
 use sqlx::{Postgres, Transaction};
 
 use super::PostgresStore;
 use super::claim::Kept;
-use super::modules::{activated, moving};
+use super::modules::{activated, bind_key, moving};
 use super::past::moved_since;
 use super::query::{answered, run_on};
 
@@ -16,32 +16,29 @@ use super::query::{answered, run_on};
 #[derive(Debug)]
 struct PostgresHold {
     transaction: Kept,
+    /// Of the schema, what this host knows.
+    known: i64,
     /// The appends of this host wait here and not in the database: each would keep a connection from whoever looks at the past.
     _held: Held,
 }
 
 /// What holds for the transaction, and then the lock.
 const LIMITS: &str = "SELECT set_config('lock_timeout', $1, TRUE), set_config('idle_in_transaction_session_timeout', $1, TRUE)";
-const LOCK: &str = "SELECT pg_advisory_xact_lock(gavel_fence_key($1, $2))";
+const LOCK: &str = "SELECT pg_advisory_xact_lock(gavel_fence_key($1, $2, $3))";
 
 impl PostgresStore {
     /// Waits in the line of the fence's lock, in which appends stand as well.
-    pub(super) async fn hold_decider(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-    ) -> Result<Box<dyn Hold>, Error> {
-        let held = self.holds.hold(namespace, decider).await?;
+    pub(super) async fn hold_key(&self, key: &ActivationKey) -> Result<Box<dyn Hold>, Error> {
+        let held = self.holds.hold(key).await?;
         let transaction = answered(self.pool.begin()).await;
         let mut transaction = transaction.map_err(Error::Unavailable)?;
         let limit = format!("{}ms", HOLD.as_millis());
         run_on(&mut transaction, sqlx::query(LIMITS).bind(limit)).await?;
-        let lock = sqlx::query(LOCK)
-            .bind(namespace.as_str())
-            .bind(decider.as_str());
+        let lock = bind_key(sqlx::query(LOCK), key);
         run_on(&mut transaction, lock).await?;
         Ok(Box::new(PostgresHold {
             transaction: Kept::new(transaction),
+            known: self.floor.known(),
             _held: held,
         }))
     }
@@ -56,7 +53,7 @@ impl Hold for PostgresHold {
     ) -> Result<Activation, ActivateError> {
         let ended = || ActivateError::Store(Error::Unavailable("the hold has ended".into()));
         let transaction = self.transaction.take().ok_or_else(ended)?;
-        activate(transaction, activation, looked_through).await
+        activate(transaction, activation, looked_through, self.known).await
     }
 }
 
@@ -65,13 +62,14 @@ async fn activate(
     mut transaction: Transaction<'static, Postgres>,
     activation: NewActivation,
     looked_through: &Moment,
+    known: i64,
 ) -> Result<Activation, ActivateError> {
-    let (namespace, decider) = (&activation.namespace, &activation.decider);
-    let moved = moved_since(namespace, decider, looked_through, 1);
+    let decider = activation.key.name().to_decider();
+    let moved = moved_since(activation.key.namespace(), &decider, looked_through, 1);
     if !run_on(&mut transaction, moved).await?.is_empty() {
         return Err(ActivateError::Overtaken);
     }
-    let found = run_on(&mut transaction, moving(&activation)).await?;
+    let found = run_on(&mut transaction, moving(&activation, known)).await?;
     let committed = answered(transaction.commit()).await;
     committed.map_err(|source| ActivateError::Store(Error::Unavailable(source)))?;
     activated(&found)

@@ -29,6 +29,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use gavel_store::Floor;
 use gavel_store::toolkit::group::Group;
 use gavel_store::toolkit::hold::Holds;
 use gavel_store::toolkit::lookup::Lookups;
@@ -48,4 +49,5 @@ pub struct PostgresStore {
     /// Permits for claims, each of which holds a connection.
     claims: Arc<Semaphore>,
     holds: Arc<Holds>,
+    floor: Arc<Floor>,
 }

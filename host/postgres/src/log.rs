@@ -39,14 +39,17 @@ const LOG: &str = concat!(
      ) AS page ON TRUE"
 );
 
-/// By the newest event of all namespaces, which the others are as good as never behind.
-const WITHHOLDING: &str = "SELECT coalesce('process ' || a.pid, 'prepared transaction ' || p.gid, 'a session of another role') AS holder, \
+/// By the newest event of all namespaces, which the others are as good as never behind; and the
+/// floor of the schema. A row without a holder tells of nothing that is withheld.
+const WITHHOLDING: &str = "SELECT gavel_schema_floor() AS floor, withheld.* FROM (SELECT) AS always LEFT JOIN ( \
+     SELECT coalesce('process ' || a.pid, 'prepared transaction ' || p.gid, 'a session of another role') AS holder, \
      (extract(EPOCH FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) * 1000)::BIGINT AS age_ms \
      FROM gavel_horizon() AS h \
      LEFT JOIN pg_stat_activity AS a ON a.backend_xid = h.transaction_id::XID AND a.datname = current_database() \
      LEFT JOIN pg_prepared_xacts AS p ON p.transaction = h.transaction_id::XID AND p.database = current_database() \
      WHERE (h.generation, h.transaction_id) \
-         <= (SELECT newest.generation, newest.transaction_id FROM events AS newest ORDER BY newest.\"offset\" DESC LIMIT 1)";
+         <= (SELECT newest.generation, newest.transaction_id FROM events AS newest ORDER BY newest.\"offset\" DESC LIMIT 1) \
+     ) AS withheld ON TRUE";
 
 const EVENT: &str = "SELECT TRUE FROM events WHERE generation = $1 AND transaction_id = $2::TEXT::XID8 AND \"offset\" = $3";
 
@@ -169,13 +172,20 @@ impl LogStore for PostgresStore {
         let found = self.read(|| sqlx::query(WITHHOLDING)).await?;
         let read = |row: &PgRow| {
             let age: Option<i64> = rows::column(row, "age_ms")?;
-            Ok::<_, rows::Unreadable>(Withholding {
+            let holder: Option<String> = rows::column(row, "holder")?;
+            let withholding = holder.map(|holder| Withholding {
                 age: age.map(milliseconds),
-                holder: rows::column(row, "holder")?,
-            })
+                holder,
+            });
+            Ok::<_, rows::Unreadable>((withholding, rows::column(row, "floor")?))
         };
-        let withholding = found.first().map(read).transpose();
-        withholding.map_err(|reason| reason.of("horizon"))
+        let found = found.first().map(read).transpose();
+        let Some((withholding, floor)) = found.map_err(|reason| reason.of("horizon"))? else {
+            return Ok(None);
+        };
+        let met = self.floor.check(floor);
+        met.map_err(|outdated| Error::Unavailable(outdated.into()))?;
+        Ok(withholding)
     }
 
     fn wakeups(&self) -> watch::Receiver<()> {

@@ -1,10 +1,12 @@
 //! Modules, and the log of activations.
 
 use async_trait::async_trait;
-use gavel_model::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
+use gavel_model::{
+    Activation, ActivationKey, ActivationNumber, ModuleDigest, ModuleKind, Namespace,
+};
 use gavel_store::{
-    ActivateError, DeleteModuleError, Error, Hold, ModuleFilter, ModuleStore, NewActivation,
-    NewModule, Page, StoredModule,
+    ActivateError, ActivationFilter, DeleteModuleError, Error, Hold, ModuleFilter, ModuleStore,
+    NewActivation, NewModule, Page, StoredModule,
 };
 use serde::Serialize;
 use sqlx::Row as _;
@@ -13,32 +15,48 @@ use sqlx::types::Json as SqlJson;
 
 use super::PostgresStore;
 use super::query::{Statement, run};
-use super::rows::{self, activation_columns};
+use super::rows::{self, activation_columns, module_columns};
 
 /// A module without its bytes.
-const MODULE: &str = "SELECT digest, kind, name, size_bytes, manifest::TEXT AS manifest_text, imports, uploaded_at \
-                      FROM modules WHERE digest = $1";
+const MODULE: &str = concat!(
+    "SELECT ",
+    module_columns!(),
+    " FROM modules WHERE digest = $1"
+);
+const LIST: &str = concat!(
+    "SELECT ",
+    module_columns!(),
+    " FROM modules AS m \
+     WHERE ($1::TEXT IS NULL OR name = $1) AND ($2::TEXT IS NULL OR kind = $2) AND ($3::TEXT IS NULL OR digest = $3) \
+       AND ($4::TEXT IS NULL \
+            OR EXISTS (SELECT FROM module_uploads AS u WHERE u.digest = m.digest AND u.uploaded_by = $4) \
+            OR EXISTS (SELECT FROM activations AS a WHERE a.digest = m.digest AND a.namespace = ANY ($5))) \
+       AND ($6::TEXT IS NULL OR EXISTS (SELECT FROM modules AS place WHERE place.digest = $6 \
+                AND (place.uploaded_at > m.uploaded_at OR place.uploaded_at = m.uploaded_at AND place.digest < m.digest))) \
+     ORDER BY uploaded_at DESC, digest LIMIT $7"
+);
 
 const ACTIVATE: &str = concat!(
     "SELECT ",
     activation_columns!(),
-    " FROM gavel_activate($1, $2, $3, $4, $5, $6, $7, $8, $9::TEXT::JSON)"
+    " FROM gavel_activate($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::TEXT::JSON)"
 );
 const ACTIVE: &str = concat!(
     "SELECT ",
     activation_columns!(),
-    " FROM activations WHERE namespace = $1 AND decider = $2 ORDER BY number DESC LIMIT 1"
+    " FROM activations WHERE namespace = $1 AND kind = $2 AND name = $3 ORDER BY number DESC LIMIT 1"
 );
 const ACTIVATIONS: &str = concat!(
     "SELECT ",
     activation_columns!(),
-    " FROM activations WHERE namespace = $1 AND decider = $2 AND number < $3 ORDER BY number DESC LIMIT $4"
+    " FROM activations WHERE namespace = $1 AND kind = $2 AND name = $3 AND number < $4 ORDER BY number DESC LIMIT $5"
 );
 const LIST_ACTIVE: &str = concat!(
-    "SELECT DISTINCT ON (namespace, decider) ",
+    "SELECT DISTINCT ON (namespace, kind, name) ",
     activation_columns!(),
-    " FROM activations WHERE ($1::TEXT IS NULL OR namespace = $1) AND ($2::TEXT IS NULL OR (namespace, decider) > ($2, $3)) \
-     ORDER BY namespace, decider, number DESC LIMIT $4"
+    " FROM activations WHERE ($1::TEXT IS NULL OR namespace = $1) AND ($2::TEXT IS NULL OR kind = $2) \
+       AND ($3::TEXT IS NULL OR (namespace, kind, name) > ($3, $4, $5)) \
+     ORDER BY namespace, kind, name, number DESC LIMIT $6"
 );
 
 /// An event as `gavel_activate` takes it.
@@ -53,18 +71,24 @@ fn activation_of(row: &PgRow) -> Result<Activation, Error> {
     rows::activation(row).map_err(|reason| reason.of("activation"))
 }
 
-/// The statement that moves the pointer.
-pub(super) fn moving(activation: &NewActivation) -> Statement<'_> {
+/// The statement `sql`, whose next three values are a key.
+pub(super) fn bind_key<'q>(statement: Statement<'q>, key: &ActivationKey) -> Statement<'q> {
+    statement
+        .bind(key.namespace().as_str().to_owned())
+        .bind(key.kind().as_str())
+        .bind(key.name().as_str().to_owned())
+}
+
+/// The statement that moves the pointer, by a host that knows migrations up to `known`.
+pub(super) fn moving(activation: &NewActivation, known: i64) -> Statement<'_> {
     let events = activation.events.iter().map(|event| EventTypeInput {
         event: &event.event,
         event_version: event.schema_version,
         description: &event.description,
     });
-    sqlx::query(ACTIVATE)
-        .bind(activation.namespace.as_str())
-        .bind(activation.decider.as_str())
+    bind_key(sqlx::query(ACTIVATE).bind(known), &activation.key)
         .bind(activation.after.get())
-        .bind(activation.digest.to_string())
+        .bind(activation.digest.map(|digest| digest.to_string()))
         .bind(SqlJson(events.collect::<Vec<_>>()))
         .bind(&activation.activated_by)
         .bind(&activation.message)
@@ -89,11 +113,12 @@ impl ModuleStore for PostgresStore {
         let digest = module.digest;
         let size = i64::try_from(module.wasm.len()).unwrap_or(i64::MAX);
         let statement = sqlx::query(
-            "INSERT INTO modules (digest, kind, name, size_bytes, manifest, imports, wasm) \
-             VALUES ($1, $2, $3, $4, $5::TEXT::JSON, $6, $7) ON CONFLICT ON CONSTRAINT modules_pkey DO NOTHING RETURNING TRUE",
+            "INSERT INTO modules (digest, kind, contract, name, size_bytes, manifest, imports, wasm) \
+             VALUES ($1, $2, $3, $4, $5, $6::TEXT::JSON, $7, $8) ON CONFLICT ON CONSTRAINT modules_pkey DO NOTHING RETURNING TRUE",
         )
         .bind(digest.to_string())
-        .bind(module.kind)
+        .bind(module.kind.as_str())
+        .bind(module.contract)
         .bind(module.name)
         .bind(size)
         .bind(module.manifest.as_str().to_owned())
@@ -132,14 +157,6 @@ impl ModuleStore for PostgresStore {
         after: Option<ModuleDigest>,
         limit: u32,
     ) -> Result<Page<StoredModule>, Error> {
-        let sql = "SELECT digest, kind, name, size_bytes, manifest::TEXT AS manifest_text, imports, uploaded_at FROM modules AS m \
-                   WHERE ($1::TEXT IS NULL OR name = $1) AND ($2::TEXT IS NULL OR kind = $2) AND ($3::TEXT IS NULL OR digest = $3) \
-                     AND ($4::TEXT IS NULL \
-                          OR EXISTS (SELECT FROM module_uploads AS u WHERE u.digest = m.digest AND u.uploaded_by = $4) \
-                          OR EXISTS (SELECT FROM activations AS a WHERE a.digest = m.digest AND a.namespace = ANY ($5))) \
-                     AND ($6::TEXT IS NULL OR EXISTS (SELECT FROM modules AS place WHERE place.digest = $6 \
-                              AND (place.uploaded_at > m.uploaded_at OR place.uploaded_at = m.uploaded_at AND place.digest < m.digest))) \
-                   ORDER BY uploaded_at DESC, digest LIMIT $7";
         let viewer = filter.viewer.as_ref();
         let namespaces: Vec<_> = viewer
             .iter()
@@ -148,9 +165,9 @@ impl ModuleStore for PostgresStore {
             .collect();
         let statement = |last: Option<&StoredModule>, rows| {
             let after = last.map(|last| last.digest).or(after);
-            sqlx::query(sql)
+            sqlx::query(LIST)
                 .bind(&filter.name)
-                .bind(&filter.kind)
+                .bind(filter.kind.map(ModuleKind::as_str))
                 .bind(filter.digest.map(|digest| digest.to_string()))
                 .bind(viewer.map(|viewer| &viewer.name))
                 .bind(&namespaces)
@@ -183,45 +200,35 @@ impl ModuleStore for PostgresStore {
     }
 
     async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
-        let found = run(&self.pool, moving(&activation)).await?;
+        let moving = moving(&activation, self.floor.known());
+        let found = run(&self.pool, moving).await?;
         activated(&found)
     }
 
-    async fn hold<'s>(
-        &'s self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-    ) -> Result<Box<dyn Hold + 's>, Error> {
-        self.hold_decider(namespace, decider).await
+    async fn hold<'s>(&'s self, key: &ActivationKey) -> Result<Box<dyn Hold + 's>, Error> {
+        self.hold_key(key).await
     }
 
-    async fn active(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-    ) -> Result<Option<Activation>, Error> {
-        let statement = || {
-            sqlx::query(ACTIVE)
-                .bind(namespace.as_str())
-                .bind(decider.as_str())
-        };
-        let found = self.read(statement).await?;
+    async fn active(&self, key: &ActivationKey) -> Result<Option<Activation>, Error> {
+        let found = self.read(|| bind_key(sqlx::query(ACTIVE), key)).await?;
         found.first().map(activation_of).transpose()
     }
 
     async fn list_active(
         &self,
-        namespace: Option<&Namespace>,
-        after: Option<(&Namespace, &DeciderName)>,
+        filter: &ActivationFilter,
+        after: Option<&ActivationKey>,
         limit: u32,
     ) -> Result<Page<Activation>, Error> {
         let statement = |last: Option<&Activation>, rows| {
-            let last = last.map(|last| (&last.namespace, &last.decider));
-            let (after, decider) = last.or(after).unzip();
+            let after = last.map(|last| &last.key).or(after);
+            let namespace = filter.namespace.as_ref();
             sqlx::query(LIST_ACTIVE)
                 .bind(namespace.map(|namespace| namespace.as_str().to_owned()))
-                .bind(after.map(|namespace| namespace.as_str().to_owned()))
-                .bind(decider.map(|decider| decider.as_str().to_owned()))
+                .bind(filter.kind.map(ModuleKind::as_str))
+                .bind(after.map(|after| after.namespace().as_str().to_owned()))
+                .bind(after.map(|after| after.kind().as_str()))
+                .bind(after.map(|after| after.name().as_str().to_owned()))
                 .bind(rows)
         };
         self.read_page(limit, statement, activation_of, Activation::size_bytes)
@@ -230,16 +237,13 @@ impl ModuleStore for PostgresStore {
 
     async fn activations(
         &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
+        key: &ActivationKey,
         before: Option<ActivationNumber>,
         limit: u32,
     ) -> Result<Page<Activation>, Error> {
         let statement = |last: Option<&Activation>, rows| {
             let before = last.map(|last| last.number).or(before);
-            sqlx::query(ACTIVATIONS)
-                .bind(namespace.as_str().to_owned())
-                .bind(decider.as_str().to_owned())
+            bind_key(sqlx::query(ACTIVATIONS), key)
                 .bind(before.map_or(i64::MAX, ActivationNumber::get))
                 .bind(rows)
         };

@@ -3,9 +3,9 @@
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use gavel_store::OpenError;
 use gavel_store::toolkit::group::{Group, Limits};
 use gavel_store::toolkit::lookup::Lookups;
+use gavel_store::{Floor, OpenError};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::Semaphore;
@@ -65,6 +65,7 @@ impl PostgresStore {
     /// - [`OpenError::NotUtf8`]: the database has another encoding.
     /// - [`OpenError::NotDurable`]: `fsync`, `full_page_writes` or `synchronous_commit` is off.
     /// - [`OpenError::SettingIgnored`]: something between here and the server keeps what a session asks for from it.
+    /// - [`OpenError::Outdated`]: the schema asks for a newer program.
     /// - [`OpenError::NotMigrated`], [`OpenError::Migrate`]: the schema is outdated, and may not or cannot be changed.
     pub async fn open(options: PostgresOptions) -> Result<Self, OpenError> {
         let connect =
@@ -105,11 +106,15 @@ impl PostgresStore {
                     Durability::Off(setting) => OpenError::NotDurable { setting },
                 })?;
         }
+        let floor = Arc::new(Floor::new(migrations::newest()));
+        migrations::require_floor(&setup, &floor).await?;
         if options.migrate {
             migrations::run(&setup).await?;
         } else {
             migrations::require(&setup).await?;
         }
+        // A newer host may have come in between.
+        migrations::require_floor(&setup, &floor).await?;
         setup.close().await;
 
         let connect = connect.clone().options(SESSION_SETTINGS);
@@ -144,6 +149,7 @@ impl PostgresStore {
                 .clone()
                 .options([("lock_timeout", COMMITTER_LOCK_TIMEOUT)]),
             pool: pool.clone(),
+            floor: Arc::clone(&floor),
         };
         let group = Group::start(Arc::new(database), COMMITTERS as usize, Limits::default());
         let notices = Notices::start(connect, pool.clone(), group.commits());
@@ -154,6 +160,7 @@ impl PostgresStore {
             notices: Arc::new(notices),
             claims: Arc::new(Semaphore::new(pool_size as usize / 4)),
             holds: Arc::default(),
+            floor,
         })
     }
 

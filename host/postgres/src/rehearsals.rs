@@ -1,7 +1,7 @@
 //! Rehearsals.
 
 use async_trait::async_trait;
-use gavel_model::{DeciderName, Namespace, RehearsalId};
+use gavel_model::{ActivationKey, Namespace, RehearsalId};
 use gavel_store::{
     Beat, Error, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord, RehearsalStore,
 };
@@ -9,21 +9,22 @@ use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
 use super::PostgresStore;
+use super::modules::bind_key;
 use super::query::run;
 use super::rows::{self, rehearsal_columns};
 
 /// Both parts see what was there before: what is forgotten makes room for one that is new.
 const PUT: &str = "WITH forgotten AS ( \
          DELETE FROM rehearsals \
-         WHERE namespace = $1 AND decider = $3 AND is_over AND id <= ( \
-                 SELECT id FROM rehearsals WHERE namespace = $1 AND decider = $3 AND is_over ORDER BY id DESC LIMIT 1 OFFSET $8 \
+         WHERE namespace = $1 AND kind = $2 AND name = $3 AND is_over AND id <= ( \
+                 SELECT id FROM rehearsals WHERE namespace = $1 AND kind = $2 AND name = $3 AND is_over ORDER BY id DESC LIMIT 1 OFFSET $9 \
              ) \
-             AND NOT EXISTS (SELECT FROM rehearsals WHERE namespace = $1 AND id = $2) \
+             AND NOT EXISTS (SELECT FROM rehearsals WHERE namespace = $1 AND id = $4) \
      ) \
-     INSERT INTO rehearsals AS kept (namespace, id, decider, digest, is_over, seen_at, document) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7::TEXT::JSON) \
+     INSERT INTO rehearsals AS kept (namespace, kind, name, id, digest, is_over, seen_at, document) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8::TEXT::JSON) \
      ON CONFLICT ON CONSTRAINT rehearsals_pkey DO UPDATE \
-         SET decider = excluded.decider, digest = excluded.digest, is_over = excluded.is_over, seen_at = excluded.seen_at, \
+         SET kind = excluded.kind, name = excluded.name, digest = excluded.digest, is_over = excluded.is_over, seen_at = excluded.seen_at, \
              document = excluded.document \
          WHERE excluded.is_over >= kept.is_over \
      RETURNING TRUE";
@@ -37,7 +38,7 @@ const FIND: &str = concat!(
 const LIST: &str = concat!(
     "SELECT ",
     rehearsal_columns!(),
-    " FROM rehearsals WHERE namespace = $1 AND decider = $2 ORDER BY id DESC LIMIT $3"
+    " FROM rehearsals WHERE namespace = $1 AND kind = $2 AND name = $3 ORDER BY id DESC LIMIT $4"
 );
 
 const UNFINISHED: &str =
@@ -58,10 +59,8 @@ fn rehearsals(found: &[PgRow]) -> Result<Vec<RehearsalRecord>, Error> {
 #[async_trait]
 impl RehearsalStore for PostgresStore {
     async fn put_rehearsal(&self, rehearsal: RehearsalRecord) -> Result<bool, Error> {
-        let statement = sqlx::query(PUT)
-            .bind(rehearsal.namespace.as_str())
+        let statement = bind_key(sqlx::query(PUT), &rehearsal.key)
             .bind(rehearsal.id)
-            .bind(rehearsal.decider.as_str())
             .bind(rehearsal.digest.to_string())
             .bind(rehearsal.is_over)
             .bind(rehearsal.seen_at)
@@ -81,16 +80,10 @@ impl RehearsalStore for PostgresStore {
 
     async fn rehearsals(
         &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
+        key: &ActivationKey,
         limit: u32,
     ) -> Result<Vec<RehearsalRecord>, Error> {
-        let statement = || {
-            sqlx::query(LIST)
-                .bind(namespace.as_str())
-                .bind(decider.as_str())
-                .bind(i64::from(limit))
-        };
+        let statement = || bind_key(sqlx::query(LIST), key).bind(i64::from(limit));
         rehearsals(&self.read(statement).await?)
     }
 

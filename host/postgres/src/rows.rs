@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use gavel_model::{
-    Activation, ActivationNumber, DeciderName, Json, Metadata, ModuleDigest, Namespace, NewEvent,
-    Position, RecordedEvent, StreamId, Version, in_utc,
+    Activation, ActivationKey, ActivationNumber, DeciderName, Json, Metadata, ModuleDigest,
+    ModuleKind, Namespace, NewEvent, Position, RecordedEvent, StreamId, Version, in_utc,
 };
 use gavel_store::{
     Beat, Counted, Error, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
@@ -26,21 +26,28 @@ macro_rules! event_columns {
     };
 }
 
+/// The columns that [`module`] reads.
+macro_rules! module_columns {
+    () => {
+        "digest, kind, contract, name, size_bytes, manifest::TEXT AS manifest_text, imports, uploaded_at"
+    };
+}
+
 /// The columns that [`activation`] reads.
 macro_rules! activation_columns {
     () => {
-        "namespace, decider, number, digest, replaces, activated_at, activated_by, message, accepted, report::TEXT AS report_text"
+        "namespace, kind, name, number, digest, replaces, activated_at, activated_by, message, accepted, report::TEXT AS report_text"
     };
 }
 
 /// The columns that [`rehearsal`] reads.
 macro_rules! rehearsal_columns {
     () => {
-        "namespace, id, decider, digest, is_over, seen_at, document::TEXT AS document_text"
+        "id, namespace, kind, name, digest, is_over, seen_at, document::TEXT AS document_text"
     };
 }
 
-pub(super) use {activation_columns, event_columns, rehearsal_columns};
+pub(super) use {activation_columns, event_columns, module_columns, rehearsal_columns};
 
 /// Why a row cannot be read, in words.
 #[derive(Debug, thiserror::Error)]
@@ -208,7 +215,8 @@ pub(super) fn position(row: &PgRow, offset: i64) -> Read<Position> {
 pub(super) fn stream(row: &PgRow) -> Read<StreamId> {
     let namespace = Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?;
     let decider = DeciderName::new(column::<&str>(row, "decider")?).map_err(unreadable)?;
-    StreamId::new(namespace, decider, column::<&str>(row, "decider_id")?).map_err(unreadable)
+    StreamId::from_stored(namespace, decider, column::<&str>(row, "decider_id")?)
+        .map_err(unreadable)
 }
 
 fn json(row: &PgRow, name: &str) -> Read<Json> {
@@ -306,8 +314,7 @@ pub(super) fn counted(row: &PgRow, limit: u32) -> Read<Counted> {
 pub(super) fn rehearsal(row: &PgRow) -> Read<RehearsalRecord> {
     Ok(RehearsalRecord {
         id: column(row, "id")?,
-        namespace: Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?,
-        decider: DeciderName::new(column::<&str>(row, "decider")?).map_err(unreadable)?,
+        key: activation_key(row)?,
         digest: digest(column(row, "digest")?)?,
         is_over: column(row, "is_over")?,
         seen_at: time(row, "seen_at")?,
@@ -328,7 +335,8 @@ pub(super) fn module(row: &PgRow) -> Read<StoredModule> {
     Ok(StoredModule {
         digest: digest(column(row, "digest")?)?,
         size_bytes: size.try_into().map_err(unreadable)?,
-        kind: column(row, "kind")?,
+        kind: kind(row)?,
+        contract: column(row, "contract")?,
         name: column(row, "name")?,
         manifest: json(row, "manifest_text")?,
         imports: column(row, "imports")?,
@@ -336,14 +344,27 @@ pub(super) fn module(row: &PgRow) -> Read<StoredModule> {
     })
 }
 
+fn kind(row: &PgRow) -> Read<ModuleKind> {
+    let name: &str = column(row, "kind")?;
+    ModuleKind::from_name(name).ok_or_else(|| Unreadable(format!("`{name}` is no kind of module")))
+}
+
+fn activation_key(row: &PgRow) -> Read<ActivationKey> {
+    let namespace = Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?;
+    let name: &str = column(row, "name")?;
+    ActivationKey::new(namespace, kind(row)?, name).map_err(unreadable)
+}
+
 pub(super) fn activation(row: &PgRow) -> Read<Activation> {
-    let replaces: Option<&str> = column(row, "replaces")?;
+    let optional_digest = |name| {
+        let text: Option<&str> = column(row, name)?;
+        text.map(digest).transpose()
+    };
     Ok(Activation {
-        namespace: Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?,
-        decider: DeciderName::new(column::<&str>(row, "decider")?).map_err(unreadable)?,
+        key: activation_key(row)?,
         number: ActivationNumber::new(column(row, "number")?),
-        digest: digest(column(row, "digest")?)?,
-        replaces: replaces.map(digest).transpose()?,
+        digest: optional_digest("digest")?,
+        replaces: optional_digest("replaces")?,
         activated_at: time(row, "activated_at")?,
         activated_by: column(row, "activated_by")?,
         message: column(row, "message")?,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use gavel_model::{
-    DeciderName, EARLIEST, Json, LATEST, Metadata, ModuleDigest, Namespace, StreamId, Version,
-    in_utc,
+    ActivationKey, DeciderName, EARLIEST, Json, LATEST, Metadata, ModuleDigest, ModuleKind,
+    Namespace, StreamId, Version, in_utc,
 };
 use rusqlite::Row;
 use rusqlite::types::FromSql;
@@ -73,10 +73,26 @@ impl<'r> Cells<'r> {
         self.take_text()?.parse().map_err(reason)
     }
 
+    pub(super) fn take_optional_digest(&mut self) -> Result<Option<ModuleDigest>, Reason> {
+        let text = self.take::<Option<String>>()?;
+        text.map(|text| text.parse()).transpose().map_err(reason)
+    }
+
+    pub(super) fn take_kind(&mut self) -> Result<ModuleKind, Reason> {
+        let name = self.take_text()?;
+        ModuleKind::from_name(name).ok_or_else(|| format!("`{name}` is no kind of module"))
+    }
+
+    pub(super) fn take_key(&mut self) -> Result<ActivationKey, Reason> {
+        let namespace = Namespace::new(self.take_text()?).map_err(reason)?;
+        let kind = self.take_kind()?;
+        ActivationKey::new(namespace, kind, self.take_text()?).map_err(reason)
+    }
+
     pub(super) fn take_stream(&mut self) -> Result<StreamId, Reason> {
         let namespace = Namespace::new(self.take_text()?).map_err(reason)?;
         let decider = DeciderName::new(self.take_text()?).map_err(reason)?;
-        StreamId::new(namespace, decider, self.take_text()?).map_err(reason)
+        StreamId::from_stored(namespace, decider, self.take_text()?).map_err(reason)
     }
 }
 

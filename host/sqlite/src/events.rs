@@ -5,8 +5,8 @@ use gavel_model::{
     CommandId, CommandRecord, DeciderName, Namespace, RecordedEvent, StreamId, Version,
 };
 use gavel_store::{
-    Append, AppendError, Appended, Direction, Error, EventStore, History, Room, StreamHead,
-    StreamRange, StreamSummary,
+    Append, AppendError, Appended, Direction, Error, EventStore, History, Outdated, Room,
+    StreamHead, StreamRange, StreamSummary,
 };
 use rusqlite::params;
 use time::OffsetDateTime;
@@ -154,6 +154,10 @@ impl EventStore for SqliteStore {
     async fn ping(&self) -> Result<(), Error> {
         self.readers.ping().await?;
         self.writer.probe().await
+    }
+
+    async fn outdated(&self) -> Outdated {
+        self.writer.outdated().await
     }
 
     /// Leaves the one file: the last connection that closes brings the log into it, and removes the log.

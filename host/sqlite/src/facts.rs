@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use gavel_model::{ActivationNumber, StreamId};
+use gavel_model::{ActivationKey, ActivationNumber, StreamId};
 use gavel_store::toolkit::admit::{Facts, registry_key};
 use gavel_store::{Append, StreamAppend};
 use rusqlite::{Connection, params};
@@ -12,7 +12,7 @@ use super::events::HEAD;
 use super::{generations, rows};
 
 const ACTIVATION: &str =
-    "SELECT max(number) FROM activations WHERE namespace = ?1 AND decider = ?2";
+    "SELECT max(number) FROM activations WHERE namespace = ?1 AND kind = ?2 AND name = ?3";
 
 const COMMAND: &str = "SELECT 1 FROM commands WHERE namespace = ?1 AND command_id = ?2";
 
@@ -60,17 +60,12 @@ fn load_activations<'a>(
     parts: impl Iterator<Item = &'a StreamAppend>,
 ) -> Result<(), SqliteError> {
     let mut select = tx.prepare_cached(ACTIVATION)?;
-    let fenced = parts.filter(|part| part.fence.is_some());
-    let deciders: HashSet<_> = fenced
-        .map(|part| (part.stream.namespace(), part.stream.decider()))
-        .collect();
-    for (namespace, decider) in deciders {
-        let names = [namespace.as_str(), decider.as_str()];
-        let newest: Option<i64> = select.query_row(names, |row| row.get(0))?;
+    let fences = parts.filter_map(|part| Some(part.fence?.key(&part.stream)));
+    let keys: HashSet<ActivationKey> = fences.collect();
+    for key in keys {
+        let newest: Option<i64> = select.query_row(rows::key(&key), |row| row.get(0))?;
         if let Some(newest) = newest {
-            let decider = (namespace.clone(), decider.clone());
-            let number = ActivationNumber::new(newest);
-            facts.activations.insert(decider, number);
+            facts.activations.insert(key, ActivationNumber::new(newest));
         }
     }
     Ok(())

@@ -36,13 +36,13 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gavel_model::{Activation, ActivationNumber, Clock, DeciderName, ModuleDigest, Namespace};
+use gavel_model::{Activation, ActivationKey, ActivationNumber, Clock, ModuleDigest};
 use gavel_store::toolkit::group::Group;
 use gavel_store::toolkit::hold::{Held, Holds};
 use gavel_store::toolkit::lookup::Lookups;
 use gavel_store::{
-    ActivateError, DeleteModuleError, Error, Hold, ModuleFilter, ModuleStore, Moment,
-    NewActivation, NewModule, Page, StoredModule,
+    ActivateError, ActivationFilter, DeleteModuleError, Error, Hold, ModuleFilter, ModuleStore,
+    Moment, NewActivation, NewModule, Page, StoredModule,
 };
 
 use readers::Readers;
@@ -94,42 +94,33 @@ impl ModuleStore for SqliteStore {
         modules::activate(&self.writer, &self.clock, activation, None).await
     }
 
-    async fn hold<'s>(
-        &'s self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-    ) -> Result<Box<dyn Hold + 's>, Error> {
+    async fn hold<'s>(&'s self, key: &ActivationKey) -> Result<Box<dyn Hold + 's>, Error> {
         Ok(Box::new(SqliteHold {
             store: self,
-            _held: self.holds.hold(namespace, decider).await?,
+            _held: self.holds.hold(key).await?,
         }))
     }
 
-    async fn active(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-    ) -> Result<Option<Activation>, Error> {
-        modules::active(&self.readers, namespace, decider).await
+    async fn active(&self, key: &ActivationKey) -> Result<Option<Activation>, Error> {
+        modules::active(&self.readers, key).await
     }
 
     async fn list_active(
         &self,
-        namespace: Option<&Namespace>,
-        after: Option<(&Namespace, &DeciderName)>,
+        filter: &ActivationFilter,
+        after: Option<&ActivationKey>,
         limit: u32,
     ) -> Result<Page<Activation>, Error> {
-        modules::list_active(&self.readers, namespace, after, limit).await
+        modules::list_active(&self.readers, filter, after, limit).await
     }
 
     async fn activations(
         &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
+        key: &ActivationKey,
         before: Option<ActivationNumber>,
         limit: u32,
     ) -> Result<Page<Activation>, Error> {
-        modules::activations(&self.readers, namespace, decider, before, limit).await
+        modules::activations(&self.readers, key, before, limit).await
     }
 }
 

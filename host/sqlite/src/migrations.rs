@@ -2,7 +2,7 @@
 //!
 //! The history is in the table that `sqlx` kept it in when it ran them, and holds what it held: by that, either finds what the other has done.
 
-use gavel_store::OpenError;
+use gavel_store::{Floor, OpenError};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use sha2::{Digest as _, Sha384};
 
@@ -62,13 +62,35 @@ enum Refused {
     History(#[from] rusqlite::Error),
 }
 
+/// The number of the newest migration that this program knows.
+pub(super) fn newest() -> i64 {
+    let numbers = MIGRATIONS.iter().map(|known| known.number);
+    numbers.max().unwrap_or_default()
+}
+
+/// The floor of the schema: the number of the migration that a program must know.
+pub(super) fn floor(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Refuses a file whose schema asks for a newer program.
+///
+/// # Errors
+///
+/// [`OpenError::Outdated`] when it does.
+pub(super) fn require_floor(connection: &Connection, known: &Floor) -> Result<(), OpenError> {
+    let found = floor(connection).map_err(|error| OpenError::Migrate(error.into()))?;
+    known.check(found).map_err(OpenError::Outdated)
+}
+
 /// Runs what the file lacks, all of it or nothing. What it has had and this program does not know is of a newer one.
 ///
 /// # Errors
 ///
 /// [`OpenError::Migrate`] when the history is not that of these migrations, or when one fails.
 pub(super) fn run(connection: &mut Connection) -> Result<(), OpenError> {
-    run_missing(connection).map_err(|refused| OpenError::Migrate(refused.into()))
+    let ran = run_missing(connection, i64::MAX);
+    ran.map_err(|refused| OpenError::Migrate(refused.into()))
 }
 
 /// Checks that the file lacks none of them.
@@ -84,11 +106,18 @@ pub(super) fn require(connection: &Connection) -> Result<(), OpenError> {
     }
 }
 
-fn run_missing(connection: &mut Connection) -> Result<(), Refused> {
+/// Brings a file to where programs have left it that knew no migration from `number` on.
+#[cfg(test)]
+pub(super) fn run_before(connection: &mut Connection, number: i64) {
+    run_missing(connection, number).unwrap();
+}
+
+fn run_missing(connection: &mut Connection, before: i64) -> Result<(), Refused> {
     // The write lock around all of it: of two processes that start together, one migrates and the other finds it done.
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute(CREATE_HISTORY, [])?;
-    for migration in find_missing(&tx)? {
+    let missing = find_missing(&tx)?.into_iter();
+    for migration in missing.filter(|missing| missing.number < before) {
         let number = migration.number;
         tx.execute_batch(migration.sql)
             .map_err(|source| Refused::Failed { number, source })?;

@@ -3,10 +3,12 @@
 use std::convert::identity;
 use std::sync::Arc;
 
-use gavel_model::{Activation, ActivationNumber, Clock, DeciderName, ModuleDigest, Namespace};
+use gavel_model::{
+    Activation, ActivationKey, ActivationNumber, Clock, ModuleDigest, ModuleKind, Namespace,
+};
 use gavel_store::{
-    ActivateError, DeleteModuleError, Error, ModuleFilter, Moment, NewActivation, NewModule,
-    PAGE_BYTES, Page, Room, StoredModule,
+    ActivateError, ActivationFilter, DeleteModuleError, Error, ModuleFilter, Moment, NewActivation,
+    NewModule, PAGE_BYTES, Page, Room, StoredModule,
 };
 use rusqlite::{Connection, Params, Row, params};
 
@@ -18,8 +20,8 @@ use super::rows::{self, activation_columns, module_columns};
 use super::writer::Writer;
 
 const INSERT: &str = "
-INSERT INTO modules (digest, size_bytes, kind, name, manifest, imports, uploaded_at, wasm)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+INSERT INTO modules (digest, size_bytes, kind, contract, name, manifest, imports, uploaded_at, wasm)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
 ON CONFLICT (digest) DO NOTHING";
 
 const FIND: &str = concat!(
@@ -52,7 +54,7 @@ const WASM: &str = "SELECT wasm FROM modules WHERE digest = ?1";
 const ACTIVATE: &str = concat!(
     "INSERT INTO activations (",
     activation_columns!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
 );
 
 /// What is registered stays as it is, with the words that first described it.
@@ -62,22 +64,30 @@ ON CONFLICT (decider, event, event_version) DO NOTHING";
 
 const NEWEST: &str = "
 SELECT number, digest FROM activations
-WHERE namespace = ?1 AND decider = ?2 ORDER BY number DESC LIMIT 1";
+WHERE namespace = ?1 AND kind = ?2 AND name = ?3 ORDER BY number DESC LIMIT 1";
+
+/// To which other kind a name belongs that has no activation of this one. Events of a name without
+/// any activation are a decider's.
+const TAKEN: &str = "
+SELECT kind FROM activations WHERE namespace = ?1 AND kind <> ?2 AND name = ?3
+UNION ALL
+SELECT 'decider' WHERE ?2 <> 'decider' AND EXISTS (SELECT 1 FROM events WHERE namespace = ?1 AND decider = ?3)
+LIMIT 1";
 
 const ACTIVATIONS: &str = concat!(
     "SELECT ",
     activation_columns!(),
-    " FROM activations WHERE namespace = ?1 AND decider = ?2 AND number < ?3 ORDER BY number DESC LIMIT ?4 + 1"
+    " FROM activations WHERE namespace = ?1 AND kind = ?2 AND name = ?3 AND number < ?4 ORDER BY number DESC LIMIT ?5 + 1"
 );
 
 const LIST_ACTIVE: &str = concat!(
     "SELECT ",
     activation_columns!(),
-    " FROM activations AS activation WHERE namespace = coalesce(?1, namespace) AND number = (
+    " FROM activations AS activation WHERE namespace = coalesce(?1, namespace) AND kind = coalesce(?2, kind) AND number = (
         SELECT max(number) FROM activations
-        WHERE namespace = activation.namespace AND decider = activation.decider
-    ) AND (?2 IS NULL OR (namespace, decider) > (?2, ?3))
-    ORDER BY namespace, decider LIMIT ?4 + 1"
+        WHERE namespace = activation.namespace AND kind = activation.kind AND name = activation.name
+    ) AND (?3 IS NULL OR (namespace, kind, name) > (?3, ?4, ?5))
+    ORDER BY namespace, kind, name LIMIT ?6 + 1"
 );
 
 pub(super) async fn put(
@@ -101,7 +111,8 @@ fn put_in_tx(
         params![
             digest,
             i64::try_from(module.wasm.len()).unwrap_or(i64::MAX),
-            module.kind,
+            module.kind.as_str(),
+            module.contract,
             module.name,
             module.manifest.as_str(),
             rows::json_text(&module.imports),
@@ -152,7 +163,7 @@ pub(super) async fn list(
         let [digest, after] = [filter.digest, after].map(|it| it.map(|digest| digest.to_string()));
         let values = params![
             filter.name,
-            filter.kind,
+            filter.kind.map(ModuleKind::as_str),
             digest,
             viewer,
             namespaces,
@@ -199,7 +210,7 @@ pub(super) async fn delete(writer: &Writer, digest: ModuleDigest) -> Result<(), 
         .map_err(|error| error.into_error(DeleteModuleError::Store))
 }
 
-/// Moves the pointer, unless something of the decider was stored after the moment.
+/// Moves the pointer, unless something was stored in the streams of the name after the moment.
 pub(super) async fn activate(
     writer: &Writer,
     clock: &Arc<dyn Clock>,
@@ -209,8 +220,9 @@ pub(super) async fn activate(
     let clock = Arc::clone(clock);
     let written = writer.write(move |tx| {
         if let Some(moment) = looked_through {
-            let (namespace, decider) = (&activation.namespace, &activation.decider);
-            let moved = past::moved_since(tx, namespace, decider, &moment, 1);
+            let key = &activation.key;
+            let decider = key.name().to_decider();
+            let moved = past::moved_since(tx, key.namespace(), &decider, &moment, 1);
             let moved = moved.map_err(|error| ActivateError::Store(error.into()))?;
             if !moved.is_empty() {
                 return Err(ActivateError::Overtaken);
@@ -229,32 +241,38 @@ fn activate_in_tx(
     activation: NewActivation,
 ) -> Result<Activation, ActivateError> {
     let store = |error: rusqlite::Error| ActivateError::Store(SqliteError::from(error).into());
-    let decider = [activation.namespace.as_str(), activation.decider.as_str()];
-    let newest = rows::one(tx, NEWEST, decider, rows::pointer)
-        .map_err(|error| ActivateError::Store(error.into()))?;
+    let unread = |error: SqliteError| ActivateError::Store(error.into());
+    let key = rows::key(&activation.key);
+    let newest = rows::one(tx, NEWEST, key, rows::pointer).map_err(unread)?;
     let (current, replaces) = newest.unzip();
     let current = current.unwrap_or(ActivationNumber::NONE);
     if current != activation.after {
         return Err(ActivateError::Moved { current });
     }
-    let mut known = tx
-        .prepare("SELECT 1 FROM modules WHERE digest = ?1")
-        .map_err(store)?;
-    if !known
-        .exists([activation.digest.to_string()])
-        .map_err(store)?
+    if current == ActivationNumber::NONE
+        && let Some(kind) = rows::one(tx, TAKEN, key, rows::kind).map_err(unread)?
     {
-        return Err(ActivateError::ModuleNotFound);
+        return Err(ActivateError::NameTaken { kind });
+    }
+    if let Some(digest) = activation.digest {
+        let mut known = tx
+            .prepare("SELECT 1 FROM modules WHERE digest = ?1")
+            .map_err(store)?;
+        if !known.exists([digest.to_string()]).map_err(store)? {
+            return Err(ActivateError::ModuleNotFound);
+        }
     }
     register_in_tx(tx, &activation).map_err(store)?;
-    let activation = activation.into_activation(replaces, clock.now());
+    let activation = activation.into_activation(replaces.flatten(), clock.now());
+    let [namespace, kind, name] = rows::key(&activation.key);
     tx.execute(
         ACTIVATE,
         params![
-            activation.namespace.as_str(),
-            activation.decider.as_str(),
+            namespace,
+            kind,
+            name,
             activation.number.get(),
-            activation.digest.to_string(),
+            activation.digest.map(|digest| digest.to_string()),
             activation.replaces.map(|digest| digest.to_string()),
             rows::milliseconds(activation.activated_at),
             activation.activated_by,
@@ -271,7 +289,7 @@ fn register_in_tx(tx: &Connection, activation: &NewActivation) -> rusqlite::Resu
     let mut register = tx.prepare(REGISTER)?;
     for event in &activation.events {
         register.execute(params![
-            activation.decider.as_str(),
+            activation.key.name().as_str(),
             event.event.as_str(),
             event.schema_version,
             event.description.as_str(),
@@ -282,24 +300,23 @@ fn register_in_tx(tx: &Connection, activation: &NewActivation) -> rusqlite::Resu
 
 pub(super) async fn active(
     readers: &Readers,
-    namespace: &Namespace,
-    decider: &DeciderName,
+    key: &ActivationKey,
 ) -> Result<Option<Activation>, Error> {
-    let newest = activations(readers, namespace, decider, None, 1).await?;
+    let newest = activations(readers, key, None, 1).await?;
     Ok(newest.items.into_iter().next())
 }
 
 pub(super) async fn activations(
     readers: &Readers,
-    namespace: &Namespace,
-    decider: &DeciderName,
+    key: &ActivationKey,
     before: Option<ActivationNumber>,
     limit: u32,
 ) -> Result<Page<Activation>, Error> {
-    let (namespace, decider) = (namespace.clone(), decider.clone());
+    let key = key.clone();
     let before = before.map_or(i64::MAX, ActivationNumber::get);
     let found = readers.read(move |database| {
-        let values = params![namespace.as_str(), decider.as_str(), before, limit];
+        let [namespace, kind, name] = rows::key(&key);
+        let values = params![namespace, kind, name, before, limit];
         activation_page(database, ACTIVATIONS, values, limit)
     });
     found.await
@@ -307,16 +324,19 @@ pub(super) async fn activations(
 
 pub(super) async fn list_active(
     readers: &Readers,
-    namespace: Option<&Namespace>,
-    after: Option<(&Namespace, &DeciderName)>,
+    filter: &ActivationFilter,
+    after: Option<&ActivationKey>,
     limit: u32,
 ) -> Result<Page<Activation>, Error> {
-    let namespace = namespace.map(|namespace| namespace.as_str().to_owned());
-    let after = after
-        .map(|(namespace, decider)| (namespace.as_str().to_owned(), decider.as_str().to_owned()));
+    let (filter, after) = (filter.clone(), after.cloned());
     let found = readers.read(move |database| {
-        let (after, decider) = after.unzip();
-        let values = params![namespace, after, decider, limit];
+        let namespace = filter.namespace.as_ref().map(Namespace::as_str);
+        let kind = filter.kind.map(ModuleKind::as_str);
+        let [after, after_kind, after_name] = match &after {
+            Some(after) => rows::key(after).map(Some),
+            None => [None; 3],
+        };
+        let values = params![namespace, kind, after, after_kind, after_name, limit];
         activation_page(database, LIST_ACTIVE, values, limit)
     });
     found.await

@@ -14,7 +14,7 @@ use gavel_model::Clock;
 use gavel_store::toolkit::group::{Group, Limits};
 use gavel_store::toolkit::hold::Holds;
 use gavel_store::toolkit::lookup::Lookups;
-use gavel_store::{Error, OpenError, Source};
+use gavel_store::{Error, Floor, OpenError, Source};
 use rusqlite::Connection;
 use tokio::task::spawn_blocking;
 
@@ -26,14 +26,16 @@ use super::writer::Writer;
 use super::{connect, generations, migrations};
 
 impl SqliteStore {
-    /// Opens the file at `path`. With `migrate`, the file and its folder are created when they are not there, and its schema is brought
-    /// up to date; without, an older schema is refused. A newer schema is accepted: migrations leave the release before them working.
+    /// Opens the file at `path`. With `migrate`, the file and its folder are created when they are
+    /// not there, and its schema is brought up to date; without, an older schema is refused. A
+    /// newer schema is accepted unless its floor is above what this program knows.
     ///
     /// If the future is dropped, the schema is either as it was or up to date.
     ///
     /// # Errors
     ///
     /// - [`OpenError::Unreachable`]: the file cannot be opened or created.
+    /// - [`OpenError::Outdated`]: its schema asks for a newer program.
     /// - [`OpenError::NotMigrated`]: its schema is older than this program, and `migrate` is false.
     /// - [`OpenError::Migrate`]: its schema is not one that this program knows how to update.
     pub async fn open(
@@ -43,9 +45,10 @@ impl SqliteStore {
     ) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let unreachable = |source| unreachable(path, source);
+        let floor = Arc::new(Floor::new(migrations::newest()));
         let setting_up = spawn_blocking({
-            let path = path.to_owned();
-            move || set_up(&path, migrate)
+            let (path, floor) = (path.to_owned(), Arc::clone(&floor));
+            move || set_up(&path, migrate, &floor)
         });
         let set_up = setting_up.await;
         let _connection = set_up.map_err(|error| unreachable(error.into()))??;
@@ -57,7 +60,7 @@ impl SqliteStore {
             .ping()
             .await
             .map_err(|error| unreachable(error.into()))?;
-        let writer = Writer::open(files)
+        let writer = Writer::open(files, floor)
             .map(Arc::new)
             .map_err(|error| unreachable(error.into()))?;
         begin_generation(&writer, &clock)
@@ -87,7 +90,7 @@ async fn begin_generation(writer: &Writer, clock: &Arc<dyn Clock>) -> Result<(),
 }
 
 /// Creates the file if need be, brings its schema up to date, and leaves a connection open.
-fn set_up(path: &Path, migrate: bool) -> Result<Connection, OpenError> {
+fn set_up(path: &Path, migrate: bool, floor: &Floor) -> Result<Connection, OpenError> {
     let unreachable = |source| unreachable(path, source);
     // Of the folders of a file that is to be created, the first that is there already.
     let known = path.ancestors().skip(1).find(|folder| folder.exists());
@@ -102,6 +105,7 @@ fn set_up(path: &Path, migrate: bool) -> Result<Connection, OpenError> {
     }
     .map_err(|error| unreachable(error.into()))?;
     keep_from_others(path);
+    migrations::require_floor(&connection, floor)?;
     if migrate {
         migrations::run(&mut connection)?;
     } else {

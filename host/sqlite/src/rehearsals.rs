@@ -3,7 +3,7 @@
 use std::convert::identity;
 
 use async_trait::async_trait;
-use gavel_model::{DeciderName, Namespace, RehearsalId};
+use gavel_model::{ActivationKey, Namespace, RehearsalId};
 use gavel_store::{
     Beat, Error, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord, RehearsalStore,
 };
@@ -14,20 +14,20 @@ use super::SqliteStore;
 use super::error::SqliteError;
 use super::rows::{self, rehearsal_columns};
 
-/// Makes room for a rehearsal of the same decider that is new.
+/// Makes room for a rehearsal of the same key that is new.
 const FORGET: &str = "
 DELETE FROM rehearsals
-WHERE namespace = ?1 AND decider = ?2 AND is_over = 1 AND id <= (
-        SELECT id FROM rehearsals WHERE namespace = ?1 AND decider = ?2 AND is_over = 1 ORDER BY id DESC LIMIT 1 OFFSET ?4
+WHERE namespace = ?1 AND kind = ?2 AND name = ?3 AND is_over = 1 AND id <= (
+        SELECT id FROM rehearsals WHERE namespace = ?1 AND kind = ?2 AND name = ?3 AND is_over = 1 ORDER BY id DESC LIMIT 1 OFFSET ?5
     )
-    AND NOT EXISTS (SELECT 1 FROM rehearsals WHERE namespace = ?1 AND id = ?3)";
+    AND NOT EXISTS (SELECT 1 FROM rehearsals WHERE namespace = ?1 AND id = ?4)";
 
 const PUT: &str = concat!(
     "INSERT INTO rehearsals AS kept (",
     rehearsal_columns!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
     ON CONFLICT (namespace, id) DO UPDATE
-        SET decider = excluded.decider, digest = excluded.digest, is_over = excluded.is_over, seen_at = excluded.seen_at,
+        SET kind = excluded.kind, name = excluded.name, digest = excluded.digest, is_over = excluded.is_over, seen_at = excluded.seen_at,
             document = excluded.document
         WHERE excluded.is_over >= kept.is_over"
 );
@@ -41,7 +41,7 @@ const FIND: &str = concat!(
 const LIST: &str = concat!(
     "SELECT ",
     rehearsal_columns!(),
-    " FROM rehearsals WHERE namespace = ?1 AND decider = ?2 ORDER BY id DESC LIMIT ?3"
+    " FROM rehearsals WHERE namespace = ?1 AND kind = ?2 AND name = ?3 ORDER BY id DESC LIMIT ?4"
 );
 
 const UNFINISHED: &str =
@@ -76,13 +76,13 @@ impl RehearsalStore for SqliteStore {
 
     async fn rehearsals(
         &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
+        key: &ActivationKey,
         limit: u32,
     ) -> Result<Vec<RehearsalRecord>, Error> {
-        let (namespace, decider) = (namespace.clone(), decider.clone());
+        let key = key.clone();
         let found = self.readers.read(move |database| {
-            let values = params![namespace.as_str(), decider.as_str(), limit];
+            let [namespace, kind, name] = rows::key(&key);
+            let values = params![namespace, kind, name, limit];
             rows::all(database, LIST, values, rows::rehearsal)
         });
         found.await
@@ -112,14 +112,15 @@ impl RehearsalStore for SqliteStore {
 }
 
 fn put_in_tx(tx: &Transaction<'_>, rehearsal: &RehearsalRecord) -> Result<bool, SqliteError> {
-    let namespace = rehearsal.namespace.as_str();
-    let (id, decider) = (rehearsal.id.as_bytes(), rehearsal.decider.as_str());
-    let values = params![namespace, decider, id, REHEARSALS_KEPT];
+    let [namespace, kind, name] = rows::key(&rehearsal.key);
+    let id = rehearsal.id.as_bytes();
+    let values = params![namespace, kind, name, id, REHEARSALS_KEPT];
     tx.prepare_cached(FORGET)?.execute(values)?;
     let values = params![
-        namespace,
         id,
-        decider,
+        namespace,
+        kind,
+        name,
         rehearsal.digest.to_string(),
         rehearsal.is_over,
         rows::milliseconds(rehearsal.seen_at),

@@ -1,8 +1,8 @@
 //! Rows, and what they mean. A row that cannot be read is reported, never left out.
 
 use gavel_model::{
-    Activation, ActivationNumber, CommandId, DeciderName, Event, ModuleDigest, Namespace, NewEvent,
-    Position, RecordedEvent, StreamId, Version,
+    Activation, ActivationKey, ActivationNumber, CommandId, Event, ModuleDigest, ModuleKind,
+    Namespace, NewEvent, Position, RecordedEvent, StreamId, Version,
 };
 use gavel_store::toolkit::admit::Tip;
 use gavel_store::{
@@ -52,21 +52,21 @@ macro_rules! log_columns {
 /// The columns that [`module`] reads, in its order.
 macro_rules! module_columns {
     () => {
-        "digest, size_bytes, kind, name, manifest, imports, uploaded_at"
+        "digest, size_bytes, kind, contract, name, manifest, imports, uploaded_at"
     };
 }
 
 /// The columns that [`activation`] reads, in its order.
 macro_rules! activation_columns {
     () => {
-        "namespace, decider, number, digest, replaces, activated_at, activated_by, message, accepted, report"
+        "namespace, kind, name, number, digest, replaces, activated_at, activated_by, message, accepted, report"
     };
 }
 
 /// The columns that [`rehearsal`] reads, in its order.
 macro_rules! rehearsal_columns {
     () => {
-        "namespace, id, decider, digest, is_over, seen_at, document"
+        "id, namespace, kind, name, digest, is_over, seen_at, document"
     };
 }
 
@@ -218,7 +218,8 @@ pub(super) fn module(row: &Row<'_>) -> Result<StoredModule, SqliteError> {
         Ok(StoredModule {
             digest: cells.take_digest()?,
             size_bytes: u64::try_from(cells.take::<i64>()?).map_err(reason)?,
-            kind: cells.take()?,
+            kind: cells.take_kind()?,
+            contract: cells.take()?,
             name: cells.take()?,
             manifest: cells.take_json()?,
             imports: cells.take_list()?,
@@ -232,15 +233,10 @@ pub(super) fn module(row: &Row<'_>) -> Result<StoredModule, SqliteError> {
 pub(super) fn activation(row: &Row<'_>) -> Result<Activation, SqliteError> {
     let read = |cells: &mut Cells<'_>| -> Result<Activation, Reason> {
         Ok(Activation {
-            namespace: Namespace::new(cells.take_text()?).map_err(reason)?,
-            decider: DeciderName::new(cells.take_text()?).map_err(reason)?,
+            key: cells.take_key()?,
             number: ActivationNumber::new(cells.take()?),
-            digest: cells.take_digest()?,
-            replaces: cells
-                .take::<Option<String>>()?
-                .map(|digest| digest.parse())
-                .transpose()
-                .map_err(reason)?,
+            digest: cells.take_optional_digest()?,
+            replaces: cells.take_optional_digest()?,
             activated_at: cells.take_time()?,
             activated_by: cells.take()?,
             message: cells.take()?,
@@ -251,10 +247,27 @@ pub(super) fn activation(row: &Row<'_>) -> Result<Activation, SqliteError> {
     read(&mut Cells::of(row)).map_err(corrupt("activation"))
 }
 
+/// The values that find what belongs to a key.
+pub(super) fn key(key: &ActivationKey) -> [&str; 3] {
+    [
+        key.namespace().as_str(),
+        key.kind().as_str(),
+        key.name().as_str(),
+    ]
+}
+
+/// A kind of module.
+pub(super) fn kind(row: &Row<'_>) -> Result<ModuleKind, SqliteError> {
+    Cells::of(row).take_kind().map_err(corrupt("activation"))
+}
+
 /// The number and the module of an activation.
-pub(super) fn pointer(row: &Row<'_>) -> Result<(ActivationNumber, ModuleDigest), SqliteError> {
+pub(super) fn pointer(
+    row: &Row<'_>,
+) -> Result<(ActivationNumber, Option<ModuleDigest>), SqliteError> {
     let read = |cells: &mut Cells<'_>| -> Result<_, Reason> {
-        Ok((ActivationNumber::new(cells.take()?), cells.take_digest()?))
+        let number = ActivationNumber::new(cells.take()?);
+        Ok((number, cells.take_optional_digest()?))
     };
     read(&mut Cells::of(row)).map_err(corrupt("activation"))
 }
@@ -274,9 +287,8 @@ pub(super) fn place(row: &Row<'_>) -> Result<Place, SqliteError> {
 pub(super) fn rehearsal(row: &Row<'_>) -> Result<RehearsalRecord, SqliteError> {
     let read = |cells: &mut Cells<'_>| -> Result<RehearsalRecord, Reason> {
         Ok(RehearsalRecord {
-            namespace: Namespace::new(cells.take_text()?).map_err(reason)?,
             id: cells.take_id()?,
-            decider: DeciderName::new(cells.take_text()?).map_err(reason)?,
+            key: cells.take_key()?,
             digest: cells.take_digest()?,
             is_over: cells.take()?,
             seen_at: cells.take_time()?,

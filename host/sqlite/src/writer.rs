@@ -4,25 +4,26 @@ use std::convert::identity;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use gavel_store::{Error, Source};
+use gavel_store::{Error, Floor, Outdated, Source};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connect;
 use super::files::Files;
-use super::generations;
+use super::{connect, generations, migrations};
 
 /// Runs one write transaction at a time, each as a whole on a thread that may wait for the disk.
 ///
 /// **Invariant:** a connection is kept only after a COMMIT that succeeded. Whatever else happens to a transaction, be it rolled back by SQLite
 /// itself on a full disk, its connection is closed, which undoes it, and the next one opens another.
 ///
-/// **Invariant:** no transaction succeeds on files that are not those at the path any more.
+/// **Invariant:** no transaction succeeds on files that are not those at the path any more, or begins when the floor of their schema is above what this
+/// program knows: another process may have raised it.
 #[derive(Debug)]
 pub(super) struct Writer {
     files: Files,
+    floor: Arc<Floor>,
     idle: Arc<Mutex<Option<Connection>>>,
 }
 
@@ -49,12 +50,18 @@ impl<E> WriteError<E> {
 
 impl Writer {
     /// Opens the file, which is there and has its schema.
-    pub(super) fn open(files: Files) -> Result<Self, rusqlite::Error> {
+    pub(super) fn open(files: Files, floor: Arc<Floor>) -> Result<Self, rusqlite::Error> {
         let first = connect::writing(files.path())?;
         Ok(Self {
             files,
+            floor,
             idle: Arc::new(Mutex::new(Some(first))),
         })
+    }
+
+    /// Comes back once a transaction was refused for the schema's floor.
+    pub(super) async fn outdated(&self) -> Outdated {
+        self.floor.outdated().await
     }
 
     /// Writes what changes nothing if the last transaction did not come to its end: then it may be that none can any more.
@@ -91,10 +98,11 @@ impl Writer {
         E: Send + 'static,
     {
         let (idle, files) = (Arc::clone(&self.idle), self.files.clone());
+        let floor = Arc::clone(&self.floor);
         // Whose turn it is has the lock, even if it is not polled any more: so a task waits for it, which always is.
         let writing = AbortOnDropHandle::new(tokio::spawn(async move {
             let mut idle = idle.lock_owned().await;
-            spawn_blocking(move || write_blocking(&mut idle, &files, work)).await
+            spawn_blocking(move || write_blocking(&mut idle, &files, &floor, work)).await
         }));
         // Either is cancelled only when the runtime shuts down: the inner one before it began, the outer one perhaps while the inner one works.
         let (error, cancelled): (_, fn(Source) -> _) = match writing.await {
@@ -112,6 +120,7 @@ impl Writer {
 fn write_blocking<T, E>(
     idle: &mut Option<Connection>,
     files: &Files,
+    floor: &Floor,
     work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
 ) -> Result<T, WriteError<E>> {
     files.check().map_err(WriteError::NotBegun)?;
@@ -123,6 +132,8 @@ fn write_blocking<T, E>(
     let tx = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(not_begun)?;
+    let met = floor.check(migrations::floor(&tx).map_err(not_begun)?);
+    met.map_err(|outdated| WriteError::NotBegun(outdated.into()))?;
     let result = work(&tx).map_err(WriteError::Undone)?;
     tx.commit()
         .map_err(|error| WriteError::Unknown(error.into()))?;

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use gavel_model::{
-    ActivationNumber, CommandOutcome, CommandRecord, EventId, ExpectedVersion, Metadata, NewEvent,
-    RecordedEvent, Rejection, StreamId, Version,
+    ActivationKey, ActivationNumber, CommandOutcome, CommandRecord, EventId, ExpectedVersion,
+    Metadata, ModuleKind, NewEvent, RecordedEvent, Rejection, StreamId, Version,
 };
 
 use super::AppendError;
@@ -79,9 +79,32 @@ fn rejection_bytes(rejection: &Rejection) -> usize {
     rejection.code.len() + rejection.message.len() + data
 }
 
-/// Refuses an append that was decided by a module that is not active any more.
+/// Refuses an append that was decided by a module that is not active any more under the name of the
+/// stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fence(pub ActivationNumber);
+pub struct Fence {
+    /// The kind of the module.
+    pub kind: ModuleKind,
+    /// The activation by which it worked.
+    pub number: ActivationNumber,
+}
+
+impl Fence {
+    /// The fence of what a decider has decided.
+    #[must_use]
+    pub fn of_decider(number: ActivationNumber) -> Self {
+        Self {
+            kind: ModuleKind::Decider,
+            number,
+        }
+    }
+
+    /// The pointer that has to be at this activation when a part on `stream` is stored.
+    #[must_use]
+    pub fn key(&self, stream: &StreamId) -> ActivationKey {
+        ActivationKey::of_stream(stream, self.kind)
+    }
+}
 
 /// A stream that no other writer appends to until this is dropped, or has appended; nor for more than a few seconds.
 #[async_trait]

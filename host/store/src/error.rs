@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use gavel_model::{ActivationNumber, DeciderName, Position, StreamId, Version};
+use gavel_model::{ActivationNumber, DeciderName, ModuleKind, Position, StreamId, Version};
 use uuid::Uuid;
+
+use super::Outdated;
 
 /// What a database driver or file system said; for the log, never for a client.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -258,14 +260,22 @@ impl DeleteModuleError {
 #[derive(Debug, thiserror::Error)]
 pub enum ActivateError {
     /// Another activation came first: compare with that one.
-    #[error("the decider is at activation {current}")]
+    #[error("the newest activation is {current}")]
     Moved {
         /// The newest activation.
         current: ActivationNumber,
     },
-    /// Something of the decider was stored after the moment through which the past was looked at: look at that as well.
+    /// Something was stored in its streams after the moment through which the past was looked at:
+    /// look at that as well.
     #[error("more was stored than was looked at")]
     Overtaken,
+    /// The name has events or activations of another kind in the namespace, to which it belongs for
+    /// good.
+    #[error("the name belongs to a {kind}")]
+    NameTaken {
+        /// The kind.
+        kind: ModuleKind,
+    },
     /// The module is not stored (any more).
     #[error("no such module")]
     ModuleNotFound,
@@ -280,7 +290,7 @@ impl ActivateError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Overtaken => true,
-            Self::Moved { .. } | Self::ModuleNotFound => false,
+            Self::Moved { .. } | Self::NameTaken { .. } | Self::ModuleNotFound => false,
             Self::Store(error) => error.is_retryable(),
         }
     }
@@ -289,6 +299,9 @@ impl ActivateError {
 /// A store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// This program is older than the schema allows.
+    #[error(transparent)]
+    Outdated(Outdated),
     /// It cannot be reached or created.
     #[error("cannot open the store at {url}")]
     Unreachable {

@@ -9,7 +9,8 @@ use gavel_model::{
 use time::OffsetDateTime;
 
 use super::{
-    Append, AppendError, Appended, Claim, Error, History, StreamHead, StreamRange, StreamSummary,
+    Append, AppendError, Appended, Claim, Error, History, Outdated, StreamHead, StreamRange,
+    StreamSummary,
 };
 
 /// The events of all streams, and the ledger of the commands they follow from.
@@ -132,4 +133,11 @@ pub trait EventStore: Debug + Send + Sync {
     ///
     /// [`Error::Unavailable`] when it does not.
     async fn ping(&self) -> Result<(), Error>;
+
+    /// Comes back once the schema's floor is above what this program knows, which has to end then.
+    /// Appends are refused by then, at the latest. Never comes back where nobody else can change
+    /// the schema.
+    async fn outdated(&self) -> Outdated {
+        std::future::pending().await
+    }
 }

@@ -12,6 +12,7 @@ pub mod conformance;
 mod consumers;
 mod error;
 mod events;
+mod floor;
 mod log;
 mod memory;
 pub mod metrics;
@@ -32,10 +33,13 @@ pub use error::{
     Source,
 };
 pub use events::EventStore;
-use gavel_model::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
+pub use floor::{Floor, Outdated};
+use gavel_model::{Activation, ActivationKey, ActivationNumber, ModuleDigest};
 pub use log::{LogFilter, LogPage, LogStore, Withholding};
 pub use memory::MemoryStore;
-pub use modules::{ModuleFilter, ModuleViewer, NewActivation, NewModule, StoredModule};
+pub use modules::{
+    ActivationFilter, ModuleFilter, ModuleViewer, NewActivation, NewModule, StoredModule,
+};
 pub use past::{Counted, Moment, Passage, PastPage, PastRange, PastStore, Place};
 pub use read::Room;
 pub use read::{Direction, History, PAGE_BYTES, Page, StreamHead, StreamRange, StreamSummary};
@@ -61,7 +65,8 @@ impl<
 {
 }
 
-/// The modules, and the append-only log of which decider runs which.
+/// The modules, and the append-only logs of which works under which name. Each log, and the pointer
+/// which is its newest entry, is found by an [`ActivationKey`]: two kinds share neither.
 #[async_trait]
 pub trait ModuleStore: Debug + Send + Sync {
     /// Keeps a module. Gives back what is stored, and whether it was stored just now.
@@ -113,59 +118,59 @@ pub trait ModuleStore: Debug + Send + Sync {
 
     /// Moves the pointer: registers the module's events, and appends to the activation log.
     ///
-    /// Once this has returned, every append that carries an older [`Fence`] of that decider MUST be refused, on every host; appends that hold
-    /// the older fence and are under way MUST be finished first.
+    /// Once this has returned, every append that carries an older [`Fence`] of that key MUST be
+    /// refused, on every host; appends that hold the older fence and are under way MUST be finished
+    /// first.
+    ///
+    /// The first entry of a log begins a name, which from then on belongs to the kind in that
+    /// namespace for good: it MUST NOT have entries of another kind, nor events while it has no
+    /// entry of the kind whose streams they are. Of two who begin a name at the same time as
+    /// different kinds, one is refused.
     ///
     /// # Errors
     ///
-    /// [`ActivateError::Moved`] when another activation came first.
+    /// [`ActivateError::Moved`] when another activation came first, [`ActivateError::NameTaken`]
+    /// when the name belongs to another kind.
     async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError>;
 
-    /// Keeps the appends of a decider waiting, once those under way have ended, so that the last of its events can be looked at before the
-    /// pointer moves. Appends of others MUST NOT wait. Of two who hold one decider the second waits for the first.
+    /// Keeps the appends to the streams of a name waiting, once those under way have ended, so that
+    /// the last of their events can be looked at before the pointer moves. Appends to others MUST
+    /// NOT wait. Of two who hold one key the second waits for the first.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] when the appends under way do not end in time.
-    async fn hold<'s>(
-        &'s self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-    ) -> Result<Box<dyn Hold + 's>, Error>;
+    async fn hold<'s>(&'s self, key: &ActivationKey) -> Result<Box<dyn Hold + 's>, Error>;
 
-    /// The newest activation of a decider.
+    /// The newest entry of an activation log, be it a deactivation.
     ///
     /// # Errors
     ///
     /// [`Error`] when the store cannot be read.
-    async fn active(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-    ) -> Result<Option<Activation>, Error>;
+    async fn active(&self, key: &ActivationKey) -> Result<Option<Activation>, Error>;
 
-    /// The newest activation of each of the first `limit` deciders of a namespace, or of all namespaces, after one of them, sorted by namespace
-    /// and name.
+    /// The newest entry of each of the first `limit` activation logs that are wanted, after the one
+    /// of a key, in the order of keys.
     ///
     /// # Errors
     ///
     /// [`Error`] when the store cannot be read.
     async fn list_active(
         &self,
-        namespace: Option<&Namespace>,
-        after: Option<(&Namespace, &DeciderName)>,
+        filter: &ActivationFilter,
+        after: Option<&ActivationKey>,
         limit: u32,
     ) -> Result<Page<Activation>, Error>;
 
-    /// The first `limit` entries of the activation log of a decider, newest first: those older than `before`, if there is such a bound.
+    /// The first `limit` entries of an activation log, newest first: those older than `before`, if
+    /// there is such a bound.
     ///
     /// # Errors
     ///
     /// [`Error`] when the store cannot be read.
     async fn activations(
         &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
+        key: &ActivationKey,
         before: Option<ActivationNumber>,
         limit: u32,
     ) -> Result<Page<Activation>, Error>;

@@ -1,7 +1,8 @@
 //! Modules and activations, as stores take and give them.
 
 use gavel_model::{
-    Activation, ActivationNumber, DeciderName, EventType, Json, ModuleDigest, Namespace,
+    Activation, ActivationKey, ActivationNumber, EventType, Json, ModuleDigest, ModuleKind,
+    Namespace,
 };
 use time::OffsetDateTime;
 
@@ -12,8 +13,10 @@ pub struct NewModule {
     pub digest: ModuleDigest,
     /// The component's bytes.
     pub wasm: Vec<u8>,
-    /// `decider`, as the manifest says.
-    pub kind: String,
+    /// The kind that the manifest gives.
+    pub kind: ModuleKind,
+    /// The contract that the component was built for: a package of WIT with its version.
+    pub contract: String,
     /// The name that the manifest gives.
     pub name: String,
     /// What `describe` answered.
@@ -29,8 +32,10 @@ pub struct StoredModule {
     pub digest: ModuleDigest,
     /// The number of bytes.
     pub size_bytes: u64,
-    /// `decider`, as the manifest says.
-    pub kind: String,
+    /// The kind that the manifest gives.
+    pub kind: ModuleKind,
+    /// The contract that the component was built for: a package of WIT with its version.
+    pub contract: String,
     /// The name that the manifest gives.
     pub name: String,
     /// What `describe` answered.
@@ -49,7 +54,8 @@ impl StoredModule {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let imports: usize = self.imports.iter().map(String::len).sum();
-        Self::OVERHEAD_BYTES + self.name.len() + self.manifest.as_str().len() + imports
+        let names = self.name.len() + self.contract.len();
+        Self::OVERHEAD_BYTES + names + self.manifest.as_str().len() + imports
     }
 }
 
@@ -63,7 +69,7 @@ pub struct ModuleFilter {
     /// Only modules of this name.
     pub name: Option<String>,
     /// Only modules of this kind.
-    pub kind: Option<String>,
+    pub kind: Option<ModuleKind>,
 }
 
 /// Somebody who knows of those modules only that they have uploaded, or that are or were active in one of their namespaces.
@@ -75,17 +81,24 @@ pub struct ModuleViewer {
     pub namespaces: Vec<Namespace>,
 }
 
-/// A step of the activation log that is to be taken.
+/// Which activation logs are wanted. All conditions hold together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ActivationFilter {
+    /// Only those of this namespace.
+    pub namespace: Option<Namespace>,
+    /// Only those of this kind.
+    pub kind: Option<ModuleKind>,
+}
+
+/// An entry of an activation log that is to be made.
 #[derive(Debug, Clone)]
 pub struct NewActivation {
-    /// Where.
-    pub namespace: Namespace,
-    /// The decider.
-    pub decider: DeciderName,
+    /// The pointer to move.
+    pub key: ActivationKey,
     /// The activation that the gate compared with, [`ActivationNumber::NONE`] if there was none: it MUST still be the newest.
     pub after: ActivationNumber,
-    /// The module to run; it MUST be stored.
-    pub digest: ModuleDigest,
+    /// The module that works from here on, which MUST be stored; none for a deactivation.
+    pub digest: Option<ModuleDigest>,
     /// The events that it may append; they enter the registry of (decider, event, schema version).
     pub events: Vec<EventType>,
     /// By whom.
@@ -106,8 +119,7 @@ impl NewActivation {
         activated_at: OffsetDateTime,
     ) -> Activation {
         Activation {
-            namespace: self.namespace,
-            decider: self.decider,
+            key: self.key,
             number: self.after.next(),
             digest: self.digest,
             replaces,

@@ -3,12 +3,12 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use gavel_model::{DeciderName, Json, ModuleDigest, Namespace, RehearsalId};
+use gavel_model::{ActivationKey, Json, ModuleDigest, Namespace, RehearsalId};
 use time::OffsetDateTime;
 
 use super::Error;
 
-/// How many rehearsals of a decider that are over are kept, inclusive, when another one begins.
+/// How many rehearsals of one key that are over are kept, inclusive, when another one begins.
 pub const REHEARSALS_KEPT: u32 = 100;
 
 /// How many rehearsals that are not over are told at once, inclusive.
@@ -30,10 +30,8 @@ pub struct Beat {
 pub struct RehearsalRecord {
     /// Its id.
     pub id: RehearsalId,
-    /// Where.
-    pub namespace: Namespace,
-    /// The decider.
-    pub decider: DeciderName,
+    /// The pointer that the candidate may be given.
+    pub key: ActivationKey,
     /// The candidate.
     pub digest: ModuleDigest,
     /// Whether somebody has to work on it still.
@@ -50,8 +48,9 @@ pub trait RehearsalStore: Debug + Send + Sync {
     /// Keeps a rehearsal, in the place of the one with the same id. One that is over MUST NOT be replaced by one that is not:
     /// then nothing changes, and the answer is false.
     ///
-    /// With a rehearsal that is new, the store MUST forget those of the same decider that were over before it, but for the newest
-    /// [`REHEARSALS_KEPT`] by id. It never forgets one that is not over.
+    /// With a rehearsal that is new, the store MUST forget those of the same key that were over
+    /// before it, but for the newest [`REHEARSALS_KEPT`] by id. It never forgets one that is not
+    /// over.
     ///
     /// # Errors
     ///
@@ -69,15 +68,14 @@ pub trait RehearsalStore: Debug + Send + Sync {
         id: RehearsalId,
     ) -> Result<Option<RehearsalRecord>, Error>;
 
-    /// The newest rehearsals of a decider, newest first by id.
+    /// The newest rehearsals of a key, newest first by id.
     ///
     /// # Errors
     ///
     /// [`Error`] when the store cannot be read.
     async fn rehearsals(
         &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
+        key: &ActivationKey,
         limit: u32,
     ) -> Result<Vec<RehearsalRecord>, Error>;
 

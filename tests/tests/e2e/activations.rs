@@ -9,6 +9,7 @@ on_every_store! {
     what_the_gate_refuses_changes_nothing,
     a_named_finding_can_be_accepted_and_that_is_recorded,
     a_module_can_decide_under_another_name,
+    a_name_of_another_kind_is_taken,
     states_are_kept_of_modules_that_will_be_asked_for_them,
 }
 
@@ -151,6 +152,31 @@ async fn a_named_finding_can_be_accepted_and_that_is_recorded(store: Store) {
     assert_eq!(activation["accepted"], json!(names));
     let decider = client.get("/v1/deciders/counter").send().await.json(200);
     assert_eq!(decider["active"]["accepted"], json!(names));
+}
+
+async fn a_name_of_another_kind_is_taken(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    let digest = client.deploy_example(COUNTER).await;
+    // As a host leaves it that runs views.
+    let view = "INSERT INTO activations (namespace, kind, name, number, digest, activated_at, accepted, report) \
+                SELECT namespace, 'view', 'orders', 1, digest, activated_at, accepted, report FROM activations";
+    store.execute(view).await;
+
+    let problem = client.activate("orders", &digest).await;
+
+    let problem = problem.problem(409, "name-taken");
+    assert_eq!(
+        (&problem["name"], &problem["kind"]),
+        (&json!("orders"), &json!("view"))
+    );
+    let nobody = client.get("/v1/deciders/orders").send().await;
+    nobody.problem(404, "decider-not-found");
+    let list = client.get("/v1/deciders").send().await.json(200);
+    assert_eq!(list["deciders"].as_array().unwrap().len(), 1);
+    // It is another name elsewhere.
+    let elsewhere = client.in_namespace("other");
+    elsewhere.activate("orders", &digest).await.json(201);
 }
 
 async fn a_module_can_decide_under_another_name(store: Store) {

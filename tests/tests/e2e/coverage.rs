@@ -59,6 +59,10 @@ const COVERED: &[(&str, &str)] = &[
         "activations::every_activation_is_on_record",
     ),
     (
+        "POST /v1/deciders/{decider}/deactivations",
+        "deactivations::a_decider_that_was_deactivated_answers_no_command_and_stays_readable",
+    ),
+    (
         "POST /v1/deciders/{decider}/rollback",
         "activations::a_rollback_brings_the_former_module_back",
     ),
@@ -187,6 +191,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("commands", include_str!("commands.rs")),
     ("consumers", include_str!("consumers.rs")),
     ("coverage", include_str!("coverage.rs")),
+    ("deactivations", include_str!("deactivations.rs")),
     ("gate_rehearsals", include_str!("gate_rehearsals.rs")),
     ("gate_verify", include_str!("gate_verify.rs")),
     ("imports", include_str!("imports.rs")),

@@ -1,4 +1,4 @@
-//! The pointer: which module a decider runs now.
+//! The pointer: which module works under a name now.
 //!
 //! Every host keeps the newest pointer that it knows, and may be behind. That is safe for whatever ends in an append, since the
 //! append carries the activation as its fence. Whatever does not end in an append MUST ask for the pointer anew.
@@ -6,8 +6,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use gavel_model::{Activation, DeciderName, Namespace};
-use gavel_store::{ActivateError, Hold, Moment, NewActivation};
+use gavel_model::{
+    Activation, ActivationKey, ActivationNumber, DeciderName, ModuleKind, Namespace,
+};
+use gavel_store::{ActivateError, ActivationFilter, Hold, Moment, NewActivation};
 
 use super::{Decider, Error, Modules};
 
@@ -20,37 +22,47 @@ pub struct Active {
     pub decider: Arc<Decider>,
 }
 
-/// The newest activations that this host knows.
+/// The newest activations of modules of one kind that this host knows. Names are found by
+/// reference: each command looks here.
 #[derive(Debug, Default)]
-pub(super) struct Pointers(RwLock<HashMap<(Namespace, DeciderName), Arc<Active>>>);
+pub(super) struct Pointers(RwLock<HashMap<Namespace, HashMap<DeciderName, Pointer>>>);
+
+/// The newest entry of an activation log that this host knows.
+#[derive(Debug, Clone)]
+struct Pointer {
+    number: ActivationNumber,
+    /// None after a deactivation.
+    active: Option<Arc<Active>>,
+}
 
 impl Pointers {
-    fn get(&self, namespace: &Namespace, decider: &DeciderName) -> Option<Arc<Active>> {
-        let key = (namespace.clone(), decider.clone());
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-            .cloned()
+    fn get(&self, namespace: &Namespace, decider: &DeciderName) -> Option<Pointer> {
+        let pointers = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        pointers.get(namespace)?.get(decider).cloned()
     }
 
-    /// Keeps `active` unless a newer one is known; gives back the newest.
-    fn advance(&self, active: Arc<Active>) -> Arc<Active> {
-        let key = (
-            active.activation.namespace.clone(),
-            active.activation.decider.clone(),
-        );
+    /// Keeps a pointer unless a newer one is known; gives back what the newest one points at.
+    fn advance(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        pointer: Pointer,
+    ) -> Option<Arc<Active>> {
         let mut pointers = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let newest = pointers.entry(key).or_insert_with(|| active.clone());
-        if newest.activation.number < active.activation.number {
-            *newest = active;
+        let pointers = pointers.entry(namespace.clone()).or_default();
+        let newest = pointers
+            .entry(decider.clone())
+            .or_insert_with(|| pointer.clone());
+        if newest.number < pointer.number {
+            *newest = pointer;
         }
-        newest.clone()
+        newest.active.clone()
     }
 }
 
 impl Modules {
-    /// What the decider runs as far as this host knows; asks the store when it knows nothing. None when it was never activated.
+    /// What the decider runs as far as this host knows; asks the store when it knows of no module.
+    /// None when it was never activated, or is deactivated.
     ///
     /// # Errors
     ///
@@ -60,13 +72,15 @@ impl Modules {
         namespace: &Namespace,
         decider: &DeciderName,
     ) -> Result<Option<Arc<Active>>, Error> {
-        match self.0.active.get(namespace, decider) {
+        let known = self.0.deciders.get(namespace, decider);
+        match known.and_then(|known| known.active) {
             Some(active) => Ok(Some(active)),
             None => self.active(namespace, decider).await,
         }
     }
 
-    /// What the decider runs now, by the store. None when it was never activated.
+    /// What the decider runs now, by the store. None when it was never activated, or is
+    /// deactivated.
     ///
     /// # Errors
     ///
@@ -76,29 +90,34 @@ impl Modules {
         namespace: &Namespace,
         decider: &DeciderName,
     ) -> Result<Option<Arc<Active>>, Error> {
-        let Some(activation) = self
-            .0
-            .store
-            .active(namespace, decider)
-            .await
-            .map_err(Error::Store)?
-        else {
+        let key = ActivationKey::of_decider(namespace, decider);
+        let newest = self.0.store.active(&key).await.map_err(Error::Store)?;
+        let Some(activation) = newest else {
             return Ok(None);
         };
-        if let Some(known) = self.0.active.get(namespace, decider)
-            && known.activation.number >= activation.number
+        let number = activation.number;
+        if let Some(known) = self.0.deciders.get(namespace, decider)
+            && known.number >= number
         {
-            return Ok(Some(known));
+            return Ok(known.active);
         }
-        // Rare, and large: in a box it is no part of the future of each command.
-        let decider = Box::pin(self.decider(activation.digest)).await?;
-        Ok(Some(self.0.active.advance(Arc::new(Active {
-            activation,
-            decider,
-        }))))
+        let active = match activation.digest {
+            // Rare, and large: in a box it is no part of the future of each command.
+            Some(digest) => {
+                let decider = Box::pin(self.decider(digest)).await;
+                let decider = decider.map_err(|error| error.of(key.name()))?;
+                Some(Arc::new(Active {
+                    activation,
+                    decider,
+                }))
+            }
+            None => None,
+        };
+        let pointer = Pointer { number, active };
+        Ok(self.0.deciders.advance(namespace, decider, pointer))
     }
 
-    /// Moves the pointer to a module that is ready, and keeps it ready.
+    /// Moves the pointer of a decider to a module that is ready, and keeps it ready.
     ///
     /// # Errors
     ///
@@ -109,7 +128,7 @@ impl Modules {
         decider: Arc<Decider>,
     ) -> Result<Activation, ActivateError> {
         let activation = self.0.store.activate(activation).await?;
-        Ok(self.obey(activation, decider))
+        Ok(self.obey(activation, Some(decider)))
     }
 
     /// The same, if nothing of the decider was stored after `looked_through`; by whom it is held.
@@ -125,29 +144,58 @@ impl Modules {
         decider: Arc<Decider>,
     ) -> Result<Activation, ActivateError> {
         let activation = hold.activate(activation, looked_through).await?;
-        Ok(self.obey(activation, decider))
+        Ok(self.obey(activation, Some(decider)))
     }
 
-    fn obey(&self, activation: Activation, decider: Arc<Decider>) -> Activation {
-        self.0.active.advance(Arc::new(Active {
-            activation: activation.clone(),
-            decider,
-        }));
+    /// Ends the work of the active module of a decider.
+    ///
+    /// # Errors
+    ///
+    /// As [`Modules::activate`].
+    pub async fn deactivate(
+        &self,
+        deactivation: NewActivation,
+    ) -> Result<Activation, ActivateError> {
+        let deactivation = self.0.store.activate(deactivation).await?;
+        Ok(self.obey(deactivation, None))
+    }
+
+    fn obey(&self, activation: Activation, decider: Option<Arc<Decider>>) -> Activation {
+        let pointer = Pointer {
+            number: activation.number,
+            active: decider.map(|decider| {
+                let activation = activation.clone();
+                Arc::new(Active {
+                    activation,
+                    decider,
+                })
+            }),
+        };
+        let (namespace, name) = (activation.key.namespace(), activation.key.name());
+        self.0
+            .deciders
+            .advance(namespace, &name.to_decider(), pointer);
         activation
     }
 
-    /// Makes the modules of all deciders ready. Gives the deciders whose module cannot be made ready, and why.
+    /// Makes the active modules of all kinds ready that this host runs. Gives those that cannot be
+    /// made ready, and why.
     ///
     /// # Errors
     ///
     /// [`Error::Store`] when the activations cannot be read.
     pub async fn warm_up(&self) -> Result<Vec<(Activation, Error)>, Error> {
         let mut failures = Vec::new();
-        for activation in self.all_active(None).await? {
-            if let Err(error) = self
-                .active(&activation.namespace, &activation.decider)
-                .await
-            {
+        for activation in self.all_active(&ActivationFilter::default()).await? {
+            let key = &activation.key;
+            let ready = match key.kind() {
+                ModuleKind::Decider => {
+                    let decider = key.name().to_decider();
+                    self.active(key.namespace(), &decider).await.map(|_| ())
+                }
+                ModuleKind::Process | ModuleKind::View => Ok(()),
+            };
+            if let Err(error) = ready {
                 failures.push((activation, error));
             }
         }

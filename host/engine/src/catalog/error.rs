@@ -1,7 +1,7 @@
 //! Why a module could not be taken, found or used.
 
-use gavel_model::ModuleDigest;
-use gavel_sandbox::{CompileError, RunError};
+use gavel_model::{ModuleDigest, ModuleName};
+use gavel_sandbox::{CONTRACT, CompileError, RunError};
 use gavel_store as store;
 
 /// Why a module could not be taken, found or used.
@@ -18,6 +18,17 @@ pub enum Error {
     InUse {
         /// The digest.
         digest: ModuleDigest,
+    },
+    /// It was built for another contract than this host keeps: it has to be built with the present
+    /// SDK, and deployed again.
+    #[error("module {digest} was built for {contract}, not for {}", CONTRACT)]
+    Outdated {
+        /// The digest.
+        digest: ModuleDigest,
+        /// What it was built for.
+        contract: String,
+        /// The name under which it is active, when it was asked for by that.
+        name: Option<ModuleName>,
     },
     /// It is no valid module; nothing was stored.
     #[error("the module is invalid: {}", .reasons.join("; "))]
@@ -37,11 +48,29 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same, of a module that is active under a name.
+    #[must_use]
+    pub(super) fn of(self, active_as: &ModuleName) -> Self {
+        match self {
+            Self::Outdated {
+                digest, contract, ..
+            } => Self::Outdated {
+                digest,
+                contract,
+                name: Some(active_as.clone()),
+            },
+            error => error,
+        }
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::NotFound { .. } | Self::InUse { .. } | Self::Invalid { .. } => false,
+            Self::NotFound { .. }
+            | Self::InUse { .. }
+            | Self::Outdated { .. }
+            | Self::Invalid { .. } => false,
             Self::Compile(error) => error.is_retryable(),
             Self::NotRun(error) => error.is_retryable(),
             Self::Store(error) => error.is_retryable(),

@@ -1,7 +1,8 @@
 //! Modules: taken in, described, kept by digest, made ready to decide, and pointed at.
 //!
-//! A module is immutable and named by its bytes; which of them a decider runs is a pointer, the newest entry of the activation
-//! log. **Invariant:** nothing is stored before it has been compiled, linked and described.
+//! A module is immutable and named by its bytes; which of them works under a name is a pointer, the
+//! newest entry of an activation log. **Invariant:** nothing is stored before it has been compiled,
+//! linked and described.
 
 mod active;
 mod decider;
@@ -21,9 +22,11 @@ pub use active::Active;
 pub use decider::{Decider, Unfit};
 pub use decisions::{Decisions, Undecided};
 pub use error::Error;
-use gavel_model::{Activation, ActivationNumber, DeciderName, Json, ModuleDigest, Namespace};
-use gavel_sandbox::{CompileError, Fault, Module, RunError, Runtime};
-use gavel_store::{DeleteModuleError, ModuleFilter, NewModule, Page, Store, StoredModule};
+use gavel_model::{Activation, ActivationKey, ActivationNumber, Json, ModuleDigest, ModuleKind};
+use gavel_sandbox::{CONTRACT, CompileError, Fault, Module, RunError, Runtime};
+use gavel_store::{
+    ActivationFilter, DeleteModuleError, ModuleFilter, NewModule, Page, Store, StoredModule,
+};
 pub use manifest::{
     CommandType, EventDeclaration, ExpectedRejection, Manifest, RejectionDetails, Spec,
     SpecCommand, SpecContext, SpecEvent, SpecOutcome,
@@ -48,7 +51,7 @@ struct Inner {
     compiling: Semaphore,
     /// What is ready, as long as somebody holds it: the active ones do.
     ready: Mutex<HashMap<ModuleDigest, Weak<Decider>>>,
-    active: active::Pointers,
+    deciders: active::Pointers,
     decisions: Arc<Decisions>,
     outputs: Arc<Outputs>,
 }
@@ -62,7 +65,7 @@ impl Modules {
             runtime,
             compiling: Semaphore::new(1),
             ready: Mutex::default(),
-            active: active::Pointers::default(),
+            deciders: active::Pointers::default(),
             decisions: Arc::default(),
             outputs: Arc::default(),
         }))
@@ -120,7 +123,8 @@ impl Modules {
             digest,
             // By now it is nobody else's: nothing is copied.
             wasm: Arc::unwrap_or_clone(wasm),
-            kind: decider.manifest().kind.clone(),
+            kind: decider.module().kind(),
+            contract: CONTRACT.to_owned(),
             name: decider.manifest().name.clone(),
             manifest,
             imports: decider.module().imports().to_vec(),
@@ -195,12 +199,25 @@ impl Modules {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], or why it cannot be made ready.
+    /// [`Error::NotFound`], [`Error::Outdated`] for one that was built for another contract, or why
+    /// it cannot be made ready.
     pub async fn decider(&self, digest: ModuleDigest) -> Result<Arc<Decider>, Error> {
         if let Some(ready) = self.ready(digest) {
             return Ok(ready);
         }
         let stored = self.module(digest).await?;
+        if stored.contract != CONTRACT {
+            let contract = stored.contract;
+            return Err(Error::Outdated {
+                digest,
+                contract,
+                name: None,
+            });
+        }
+        if stored.kind != ModuleKind::Decider {
+            let reasons = vec![format!("it is a {}, not a decider", stored.kind)];
+            return Err(Error::Invalid { reasons });
+        }
         let module = match self.0.runtime.load(digest).await {
             Some(module) => module,
             None => self.compile(digest).await?,
@@ -233,36 +250,32 @@ impl Modules {
             .upgrade()
     }
 
-    /// The first `limit` entries of the activation log of a decider, newest first, older than `before` if that is given.
+    /// The first `limit` entries of an activation log, newest first, older than `before` if that is
+    /// given.
     ///
     /// # Errors
     ///
     /// [`Error::Store`].
     pub async fn activations(
         &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
+        key: &ActivationKey,
         before: Option<ActivationNumber>,
         limit: u32,
     ) -> Result<Page<Activation>, Error> {
-        let page = self.0.store.activations(namespace, decider, before, limit);
+        let page = self.0.store.activations(key, before, limit);
         page.await.map_err(Error::Store)
     }
 
-    /// The whole activation log of a decider, newest first.
+    /// A whole activation log, newest first.
     ///
     /// # Errors
     ///
     /// [`Error::Store`].
-    pub async fn history(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-    ) -> Result<Vec<Activation>, Error> {
+    pub async fn history(&self, key: &ActivationKey) -> Result<Vec<Activation>, Error> {
         let mut all: Vec<Activation> = Vec::new();
         loop {
             let before = all.last().map(|last| last.number);
-            let page = self.activations(namespace, decider, before, LIST_PAGE);
+            let page = self.activations(key, before, LIST_PAGE);
             let page = page.await?;
             all.extend(page.items);
             if !page.has_more {
@@ -271,36 +284,32 @@ impl Modules {
         }
     }
 
-    /// The newest activation of each of the first `limit` deciders of a namespace after one of them, sorted by name.
+    /// The newest entry of each of the first `limit` activation logs that are wanted, after one of
+    /// them, in the order of their keys.
     ///
     /// # Errors
     ///
     /// [`Error::Store`].
     pub async fn list_active(
         &self,
-        namespace: &Namespace,
-        after: Option<&DeciderName>,
+        filter: &ActivationFilter,
+        after: Option<&ActivationKey>,
         limit: u32,
     ) -> Result<Page<Activation>, Error> {
-        let after = after.map(|after| (namespace, after));
-        let page = self.0.store.list_active(Some(namespace), after, limit);
+        let page = self.0.store.list_active(filter, after, limit);
         page.await.map_err(Error::Store)
     }
 
-    /// The newest activation of each decider of a namespace, or of all, sorted by namespace and name.
+    /// The newest entry of each activation log that is wanted, in the order of their keys.
     ///
     /// # Errors
     ///
     /// [`Error::Store`].
-    pub async fn all_active(
-        &self,
-        namespace: Option<&Namespace>,
-    ) -> Result<Vec<Activation>, Error> {
+    pub async fn all_active(&self, filter: &ActivationFilter) -> Result<Vec<Activation>, Error> {
         let mut all: Vec<Activation> = Vec::new();
         loop {
-            let after = all.last().map(|last| (&last.namespace, &last.decider));
-            let page = self.0.store.list_active(namespace, after, LIST_PAGE);
-            let page = page.await.map_err(Error::Store)?;
+            let after = all.last().map(|last| &last.key);
+            let page = self.list_active(filter, after, LIST_PAGE).await?;
             all.extend(page.items);
             if !page.has_more {
                 return Ok(all);

@@ -398,7 +398,7 @@ impl<'a> Attempt<'a> {
                 .await;
             let newest = newest
                 .map_err(|error| Failure::Refused(BatchError::new(0, Error::Module(error))))?;
-            if newest.is_some_and(|newest| newest.activation.number != used.activation.number) {
+            if newest.is_none_or(|newest| newest.activation.number != used.activation.number) {
                 return Ok(true);
             }
         }

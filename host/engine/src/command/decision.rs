@@ -150,7 +150,7 @@ impl Task {
             expected_previous_id: None,
             events: Vec::new(),
             command: None,
-            fence: Some(Fence(self.active.activation.number)),
+            fence: Some(Fence::of_decider(self.active.activation.number)),
         };
         let rejection = match decision {
             Decision::Rejected(rejection) => {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use gavel_model::{
-    CommandId, CommandOutcome, CommandRecord, DeciderName, EventType, ExpectedVersion, Fingerprint,
-    Json, LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent, Rejection, StreamId,
-    SystemClock, Version, new_id,
+    ActivationKey, CommandId, CommandOutcome, CommandRecord, DeciderName, EventType,
+    ExpectedVersion, Fingerprint, Json, LedgerMode, Metadata, ModuleDigest, ModuleKind, Namespace,
+    NewEvent, Rejection, StreamId, SystemClock, Version, new_id,
 };
-use gavel_sandbox::Courtesy;
+use gavel_sandbox::{CONTRACT, Courtesy};
 use gavel_store::{
     Append, EventStore as _, MemoryStore, ModuleStore as _, NewActivation, NewModule, PastRange,
     Place, StreamAppend,
@@ -36,17 +36,17 @@ impl Past {
         let module = NewModule {
             digest,
             wasm: b"module".to_vec(),
-            kind: "decider".to_owned(),
+            kind: ModuleKind::Decider,
+            contract: CONTRACT.to_owned(),
             name: "d".to_owned(),
             manifest: Json::empty_object(),
             imports: Vec::new(),
         };
         store.put_module(module).await.unwrap();
         let activation = NewActivation {
-            namespace: namespace.clone(),
-            decider: decider.clone(),
+            key: ActivationKey::of_decider(&namespace, &decider),
             after: gavel_model::ActivationNumber::NONE,
-            digest,
+            digest: Some(digest),
             events: vec![EventType {
                 event: "E".to_owned(),
                 schema_version: 1,

@@ -9,7 +9,8 @@ use gavel_engine::command::{
 };
 use gavel_gate::{ActivationRequest, Gate, GateSettings};
 use gavel_model::{
-    DeciderName, ExpectedVersion, Metadata, Namespace, StreamId, SystemClock, Version,
+    ActivationKey, DeciderName, ExpectedVersion, Metadata, Namespace, StreamId, SystemClock,
+    Version,
 };
 use gavel_sandbox::{Limits, Runtime, RuntimeOptions};
 use gavel_store::{MemoryStore, Snapshot, Store};
@@ -37,8 +38,7 @@ impl Host {
         let decider = DeciderName::new(name).unwrap();
         let gate = Gate::new(store.clone(), modules.clone(), GateSettings::default());
         let activation = ActivationRequest {
-            namespace: Namespace::default(),
-            decider: decider.clone(),
+            key: ActivationKey::of_decider(&Namespace::default(), &decider),
             digest: module.digest,
             message: None,
             accept: Vec::new(),

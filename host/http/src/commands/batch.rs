@@ -44,7 +44,7 @@ const ROUTE: &str = "/v1/commands";
     responses(
         (status = 200, description = "The outcome of each command, in order.", body = BatchAnswer),
         (status = 404, description = "Atomic: `decider-not-found`, `command-unknown`, with the `command_index`"),
-        (status = 409, description = "Atomic: `version-conflict`, `stream-final`, with the `command_index`"),
+        (status = 409, description = "Atomic: `version-conflict`, `stream-final`, `module-outdated`, with the `command_index`"),
         (status = 422, description = "Atomic: `command-rejected`, `invalid-command-data`, `idempotency-key-reused`, with the `command_index`"),
         (status = 500, description = "Atomic: `module-trapped`, `module-broke-contract`, with the `command_index`; `internal`"),
         (status = 504, description = "Atomic: `module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `command_index`"),

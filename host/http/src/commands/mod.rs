@@ -33,7 +33,7 @@ use crate::state::AppState;
     responses(
         (status = 200, description = "Decided and stored. `ETag` is the version of the stream.", body = CommandAnswer, headers(("ETag" = String, description = "The version of the stream; absent in a dry run."))),
         (status = 404, description = "`decider-not-found`, `command-unknown`"),
-        (status = 409, description = "`version-conflict`, `stream-final`"),
+        (status = 409, description = "`version-conflict`, `stream-final`, `module-outdated`"),
         (status = 412, description = "`precondition-failed`: `If-Match` names no version, or is `*` and the stream has no event"),
         (status = 422, description = "`command-rejected`, `invalid-command-data`, `idempotency-key-reused`"),
         (status = 500, description = "`module-trapped`, `module-broke-contract`, with the `module`; `internal`"),

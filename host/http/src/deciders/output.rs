@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures::stream;
 use gavel_api::{OutputLine, OutputQuery};
 use gavel_engine::catalog::{FollowedOutputs, Output};
+use gavel_model::ActivationKey;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +47,8 @@ pub(crate) async fn read_output(
     Query(query): Query<OutputQuery>,
 ) -> Result<Response, Problem> {
     // Also as this keeps nobody's place for a decider that is not there.
-    let active = state.store.active(&namespace, &decider).await?;
+    let key = ActivationKey::of_decider(&namespace, &decider);
+    let active = state.store.active(&key).await?;
     active.ok_or_else(|| decider_not_found(&decider))?;
     let outputs = state.modules.outputs();
     let tail = query.tail.map_or(usize::MAX, |tail| tail as usize);

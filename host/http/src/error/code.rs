@@ -28,6 +28,8 @@ pub enum Code {
     ModuleInUse,
     LeaseLost,
     PositionLost,
+    ModuleOutdated,
+    NameTaken,
     NothingToRollBackTo,
     ActivationContended,
     TooLarge,
@@ -140,6 +142,16 @@ impl Code {
                 "The log does not hold the position",
             ),
             Self::ModuleInUse => ("module-in-use", S::CONFLICT, "The module is or was active"),
+            Self::ModuleOutdated => (
+                "module-outdated",
+                S::CONFLICT,
+                "The module was built for another contract",
+            ),
+            Self::NameTaken => (
+                "name-taken",
+                S::CONFLICT,
+                "The name belongs to another kind of module",
+            ),
             Self::NothingToRollBackTo => (
                 "nothing-to-roll-back-to",
                 S::CONFLICT,

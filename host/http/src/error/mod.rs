@@ -9,7 +9,7 @@ use gavel_engine::catalog;
 use gavel_engine::command::{self, BatchError, SchemaViolation};
 use gavel_gate as gate;
 use gavel_model::{ModuleDigest, Rejection};
-use gavel_sandbox::{Fault, RunError};
+use gavel_sandbox::{CONTRACT, Fault, RunError};
 use gavel_store as store;
 use gavel_store::{ConsumerError, ResumeError};
 use serde_json::{Value, json};
@@ -39,6 +39,7 @@ pub(super) fn code_of(error: &command::Error) -> Code {
         E::BatchTooLarge { .. } => Code::TooLarge,
         E::Module(error) => match error {
             catalog::Error::NotFound { .. } => Code::ModuleNotFound,
+            catalog::Error::Outdated { .. } => Code::ModuleOutdated,
             catalog::Error::Compile(_) => Code::Overloaded,
             catalog::Error::NotRun(error) => code_of_run(*error),
             catalog::Error::Store(error) => code_of_store(error),
@@ -237,6 +238,26 @@ impl From<catalog::Error> for Problem {
                 Code::ModuleInUse,
                 format!("The module {digest} is or was active: events name it."),
             ),
+            E::Outdated {
+                digest,
+                contract,
+                name,
+            } => {
+                let of = name.as_ref().map(|name| format!(" of `{name}`"));
+                let detail = format!(
+                    "The module {digest}{} was built for {contract}, and this host runs what is built for {}. \
+                     Build it with the present SDK, and deploy it again.",
+                    of.unwrap_or_default(),
+                    CONTRACT
+                );
+                let problem = Self::new(Code::ModuleOutdated, detail)
+                    .with("module", digest.to_string())
+                    .with("contract", contract);
+                match name {
+                    Some(name) => problem.with("decider", name.as_str()),
+                    None => problem,
+                }
+            }
             E::Invalid { reasons } => Self::new(
                 Code::InvalidModule,
                 "The module is refused for the `reasons`.",
@@ -259,8 +280,16 @@ impl From<gate::Error> for Problem {
         match error {
             E::DeciderNotFound { decider } => Self::new(
                 Code::DeciderNotFound,
-                format!("The decider `{decider}` was never active in this namespace."),
+                format!("The decider `{decider}` has no active module in this namespace."),
             ),
+            E::NameTaken { name, kind } => Self::new(
+                Code::NameTaken,
+                format!(
+                    "In this namespace the name `{name}` belongs to a {kind}, for good. Nothing has changed."
+                ),
+            )
+            .with("name", name.as_str())
+            .with("kind", kind.as_str()),
             E::NothingToRollBackTo { decider } => Self::new(
                 Code::NothingToRollBackTo,
                 format!("No module was active for `{decider}` before the present one."),

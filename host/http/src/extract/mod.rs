@@ -21,7 +21,8 @@ pub(super) use headers::{IdempotencyKey, Sender};
 pub(super) use ids::{CommandPath, EventPath, RehearsalPath};
 pub(super) use modules::{DigestPath, KnownModules};
 pub(super) use names::{
-    DeciderPath, NamespaceHeader, StreamPath, decider_name, metadata, namespace, stream_id,
+    DeciderPath, KeyPath, NamespaceHeader, StoredStreamPath, StreamPath, decider_name, metadata,
+    namespace, stream_id,
 };
 pub(super) use preconditions::{Preconditions, expected};
 pub(super) use query::Query;

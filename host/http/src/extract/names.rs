@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use axum::Extension;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use gavel_model::{DeciderName, Metadata, NameError, Namespace, StreamId};
+use gavel_model::{
+    ActivationKey, DeciderName, Metadata, ModuleKind, NameError, Namespace, StreamId,
+};
 use serde::de::DeserializeOwned;
 
 use super::{Place, malformed};
@@ -73,6 +76,24 @@ impl FromRequestParts<AppState> for DeciderPath {
     }
 }
 
+/// The name in the path of a kind of modules, in its namespace.
+#[derive(Debug)]
+pub(crate) struct KeyPath(pub(crate) ActivationKey);
+
+impl FromRequestParts<AppState> for KeyPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
+        let kind = Extension::from_request_parts(parts, state).await;
+        let Extension::<ModuleKind>(kind) = kind.map_err(Problem::internal)?;
+        let key = ActivationKey::new(namespace, kind, path::<String>(parts, state).await?);
+        let place = Place::parameter(kind.as_str());
+        key.map(Self)
+            .map_err(|error| malformed(place, error.to_string()))
+    }
+}
+
 /// `{decider}` and `{id}` of the path, in their namespace.
 #[derive(Debug)]
 pub(crate) struct StreamPath(pub(crate) StreamId);
@@ -85,6 +106,24 @@ impl FromRequestParts<AppState> for StreamPath {
         let (decider, id) = path::<(String, String)>(parts, state).await?;
         let decider = decider_name(decider, Place::parameter("decider"))?;
         stream_id(namespace, decider, id, Place::parameter("id")).map(Self)
+    }
+}
+
+/// The same of a stream that is only read: its id may have been given before it was reserved.
+#[derive(Debug)]
+pub(crate) struct StoredStreamPath(pub(crate) StreamId);
+
+impl FromRequestParts<AppState> for StoredStreamPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
+        let (decider, id) = path::<(String, String)>(parts, state).await?;
+        let decider = decider_name(decider, Place::parameter("decider"))?;
+        let stream = StreamId::from_stored(namespace, decider, id);
+        stream
+            .map(Self)
+            .map_err(|error| malformed(Place::parameter("id"), error.to_string()))
     }
 }
 

@@ -11,10 +11,11 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::response::{IntoResponse, Response};
 use gavel_api::{Module, ModuleList, ModuleQuery, Text};
 use gavel_engine::catalog::Manifest;
+use gavel_model::ModuleKind;
 use gavel_store::{ModuleFilter, StoredModule};
 
 use crate::error::Problem;
-use crate::extract::{DigestPath, KnownModules, Place, Query, Sender, WasmBody};
+use crate::extract::{DigestPath, KnownModules, Place, Query, Sender, WasmBody, malformed};
 use crate::state::AppState;
 
 /// Uploads a module
@@ -73,7 +74,7 @@ pub(crate) async fn list_modules(
     let wanted = |text: Option<Text>| text.map(Text::into_string).filter(|text| !text.is_empty());
     let filter = ModuleFilter {
         name: wanted(query.name),
-        kind: wanted(query.kind),
+        kind: kind(query.kind)?,
         viewer,
         ..ModuleFilter::default()
     };
@@ -136,6 +137,16 @@ pub(crate) async fn delete_module(
 ) -> Result<StatusCode, Problem> {
     state.modules.delete(digest).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The kind that is wanted; all when none is named.
+fn kind(name: Option<String>) -> Result<Option<ModuleKind>, Problem> {
+    let name = name.filter(|name| !name.is_empty());
+    let kind = name.map(|name| {
+        let unknown = "it is no kind of module, which are `decider`, `process` and `view`";
+        ModuleKind::from_name(&name).ok_or_else(|| malformed(Place::parameter("kind"), unknown))
+    });
+    kind.transpose()
 }
 
 fn to_module(stored: &StoredModule) -> Result<Module, Problem> {

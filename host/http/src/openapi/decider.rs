@@ -8,8 +8,9 @@ use super::members;
 
 const TEMPLATE: &str = "/v1/deciders/{decider}/";
 /// The operations that are not about streams: how to change a decider is no part of its own API.
-const ABOUT_THE_DECIDER: [&str; 5] = [
+const ABOUT_THE_DECIDER: [&str; 6] = [
     "activations",
+    "deactivations",
     "logs",
     "openapi.json",
     "rehearsals",

@@ -144,6 +144,7 @@ mod tests {
                 "get /v1/deciders",
                 "get /v1/deciders/{decider}",
                 "post /v1/deciders/{decider}/activations",
+                "post /v1/deciders/{decider}/deactivations",
                 "get /v1/deciders/{decider}/logs",
                 "get /v1/deciders/{decider}/openapi.json",
                 "get /v1/deciders/{decider}/rehearsals",

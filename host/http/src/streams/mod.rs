@@ -14,13 +14,13 @@ use gavel_api::{
     StreamSummary, Text,
 };
 use gavel_engine::command::{Moment, StateAnswer};
-use gavel_model::Version;
+use gavel_model::{ActivationKey, ModuleKind, Version};
 use gavel_store::{Direction, PAGE_BYTES, StreamRange};
 
 use crate::deciders::decider_not_found;
 use crate::error::{Code, Problem};
 use crate::extract::{
-    DeciderPath, KnownModules, Place, Preconditions, Query, StreamPath, malformed,
+    DeciderPath, KnownModules, Place, Preconditions, Query, StoredStreamPath, StreamPath, malformed,
 };
 use crate::state::AppState;
 
@@ -39,6 +39,7 @@ use crate::state::AppState;
         (status = 200, description = "The state. `ETag` is its version, and the digest of the module if one was asked for.", body = StreamState, headers(("ETag" = String, description = "The version that the state belongs to."))),
         (status = 304, description = "The state has an `ETag` of `If-None-Match`.", headers(("ETag" = String, description = "The version that the state belongs to."))),
         (status = 404, description = "`decider-not-found`, `module-not-found`, `stream-not-found`"),
+        (status = 409, description = "`module-outdated`"),
         (status = 412, description = "`precondition-failed`: the state has no `ETag` of `If-Match`"),
         (status = 500, description = "`module-trapped`, `module-broke-contract`, with the `module`; `internal`"),
         (status = 504, description = "`module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `limit`"),
@@ -95,12 +96,10 @@ async fn is_all_of_its_version(state: &AppState, answer: &StateAnswer) -> Result
         direction: Direction::Backward,
     };
     let events = state.store.read_stream(stream, newest).await?;
-    let active = state
-        .store
-        .active(stream.namespace(), stream.decider())
-        .await?;
+    let key = ActivationKey::of_stream(stream, ModuleKind::Decider);
+    let active = state.store.active(&key).await?;
     Ok(events.first().zip(active).is_some_and(|(last, active)| {
-        active.digest == answer.module && active.activated_at < last.created_at
+        active.digest == Some(answer.module) && active.activated_at < last.created_at
     }))
 }
 
@@ -116,7 +115,7 @@ async fn is_all_of_its_version(state: &AppState, answer: &StateAnswer) -> Result
 )]
 pub(crate) async fn list_stream_events(
     State(state): State<AppState>,
-    StreamPath(stream): StreamPath,
+    StoredStreamPath(stream): StoredStreamPath,
     Query(query): Query<StreamEventsQuery>,
 ) -> Result<Response, Problem> {
     let range = StreamRange {
@@ -170,7 +169,8 @@ pub(crate) async fn list_streams(
         .list_streams(&namespace, &decider, after, limit + 1);
     let courtesy = state.modules.runtime().courtesy();
     let mut streams = courtesy.read_in_turn(limit, listed).await?;
-    if streams.is_empty() && state.store.active(&namespace, &decider).await?.is_none() {
+    let key = ActivationKey::of_decider(&namespace, &decider);
+    if streams.is_empty() && state.store.active(&key).await?.is_none() {
         return Err(decider_not_found(&decider));
     }
     let has_more = streams.len() > query.limit.to_usize();

@@ -1,5 +1,6 @@
 //! Writers that share streams, locks and connections with other hosts and programs.
 
+use gavel_model::{ActivationKey, ModuleKind};
 use gavel_store::ModuleStore as _;
 
 use super::*;
@@ -133,7 +134,7 @@ async fn whatever_a_foreign_session_holds_holds_up_its_own_stream_or_decider_and
             "SELECT FROM stream_heads WHERE decider_id = 'head' FOR UPDATE",
             "INSERT INTO events (event, event_id, decider, decider_id, data, command_id, version) \
              VALUES ('Incremented', gen_random_uuid(), 'counter', 'row', '{}', gen_random_uuid(), 1)",
-            "SELECT pg_advisory_xact_lock(gavel_fence_key('default', 'other'))",
+            "SELECT pg_advisory_xact_lock(gavel_fence_key('default', 'decider', 'other'))",
         ] {
             foreign.execute(held).await.unwrap();
         }
@@ -144,7 +145,7 @@ async fn whatever_a_foreign_session_holds_holds_up_its_own_stream_or_decider_and
                 id,
             )
             .unwrap(),
-            fence: Some(Fence(ActivationNumber::NONE)),
+            fence: Some(Fence::of_decider(ActivationNumber::NONE)),
             ..increment(id, ExpectedVersion::Any)
         };
         let held = [("counter", "head"), ("counter", "row"), ("other", "a")];
@@ -311,11 +312,11 @@ async fn a_hold_keeps_the_appends_of_all_hosts_waiting_and_ends_when_its_host_is
         let (here, there) = (database.open().await, database.open().await);
         let mut session = database.connect().await;
         register(&mut session).await;
-        let decider = DeciderName::new("counter").unwrap();
-        let hold = here.hold(&Namespace::default(), &decider).await.unwrap();
+        let counter = ActivationKey::of_stream(&stream("any"), ModuleKind::Decider);
+        let hold = here.hold(&counter).await.unwrap();
 
         let mut part = increment("a", ExpectedVersion::Any);
-        part.fence = Some(Fence(ActivationNumber::NONE));
+        part.fence = Some(Fence::of_decider(ActivationNumber::NONE));
         let waiting = tokio::spawn({
             let there = there.clone();
             async move { there.append(Append { parts: vec![part] }).await }

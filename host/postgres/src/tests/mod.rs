@@ -2,6 +2,7 @@
 
 mod append;
 mod consumers;
+mod floor;
 mod log;
 mod open;
 mod pooler;

@@ -1,6 +1,7 @@
 //! What only a file can show. Everything else is in `conformance`.
 
 mod clock;
+mod floor;
 mod migrations;
 mod open;
 mod plain_sql;
@@ -17,9 +18,9 @@ use gavel_model::{
 };
 use gavel_store::conformance::support::*;
 use gavel_store::{
-    Append, AppendError, ConsumerStore as _, Error, EventStore as _, LogFilter, LogStore as _,
-    ModuleStore as _, OpenError, PastRange, PastStore as _, Place, ResumeError, SnapshotStore as _,
-    conformance,
+    ActivationFilter, Append, AppendError, ConsumerStore as _, Error, EventStore as _, LogFilter,
+    LogStore as _, ModuleStore as _, OpenError, PastRange, PastStore as _, Place, ResumeError,
+    SnapshotStore as _, conformance,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};

@@ -10,12 +10,21 @@ async fn a_file_that_is_opened_again_holds_everything() {
     let part = decided(&stream("c"), fence, 0, increments(2));
     append(&store, part.clone()).await.unwrap();
     let events = events_of(&store, &stream("c")).await;
-    let active = store.list_active(None, None, 10).await.unwrap();
+    let active = store
+        .list_active(&ActivationFilter::default(), None, 10)
+        .await
+        .unwrap();
     drop(store);
 
     let store = file.open().await;
     assert_eq!(events_of(&store, &stream("c")).await, events);
-    assert_eq!(store.list_active(None, None, 10).await.unwrap(), active);
+    assert_eq!(
+        store
+            .list_active(&ActivationFilter::default(), None, 10)
+            .await
+            .unwrap(),
+        active
+    );
     let command = part.command.unwrap();
     let found = store
         .command(&Namespace::default(), command.command_id)

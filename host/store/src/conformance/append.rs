@@ -287,7 +287,12 @@ pub(crate) async fn a_refused_append_writes_nothing(store: Arc<dyn Store>) {
     let used = before[0].event.event_id;
 
     let conflict = decided(&bad, fence, 1, increments(2));
-    let fenced = decided(&bad, Fence(ActivationNumber::new(9)), 2, increments(2));
+    let fenced = decided(
+        &bad,
+        Fence::of_decider(ActivationNumber::new(9)),
+        2,
+        increments(2),
+    );
     let unregistered = decided(&bad, fence, 2, vec![incremented(), event("Unheard")]);
     let duplicate = NewEvent {
         event_id: used,
@@ -331,7 +336,12 @@ pub(crate) async fn checks_come_in_the_documented_order(store: Arc<dyn Store>) {
         .event_id;
 
     // Everything is wrong with it; what is found first is put right, one fault at a time.
-    let mut part = decided(&ended, Fence(ActivationNumber::NONE), 7, Vec::new());
+    let mut part = decided(
+        &ended,
+        Fence::of_decider(ActivationNumber::NONE),
+        7,
+        Vec::new(),
+    );
     part.command = Some(known_command);
     part.expected_previous_id = Some(Uuid::now_v7());
     part.events = vec![NewEvent {

@@ -100,7 +100,12 @@ pub(crate) async fn fence_and_ledger_of_every_part_come_before_any_conflict(stor
     let known = decided(&stream("known"), fence, 0, increments(1));
     append(&*store, known.clone()).await.unwrap();
     let conflict = || import(&stream("c"), exactly(9), increments(1));
-    let stale = decided(&stream("d"), Fence(ActivationNumber::NONE), 0, Vec::new());
+    let stale = decided(
+        &stream("d"),
+        Fence::of_decider(ActivationNumber::NONE),
+        0,
+        Vec::new(),
+    );
 
     let error = append_all(&*store, vec![conflict(), known.clone()])
         .await

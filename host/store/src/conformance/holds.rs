@@ -11,7 +11,7 @@ use crate::{ActivateError, AppendError, Appended, Fence, Hold, Store, StreamAppe
 
 /// Holds the decider of a stream.
 async fn hold<'s>(store: &'s dyn Store, of: &StreamId) -> Box<dyn Hold + 's> {
-    store.hold(of.namespace(), of.decider()).await.unwrap()
+    store.hold(&key(of)).await.unwrap()
 }
 
 /// Appends on a task of its own.
@@ -52,7 +52,7 @@ pub(crate) async fn what_is_appended_while_a_decider_is_held_meets_the_next_acti
         activate(&*store, &elsewhere).await,
     );
     let mut waiting = Vec::new();
-    let activated = swap(&store, &of, fence.0, async || {
+    let activated = swap(&store, &of, fence.number, async || {
         for id in ["c", "d"] {
             let part = decided(&stream(id), fence, 0, increments(1));
             waiting.push(appending(&store, part));
@@ -76,7 +76,7 @@ pub(crate) async fn what_is_appended_while_a_decider_is_held_meets_the_next_acti
             "{refused:?}"
         );
     }
-    let part = decided(&of, Fence(next), 0, increments(1));
+    let part = decided(&of, Fence::of_decider(next), 0, increments(1));
     append(&*store, part).await.unwrap();
 }
 
@@ -87,7 +87,7 @@ pub(crate) async fn what_was_stored_and_not_looked_at_keeps_the_pointer_where_it
     let fence = activate_counter(&*store).await;
     activate(&*store, &bystander).await;
     store.put_module(module("counter", "next")).await.unwrap();
-    let next = || activation(&of, fence.0, "next");
+    let next = || activation(&of, fence.number, "next");
     // An event, and a command that has left none.
     for mut part in [
         decided(&of, fence, 0, increments(1)),
@@ -100,8 +100,8 @@ pub(crate) async fn what_was_stored_and_not_looked_at_keeps_the_pointer_where_it
         let hold = hold(&*store, &of).await;
         let error = hold.activate(next(), &looked_through).await.unwrap_err();
         assert!(matches!(error, ActivateError::Overtaken), "{error:?}");
-        let active = store.active(of.namespace(), of.decider()).await.unwrap();
-        assert_eq!(active.map(|active| active.number), Some(fence.0));
+        let active = store.active(&key(&of)).await.unwrap();
+        assert_eq!(active.map(|active| active.number), Some(fence.number));
     }
     // What others have stored is none of it.
     let looked_through = store.moment(of.namespace()).await.unwrap();
@@ -125,7 +125,7 @@ pub(crate) async fn a_hold_that_is_let_go_of_leaves_everything_as_it_was(store: 
 
     let error = swap(&store, &of, ActivationNumber::NONE, async || {}).await;
     assert!(
-        matches!(error, Err(ActivateError::Moved { current }) if current == fence.0),
+        matches!(error, Err(ActivateError::Moved { current }) if current == fence.number),
         "{error:?}"
     );
     let part = decided(&of, fence, 1, increments(1));

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use gavel_model::{ActivationNumber, ExpectedVersion};
+use gavel_model::{ActivationNumber, ExpectedVersion, Namespace};
 
 use super::modules::{active_of, log_of_activations};
 use super::support::*;
-use crate::{LogFilter, Store, StreamHead};
+use crate::{ActivationFilter, LogFilter, Store, StreamHead};
 
 pub(crate) async fn deciders_that_share_an_id_share_nothing_else(store: Arc<dyn Store>) {
     let counter = stream_of("default", "counter", "x-1");
@@ -42,6 +42,13 @@ pub(crate) async fn deciders_that_share_an_id_share_nothing_else(store: Arc<dyn 
     assert_eq!(log_of(&*store, counter.namespace(), 4).await.len(), 4);
 }
 
+fn of_namespace(namespace: &Namespace) -> ActivationFilter {
+    ActivationFilter {
+        namespace: Some(namespace.clone()),
+        kind: None,
+    }
+}
+
 pub(crate) async fn namespaces_are_isolated_in_every_read(store: Arc<dyn Store>) {
     // Names that a store which joins or cleans them would mistake for one another; the last one stays empty.
     let names = ["a-b", "a", "b", "a--b", "0"];
@@ -72,10 +79,10 @@ pub(crate) async fn namespaces_are_isolated_in_every_read(store: Arc<dyn Store>)
             known += usize::from(store.command(namespace, command).await.unwrap().is_some());
         }
         assert_eq!(known, 1);
-        let active = active_of(&*store, Some(namespace)).await;
+        let active = active_of(&*store, &of_namespace(namespace)).await;
         assert_eq!(active.len(), 1);
-        assert_eq!(active[0].namespace, *namespace);
-        let log = log_of_activations(&*store, namespace, stream.decider()).await;
+        assert_eq!(active[0].key, key(stream));
+        let log = log_of_activations(&*store, &key(stream)).await;
         assert_eq!(log, active);
         assert_eq!(log[0].number, ActivationNumber::new(1));
     }
@@ -97,7 +104,7 @@ pub(crate) async fn namespaces_are_isolated_in_every_read(store: Arc<dyn Store>)
         []
     );
     assert_eq!(store.command(namespace, commands[0]).await.unwrap(), None);
-    assert_eq!(store.active(namespace, decider).await.unwrap(), None);
-    assert_eq!(log_of_activations(&*store, namespace, decider).await, []);
-    assert_eq!(active_of(&*store, Some(namespace)).await, []);
+    assert_eq!(store.active(&key(empty)).await.unwrap(), None);
+    assert_eq!(log_of_activations(&*store, &key(empty)).await, []);
+    assert_eq!(active_of(&*store, &of_namespace(namespace)).await, []);
 }

@@ -235,9 +235,9 @@ pub(crate) async fn commands_that_are_looked_up_together_are_told_apart(store: A
 }
 
 pub(crate) async fn a_stale_fence_is_refused_whatever_the_outcome(store: Arc<dyn Store>) {
-    let before_any = Fence(ActivationNumber::NONE);
+    let before_any = Fence::of_decider(ActivationNumber::NONE);
     let first = activate_counter(&*store).await;
-    assert_eq!(first.0, ActivationNumber::new(1));
+    assert_eq!(first.number, ActivationNumber::new(1));
     let second = activate_counter(&*store).await;
     for stale in [before_any, first] {
         for part in [
@@ -249,7 +249,7 @@ pub(crate) async fn a_stale_fence_is_refused_whatever_the_outcome(store: Arc<dyn
             let error = append(&*store, part).await.unwrap_err();
             assert!(
                 matches!(&error, AppendError::Fenced { decider, fence, current }
-                    if decider.as_str() == "counter" && *fence == stale.0 && *current == second.0),
+                    if decider.as_str() == "counter" && *fence == stale.number && *current == second.number),
                 "{error:?}"
             );
             let found = store.command(&Namespace::default(), command_id).await;

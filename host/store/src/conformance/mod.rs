@@ -27,6 +27,7 @@ mod atomic;
 mod consumers;
 mod holds;
 mod isolation;
+mod kinds;
 mod ledger;
 mod log;
 mod modules;
@@ -49,6 +50,7 @@ mod cases {
     pub(super) use super::consumers::*;
     pub(super) use super::holds::*;
     pub(super) use super::isolation::*;
+    pub(super) use super::kinds::*;
     pub(super) use super::ledger::*;
     pub(super) use super::log::*;
     pub(super) use super::modules::*;
@@ -185,6 +187,13 @@ store_cases!(
     only_a_stored_module_is_activated,
     an_activation_registers_its_events,
     active_modules_are_listed_by_namespace_and_name,
+    // kinds
+    two_kinds_share_no_pointer_and_no_rehearsal,
+    a_name_belongs_to_one_kind_for_good,
+    a_name_with_events_is_a_deciders,
+    of_two_kinds_that_begin_a_name_at_the_same_time_one_has_it,
+    a_deactivation_is_a_fact_after_which_nothing_is_decided,
+    no_append_follows_a_deactivation,
     // snapshots
     a_load_is_the_snapshot_and_what_follows_it,
     a_stream_without_events_loads_as_nothing,

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use gavel_model::{
-    Activation, ActivationNumber, DeciderName, EventType, ExpectedVersion, ModuleDigest, Namespace,
+    Activation, ActivationKey, ActivationNumber, EventType, ExpectedVersion, ModuleDigest,
+    ModuleKind, Namespace,
 };
 
 use super::support::*;
 use crate::{
-    ActivateError, AppendError, DeleteModuleError, ModuleFilter, ModuleViewer, NewActivation,
-    NewModule, PAGE_BYTES, Store, StoredModule,
+    ActivateError, ActivationFilter, AppendError, DeleteModuleError, ModuleFilter, ModuleViewer,
+    NewActivation, NewModule, PAGE_BYTES, Store, StoredModule,
 };
 
 /// All modules that pass the filter, page by page.
@@ -26,16 +27,12 @@ async fn modules_of(store: &dyn Store, filter: &ModuleFilter) -> Vec<StoredModul
     }
 }
 
-/// The activation log of a decider, page by page.
-pub(super) async fn log_of_activations(
-    store: &dyn Store,
-    namespace: &Namespace,
-    decider: &DeciderName,
-) -> Vec<Activation> {
+/// A whole activation log, page by page.
+pub(super) async fn log_of_activations(store: &dyn Store, key: &ActivationKey) -> Vec<Activation> {
     let mut all: Vec<Activation> = Vec::new();
     loop {
         let before = all.last().map(|last| last.number);
-        let page = store.activations(namespace, decider, before, 2);
+        let page = store.activations(key, before, 2);
         let page = page.await.unwrap();
         assert!(page.items.len() <= 2);
         all.extend(page.items);
@@ -46,11 +43,11 @@ pub(super) async fn log_of_activations(
 }
 
 /// What is active, page by page.
-pub(super) async fn active_of(store: &dyn Store, namespace: Option<&Namespace>) -> Vec<Activation> {
+pub(super) async fn active_of(store: &dyn Store, filter: &ActivationFilter) -> Vec<Activation> {
     let mut all: Vec<Activation> = Vec::new();
     loop {
-        let after = all.last().map(|last| (&last.namespace, &last.decider));
-        let page = store.list_active(namespace, after, 2).await.unwrap();
+        let after = all.last().map(|last| &last.key);
+        let page = store.list_active(filter, after, 2).await.unwrap();
         assert!(page.items.len() <= 2);
         all.extend(page.items);
         if !page.has_more {
@@ -87,17 +84,13 @@ pub(crate) async fn lists_of_modules_and_activations_are_bounded_in_bytes(store:
     let nothing = store.list_modules(&all, gone, 10).await.unwrap();
     assert_eq!((nothing.items.len(), nothing.has_more), (0, false));
 
-    let (namespace, decider) = (of.namespace(), of.decider());
-    let log = store.activations(namespace, decider, None, 1_000);
-    let log = log.await.unwrap();
+    let log = store.activations(&key(&of), None, 1_000).await.unwrap();
     assert_eq!((log.items.len(), log.has_more), (1, true));
-    assert_eq!(
-        log_of_activations(&*store, namespace, decider).await.len(),
-        3
-    );
-    let active = store.list_active(None, None, 1_000).await.unwrap();
+    assert_eq!(log_of_activations(&*store, &key(&of)).await.len(), 3);
+    let all = ActivationFilter::default();
+    let active = store.list_active(&all, None, 1_000).await.unwrap();
     assert_eq!((active.items.len(), active.has_more), (1, true));
-    assert_eq!(active_of(&*store, None).await.len(), 4);
+    assert_eq!(active_of(&*store, &all).await.len(), 4);
 }
 
 pub(crate) async fn a_module_is_kept_once(store: Arc<dyn Store>) {
@@ -105,7 +98,8 @@ pub(crate) async fn a_module_is_kept_once(store: Arc<dyn Store>) {
     let module = NewModule {
         digest: ModuleDigest::of(&wasm),
         wasm: wasm.clone(),
-        kind: "decider".to_owned(),
+        kind: ModuleKind::View,
+        contract: "example:module@1.2.3".to_owned(),
         name: "restaurant".to_owned(),
         manifest: json(r#"{"name":"restaurant","specs":["it's","日本"]}"#),
         imports: vec![
@@ -120,7 +114,8 @@ pub(crate) async fn a_module_is_kept_once(store: Arc<dyn Store>) {
     assert!(is_new);
     assert_eq!(stored.digest, module.digest);
     assert_eq!(stored.size_bytes, 100_000);
-    assert_eq!((&stored.kind, &stored.name), (&module.kind, &module.name));
+    assert_eq!((stored.kind, &stored.name), (module.kind, &module.name));
+    assert_eq!(stored.contract, module.contract);
     assert_eq!(stored.manifest, module.manifest);
     assert_eq!(stored.imports, module.imports);
     assert_eq!(
@@ -140,21 +135,21 @@ pub(crate) async fn a_module_is_kept_once(store: Arc<dyn Store>) {
 
 pub(crate) async fn modules_are_listed_newest_first_and_filtered(store: Arc<dyn Store>) {
     for (name, kind, wasm) in [
-        ("restaurant", "decider", "1"),
-        ("order", "decider", "2"),
-        ("restaurant", "view", "3"),
-        ("restaurant", "decider", "4"),
+        ("restaurant", ModuleKind::Decider, "1"),
+        ("order", ModuleKind::Decider, "2"),
+        ("restaurant", ModuleKind::View, "3"),
+        ("restaurant", ModuleKind::Decider, "4"),
     ] {
         let module = NewModule {
-            kind: kind.to_owned(),
+            kind,
             ..module(name, wasm)
         };
         store.put_module(module).await.unwrap();
     }
-    let listed = async |name: Option<&str>, kind: Option<&str>| {
+    let listed = async |name: Option<&str>, kind: Option<ModuleKind>| {
         let filter = ModuleFilter {
             name: name.map(str::to_owned),
-            kind: kind.map(str::to_owned),
+            kind,
             ..ModuleFilter::default()
         };
         let modules = modules_of(&*store, &filter).await;
@@ -177,11 +172,11 @@ pub(crate) async fn modules_are_listed_newest_first_and_filtered(store: Arc<dyn 
         digests(&["1", "3", "4"])
     );
     assert_eq!(
-        listed(None, Some("decider")).await,
+        listed(None, Some(ModuleKind::Decider)).await,
         digests(&["1", "2", "4"])
     );
     assert_eq!(
-        listed(Some("restaurant"), Some("decider")).await,
+        listed(Some("restaurant"), Some(ModuleKind::Decider)).await,
         digests(&["1", "4"])
     );
     assert_eq!(listed(Some("rest"), None).await, []);
@@ -201,8 +196,11 @@ pub(crate) async fn a_viewer_knows_what_it_has_uploaded_and_what_was_active_with
     store.record_upload(theirs.digest, "bob").await.unwrap();
     for module in [&east, &west] {
         let activation = NewActivation {
-            namespace: Namespace::new(&module.name).unwrap(),
-            ..activation(&stream("a"), ActivationNumber::NONE, &module.name)
+            ..activation(
+                &stream_of(&module.name, "counter", "a"),
+                ActivationNumber::NONE,
+                &module.name,
+            )
         };
         store.activate(activation).await.unwrap();
     }
@@ -275,9 +273,8 @@ pub(crate) async fn a_module_that_is_or_was_active_cannot_be_deleted(store: Arc<
 
 pub(crate) async fn an_activation_is_recorded_with_every_field(store: Arc<dyn Store>) {
     let of = stream("c");
-    let (namespace, decider) = (of.namespace(), of.decider());
-    assert_eq!(store.active(namespace, decider).await.unwrap(), None);
-    assert_eq!(log_of_activations(&*store, namespace, decider).await, []);
+    assert_eq!(store.active(&key(&of)).await.unwrap(), None);
+    assert_eq!(log_of_activations(&*store, &key(&of)).await, []);
     store.put_module(module("counter", "1")).await.unwrap();
     store.put_module(module("counter", "2")).await.unwrap();
 
@@ -299,9 +296,9 @@ pub(crate) async fn an_activation_is_recorded_with_every_field(store: Arc<dyn St
     assert_eq!(first.number, ActivationNumber::new(1));
     assert_eq!(
         (first.digest, first.replaces),
-        (ModuleDigest::of(b"1"), None)
+        (Some(ModuleDigest::of(b"1")), None)
     );
-    assert_eq!((&first.namespace, &first.decider), (namespace, decider));
+    assert_eq!(first.key, key(&of));
     assert_eq!((&first.activated_by, &first.message), (&None, &None));
     assert_eq!(first.accepted, Vec::<String>::new());
     assert_eq!(second.number, ActivationNumber::new(2));
@@ -315,9 +312,9 @@ pub(crate) async fn an_activation_is_recorded_with_every_field(store: Arc<dyn St
         (&full.accepted, &full.report)
     );
     assert_eq!(third.replaces, Some(ModuleDigest::of(b"2")));
-    let active = store.active(namespace, decider).await.unwrap();
+    let active = store.active(&key(&of)).await.unwrap();
     assert_eq!(active.as_ref(), Some(&third));
-    let log = log_of_activations(&*store, namespace, decider).await;
+    let log = log_of_activations(&*store, &key(&of)).await;
     assert_eq!(log, [third, second, first]);
 }
 
@@ -337,7 +334,7 @@ pub(crate) async fn an_activation_after_another_than_the_newest_is_refused(store
     assert_eq!(moved_to(at(0).await), 1);
     assert_eq!(moved_to(at(2).await), 1);
     at(1).await.unwrap();
-    let log = log_of_activations(&*store, of.namespace(), of.decider()).await;
+    let log = log_of_activations(&*store, &key(&of)).await;
     assert_eq!(log.len(), 2);
 }
 
@@ -348,10 +345,7 @@ pub(crate) async fn only_a_stored_module_is_activated(store: Arc<dyn Store>) {
         .await
         .unwrap_err();
     assert!(matches!(error, ActivateError::ModuleNotFound), "{error:?}");
-    assert_eq!(
-        store.active(of.namespace(), of.decider()).await.unwrap(),
-        None
-    );
+    assert_eq!(store.active(&key(&of)).await.unwrap(), None);
     // Nothing of it took place, so that its events are not registered either.
     let error = append(&*store, import(&of, ExpectedVersion::Any, increments(1)))
         .await
@@ -408,22 +402,32 @@ pub(crate) async fn active_modules_are_listed_by_namespace_and_name(store: Arc<d
         ("a-b", "counter"),
         ("b", "counter"),
     ];
-    assert_eq!(active_of(&*store, None).await, []);
+    let everywhere = ActivationFilter::default();
+    assert_eq!(active_of(&*store, &everywhere).await, []);
     for (namespace, decider) in in_order.iter().rev() {
         let of = stream_of(namespace, decider, "any");
         activate(&*store, &of).await;
         activate(&*store, &of).await;
     }
-    let all = active_of(&*store, None).await;
+    let all = active_of(&*store, &everywhere).await;
     let names: Vec<(&str, &str)> = all
         .iter()
-        .map(|activation| (activation.namespace.as_str(), activation.decider.as_str()))
+        .map(|activation| {
+            (
+                activation.key.namespace().as_str(),
+                activation.key.name().as_str(),
+            )
+        })
         .collect();
     assert_eq!(names, in_order);
     assert!(
         all.iter()
             .all(|activation| activation.number == ActivationNumber::new(2))
     );
-    let of_one = active_of(&*store, Some(&namespace("a"))).await;
+    let in_one = ActivationFilter {
+        namespace: Some(namespace("a")),
+        kind: None,
+    };
+    let of_one = active_of(&*store, &in_one).await;
     assert_eq!(of_one, all[1..4]);
 }

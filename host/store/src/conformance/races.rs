@@ -141,7 +141,7 @@ pub(crate) async fn no_stale_append_follows_an_activation(store: Arc<dyn Store>)
             Ok(_) => stored += 1,
             Err(error) => assert!(
                 matches!(error, AppendError::Fenced { fence, current, .. }
-                    if fence == stale.0 && current == stale.0.next()),
+                    if fence == stale.number && current == stale.number.next()),
                 "{error:?}"
             ),
         }
@@ -157,7 +157,7 @@ pub(crate) async fn of_racing_activations_one_wins(store: Arc<dyn Store>) {
     let first = activate_counter(&*store).await;
     let writers = (0..8).map(|_| {
         let store = Arc::clone(&store);
-        let activation = activation(&stream("c"), first.0, "counter 0");
+        let activation = activation(&stream("c"), first.number, "counter 0");
         tokio::spawn(async move { store.activate(activation).await })
     });
     let outcomes: Vec<_> = join_all(writers)
@@ -169,7 +169,7 @@ pub(crate) async fn of_racing_activations_one_wins(store: Arc<dyn Store>) {
     assert_eq!(winners, 1, "{outcomes:?}");
     for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
         assert!(
-            matches!(error, ActivateError::Moved { current } if *current == first.0.next()),
+            matches!(error, ActivateError::Moved { current } if *current == first.number.next()),
             "{error:?}"
         );
     }
@@ -214,7 +214,7 @@ pub(crate) async fn of_appends_at_the_same_time_each_has_its_own_outcome(store: 
         known_command.command.clone_from(&known.command);
         let mut known_event = decided(&at("event"), fence, 0, increments(1));
         known_event.events.clone_from(&known.events);
-        let stale = Fence(ActivationNumber::new(99));
+        let stale = Fence::of_decider(ActivationNumber::new(99));
         let unheard = vec![event("Unheard")];
         let mut parts = vec![
             known_command,

@@ -21,8 +21,7 @@ fn id(number: u32) -> RehearsalId {
 fn under_way(number: u32) -> RehearsalRecord {
     RehearsalRecord {
         id: id(number),
-        namespace: namespace("default"),
-        decider: decider("counter"),
+        key: key(&stream("any")),
         digest: ModuleDigest::of(b"candidate"),
         is_over: false,
         seen_at: NOON,
@@ -42,13 +41,15 @@ async fn put(store: &dyn Store, rehearsal: &RehearsalRecord) -> bool {
 }
 
 async fn find(store: &dyn Store, rehearsal: &RehearsalRecord) -> Option<RehearsalRecord> {
-    let found = store.rehearsal(&rehearsal.namespace, rehearsal.id).await;
+    let found = store
+        .rehearsal(rehearsal.key.namespace(), rehearsal.id)
+        .await;
     found.unwrap()
 }
 
 /// The ids of the rehearsals of one decider.
 async fn listed(store: &dyn Store, of: &RehearsalRecord, limit: u32) -> Vec<RehearsalId> {
-    let found = store.rehearsals(&of.namespace, &of.decider, limit).await;
+    let found = store.rehearsals(&of.key, limit).await;
     let found = found.unwrap().into_iter();
     found.map(|rehearsal| rehearsal.id).collect()
 }
@@ -100,11 +101,11 @@ pub(crate) async fn rehearsals_are_listed_newest_first_by_namespace_and_decider(
         assert!(put(&*store, &rehearsal).await);
     }
     let of_another_decider = RehearsalRecord {
-        decider: decider("meter"),
+        key: key(&stream_of("default", "meter", "any")),
         ..under_way(4)
     };
     let elsewhere = RehearsalRecord {
-        namespace: namespace("other"),
+        key: key(&stream_of("other", "counter", "any")),
         ..under_way(1)
     };
     for rehearsal in [&of_another_decider, &elsewhere] {
@@ -113,7 +114,7 @@ pub(crate) async fn rehearsals_are_listed_newest_first_by_namespace_and_decider(
         assert_eq!(find(&*store, rehearsal).await.as_ref(), Some(rehearsal));
     }
     let nowhere = RehearsalRecord {
-        namespace: namespace("other"),
+        key: key(&stream_of("other", "meter", "any")),
         ..of_another_decider
     };
     assert!(listed(&*store, &nowhere, 10).await.is_empty());
@@ -130,7 +131,7 @@ pub(crate) async fn rehearsals_are_listed_newest_first_by_namespace_and_decider(
 /// The newest sign of life there is of one that is not over.
 fn beat_of(rehearsal: &RehearsalRecord) -> Beat {
     Beat {
-        namespace: rehearsal.namespace.clone(),
+        namespace: rehearsal.key.namespace().clone(),
         id: rehearsal.id,
         seen_at: rehearsal.seen_at,
     }
@@ -138,7 +139,7 @@ fn beat_of(rehearsal: &RehearsalRecord) -> Beat {
 
 pub(crate) async fn a_rehearsal_that_was_left_alone_is_adopted_once(store: Arc<dyn Store>) {
     let elsewhere = RehearsalRecord {
-        namespace: namespace("other"),
+        key: key(&stream_of("other", "counter", "any")),
         ..under_way(2)
     };
     let watched = RehearsalRecord {
@@ -182,11 +183,11 @@ pub(crate) async fn a_rehearsal_that_was_left_alone_is_adopted_once(store: Arc<d
 pub(crate) async fn of_rehearsals_that_are_over_the_newest_are_kept(store: Arc<dyn Store>) {
     let elsewhere = [
         RehearsalRecord {
-            decider: decider("meter"),
+            key: key(&stream_of("default", "meter", "any")),
             ..over(2)
         },
         RehearsalRecord {
-            namespace: namespace("other"),
+            key: key(&stream_of("other", "counter", "any")),
             ..over(1)
         },
     ];

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use gavel_model::{
-    ActivationNumber, Clock, CommandOutcome, CommandRecord, DeciderName, EventType,
-    ExpectedVersion, Fingerprint, Json, LedgerMode, Metadata, ModuleDigest, Namespace, NewEvent,
-    Position, RecordedEvent, Rejection, StreamId, Version,
+    ActivationKey, ActivationNumber, Clock, CommandOutcome, CommandRecord, DeciderName, EventType,
+    ExpectedVersion, Fingerprint, Json, LedgerMode, Metadata, ModuleDigest, ModuleKind, Namespace,
+    NewEvent, Position, RecordedEvent, Rejection, StreamId, Version,
 };
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -67,6 +67,11 @@ pub fn stream_of(namespace_name: &str, decider_name: &str, id: &str) -> StreamId
     StreamId::new(namespace(namespace_name), decider(decider_name), id).unwrap()
 }
 
+/// What is found under the name of a stream's decider.
+pub fn key(of: &StreamId) -> ActivationKey {
+    ActivationKey::of_stream(of, ModuleKind::Decider)
+}
+
 /// The event types that [`activate`] registers: `Incremented`, `Reset`, `Closed`.
 pub fn event_types() -> Vec<EventType> {
     ["Incremented", "Reset", "Closed"].map(event_type).to_vec()
@@ -86,7 +91,8 @@ pub fn module(name: &str, wasm: &str) -> NewModule {
     NewModule {
         digest: ModuleDigest::of(wasm.as_bytes()),
         wasm: wasm.as_bytes().to_vec(),
-        kind: "decider".to_owned(),
+        kind: ModuleKind::Decider,
+        contract: "gavel:decider@0.1.0".to_owned(),
         name: name.to_owned(),
         manifest: json(r#"{"name":"counter"}"#),
         imports: Vec::new(),
@@ -96,10 +102,9 @@ pub fn module(name: &str, wasm: &str) -> NewModule {
 /// An activation of the module whose bytes are `wasm` after the activation `after`.
 pub fn activation(of: &StreamId, after: ActivationNumber, wasm: &str) -> NewActivation {
     NewActivation {
-        namespace: of.namespace().clone(),
-        decider: of.decider().clone(),
+        key: key(of),
         after,
-        digest: ModuleDigest::of(wasm.as_bytes()),
+        digest: Some(ModuleDigest::of(wasm.as_bytes())),
         events: event_types(),
         activated_by: None,
         message: None,
@@ -110,16 +115,16 @@ pub fn activation(of: &StreamId, after: ActivationNumber, wasm: &str) -> NewActi
 
 /// Activates a module once more for the decider and namespace of `of`, and gives back the fence that its appends carry.
 pub async fn activate(store: &dyn Store, of: &StreamId) -> Fence {
-    let (namespace, decider) = (of.namespace(), of.decider());
-    let newest = store.active(namespace, decider).await.unwrap();
+    let newest = store.active(&key(of)).await.unwrap();
     let after = newest.map_or(ActivationNumber::NONE, |newest| newest.number);
+    let decider = of.decider();
     let wasm = format!("{decider} {after}");
     store
         .put_module(module(decider.as_str(), &wasm))
         .await
         .unwrap();
     let activated = store.activate(activation(of, after, &wasm)).await.unwrap();
-    Fence(activated.number)
+    Fence::of_decider(activated.number)
 }
 
 /// Activates `counter` in the default namespace, for the first time.

@@ -85,13 +85,20 @@ impl Events {
 
     /// From now on appends are judged by this activation.
     pub(super) fn obey(&mut self, activation: &Activation, event_types: Vec<EventType>) {
-        let decider = &activation.decider;
-        let key = (activation.namespace.clone(), decider.clone());
-        self.facts.activations.insert(key, activation.number);
+        let decider = activation.key.name().to_decider();
+        self.facts
+            .activations
+            .insert(activation.key.clone(), activation.number);
         let registered = event_types
             .into_iter()
             .map(|event| (decider.clone(), event.event, event.schema_version));
         self.facts.registry.extend(registered);
+    }
+
+    /// Whether a decider has events.
+    pub(super) fn has_any(&self, namespace: &Namespace, decider: &DeciderName) -> bool {
+        self.streams
+            .contains_key(&(namespace.clone(), decider.clone()))
     }
 
     fn stream(&self, stream: &StreamId) -> &[Arc<RecordedEvent>] {

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use gavel_model::{
-    Activation, ActivationNumber, Clock, CommandId, CommandRecord, DeciderName, ModuleDigest,
-    Namespace, Position, RecordedEvent, StreamId, Version,
+    Activation, ActivationKey, ActivationNumber, Clock, CommandId, CommandRecord, DeciderName,
+    ModuleDigest, ModuleKind, Namespace, Position, RecordedEvent, StreamId, Version,
 };
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -22,10 +22,10 @@ use tokio::sync::watch;
 use super::toolkit::hold::{Held, Holds};
 use super::toolkit::newest_of;
 use super::{
-    ActivateError, Append, AppendError, Appended, DeleteModuleError, Error, EventStore, History,
-    Hold, Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore, Moment, NewActivation,
-    NewModule, Page, ResumeError, Snapshot, SnapshotPlace, SnapshotStore, StoredModule, StreamHead,
-    StreamRange, StreamSummary,
+    ActivateError, ActivationFilter, Append, AppendError, Appended, DeleteModuleError, Error,
+    EventStore, History, Hold, Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore,
+    Moment, NewActivation, NewModule, Page, ResumeError, Snapshot, SnapshotPlace, SnapshotStore,
+    StoredModule, StreamHead, StreamRange, StreamSummary,
 };
 
 /// Keeps everything in memory. All calls answer at once; one append at a time.
@@ -62,7 +62,7 @@ impl MemoryStore {
 }
 
 impl MemoryStore {
-    /// Moves the pointer, unless something of the decider was stored after the moment.
+    /// Moves the pointer, unless something was stored in the streams of the name after the moment.
     fn activate_after(
         &self,
         activation: NewActivation,
@@ -70,15 +70,24 @@ impl MemoryStore {
     ) -> Result<Activation, ActivateError> {
         // Both at once: an append under way holds `events`, so that it ends before the fence moves.
         let mut events = lock(&self.events);
+        let mut modules = lock(&self.modules);
+        let key = &activation.key;
+        let (namespace, decider) = (key.namespace(), key.name().to_decider());
         if let Some(moment) = looked_through
-            && !events
-                .moved_since(&activation.namespace, &activation.decider, moment)
-                .is_empty()
+            && !events.moved_since(namespace, &decider, moment).is_empty()
         {
             return Err(ActivateError::Overtaken);
         }
+        if modules.active(key).is_none() {
+            let of_events = events.has_any(namespace, &decider);
+            let of_events = of_events.then_some(ModuleKind::Decider);
+            let taken = modules.other_kind(key).or(of_events);
+            if let Some(kind) = taken.filter(|kind| *kind != key.kind()) {
+                return Err(ActivateError::NameTaken { kind });
+            }
+        }
         let event_types = activation.events.clone();
-        let activation = lock(&self.modules).activate(activation, self.clock.now())?;
+        let activation = modules.activate(activation, self.clock.now())?;
         events.obey(&activation, event_types);
         Ok(activation)
     }
@@ -272,42 +281,33 @@ impl ModuleStore for MemoryStore {
         self.activate_after(activation, None)
     }
 
-    async fn hold<'s>(
-        &'s self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-    ) -> Result<Box<dyn Hold + 's>, Error> {
+    async fn hold<'s>(&'s self, key: &ActivationKey) -> Result<Box<dyn Hold + 's>, Error> {
         Ok(Box::new(MemoryHold {
             store: self,
-            _held: self.holds.hold(namespace, decider).await?,
+            _held: self.holds.hold(key).await?,
         }))
     }
 
-    async fn active(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-    ) -> Result<Option<Activation>, Error> {
-        Ok(lock(&self.modules).active(namespace, decider))
+    async fn active(&self, key: &ActivationKey) -> Result<Option<Activation>, Error> {
+        Ok(lock(&self.modules).active(key))
     }
 
     async fn list_active(
         &self,
-        namespace: Option<&Namespace>,
-        after: Option<(&Namespace, &DeciderName)>,
+        filter: &ActivationFilter,
+        after: Option<&ActivationKey>,
         limit: u32,
     ) -> Result<Page<Activation>, Error> {
-        Ok(lock(&self.modules).list_active(namespace, after, limit))
+        Ok(lock(&self.modules).list_active(filter, after, limit))
     }
 
     async fn activations(
         &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
+        key: &ActivationKey,
         before: Option<ActivationNumber>,
         limit: u32,
     ) -> Result<Page<Activation>, Error> {
-        Ok(lock(&self.modules).activations(namespace, decider, before, limit))
+        Ok(lock(&self.modules).activations(key, before, limit))
     }
 }
 

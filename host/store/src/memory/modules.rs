@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gavel_model::{Activation, ActivationNumber, DeciderName, ModuleDigest, Namespace};
+use gavel_model::{Activation, ActivationKey, ActivationNumber, ModuleDigest, ModuleKind};
 use time::OffsetDateTime;
 
 use crate::{
-    ActivateError, DeleteModuleError, ModuleFilter, ModuleViewer, NewActivation, NewModule, Page,
-    StoredModule,
+    ActivateError, ActivationFilter, DeleteModuleError, ModuleFilter, ModuleViewer, NewActivation,
+    NewModule, Page, StoredModule,
 };
 
-/// All modules, and every decider's activations.
+/// All modules, and all activation logs.
 #[derive(Debug, Default)]
 pub(super) struct Modules {
     /// Oldest first, with the component's bytes.
@@ -18,7 +18,7 @@ pub(super) struct Modules {
     /// Who has uploaded what.
     uploads: BTreeSet<(ModuleDigest, String)>,
     /// Oldest first; the index of an activation is its number less 1.
-    activations: BTreeMap<(Namespace, DeciderName), Vec<Activation>>,
+    activations: BTreeMap<ActivationKey, Vec<Activation>>,
 }
 
 impl Modules {
@@ -36,6 +36,7 @@ impl Modules {
             digest: module.digest,
             size_bytes: module.wasm.len() as u64,
             kind: module.kind,
+            contract: module.contract,
             name: module.name,
             manifest: module.manifest,
             imports: module.imports,
@@ -59,9 +60,6 @@ impl Modules {
         after: Option<ModuleDigest>,
         limit: u32,
     ) -> Page<StoredModule> {
-        let is_wanted = |wanted: &Option<String>, actual: &String| {
-            wanted.as_ref().is_none_or(|wanted| wanted == actual)
-        };
         let mut modules: Vec<&StoredModule> = self
             .modules
             .iter()
@@ -76,8 +74,11 @@ impl Modules {
         };
         let wanted = modules[first..]
             .iter()
-            .filter(|module| is_wanted(&filter.name, &module.name))
-            .filter(|module| is_wanted(&filter.kind, &module.kind))
+            .filter(|module| {
+                let name = filter.name.as_ref();
+                name.is_none_or(|wanted| *wanted == module.name)
+            })
+            .filter(|module| filter.kind.is_none_or(|wanted| wanted == module.kind))
             .filter(|module| filter.digest.is_none_or(|wanted| wanted == module.digest))
             .filter(|module| {
                 let viewer = filter.viewer.as_ref();
@@ -91,7 +92,8 @@ impl Modules {
         let mut activations = self.activations.values().flatten();
         self.uploads.contains(&(digest, viewer.name.clone()))
             || activations.any(|activation| {
-                activation.digest == digest && viewer.namespaces.contains(&activation.namespace)
+                activation.digest == Some(digest)
+                    && viewer.namespaces.contains(activation.key.namespace())
             })
     }
 
@@ -106,7 +108,7 @@ impl Modules {
             return Err(DeleteModuleError::NotFound);
         }
         let mut activations = self.activations.values().flatten();
-        if activations.any(|activation| activation.digest == digest) {
+        if activations.any(|activation| activation.digest == Some(digest)) {
             return Err(DeleteModuleError::InUse);
         }
         self.modules.retain(|(module, _)| module.digest != digest);
@@ -119,18 +121,21 @@ impl Modules {
         activation: NewActivation,
         now: OffsetDateTime,
     ) -> Result<Activation, ActivateError> {
-        let newest = self.active(&activation.namespace, &activation.decider);
+        let newest = self.active(&activation.key);
         let current = newest
             .as_ref()
             .map_or(ActivationNumber::NONE, |newest| newest.number);
         if current != activation.after {
             return Err(ActivateError::Moved { current });
         }
-        if self.find(activation.digest).is_none() {
+        if let Some(digest) = activation.digest
+            && self.find(digest).is_none()
+        {
             return Err(ActivateError::ModuleNotFound);
         }
-        let key = (activation.namespace.clone(), activation.decider.clone());
-        let recorded = activation.into_activation(newest.map(|newest| newest.digest), now);
+        let key = activation.key.clone();
+        let replaces = newest.and_then(|newest| newest.digest);
+        let recorded = activation.into_activation(replaces, now);
         self.activations
             .entry(key)
             .or_default()
@@ -138,41 +143,46 @@ impl Modules {
         Ok(recorded)
     }
 
-    pub(super) fn active(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-    ) -> Option<Activation> {
-        self.activations
-            .get(&(namespace.clone(), decider.clone()))
-            .and_then(|activations| activations.last().cloned())
+    /// The kind of another log that has this name.
+    pub(super) fn other_kind(&self, key: &ActivationKey) -> Option<ModuleKind> {
+        let mut keys = self.activations.keys();
+        let other = keys.find(|other| {
+            other.namespace() == key.namespace()
+                && other.name() == key.name()
+                && other.kind() != key.kind()
+        });
+        other.map(ActivationKey::kind)
+    }
+
+    pub(super) fn active(&self, key: &ActivationKey) -> Option<Activation> {
+        let log = self.activations.get(key);
+        log.and_then(|activations| activations.last().cloned())
     }
 
     pub(super) fn list_active(
         &self,
-        namespace: Option<&Namespace>,
-        after: Option<(&Namespace, &DeciderName)>,
+        filter: &ActivationFilter,
+        after: Option<&ActivationKey>,
         limit: u32,
     ) -> Page<Activation> {
-        let active = self
+        let namespace = filter.namespace.as_ref();
+        let logs = self
             .activations
-            .values()
-            .filter_map(|activations| activations.last())
-            .filter(|activation| namespace.is_none_or(|wanted| activation.namespace == *wanted))
-            .filter(|activation| {
-                after.is_none_or(|after| (&activation.namespace, &activation.decider) > after)
-            });
-        Page::of(active.cloned(), limit, Activation::size_bytes)
+            .iter()
+            .filter(|(key, _)| namespace.is_none_or(|wanted| key.namespace() == wanted))
+            .filter(|(key, _)| filter.kind.is_none_or(|wanted| key.kind() == wanted))
+            .filter(|(key, _)| after.is_none_or(|after| *key > after));
+        let newest = logs.filter_map(|(_, activations)| activations.last());
+        Page::of(newest.cloned(), limit, Activation::size_bytes)
     }
 
     pub(super) fn activations(
         &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
+        key: &ActivationKey,
         before: Option<ActivationNumber>,
         limit: u32,
     ) -> Page<Activation> {
-        let log = self.activations.get(&(namespace.clone(), decider.clone()));
+        let log = self.activations.get(key);
         let newest_first = log.into_iter().flatten().rev();
         let older = newest_first
             .filter(|activation| before.is_none_or(|before| activation.number < before));

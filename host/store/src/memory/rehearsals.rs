@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use gavel_model::{DeciderName, Namespace, RehearsalId};
+use gavel_model::{ActivationKey, Namespace, RehearsalId};
 use time::OffsetDateTime;
 
 use super::{MemoryStore, lock};
@@ -15,7 +15,7 @@ pub(super) struct Rehearsals(BTreeMap<(Namespace, RehearsalId), RehearsalRecord>
 
 impl Rehearsals {
     fn put(&mut self, rehearsal: RehearsalRecord) -> bool {
-        let key = (rehearsal.namespace.clone(), rehearsal.id);
+        let key = (rehearsal.key.namespace().clone(), rehearsal.id);
         match self.0.get(&key) {
             Some(kept) if kept.is_over && !rehearsal.is_over => return false,
             Some(_) => {}
@@ -25,25 +25,21 @@ impl Rehearsals {
         true
     }
 
-    /// Makes room for a new one of the same decider.
+    /// Makes room for a new one of the same key.
     fn forget_older(&mut self, new: &RehearsalRecord) {
-        let over = self
-            .newest_first(&new.namespace, &new.decider)
-            .filter(|kept| kept.is_over);
+        let over = self.newest_first(&new.key).filter(|kept| kept.is_over);
         let old = over.skip(REHEARSALS_KEPT as usize);
-        let keys: Vec<_> = old.map(|old| (old.namespace.clone(), old.id)).collect();
+        let keys: Vec<_> = old
+            .map(|old| (old.key.namespace().clone(), old.id))
+            .collect();
         for key in keys {
             self.0.remove(&key);
         }
     }
 
-    fn newest_first(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-    ) -> impl Iterator<Item = &RehearsalRecord> {
+    fn newest_first(&self, key: &ActivationKey) -> impl Iterator<Item = &RehearsalRecord> {
         let rehearsals = self.0.values().rev();
-        rehearsals.filter(move |kept| kept.namespace == *namespace && kept.decider == *decider)
+        rehearsals.filter(move |kept| kept.key == *key)
     }
 }
 
@@ -64,12 +60,11 @@ impl RehearsalStore for MemoryStore {
 
     async fn rehearsals(
         &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
+        key: &ActivationKey,
         limit: u32,
     ) -> Result<Vec<RehearsalRecord>, Error> {
         let rehearsals = lock(&self.rehearsals);
-        let newest = rehearsals.newest_first(namespace, decider);
+        let newest = rehearsals.newest_first(key);
         Ok(newest.take(limit as usize).cloned().collect())
     }
 
@@ -78,7 +73,7 @@ impl RehearsalStore for MemoryStore {
         let unfinished = rehearsals.0.values().filter(|kept| !kept.is_over);
         let mut beats: Vec<Beat> = unfinished
             .map(|kept| Beat {
-                namespace: kept.namespace.clone(),
+                namespace: kept.key.namespace().clone(),
                 id: kept.id,
                 seen_at: kept.seen_at,
             })

@@ -6,8 +6,8 @@
 use std::collections::{HashMap, HashSet};
 
 use gavel_model::{
-    ActivationNumber, CommandId, CommandRecord, DeciderName, EventId, Namespace, NewEvent,
-    Position, RecordedEvent, StreamId,
+    ActivationKey, ActivationNumber, CommandId, CommandRecord, DeciderName, EventId, Namespace,
+    NewEvent, Position, RecordedEvent, StreamId,
 };
 use time::OffsetDateTime;
 
@@ -21,8 +21,8 @@ pub type RegistryKey = (DeciderName, String, u32);
 /// **Invariant:** after each [`Facts::admit`] they are those of the store with that append written.
 #[derive(Debug, Default)]
 pub struct Facts {
-    /// The newest activation of each decider.
-    pub activations: HashMap<(Namespace, DeciderName), ActivationNumber>,
+    /// The newest activation of each key.
+    pub activations: HashMap<ActivationKey, ActivationNumber>,
     /// The commands of the ledger.
     pub commands: HashSet<(Namespace, CommandId)>,
     /// The newest end of each stream that has events.
@@ -73,16 +73,12 @@ impl Facts {
     fn check_fences(&self, parts: &[StreamAppend]) -> Result<(), AppendError> {
         for part in parts {
             let Some(fence) = part.fence else { continue };
-            let (namespace, decider) = (part.stream.namespace(), part.stream.decider());
-            let current = self
-                .activations
-                .get(&(namespace.clone(), decider.clone()))
-                .copied()
-                .unwrap_or(ActivationNumber::NONE);
-            if fence.0 != current {
+            let current = self.activations.get(&fence.key(&part.stream)).copied();
+            let current = current.unwrap_or(ActivationNumber::NONE);
+            if fence.number != current {
                 return Err(AppendError::Fenced {
-                    decider: decider.clone(),
-                    fence: fence.0,
+                    decider: part.stream.decider().clone(),
+                    fence: fence.number,
                     current,
                 });
             }

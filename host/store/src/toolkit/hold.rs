@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gavel_model::{Activation, DeciderName, Namespace, StreamId};
+use gavel_model::{Activation, ActivationKey, DeciderName, Namespace, StreamId};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio::time::timeout;
 
@@ -44,13 +44,15 @@ pub type Held = OwnedRwLockWriteGuard<()>;
 pub type Passed = Vec<OwnedRwLockReadGuard<()>>;
 
 impl Holds {
-    /// Has the appends of a decider wait that come from now on, once those under way have ended.
+    /// Has the appends wait that come from now on to the streams of a module's name, once those
+    /// under way have ended.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] when they have not ended after [`HOLD`].
-    pub async fn hold(&self, namespace: &Namespace, decider: &DeciderName) -> Result<Held, Error> {
-        let held = timeout(HOLD, self.of(namespace, decider).write_owned()).await;
+    pub async fn hold(&self, key: &ActivationKey) -> Result<Held, Error> {
+        let of_streams = self.of(key.namespace(), &key.name().to_decider());
+        let held = timeout(HOLD, of_streams.write_owned()).await;
         held.map_err(|elapsed| Error::Unavailable(elapsed.into()))
     }
 

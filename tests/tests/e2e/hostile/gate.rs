@@ -219,7 +219,7 @@ async fn shadows_of_a_namespace_leave_room_for_rehearsals_and_for_others(store: 
         assert_eq!(over(client, &path).await["status"], "passed");
     }
     let elsewhere = rehearse(&there, &shadow).await;
-    let under_way = "gavel_gate_under_way{kind=\"shadow\"}";
+    let under_way = "gavel_gate_under_way{work=\"shadow\"}";
     assert!(here.metric(under_way).await >= 3.0);
 
     there.delete(&elsewhere).send().await.expect(204);
@@ -231,7 +231,8 @@ async fn shadows_of_a_namespace_leave_room_for_rehearsals_and_for_others(store: 
         (here.metric(under_way).await < 1.0).then_some(())
     })
     .await;
-    let ended = "gavel_gate_rehearsals_total{mode=\"shadow\",status=\"cancelled\"}";
+    let ended =
+        "gavel_gate_rehearsals_total{kind=\"decider\",mode=\"shadow\",status=\"cancelled\"}";
     assert!(here.metric(ended).await >= 3.0);
 }
 

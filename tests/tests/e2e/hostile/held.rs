@@ -12,7 +12,7 @@ use crate::gate::{
 };
 
 /// The key of the lock that appends share, and that a holder has alone.
-const FENCE: &str = "gavel_fence_key('default', 'candidate')";
+const FENCE: &str = "gavel_fence_key('default', 'decider', 'candidate')";
 
 /// A deposit that the candidates of these cases cannot fold, of no command and without the fence's lock.
 const IMPORT: &str = "SELECT append_event('Deposited', gen_random_uuid(), 'candidate', 'imported', '{\"amount\":13}', gen_random_uuid(), NULL)";

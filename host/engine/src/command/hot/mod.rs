@@ -195,10 +195,10 @@ impl Commands {
             .active(stream.namespace(), stream.decider())
             .await;
         match newest {
-            Ok(Some(newest)) if newest.activation.number != active.activation.number => {
-                Failure::Disturbed(BatchError::new(0, error))
+            Ok(Some(newest)) if newest.activation.number == active.activation.number => {
+                refused(error)
             }
-            Ok(_) => refused(error),
+            Ok(_) => Failure::Disturbed(BatchError::new(0, error)),
             Err(error) => refused(Error::Module(error)),
         }
     }

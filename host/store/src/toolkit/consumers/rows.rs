@@ -271,7 +271,7 @@ pub fn named(id: &ConsumerId, decider: &str, stream: &str) -> Result<StreamId, E
         reason: reason.to_string(),
     };
     let decider = DeciderName::new(decider).map_err(corrupt)?;
-    StreamId::new(id.namespace().clone(), decider, stream).map_err(corrupt)
+    StreamId::from_stored(id.namespace().clone(), decider, stream).map_err(corrupt)
 }
 
 /// What has been read, if it can be. What cannot is reported and left out: one bad row costs the others nothing.

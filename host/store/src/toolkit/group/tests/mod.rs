@@ -185,7 +185,7 @@ fn any_append(rng: &mut StdRng, number: u64) -> Append {
         let decider = ["counter", "account"][rng.random_range(0..2)];
         let mut part = decided(
             &stream_of("default", decider, &id),
-            Fence(gavel_model::ActivationNumber::NONE),
+            Fence::of_decider(gavel_model::ActivationNumber::NONE),
             0,
             increments(1),
         );

@@ -1,0 +1,191 @@
+//! `/v1/{deciders, …}/{name}/activations` and what stands beside it: which module works under a
+//! name. The same for each kind of module that this host runs.
+
+use axum::Extension;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse as _, Response};
+use gavel_api::{
+    Activation, ActivationBody, DeactivationBody, Rehearsal, RehearsalBody, RehearsalList,
+    RollbackBody, Text,
+};
+use gavel_gate::{ActivationRequest, RehearsalRequest};
+use gavel_model::{self as model, ModuleKind};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::error::Problem;
+use crate::extract::{JsonBody, KeyPath, KnownModules, OptionalJsonBody, Place, Sender};
+use crate::state::AppState;
+
+/// The kinds of modules that this host runs, each with where its modules are.
+const KINDS: [(ModuleKind, &str); 1] = [(ModuleKind::Decider, "/v1/deciders/{decider}")];
+
+/// The routes of all kinds that only read.
+pub(super) fn reading() -> OpenApiRouter<AppState> {
+    of_all_kinds(|| OpenApiRouter::default().routes(routes!(list_rehearsals)))
+}
+
+/// The routes of all kinds that change which module works.
+pub(super) fn changing() -> OpenApiRouter<AppState> {
+    of_all_kinds(|| {
+        OpenApiRouter::default()
+            .routes(routes!(activate_module))
+            .routes(routes!(deactivate_module))
+            .routes(routes!(roll_back))
+            .routes(routes!(start_rehearsal))
+    })
+}
+
+fn of_all_kinds(routes: fn() -> OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
+    let of = |(kind, path)| OpenApiRouter::default().nest(path, routes().layer(Extension(kind)));
+    KINDS
+        .map(of)
+        .into_iter()
+        .fold(OpenApiRouter::default(), OpenApiRouter::merge)
+}
+
+/// Activates a module
+///
+/// If the gate lets it pass. Once this has answered, no host decides another command of the decider
+/// with the former module.
+#[utoipa::path(
+    post, path = "/activations", tag = "deciders", request_body = ActivationBody,
+    responses(
+        (status = 201, description = "Active, with the report of the gate.", body = Activation, headers(("Location" = String))),
+        (status = 404, description = "`module-not-found`"),
+        (status = 409, description = "`activation-contended`; `name-taken` when the name has events or activations of another kind; `module-outdated`"),
+        (status = 422, description = "`gate-refused`, with the `report`; `invalid-module`. Nothing has changed."),
+    )
+)]
+async fn activate_module(
+    State(state): State<AppState>,
+    KeyPath(key): KeyPath,
+    Sender(origin): Sender,
+    known: KnownModules,
+    JsonBody(body): JsonBody<ActivationBody>,
+) -> Result<Response, Problem> {
+    let digest = known.digest(&state, &body.digest, Place::pointer("/digest"));
+    let request = ActivationRequest {
+        key,
+        digest: digest.await?,
+        message: body.message.map(Text::into_string),
+        accept: body.accept,
+        activated_by: origin.actor,
+    };
+    Ok(recorded(&state.gate.activate(request).await?))
+}
+
+/// Ends a module's work
+///
+/// Afterwards no module is active: commands are answered with `decider-not-found`, streams and
+/// events stay readable, and an activation or a rollback begins the work again. Once this has
+/// answered, no host decides another command with the module.
+#[utoipa::path(
+    post, path = "/deactivations", tag = "deciders", request_body(content = Option<DeactivationBody>, description = "May be left out."),
+    responses(
+        (status = 201, description = "Deactivated: the entry of the activation log, without a `digest`.", body = Activation, headers(("Location" = String))),
+        (status = 404, description = "`decider-not-found`: no module is active"),
+        (status = 409, description = "`activation-contended`"),
+    )
+)]
+async fn deactivate_module(
+    State(state): State<AppState>,
+    KeyPath(key): KeyPath,
+    Sender(origin): Sender,
+    OptionalJsonBody(body): OptionalJsonBody<DeactivationBody>,
+) -> Result<Response, Problem> {
+    let message = body.message.map(Text::into_string);
+    let deactivated = state.gate.deactivate(&key, message, origin.actor);
+    Ok(recorded(&deactivated.await?))
+}
+
+/// Goes back
+///
+/// Activates the module that was active before, or until a deactivation, if the gate lets it pass.
+#[utoipa::path(
+    post, path = "/rollback", tag = "deciders", request_body(content = Option<RollbackBody>, description = "May be left out."),
+    responses(
+        (status = 201, description = "Active, with the report of the gate.", body = Activation, headers(("Location" = String))),
+        (status = 404, description = "`decider-not-found`"),
+        (status = 409, description = "`nothing-to-roll-back-to`, `activation-contended`, `module-outdated`"),
+        (status = 422, description = "`gate-refused`, with the `report`; `invalid-module`. Nothing has changed."),
+    )
+)]
+async fn roll_back(
+    State(state): State<AppState>,
+    KeyPath(key): KeyPath,
+    Sender(origin): Sender,
+    OptionalJsonBody(body): OptionalJsonBody<RollbackBody>,
+) -> Result<Response, Problem> {
+    let message = body.message.map(Text::into_string);
+    let activated = state.gate.rollback(&key, message, origin.actor);
+    Ok(recorded(&activated.await?))
+}
+
+/// What has become an entry of the activation log.
+fn recorded(activation: &model::Activation) -> Response {
+    let key = &activation.key;
+    let location = format!("/v1/{}/{}", key.kind().plural(), key.name());
+    (
+        StatusCode::CREATED,
+        [(LOCATION, location)],
+        Json(Activation::from(activation)),
+    )
+        .into_response()
+}
+
+/// Begins a rehearsal
+///
+/// The gate without the activation, in the background: watch it at `Location`. With `mode` `shadow`
+/// the candidate decides the commands that come from now on too, without any effect, until the
+/// rehearsal is cancelled.
+#[utoipa::path(
+    post, path = "/rehearsals", tag = "gate", request_body = RehearsalBody,
+    responses(
+        (status = 202, description = "Begun.", body = Rehearsal, headers(("Location" = String))),
+        (status = 404, description = "`module-not-found`"),
+        (status = 409, description = "`module-outdated`"),
+        (status = 422, description = "`invalid-module`, with the `reasons`"),
+    )
+)]
+async fn start_rehearsal(
+    State(state): State<AppState>,
+    KeyPath(key): KeyPath,
+    Sender(origin): Sender,
+    known: KnownModules,
+    JsonBody(body): JsonBody<RehearsalBody>,
+) -> Result<Response, Problem> {
+    let digest = known.digest(&state, &body.digest, Place::pointer("/digest"));
+    let request = RehearsalRequest {
+        key,
+        digest: digest.await?,
+        mode: body.mode.into(),
+        accept: body.accept,
+        requested_by: origin.actor,
+    };
+    let rehearsal = state.rehearsals.start(request).await?;
+    let location = format!("/v1/rehearsals/{}", rehearsal.id);
+    let body = Json(Rehearsal::from(&rehearsal));
+    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response())
+}
+
+/// Lists rehearsals
+///
+/// The newest of a name, newest first.
+#[utoipa::path(
+    get, path = "/rehearsals", tag = "gate",
+    responses((status = 200, description = "The rehearsals; none when there was none.", body = RehearsalList))
+)]
+async fn list_rehearsals(
+    State(state): State<AppState>,
+    KeyPath(key): KeyPath,
+) -> Result<Response, Problem> {
+    let rehearsals = state.rehearsals.list(&key).await?;
+    Ok(Json(RehearsalList {
+        rehearsals: rehearsals.iter().map(Rehearsal::from).collect(),
+    })
+    .into_response())
+}

@@ -1,0 +1,161 @@
+//! The names that modules are activated under, and what a pointer to one is found by.
+
+use std::fmt;
+
+use super::name::{NameError, is_decider_name};
+use super::{DeciderName, ModuleKind, Namespace, StreamId};
+
+/// Longest name of a view, in bytes (inclusive): PostgreSQL holds no longer one.
+const VIEW_NAME_LIMIT: usize = 63;
+
+/// The name that a module is activated under. It belongs to one kind within a namespace, for good.
+///
+/// Each is also the name of a decider's streams: those of a decider, or those in which a process
+/// keeps what has become of its tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModuleName(String);
+
+impl ModuleName {
+    /// Checks a name as modules of a kind may have it.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] when the text does not follow the pattern of the kind.
+    pub fn new(kind: ModuleKind, text: impl Into<String>) -> Result<Self, NameError> {
+        let text = text.into();
+        let (is_sound, error) = match kind {
+            ModuleKind::Decider => (is_decider_name(&text), NameError::Decider),
+            ModuleKind::Process => (is_decider_name(&text), NameError::Process),
+            ModuleKind::View => (is_view_name(&text), NameError::View),
+        };
+        if is_sound { Ok(Self(text)) } else { Err(error) }
+    }
+
+    /// The name of the streams of a module of this name.
+    #[must_use]
+    pub fn to_decider(&self) -> DeciderName {
+        DeciderName::of_module(self)
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&DeciderName> for ModuleName {
+    fn from(decider: &DeciderName) -> Self {
+        Self(decider.as_str().to_owned())
+    }
+}
+
+impl fmt::Display for ModuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Finds a pointer, and all that is kept beside it: activations, fences, rehearsals.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ActivationKey {
+    namespace: Namespace,
+    kind: ModuleKind,
+    name: ModuleName,
+}
+
+impl ActivationKey {
+    /// The key of a name that modules of the kind may have.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] when the name does not follow the pattern of the kind.
+    pub fn new(
+        namespace: Namespace,
+        kind: ModuleKind,
+        name: impl Into<String>,
+    ) -> Result<Self, NameError> {
+        let name = ModuleName::new(kind, name)?;
+        Ok(Self {
+            namespace,
+            kind,
+            name,
+        })
+    }
+
+    /// The key of a decider.
+    #[must_use]
+    pub fn of_decider(namespace: &Namespace, decider: &DeciderName) -> Self {
+        Self {
+            namespace: namespace.clone(),
+            kind: ModuleKind::Decider,
+            name: decider.into(),
+        }
+    }
+
+    /// The key of a kind under the name of a stream.
+    #[must_use]
+    pub fn of_stream(stream: &StreamId, kind: ModuleKind) -> Self {
+        Self {
+            namespace: stream.namespace().clone(),
+            kind,
+            name: stream.decider().into(),
+        }
+    }
+
+    /// Where the pointer is.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The kind of the modules that it points at.
+    #[must_use]
+    pub fn kind(&self) -> ModuleKind {
+        self.kind
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &ModuleName {
+        &self.name
+    }
+}
+
+impl fmt::Display for ActivationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// Whether the text is `[a-z][a-z0-9_-]{0,62}`.
+fn is_view_name(text: &str) -> bool {
+    let allowed = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-'
+    };
+    (1..=VIEW_NAME_LIMIT).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_view_is_a_narrower_one_than_that_of_a_decider() {
+        for kind in [ModuleKind::Decider, ModuleKind::Process] {
+            for accepted in ["orders", "Orders", &"o".repeat(128)] {
+                assert!(ModuleName::new(kind, accepted).is_ok(), "{kind} {accepted}");
+            }
+        }
+        for accepted in ["o", "orders_by-day2", &"o".repeat(63)] {
+            let name = ModuleName::new(ModuleKind::View, accepted).unwrap();
+            assert_eq!(name.to_decider().as_str(), accepted);
+        }
+        for refused in ["", "Orders", "1st", "_o", "o.p", "ö", &"o".repeat(64)] {
+            let refusal = ModuleName::new(ModuleKind::View, refused);
+            assert_eq!(refusal, Err(NameError::View), "{refused:?}");
+        }
+    }
+}

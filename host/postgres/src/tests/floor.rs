@@ -1,0 +1,154 @@
+//! Databases of hosts of before, and of newer ones.
+
+use std::borrow::Cow;
+
+use gavel_model::{ActivationKey, ModuleKind};
+use gavel_store::{ModuleStore as _, Outdated, RehearsalStore as _};
+use sqlx::migrate::Migrator;
+
+use super::*;
+use crate::migrations::{migrator, newest};
+
+const RAISE: &str = "CREATE OR REPLACE FUNCTION gavel_schema_floor() RETURNS BIGINT LANGUAGE sql STABLE AS $$ SELECT 1000000::BIGINT $$";
+
+/// What a host is told of a floor that was raised by [`RAISE`].
+fn outdated() -> Outdated {
+    Outdated {
+        floor: 1_000_000,
+        known: newest(),
+    }
+}
+
+/// A database as hosts have left it that knew of deciders only.
+async fn of_deciders_only(database: &Database) {
+    let known = migrator();
+    let before = known.iter().filter(|known| known.version < 34);
+    let before = Migrator {
+        migrations: Cow::Owned(before.cloned().collect()),
+        ..Migrator::DEFAULT
+    };
+    let mut session = database.connect().await;
+    before.run(&mut session).await.unwrap();
+    let digest = ModuleDigest::of(b"counter");
+    let rows = format!(
+        "INSERT INTO modules (digest, kind, name, size_bytes, manifest, imports, wasm)
+         VALUES ('{digest}', 'decider', 'counter', 3, '{{}}', '{{}}', '\\x010203');
+         SELECT gavel_activate('default', 'counter', 0, '{digest}',
+             '[{{\"event\":\"Incremented\",\"event_version\":1,\"description\":\"\"}}]', 'ann', NULL, '{{cost}}', '{{}}');
+         INSERT INTO rehearsals (namespace, id, decider, digest, is_over, seen_at, document)
+         VALUES ('default', gen_random_uuid(), 'counter', '{digest}', TRUE, now(), '{{}}');
+         SELECT append_event('Incremented', gen_random_uuid(), 'counter', 'deactivations', '{{}}', gen_random_uuid(), NULL)"
+    );
+    session
+        .execute(sqlx::raw_sql(AssertSqlSafe(rows)))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_knows_of_deciders_only_is_opened_with_all_it_holds() {
+    on_new_database(async |database: Database| {
+        of_deciders_only(&database).await;
+        let store = database.open().await;
+
+        let digest = ModuleDigest::of(b"counter");
+        let module = store.module(digest).await.unwrap().unwrap();
+        assert_eq!(module.kind, ModuleKind::Decider);
+        assert_eq!(module.contract, "gavel:decider@0.1.0");
+        let key = ActivationKey::new(Namespace::default(), ModuleKind::Decider, "counter").unwrap();
+        let active = store.active(&key).await.unwrap().unwrap();
+        assert_eq!((active.digest, active.replaces), (Some(digest), None));
+        assert_eq!(active.activated_by.as_deref(), Some("ann"));
+        assert_eq!(store.rehearsals(&key, 10).await.unwrap().len(), 1);
+
+        // A stream whose id means something else by now stays readable, and goes on.
+        let stored = log_of(&store, Position::BEGINNING, 1).await;
+        assert_eq!(ids(&stored), ["deactivations"]);
+        let mut part = increment("any", ExpectedVersion::Any);
+        part.stream = stored[0].stream.clone();
+        store.append(Append { parts: vec![part] }).await.unwrap();
+        let begin = "SELECT append_event('Incremented', gen_random_uuid(), 'counter', 'logs', '{}', gen_random_uuid(), NULL)";
+        let refused = database.connect().await.execute(begin).await.unwrap_err();
+        let sqlx::Error::Database(refused) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(refused.constraint(), Some("events_stream_check"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_before_stores_nothing_in_a_database_of_kinds() {
+    on_new_database(async |database: Database| {
+        database.open().await;
+        let mut session = database.connect().await;
+        let calls = [
+            "SELECT gavel_activate('default', 'counter', 0, 'sha256:0', '[]', NULL, NULL, '{}', '{}')",
+            "SELECT namespace, decider, number FROM activations",
+            "SELECT gavel_fence_key('default', 'counter')",
+        ];
+        for call in calls {
+            session.execute(call).await.unwrap_err();
+        }
+        // It has one argument for each of 45 columns, and no way to say which schema it knows.
+        let arguments: i16 =
+            sqlx::query_scalar("SELECT pronargs FROM pg_proc WHERE proname = 'gavel_append'")
+                .fetch_one(&mut session)
+                .await
+                .unwrap();
+        assert_ne!(arguments, 45);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_for_newer_hosts_is_refused() {
+    on_new_database(async |database: Database| {
+        database.open().await;
+        database.connect().await.execute(RAISE).await.unwrap();
+        for migrate in [true, false] {
+            let options = PostgresOptions {
+                migrate,
+                ..database.options()
+            };
+            let error = PostgresStore::open(options).await.unwrap_err();
+            let OpenError::Outdated(found) = error else {
+                panic!("{error:?}");
+            };
+            assert_eq!(found, outdated());
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_under_which_the_floor_is_raised_appends_nothing_and_is_told() {
+    on_new_database(async |database: Database| {
+        let (appending, idle) = (database.open().await, database.open().await);
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        append(&appending, "a", ExpectedVersion::Any).await.unwrap();
+        let claim = appending.claim(&stream("b")).await.unwrap().unwrap();
+        session.execute(RAISE).await.unwrap();
+
+        let error = append(&appending, "a", ExpectedVersion::Any).await;
+        assert!(
+            matches!(error, Err(AppendError::Unavailable(_))),
+            "{error:?}"
+        );
+        assert_eq!(appending.outdated().await, outdated());
+        let parts = vec![increment("b", ExpectedVersion::Any)];
+        let error = claim.append(Append { parts }).await;
+        assert!(
+            matches!(error, Err(AppendError::Unavailable(_))),
+            "{error:?}"
+        );
+        assert_eq!(log_of(&appending, Position::BEGINNING, 1).await.len(), 1);
+
+        // The one that has nothing to append looks for it.
+        let looked = idle.withholding().await;
+        assert!(matches!(looked, Err(Error::Unavailable(_))), "{looked:?}");
+        assert_eq!(idle.outdated().await, outdated());
+    })
+    .await;
+}
