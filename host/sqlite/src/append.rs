@@ -1,18 +1,30 @@
 //! Appending: look up, judge, write.
 
 use gavel_model::RecordedEvent;
-use gavel_store::Append;
 use gavel_store::toolkit::group::Outcome;
+use gavel_store::toolkit::writes::{AppendBatch, CarryOut};
+use gavel_store::{Append, Error};
 use rusqlite::{Connection, params};
 use time::OffsetDateTime;
 
 use super::error::SqliteError;
+use super::tables::Tables;
 use super::{facts, ledger, rows};
 
 const INSERT_EVENT: &str = r#"
 INSERT INTO events ("offset", namespace, decider, decider_id, version, event, event_id, event_version, data,
     command_id, previous_id, final, tags, metadata, created_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"#;
+
+impl CarryOut<AppendBatch> for Tables<'_> {
+    fn carry_out(
+        &mut self,
+        change: AppendBatch,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Outcome>, Error> {
+        Ok(append_in_tx(self.database, change.appends, now)?)
+    }
+}
 
 /// Appends a batch, one after the other, each with an outcome of its own: one that is refused writes nothing and keeps none from being written.
 ///

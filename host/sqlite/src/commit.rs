@@ -3,19 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gavel_model::Clock;
 use gavel_store::toolkit::group::{Commit, Failed, Outcome, Verdict};
-use gavel_store::{Append, Error, LARGE_APPEND_BYTES};
+use gavel_store::toolkit::writes::AppendBatch;
+use gavel_store::{Append, LARGE_APPEND_BYTES};
 
-use super::append::append_in_tx;
 use super::writer::{WriteError, Writer};
 
 /// Where batches go: the one file.
 #[derive(Debug)]
-pub(super) struct Database {
-    pub(super) writer: Arc<Writer>,
-    pub(super) clock: Arc<dyn Clock>,
-}
+pub(super) struct Database(pub(super) Arc<Writer>);
 
 #[async_trait]
 impl Commit for Database {
@@ -26,15 +22,12 @@ impl Commit for Database {
     const LARGE_BYTES: usize = LARGE_APPEND_BYTES;
 
     async fn commit(&self, _session: &mut (), batch: &[Append]) -> Result<Vec<Verdict>, Failed> {
-        let (batch, clock) = (batch.to_vec(), Arc::clone(&self.clock));
-        // The time is taken under the write lock, so that later positions are not earlier in time while the clock goes forward.
-        let written = self
-            .writer
-            .write(move |tx| append_in_tx(tx, batch, clock.now()));
+        let appends = batch.to_vec();
+        let written = self.0.carry_out(AppendBatch { appends });
         match written.await {
             Ok(outcomes) => Ok(outcomes.into_iter().map(Verdict::Settled).collect()),
             Err(WriteError::NotBegun(source)) => Err(Failed::NotSent(source)),
-            Err(WriteError::Undone(error)) => Err(Failed::Refused(Error::from(error).into())),
+            Err(WriteError::Undone(error)) => Err(Failed::Refused(error.into())),
             Err(WriteError::Unknown(source)) => Err(Failed::Lost(source)),
         }
     }

@@ -6,12 +6,14 @@
 use std::cell::Cell;
 
 use gavel_model::{Namespace, Position};
+use gavel_store::toolkit::writes::{BeginGeneration, CarryOut};
 use gavel_store::{Error, ResumeError};
 use rusqlite::{Connection, Row, params};
 use time::OffsetDateTime;
 
 use super::error::SqliteError;
 use super::rows;
+use super::tables::Tables;
 
 /// The number is that of the clock, so that it differs from those which were begun since the copy was made that this file may be.
 const BEGIN: &str = r#"
@@ -48,10 +50,11 @@ const LAST_THROUGH: &str = r#"
 SELECT "offset" FROM events INDEXED BY events_namespace
 WHERE namespace = ?1 AND "offset" <= ?2 ORDER BY "offset" DESC LIMIT 1"#;
 
-/// Begins a generation at a time.
-pub(super) fn begin_in_tx(tx: &Connection, now: OffsetDateTime) -> Result<(), SqliteError> {
-    tx.execute(BEGIN, [rows::milliseconds(now)])?;
-    Ok(())
+impl CarryOut<BeginGeneration> for Tables<'_> {
+    fn carry_out(&mut self, _: BeginGeneration, now: OffsetDateTime) -> Result<(), Error> {
+        self.run(BEGIN, [rows::milliseconds(now)])?;
+        Ok(())
+    }
 }
 
 /// Writes what changes nothing.

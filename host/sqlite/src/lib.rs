@@ -5,7 +5,7 @@
 //! Each transaction and each read is run as a whole on one thread, for they are of several hundred statements or rows.
 //! How values are held is in `migrations/README.md`.
 //!
-//! A function that runs in the caller's transaction ends in `_in_tx`.
+//! Whatever is written is a value (`toolkit::writes`), which `tables.rs` carries out. A function that runs in the caller's transaction ends in `_in_tx`.
 
 mod append;
 mod cells;
@@ -28,6 +28,7 @@ mod readers;
 mod rehearsals;
 mod rows;
 mod snapshots;
+mod tables;
 mod writer;
 
 #[cfg(test)]
@@ -62,7 +63,7 @@ pub struct SqliteStore {
 #[async_trait]
 impl ModuleStore for SqliteStore {
     async fn put_module(&self, module: NewModule) -> Result<(StoredModule, bool), Error> {
-        modules::put(&self.writer, &self.clock, module).await
+        modules::put(&self.writer, module).await
     }
 
     async fn module(&self, digest: ModuleDigest) -> Result<Option<StoredModule>, Error> {
@@ -91,7 +92,7 @@ impl ModuleStore for SqliteStore {
     }
 
     async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
-        modules::activate(&self.writer, &self.clock, activation, None).await
+        modules::activate(&self.writer, activation, None).await
     }
 
     async fn hold<'s>(&'s self, key: &ActivationKey) -> Result<Box<dyn Hold + 's>, Error> {
@@ -138,7 +139,7 @@ impl Hold for SqliteHold<'_> {
         activation: NewActivation,
         looked_through: &Moment,
     ) -> Result<Activation, ActivateError> {
-        let SqliteStore { writer, clock, .. } = self.store;
-        modules::activate(writer, clock, activation, Some(looked_through.clone())).await
+        let looked_through = Some(looked_through.clone());
+        modules::activate(&self.store.writer, activation, looked_through).await
     }
 }

@@ -1,22 +1,24 @@
 //! Modules and the log of activations.
 
 use std::convert::identity;
-use std::sync::Arc;
 
 use gavel_model::{
-    Activation, ActivationKey, ActivationNumber, Clock, ModuleDigest, ModuleKind, Namespace,
+    Activation, ActivationKey, ActivationNumber, ModuleDigest, ModuleKind, Namespace,
 };
+use gavel_store::toolkit::writes::{Activate, CarryOut, DeleteModule, PutModule, RecordUpload};
 use gavel_store::{
     ActivateError, ActivationFilter, DeleteModuleError, Error, ModuleFilter, Moment, NewActivation,
     NewModule, PAGE_BYTES, Page, Room, StoredModule,
 };
 use rusqlite::{Connection, Params, Row, params};
+use time::OffsetDateTime;
 
 use super::error::SqliteError;
 use super::error::is_referred_to;
 use super::past;
 use super::readers::Readers;
 use super::rows::{self, activation_columns, module_columns};
+use super::tables::Tables;
 use super::writer::Writer;
 
 const INSERT: &str = "
@@ -48,6 +50,8 @@ const LIST: &str = concat!(
 const RECORD_UPLOAD: &str = "
 INSERT INTO module_uploads (digest, uploaded_by) SELECT digest, ?2 FROM modules WHERE digest = ?1
 ON CONFLICT (digest, uploaded_by) DO NOTHING";
+
+const DELETE: &str = "DELETE FROM modules WHERE digest = ?1";
 
 const WASM: &str = "SELECT wasm FROM modules WHERE digest = ?1";
 
@@ -90,25 +94,19 @@ const LIST_ACTIVE: &str = concat!(
     ORDER BY namespace, kind, name LIMIT ?6 + 1"
 );
 
-pub(super) async fn put(
-    writer: &Writer,
-    clock: &Arc<dyn Clock>,
-    module: NewModule,
-) -> Result<(StoredModule, bool), Error> {
-    let clock = Arc::clone(clock);
-    let written = writer.write(move |tx| put_in_tx(tx, &*clock, &module));
+pub(super) async fn put(writer: &Writer, module: NewModule) -> Result<(StoredModule, bool), Error> {
+    let written = writer.carry_out(PutModule { module });
     written.await.map_err(|error| error.into_error(identity))
 }
 
-fn put_in_tx(
-    tx: &Connection,
-    clock: &dyn Clock,
-    module: &NewModule,
-) -> Result<(StoredModule, bool), SqliteError> {
-    let digest = module.digest.to_string();
-    let inserted = tx.execute(
-        INSERT,
-        params![
+impl CarryOut<PutModule> for Tables<'_> {
+    fn carry_out(
+        &mut self,
+        PutModule { module }: PutModule,
+        now: OffsetDateTime,
+    ) -> Result<(StoredModule, bool), Error> {
+        let digest = module.digest.to_string();
+        let values = params![
             digest,
             i64::try_from(module.wasm.len()).unwrap_or(i64::MAX),
             module.kind.as_str(),
@@ -116,16 +114,17 @@ fn put_in_tx(
             module.name,
             module.manifest.as_str(),
             rows::json_text(&module.imports),
-            rows::milliseconds(clock.now()),
+            rows::milliseconds(now),
             module.wasm,
-        ],
-    )?;
-    let stored = rows::one(tx, FIND, [digest], rows::module)?;
-    let stored = stored.ok_or_else(|| Error::Corrupt {
-        what: "module",
-        reason: "it is not there after it was stored".to_owned(),
-    })?;
-    Ok((stored, inserted > 0))
+        ];
+        let inserted = self.run(INSERT, values)?;
+        let stored = rows::one(self.database, FIND, [digest], rows::module)?;
+        let stored = stored.ok_or_else(|| Error::Corrupt {
+            what: "module",
+            reason: "it is not there after it was stored".to_owned(),
+        })?;
+        Ok((stored, inserted > 0))
+    }
 }
 
 pub(super) async fn find(
@@ -187,39 +186,70 @@ pub(super) async fn record_upload(
     digest: ModuleDigest,
     uploaded_by: &str,
 ) -> Result<(), Error> {
-    let values = [digest.to_string(), uploaded_by.to_owned()];
-    let written = writer.write(move |tx| Ok::<_, SqliteError>(tx.execute(RECORD_UPLOAD, values)?));
-    written.await.map_err(|error| error.into_error(identity))?;
-    Ok(())
+    let uploaded_by = uploaded_by.to_owned();
+    let change = RecordUpload {
+        digest,
+        uploaded_by,
+    };
+    let written = writer.carry_out(change);
+    written.await.map_err(|error| error.into_error(identity))
+}
+
+impl CarryOut<RecordUpload> for Tables<'_> {
+    fn carry_out(&mut self, change: RecordUpload, _: OffsetDateTime) -> Result<(), Error> {
+        self.run(
+            RECORD_UPLOAD,
+            [change.digest.to_string(), change.uploaded_by],
+        )?;
+        Ok(())
+    }
 }
 
 pub(super) async fn delete(writer: &Writer, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
-    let written = writer.write(move |tx| {
-        match tx.execute(
-            "DELETE FROM modules WHERE digest = ?1",
-            [digest.to_string()],
-        ) {
-            Ok(0) => Err(DeleteModuleError::NotFound),
-            Ok(_) => Ok(()),
-            Err(error) if is_referred_to(&error) => Err(DeleteModuleError::InUse),
-            Err(error) => Err(DeleteModuleError::Store(SqliteError::from(error).into())),
-        }
-    });
+    let written = writer.carry_out(DeleteModule { digest });
     written
         .await
         .map_err(|error| error.into_error(DeleteModuleError::Store))
 }
 
+impl CarryOut<DeleteModule> for Tables<'_> {
+    fn carry_out(
+        &mut self,
+        change: DeleteModule,
+        _: OffsetDateTime,
+    ) -> Result<(), DeleteModuleError> {
+        match self.database.execute(DELETE, [change.digest.to_string()]) {
+            Ok(0) => Err(DeleteModuleError::NotFound),
+            Ok(_) => Ok(()),
+            Err(error) if is_referred_to(&error) => Err(DeleteModuleError::InUse),
+            Err(error) => Err(DeleteModuleError::Store(SqliteError::from(error).into())),
+        }
+    }
+}
+
 /// Moves the pointer, unless something was stored in the streams of the name after the moment.
 pub(super) async fn activate(
     writer: &Writer,
-    clock: &Arc<dyn Clock>,
     activation: NewActivation,
     looked_through: Option<Moment>,
 ) -> Result<Activation, ActivateError> {
-    let clock = Arc::clone(clock);
-    let written = writer.write(move |tx| {
-        if let Some(moment) = looked_through {
+    let written = writer.carry_out(Activate {
+        activation,
+        looked_through,
+    });
+    written
+        .await
+        .map_err(|error| error.into_error(ActivateError::Store))
+}
+
+impl CarryOut<Activate> for Tables<'_> {
+    fn carry_out(
+        &mut self,
+        change: Activate,
+        now: OffsetDateTime,
+    ) -> Result<Activation, ActivateError> {
+        let (tx, activation) = (self.database, change.activation);
+        if let Some(moment) = change.looked_through {
             let key = &activation.key;
             let decider = key.name().to_decider();
             let moved = past::moved_since(tx, key.namespace(), &decider, &moment, 1);
@@ -228,16 +258,13 @@ pub(super) async fn activate(
                 return Err(ActivateError::Overtaken);
             }
         }
-        activate_in_tx(tx, &*clock, activation)
-    });
-    written
-        .await
-        .map_err(|error| error.into_error(ActivateError::Store))
+        activate_in_tx(tx, now, activation)
+    }
 }
 
 fn activate_in_tx(
     tx: &Connection,
-    clock: &dyn Clock,
+    now: OffsetDateTime,
     activation: NewActivation,
 ) -> Result<Activation, ActivateError> {
     let store = |error: rusqlite::Error| ActivateError::Store(SqliteError::from(error).into());
@@ -263,7 +290,7 @@ fn activate_in_tx(
         }
     }
     register_in_tx(tx, &activation).map_err(store)?;
-    let activation = activation.into_activation(replaces.flatten(), clock.now());
+    let activation = activation.into_activation(replaces.flatten(), now);
     let [namespace, kind, name] = rows::key(&activation.key);
     tx.execute(
         ACTIVATE,

@@ -14,6 +14,7 @@ use gavel_model::Clock;
 use gavel_store::toolkit::group::{Group, Limits};
 use gavel_store::toolkit::hold::Holds;
 use gavel_store::toolkit::lookup::Lookups;
+use gavel_store::toolkit::writes::BeginGeneration;
 use gavel_store::{Error, Floor, OpenError, Source};
 use rusqlite::Connection;
 use tokio::task::spawn_blocking;
@@ -23,7 +24,7 @@ use super::commit::Database;
 use super::files::{self, Files};
 use super::readers::Readers;
 use super::writer::Writer;
-use super::{connect, generations, migrations};
+use super::{connect, migrations};
 
 impl SqliteStore {
     /// Opens the file at `path`. With `migrate`, the file and its folder are created when they are
@@ -60,16 +61,12 @@ impl SqliteStore {
             .ping()
             .await
             .map_err(|error| unreachable(error.into()))?;
-        let writer = Writer::open(files, floor)
+        let writer = Writer::open(files, floor, Arc::clone(&clock))
             .map(Arc::new)
             .map_err(|error| unreachable(error.into()))?;
-        begin_generation(&writer, &clock)
-            .await
-            .map_err(|error| unreachable(error.into()))?;
-        let database = Database {
-            writer: Arc::clone(&writer),
-            clock: Arc::clone(&clock),
-        };
+        let begun = writer.carry_out(BeginGeneration {}).await;
+        begun.map_err(|error| unreachable(error.into_error(identity::<Error>).into()))?;
+        let database = Database(Arc::clone(&writer));
         // One committer, for SQLite has one writer.
         let group = Group::start(Arc::new(database), 1, Limits::default());
         Ok(Self {
@@ -81,12 +78,6 @@ impl SqliteStore {
             readers,
         })
     }
-}
-
-async fn begin_generation(writer: &Writer, clock: &Arc<dyn Clock>) -> Result<(), Error> {
-    let clock = Arc::clone(clock);
-    let begun = writer.write(move |tx| generations::begin_in_tx(tx, clock.now()));
-    begun.await.map_err(|error| error.into_error(identity))
 }
 
 /// Creates the file if need be, brings its schema up to date, and leaves a connection open.

@@ -4,15 +4,16 @@ use std::convert::identity;
 
 use async_trait::async_trait;
 use gavel_model::{ActivationKey, Namespace, RehearsalId};
+use gavel_store::toolkit::writes::{AdoptRehearsal, CarryOut, PutRehearsal};
 use gavel_store::{
     Beat, Error, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord, RehearsalStore,
 };
-use rusqlite::{Transaction, params};
+use rusqlite::params;
 use time::OffsetDateTime;
 
 use super::SqliteStore;
-use super::error::SqliteError;
 use super::rows::{self, rehearsal_columns};
+use super::tables::Tables;
 
 /// Makes room for a rehearsal of the same key that is new.
 const FORGET: &str = "
@@ -57,7 +58,7 @@ const ADOPT: &str = concat!(
 #[async_trait]
 impl RehearsalStore for SqliteStore {
     async fn put_rehearsal(&self, rehearsal: RehearsalRecord) -> Result<bool, Error> {
-        let written = self.writer.write(move |tx| put_in_tx(tx, &rehearsal));
+        let written = self.writer.carry_out(PutRehearsal { rehearsal });
         written.await.map_err(|error| error.into_error(identity))
     }
 
@@ -101,30 +102,42 @@ impl RehearsalStore for SqliteStore {
         last: &Beat,
         now: OffsetDateTime,
     ) -> Result<Option<RehearsalRecord>, Error> {
-        let (namespace, id) = (last.namespace.clone(), last.id);
-        let [last, now] = [last.seen_at, now].map(rows::milliseconds);
-        let adopted = self.writer.write(move |tx| {
-            let values = params![namespace.as_str(), id.as_bytes(), last, now];
-            rows::one(tx, ADOPT, values, rows::rehearsal)
-        });
+        let (last, seen_at) = (last.clone(), now);
+        let adopted = self.writer.carry_out(AdoptRehearsal { last, seen_at });
         adopted.await.map_err(|error| error.into_error(identity))
     }
 }
 
-fn put_in_tx(tx: &Transaction<'_>, rehearsal: &RehearsalRecord) -> Result<bool, SqliteError> {
-    let [namespace, kind, name] = rows::key(&rehearsal.key);
-    let id = rehearsal.id.as_bytes();
-    let values = params![namespace, kind, name, id, REHEARSALS_KEPT];
-    tx.prepare_cached(FORGET)?.execute(values)?;
-    let values = params![
-        id,
-        namespace,
-        kind,
-        name,
-        rehearsal.digest.to_string(),
-        rehearsal.is_over,
-        rows::milliseconds(rehearsal.seen_at),
-        rehearsal.document.as_str(),
-    ];
-    Ok(tx.prepare_cached(PUT)?.execute(values)? == 1)
+impl CarryOut<PutRehearsal> for Tables<'_> {
+    fn carry_out(&mut self, change: PutRehearsal, _: OffsetDateTime) -> Result<bool, Error> {
+        let rehearsal = change.rehearsal;
+        let [namespace, kind, name] = rows::key(&rehearsal.key);
+        let id = rehearsal.id.as_bytes();
+        let values = params![namespace, kind, name, id, REHEARSALS_KEPT];
+        self.run(FORGET, values)?;
+        let values = params![
+            id,
+            namespace,
+            kind,
+            name,
+            rehearsal.digest.to_string(),
+            rehearsal.is_over,
+            rows::milliseconds(rehearsal.seen_at),
+            rehearsal.document.as_str(),
+        ];
+        Ok(self.run(PUT, values)? == 1)
+    }
+}
+
+impl CarryOut<AdoptRehearsal> for Tables<'_> {
+    fn carry_out(
+        &mut self,
+        AdoptRehearsal { last, seen_at }: AdoptRehearsal,
+        _: OffsetDateTime,
+    ) -> Result<Option<RehearsalRecord>, Error> {
+        let (namespace, id) = (last.namespace.as_str(), last.id.as_bytes());
+        let [last, seen_at] = [last.seen_at, seen_at].map(rows::milliseconds);
+        let values = params![namespace, id, last, seen_at];
+        Ok(rows::one(self.database, ADOPT, values, rows::rehearsal)?)
+    }
 }

@@ -5,23 +5,24 @@ use std::convert::identity;
 use async_trait::async_trait;
 use gavel_model::{DeciderName, Json, ModuleDigest, Namespace, StreamId, Version};
 use gavel_store::toolkit::newest_of;
+use gavel_store::toolkit::writes::{CarryOut, ForgetSnapshots, PutSnapshots};
 use gavel_store::{Error, Loaded, Snapshot, SnapshotPlace, SnapshotStore};
 use rusqlite::params;
+use time::OffsetDateTime;
 
 use super::SqliteStore;
-use super::error::SqliteError;
 use super::history::history_in;
 use super::rows;
+use super::tables::Tables;
 
 const SNAPSHOT: &str = "
 SELECT snapshot.version, snapshot.state FROM snapshots AS snapshot
 WHERE snapshot.namespace = ?1 AND snapshot.decider = ?2 AND snapshot.decider_id = ?3 AND snapshot.module = ?4
     AND snapshot.version <= (SELECT max(version) FROM events WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3)";
 
-/// All at once, as one JSON array. The WHERE is for SQLite's parser, which would take ON for that of a join.
 const PUT: &str = "
 INSERT INTO snapshots AS kept (namespace, decider, decider_id, module, version, state, created_at)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, ?2 FROM json_each(?1) WHERE TRUE
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 ON CONFLICT (namespace, decider, decider_id, module) DO UPDATE
     SET version = excluded.version, state = excluded.state, created_at = excluded.created_at
     WHERE kept.version < excluded.version";
@@ -83,24 +84,8 @@ impl SnapshotStore for SqliteStore {
         if snapshots.is_empty() {
             return Ok(());
         }
-        let rows: Vec<_> = snapshots
-            .iter()
-            .map(|snapshot| {
-                let (stream, version) = (&snapshot.stream, snapshot.version.to_sql());
-                let (namespace, decider) = (stream.namespace().as_str(), stream.decider().as_str());
-                let (module, state) = (snapshot.module.to_string(), snapshot.state.as_str());
-                (namespace, decider, stream.id(), module, version, state)
-            })
-            .collect();
-        let (rows, now) = (rows::json_text(&rows), rows::milliseconds(self.clock.now()));
-        let written = self.writer.write(move |tx| {
-            let put = tx
-                .prepare_cached(PUT)
-                .and_then(|mut put| put.execute((rows, now)));
-            Ok::<_, SqliteError>(put?)
-        });
-        written.await.map_err(|error| error.into_error(identity))?;
-        Ok(())
+        let written = self.writer.carry_out(PutSnapshots { snapshots });
+        written.await.map_err(|error| error.into_error(identity))
     }
 
     /// Writes only where there is something to delete.
@@ -112,45 +97,69 @@ impl SnapshotStore for SqliteStore {
         after: &SnapshotPlace,
         limit: u32,
     ) -> Result<Option<SnapshotPlace>, Error> {
-        let kept: Vec<_> = kept.iter().map(ModuleDigest::to_string).collect();
-        let kept = rows::json_text(&kept);
         let names = [namespace.to_string(), decider.to_string()];
         let SnapshotPlace { id, module } = after.clone();
-        let seen = {
-            let ([namespace, decider], kept) = (names.clone(), kept.clone());
-            let (id, module) = (id.clone(), module.clone());
-            self.readers.read(move |database| {
-                let values = params![namespace, decider, id, module, limit, kept];
-                rows::one(database, SEEN, values, |row| {
-                    let (id, module) = (row.get(0)?, row.get(1)?);
-                    Ok((SnapshotPlace { id, module }, row.get::<_, bool>(2)?))
-                })
+        let kept_texts = texts(kept);
+        let seen = self.readers.read(move |database| {
+            let [namespace, decider] = names;
+            let values = params![namespace, decider, id, module, limit, kept_texts];
+            rows::one(database, SEEN, values, |row| {
+                let (id, module) = (row.get(0)?, row.get(1)?);
+                Ok((SnapshotPlace { id, module }, row.get::<_, bool>(2)?))
             })
-        };
+        });
         let Some((last, are_kept)) = seen.await? else {
             return Ok(None);
         };
         if !are_kept {
-            let ([namespace, decider], through) = (names, last.clone());
-            let forgotten = self.writer.write(move |tx| {
-                let values = params![
-                    namespace,
-                    decider,
-                    id,
-                    module,
-                    through.id,
-                    through.module,
-                    kept
-                ];
-                let forgotten = tx
-                    .prepare_cached(FORGET)
-                    .and_then(|mut forget| forget.execute(values));
-                Ok::<_, SqliteError>(forgotten?)
-            });
+            let change = ForgetSnapshots {
+                namespace: namespace.clone(),
+                decider: decider.clone(),
+                kept: kept.to_vec(),
+                after: after.clone(),
+                through: last.clone(),
+            };
+            let forgotten = self.writer.carry_out(change);
             forgotten
                 .await
                 .map_err(|error| error.into_error(identity))?;
         }
         Ok(Some(last))
     }
+}
+
+impl CarryOut<PutSnapshots> for Tables<'_> {
+    fn carry_out(&mut self, change: PutSnapshots, now: OffsetDateTime) -> Result<(), Error> {
+        for snapshot in change.snapshots {
+            let [namespace, decider, id] = rows::names(&snapshot.stream);
+            let (module, version) = (snapshot.module.to_string(), snapshot.version.to_sql());
+            let (state, now) = (snapshot.state.as_str(), rows::milliseconds(now));
+            let values = params![namespace, decider, id, module, version, state, now];
+            self.run(PUT, values)?;
+        }
+        Ok(())
+    }
+}
+
+impl CarryOut<ForgetSnapshots> for Tables<'_> {
+    fn carry_out(&mut self, change: ForgetSnapshots, _: OffsetDateTime) -> Result<(), Error> {
+        let (after, through) = (change.after, change.through);
+        let values = params![
+            change.namespace.as_str(),
+            change.decider.as_str(),
+            after.id,
+            after.module,
+            through.id,
+            through.module,
+            texts(&change.kept),
+        ];
+        self.run(FORGET, values)?;
+        Ok(())
+    }
+}
+
+/// Digests as a JSON array.
+fn texts(digests: &[ModuleDigest]) -> String {
+    let digests: Vec<_> = digests.iter().map(ModuleDigest::to_string).collect();
+    rows::json_text(&digests)
 }

@@ -4,6 +4,7 @@ use std::convert::identity;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
+use gavel_model::Clock;
 use gavel_store::{Error, Floor, Outdated, Source};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Mutex;
@@ -22,6 +23,11 @@ use super::{connect, generations, migrations};
 /// program knows: another process may have raised it.
 #[derive(Debug)]
 pub(super) struct Writer {
+    /// Tells the time of each write.
+    pub(super) clock: Arc<dyn Clock>,
+    /// What was carried out, in this order.
+    #[cfg(test)]
+    pub(super) carried_out: crate::tests::CarriedOut,
     files: Files,
     floor: Arc<Floor>,
     idle: Arc<Mutex<Option<Connection>>>,
@@ -50,9 +56,16 @@ impl<E> WriteError<E> {
 
 impl Writer {
     /// Opens the file, which is there and has its schema.
-    pub(super) fn open(files: Files, floor: Arc<Floor>) -> Result<Self, rusqlite::Error> {
+    pub(super) fn open(
+        files: Files,
+        floor: Arc<Floor>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, rusqlite::Error> {
         let first = connect::writing(files.path())?;
         Ok(Self {
+            clock,
+            #[cfg(test)]
+            carried_out: crate::tests::CarriedOut::default(),
             files,
             floor,
             idle: Arc::new(Mutex::new(Some(first))),

@@ -48,6 +48,9 @@ pub use snapshots::{Loaded, Snapshot, SnapshotPlace, SnapshotStore};
 pub use toolkit::hold::Hold;
 
 /// Everything that a host keeps.
+///
+/// The times that a store keeps are those of its own clock: SQLite and memory have that of the host, read once for each write before it is
+/// carried out ([`toolkit::writes`]); PostgreSQL has the server's, since plain SQL goes by the same rules.
 pub trait Store:
     EventStore + LogStore + PastStore + ModuleStore + SnapshotStore + ConsumerStore + RehearsalStore
 {

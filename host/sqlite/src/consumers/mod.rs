@@ -11,28 +11,25 @@ use gavel_model::{
 };
 use gavel_store::toolkit::consumers::rows::{self as toolkit_rows, Rows as _};
 use gavel_store::toolkit::consumers::rules;
+use gavel_store::toolkit::writes::{
+    Ack, CarryOut, Change, DeleteConsumer, Extend, LeaseStreams, Nack, PassOver, PauseConsumer,
+    PausePush, PutConsumer, Release, ResetConsumer, RetryParked, UnparkStream,
+};
 use gavel_store::{ConsumerError, ConsumerStore, Error, Leased, Nacked, Page, Unpark};
 use time::OffsetDateTime;
 
-use self::rows::Tables;
 use super::SqliteStore;
+use super::tables::Tables;
 
 impl SqliteStore {
-    /// Runs one of the rules, in a transaction of its own.
-    async fn write_consumers<T: Send + 'static>(
-        &self,
-        id: &ConsumerId,
-        work: impl FnOnce(&mut Tables<'_>, &ConsumerId, OffsetDateTime) -> Result<T, ConsumerError>
-        + Send
-        + 'static,
-    ) -> Result<T, ConsumerError> {
-        let (id, clock) = (id.clone(), self.clock.clone());
-        let written = self
-            .writer
-            .write(move |tx| work(&mut Tables::of(tx), &id, clock.now()));
-        written
-            .await
-            .map_err(|error| error.into_error(ConsumerError::Store))
+    /// Carries out one of the rules that write.
+    async fn write_consumers<C>(&self, change: C) -> Result<C::Answer, ConsumerError>
+    where
+        C: Change<Error = ConsumerError>,
+        for<'t> Tables<'t>: CarryOut<C>,
+    {
+        let written = self.writer.carry_out(change).await;
+        written.map_err(|error| error.into_error(ConsumerError::Store))
     }
 
     /// Runs one of the rules that changes nothing. What it is refused comes as a value, for reads fail with [`Error`] only.
@@ -61,12 +58,14 @@ impl ConsumerStore for SqliteStore {
         settings: &ConsumerSettings,
         start: Start,
     ) -> Result<bool, Error> {
-        let settings = settings.clone();
-        let (id, clock) = (id.clone(), self.clock.clone());
-        let written = self
-            .writer
-            .write(move |tx| rules::put(&mut Tables::of(tx), &id, &settings, start, clock.now()));
-        written.await.map_err(|error| error.into_error(identity))
+        let (id, settings) = (id.clone(), settings.clone());
+        let change = PutConsumer {
+            id,
+            settings,
+            start,
+        };
+        let written = self.writer.carry_out(change).await;
+        written.map_err(|error| error.into_error(identity))
     }
 
     async fn consumer(&self, id: &ConsumerId, look: u32) -> Result<Consumer, ConsumerError> {
@@ -91,11 +90,14 @@ impl ConsumerStore for SqliteStore {
         from: Position,
         to: Position,
     ) -> Result<(), ConsumerError> {
-        let settings = settings.clone();
-        self.write_consumers(id, move |tables, id, _| {
-            rules::pass_over(tables, id, &settings, from, to)
-        })
-        .await
+        let (id, settings) = (id.clone(), settings.clone());
+        let change = PassOver {
+            id,
+            settings,
+            from,
+            to,
+        };
+        self.write_consumers(change).await
     }
 
     async fn list_consumers(
@@ -133,13 +135,13 @@ impl ConsumerStore for SqliteStore {
     }
 
     async fn delete_consumer(&self, id: &ConsumerId) -> Result<(), ConsumerError> {
-        self.write_consumers(id, |tables, id, _| rules::delete(tables, id))
-            .await
+        let id = id.clone();
+        self.write_consumers(DeleteConsumer { id }).await
     }
 
     async fn pause_consumer(&self, id: &ConsumerId, is_paused: bool) -> Result<(), ConsumerError> {
-        self.write_consumers(id, move |tables, id, _| rules::pause(tables, id, is_paused))
-            .await
+        let id = id.clone();
+        self.write_consumers(PauseConsumer { id, is_paused }).await
     }
 
     async fn pause_push(
@@ -148,16 +150,14 @@ impl ConsumerStore for SqliteStore {
         url: &str,
         reason: &str,
     ) -> Result<bool, ConsumerError> {
+        let id = id.clone();
         let (url, reason) = (url.to_owned(), reason.to_owned());
-        self.write_consumers(id, move |tables, id, _| {
-            rules::pause_push(tables, id, &url, &reason)
-        })
-        .await
+        self.write_consumers(PausePush { id, url, reason }).await
     }
 
     async fn reset_consumer(&self, id: &ConsumerId, start: Start) -> Result<(), ConsumerError> {
-        self.write_consumers(id, move |tables, id, _| rules::reset(tables, id, start))
-            .await
+        let id = id.clone();
+        self.write_consumers(ResetConsumer { id, start }).await
     }
 
     /// Looks first whether there is anything to write, so that workers who wait do not hold up those who append.
@@ -175,10 +175,13 @@ impl ConsumerStore for SqliteStore {
         if let Some(nothing) = nothing {
             return Ok(nothing);
         }
-        self.write_consumers(id, move |tables, id, now| {
-            rules::lease(tables, id, max_streams, max_events, now)
-        })
-        .await
+        let (id, leases) = (id.clone(), rules::new_leases(max_streams.min(max_events)));
+        let change = LeaseStreams {
+            id,
+            leases,
+            max_events,
+        };
+        self.write_consumers(change).await
     }
 
     async fn ack(
@@ -188,10 +191,14 @@ impl ConsumerStore for SqliteStore {
         through: Position,
         keep: bool,
     ) -> Result<Option<OffsetDateTime>, ConsumerError> {
-        self.write_consumers(id, move |tables, id, now| {
-            rules::ack(tables, id, lease, through, keep, now)
-        })
-        .await
+        let id = id.clone();
+        let change = Ack {
+            id,
+            lease,
+            through,
+            keep,
+        };
+        self.write_consumers(change).await
     }
 
     async fn nack(
@@ -201,11 +208,14 @@ impl ConsumerStore for SqliteStore {
         delay: Option<Duration>,
         reason: &str,
     ) -> Result<Nacked, ConsumerError> {
-        let reason = reason.to_owned();
-        self.write_consumers(id, move |tables, id, now| {
-            rules::nack(tables, id, lease, delay, &reason, now)
-        })
-        .await
+        let (id, reason) = (id.clone(), reason.to_owned());
+        let change = Nack {
+            id,
+            lease,
+            delay,
+            reason,
+        };
+        self.write_consumers(change).await
     }
 
     async fn release(
@@ -214,10 +224,8 @@ impl ConsumerStore for SqliteStore {
         lease: LeaseId,
         delay: Duration,
     ) -> Result<(), ConsumerError> {
-        self.write_consumers(id, move |tables, id, now| {
-            rules::release(tables, id, lease, delay, now)
-        })
-        .await
+        let id = id.clone();
+        self.write_consumers(Release { id, lease, delay }).await
     }
 
     async fn extend(
@@ -225,10 +233,8 @@ impl ConsumerStore for SqliteStore {
         id: &ConsumerId,
         lease: LeaseId,
     ) -> Result<OffsetDateTime, ConsumerError> {
-        self.write_consumers(id, move |tables, id, now| {
-            rules::extend(tables, id, lease, now)
-        })
-        .await
+        let id = id.clone();
+        self.write_consumers(Extend { id, lease }).await
     }
 
     async fn list_parked(
@@ -256,15 +262,12 @@ impl ConsumerStore for SqliteStore {
         stream: &StreamId,
         how: Unpark,
     ) -> Result<(), ConsumerError> {
-        let stream = stream.clone();
-        self.write_consumers(id, move |tables, id, now| {
-            rules::unpark(tables, id, &stream, how, now)
-        })
-        .await
+        let (id, stream) = (id.clone(), stream.clone());
+        self.write_consumers(UnparkStream { id, stream, how }).await
     }
 
     async fn retry_parked(&self, id: &ConsumerId) -> Result<u64, ConsumerError> {
-        self.write_consumers(id, |tables, id, now| rules::retry_parked(tables, id, now))
-            .await
+        let id = id.clone();
+        self.write_consumers(RetryParked { id }).await
     }
 }

@@ -11,13 +11,14 @@ use gavel_store::Error;
 use gavel_store::toolkit::consumers::rows::{
     Backlog, Entry, Holder, Place, Progress, Registered, Rows, Visit, named, readable,
 };
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::error::SqliteError;
 use crate::generations::Generations;
 use crate::rows::{self, event_columns};
+use crate::tables::Tables;
 
 const FIND: &str = "
 SELECT deciders, events, lock_timeout_ms, max_attempts, backoff_ms, push_url, push_secret, paused, since, cursor, created_at,
@@ -128,25 +129,7 @@ const SINCE: &str = r#"
 SELECT "offset" - 1 FROM events INDEXED BY events_namespace
 WHERE namespace = ?1 AND created_at >= ?2 ORDER BY "offset" LIMIT 1"#;
 
-/// The tables as one connection sees them.
-pub(super) struct Tables<'t> {
-    database: &'t Connection,
-    generations: Generations<'t>,
-}
-
-impl<'t> Tables<'t> {
-    pub(super) fn of(database: &'t Connection) -> Self {
-        Self {
-            database,
-            generations: Generations::of(database),
-        }
-    }
-
-    /// Runs a statement, and counts the rows that it has changed.
-    fn run(&self, statement: &str, values: impl rusqlite::Params) -> Result<usize, SqliteError> {
-        Ok(self.database.prepare_cached(statement)?.execute(values)?)
-    }
-
+impl Tables<'_> {
     fn each<T>(
         &self,
         statement: &str,

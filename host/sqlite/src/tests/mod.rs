@@ -6,6 +6,7 @@ mod migrations;
 mod open;
 mod plain_sql;
 mod read;
+mod writes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
+pub(crate) use self::writes::CarriedOut;
 use super::{SqliteStore, past};
 
 macro_rules! sqlite_case {
@@ -33,7 +35,9 @@ macro_rules! sqlite_case {
         #[tokio::test(flavor = "multi_thread")]
         async fn $case() {
             let file = File::new();
-            conformance::$case(Arc::new(file.open().await)).await;
+            let store = Arc::new(file.open().await);
+            conformance::$case(Arc::<SqliteStore>::clone(&store)).await;
+            writes::assert_the_same_once_more(&file, &store).await;
         }
     };
 }

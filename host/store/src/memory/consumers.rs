@@ -11,10 +11,13 @@ use gavel_model::{
 };
 use time::OffsetDateTime;
 
-use super::events::Events;
-use super::{MemoryStore, lock};
+use super::{Kept, MemoryStore};
 use crate::toolkit::consumers::rows::{Backlog, Entry, Place, Progress, Registered, Rows, Visit};
 use crate::toolkit::consumers::{rows, rules};
+use crate::toolkit::writes::{
+    Ack, DeleteConsumer, Extend, LeaseStreams, Nack, PassOver, PauseConsumer, PausePush,
+    PutConsumer, Release, ResetConsumer, RetryParked, UnparkStream,
+};
 use crate::{ConsumerError, ConsumerStore, Error, Leased, Nacked, Page, Unpark};
 
 /// All consumers.
@@ -38,20 +41,11 @@ impl Consumers {
     }
 }
 
-/// Consumers, and the events that they are for.
-#[derive(Debug)]
-pub(super) struct Tables<'t> {
-    pub(super) consumers: &'t mut Consumers,
-    pub(super) events: &'t Events,
+fn owned((stream, backlog): (&StreamId, &Backlog)) -> (StreamId, Backlog) {
+    (stream.clone(), backlog.clone())
 }
 
-impl Tables<'_> {
-    fn owned((stream, backlog): (&StreamId, &Backlog)) -> (StreamId, Backlog) {
-        (stream.clone(), backlog.clone())
-    }
-}
-
-impl Rows for Tables<'_> {
+impl Rows for Kept {
     fn find(&self, id: &ConsumerId) -> Result<Option<Registered>, Error> {
         Ok(self
             .consumers
@@ -87,9 +81,7 @@ impl Rows for Tables<'_> {
     ) -> Result<Option<(StreamId, Backlog)>, Error> {
         let is_held = |backlog: &Backlog| backlog.lease.is_some_and(|holder| holder.id == lease);
         let mut backlogs = self.consumers.backlogs(id);
-        Ok(backlogs
-            .find(|(_, backlog)| is_held(backlog))
-            .map(Self::owned))
+        Ok(backlogs.find(|(_, backlog)| is_held(backlog)).map(owned))
     }
 
     fn keep_backlog(
@@ -140,7 +132,7 @@ impl Rows for Tables<'_> {
         let is_free = |backlog: &Backlog| backlog.parked_at.is_none() && backlog.is_available(now);
         let mut free: Vec<_> = backlogs
             .filter(|(_, backlog)| is_free(backlog))
-            .map(Self::owned)
+            .map(owned)
             .collect();
         free.sort_by_key(|(_, backlog)| backlog.next.position);
         free.truncate(limit as usize);
@@ -244,19 +236,6 @@ fn entry(event: &Arc<RecordedEvent>) -> Entry {
     }
 }
 
-impl MemoryStore {
-    /// Runs one of the rules at this time.
-    fn at_the_desk<T>(&self, work: impl FnOnce(&mut Tables<'_>, OffsetDateTime) -> T) -> T {
-        let events = lock(&self.events);
-        let mut consumers = lock(&self.consumers);
-        let mut tables = Tables {
-            consumers: &mut consumers,
-            events: &events,
-        };
-        work(&mut tables, self.clock.now())
-    }
-}
-
 #[async_trait]
 impl ConsumerStore for MemoryStore {
     async fn put_consumer(
@@ -265,18 +244,23 @@ impl ConsumerStore for MemoryStore {
         settings: &ConsumerSettings,
         start: Start,
     ) -> Result<bool, Error> {
-        self.at_the_desk(|tables, now| rules::put(tables, id, settings, start, now))
+        let (id, settings) = (id.clone(), settings.clone());
+        self.carry_out(PutConsumer {
+            id,
+            settings,
+            start,
+        })
     }
 
     async fn consumer(&self, id: &ConsumerId, look: u32) -> Result<Consumer, ConsumerError> {
-        self.at_the_desk(|tables, now| rules::report(tables, id, look, now))
+        rules::report(&*self.kept(), id, look, self.clock.now())
     }
 
     async fn consumer_cursor(
         &self,
         id: &ConsumerId,
     ) -> Result<(ConsumerSettings, Position), ConsumerError> {
-        self.at_the_desk(|tables, _| rules::cursor(tables, id))
+        rules::cursor(&*self.kept(), id)
     }
 
     async fn pass_over(
@@ -286,7 +270,13 @@ impl ConsumerStore for MemoryStore {
         from: Position,
         to: Position,
     ) -> Result<(), ConsumerError> {
-        self.at_the_desk(|tables, _| rules::pass_over(tables, id, settings, from, to))
+        let (id, settings) = (id.clone(), settings.clone());
+        self.carry_out(PassOver {
+            id,
+            settings,
+            from,
+            to,
+        })
     }
 
     async fn list_consumers(
@@ -296,24 +286,24 @@ impl ConsumerStore for MemoryStore {
         limit: u32,
         look: u32,
     ) -> Result<Page<Consumer>, Error> {
-        self.at_the_desk(|tables, now| {
-            let names = tables.consumers.names(namespace);
-            rules::report_page(tables, &names, after, limit, look, now)
-        })
+        let kept = self.kept();
+        let names = kept.consumers.names(namespace);
+        rules::report_page(&*kept, &names, after, limit, look, self.clock.now())
     }
 
     async fn has_room(&self, id: &ConsumerId, most: u32) -> Result<bool, Error> {
-        let consumers = lock(&self.consumers);
+        let consumers = &self.kept().consumers;
         let is_there = consumers.0.contains_key(id);
         Ok(is_there || consumers.names(Some(id.namespace())).len() < most as usize)
     }
 
     async fn delete_consumer(&self, id: &ConsumerId) -> Result<(), ConsumerError> {
-        self.at_the_desk(|tables, _| rules::delete(tables, id))
+        self.carry_out(DeleteConsumer { id: id.clone() })
     }
 
     async fn pause_consumer(&self, id: &ConsumerId, is_paused: bool) -> Result<(), ConsumerError> {
-        self.at_the_desk(|tables, _| rules::pause(tables, id, is_paused))
+        let id = id.clone();
+        self.carry_out(PauseConsumer { id, is_paused })
     }
 
     async fn pause_push(
@@ -322,11 +312,14 @@ impl ConsumerStore for MemoryStore {
         url: &str,
         reason: &str,
     ) -> Result<bool, ConsumerError> {
-        self.at_the_desk(|tables, _| rules::pause_push(tables, id, url, reason))
+        let id = id.clone();
+        let (url, reason) = (url.to_owned(), reason.to_owned());
+        self.carry_out(PausePush { id, url, reason })
     }
 
     async fn reset_consumer(&self, id: &ConsumerId, start: Start) -> Result<(), ConsumerError> {
-        self.at_the_desk(|tables, _| rules::reset(tables, id, start))
+        let id = id.clone();
+        self.carry_out(ResetConsumer { id, start })
     }
 
     async fn lease(
@@ -335,7 +328,12 @@ impl ConsumerStore for MemoryStore {
         max_streams: u32,
         max_events: u32,
     ) -> Result<Leased, ConsumerError> {
-        self.at_the_desk(|tables, now| rules::lease(tables, id, max_streams, max_events, now))
+        let (id, leases) = (id.clone(), rules::new_leases(max_streams.min(max_events)));
+        self.carry_out(LeaseStreams {
+            id,
+            leases,
+            max_events,
+        })
     }
 
     async fn ack(
@@ -345,7 +343,13 @@ impl ConsumerStore for MemoryStore {
         through: Position,
         keep: bool,
     ) -> Result<Option<OffsetDateTime>, ConsumerError> {
-        self.at_the_desk(|tables, now| rules::ack(tables, id, lease, through, keep, now))
+        let id = id.clone();
+        self.carry_out(Ack {
+            id,
+            lease,
+            through,
+            keep,
+        })
     }
 
     async fn nack(
@@ -355,7 +359,13 @@ impl ConsumerStore for MemoryStore {
         delay: Option<Duration>,
         reason: &str,
     ) -> Result<Nacked, ConsumerError> {
-        self.at_the_desk(|tables, now| rules::nack(tables, id, lease, delay, reason, now))
+        let (id, reason) = (id.clone(), reason.to_owned());
+        self.carry_out(Nack {
+            id,
+            lease,
+            delay,
+            reason,
+        })
     }
 
     async fn release(
@@ -364,7 +374,8 @@ impl ConsumerStore for MemoryStore {
         lease: LeaseId,
         delay: Duration,
     ) -> Result<(), ConsumerError> {
-        self.at_the_desk(|tables, now| rules::release(tables, id, lease, delay, now))
+        let id = id.clone();
+        self.carry_out(Release { id, lease, delay })
     }
 
     async fn extend(
@@ -372,7 +383,8 @@ impl ConsumerStore for MemoryStore {
         id: &ConsumerId,
         lease: LeaseId,
     ) -> Result<OffsetDateTime, ConsumerError> {
-        self.at_the_desk(|tables, now| rules::extend(tables, id, lease, now))
+        let id = id.clone();
+        self.carry_out(Extend { id, lease })
     }
 
     async fn list_parked(
@@ -381,14 +393,13 @@ impl ConsumerStore for MemoryStore {
         after: Option<&StreamId>,
         limit: u32,
     ) -> Result<Vec<Parked>, ConsumerError> {
-        self.at_the_desk(|tables, _| {
-            tables.find(id)?.ok_or(ConsumerError::NotFound)?;
-            let backlogs = tables.consumers.backlogs(id);
-            let later = backlogs.filter(|(stream, _)| after.is_none_or(|after| *stream > after));
-            let parked =
-                later.filter_map(|(stream, backlog)| rows::parked(stream.clone(), backlog.clone()));
-            Ok(parked.take(limit as usize).collect())
-        })
+        let kept = self.kept();
+        kept.find(id)?.ok_or(ConsumerError::NotFound)?;
+        let backlogs = kept.consumers.backlogs(id);
+        let later = backlogs.filter(|(stream, _)| after.is_none_or(|after| *stream > after));
+        let parked =
+            later.filter_map(|(stream, backlog)| rows::parked(stream.clone(), backlog.clone()));
+        Ok(parked.take(limit as usize).collect())
     }
 
     async fn unpark(
@@ -397,10 +408,11 @@ impl ConsumerStore for MemoryStore {
         stream: &StreamId,
         how: Unpark,
     ) -> Result<(), ConsumerError> {
-        self.at_the_desk(|tables, now| rules::unpark(tables, id, stream, how, now))
+        let (id, stream) = (id.clone(), stream.clone());
+        self.carry_out(UnparkStream { id, stream, how })
     }
 
     async fn retry_parked(&self, id: &ConsumerId) -> Result<u64, ConsumerError> {
-        self.at_the_desk(|tables, now| rules::retry_parked(tables, id, now))
+        self.carry_out(RetryParked { id: id.clone() })
     }
 }

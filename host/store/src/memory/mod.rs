@@ -7,6 +7,7 @@ mod events;
 mod modules;
 mod past;
 mod rehearsals;
+mod writes;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,13 +15,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use gavel_model::{
     Activation, ActivationKey, ActivationNumber, Clock, CommandId, CommandRecord, DeciderName,
-    ModuleDigest, ModuleKind, Namespace, Position, RecordedEvent, StreamId, Version,
+    ModuleDigest, Namespace, Position, RecordedEvent, StreamId, Version,
 };
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use super::toolkit::hold::{Held, Holds};
 use super::toolkit::newest_of;
+use super::toolkit::writes::{
+    Activate, AppendBatch, CarryOut, Change, DeleteModule, ForgetSnapshots, PutModule,
+    PutSnapshots, RecordUpload,
+};
 use super::{
     ActivateError, ActivationFilter, Append, AppendError, Appended, DeleteModuleError, Error,
     EventStore, History, Hold, Loaded, LogFilter, LogPage, LogStore, ModuleFilter, ModuleStore,
@@ -32,86 +37,69 @@ use super::{
 #[derive(Debug)]
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
-    events: Mutex<events::Events>,
-    modules: Mutex<modules::Modules>,
-    snapshots: Mutex<HashMap<(StreamId, ModuleDigest), Snapshot>>,
-    consumers: Mutex<consumers::Consumers>,
-    rehearsals: Mutex<rehearsals::Rehearsals>,
+    kept: Mutex<Kept>,
     appended: watch::Sender<()>,
     holds: Holds,
+}
+
+/// Everything that is kept.
+#[derive(Debug, Default)]
+struct Kept {
+    events: events::Events,
+    modules: modules::Modules,
+    snapshots: HashMap<(StreamId, ModuleDigest), Snapshot>,
+    consumers: consumers::Consumers,
+    rehearsals: rehearsals::Rehearsals,
 }
 
 impl MemoryStore {
     /// An empty store that takes its times from `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        // The log of another process is another one, though it may be as long.
         let since_1970 = clock.now().unix_timestamp_nanos() / 1_000_000;
         let generation = u64::try_from(since_1970).unwrap_or_default();
+        // The log of another process is another one, though it may be as long.
+        let kept = Kept {
+            events: events::Events::new(generation),
+            ..Kept::default()
+        };
         Self {
             clock,
-            events: Mutex::new(events::Events::new(generation)),
-            modules: Mutex::default(),
-            snapshots: Mutex::default(),
-            consumers: Mutex::default(),
-            rehearsals: Mutex::default(),
+            kept: Mutex::new(kept),
             appended: watch::Sender::new(()),
             holds: Holds::default(),
         }
     }
-}
 
-impl MemoryStore {
-    /// Moves the pointer, unless something was stored in the streams of the name after the moment.
-    fn activate_after(
-        &self,
-        activation: NewActivation,
-        looked_through: Option<&Moment>,
-    ) -> Result<Activation, ActivateError> {
-        // Both at once: an append under way holds `events`, so that it ends before the fence moves.
-        let mut events = lock(&self.events);
-        let mut modules = lock(&self.modules);
-        let key = &activation.key;
-        let (namespace, decider) = (key.namespace(), key.name().to_decider());
-        if let Some(moment) = looked_through
-            && !events.moved_since(namespace, &decider, moment).is_empty()
-        {
-            return Err(ActivateError::Overtaken);
-        }
-        if modules.active(key).is_none() {
-            let of_events = events.has_any(namespace, &decider);
-            let of_events = of_events.then_some(ModuleKind::Decider);
-            let taken = modules.other_kind(key).or(of_events);
-            if let Some(kind) = taken.filter(|kind| *kind != key.kind()) {
-                return Err(ActivateError::NameTaken { kind });
-            }
-        }
-        let event_types = activation.events.clone();
-        let activation = modules.activate(activation, self.clock.now())?;
-        events.obey(&activation, event_types);
-        Ok(activation)
+    /// What is kept; each change is whole before anything can panic, so that a poisoned lock guards sound data.
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Locks; each change is whole before anything can panic, so that a poisoned lock guards sound data.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Carries a change out. This is where all writes pass.
+    fn carry_out<C: Change>(&self, change: C) -> Result<C::Answer, C::Error>
+    where
+        Kept: CarryOut<C>,
+    {
+        let mut kept = self.kept();
+        let now = self.clock.now();
+        kept.carry_out(change, now)
+    }
 }
 
 #[async_trait]
 impl EventStore for MemoryStore {
     async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError> {
         let _passed = self.holds.pass(append.streams()).await;
-        let outcome = {
-            let mut events = lock(&self.events);
-            events.append(append, self.clock.now())
-        };
+        let appends = vec![append];
+        let mut outcomes = self.carry_out(AppendBatch { appends })?;
         self.appended.send_replace(());
-        outcome
+        // One append, one outcome.
+        outcomes.pop().unwrap_or_else(|| Ok(Vec::new()))
     }
 
     async fn head(&self, stream: &StreamId) -> Result<StreamHead, Error> {
-        Ok(lock(&self.events).head(stream))
+        Ok(self.kept().events.head(stream))
     }
 
     async fn read_stream(
@@ -119,7 +107,7 @@ impl EventStore for MemoryStore {
         stream: &StreamId,
         range: StreamRange,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        Ok(lock(&self.events).read_stream(stream, range))
+        Ok(self.kept().events.read_stream(stream, range))
     }
 
     async fn history(
@@ -129,11 +117,11 @@ impl EventStore for MemoryStore {
         through: Option<Version>,
         limit: u32,
     ) -> Result<History, Error> {
-        Ok(lock(&self.events).history(stream, after, through, limit))
+        Ok(self.kept().events.history(stream, after, through, limit))
     }
 
     async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error> {
-        Ok(lock(&self.events).version_at(stream, at))
+        Ok(self.kept().events.version_at(stream, at))
     }
 
     async fn list_streams(
@@ -143,7 +131,10 @@ impl EventStore for MemoryStore {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<StreamSummary>, Error> {
-        Ok(lock(&self.events).list_streams(namespace, decider, after, limit))
+        Ok(self
+            .kept()
+            .events
+            .list_streams(namespace, decider, after, limit))
     }
 
     async fn command(
@@ -151,7 +142,7 @@ impl EventStore for MemoryStore {
         namespace: &Namespace,
         command_id: CommandId,
     ) -> Result<Option<CommandRecord>, Error> {
-        Ok(lock(&self.events).command(namespace, command_id))
+        Ok(self.kept().events.command(namespace, command_id))
     }
 
     async fn ping(&self) -> Result<(), Error> {
@@ -168,7 +159,7 @@ impl LogStore for MemoryStore {
         filter: &LogFilter,
         limit: u32,
     ) -> Result<LogPage, Error> {
-        Ok(lock(&self.events).read_log(namespace, after, filter, limit))
+        Ok(self.kept().events.read_log(namespace, after, filter, limit))
     }
 
     async fn check_position(
@@ -176,7 +167,7 @@ impl LogStore for MemoryStore {
         namespace: &Namespace,
         position: Position,
     ) -> Result<(), ResumeError> {
-        lock(&self.events).check_position(namespace, position)
+        self.kept().events.check_position(namespace, position)
     }
 
     fn wakeups(&self) -> watch::Receiver<()> {
@@ -192,28 +183,20 @@ impl SnapshotStore for MemoryStore {
         module: ModuleDigest,
         limit: u32,
     ) -> Result<Loaded, Error> {
-        let events = lock(&self.events);
-        let head = events.head(stream).version;
-        let snapshots = lock(&self.snapshots);
-        let snapshot = snapshots.get(&(stream.clone(), module)).cloned();
+        let kept = self.kept();
+        let head = kept.events.head(stream).version;
+        let snapshot = kept.snapshots.get(&(stream.clone(), module)).cloned();
         let snapshot = snapshot.filter(|snapshot| snapshot.version <= head);
         let after = snapshot.as_ref().map(|snapshot| snapshot.version);
-        let history = events.history(stream, after.unwrap_or_default(), None, limit);
+        let history = kept
+            .events
+            .history(stream, after.unwrap_or_default(), None, limit);
         Ok(Loaded { snapshot, history })
     }
 
     async fn put_snapshots(&self, snapshots: Vec<Snapshot>) -> Result<(), Error> {
-        let mut kept = lock(&self.snapshots);
-        for snapshot in newest_of(snapshots) {
-            let key = (snapshot.stream.clone(), snapshot.module);
-            let is_newer = kept
-                .get(&key)
-                .is_none_or(|kept| kept.version < snapshot.version);
-            if is_newer {
-                kept.insert(key, snapshot);
-            }
-        }
-        Ok(())
+        let snapshots = newest_of(snapshots);
+        self.carry_out(PutSnapshots { snapshots })
     }
 
     async fn forget_snapshots(
@@ -224,39 +207,56 @@ impl SnapshotStore for MemoryStore {
         after: &SnapshotPlace,
         limit: u32,
     ) -> Result<Option<SnapshotPlace>, Error> {
-        let mut snapshots = lock(&self.snapshots);
-        let places = snapshots.keys().filter_map(|(stream, module)| {
-            let is_of_it = stream.namespace() == namespace && stream.decider() == decider;
-            let place = SnapshotPlace {
-                id: stream.id().to_owned(),
-                module: module.to_string(),
-            };
-            (is_of_it && place > *after).then(|| (place, (stream.clone(), *module)))
-        });
-        let mut seen: Vec<_> = places.collect();
-        seen.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        seen.truncate(limit as usize);
-        for (_, key) in &seen {
-            if !kept.contains(&key.1) {
-                snapshots.remove(key);
-            }
-        }
-        Ok(seen.pop().map(|(place, _)| place))
+        let seen = {
+            let snapshots = &self.kept().snapshots;
+            let places = snapshots
+                .keys()
+                .filter_map(|key| place_of(key, namespace, decider))
+                .filter(|place| place > after);
+            let mut seen: Vec<_> = places.collect();
+            seen.sort_unstable();
+            seen.truncate(limit as usize);
+            seen
+        };
+        let Some(last) = seen.last().cloned() else {
+            return Ok(None);
+        };
+        self.carry_out(ForgetSnapshots {
+            namespace: namespace.clone(),
+            decider: decider.clone(),
+            kept: kept.to_vec(),
+            after: after.clone(),
+            through: last.clone(),
+        })?;
+        Ok(Some(last))
     }
+}
+
+/// The place of a snapshot, if it is one of this decider.
+fn place_of(
+    (stream, module): &(StreamId, ModuleDigest),
+    namespace: &Namespace,
+    decider: &DeciderName,
+) -> Option<SnapshotPlace> {
+    let is_of_it = stream.namespace() == namespace && stream.decider() == decider;
+    is_of_it.then(|| SnapshotPlace {
+        id: stream.id().to_owned(),
+        module: module.to_string(),
+    })
 }
 
 #[async_trait]
 impl ModuleStore for MemoryStore {
     async fn put_module(&self, module: NewModule) -> Result<(StoredModule, bool), Error> {
-        Ok(lock(&self.modules).put(module, self.clock.now()))
+        self.carry_out(PutModule { module })
     }
 
     async fn module(&self, digest: ModuleDigest) -> Result<Option<StoredModule>, Error> {
-        Ok(lock(&self.modules).module(digest))
+        Ok(self.kept().modules.module(digest))
     }
 
     async fn module_wasm(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>, Error> {
-        Ok(lock(&self.modules).wasm(digest))
+        Ok(self.kept().modules.wasm(digest))
     }
 
     async fn list_modules(
@@ -265,20 +265,26 @@ impl ModuleStore for MemoryStore {
         after: Option<ModuleDigest>,
         limit: u32,
     ) -> Result<Page<StoredModule>, Error> {
-        Ok(lock(&self.modules).list(filter, after, limit))
+        Ok(self.kept().modules.list(filter, after, limit))
     }
 
     async fn record_upload(&self, digest: ModuleDigest, uploaded_by: &str) -> Result<(), Error> {
-        lock(&self.modules).record_upload(digest, uploaded_by);
-        Ok(())
+        let uploaded_by = uploaded_by.to_owned();
+        self.carry_out(RecordUpload {
+            digest,
+            uploaded_by,
+        })
     }
 
     async fn delete_module(&self, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
-        lock(&self.modules).delete(digest)
+        self.carry_out(DeleteModule { digest })
     }
 
     async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
-        self.activate_after(activation, None)
+        self.carry_out(Activate {
+            activation,
+            looked_through: None,
+        })
     }
 
     async fn hold<'s>(&'s self, key: &ActivationKey) -> Result<Box<dyn Hold + 's>, Error> {
@@ -289,7 +295,7 @@ impl ModuleStore for MemoryStore {
     }
 
     async fn active(&self, key: &ActivationKey) -> Result<Option<Activation>, Error> {
-        Ok(lock(&self.modules).active(key))
+        Ok(self.kept().modules.active(key))
     }
 
     async fn list_active(
@@ -298,7 +304,7 @@ impl ModuleStore for MemoryStore {
         after: Option<&ActivationKey>,
         limit: u32,
     ) -> Result<Page<Activation>, Error> {
-        Ok(lock(&self.modules).list_active(filter, after, limit))
+        Ok(self.kept().modules.list_active(filter, after, limit))
     }
 
     async fn activations(
@@ -307,7 +313,7 @@ impl ModuleStore for MemoryStore {
         before: Option<ActivationNumber>,
         limit: u32,
     ) -> Result<Page<Activation>, Error> {
-        Ok(lock(&self.modules).activations(key, before, limit))
+        Ok(self.kept().modules.activations(key, before, limit))
     }
 }
 
@@ -325,7 +331,11 @@ impl Hold for MemoryHold<'_> {
         activation: NewActivation,
         looked_through: &Moment,
     ) -> Result<Activation, ActivateError> {
-        self.store.activate_after(activation, Some(looked_through))
+        let looked_through = Some(looked_through.clone());
+        self.store.carry_out(Activate {
+            activation,
+            looked_through,
+        })
     }
 }
 

@@ -9,8 +9,8 @@ use gavel_model::{
     Version,
 };
 
+use super::MemoryStore;
 use super::events::Events;
-use super::{MemoryStore, lock};
 use crate::toolkit::Passages;
 use crate::{Counted, Error, Moment, PastPage, PastRange, PastStore, Place, Room};
 
@@ -118,7 +118,7 @@ impl PastStore for MemoryStore {
     ) -> Result<PastPage, Error> {
         let mut passages = Passages::default();
         let mut room = Room::of_history(limit);
-        let events = lock(&self.events);
+        let events = &self.kept().events;
         for recorded in events.after(range, after) {
             let command_id = recorded.event.command_id;
             let event = Event::from(recorded.event.clone());
@@ -136,7 +136,7 @@ impl PastStore for MemoryStore {
         after: &(Place, CommandId),
         limit: u32,
     ) -> Result<Vec<CommandRecord>, Error> {
-        let events = lock(&self.events);
+        let events = &self.kept().events;
         let commands = events.eventless_after(range, after);
         Ok(commands.take(limit as usize).collect())
     }
@@ -146,7 +146,7 @@ impl PastStore for MemoryStore {
         namespace: &Namespace,
         ids: &[CommandId],
     ) -> Result<HashMap<CommandId, CommandRecord>, Error> {
-        let events = lock(&self.events);
+        let events = &self.kept().events;
         let found = ids
             .iter()
             .filter_map(|id| Some((*id, events.command(namespace, *id)?)));
@@ -154,7 +154,7 @@ impl PastStore for MemoryStore {
     }
 
     async fn moment(&self, namespace: &Namespace) -> Result<Moment, Error> {
-        let events = lock(&self.events);
+        let events = &self.kept().events;
         let newest = events.log_after(namespace, Position::BEGINNING).last();
         Ok(Moment {
             settled: newest.map_or(Position::BEGINNING, |newest| newest.position),
@@ -169,7 +169,7 @@ impl PastStore for MemoryStore {
         since: &Moment,
         limit: u32,
     ) -> Result<Option<Vec<Place>>, Error> {
-        let places = lock(&self.events).moved_since(namespace, decider, since);
+        let places = self.kept().events.moved_since(namespace, decider, since);
         Ok((places.len() <= limit as usize).then_some(places))
     }
 
@@ -178,7 +178,7 @@ impl PastStore for MemoryStore {
         namespace: &Namespace,
         event_id: EventId,
     ) -> Result<Option<RecordedEvent>, Error> {
-        let events = lock(&self.events);
+        let events = &self.kept().events;
         let mut log = events.log_after(namespace, Position::BEGINNING);
         let found = log.find(|event| event.event.event_id == event_id);
         Ok(found.map(|event| RecordedEvent::clone(event)))
@@ -198,7 +198,7 @@ impl PastStore for MemoryStore {
             through: None,
             eventless_since: None,
         };
-        let events = lock(&self.events);
+        let events = &self.kept().events;
         let page: Vec<_> = events.after(&range, after).take(limit as usize).collect();
         let last = page.last().filter(|_| page.len() == limit as usize);
         Ok(Counted {

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use gavel_model::{ActivationKey, Namespace, RehearsalId};
 use time::OffsetDateTime;
 
-use super::{MemoryStore, lock};
+use super::MemoryStore;
+use crate::toolkit::writes::{AdoptRehearsal, PutRehearsal};
 use crate::{Beat, Error, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord, RehearsalStore};
 
 /// All rehearsals; within a namespace, those made later come later.
@@ -14,7 +15,7 @@ use crate::{Beat, Error, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord, R
 pub(super) struct Rehearsals(BTreeMap<(Namespace, RehearsalId), RehearsalRecord>);
 
 impl Rehearsals {
-    fn put(&mut self, rehearsal: RehearsalRecord) -> bool {
+    pub(super) fn put(&mut self, rehearsal: RehearsalRecord) -> bool {
         let key = (rehearsal.key.namespace().clone(), rehearsal.id);
         match self.0.get(&key) {
             Some(kept) if kept.is_over && !rehearsal.is_over => return false,
@@ -23,6 +24,19 @@ impl Rehearsals {
         }
         self.0.insert(key, rehearsal);
         true
+    }
+
+    pub(super) fn adopt(
+        &mut self,
+        last: &Beat,
+        seen_at: OffsetDateTime,
+    ) -> Option<RehearsalRecord> {
+        let kept = self.0.get_mut(&(last.namespace.clone(), last.id))?;
+        let is_silent = !kept.is_over && kept.seen_at == last.seen_at;
+        is_silent.then(|| {
+            kept.seen_at = seen_at;
+            kept.clone()
+        })
     }
 
     /// Makes room for a new one of the same key.
@@ -46,7 +60,7 @@ impl Rehearsals {
 #[async_trait]
 impl RehearsalStore for MemoryStore {
     async fn put_rehearsal(&self, rehearsal: RehearsalRecord) -> Result<bool, Error> {
-        Ok(lock(&self.rehearsals).put(rehearsal))
+        self.carry_out(PutRehearsal { rehearsal })
     }
 
     async fn rehearsal(
@@ -54,7 +68,7 @@ impl RehearsalStore for MemoryStore {
         namespace: &Namespace,
         id: RehearsalId,
     ) -> Result<Option<RehearsalRecord>, Error> {
-        let rehearsals = lock(&self.rehearsals);
+        let rehearsals = &self.kept().rehearsals;
         Ok(rehearsals.0.get(&(namespace.clone(), id)).cloned())
     }
 
@@ -63,13 +77,13 @@ impl RehearsalStore for MemoryStore {
         key: &ActivationKey,
         limit: u32,
     ) -> Result<Vec<RehearsalRecord>, Error> {
-        let rehearsals = lock(&self.rehearsals);
+        let rehearsals = &self.kept().rehearsals;
         let newest = rehearsals.newest_first(key);
         Ok(newest.take(limit as usize).cloned().collect())
     }
 
     async fn unfinished_rehearsals(&self) -> Result<Vec<Beat>, Error> {
-        let rehearsals = lock(&self.rehearsals);
+        let rehearsals = &self.kept().rehearsals;
         let unfinished = rehearsals.0.values().filter(|kept| !kept.is_over);
         let mut beats: Vec<Beat> = unfinished
             .map(|kept| Beat {
@@ -88,12 +102,7 @@ impl RehearsalStore for MemoryStore {
         last: &Beat,
         now: OffsetDateTime,
     ) -> Result<Option<RehearsalRecord>, Error> {
-        let mut rehearsals = lock(&self.rehearsals);
-        let kept = rehearsals.0.get_mut(&(last.namespace.clone(), last.id));
-        let silent = kept.filter(|kept| !kept.is_over && kept.seen_at == last.seen_at);
-        Ok(silent.map(|adopted| {
-            adopted.seen_at = now;
-            adopted.clone()
-        }))
+        let (last, seen_at) = (last.clone(), now);
+        self.carry_out(AdoptRehearsal { last, seen_at })
     }
 }

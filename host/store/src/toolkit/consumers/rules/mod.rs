@@ -7,6 +7,7 @@
 
 mod parked;
 mod paused;
+mod writes;
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -211,11 +212,16 @@ pub fn nothing_to_lease(
     Ok(Some(nothing(next_in(rows, id, now)?)))
 }
 
-/// Carries out [`ConsumerStore::lease`](crate::ConsumerStore::lease).
+/// Ids for the leases of so many streams.
+pub fn new_leases(max_streams: u32) -> Vec<LeaseId> {
+    (0..max_streams).map(|_| Uuid::new_v4()).collect()
+}
+
+/// Carries out [`ConsumerStore::lease`](crate::ConsumerStore::lease) for as many streams as there are ids of leases.
 pub fn lease(
     rows: &mut impl Rows,
     id: &ConsumerId,
-    max_streams: u32,
+    ids: &[LeaseId],
     max_events: u32,
     now: OffsetDateTime,
 ) -> Result<Leased, ConsumerError> {
@@ -223,7 +229,7 @@ pub fn lease(
         return Ok(nothing);
     }
     let mut consumer = registered(rows, id)?;
-    let limit = max_streams.min(max_events);
+    let limit = u32::try_from(ids.len()).map_or(max_events, |ids| ids.min(max_events));
     // Nothing that is not handed out yet is older than what is.
     let mut picked = pick(rows, id, &consumer.settings, limit, now)?;
     let mut caught_up = false;
@@ -234,6 +240,7 @@ pub fn lease(
     let share = max_events as usize / picked.len().max(1);
     let mut room = Room::new(max_events, PAGE_BYTES);
     let mut leases = Vec::with_capacity(picked.len());
+    let mut ids = ids.iter();
     for (stream, mut backlog) in picked {
         match next_events(rows, &consumer, &stream, &backlog, share.max(1), &mut room) {
             Ok(events) => match events.last() {
@@ -242,7 +249,8 @@ pub fn lease(
                 // The filter has changed, and leaves nothing of it.
                 None => rows.remove_backlog(id, &stream)?,
                 Some(last) => {
-                    let lease = Uuid::new_v4();
+                    // There is one for each that was picked.
+                    let Some(&lease) = ids.next() else { break };
                     backlog.attempt = backlog.attempt.saturating_add(1);
                     backlog.last(now, consumer.settings.lock_timeout);
                     backlog.lease = Some(Holder {

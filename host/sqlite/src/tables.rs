@@ -1,0 +1,55 @@
+//! The tables, on which writes are carried out.
+
+use std::sync::Arc;
+
+use gavel_store::toolkit::writes::{CarryOut, Change};
+use rusqlite::{Connection, Params};
+
+use super::error::SqliteError;
+use super::generations::Generations;
+use super::writer::{WriteError, Writer};
+
+/// The tables as one connection sees them.
+pub(super) struct Tables<'t> {
+    pub(super) database: &'t Connection,
+    pub(super) generations: Generations<'t>,
+}
+
+impl<'t> Tables<'t> {
+    pub(super) fn of(database: &'t Connection) -> Self {
+        Self {
+            database,
+            generations: Generations::of(database),
+        }
+    }
+
+    /// Runs a statement, and counts the rows that it has changed.
+    pub(super) fn run(&self, statement: &str, values: impl Params) -> Result<usize, SqliteError> {
+        Ok(self.database.prepare_cached(statement)?.execute(values)?)
+    }
+}
+
+impl Writer {
+    /// Carries a change out, as a transaction. This is where all writes pass that leave anything behind.
+    ///
+    /// The time is taken under the write lock, so that later positions are not earlier in time while the clock goes forward.
+    pub(super) async fn carry_out<C>(&self, change: C) -> Result<C::Answer, WriteError<C::Error>>
+    where
+        C: Change,
+        for<'t> Tables<'t>: CarryOut<C>,
+    {
+        let clock = Arc::clone(&self.clock);
+        #[cfg(test)]
+        let carried_out = self.carried_out.clone();
+        let written = self.write(move |tx| {
+            let now = clock.now();
+            #[cfg(test)]
+            let write = change.clone().into();
+            let answer = Tables::of(tx).carry_out(change, now)?;
+            #[cfg(test)]
+            carried_out.note(now, write);
+            Ok(answer)
+        });
+        written.await
+    }
+}
