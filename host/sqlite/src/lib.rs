@@ -18,6 +18,7 @@ mod facts;
 mod files;
 mod generations;
 mod history;
+mod hold;
 mod ledger;
 mod log;
 mod migrations;
@@ -36,15 +37,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use gavel_model::{Activation, ActivationKey, ActivationNumber, Clock, ModuleDigest};
+use gavel_model::Clock;
 use gavel_store::toolkit::group::Group;
-use gavel_store::toolkit::hold::{Held, Holds};
+use gavel_store::toolkit::hold::Holds;
 use gavel_store::toolkit::lookup::Lookups;
-use gavel_store::{
-    ActivateError, ActivationFilter, DeleteModuleError, Error, Hold, ModuleFilter, ModuleStore,
-    Moment, NewActivation, NewModule, Page, StoredModule,
-};
 
 use readers::Readers;
 use writer::Writer;
@@ -58,88 +54,4 @@ pub struct SqliteStore {
     readers: Readers,
     lookups: Lookups,
     holds: Holds,
-}
-
-#[async_trait]
-impl ModuleStore for SqliteStore {
-    async fn put_module(&self, module: NewModule) -> Result<(StoredModule, bool), Error> {
-        modules::put(&self.writer, module).await
-    }
-
-    async fn module(&self, digest: ModuleDigest) -> Result<Option<StoredModule>, Error> {
-        modules::find(&self.readers, digest).await
-    }
-
-    async fn module_wasm(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>, Error> {
-        modules::wasm(&self.readers, digest).await
-    }
-
-    async fn list_modules(
-        &self,
-        filter: &ModuleFilter,
-        after: Option<ModuleDigest>,
-        limit: u32,
-    ) -> Result<Page<StoredModule>, Error> {
-        modules::list(&self.readers, filter, after, limit).await
-    }
-
-    async fn record_upload(&self, digest: ModuleDigest, uploaded_by: &str) -> Result<(), Error> {
-        modules::record_upload(&self.writer, digest, uploaded_by).await
-    }
-
-    async fn delete_module(&self, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
-        modules::delete(&self.writer, digest).await
-    }
-
-    async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
-        modules::activate(&self.writer, activation, None).await
-    }
-
-    async fn hold<'s>(&'s self, key: &ActivationKey) -> Result<Box<dyn Hold + 's>, Error> {
-        Ok(Box::new(SqliteHold {
-            store: self,
-            _held: self.holds.hold(key).await?,
-        }))
-    }
-
-    async fn active(&self, key: &ActivationKey) -> Result<Option<Activation>, Error> {
-        modules::active(&self.readers, key).await
-    }
-
-    async fn list_active(
-        &self,
-        filter: &ActivationFilter,
-        after: Option<&ActivationKey>,
-        limit: u32,
-    ) -> Result<Page<Activation>, Error> {
-        modules::list_active(&self.readers, filter, after, limit).await
-    }
-
-    async fn activations(
-        &self,
-        key: &ActivationKey,
-        before: Option<ActivationNumber>,
-        limit: u32,
-    ) -> Result<Page<Activation>, Error> {
-        modules::activations(&self.readers, key, before, limit).await
-    }
-}
-
-/// A decider is held in this process. Another one that has the file open is not kept waiting: what it appends is noticed.
-#[derive(Debug)]
-struct SqliteHold<'s> {
-    store: &'s SqliteStore,
-    _held: Held,
-}
-
-#[async_trait]
-impl Hold for SqliteHold<'_> {
-    async fn activate(
-        self: Box<Self>,
-        activation: NewActivation,
-        looked_through: &Moment,
-    ) -> Result<Activation, ActivateError> {
-        let looked_through = Some(looked_through.clone());
-        modules::activate(&self.store.writer, activation, looked_through).await
-    }
 }

@@ -2,24 +2,24 @@
 
 use std::convert::identity;
 
+use async_trait::async_trait;
 use gavel_model::{
     Activation, ActivationKey, ActivationNumber, ModuleDigest, ModuleKind, Namespace,
 };
 use gavel_store::toolkit::writes::{Activate, CarryOut, DeleteModule, PutModule, RecordUpload};
 use gavel_store::{
-    ActivateError, ActivationFilter, DeleteModuleError, Error, ModuleFilter, Moment, NewActivation,
-    NewModule, PAGE_BYTES, Page, Room, StoredModule,
+    ActivateError, ActivationFilter, DeleteModuleError, Error, Hold, ModuleFilter, ModuleStore,
+    Moment, NewActivation, NewModule, PAGE_BYTES, Page, Room, StoredModule,
 };
 use rusqlite::{Connection, Params, Row, params};
 use time::OffsetDateTime;
 
-use super::error::SqliteError;
-use super::error::is_referred_to;
-use super::past;
-use super::readers::Readers;
+use super::error::{SqliteError, is_referred_to};
+use super::hold::SqliteHold;
 use super::rows::{self, activation_columns, module_columns};
 use super::tables::Tables;
 use super::writer::Writer;
+use super::{SqliteStore, past};
 
 const INSERT: &str = "
 INSERT INTO modules (digest, size_bytes, kind, contract, name, manifest, imports, uploaded_at, wasm)
@@ -94,9 +94,131 @@ const LIST_ACTIVE: &str = concat!(
     ORDER BY namespace, kind, name LIMIT ?6 + 1"
 );
 
-pub(super) async fn put(writer: &Writer, module: NewModule) -> Result<(StoredModule, bool), Error> {
-    let written = writer.carry_out(PutModule { module });
-    written.await.map_err(|error| error.into_error(identity))
+#[async_trait]
+impl ModuleStore for SqliteStore {
+    async fn put_module(&self, module: NewModule) -> Result<(StoredModule, bool), Error> {
+        let written = self.writer.carry_out(PutModule { module });
+        written.await.map_err(|error| error.into_error(identity))
+    }
+
+    async fn module(&self, digest: ModuleDigest) -> Result<Option<StoredModule>, Error> {
+        let digest = digest.to_string();
+        self.readers
+            .read(move |database| rows::one(database, FIND, [digest], rows::module))
+            .await
+    }
+
+    async fn module_wasm(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>, Error> {
+        let digest = digest.to_string();
+        self.readers
+            .read(move |database| rows::one(database, WASM, [digest], |row| Ok(row.get(0)?)))
+            .await
+    }
+
+    async fn list_modules(
+        &self,
+        filter: &ModuleFilter,
+        after: Option<ModuleDigest>,
+        limit: u32,
+    ) -> Result<Page<StoredModule>, Error> {
+        let viewer = filter.viewer.as_ref();
+        let namespaces = viewer.map(|viewer| viewer.namespaces.iter().map(Namespace::as_str));
+        let namespaces =
+            namespaces.map(|namespaces| rows::json_text(&namespaces.collect::<Vec<_>>()));
+        let viewer = viewer.map(|viewer| viewer.name.clone());
+        let filter = filter.clone();
+        let found = self.readers.read(move |database| {
+            let [digest, after] =
+                [filter.digest, after].map(|it| it.map(|digest| digest.to_string()));
+            let values = params![
+                filter.name,
+                filter.kind.map(ModuleKind::as_str),
+                digest,
+                viewer,
+                namespaces,
+                after,
+                limit
+            ];
+            page(
+                database,
+                LIST,
+                values,
+                rows::module,
+                limit,
+                StoredModule::size_bytes,
+            )
+        });
+        found.await
+    }
+
+    async fn record_upload(&self, digest: ModuleDigest, uploaded_by: &str) -> Result<(), Error> {
+        let uploaded_by = uploaded_by.to_owned();
+        let change = RecordUpload {
+            digest,
+            uploaded_by,
+        };
+        let written = self.writer.carry_out(change);
+        written.await.map_err(|error| error.into_error(identity))
+    }
+
+    async fn delete_module(&self, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
+        let written = self.writer.carry_out(DeleteModule { digest });
+        written
+            .await
+            .map_err(|error| error.into_error(DeleteModuleError::Store))
+    }
+
+    async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
+        activate(&self.writer, activation, None).await
+    }
+
+    async fn hold<'s>(&'s self, key: &ActivationKey) -> Result<Box<dyn Hold + 's>, Error> {
+        Ok(Box::new(SqliteHold {
+            store: self,
+            _held: self.holds.hold(key).await?,
+        }))
+    }
+
+    async fn active(&self, key: &ActivationKey) -> Result<Option<Activation>, Error> {
+        let newest = self.activations(key, None, 1).await?;
+        Ok(newest.items.into_iter().next())
+    }
+
+    async fn list_active(
+        &self,
+        filter: &ActivationFilter,
+        after: Option<&ActivationKey>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        let (filter, after) = (filter.clone(), after.cloned());
+        let found = self.readers.read(move |database| {
+            let namespace = filter.namespace.as_ref().map(Namespace::as_str);
+            let kind = filter.kind.map(ModuleKind::as_str);
+            let [after, after_kind, after_name] = match &after {
+                Some(after) => rows::key(after).map(Some),
+                None => [None; 3],
+            };
+            let values = params![namespace, kind, after, after_kind, after_name, limit];
+            activation_page(database, LIST_ACTIVE, values, limit)
+        });
+        found.await
+    }
+
+    async fn activations(
+        &self,
+        key: &ActivationKey,
+        before: Option<ActivationNumber>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        let key = key.clone();
+        let before = before.map_or(i64::MAX, ActivationNumber::get);
+        let found = self.readers.read(move |database| {
+            let [namespace, kind, name] = rows::key(&key);
+            let values = params![namespace, kind, name, before, limit];
+            activation_page(database, ACTIVATIONS, values, limit)
+        });
+        found.await
+    }
 }
 
 impl CarryOut<PutModule> for Tables<'_> {
@@ -127,74 +249,6 @@ impl CarryOut<PutModule> for Tables<'_> {
     }
 }
 
-pub(super) async fn find(
-    readers: &Readers,
-    digest: ModuleDigest,
-) -> Result<Option<StoredModule>, Error> {
-    let digest = digest.to_string();
-    readers
-        .read(move |database| rows::one(database, FIND, [digest], rows::module))
-        .await
-}
-
-pub(super) async fn wasm(
-    readers: &Readers,
-    digest: ModuleDigest,
-) -> Result<Option<Vec<u8>>, Error> {
-    let digest = digest.to_string();
-    readers
-        .read(move |database| rows::one(database, WASM, [digest], |row| Ok(row.get(0)?)))
-        .await
-}
-
-pub(super) async fn list(
-    readers: &Readers,
-    filter: &ModuleFilter,
-    after: Option<ModuleDigest>,
-    limit: u32,
-) -> Result<Page<StoredModule>, Error> {
-    let viewer = filter.viewer.as_ref();
-    let namespaces = viewer.map(|viewer| viewer.namespaces.iter().map(Namespace::as_str));
-    let namespaces = namespaces.map(|namespaces| rows::json_text(&namespaces.collect::<Vec<_>>()));
-    let viewer = viewer.map(|viewer| viewer.name.clone());
-    let filter = filter.clone();
-    let found = readers.read(move |database| {
-        let [digest, after] = [filter.digest, after].map(|it| it.map(|digest| digest.to_string()));
-        let values = params![
-            filter.name,
-            filter.kind.map(ModuleKind::as_str),
-            digest,
-            viewer,
-            namespaces,
-            after,
-            limit
-        ];
-        page(
-            database,
-            LIST,
-            values,
-            rows::module,
-            limit,
-            StoredModule::size_bytes,
-        )
-    });
-    found.await
-}
-
-pub(super) async fn record_upload(
-    writer: &Writer,
-    digest: ModuleDigest,
-    uploaded_by: &str,
-) -> Result<(), Error> {
-    let uploaded_by = uploaded_by.to_owned();
-    let change = RecordUpload {
-        digest,
-        uploaded_by,
-    };
-    let written = writer.carry_out(change);
-    written.await.map_err(|error| error.into_error(identity))
-}
-
 impl CarryOut<RecordUpload> for Tables<'_> {
     fn carry_out(&mut self, change: RecordUpload, _: OffsetDateTime) -> Result<(), Error> {
         self.run(
@@ -203,13 +257,6 @@ impl CarryOut<RecordUpload> for Tables<'_> {
         )?;
         Ok(())
     }
-}
-
-pub(super) async fn delete(writer: &Writer, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
-    let written = writer.carry_out(DeleteModule { digest });
-    written
-        .await
-        .map_err(|error| error.into_error(DeleteModuleError::Store))
 }
 
 impl CarryOut<DeleteModule> for Tables<'_> {
@@ -323,50 +370,6 @@ fn register_in_tx(tx: &Connection, activation: &NewActivation) -> rusqlite::Resu
         ])?;
     }
     Ok(())
-}
-
-pub(super) async fn active(
-    readers: &Readers,
-    key: &ActivationKey,
-) -> Result<Option<Activation>, Error> {
-    let newest = activations(readers, key, None, 1).await?;
-    Ok(newest.items.into_iter().next())
-}
-
-pub(super) async fn activations(
-    readers: &Readers,
-    key: &ActivationKey,
-    before: Option<ActivationNumber>,
-    limit: u32,
-) -> Result<Page<Activation>, Error> {
-    let key = key.clone();
-    let before = before.map_or(i64::MAX, ActivationNumber::get);
-    let found = readers.read(move |database| {
-        let [namespace, kind, name] = rows::key(&key);
-        let values = params![namespace, kind, name, before, limit];
-        activation_page(database, ACTIVATIONS, values, limit)
-    });
-    found.await
-}
-
-pub(super) async fn list_active(
-    readers: &Readers,
-    filter: &ActivationFilter,
-    after: Option<&ActivationKey>,
-    limit: u32,
-) -> Result<Page<Activation>, Error> {
-    let (filter, after) = (filter.clone(), after.cloned());
-    let found = readers.read(move |database| {
-        let namespace = filter.namespace.as_ref().map(Namespace::as_str);
-        let kind = filter.kind.map(ModuleKind::as_str);
-        let [after, after_kind, after_name] = match &after {
-            Some(after) => rows::key(after).map(Some),
-            None => [None; 3],
-        };
-        let values = params![namespace, kind, after, after_kind, after_name, limit];
-        activation_page(database, LIST_ACTIVE, values, limit)
-    });
-    found.await
 }
 
 fn activation_page(

@@ -9,8 +9,8 @@ use gavel_model::{
 use time::OffsetDateTime;
 
 use super::{
-    Append, AppendError, Appended, Claim, Error, History, Outdated, StreamHead, StreamRange,
-    StreamSummary,
+    Append, AppendError, Appended, Claim, Direction, Error, History, Outdated, PAGE_BYTES,
+    StreamHead, StreamRange, StreamSummary,
 };
 
 /// The events of all streams, and the ledger of the commands they follow from.
@@ -25,6 +25,8 @@ use super::{
 /// - `previous_id` of an event MUST be the id of the event before it in its stream, and none for the first.
 /// - `created_at` MUST NOT decrease within a stream.
 /// - Positions MUST ascend within a stream. Across streams they MAY differ from the order of acknowledgement.
+///
+/// What can be had from the other methods is provided, for stores that have no faster way to it.
 #[async_trait]
 pub trait EventStore: Debug + Send + Sync {
     /// Appends all parts in one transaction, or none of them.
@@ -80,7 +82,7 @@ pub trait EventStore: Debug + Send + Sync {
     ) -> Result<Vec<RecordedEvent>, Error>;
 
     /// The first `limit` events of one stream after `after` (exclusive), up to `through` (inclusive) if there is a bound, as folding needs
-    /// them; no more than take up [`PAGE_BYTES`](super::PAGE_BYTES), but one at least. It is what folds long streams: a store SHOULD read nothing that is not in a [`History`].
+    /// them; no more than take up [`PAGE_BYTES`], but one at least. It is what folds long streams: a store SHOULD read nothing that is not in a [`History`].
     ///
     /// # Errors
     ///
@@ -92,14 +94,48 @@ pub trait EventStore: Debug + Send + Sync {
         after: Version,
         through: Option<Version>,
         limit: u32,
-    ) -> Result<History, Error>;
+    ) -> Result<History, Error> {
+        let range = StreamRange {
+            after,
+            through,
+            limit,
+            bytes: PAGE_BYTES,
+            direction: Direction::Forward,
+        };
+        let history = History::from(self.read_stream(stream, range).await?);
+        let end = history.head.map_or(after, |head| head.version);
+        let newest = self.head(stream).await?.version;
+        let last = through.map_or(newest, |through| through.min(newest));
+        Ok(History {
+            has_more: end < last,
+            ..history
+        })
+    }
 
     /// The version that the stream had at a time: that of its last event created at or before `at`, else 0.
     ///
     /// # Errors
     ///
     /// [`Error`] when the store cannot be read.
-    async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error>;
+    async fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Result<Version, Error> {
+        let mut range = StreamRange {
+            after: Version::EMPTY,
+            through: None,
+            limit: 1_000,
+            bytes: PAGE_BYTES,
+            direction: Direction::Backward,
+        };
+        loop {
+            let page = self.read_stream(stream, range).await?;
+            let Some(oldest) = page.last() else {
+                return Ok(Version::EMPTY);
+            };
+            if let Some(found) = page.iter().find(|event| event.created_at <= at) {
+                return Ok(found.version);
+            }
+            range.through = Version::new(oldest.version.get().saturating_sub(1));
+        }
+    }
 
     /// The first `limit` streams of a decider whose id sorts after `after`, by id in the order of its bytes.
     ///

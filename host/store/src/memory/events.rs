@@ -5,15 +5,15 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use gavel_model::{
-    Activation, CommandId, CommandOutcome, CommandRecord, DeciderName, Event, EventType, Json,
-    Namespace, Position, RecordedEvent, StreamId, Version,
+    Activation, CommandId, CommandOutcome, CommandRecord, DeciderName, EventType, Json, Namespace,
+    Position, RecordedEvent, StreamId, Version,
 };
 use time::OffsetDateTime;
 
 use crate::toolkit::admit::Facts;
 use crate::{
-    Append, AppendError, Appended, Direction, History, LogFilter, LogPage, PAGE_BYTES, Place,
-    ResumeError, Room, StreamHead, StreamRange, StreamSummary,
+    Append, AppendError, Appended, Direction, LogFilter, LogPage, PAGE_BYTES, Place, ResumeError,
+    Room, StreamHead, StreamRange, StreamSummary,
 };
 
 /// The events of one stream, oldest first; the index of an event is its version less 1.
@@ -158,34 +158,6 @@ impl Events {
             Direction::Forward => fitting(in_range, &mut room),
             Direction::Backward => fitting(in_range.rev(), &mut room),
         }
-    }
-
-    pub(super) fn history(
-        &self,
-        stream: &StreamId,
-        after: Version,
-        through: Option<Version>,
-        limit: u32,
-    ) -> History {
-        let mut history = History::default();
-        let mut room = Room::of_history(limit);
-        for recorded in self.range_of(stream, after, through) {
-            let event = Event::from(recorded.event.clone());
-            if !room.take_bytes(event.size_bytes()) {
-                history.has_more = true;
-                break;
-            }
-            history.events.push(event);
-            history.head = Some(head_after(recorded));
-        }
-        history
-    }
-
-    pub(super) fn version_at(&self, stream: &StreamId, at: OffsetDateTime) -> Version {
-        let events = self.stream(stream);
-        // Sorted, for `created_at` never decreases within a stream.
-        let count = events.partition_point(|event| event.created_at <= at);
-        Version::EMPTY.plus(count)
     }
 
     pub(super) fn read_log(

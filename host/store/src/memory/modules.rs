@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use gavel_model::{Activation, ActivationKey, ActivationNumber, ModuleDigest, ModuleKind};
 use time::OffsetDateTime;
 
+use super::MemoryStore;
+use crate::toolkit::hold::Held;
+use crate::toolkit::writes::{Activate, DeleteModule, PutModule, RecordUpload};
 use crate::{
-    ActivateError, ActivationFilter, DeleteModuleError, ModuleFilter, ModuleViewer, NewActivation,
-    NewModule, Page, StoredModule,
+    ActivateError, ActivationFilter, DeleteModuleError, Error, Hold, ModuleFilter, ModuleStore,
+    ModuleViewer, Moment, NewActivation, NewModule, Page, StoredModule,
 };
 
 /// All modules, and all activation logs.
@@ -187,5 +191,99 @@ impl Modules {
         let older = newest_first
             .filter(|activation| before.is_none_or(|before| activation.number < before));
         Page::of(older.cloned(), limit, Activation::size_bytes)
+    }
+}
+
+#[async_trait]
+impl ModuleStore for MemoryStore {
+    async fn put_module(&self, module: NewModule) -> Result<(StoredModule, bool), Error> {
+        self.carry_out(PutModule { module })
+    }
+
+    async fn module(&self, digest: ModuleDigest) -> Result<Option<StoredModule>, Error> {
+        Ok(self.kept().modules.module(digest))
+    }
+
+    async fn module_wasm(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.kept().modules.wasm(digest))
+    }
+
+    async fn list_modules(
+        &self,
+        filter: &ModuleFilter,
+        after: Option<ModuleDigest>,
+        limit: u32,
+    ) -> Result<Page<StoredModule>, Error> {
+        Ok(self.kept().modules.list(filter, after, limit))
+    }
+
+    async fn record_upload(&self, digest: ModuleDigest, uploaded_by: &str) -> Result<(), Error> {
+        let uploaded_by = uploaded_by.to_owned();
+        self.carry_out(RecordUpload {
+            digest,
+            uploaded_by,
+        })
+    }
+
+    async fn delete_module(&self, digest: ModuleDigest) -> Result<(), DeleteModuleError> {
+        self.carry_out(DeleteModule { digest })
+    }
+
+    async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
+        self.carry_out(Activate {
+            activation,
+            looked_through: None,
+        })
+    }
+
+    async fn hold<'s>(&'s self, key: &ActivationKey) -> Result<Box<dyn Hold + 's>, Error> {
+        Ok(Box::new(MemoryHold {
+            store: self,
+            _held: self.holds.hold(key).await?,
+        }))
+    }
+
+    async fn active(&self, key: &ActivationKey) -> Result<Option<Activation>, Error> {
+        Ok(self.kept().modules.active(key))
+    }
+
+    async fn list_active(
+        &self,
+        filter: &ActivationFilter,
+        after: Option<&ActivationKey>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        Ok(self.kept().modules.list_active(filter, after, limit))
+    }
+
+    async fn activations(
+        &self,
+        key: &ActivationKey,
+        before: Option<ActivationNumber>,
+        limit: u32,
+    ) -> Result<Page<Activation>, Error> {
+        Ok(self.kept().modules.activations(key, before, limit))
+    }
+}
+
+/// A decider of the store is held.
+#[derive(Debug)]
+struct MemoryHold<'s> {
+    store: &'s MemoryStore,
+    _held: Held,
+}
+
+#[async_trait]
+impl Hold for MemoryHold<'_> {
+    async fn activate(
+        self: Box<Self>,
+        activation: NewActivation,
+        looked_through: &Moment,
+    ) -> Result<Activation, ActivateError> {
+        let looked_through = Some(looked_through.clone());
+        self.store.carry_out(Activate {
+            activation,
+            looked_through,
+        })
     }
 }

@@ -3,7 +3,8 @@
 use gavel_model::{Activation, ModuleKind};
 use time::OffsetDateTime;
 
-use super::{Kept, place_of};
+use super::Kept;
+use super::snapshots::place_of;
 use crate::toolkit::group::Outcome;
 use crate::toolkit::writes::{
     Activate, AdoptRehearsal, AppendBatch, CarryOut, DeleteModule, ForgetSnapshots, PutModule,

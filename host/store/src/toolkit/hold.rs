@@ -1,35 +1,17 @@
-//! Holds: the appends of a decider wait, while somebody looks at the last of its events and moves the pointer.
+//! Holds within a process: the appends of a decider wait, while somebody looks at the last of its events and moves the pointer.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use gavel_model::{Activation, ActivationKey, DeciderName, Namespace, StreamId};
+use gavel_model::{ActivationKey, DeciderName, Namespace, StreamId};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio::time::timeout;
 
-use crate::{ActivateError, Error, Moment, NewActivation};
+use crate::Error;
 
 /// The longest that a hold keeps an append waiting, whatever has become of whoever holds. What goes on after that overtakes the activation.
 pub const HOLD: Duration = Duration::from_secs(2);
-
-/// The appends of a decider wait, on every host, for as long as this is there, but no longer than some seconds. Dropping it lets them go.
-#[async_trait]
-pub trait Hold: Debug + Send {
-    /// Moves the pointer as [`ModuleStore::activate`](crate::ModuleStore::activate) does, and lets go.
-    ///
-    /// # Errors
-    ///
-    /// [`ActivateError::Overtaken`] when anything of the decider was stored after `looked_through`, by whomever; nothing has changed then.
-    /// The others are those of [`ModuleStore::activate`](crate::ModuleStore::activate).
-    async fn activate(
-        self: Box<Self>,
-        activation: NewActivation,
-        looked_through: &Moment,
-    ) -> Result<Activation, ActivateError>;
-}
 
 /// The deciders of this process: each held by one at most, or passed by any number of appends.
 #[derive(Debug, Default)]

@@ -1,0 +1,28 @@
+//! Holds.
+
+use async_trait::async_trait;
+use gavel_model::Activation;
+use gavel_store::toolkit::hold::Held;
+use gavel_store::{ActivateError, Hold, Moment, NewActivation};
+
+use super::SqliteStore;
+use super::modules::activate;
+
+/// A decider is held in this process. Another one that has the file open is not kept waiting: what it appends is noticed.
+#[derive(Debug)]
+pub(super) struct SqliteHold<'s> {
+    pub(super) store: &'s SqliteStore,
+    pub(super) _held: Held,
+}
+
+#[async_trait]
+impl Hold for SqliteHold<'_> {
+    async fn activate(
+        self: Box<Self>,
+        activation: NewActivation,
+        looked_through: &Moment,
+    ) -> Result<Activation, ActivateError> {
+        let looked_through = Some(looked_through.clone());
+        activate(&self.store.writer, activation, looked_through).await
+    }
+}
