@@ -95,21 +95,19 @@ fn read_command(cells: &mut Cells<'_>) -> Result<CommandRecord, Reason> {
     })
 }
 
+/// Takes all columns of an outcome, whichever it is: others may follow.
 fn read_outcome(cells: &mut Cells<'_>) -> Result<CommandOutcome, Reason> {
-    let outcome = cells.take_text()?;
-    let events = cells.take_u32()?;
-    match outcome {
-        "accepted" => Ok(CommandOutcome::Accepted { events }),
-        "rejected" => Ok(CommandOutcome::Rejected(Rejection {
-            code: cells.take()?,
-            message: cells.take()?,
-            data: cells
-                .take::<Option<String>>()?
-                .map(Json::from_stored)
-                .transpose()
-                .map_err(reason)?,
+    let (outcome, events) = (cells.take_text()?, cells.take_u32()?);
+    let (code, message) = (cells.take()?, cells.take()?);
+    let data = cells.take::<Option<String>>()?.map(Json::from_stored);
+    match (outcome, code, message) {
+        ("accepted", None, None) => Ok(CommandOutcome::Accepted { events }),
+        ("rejected", Some(code), Some(message)) => Ok(CommandOutcome::Rejected(Rejection {
+            code,
+            message,
+            data: data.transpose().map_err(reason)?,
         })),
-        unknown => Err(format!("`{unknown}` is no outcome")),
+        (unknown, ..) => Err(format!("`{unknown}` is no outcome, or not a whole one")),
     }
 }
 
