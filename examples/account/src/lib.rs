@@ -40,6 +40,8 @@ pub enum Event {
 pub enum Rejection {
     #[rejection(message = "the account is open already")]
     AlreadyOpen,
+    #[rejection(message = "the owner's name has {bytes} bytes, of at most 200")]
+    OwnerTooLong { bytes: usize },
     #[rejection(message = "the account is not open")]
     NotOpen,
     #[rejection(message = "an amount of zero changes nothing")]
@@ -52,6 +54,8 @@ pub enum Rejection {
     NotEmpty { balance: i64 },
 }
 
+/// Longest name of an owner, in bytes (inclusive).
+const OWNER_BYTES: usize = 200;
 /// How far down a withdrawal may take the balance.
 const LOWEST_BALANCE: i64 = if cfg!(feature = "overdraft") { -100 } else { 0 };
 
@@ -80,6 +84,10 @@ impl Decider for Account {
         let balance = self.balance;
         match command {
             Command::Open { .. } if self.open => Err(Rejection::AlreadyOpen),
+            // The event is found by its owner, and a label has bounds.
+            Command::Open { owner } if owner.len() > OWNER_BYTES => {
+                Err(Rejection::OwnerTooLong { bytes: owner.len() })
+            }
             Command::Open { owner } => Ok(vec![Event::Opened { owner }]),
             _ if !self.open => Err(Rejection::NotOpen),
             Command::Deposit { amount: 0 } | Command::Withdraw { amount: 0 } => {

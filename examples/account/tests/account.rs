@@ -43,3 +43,16 @@ fn an_empty_account_can_be_closed() {
         .when(Command::Close)
         .then([Event::Closed]);
 }
+
+#[test]
+fn a_name_that_is_too_long_to_find_the_account_by_is_refused() {
+    let open = |bytes| Command::Open {
+        owner: "x".repeat(bytes),
+    };
+    given::<Account>([])
+        .when(open(201))
+        .then_rejected(Rejection::OwnerTooLong { bytes: 201 });
+    given::<Account>([]).when(open(200)).then([Event::Opened {
+        owner: "x".repeat(200),
+    }]);
+}

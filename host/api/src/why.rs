@@ -249,6 +249,7 @@ pub struct Verified {
     events: u64,
     commands: u64,
     keys_only: u64,
+    outdated: u64,
     differences: u64,
 }
 
@@ -271,6 +272,7 @@ impl From<gate::Verified> for Verified {
             events,
             commands,
             keys_only,
+            outdated,
             differences,
         } = verified;
         Self {
@@ -278,6 +280,7 @@ impl From<gate::Verified> for Verified {
             events,
             commands,
             keys_only,
+            outdated,
             differences,
         }
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gavel_engine::catalog::Decider;
+use gavel_engine::catalog::{self, Decider};
 use gavel_model::{
     CommandId, CommandOutcome, CommandRecord, DeciderName, Event, Fingerprint, Json, ModuleDigest,
     ModuleKind, Namespace, StreamId, Version,
@@ -48,6 +48,8 @@ pub struct Verified {
     pub commands: u64,
     /// Commands that cannot be decided again, for the ledger keeps their keys only. Whether that was so from the beginning does not show.
     pub keys_only: u64,
+    /// Commands that cannot be decided again, for the module that decided them was built for another contract.
+    pub outdated: u64,
     /// Differences that were found.
     pub differences: u64,
 }
@@ -117,7 +119,7 @@ struct Verifier {
     said: mpsc::Sender<Verification>,
     verified: Verified,
     said_at: Instant,
-    deciders: HashMap<ModuleDigest, Arc<Decider>>,
+    deciders: HashMap<ModuleDigest, Option<Arc<Decider>>>,
 }
 
 /// The stream that is being read.
@@ -195,15 +197,8 @@ impl Verifier {
         };
         self.verified.events += part.events.len() as u64;
         self.verified.keys_only += part.keys_only.len() as u64;
-        for decision in &part.keys_only {
-            let recorded = &part.events[decision.events.clone()];
-            let reasons = miscounts(&decision.record, decision.at, recorded);
-            if !reasons.is_empty() {
-                let recorded = recorded_json(&decision.record, recorded);
-                self.report(&current.stream, decision, reasons, recorded, Value::Null)
-                    .await?;
-            }
-        }
+        self.count_again(&current.stream, &part, &part.keys_only)
+            .await?;
         let part = Arc::new(part);
         let mut from = 0;
         while from < part.decisions.len() {
@@ -217,7 +212,13 @@ impl Verifier {
             let (folder, lost) = match current.folder.take() {
                 Some(folder) if folder.decider().digest() == module => (folder, None),
                 _ => {
-                    let decider = self.decider(module).await?;
+                    let Some(decider) = self.decider(module).await? else {
+                        let unseen = &part.decisions[from..to];
+                        self.verified.outdated += unseen.len() as u64;
+                        self.count_again(&current.stream, &part, unseen).await?;
+                        from = to;
+                        continue;
+                    };
                     let (folder, at) = (self.gate.folder(&decider), part.decisions[from].at);
                     if current.patience.is_over() {
                         (folder, Some(Fault::Spent))
@@ -275,6 +276,25 @@ impl Verifier {
         Ok(Some(current))
     }
 
+    /// Compares the events of decisions with the ledger, where they cannot be made again.
+    async fn count_again(
+        &mut self,
+        stream: &StreamId,
+        part: &Part,
+        decisions: &[PastDecision],
+    ) -> Result<(), Error> {
+        for decision in decisions {
+            let recorded = &part.events[decision.events.clone()];
+            let reasons = miscounts(&decision.record, decision.at, recorded);
+            if !reasons.is_empty() {
+                let recorded = recorded_json(&decision.record, recorded);
+                self.report(stream, decision, reasons, recorded, Value::Null)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn report(
         &mut self,
         stream: &StreamId,
@@ -309,16 +329,15 @@ impl Verifier {
         self.said.send(what).await.map_err(|_| Error::Cancelled)
     }
 
-    async fn decider(&mut self, digest: ModuleDigest) -> Result<Arc<Decider>, Error> {
+    /// The module that made decisions; none if it was built for another contract.
+    async fn decider(&mut self, digest: ModuleDigest) -> Result<Option<Arc<Decider>>, Error> {
         if let Some(known) = self.deciders.get(&digest) {
             return Ok(known.clone());
         }
-        let decider = self
-            .gate
-            .modules
-            .decider(digest)
-            .await
-            .map_err(Error::Module)?;
+        let decider = match self.gate.modules.decider(digest).await {
+            Err(catalog::Error::Outdated { .. }) => None,
+            decider => Some(decider.map_err(Error::Module)?),
+        };
         self.deciders.insert(digest, decider.clone());
         Ok(decider)
     }

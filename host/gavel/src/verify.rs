@@ -42,6 +42,8 @@ struct Verified {
     commands: u64,
     #[serde(default)]
     keys_only: u64,
+    #[serde(default)]
+    outdated: u64,
     differences: u64,
 }
 
@@ -117,13 +119,16 @@ impl Verified {
             count(self.streams, "stream"),
             count(self.commands, "command"),
         );
-        match self.keys_only {
-            0 => format!("{streams}, {commands}"),
-            keys_only => {
-                let unseen = count(keys_only, "command");
-                format!("{streams}, {commands}; {unseen} more by their keys only")
+        let mut words = format!("{streams}, {commands}");
+        for (unseen, why) in [
+            (self.keys_only, "by their keys only"),
+            (self.outdated, "by modules of a former contract"),
+        ] {
+            if unseen > 0 {
+                words.push_str(&format!("; {} more {why}", count(unseen, "command")));
             }
         }
+        words
     }
 
     /// What has come out.
@@ -214,14 +219,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recorded_by_its_keys_is_counted_by_itself() {
+    fn what_cannot_be_decided_again_is_counted_by_itself() {
         let mut verified = verified(0);
         verified["keys_only"] = json!(1_200);
+        verified["outdated"] = json!(1);
         let server = TestServer::streaming([Ok(said(&[json!({"done": verified})]).as_str())]);
         let ran = server.run(&["verify"]);
         assert_eq!(
             ran.data,
-            "verified 10,000 streams, 52,113 commands; 1,200 commands more by their keys only: nothing differs\n"
+            "verified 10,000 streams, 52,113 commands; 1,200 commands more by their keys only; 1 command more by modules of a former contract: nothing differs\n"
         );
     }
 

@@ -169,14 +169,17 @@ async fn a_body_that_is_too_large_is_refused(store: Store) {
 
     assert_unharmed(&host.client()).await;
     // What just fits is taken.
-    let owner = "x".repeat(255 * 1024);
-    let opened = host
+    host.client().deploy_example("restaurant").await;
+    let name = "x".repeat(255 * 1024);
+    let menu = json!({ "menu_id": "m-1", "items": [], "cuisine": "Italian" });
+    let create = json!({ "identifier": "r-1", "name": name, "menu": menu });
+    let created = host
         .client()
-        .stream("account", "acc-3")
-        .send("Open", json!({ "owner": owner }))
+        .stream("restaurant", "r-1")
+        .send("CreateRestaurant", create)
         .await
         .accepted();
-    assert_eq!(opened.events[0].data, json!({ "owner": owner }));
+    assert_eq!(created.events[0].data["name"], name);
 }
 
 async fn a_body_of_another_type_is_refused(store: Store) {

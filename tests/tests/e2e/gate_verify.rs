@@ -54,7 +54,7 @@ async fn assert_sound(client: &Client, query: &str, streams: u64, events: u64, c
     let (differences, done) = verify(client, query).await;
     assert_eq!(differences, Vec::<Value>::new());
     let expected = json!({
-        "streams": streams, "events": events, "commands": commands, "keys_only": 0, "differences": 0,
+        "streams": streams, "events": events, "commands": commands, "keys_only": 0, "outdated": 0, "differences": 0,
     });
     assert_eq!(done, expected, "{query}");
 }

@@ -44,6 +44,7 @@ mod races;
 mod shutdown;
 mod swaps;
 mod two_hosts;
+mod upgrade;
 
 mod feed;
 mod load;

@@ -90,7 +90,7 @@ pub(crate) async fn get_decider(
     responses(
         (status = 200, description = "The document.", body = Object),
         (status = 404, description = "`decider-not-found`"),
-        (status = 409, description = "`module-outdated`"),
+        (status = 409, description = "`module-outdated`: the module must be built with the present SDK and deployed again"),
     )
 )]
 pub(crate) async fn get_decider_openapi(

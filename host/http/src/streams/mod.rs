@@ -39,7 +39,7 @@ use crate::state::AppState;
         (status = 200, description = "The state. `ETag` is its version, and the digest of the module if one was asked for.", body = StreamState, headers(("ETag" = String, description = "The version that the state belongs to."))),
         (status = 304, description = "The state has an `ETag` of `If-None-Match`.", headers(("ETag" = String, description = "The version that the state belongs to."))),
         (status = 404, description = "`decider-not-found`, `module-not-found`, `stream-not-found`"),
-        (status = 409, description = "`module-outdated`"),
+        (status = 409, description = "`module-outdated`: the module must be built with the present SDK and deployed again"),
         (status = 412, description = "`precondition-failed`: the state has no `ETag` of `If-Match`"),
         (status = 500, description = "`module-trapped`, `module-broke-contract`, with the `module`; `internal`"),
         (status = 504, description = "`module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `limit`"),

@@ -19,6 +19,7 @@ use crate::state::AppState;
     responses(
         (status = 200, description = "Why it is there.", body = Why),
         (status = 404, description = "`event-not-found`, `module-not-found`"),
+        (status = 409, description = "`module-outdated`: the module that decided was built for a former contract"),
         (status = 422, description = "`invalid-module`, with the `reasons`: this host cannot run the module any more"),
     )
 )]
@@ -39,6 +40,7 @@ pub(crate) async fn explain_event(
     responses(
         (status = 200, description = "Why it was decided so.", body = Why),
         (status = 404, description = "`command-not-found`, `module-not-found`"),
+        (status = 409, description = "`module-outdated`: the module that decided was built for a former contract"),
         (status = 422, description = "`invalid-module`, with the `reasons`: this host cannot run the module any more"),
     )
 )]

@@ -39,7 +39,7 @@ struct Feed {
 /// Makes every decision again with the very module that made it, and compares byte for byte: what has been tampered with, and what is
 /// not deterministic, comes out.
 ///
-/// One object a line, as it goes: `{"progress": {"streams", "events", "commands", "keys_only", "differences"}}` says how far it is,
+/// One object a line, as it goes: `{"progress": {"streams", "events", "commands", "keys_only", "outdated", "differences"}}` says how far it is,
 /// `{"difference": {"decider", "id", "version", "command_id", "reason", "recorded", "again"}}` what was found. The last line is
 /// `{"done": …}`, with the same members as `progress`, or `{"failed": …}` with a problem. An empty line means that the host is still
 /// there.
@@ -170,6 +170,7 @@ mod tests {
         events: 2,
         commands: 3,
         keys_only: 5,
+        outdated: 6,
         differences: 4,
     };
 
@@ -214,8 +215,7 @@ mod tests {
             ],
         );
         assert_eq!(response.headers()[CONTENT_TYPE], "application/x-ndjson");
-        let verified =
-            json!({ "streams": 1, "events": 2, "commands": 3, "keys_only": 5, "differences": 4 });
+        let verified = json!({ "streams": 1, "events": 2, "commands": 3, "keys_only": 5, "outdated": 6, "differences": 4 });
         assert_eq!(
             lines(response).await,
             [
