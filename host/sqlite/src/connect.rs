@@ -1,12 +1,16 @@
 //! Connections to the file, and what they ask for.
 
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// How long a write waits for another process that writes, before the store counts as unavailable.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long to wait where SQLite does not, before another try.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// How many pages of the log make a COMMIT copy them into the file, which costs two waits for the disk. 16 MB, which the log outgrows only while
 /// a reader holds on to an old state.
@@ -25,8 +29,25 @@ pub(super) fn creating(path: &Path) -> Result<Connection, rusqlite::Error> {
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
     )?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    keep_log_beside(&connection)?;
     keep_what_is_committed(connection)
+}
+
+/// Has the file keep its log beside it from now on. Of several that do this to a new file at a time, SQLite lets none wait, and
+/// refuses all but one; they find it done when they come again.
+fn keep_log_beside(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let end = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < end =>
+            {
+                thread::sleep(BUSY_PAUSE);
+            }
+            kept => return kept,
+        }
+    }
 }
 
 /// Opens a connection that writes.
