@@ -60,15 +60,15 @@ pub(super) async fn by_connections(lab: &Lab, report: &mut Report) -> Result<()>
 
 /// The same load on another `gavel`, in pairs.
 pub(super) async fn against_another(lab: &Lab, report: &mut Report) -> Result<()> {
-    let Some(another) = &lab.options.against else {
+    let Some(another) = lab.against() else {
         return Ok(());
     };
     let accounts = accounts(lab);
-    let gavels = [("against", another), ("this", &lab.options.gavel)];
+    let gavels = [("against", another), ("this", lab.build())];
     let mut hosts = Vec::new();
     for backend in lab.backends() {
-        for (_, gavel) in gavels {
-            hosts.push(Installation::of_with_accounts(gavel, lab, backend, accounts).await?);
+        for (_, build) in gavels {
+            hosts.push(Installation::of_with_accounts(build, lab, backend, accounts).await?);
         }
     }
     let meters = meters(&hosts).await?;

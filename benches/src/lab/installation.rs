@@ -11,7 +11,7 @@ use hyper::{Method, Request};
 use serde_json::{Value, json};
 
 use super::account::{self, CommandKind};
-use super::{Database, Lab, Meter, Server, free_address};
+use super::{Build, Database, Lab, Meter, Server, free_address};
 use crate::load::{Connection, Requests, Stop, Workload, closed};
 use crate::processes;
 
@@ -83,7 +83,7 @@ impl Installation {
     ///
     /// When it does not start, or refuses the module or an account.
     pub(crate) async fn with_accounts(lab: &Lab, backend: Backend, accounts: u64) -> Result<Self> {
-        Self::of_with_accounts(&lab.options.gavel, lab, backend, accounts).await
+        Self::of_with_accounts(lab.build(), lab, backend, accounts).await
     }
 
     /// The same, of another `gavel` than the one that is measured.
@@ -92,13 +92,13 @@ impl Installation {
     ///
     /// As [`Installation::with_accounts`].
     pub(crate) async fn of_with_accounts(
-        gavel: &Path,
+        build: Build<'_>,
         lab: &Lab,
         backend: Backend,
         accounts: u64,
     ) -> Result<Self> {
-        let installation = Self::of(gavel, lab, backend).await?;
-        let digest = installation.upload(lab.module("account")?).await?;
+        let installation = Self::of(build.gavel, lab, backend).await?;
+        let digest = installation.upload(build.module("account")?).await?;
         installation.activate("default", "account", &digest).await?;
         installation.open_accounts(0, accounts).await?;
         Ok(installation)

@@ -63,6 +63,9 @@ pub struct Options {
     /// Another `gavel`, of another commit for example: part `against` of `commands` compares with it, and runs only with it.
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
+    /// The modules of `against`, where it runs those of another contract [default: those of `modules`].
+    #[arg(long, value_name = "DIR", requires = "against")]
+    pub against_modules: Option<PathBuf>,
     /// A program that answers like the host does, as in `plain=path/to/program`; may be repeated.
     #[arg(long, value_name = "NAME=FILE", value_parser = name_and_value)]
     pub peer: Vec<(String, String)>,
@@ -155,7 +158,42 @@ impl Lab {
     ///
     /// When it was not built.
     pub(crate) fn module(&self, name: &str) -> Result<Vec<u8>> {
-        let file = self.options.modules.join(format!("{name}.wasm"));
-        std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
+        module(&self.options.modules, name)
     }
+
+    /// The `gavel` that is measured.
+    pub(crate) fn build(&self) -> Build<'_> {
+        Build {
+            gavel: &self.options.gavel,
+            modules: &self.options.modules,
+        }
+    }
+
+    /// The `gavel` that it is compared with; none if it is not.
+    pub(crate) fn against(&self) -> Option<Build<'_>> {
+        let modules = self.options.against_modules.as_deref();
+        Some(Build {
+            gavel: self.options.against.as_deref()?,
+            modules: modules.unwrap_or(&self.options.modules),
+        })
+    }
+}
+
+/// A `gavel`, and modules that it runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Build<'l> {
+    pub(crate) gavel: &'l Path,
+    modules: &'l Path,
+}
+
+impl Build<'_> {
+    /// As [`Lab::module`].
+    pub(crate) fn module(&self, name: &str) -> Result<Vec<u8>> {
+        module(self.modules, name)
+    }
+}
+
+fn module(folder: &Path, name: &str) -> Result<Vec<u8>> {
+    let file = folder.join(format!("{name}.wasm"));
+    std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
 }
