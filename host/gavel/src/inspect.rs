@@ -74,9 +74,10 @@ async fn inspect(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Inspection> {
     let runtime = parts::inspecting_runtime(config)?;
     let size_bytes = wasm.len() as u64;
     let started = Instant::now();
-    let (decider, manifest) = examine(&runtime, wasm).await?;
+    let (decider, _) = examine(&runtime, wasm).await?;
     let compile_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let mut module = manifest.to_value();
+    // As the host reads it: what the manifest leaves out has its default.
+    let mut module = serde_json::to_value(decider.manifest())?;
     module["digest"] = decider.digest().to_string().into();
     module["contract"] = CONTRACT.into();
     module["size_bytes"] = size_bytes.into();

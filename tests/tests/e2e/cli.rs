@@ -271,6 +271,16 @@ fn a_module_is_inspected_without_a_host() {
     assert_eq!(json["name"], COUNTER);
     assert_eq!(json["refused_imports"], json!([]));
 
+    // What it exports, though its manifest leaves out all that may be left out.
+    let interfaces = terminal.module("interfaces.wasm", component("interfaces"));
+    let inspected = terminal.gavel(&["inspect", &interfaces]).exits_with(0);
+    let exports = "exports decider, boundary, tags, upcast of gavel:module@0.1.0";
+    assert!(
+        inspected.stdout().contains(exports),
+        "{}",
+        inspected.stdout()
+    );
+
     // What no host takes can be looked at all the same.
     let foreign = imports_something_else(component(COUNTER));
     let foreign = terminal.module("foreign.wasm", foreign);
