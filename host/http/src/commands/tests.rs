@@ -1,3 +1,5 @@
+//! Tests of the answers to batches of commands.
+
 use axum::http::StatusCode;
 
 use crate::testing::{Api, assert_problem};

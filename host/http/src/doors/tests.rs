@@ -1,3 +1,5 @@
+//! Tests of who comes in at a route: pages, tokens and their scopes, and places.
+
 use axum::http::StatusCode;
 use gavel_config::{Origin, Scope, Token};
 

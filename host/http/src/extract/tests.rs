@@ -1,3 +1,5 @@
+//! Tests of bodies, headers and parameters that make no sense.
+
 use std::convert::Infallible;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Tests of whether a host is ready.
+
 use axum::http::StatusCode;
 
 use crate::testing::{Api, COMMANDS, assert_problem};

@@ -1,3 +1,5 @@
+//! Tests of requests for rehearsals.
+
 use crate::testing::{Api, assert_problem};
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Tests of imports into a stream.
+
 use crate::testing::{Api, assert_problem};
 
 #[tokio::test]

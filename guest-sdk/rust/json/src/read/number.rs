@@ -22,18 +22,18 @@ impl<'de> Reader<'de> {
         Ok(number)
     }
 
+    /// Reads a number without a fraction, and gives its digits.
+    fn whole_number<V: Visitor<'de>>(&mut self, visitor: &V) -> Result<Cow<'de, str>> {
+        let Some(b'-' | b'0'..=b'9') = self.peek() else {
+            return Err(self.mismatch(visitor));
+        };
+        let fraction = || Error::invalid_type(Unexpected::Other("a fraction"), visitor);
+        integer_digits(self.number()?).ok_or_else(fraction)
+    }
+
     /// Reads an integer of at most 64 bits.
     pub(super) fn integer<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        let Some(b'-' | b'0'..=b'9') = self.peek() else {
-            return Err(self.mismatch(&visitor));
-        };
-        let number = self.number()?;
-        let Some(digits) = integer_digits(number) else {
-            return Err(Error::invalid_type(
-                Unexpected::Other("a fraction"),
-                &visitor,
-            ));
-        };
+        let digits = self.whole_number(&visitor)?;
         if let Ok(value) = digits.parse() {
             visitor.visit_u64(value)
         } else if let Ok(value) = digits.parse() {
@@ -48,16 +48,7 @@ impl<'de> Reader<'de> {
 
     /// Reads an integer of at most 128 bits.
     pub(super) fn wide_integer<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        let Some(b'-' | b'0'..=b'9') = self.peek() else {
-            return Err(self.mismatch(&visitor));
-        };
-        let number = self.number()?;
-        let Some(digits) = integer_digits(number) else {
-            return Err(Error::invalid_type(
-                Unexpected::Other("a fraction"),
-                &visitor,
-            ));
-        };
+        let digits = self.whole_number(&visitor)?;
         if let Ok(value) = digits.parse() {
             visitor.visit_u128(value)
         } else if let Ok(value) = digits.parse() {
