@@ -2,7 +2,7 @@
 
 use gavel_model::{ActivationNumber, Position, RecordedEvent, Version};
 use gavel_store::toolkit::group::{Outcome, Verdict};
-use gavel_store::{Append, AppendError, Appended, StreamAppend};
+use gavel_store::{Append, AppendError, Appended, Fence, StreamAppend};
 
 use super::rows::{BatchOutcome, PartOutcome, Refused};
 
@@ -57,7 +57,7 @@ fn refusal(why: Refused, part: &StreamAppend, found: &PartOutcome) -> AppendErro
             decider: stream.decider().clone(),
             fence: part
                 .fence
-                .map_or(ActivationNumber::NONE, |fence| fence.number),
+                .unwrap_or(Fence::of_decider(ActivationNumber::NONE)),
             current: ActivationNumber::new(found.number.unwrap_or_default()),
         },
         Refused::DuplicateCommand => AppendError::DuplicateCommand {

@@ -30,7 +30,7 @@ pub struct StreamAppend {
     pub events: Vec<NewEvent>,
     /// The ledger row; none for an import. Its payload MUST NOT be stored where it says `LedgerMode::Keys`.
     pub command: Option<CommandRecord>,
-    /// The activation that decided; none for an import.
+    /// The activation that decided. Any part may say instead that a kind of module has not begun the name.
     pub fence: Option<Fence>,
 }
 
@@ -79,8 +79,9 @@ fn rejection_bytes(rejection: &Rejection) -> usize {
     rejection.code.len() + rejection.message.len() + data
 }
 
-/// Refuses an append that was decided by a module that is not active any more under the name of the
-/// stream.
+/// Refuses an append when another activation than this is the newest of its kind under the name of the
+/// stream: the module that has decided is not active any more. With [`ActivationNumber::NONE`] the
+/// append is refused when a module of the kind has ever worked there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fence {
     /// The kind of the module.

@@ -5,7 +5,7 @@ use std::fmt;
 use gavel_model::{ActivationNumber, DeciderName, ModuleKind, Position, StreamId, Version};
 use uuid::Uuid;
 
-use super::Outdated;
+use super::{Fence, Outdated};
 
 /// What a database driver or file system said; for the log, never for a client.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -145,13 +145,13 @@ pub enum AppendError {
         /// The id.
         command_id: Uuid,
     },
-    /// Another module has become active. Decide again with it.
-    #[error("decider {decider} is at activation {current}, not {fence}")]
+    /// Another activation is the newest. Decide again with its module, unless none of the kind was to be there.
+    #[error("{} {decider} is at activation {current}, not {}", .fence.kind, .fence.number)]
     Fenced {
-        /// The decider.
+        /// The name of the streams.
         decider: DeciderName,
-        /// The activation that decided.
-        fence: ActivationNumber,
+        /// The activation that had to be the newest.
+        fence: Fence,
         /// The newest activation.
         current: ActivationNumber,
     },

@@ -1,6 +1,8 @@
 //! Why a command, an import or a query was not carried out.
 
-use gavel_model::{CommandId, DeciderName, EventId, ModuleDigest, Rejection, StreamId, Version};
+use gavel_model::{
+    CommandId, DeciderName, EventId, ModuleDigest, ModuleKind, Rejection, StreamId, Version,
+};
 use gavel_sandbox::{Fault, RunError};
 use gavel_store as store;
 
@@ -95,6 +97,14 @@ pub enum Error {
         event: String,
         /// Its schema version.
         schema_version: u32,
+    },
+    /// The name of the streams belongs to a module of another kind, which alone may write to them.
+    #[error("the name {decider} belongs to a {kind}")]
+    NameTaken {
+        /// The name.
+        decider: DeciderName,
+        /// The kind to which it belongs.
+        kind: ModuleKind,
     },
     /// The stream does not exist, or had no event yet at the wanted moment.
     #[error("stream {stream} has no event at that point")]

@@ -1,17 +1,20 @@
 //! Appending without a decider, for importers.
 
-use gavel_model::{CommandId, ExpectedVersion, NewEvent, StreamId, new_id, reserved};
-use gavel_store::{Append, Appended, StreamAppend};
+use gavel_model::{
+    ActivationNumber, CommandId, ExpectedVersion, ModuleKind, NewEvent, StreamId, new_id, reserved,
+};
+use gavel_store::{Append, AppendError, Appended, Fence, StreamAppend};
 
 use super::{Commands, Error, ImportedEvent, Origin, refused_append};
 
 impl Commands {
-    /// Appends events that no decider has decided: all of them, or none. The registry has to know them.
+    /// Appends events that no decider has decided: all of them, or none. The registry has to know them, and the name has to be
+    /// a decider's, or nobody's.
     ///
     /// # Errors
     ///
-    /// `VersionConflict`, `StreamFinal`, `DuplicateEventId`, `EventUnregistered`, or what the store says.
-    #[expect(clippy::missing_panics_doc, reason = "one part has one outcome")]
+    /// `NameTaken`, `VersionConflict`, `StreamFinal`, `DuplicateEventId`, `EventUnregistered`, or what the store says.
+    #[expect(clippy::missing_panics_doc, reason = "a part has an outcome")]
     pub async fn import(
         &self,
         stream: &StreamId,
@@ -25,7 +28,21 @@ impl Commands {
             .into_iter()
             .map(|event| to_new_event(event, command_id, origin))
             .collect();
-        let part = StreamAppend {
+        let others = ModuleKind::ALL.into_iter();
+        let others = others.filter(|kind| *kind != ModuleKind::Decider);
+        // Whoever begins the name meanwhile waits for this append, or this append is refused.
+        let unbegun = others.map(|kind| StreamAppend {
+            stream: stream.clone(),
+            expected: ExpectedVersion::Any,
+            expected_previous_id: None,
+            events: Vec::new(),
+            command: None,
+            fence: Some(Fence {
+                kind,
+                number: ActivationNumber::NONE,
+            }),
+        });
+        let imported = StreamAppend {
             stream: stream.clone(),
             expected,
             expected_previous_id: None,
@@ -33,12 +50,17 @@ impl Commands {
             command: None,
             fence: None,
         };
-        let appended = self.0.store.append(Append { parts: vec![part] }).await;
-        let mut appended = appended.map_err(|error| refused_append(error, command_id))?;
-        Ok((
-            command_id,
-            appended.pop().expect("one part has one outcome"),
-        ))
+        // The events come last: they may end the stream.
+        let parts = unbegun.chain([imported]).collect();
+        let appended = self.0.store.append(Append { parts }).await;
+        let mut appended = appended.map_err(|error| match error {
+            AppendError::Fenced { decider, fence, .. } => Error::NameTaken {
+                decider,
+                kind: fence.kind,
+            },
+            error => refused_append(error, command_id),
+        })?;
+        Ok((command_id, appended.pop().expect("a part has an outcome")))
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) mod problem;
 use gavel_engine::catalog;
 use gavel_engine::command::{self, BatchError, SchemaViolation};
 use gavel_gate as gate;
-use gavel_model::{ModuleDigest, Rejection};
+use gavel_model::{ModuleDigest, ModuleKind, Rejection};
 use gavel_sandbox::{CONTRACT, Fault, RunError};
 use gavel_store as store;
 use gavel_store::{ConsumerError, ResumeError};
@@ -32,6 +32,7 @@ pub(super) fn code_of(error: &command::Error) -> Code {
         E::KeyReused { .. } => Code::IdempotencyKeyReused,
         E::DuplicateEventId { .. } => Code::DuplicateEventId,
         E::EventUnregistered { .. } => Code::EventUnregistered,
+        E::NameTaken { .. } => Code::NameTaken,
         E::StreamNotFound { .. } => Code::StreamNotFound,
         E::Fault { fault, .. } => code_of_fault(fault),
         E::NotRun(error) => code_of_run(*error),
@@ -132,6 +133,9 @@ impl From<command::Error> for Problem {
                 .with("decider", decider.as_str())
                 .with("event", event)
                 .with("schema_version", schema_version),
+            E::NameTaken { decider, kind } => problem
+                .with("name", decider.as_str())
+                .with("kind", kind.as_str()),
             E::StreamNotFound { stream: _, current } => {
                 problem.with("current_version", current.get())
             }
@@ -170,6 +174,7 @@ fn sentence(error: &command::Error) -> String {
         E::EventUnregistered { decider, event, schema_version } => {
             format!("The decider `{decider}` has not registered `{event}` in schema version {schema_version}.")
         }
+        E::NameTaken { decider, kind } => name_taken(decider.as_str(), *kind),
         E::StreamNotFound { current, .. } if current.get() == 0 => "The stream has no event.".to_owned(),
         E::StreamNotFound { current, .. } => format!("The stream has no event at that point; it is at version {current}."),
         E::SwapUnderWay { decider } => format!("The decider `{decider}` is being swapped. Try again."),
@@ -184,6 +189,12 @@ fn sentence(error: &command::Error) -> String {
         }
         E::Fault { .. } | E::Module(_) | E::Store(_) | E::NotRun(_) => String::new(),
     }
+}
+
+fn name_taken(name: &str, kind: ModuleKind) -> String {
+    format!(
+        "In this namespace the name `{name}` belongs to a {kind}, for good. Nothing has changed."
+    )
 }
 
 fn violation(violation: &SchemaViolation) -> Value {
@@ -284,9 +295,7 @@ impl From<gate::Error> for Problem {
             ),
             E::NameTaken { name, kind } => Self::new(
                 Code::NameTaken,
-                format!(
-                    "In this namespace the name `{name}` belongs to a {kind}, for good. Nothing has changed."
-                ),
+                name_taken(name.as_str(), kind),
             )
             .with("name", name.as_str())
             .with("kind", kind.as_str()),

@@ -16,7 +16,8 @@ use crate::state::AppState;
 
 /// Appends events without a decider
 ///
-/// All of them, or none. They have to be registered, which an activation of a module that declares them does.
+/// All of them, or none. They have to be registered, which an activation of a module that declares them does, and the name must not belong to a module of
+/// another kind.
 #[utoipa::path(
     post, path = "/v1/deciders/{decider}/{id}/events", tag = "streams", request_body = ImportBody,
     params(
@@ -27,7 +28,7 @@ use crate::state::AppState;
     ),
     responses(
         (status = 200, description = "Stored. `ETag` is the version of the stream.", body = ImportAnswer, headers(("ETag" = String, description = "The version of the stream."))),
-        (status = 409, description = "`version-conflict`, `stream-final`, `duplicate-event-id`"),
+        (status = 409, description = "`version-conflict`, `stream-final`, `duplicate-event-id`; `name-taken` when the name belongs to a module of another kind"),
         (status = 412, description = "`precondition-failed`: `If-Match` names no version, or is `*` and the stream has no event"),
         (status = 422, description = "`event-unregistered`"),
     )

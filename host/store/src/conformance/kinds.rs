@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use gavel_model::{
     Activation, ActivationKey, ActivationNumber, ExpectedVersion, ModuleDigest, ModuleKind,
+    StreamId,
 };
 use time::macros::datetime;
 use uuid::Uuid;
@@ -12,8 +13,8 @@ use uuid::Uuid;
 use super::modules::{active_of, log_of_activations};
 use super::support::*;
 use crate::{
-    ActivateError, ActivationFilter, AppendError, DeleteModuleError, Fence, NewActivation,
-    RehearsalRecord, Store,
+    ActivateError, ActivationFilter, Append, AppendError, DeleteModuleError, Fence, NewActivation,
+    RehearsalRecord, Store, StreamAppend,
 };
 
 /// The key of a name in a namespace.
@@ -187,6 +188,85 @@ pub(crate) async fn of_two_kinds_that_begin_a_name_at_the_same_time_one_has_it(
     }
     let all = active_of(&*store, &ActivationFilter::default()).await;
     assert_eq!(all.len(), names.len());
+}
+
+/// An append that no decider has decided, of a name that no module of another kind may have begun.
+async fn append_unless_begun(store: &dyn Store, of: &StreamId) -> Result<(), AppendError> {
+    let others = ModuleKind::ALL
+        .into_iter()
+        .filter(|kind| *kind != ModuleKind::Decider);
+    let unbegun = others.map(|kind| StreamAppend {
+        fence: Some(Fence {
+            kind,
+            number: ActivationNumber::NONE,
+        }),
+        ..import(of, ExpectedVersion::Any, Vec::new())
+    });
+    let imported = import(of, ExpectedVersion::Any, increments(1));
+    let parts = unbegun.chain([imported]).collect();
+    store.append(Append { parts }).await.map(|_| ())
+}
+
+#[track_caller]
+fn assert_begun(outcome: &Result<(), AppendError>, by: ModuleKind) {
+    assert!(
+        matches!(outcome, Err(AppendError::Fenced { fence, current, .. })
+            if fence.kind == by && fence.number == ActivationNumber::NONE && *current != fence.number),
+        "{outcome:?}"
+    );
+}
+
+pub(crate) async fn what_no_other_kind_may_have_begun_is_not_stored_where_one_has(
+    store: Arc<dyn Store>,
+) {
+    // The registry is that of all namespaces.
+    activate_counter(&*store).await;
+    append_unless_begun(&*store, &stream("c")).await.unwrap();
+    for kind in [ModuleKind::Process, ModuleKind::View] {
+        let namespace_name = kind.plural();
+        let of = stream_of(namespace_name, "counter", "c");
+        let owner = key_of(namespace_name, kind, "counter");
+        let begun = begin(&*store, &owner).await.unwrap();
+        assert_begun(&append_unless_begun(&*store, &of).await, kind);
+        // Also when nothing works under it any more.
+        deactivate(&*store, &owner, begun.number).await.unwrap();
+        assert_begun(&append_unless_begun(&*store, &of).await, kind);
+        assert_eq!(events_of(&*store, &of).await, []);
+    }
+    let unowned = stream_of("other", "counter", "c");
+    append_unless_begun(&*store, &unowned).await.unwrap();
+}
+
+pub(crate) async fn of_an_import_and_another_kind_that_begin_a_name_at_the_same_time_one_has_it(
+    store: Arc<dyn Store>,
+) {
+    activate_counter(&*store).await;
+    for number in 0..8 {
+        let kind = [ModuleKind::Process, ModuleKind::View][number % 2];
+        let namespace_name = format!("namespace-{number}");
+        let of = stream_of(&namespace_name, "counter", "c");
+        let imports = (0..4).map(|_| {
+            let (store, of) = (Arc::clone(&store), of.clone());
+            tokio::spawn(async move { append_unless_begun(&*store, &of).await })
+        });
+        let imports: Vec<_> = imports.collect();
+        let begun = begin(&*store, &key_of(&namespace_name, kind, "counter")).await;
+        let imported = join_all(imports).await.into_iter().map(Result::unwrap);
+        let imported: Vec<_> = imported.collect();
+        let stored = events_of(&*store, &of).await.len();
+        if begun.is_ok() {
+            imported
+                .iter()
+                .for_each(|outcome| assert_begun(outcome, kind));
+            assert_eq!(stored, 0);
+        } else {
+            assert_taken(&begun, ModuleKind::Decider);
+            imported
+                .iter()
+                .for_each(|outcome| assert!(outcome.is_ok(), "{outcome:?}"));
+            assert_eq!(stored, 4);
+        }
+    }
 }
 
 pub(crate) async fn a_deactivation_is_a_fact_after_which_nothing_is_decided(store: Arc<dyn Store>) {

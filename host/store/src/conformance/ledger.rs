@@ -249,7 +249,7 @@ pub(crate) async fn a_stale_fence_is_refused_whatever_the_outcome(store: Arc<dyn
             let error = append(&*store, part).await.unwrap_err();
             assert!(
                 matches!(&error, AppendError::Fenced { decider, fence, current }
-                    if decider.as_str() == "counter" && *fence == stale.number && *current == second.number),
+                    if decider.as_str() == "counter" && *fence == stale && *current == second.number),
                 "{error:?}"
             );
             let found = store.command(&Namespace::default(), command_id).await;

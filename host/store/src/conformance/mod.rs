@@ -192,6 +192,8 @@ store_cases!(
     a_name_belongs_to_one_kind_for_good,
     a_name_with_events_is_a_deciders,
     of_two_kinds_that_begin_a_name_at_the_same_time_one_has_it,
+    what_no_other_kind_may_have_begun_is_not_stored_where_one_has,
+    of_an_import_and_another_kind_that_begin_a_name_at_the_same_time_one_has_it,
     a_deactivation_is_a_fact_after_which_nothing_is_decided,
     no_append_follows_a_deactivation,
     // snapshots

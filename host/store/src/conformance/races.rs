@@ -141,7 +141,7 @@ pub(crate) async fn no_stale_append_follows_an_activation(store: Arc<dyn Store>)
             Ok(_) => stored += 1,
             Err(error) => assert!(
                 matches!(error, AppendError::Fenced { fence, current, .. }
-                    if fence == stale.number && current == stale.number.next()),
+                    if fence == stale && current == stale.number.next()),
                 "{error:?}"
             ),
         }

@@ -78,7 +78,7 @@ impl Facts {
             if fence.number != current {
                 return Err(AppendError::Fenced {
                     decider: part.stream.decider().clone(),
-                    fence: fence.number,
+                    fence,
                     current,
                 });
             }
