@@ -144,7 +144,7 @@ impl Gate {
         let Some(mut seen) = seen else {
             let activation = activation_of(subject, request, &report);
             let activated = self.modules.activate(activation, candidate()).await;
-            return settled(activated, request);
+            return settled(activated, &request.key, request.digest);
         };
         for turn in 0..TURNS {
             // Where giving way has led to nothing, it is done at the cost of those who write so much.
@@ -177,7 +177,7 @@ impl Gate {
                     .activate_held(hold, last.through(), activation, candidate());
             match activating.await {
                 Err(ActivateError::Overtaken) => seen = last,
-                activated => return settled(activated, request),
+                activated => return settled(activated, &request.key, request.digest),
             }
         }
         Err(Error::Contended {
@@ -261,21 +261,22 @@ fn activation_of(subject: &Subject, request: &ActivationRequest, report: &Report
     }
 }
 
-/// None where the candidate was compared with a module that is not active any more.
-fn settled(
+/// What has become of a step that is about a module. None where another step came first.
+pub(super) fn settled(
     activated: Result<Activation, ActivateError>,
-    request: &ActivationRequest,
+    key: &ActivationKey,
+    digest: ModuleDigest,
 ) -> Result<Option<Activation>, Error> {
     match activated {
         Ok(activation) => Ok(Some(activation)),
         Err(ActivateError::Moved { .. } | ActivateError::Overtaken) => Ok(None),
         Err(ActivateError::NameTaken { kind }) => Err(Error::NameTaken {
-            name: request.key.name().clone(),
+            name: key.name().clone(),
             kind,
         }),
-        Err(ActivateError::ModuleNotFound) => Err(Error::Module(catalog::Error::NotFound {
-            digest: request.digest,
-        })),
+        Err(ActivateError::ModuleNotFound) => {
+            Err(Error::Module(catalog::Error::NotFound { digest }))
+        }
         Err(ActivateError::Store(error)) => Err(Error::Store(error)),
     }
 }

@@ -2,9 +2,9 @@
 //! name.
 
 use gavel_model::{Activation, ActivationKey, Json};
-use gavel_store::{ActivateError, NewActivation};
+use gavel_store::NewActivation;
 
-use super::activate::ATTEMPTS;
+use super::activate::{ATTEMPTS, settled};
 use super::{Error, Gate};
 
 impl Gate {
@@ -27,11 +27,12 @@ impl Gate {
         let decider = || key.name().to_decider();
         for _ in 0..ATTEMPTS {
             let newest = self.store.active(key).await.map_err(Error::Store)?;
-            let active = newest.filter(|newest| newest.digest.is_some());
-            let active = active.ok_or_else(|| Error::DeciderNotFound { decider: decider() })?;
+            let active = newest.and_then(|newest| Some((newest.number, newest.digest?)));
+            let (after, digest) =
+                active.ok_or_else(|| Error::DeciderNotFound { decider: decider() })?;
             let deactivation = NewActivation {
                 key: key.clone(),
-                after: active.number,
+                after,
                 digest: None,
                 events: Vec::new(),
                 activated_by: deactivated_by.clone(),
@@ -39,19 +40,9 @@ impl Gate {
                 accepted: Vec::new(),
                 report: Json::empty_object(),
             };
-            match self.modules.deactivate(deactivation).await {
-                Ok(deactivation) => return Ok(deactivation),
-                // Another module has become active meanwhile, or none is any more.
-                Err(ActivateError::Moved { .. } | ActivateError::Overtaken) => {}
-                Err(ActivateError::Store(error)) => return Err(Error::Store(error)),
-                // What has an entry has its name, and no module is named.
-                Err(ActivateError::NameTaken { kind }) => {
-                    let name = key.name().clone();
-                    return Err(Error::NameTaken { name, kind });
-                }
-                Err(ActivateError::ModuleNotFound) => {
-                    return Err(Error::DeciderNotFound { decider: decider() });
-                }
+            let deactivated = self.modules.deactivate(deactivation).await;
+            if let Some(deactivation) = settled(deactivated, key, digest)? {
+                return Ok(deactivation);
             }
         }
         Err(Error::Contended { decider: decider() })
