@@ -78,6 +78,12 @@ impl ConsumerSettings {
     /// The longest rest after a failure.
     pub const LONGEST_BACKOFF: Duration = Duration::from_secs(3_600);
 
+    /// The URL that the host delivers to by itself.
+    #[must_use]
+    pub fn push_url(&self) -> Option<&str> {
+        self.push.as_ref().map(|push| push.url.as_str())
+    }
+
     /// How long a stream rests after the failure of its `attempt`, which counts from 1.
     #[must_use]
     pub fn rest_after(&self, attempt: u32) -> Duration {

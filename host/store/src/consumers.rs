@@ -110,16 +110,16 @@ pub trait ConsumerStore: Debug + Send + Sync {
     /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`].
     async fn pause_consumer(&self, id: &ConsumerId, is_paused: bool) -> Result<(), ConsumerError>;
 
-    /// Stops leasing if the consumer is still pushed to `url`, and keeps why until somebody pauses or resumes it. True if it has
-    /// stopped by this; otherwise nothing changes.
+    /// Stops leasing if the consumer still has the receiver that `settings` say, and keeps why until somebody pauses or resumes it. True
+    /// if it has stopped by this; otherwise nothing changes.
     ///
     /// # Errors
     ///
     /// [`ConsumerError::Store`].
-    async fn pause_push(
+    async fn pause_for(
         &self,
         id: &ConsumerId,
-        url: &str,
+        settings: &ConsumerSettings,
         reason: &str,
     ) -> Result<bool, ConsumerError>;
 

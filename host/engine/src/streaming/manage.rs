@@ -73,18 +73,14 @@ impl Consumers {
         Ok(())
     }
 
-    /// Pauses a consumer to whose receiver nothing may be handed over, unless it has another one
-    /// by now. True if it is paused by this.
+    /// Carries out [`ConsumerStore::pause_for`](gavel_store::ConsumerStore::pause_for).
     pub(super) async fn pause_for(
         &self,
         id: &ConsumerId,
         settings: &ConsumerSettings,
         reason: &str,
     ) -> Result<bool, ConsumerError> {
-        let Some(push) = &settings.push else {
-            return Ok(false);
-        };
-        let is_paused = self.store.pause_push(id, &push.url, reason).await?;
+        let is_paused = self.store.pause_for(id, settings, reason).await?;
         if is_paused {
             self.changed();
         }

@@ -210,7 +210,7 @@ impl ConsumerStore for PostgresStore {
         .bind(whole_milliseconds(settings.lock_timeout))
         .bind(i64::from(settings.max_attempts))
         .bind(whole_milliseconds(settings.backoff))
-        .bind(push.map(|push| &push.url))
+        .bind(settings.push_url())
         .bind(push.and_then(|push| push.secret.as_ref()));
         let statement = bind_start(statement, start).bind(&settings.filter.tags);
         let found = run(&self.pool, statement).await?;
@@ -311,15 +311,16 @@ impl ConsumerStore for PostgresStore {
         self.change(of_consumer(sql, id).bind(is_paused)).await
     }
 
-    async fn pause_push(
+    async fn pause_for(
         &self,
         id: &ConsumerId,
-        url: &str,
+        settings: &ConsumerSettings,
         reason: &str,
     ) -> Result<bool, ConsumerError> {
         let sql = "UPDATE consumers SET paused = TRUE, paused_reason = $4, updated_at = clock_timestamp() \
-                   WHERE namespace = $1 AND consumer = $2 AND push_url = $3 AND NOT paused RETURNING TRUE";
-        let statement = of_consumer(sql, id).bind(url).bind(reason);
+                   WHERE namespace = $1 AND consumer = $2 AND push_url IS NOT DISTINCT FROM $3 AND NOT paused RETURNING TRUE";
+        let statement = of_consumer(sql, id).bind(settings.push_url());
+        let statement = statement.bind(reason);
         Ok(!run(&self.pool, statement).await?.is_empty())
     }
 

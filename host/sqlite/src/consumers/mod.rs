@@ -13,7 +13,7 @@ use gavel_store::toolkit::consumers::rows::{self as toolkit_rows, Rows as _};
 use gavel_store::toolkit::consumers::rules;
 use gavel_store::toolkit::writes::{
     Ack, CarryOut, Change, DeleteConsumer, Extend, LeaseStreams, Nack, PassOver, PauseConsumer,
-    PausePush, PutConsumer, Release, ResetConsumer, RetryParked, UnparkStream,
+    PauseConsumerFor, PutConsumer, Release, ResetConsumer, RetryParked, UnparkStream,
 };
 use gavel_store::{ConsumerError, ConsumerStore, Error, Leased, Nacked, Page, Unpark};
 use time::OffsetDateTime;
@@ -144,15 +144,19 @@ impl ConsumerStore for SqliteStore {
         self.write_consumers(PauseConsumer { id, is_paused }).await
     }
 
-    async fn pause_push(
+    async fn pause_for(
         &self,
         id: &ConsumerId,
-        url: &str,
+        settings: &ConsumerSettings,
         reason: &str,
     ) -> Result<bool, ConsumerError> {
-        let id = id.clone();
-        let (url, reason) = (url.to_owned(), reason.to_owned());
-        self.write_consumers(PausePush { id, url, reason }).await
+        let (id, settings, reason) = (id.clone(), settings.clone(), reason.to_owned());
+        let change = PauseConsumerFor {
+            id,
+            settings,
+            reason,
+        };
+        self.write_consumers(change).await
     }
 
     async fn reset_consumer(&self, id: &ConsumerId, start: Start) -> Result<(), ConsumerError> {

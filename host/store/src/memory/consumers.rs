@@ -15,7 +15,7 @@ use super::{Kept, MemoryStore};
 use crate::toolkit::consumers::rows::{Backlog, Entry, Place, Progress, Registered, Rows, Visit};
 use crate::toolkit::consumers::{rows, rules};
 use crate::toolkit::writes::{
-    Ack, DeleteConsumer, Extend, LeaseStreams, Nack, PassOver, PauseConsumer, PausePush,
+    Ack, DeleteConsumer, Extend, LeaseStreams, Nack, PassOver, PauseConsumer, PauseConsumerFor,
     PutConsumer, Release, ResetConsumer, RetryParked, UnparkStream,
 };
 use crate::{ConsumerError, ConsumerStore, Error, Leased, Nacked, Page, Unpark};
@@ -306,15 +306,18 @@ impl ConsumerStore for MemoryStore {
         self.carry_out(PauseConsumer { id, is_paused })
     }
 
-    async fn pause_push(
+    async fn pause_for(
         &self,
         id: &ConsumerId,
-        url: &str,
+        settings: &ConsumerSettings,
         reason: &str,
     ) -> Result<bool, ConsumerError> {
-        let id = id.clone();
-        let (url, reason) = (url.to_owned(), reason.to_owned());
-        self.carry_out(PausePush { id, url, reason })
+        let (id, settings, reason) = (id.clone(), settings.clone(), reason.to_owned());
+        self.carry_out(PauseConsumerFor {
+            id,
+            settings,
+            reason,
+        })
     }
 
     async fn reset_consumer(&self, id: &ConsumerId, start: Start) -> Result<(), ConsumerError> {

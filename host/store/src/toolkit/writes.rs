@@ -129,8 +129,8 @@ changes! {
     /// [`ConsumerStore::pause_consumer`](crate::ConsumerStore::pause_consumer).
     PauseConsumer { id: ConsumerId, is_paused: bool, } -> (), ConsumerError;
 
-    /// [`ConsumerStore::pause_push`](crate::ConsumerStore::pause_push).
-    PausePush { id: ConsumerId, url: String, reason: String, } -> bool, ConsumerError;
+    /// [`ConsumerStore::pause_for`](crate::ConsumerStore::pause_for).
+    PauseConsumerFor { id: ConsumerId, settings: ConsumerSettings, reason: String, } -> bool, ConsumerError;
 
     /// [`ConsumerStore::reset_consumer`](crate::ConsumerStore::reset_consumer).
     ResetConsumer { id: ConsumerId, start: Start, } -> (), ConsumerError;

@@ -225,31 +225,32 @@ pub(crate) async fn a_consumer_that_a_host_pauses_says_why(store: Arc<dyn Store>
         }),
         ..settings()
     };
-    let id = create(&*store, "all", &pushed("http://old.example/")).await;
+    let [old, new] = ["http://old.example/", "http://new.example/"].map(pushed);
+    let id = create(&*store, "all", &old).await;
     let told = async || {
         let report = report(&*store, &id).await;
         (report.is_paused, report.paused_reason)
     };
     // Its receiver is another one by now.
-    let elsewhere = pushed("http://new.example/");
-    store
-        .put_consumer(&id, &elsewhere, Start::Now)
-        .await
-        .unwrap();
-    let pause = async |url, reason| store.pause_push(&id, url, reason).await.unwrap();
-    assert!(!pause("http://old.example/", "old").await);
-    assert_eq!(told().await, (false, None));
+    store.put_consumer(&id, &new, Start::Now).await.unwrap();
+    let pause = async |of, reason| store.pause_for(&id, of, reason).await.unwrap();
+    let unserved = settings();
+    for other in [&old, &unserved] {
+        assert!(!pause(other, "other").await);
+        assert_eq!(told().await, (false, None));
+    }
 
-    assert!(pause("http://new.example/", "new").await);
+    assert!(pause(&new, "new").await);
     assert_eq!(told().await, (true, Some("new".to_owned())));
     assert_nothing(&*store, &id).await;
     store.pause_consumer(&id, false).await.unwrap();
     assert_eq!(told().await, (false, None));
     // Somebody has paused it for a reason of their own.
     store.pause_consumer(&id, true).await.unwrap();
-    assert!(!pause("http://new.example/", "new").await);
+    assert!(!pause(&new, "new").await);
     assert_eq!(told().await, (true, None));
-    assert!(!store.pause_push(&consumer("gone"), "", "").await.unwrap());
+    let gone = consumer("gone");
+    assert!(!store.pause_for(&gone, &new, "new").await.unwrap());
 }
 
 pub(crate) async fn a_reset_loses_all_leases_and_begins_anew(store: Arc<dyn Store>) {

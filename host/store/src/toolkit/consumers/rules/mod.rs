@@ -24,7 +24,7 @@ use crate::toolkit::consumers::rows::{
 };
 use crate::{ConsumerError, Error, Leased, Nacked, PAGE_BYTES, Room};
 pub use parked::{retry_parked, unpark};
-pub use paused::{pause, pause_push};
+pub use paused::{pause, pause_for};
 pub use reports::{report, report_page};
 
 /// How many events of the log a lease hands out at most.

@@ -1,6 +1,6 @@
 //! Consumers that are not served for a while.
 
-use gavel_model::ConsumerId;
+use gavel_model::{ConsumerId, ConsumerSettings};
 
 use super::registered;
 use crate::ConsumerError;
@@ -14,18 +14,17 @@ pub fn pause(rows: &mut impl Rows, id: &ConsumerId, is_paused: bool) -> Result<(
     Ok(rows.keep(id, &consumer)?)
 }
 
-/// Carries out [`ConsumerStore::pause_push`](crate::ConsumerStore::pause_push).
-pub fn pause_push(
+/// Carries out [`ConsumerStore::pause_for`](crate::ConsumerStore::pause_for).
+pub fn pause_for(
     rows: &mut impl Rows,
     id: &ConsumerId,
-    url: &str,
+    settings: &ConsumerSettings,
     reason: &str,
 ) -> Result<bool, ConsumerError> {
     let Some(mut consumer) = rows.find(id)? else {
         return Ok(false);
     };
-    let push = consumer.settings.push.as_ref();
-    if consumer.is_paused || push.is_none_or(|push| push.url != url) {
+    if consumer.is_paused || consumer.settings.push_url() != settings.push_url() {
         return Ok(false);
     }
     consumer.is_paused = true;

@@ -3,13 +3,13 @@
 use time::OffsetDateTime;
 
 use super::{
-    ack, delete, extend, lease, nack, pass_over, pause, pause_push, put, release, reset,
+    ack, delete, extend, lease, nack, pass_over, pause, pause_for, put, release, reset,
     retry_parked, unpark,
 };
 use crate::toolkit::consumers::rows::Rows;
 use crate::toolkit::writes::{
     Ack, CarryOut, Change, DeleteConsumer, Extend, LeaseStreams, Nack, PassOver, PauseConsumer,
-    PausePush, PutConsumer, Release, ResetConsumer, RetryParked, UnparkStream,
+    PauseConsumerFor, PutConsumer, Release, ResetConsumer, RetryParked, UnparkStream,
 };
 
 macro_rules! carried_out_by {
@@ -35,7 +35,7 @@ carried_out_by! { |rows, now|
     PassOver { id, settings, from, to } => pass_over(rows, &id, &settings, from, to);
     DeleteConsumer { id } => delete(rows, &id);
     PauseConsumer { id, is_paused } => pause(rows, &id, is_paused);
-    PausePush { id, url, reason } => pause_push(rows, &id, &url, &reason);
+    PauseConsumerFor { id, settings, reason } => pause_for(rows, &id, &settings, &reason);
     ResetConsumer { id, start } => reset(rows, &id, start);
     LeaseStreams { id, leases, max_events } => lease(rows, &id, &leases, max_events, now);
     Ack { id, lease, through, keep } => ack(rows, &id, lease, through, keep, now);
