@@ -33,6 +33,8 @@ pub enum Event {
 
 #[derive(PartialEq, Debug, Serialize, gavel::Rejection)]
 pub enum Rejection {
+    #[rejection(message = "an identifier has {bytes} bytes, of at most 200")]
+    IdentifierTooLong { bytes: usize },
     #[rejection(message = "the order exists already")]
     OrderNotCreated,
     #[rejection(message = "the order is not waiting to be prepared")]
@@ -55,6 +57,9 @@ pub struct OrderLineItem {
     pub name: String,
 }
 
+/// Longest identifier, in bytes (inclusive): events are found by them, and a label has bounds.
+const IDENTIFIER_BYTES: usize = 200;
+
 /// An order, once it is created.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 pub struct MaybeOrder(Option<Order>);
@@ -74,6 +79,10 @@ impl Decider for MaybeOrder {
     type Rejection = Rejection;
 
     fn decide(&self, command: Command, _: &Context) -> Result<Vec<Event>, Rejection> {
+        let bytes = command.identifier_bytes();
+        if bytes > IDENTIFIER_BYTES {
+            return Err(Rejection::IdentifierTooLong { bytes });
+        }
         match (command, &self.0) {
             (
                 Command::CreateOrder {
@@ -126,6 +135,20 @@ impl Decider for MaybeOrder {
             }
             (Event::OrderPrepared { status, .. }, Some(order)) => order.status = status,
             (Event::OrderPrepared { .. }, None) => {}
+        }
+    }
+}
+
+impl Command {
+    /// The length of the longest identifier, in bytes.
+    fn identifier_bytes(&self) -> usize {
+        match self {
+            Command::CreateOrder {
+                identifier,
+                restaurant_identifier,
+                ..
+            } => identifier.len().max(restaurant_identifier.len()),
+            Command::MarkOrderAsPrepared { identifier } => identifier.len(),
         }
     }
 }

@@ -49,6 +49,8 @@ pub enum Event {
 
 #[derive(PartialEq, Debug, Serialize, gavel::Rejection)]
 pub enum Rejection {
+    #[rejection(message = "an identifier has {bytes} bytes, of at most 200")]
+    IdentifierTooLong { bytes: usize },
     #[rejection(message = "the restaurant exists already")]
     RestaurantNotCreated,
     #[rejection(message = "there is no such restaurant whose menu could change")]
@@ -110,6 +112,9 @@ pub struct OrderLineItem {
     pub name: String,
 }
 
+/// Longest identifier, in bytes (inclusive): events are found by them, and a label has bounds.
+const IDENTIFIER_BYTES: usize = 200;
+
 /// A restaurant, once it is created.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 pub struct MaybeRestaurant(Option<Restaurant>);
@@ -135,6 +140,10 @@ impl Decider for MaybeRestaurant {
     type Rejection = Rejection;
 
     fn decide(&self, command: Command, _: &Context) -> Result<Vec<Event>, Rejection> {
+        let bytes = command.identifier_bytes();
+        if bytes > IDENTIFIER_BYTES {
+            return Err(Rejection::IdentifierTooLong { bytes });
+        }
         match (command, &self.0) {
             (
                 Command::CreateRestaurant {
@@ -192,6 +201,21 @@ impl Decider for MaybeRestaurant {
             }
             (Event::RestaurantMenuChanged { menu, .. }, Some(restaurant)) => restaurant.menu = menu,
             (Event::RestaurantMenuChanged { .. }, None) | (Event::OrderPlaced { .. }, _) => {}
+        }
+    }
+}
+
+impl Command {
+    /// The length of the longest identifier, in bytes.
+    fn identifier_bytes(&self) -> usize {
+        match self {
+            Command::CreateRestaurant { identifier, .. }
+            | Command::ChangeRestaurantMenu { identifier, .. } => identifier.len(),
+            Command::PlaceOrder {
+                identifier,
+                order_identifier,
+                ..
+            } => identifier.len().max(order_identifier.len()),
         }
     }
 }

@@ -3,21 +3,24 @@ use restaurant::{
     Command, Cuisine, Event, MaybeRestaurant, MenuItem, OrderLineItem, Rejection, RestaurantMenu,
 };
 
-fn created() -> Event {
+fn menu() -> RestaurantMenu {
     let pizza = MenuItem {
         id: "pizza".into(),
         name: "Pizza Margherita".into(),
         price: 900,
     };
-    let menu = RestaurantMenu {
+    RestaurantMenu {
         menu_id: "m-1".into(),
         items: vec![pizza],
         cuisine: Cuisine::Italian,
-    };
+    }
+}
+
+fn created() -> Event {
     Event::RestaurantCreated {
         identifier: "r-1".into(),
         name: "Da Anna".into(),
-        menu,
+        menu: menu(),
     }
 }
 
@@ -40,6 +43,31 @@ fn nothing_can_be_ordered_from_a_restaurant_that_does_not_exist() {
     given::<MaybeRestaurant>([])
         .when(order_of("pizza"))
         .then_rejected(Rejection::OrderNotPlaced);
+}
+
+#[test]
+fn an_identifier_that_is_too_long_to_find_an_event_by_is_refused() {
+    let identifier = |bytes| "r".repeat(bytes);
+    let change = |bytes| Command::ChangeRestaurantMenu {
+        identifier: identifier(bytes),
+        menu: menu(),
+    };
+    let order = |bytes| Command::PlaceOrder {
+        identifier: "r-1".into(),
+        order_identifier: identifier(bytes),
+        line_items: vec![],
+    };
+    for command in [change(201), order(201)] {
+        given::<MaybeRestaurant>([created()])
+            .when(command)
+            .then_rejected(Rejection::IdentifierTooLong { bytes: 201 });
+    }
+    given::<MaybeRestaurant>([created()])
+        .when(change(200))
+        .then([Event::RestaurantMenuChanged {
+            identifier: identifier(200),
+            menu: menu(),
+        }]);
 }
 
 #[cfg(not(feature = "check-menu"))]
