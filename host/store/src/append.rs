@@ -24,7 +24,8 @@ pub struct StreamAppend {
     pub stream: StreamId,
     /// What is expected of it, after the parts before this one.
     pub expected: ExpectedVersion,
-    /// What the writer believes is the id of the newest event, as plain SQL writers do; none leaves it unchecked.
+    /// The id of the newest event that the writer knows, after the parts before this one; none leaves it unchecked. A version alone may be
+    /// that of another event, in a database that was put back to an earlier state.
     pub expected_previous_id: Option<EventId>,
     /// The events, from none upwards: a rejected or empty command appends nothing but its ledger row.
     pub events: Vec<NewEvent>,

@@ -1,7 +1,8 @@
 //! The pointer: which module works under a name now.
 //!
 //! Every host keeps the newest pointer that it knows, and may be behind. That is safe for whatever ends in an append, since the
-//! append carries the activation as its fence. Whatever does not end in an append MUST ask for the pointer anew.
+//! append carries the activation as its fence. Whatever does not end in an append MUST ask for the pointer anew. It may be ahead as well,
+//! of a store that was put back to an earlier state: what the store says counts.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -35,19 +36,22 @@ struct Pointer {
     active: Option<Arc<Active>>,
 }
 
+impl Pointer {
+    fn is_at(&self, activation: &Activation) -> bool {
+        let active = self.active.as_ref();
+        self.number == activation.number
+            && active.and_then(|active| active.activation.digest) == activation.digest
+    }
+}
+
 impl Pointers {
     fn get(&self, namespace: &Namespace, decider: &DeciderName) -> Option<Pointer> {
         let pointers = self.0.read().unwrap_or_else(PoisonError::into_inner);
         pointers.get(namespace)?.get(decider).cloned()
     }
 
-    /// Keeps a pointer unless a newer one is known; gives back what the newest one points at.
-    fn advance(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-        pointer: Pointer,
-    ) -> Option<Arc<Active>> {
+    /// Keeps a pointer unless a newer one is known.
+    fn advance(&self, namespace: &Namespace, decider: &DeciderName, pointer: Pointer) {
         let mut pointers = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let pointers = pointers.entry(namespace.clone()).or_default();
         let newest = pointers
@@ -56,7 +60,31 @@ impl Pointers {
         if newest.number < pointer.number {
             *newest = pointer;
         }
-        newest.active.clone()
+    }
+
+    /// Keeps what the store has told since this host knew `before`, whatever that is; or what this
+    /// host has learnt meanwhile, if that is newer. Gives back what the pointer is now.
+    fn follow(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        before: Option<ActivationNumber>,
+        told: Option<Pointer>,
+    ) -> Option<Arc<Active>> {
+        let mut pointers = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let known = pointers.get(namespace).and_then(|of| of.get(decider));
+        let number = known.map(|known| known.number);
+        if number != before && number >= told.as_ref().map(|told| told.number) {
+            return known.and_then(|known| known.active.clone());
+        }
+        let active = told.as_ref().and_then(|told| told.active.clone());
+        if let Some(told) = told {
+            let pointers = pointers.entry(namespace.clone()).or_default();
+            pointers.insert(decider.clone(), told);
+        } else if let Some(pointers) = pointers.get_mut(namespace) {
+            pointers.remove(decider);
+        }
+        active
     }
 }
 
@@ -91,30 +119,34 @@ impl Modules {
         decider: &DeciderName,
     ) -> Result<Option<Arc<Active>>, Error> {
         let key = ActivationKey::of_decider(namespace, decider);
+        let known = self.0.deciders.get(namespace, decider);
         let newest = self.0.store.active(&key).await.map_err(Error::Store)?;
-        let Some(activation) = newest else {
-            return Ok(None);
-        };
-        let number = activation.number;
-        if let Some(known) = self.0.deciders.get(namespace, decider)
-            && known.number >= number
-        {
-            return Ok(known.active);
-        }
-        let active = match activation.digest {
-            // Rare, and large: in a box it is no part of the future of each command.
-            Some(digest) => {
-                let decider = Box::pin(self.decider(digest)).await;
-                let decider = decider.map_err(|error| error.of(key.name()))?;
-                Some(Arc::new(Active {
-                    activation,
-                    decider,
-                }))
-            }
+        let before = known.as_ref().map(|known| known.number);
+        let told = match newest {
+            Some(newest) => match known {
+                Some(known) if known.is_at(&newest) => return Ok(known.active),
+                // Rare, and large: in a box it is no part of the future of each command.
+                _ => Some(Box::pin(self.pointer(newest)).await?),
+            },
             None => None,
         };
-        let pointer = Pointer { number, active };
-        Ok(self.0.deciders.advance(namespace, decider, pointer))
+        Ok(self.0.deciders.follow(namespace, decider, before, told))
+    }
+
+    /// Makes the module of an activation ready, if there is one.
+    async fn pointer(&self, activation: Activation) -> Result<Pointer, Error> {
+        let number = activation.number;
+        let Some(digest) = activation.digest else {
+            let active = None;
+            return Ok(Pointer { number, active });
+        };
+        let decider = self.decider(digest).await;
+        let decider = decider.map_err(|error| error.of(activation.key.name()))?;
+        let active = Some(Arc::new(Active {
+            activation,
+            decider,
+        }));
+        Ok(Pointer { number, active })
     }
 
     /// Moves the pointer of a decider to a module that is ready, and keeps it ready.

@@ -253,11 +253,12 @@ impl<'a> Attempt<'a> {
             .parts
             .iter()
             .find(|before| before.stream == part.stream);
-        if let Some(durable) = before.map(|before| before.expected)
-            && durable != part.expected
+        if let Some(durable) = before
+            && durable.expected != part.expected
         {
-            part.expected = durable;
-            if let (Some(record), Some(version)) = (&mut part.command, durable.version()) {
+            part.expected = durable.expected;
+            part.expected_previous_id = durable.expected_previous_id;
+            if let (Some(record), Some(version)) = (&mut part.command, durable.expected.version()) {
                 record.version = version;
                 record.ledger = LedgerMode::Keys;
             }

@@ -147,7 +147,8 @@ impl Task {
         let mut part = StreamAppend {
             stream: self.stream.clone(),
             expected: ExpectedVersion::Exact(head.version),
-            expected_previous_id: None,
+            // A version may be another event's, after the database was put back to an earlier state.
+            expected_previous_id: head.last_event_id,
             events: Vec::new(),
             command: None,
             fence: Some(Fence::of_decider(self.active.activation.number)),

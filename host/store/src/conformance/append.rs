@@ -159,6 +159,23 @@ pub(crate) async fn the_expected_previous_id_is_checked(store: Arc<dyn Store>) {
     }
     let appended = append(&*store, after(newest)).await.unwrap();
     assert_eq!(appended.version, version(3));
+
+    // After the parts before it.
+    let newest = appended.events[0].event.event_id;
+    let (first, second) = (after(newest), after(newest));
+    let between = first.events[0].event_id;
+    let error = append_all(&*store, vec![first.clone(), second.clone()]);
+    let error = error.await.unwrap_err();
+    assert!(
+        matches!(error, AppendError::WrongPreviousId { current, .. } if current == Some(between)),
+        "{error:?}"
+    );
+    let second = StreamAppend {
+        expected_previous_id: Some(between),
+        ..second
+    };
+    let appended = append_all(&*store, vec![first, second]).await.unwrap();
+    assert_eq!(appended[1].version, version(5));
 }
 
 pub(crate) async fn nothing_follows_a_final_event(store: Arc<dyn Store>) {

@@ -40,13 +40,14 @@ async fn a_foreign_web_page_cannot_operate_a_host(store: Store) {
     // What a browser sends for a page without asking first: no body, no header of the page's own.
     let pause = "/v1/consumers/mailer/pause";
     let rollback = "/v1/deciders/counter/rollback";
+    let deactivate = "/v1/deciders/counter/deactivations";
     for (name, value) in [
         ("Origin", "https://evil.example"),
         ("Origin", "null"),
         ("Sec-Fetch-Site", "cross-site"),
         ("Host", "evil.example"),
     ] {
-        for path in [pause, rollback] {
+        for path in [pause, rollback, deactivate] {
             let request = client.request(Method::POST, path).header(name, value);
             request.send().await.problem(403, "forbidden");
         }
@@ -62,11 +63,10 @@ async fn a_foreign_web_page_cannot_operate_a_host(store: Store) {
     let allowed = answer.expect(200).header("Access-Control-Allow-Origin");
     assert_eq!(allowed, Some(ALLOWED));
     assert_eq!(answer.header("X-Content-Type-Options"), Some("nosniff"));
-    client
-        .request(Method::POST, rollback)
-        .send()
-        .await
-        .expect(201);
+    for path in [rollback, deactivate] {
+        let request = client.request(Method::POST, path);
+        request.send().await.expect(201);
+    }
 }
 
 /// What a page would change.

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gavel_tests::{Answer, Backend, COUNTER, CliOutput, Client, Host, Store};
+use gavel_tests::{
+    Answer, Backend, COUNTER, CliOutput, Client, Host, LIMIT, Receiver, Store, Stream, component,
+    eventually, revision,
+};
 use serde_json::{Value, json};
 
 fn file_of(store: &Store) -> PathBuf {
@@ -136,4 +139,137 @@ async fn resume_in_every_way(client: &Client, after: &str) -> Vec<Answer> {
     client.consumer("there").put(json!({})).await;
     answers.push(client.consumer("there").post("/reset", &start).await);
     answers
+}
+
+/// Keeps a copy of a database that no host works on.
+async fn copy(store: &Store) {
+    let copy = "CREATE DATABASE {name}_copy TEMPLATE {name}";
+    store.administer(copy).await;
+}
+
+/// Puts the copy in the place of the database, below the hosts that work on it.
+async fn put_back(store: &Store) {
+    store.administer("DROP DATABASE {name} WITH (FORCE)").await;
+    let rename = "ALTER DATABASE {name}_copy RENAME TO {name}";
+    store.administer(rename).await;
+}
+
+/// What a host answers to a command once it has found the database again.
+async fn answer_of(stream: &Stream, command: &str, data: Value) -> Answer {
+    eventually("the host has its database again", LIMIT, async || {
+        let answer = stream.send(command, data.clone()).await;
+        (answer.status() != 503).then_some(answer)
+    })
+    .await
+}
+
+async fn activation_of(client: &Client) -> Value {
+    let decider = client.get("/v1/deciders/counter").send().await.json(200);
+    decider["active"]["activation"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_host_goes_back_to_the_modules_of_a_restored_database() {
+    let store = Store::new(Backend::Postgres).await;
+    let mut host = Host::start(&store).await;
+    let (ended, replaced) = ("default", "replaced");
+    for namespace in [ended, replaced] {
+        let client = host.client().in_namespace(namespace);
+        client.deploy_example(COUNTER).await;
+    }
+    stop(&mut host).await;
+    copy(&store).await;
+    host.restart().await;
+    let of = |namespace| host.client().in_namespace(namespace);
+    let (ended, replaced, begun) = (of(ended), of(replaced), of("begun"));
+    let deactivation = ended.post("/v1/deciders/counter/deactivations", &json!({}));
+    deactivation.send().await.expect(201);
+    let newer = revision(component(COUNTER), 2);
+    replaced.deploy(COUNTER, newer).await;
+    begun.deploy_example(COUNTER).await;
+    for client in [&replaced, &begun] {
+        increment(client, "c-1", 1).await;
+    }
+    put_back(&store).await;
+
+    for client in [&ended, &replaced] {
+        let counter = client.stream(COUNTER, "c-1");
+        let answer = answer_of(&counter, "Increment", json!({})).await;
+        assert_eq!(answer.accepted().version, 1);
+        assert_eq!(activation_of(client).await, 1);
+    }
+    let unheard = begun.stream(COUNTER, "c-1");
+    let answer = answer_of(&unheard, "Increment", json!({})).await;
+    answer.problem(404, "decider-not-found");
+    begun.deploy_example(COUNTER).await;
+    increment(&begun, "c-1", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_host_decides_on_the_streams_of_a_restored_database() {
+    let store = Store::new(Backend::Postgres).await;
+    let mut host = Host::start(&store).await;
+    host.client().deploy_example("account").await;
+    let account_of = |host: &Host, id| host.client().stream("account", id);
+    let owner = json!({ "owner": "ann" });
+    let account = account_of(&host, "a-1");
+    account.send("Open", owner.clone()).await.accepted();
+    stop(&mut host).await;
+    copy(&store).await;
+    host.restart().await;
+    let other = Host::start(&store).await;
+    let of = |amount| json!({ "amount": amount });
+    let account = account_of(&host, "a-1");
+    account.send("Deposit", of(100)).await.accepted();
+    put_back(&store).await;
+
+    // The version at which the first host knows the account is that of another event now.
+    let answer = answer_of(&account_of(&other, "a-1"), "Deposit", of(1)).await;
+    assert_eq!(answer.accepted().version, 2);
+    let elsewhere = account_of(&host, "a-2");
+    answer_of(&elsewhere, "Open", owner).await.accepted();
+    let answer = account.send("Withdraw", of(50)).await;
+    let problem = answer.problem(422, "command-rejected");
+    assert_eq!(problem["rejection"]["data"]["balance"], 1, "{problem}");
+    account.send("Withdraw", of(1)).await.accepted();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_gets_what_is_appended_after_a_restore() {
+    let store = Store::new(Backend::Postgres).await;
+    let mut host = Host::start(&store).await;
+    let receiver = Receiver::start(|_| (204, Vec::new())).await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    let push = json!({ "push": { "url": receiver.url("/") } });
+    client.consumer("hook").put(push).await.expect(201);
+    let taken = async |client: &Client, ids: &[&str]| {
+        eventually("all is handed over", LIMIT, async || {
+            let report = client.get("/v1/consumers/hook").send().await;
+            let is_done = report.status() == 200 && report.json(200)["lag_events"] == 0;
+            is_done.then_some(())
+        })
+        .await;
+        let mut taken: Vec<_> = receiver.deliveries().iter().map(|of| of.id()).collect();
+        taken.sort_unstable();
+        assert_eq!(taken, ids);
+    };
+    increment(&client, "a-kept", 1).await;
+    taken(&client, &["a-kept"]).await;
+    stop(&mut host).await;
+    copy(&store).await;
+    host.restart().await;
+    let client = host.client();
+    increment(&client, "b-lost", 1).await;
+    taken(&client, &["a-kept", "b-lost"]).await;
+    put_back(&store).await;
+
+    for id in ["a-kept", "b-lost", "c-new"] {
+        let counter = client.stream(COUNTER, id);
+        let answer = answer_of(&counter, "Increment", json!({})).await;
+        answer.accepted();
+    }
+    let ids = ["a-kept", "a-kept", "b-lost", "b-lost", "c-new"];
+    taken(&client, &ids).await;
+    assert_eq!(client.consumer("hook").report().await["parked"], 0);
 }

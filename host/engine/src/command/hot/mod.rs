@@ -212,7 +212,7 @@ impl Commands {
         error: Error,
     ) -> Failure {
         match self.0.store.head(stream).await {
-            Ok(head) if head.version != believed.version => {
+            Ok(head) if head != believed => {
                 let moved = Message::Moved(stream.clone(), head);
                 self.0.hot.send(active, stream, moved);
                 Failure::Disturbed(BatchError::new(0, error))

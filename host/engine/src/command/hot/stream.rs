@@ -129,7 +129,7 @@ impl HotStream {
 
     /// The stream was found to be at `head`.
     pub(super) fn moved(&mut self, head: StreamHead, pool: &mut Pool) {
-        if self.is_quiet() && self.head.version != head.version {
+        if self.is_quiet() && self.head != head {
             self.forget(pool);
         }
     }
