@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -60,7 +61,7 @@ impl fmt::Display for ConsumerId {
 }
 
 /// How a consumer is served. Changing any of it moves no checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerSettings {
     /// The events that are wanted.
     pub filter: EventFilter,
@@ -95,7 +96,7 @@ impl ConsumerSettings {
 }
 
 /// Where the host delivers to.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Push {
     /// An `http` or `https` URL.
     pub url: String,

@@ -1,8 +1,10 @@
 //! Which events somebody wants.
 
+use serde::{Deserialize, Serialize};
+
 /// Chooses events by what is known of them without their data. All conditions hold together, and an
 /// empty list is none.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventFilter {
     /// Any of these deciders.
     pub deciders: Vec<String>,

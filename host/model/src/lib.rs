@@ -19,6 +19,7 @@ mod name;
 mod per_decider;
 mod position;
 mod rehearsal;
+mod serial;
 mod version;
 
 pub use activation::{Activation, ActivationNumber};

@@ -74,6 +74,12 @@ impl Namespace {
         }
     }
 
+    /// The namespace in which a store keeps streams of its own. No client can name it.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self("_".to_owned())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -108,6 +114,19 @@ impl DeciderName {
         } else {
             Err(NameError::Decider)
         }
+    }
+
+    /// The name of streams that a store keeps for itself: `_` and `name`, which holds characters
+    /// of deciders' names alone. No client can name them.
+    #[must_use]
+    pub fn internal(name: &str) -> Self {
+        Self(format!("_{name}"))
+    }
+
+    /// Tells whether a store keeps these streams for itself.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.0.starts_with('_')
     }
 
     /// The name of the streams of a module.

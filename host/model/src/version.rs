@@ -52,6 +52,12 @@ impl Version {
     pub fn next(self) -> Self {
         self.plus(1)
     }
+
+    /// The version before this one; [`Version::EMPTY`] is the first.
+    #[must_use]
+    pub fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
 }
 
 impl fmt::Display for Version {

@@ -82,7 +82,7 @@ impl EventStore for PostgresStore {
             };
             match range.direction {
                 Direction::Forward => after = end.version,
-                Direction::Backward => through = Version::new(end.version.get().saturating_sub(1)),
+                Direction::Backward => through = Some(end.version.previous()),
             }
         }
     }

@@ -99,9 +99,10 @@ fn load_registry<'a>(
     let kinds: HashSet<_> = events
         .map(|(part, event)| registry_key(&part.stream, event))
         .collect();
+    let registry = facts.registry.get_or_insert_default();
     for kind in kinds {
         if select.exists(params![kind.0.as_str(), kind.1, kind.2])? {
-            facts.registry.insert(kind);
+            registry.insert(kind);
         }
     }
     Ok(())

@@ -26,6 +26,10 @@ use super::{
 /// - `created_at` MUST NOT decrease within a stream.
 /// - Positions MUST ascend within a stream. Across streams they MAY differ from the order of acknowledgement.
 ///
+/// A backend below [`Composed`](super::Composed) keeps neither activations nor a registry: it is given
+/// no fence, takes events of all types, and has internal names to keep
+/// ([`DeciderName::is_internal`], [`Namespace::internal`]).
+///
 /// What can be had from the other methods is provided, for stores that have no faster way to it.
 #[async_trait]
 pub trait EventStore: Debug + Send + Sync {
@@ -133,7 +137,7 @@ pub trait EventStore: Debug + Send + Sync {
             if let Some(found) = page.iter().find(|event| event.created_at <= at) {
                 return Ok(found.version);
             }
-            range.through = Version::new(oldest.version.get().saturating_sub(1));
+            range.through = Some(oldest.version.previous());
         }
     }
 

@@ -1,11 +1,20 @@
 //! Where events, commands and modules are kept.
 //!
 //! A store knows bytes, versions and activation numbers. It knows nothing of deciders' logic: it neither decides nor folds.
-//! Seven traits, [`EventStore`], [`LogStore`], [`PastStore`], [`ModuleStore`], [`SnapshotStore`], [`ConsumerStore`] and [`RehearsalStore`], and three implementations that obey one list of cases, `conformance`.
+//!
+//! ```text
+//! every backend has      EventStore  LogStore
+//! capabilities           PastStore  ModuleStore  SnapshotStore  ConsumerStore  RehearsalStore
+//! ```
+//!
+//! A backend starts from the first two: [`Composed`] has the capabilities on any of them, as it has them
+//! in memory. SQLite and PostgreSQL implement all seven, for rows are faster. One list of cases,
+//! `conformance`, is what all of them obey.
 //!
 //! **Invariant:** an append is answered only after it is durable. What was answered is never lost, doubled or reordered.
 
 mod append;
+mod composed;
 #[cfg(any(test, feature = "conformance"))]
 #[macro_use]
 pub mod conformance;
@@ -24,6 +33,7 @@ mod snapshots;
 pub mod toolkit;
 
 pub use append::{Append, Appended, Claim, Fence, LARGE_APPEND_BYTES, StreamAppend};
+pub use composed::{Composed, Core};
 pub use consumers::{ConsumerError, ConsumerStore, Leased, Nacked, Unpark};
 pub use error::{
     ActivateError, AppendError, DeleteModuleError, Error, OpenError, QueueLimit, ResumeError,
@@ -32,7 +42,7 @@ pub use error::{
 pub use events::EventStore;
 pub use floor::{Floor, Outdated};
 pub use log::{LogFilter, LogPage, LogStore, Withholding};
-pub use memory::MemoryStore;
+pub use memory::{MemoryLog, MemoryStore};
 pub use modules::{
     ActivationFilter, Hold, ModuleFilter, ModuleStore, ModuleViewer, NewActivation, NewModule,
     StoredModule,

@@ -139,6 +139,32 @@ pub struct StreamRange {
     pub direction: Direction,
 }
 
+impl StreamRange {
+    /// All events after a version, oldest first, as many as fit on a page.
+    #[must_use]
+    pub fn page_after(after: Version) -> Self {
+        Self {
+            after,
+            through: None,
+            limit: u32::MAX,
+            bytes: PAGE_BYTES,
+            direction: Direction::Forward,
+        }
+    }
+
+    /// The event at a version, whatever its size.
+    #[must_use]
+    pub fn only(version: Version) -> Self {
+        Self {
+            after: version.previous(),
+            through: Some(version),
+            limit: 1,
+            bytes: usize::MAX,
+            direction: Direction::Forward,
+        }
+    }
+}
+
 /// A part of a stream as folding needs it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct History {

@@ -32,13 +32,8 @@ pub(super) async fn load(
 ) -> Result<Loaded, store::Error> {
     let mut loaded = store.load(stream, module, limit).await?;
     if let (Some(snapshot), None) = (&loaded.snapshot, loaded.history.head) {
-        let before = Version::new(snapshot.version.get().saturating_sub(1));
-        let last = store.history(
-            stream,
-            before.unwrap_or_default(),
-            Some(snapshot.version),
-            1,
-        );
+        let before = snapshot.version.previous();
+        let last = store.history(stream, before, Some(snapshot.version), 1);
         loaded.history.head = last.await?.head;
     }
     Ok(loaded)

@@ -5,19 +5,19 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use gavel_model::{
-    Activation, CommandId, CommandOutcome, CommandRecord, DeciderName, EventType, Json, Namespace,
-    Position, RecordedEvent, StreamId, Version,
+    CommandId, CommandRecord, DeciderName, Json, Namespace, Position, RecordedEvent, StreamId,
+    Version,
 };
 use time::OffsetDateTime;
 
 use crate::toolkit::admit::Facts;
 use crate::{
-    Append, AppendError, Appended, Direction, LogFilter, LogPage, PAGE_BYTES, Place, ResumeError,
-    Room, StreamHead, StreamRange, StreamSummary,
+    Append, AppendError, Appended, Direction, LogFilter, LogPage, PAGE_BYTES, ResumeError, Room,
+    StreamHead, StreamRange, StreamSummary,
 };
 
 /// The events of one stream, oldest first; the index of an event is its version less 1.
-pub(super) type Stream = Vec<Arc<RecordedEvent>>;
+type Stream = Vec<Arc<RecordedEvent>>;
 
 /// All events, by stream and in the order of the log.
 #[derive(Debug, Default)]
@@ -26,10 +26,8 @@ pub(super) struct Events {
     facts: Facts,
     /// By ascending position.
     log: Vec<Arc<RecordedEvent>>,
-    pub(super) streams: HashMap<(Namespace, DeciderName), BTreeMap<String, Stream>>,
+    streams: HashMap<(Namespace, DeciderName), BTreeMap<String, Stream>>,
     commands: HashMap<(Namespace, CommandId), CommandRecord>,
-    /// The commands that have left no event, in the order of their streams; each with how many commands there were with it.
-    pub(super) eventless: HashMap<(Namespace, DeciderName), BTreeMap<(Place, CommandId), usize>>,
 }
 
 impl Events {
@@ -66,39 +64,10 @@ impl Events {
             if command.kept_data().is_none() {
                 command.data = Json::null();
             }
-            if leaves_no_event(&command) {
-                let stream = &command.stream;
-                let place = Place {
-                    id: stream.id().to_owned(),
-                    version: command.version,
-                };
-                self.eventless
-                    .entry((stream.namespace().clone(), stream.decider().clone()))
-                    .or_default()
-                    .insert((place, command.command_id), self.commands.len() + 1);
-            }
             let key = (command.stream.namespace().clone(), command.command_id);
             self.commands.insert(key, command);
         }
         Ok(admitted.answers)
-    }
-
-    /// From now on appends are judged by this activation.
-    pub(super) fn obey(&mut self, activation: &Activation, event_types: Vec<EventType>) {
-        let decider = activation.key.name().to_decider();
-        self.facts
-            .activations
-            .insert(activation.key.clone(), activation.number);
-        let registered = event_types
-            .into_iter()
-            .map(|event| (decider.clone(), event.event, event.schema_version));
-        self.facts.registry.extend(registered);
-    }
-
-    /// Whether a decider has events.
-    pub(super) fn has_any(&self, namespace: &Namespace, decider: &DeciderName) -> bool {
-        self.streams
-            .contains_key(&(namespace.clone(), decider.clone()))
     }
 
     fn stream(&self, stream: &StreamId) -> &[Arc<RecordedEvent>] {
@@ -109,7 +78,7 @@ impl Events {
     }
 
     /// The log of a namespace.
-    pub(super) fn log_after(
+    fn log_after(
         &self,
         namespace: &Namespace,
         after: Position,
@@ -117,19 +86,6 @@ impl Events {
         let start = self.log.partition_point(|event| event.position <= after);
         let rest = self.log[start..].iter();
         rest.filter(move |event| event.stream.namespace() == namespace)
-    }
-
-    /// The events of a stream from and through these versions.
-    pub(super) fn of_stream(
-        &self,
-        stream: &StreamId,
-        from: Version,
-        through: Version,
-    ) -> impl Iterator<Item = &Arc<RecordedEvent>> {
-        let events = self.stream(stream).iter();
-        events
-            .skip_while(move |event| event.version < from)
-            .take_while(move |event| event.version <= through)
     }
 
     pub(super) fn head(&self, stream: &StreamId) -> StreamHead {
@@ -229,11 +185,6 @@ impl Events {
             .collect()
     }
 
-    /// How many commands there are, of all namespaces.
-    pub(super) fn command_count(&self) -> usize {
-        self.commands.len()
-    }
-
     pub(super) fn command(
         &self,
         namespace: &Namespace,
@@ -243,7 +194,7 @@ impl Events {
     }
 }
 
-/// What a stream was after one of its events.
+/// The end of a stream after one of its events.
 fn head_after(event: &RecordedEvent) -> StreamHead {
     StreamHead {
         version: event.version,
@@ -261,11 +212,4 @@ fn fitting<'e>(
         .take_while(|event| room.take(event))
         .map(|event| RecordedEvent::clone(event))
         .collect()
-}
-
-fn leaves_no_event(command: &CommandRecord) -> bool {
-    match command.outcome {
-        CommandOutcome::Accepted { events } => events == 0,
-        CommandOutcome::Rejected(_) => true,
-    }
 }

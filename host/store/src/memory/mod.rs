@@ -1,99 +1,76 @@
-//! The store that forgets: everything in memory, for tests and for trying things out.
+//! The backend that forgets: streams and log in memory, for tests and for trying things out.
 //!
-//! It obeys the contract but for one word, *durable*: what it acknowledges is gone with the process.
+//! The contract holds but for one word, *durable*: what is acknowledged is gone with the process.
 
-mod consumers;
 mod events;
-mod modules;
-mod past;
-mod rehearsals;
-mod snapshots;
-mod writes;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use gavel_model::{
-    Clock, CommandId, CommandRecord, DeciderName, ModuleDigest, Namespace, Position, RecordedEvent,
-    StreamId,
+    Clock, CommandId, CommandRecord, DeciderName, Namespace, Position, RecordedEvent, StreamId,
 };
 use tokio::sync::watch;
 
-use super::toolkit::hold::Holds;
-use super::toolkit::writes::{AppendBatch, CarryOut, Change};
+use self::events::Events;
 use super::{
-    Append, AppendError, Appended, Error, EventStore, LogFilter, LogPage, LogStore, ResumeError,
-    Snapshot, StreamHead, StreamRange, StreamSummary,
+    Append, AppendError, Appended, Composed, Error, EventStore, LogFilter, LogPage, LogStore,
+    ResumeError, StreamHead, StreamRange, StreamSummary,
 };
 
-/// Keeps everything in memory. All calls answer at once; one append at a time.
+/// A store that keeps everything in memory.
+pub type MemoryStore = Composed<MemoryLog>;
+
+/// Keeps streams and log in memory. All calls answer at once; one append at a time.
 #[derive(Debug)]
-pub struct MemoryStore {
+pub struct MemoryLog {
     clock: Arc<dyn Clock>,
-    kept: Mutex<Kept>,
+    events: Mutex<Events>,
     appended: watch::Sender<()>,
-    holds: Holds,
 }
 
-/// Everything that is kept.
-#[derive(Debug, Default)]
-struct Kept {
-    events: events::Events,
-    modules: modules::Modules,
-    snapshots: HashMap<(StreamId, ModuleDigest), Snapshot>,
-    consumers: consumers::Consumers,
-    rehearsals: rehearsals::Rehearsals,
+impl MemoryLog {
+    /// An empty one that takes its times from `clock`.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let since_1970 = clock.now().unix_timestamp_nanos() / 1_000_000;
+        let generation = u64::try_from(since_1970).unwrap_or_default();
+        Self {
+            clock,
+            // The log of another process is another one, though it may be as long.
+            events: Mutex::new(Events::new(generation)),
+            appended: watch::Sender::new(()),
+        }
+    }
+
+    /// Locks the events; each change is whole before anything can panic, so that a poisoned lock guards sound data.
+    fn events(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl MemoryStore {
     /// An empty store that takes its times from `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let since_1970 = clock.now().unix_timestamp_nanos() / 1_000_000;
-        let generation = u64::try_from(since_1970).unwrap_or_default();
-        // The log of another process is another one, though it may be as long.
-        let kept = Kept {
-            events: events::Events::new(generation),
-            ..Kept::default()
-        };
-        Self {
-            clock,
-            kept: Mutex::new(kept),
-            appended: watch::Sender::new(()),
-            holds: Holds::default(),
-        }
-    }
-
-    /// What is kept; each change is whole before anything can panic, so that a poisoned lock guards sound data.
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Carries a change out. This is where all writes pass.
-    fn carry_out<C: Change>(&self, change: C) -> Result<C::Answer, C::Error>
-    where
-        Kept: CarryOut<C>,
-    {
-        let mut kept = self.kept();
-        let now = self.clock.now();
-        kept.carry_out(change, now)
+        Self::on(Arc::new(MemoryLog::new(Arc::clone(&clock))), clock)
     }
 }
 
 #[async_trait]
-impl EventStore for MemoryStore {
+impl EventStore for MemoryLog {
     async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError> {
-        let _passed = self.holds.pass(append.streams()).await;
-        let appends = vec![append];
-        let mut outcomes = self.carry_out(AppendBatch { appends })?;
+        let appended = {
+            let mut events = self.events();
+            let now = self.clock.now();
+            events.append(append, now)?
+        };
         self.appended.send_replace(());
-        // One append, one outcome.
-        outcomes.pop().unwrap_or_else(|| Ok(Vec::new()))
+        Ok(appended)
     }
 
     async fn head(&self, stream: &StreamId) -> Result<StreamHead, Error> {
-        Ok(self.kept().events.head(stream))
+        Ok(self.events().head(stream))
     }
 
     async fn read_stream(
@@ -101,7 +78,7 @@ impl EventStore for MemoryStore {
         stream: &StreamId,
         range: StreamRange,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        Ok(self.kept().events.read_stream(stream, range))
+        Ok(self.events().read_stream(stream, range))
     }
 
     async fn list_streams(
@@ -111,10 +88,7 @@ impl EventStore for MemoryStore {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<StreamSummary>, Error> {
-        Ok(self
-            .kept()
-            .events
-            .list_streams(namespace, decider, after, limit))
+        Ok(self.events().list_streams(namespace, decider, after, limit))
     }
 
     async fn command(
@@ -122,7 +96,7 @@ impl EventStore for MemoryStore {
         namespace: &Namespace,
         command_id: CommandId,
     ) -> Result<Option<CommandRecord>, Error> {
-        Ok(self.kept().events.command(namespace, command_id))
+        Ok(self.events().command(namespace, command_id))
     }
 
     async fn ping(&self) -> Result<(), Error> {
@@ -131,7 +105,7 @@ impl EventStore for MemoryStore {
 }
 
 #[async_trait]
-impl LogStore for MemoryStore {
+impl LogStore for MemoryLog {
     async fn read_log(
         &self,
         namespace: &Namespace,
@@ -139,7 +113,7 @@ impl LogStore for MemoryStore {
         filter: &LogFilter,
         limit: u32,
     ) -> Result<LogPage, Error> {
-        Ok(self.kept().events.read_log(namespace, after, filter, limit))
+        Ok(self.events().read_log(namespace, after, filter, limit))
     }
 
     async fn check_position(
@@ -147,7 +121,7 @@ impl LogStore for MemoryStore {
         namespace: &Namespace,
         position: Position,
     ) -> Result<(), ResumeError> {
-        self.kept().events.check_position(namespace, position)
+        self.events().check_position(namespace, position)
     }
 
     fn wakeups(&self) -> watch::Receiver<()> {

@@ -27,8 +27,8 @@ pub struct Facts {
     pub commands: HashSet<(Namespace, CommandId)>,
     /// The newest end of each stream that has events.
     pub tips: HashMap<StreamId, Tip>,
-    /// The kinds of event that may be stored.
-    pub registry: HashSet<RegistryKey>,
+    /// The kinds of event that may be stored; none where that is checked before.
+    pub registry: Option<HashSet<RegistryKey>>,
     /// The ids of all events.
     pub event_ids: HashSet<EventId>,
     /// The generation that is written in.
@@ -136,10 +136,13 @@ impl Facts {
     }
 
     fn check_registry(&self, parts: &[StreamAppend]) -> Result<(), AppendError> {
+        let Some(registry) = &self.registry else {
+            return Ok(());
+        };
         for part in parts {
             for event in &part.events {
                 let key = registry_key(&part.stream, event);
-                if !self.registry.contains(&key) {
+                if !registry.contains(&key) {
                     let (decider, event, schema_version) = key;
                     return Err(AppendError::EventUnregistered {
                         decider,

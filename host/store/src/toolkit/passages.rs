@@ -20,7 +20,7 @@ impl Passages {
             }
             _ => self.0.push(Passage {
                 id: id.to_owned(),
-                after: Version::new(version.get().saturating_sub(1)).unwrap_or_default(),
+                after: version.previous(),
                 events: vec![event],
                 command_ids: vec![command_id],
             }),

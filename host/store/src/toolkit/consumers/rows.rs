@@ -7,12 +7,13 @@ use gavel_model::{
     ConsumerId, ConsumerSettings, DeciderName, LeaseId, NameError, Parked, Position, RecordedEvent,
     StreamId, Version,
 };
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::Error;
 
 /// A consumer, as it is kept.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Registered {
     /// How it is served.
     pub settings: ConsumerSettings,
@@ -44,7 +45,7 @@ impl Registered {
 }
 
 /// Where an event is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Place {
     /// The version in its stream.
     pub version: Version,
@@ -71,7 +72,7 @@ pub struct Entry {
 }
 
 /// What of one stream has been handed out and is not done: at least one event.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Backlog {
     /// The oldest event that is not done.
     pub next: Place,
@@ -94,7 +95,7 @@ pub struct Backlog {
 }
 
 /// A lease, and the last event it is for.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Holder {
     /// The token that the worker was given.
     pub id: LeaseId,

@@ -1,5 +1,6 @@
-//! The rules of consumers, for stores that have no language of their own to write them in: SQLite and memory. Those of PostgreSQL are functions in
-//! its database, where plain SQL finds them, too.
+//! The rules of consumers, for stores that have no language of their own to write them in: SQLite, and
+//! whatever is below `Composed`. Those of PostgreSQL are functions in its database, where plain SQL
+//! finds them, too.
 //!
 //! A store says how rows are found and kept, in [`Rows`]; each function here is one transaction of it.
 
