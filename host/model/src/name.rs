@@ -80,6 +80,19 @@ impl Namespace {
         Self("_".to_owned())
     }
 
+    /// Reads a namespace that a store holds: one of clients, or the internal one.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError::Namespace`] when it is neither.
+    pub fn from_stored(text: impl Into<String>) -> Result<Self, NameError> {
+        let text = text.into();
+        if text == "_" {
+            return Ok(Self::internal());
+        }
+        Self::new(text)
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -121,6 +134,19 @@ impl DeciderName {
     #[must_use]
     pub fn internal(name: &str) -> Self {
         Self(format!("_{name}"))
+    }
+
+    /// Reads a name that a store holds: one of clients, or an internal one.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError::Decider`] when it is neither.
+    pub fn from_stored(text: impl Into<String>) -> Result<Self, NameError> {
+        let text = text.into();
+        match text.strip_prefix('_') {
+            Some(name) => Ok(Self::internal(name)),
+            None => Self::new(text),
+        }
     }
 
     /// Tells whether a store keeps these streams for itself.
@@ -242,6 +268,20 @@ mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_a_store_keeps_for_itself_is_read_back_and_is_no_name_of_a_client() {
+        let names = DeciderName::internal("names");
+        assert!(names.is_internal());
+        assert_eq!(DeciderName::from_stored(names.as_str()), Ok(names.clone()));
+        assert_eq!(DeciderName::new(names.as_str()), Err(NameError::Decider));
+        let of_store = Namespace::internal();
+        assert_eq!(Namespace::from_stored("_"), Ok(of_store.clone()));
+        assert_eq!(Namespace::new(of_store.as_str()), Err(NameError::Namespace));
+        // What no store has written is not taken.
+        assert_eq!(DeciderName::from_stored("1st"), Err(NameError::Decider));
+        assert_eq!(Namespace::from_stored("__"), Err(NameError::Namespace));
     }
 
     #[test]

@@ -27,8 +27,8 @@ use super::{
 /// - Positions MUST ascend within a stream. Across streams they MAY differ from the order of acknowledgement.
 ///
 /// A backend below [`Composed`](super::Composed) keeps neither activations nor a registry: it is given
-/// no fence, takes events of all types, and has internal names to keep
-/// ([`DeciderName::is_internal`], [`Namespace::internal`]).
+/// no fence, takes events of all types, and has names to keep that no client can give, which
+/// [`DeciderName::from_stored`] and [`Namespace::from_stored`] read back.
 ///
 /// What can be had from the other methods is provided, for stores that have no faster way to it.
 #[async_trait]
