@@ -7,6 +7,7 @@
 use wasmparser::{BinaryReaderError, Encoding, Parser, Payload};
 
 use super::exports::{Exports, is_without_functions};
+use super::kinds::Kind;
 use super::log::printable;
 use super::{CompileError, Limits, wasi};
 
@@ -73,7 +74,7 @@ pub(super) fn check(wasm: &[u8], limits: &Limits) -> Result<(), CompileError> {
     match Exports::of(census.exports.iter().map(String::as_str)) {
         // Linking tells of it, once a compiler has found that the component is one.
         Err(CompileError::WrongWorld { .. }) => Ok(()),
-        exports => exports?.check_kind(),
+        exports => Kind::of(exports?.kind).map(drop),
     }
 }
 

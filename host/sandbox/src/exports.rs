@@ -110,20 +110,6 @@ impl Exports {
             None => Ok(Self { kind, optional }),
         }
     }
-
-    /// Checks that the host runs modules of this kind.
-    ///
-    /// # Errors
-    ///
-    /// [`CompileError::KindNotRun`].
-    pub(super) fn check_kind(&self) -> Result<(), CompileError> {
-        match self.kind {
-            ModuleKind::Decider => Ok(()),
-            kind @ (ModuleKind::View | ModuleKind::Process) => {
-                Err(CompileError::KindNotRun { kind })
-            }
-        }
-    }
 }
 
 /// The name of an interface of [`CONTRACT`] within its package.

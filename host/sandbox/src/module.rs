@@ -1,17 +1,21 @@
 //! A compiled and linked component, ready to be instantiated.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gavel_model::{ModuleDigest, ModuleKind};
-use wasmtime::component::{Component, InstancePre, Linker};
+use gavel_model::{Json, ModuleDigest, ModuleKind};
+use wasmtime::Store;
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
 
-use super::bindings::exports::gavel::module::{boundary, decider, tags, upcast};
+use super::bindings::exports::gavel::module::{boundary, sources, tags, upcast};
 use super::exports::{Exports, OptionalInterface, is_without_functions};
 use super::host::Host;
+use super::kinds::Kind;
 use super::log::printable;
+use super::running::{Running, new_store};
 use super::scheduling::{Lane, Pace};
-use super::{CompileError, Fault, Instance, Limits, wasi};
+use super::{CompileError, Fault, Limits, trap, wasi};
 
 /// How many times its deadline the first call of a module may take before it is the module's fault.
 const PATIENCE: u32 = 10;
@@ -22,8 +26,8 @@ pub struct Module {
     digest: ModuleDigest,
     imports: Arc<[String]>,
     exports: Arc<Exports>,
+    kind: Kind,
     pre: InstancePre<Host>,
-    decider: Arc<decider::GuestIndices>,
     limits: Arc<Limits>,
     pace: Arc<Pace>,
 }
@@ -46,12 +50,11 @@ impl Module {
         imports.sort_unstable();
         let pre = instantiate_pre(component).map_err(wrong_world)?;
         let exports = Exports::of(component_type.exports(engine).map(|(name, _)| name))?;
-        exports.check_kind()?;
         Ok(Self {
             digest,
             imports: imports.into(),
+            kind: Kind::of(exports.kind)?,
             exports: Arc::new(exports),
-            decider: Arc::new(decider::GuestIndices::new(&pre).map_err(wrong_world)?),
             pre,
             pace: Arc::new(Pace::new(limits.fuel)),
             limits,
@@ -88,14 +91,23 @@ impl Module {
         imports.filter(|import| !wasi::is_allowed(import))
     }
 
-    /// A fresh instance, which shares no memory with any other. Guest code runs: call it on a guest's thread.
+    /// The manifest, by a fresh instance. Guest code runs: call it on a guest's thread.
     ///
     /// # Errors
     ///
-    /// A [`Fault`] when the component's start code traps or exceeds a limit.
-    pub fn instantiate(&self) -> Result<Instance, Fault> {
+    /// A [`Fault`]: the module cannot be used.
+    pub fn describe(&self) -> Result<Json, Fault> {
+        (self.kind.describe)(self)
+    }
+
+    /// Starts an instance, and has `find` look for the exports that its kind has.
+    pub(super) fn start<G>(
+        &self,
+        find: impl FnOnce(&InstancePre<Host>, &mut Store<Host>, &Instance) -> wasmtime::Result<G>,
+    ) -> Result<(Running, G), Fault> {
         let (limits, pace) = (Arc::clone(&self.limits), Arc::clone(&self.pace));
-        Instance::start(&self.pre, &self.decider, limits, pace)
+        let find = |store: &mut Store<Host>, instance: &Instance| find(&self.pre, store, instance);
+        Running::start(&self.pre, limits, pace, find)
     }
 
     /// The same module, with a count of its own of what it computes: for work in the background, which must not make live calls give way.
@@ -143,9 +155,16 @@ impl Module {
     /// Starts an instance only to see whether the component can be started and has exports of the
     /// right types, which wasmtime checks as they are loaded.
     pub(super) fn try_instantiate(&self) -> Result<(), CompileError> {
-        let (mut store, instance) = Instance::try_start(&self.pre, &self.limits)?;
-        let decider = self.decider.load(&mut store, &instance);
-        decider.map_err(wrong_world)?;
+        let mut store = new_store(&self.pre, &self.limits);
+        let started = self.pre.instantiate(&mut store);
+        let instance =
+            started.map_err(
+                |error| match trap::fault(&error, store.data(), &self.limits) {
+                    fault @ Fault::NoRoom => CompileError::Unavailable(io::Error::other(fault)),
+                    fault => CompileError::Start(fault),
+                },
+            )?;
+        (self.kind.load)(&self.pre, &mut store, &instance).map_err(wrong_world)?;
         for interface in &self.exports.optional {
             let (store, pre) = (&mut store, &self.pre);
             let loaded = match interface {
@@ -155,8 +174,8 @@ impl Module {
                     .and_then(|indices| indices.load(store, &instance).map(drop)),
                 OptionalInterface::Upcast => upcast::GuestIndices::new(pre)
                     .and_then(|indices| indices.load(store, &instance).map(drop)),
-                // No kind that is run exports it.
-                OptionalInterface::Sources => Ok(()),
+                OptionalInterface::Sources => sources::GuestIndices::new(pre)
+                    .and_then(|indices| indices.load(store, &instance).map(drop)),
             };
             loaded.map_err(wrong_world)?;
         }

@@ -1,34 +1,31 @@
-//! One instance of a module, and the calls into it.
+//! One instance of a decider, and the calls into it.
 
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use gavel_model::{Event, Json};
+use gavel_model::{Event, Json, ModuleKind};
 use wasmtime::Store;
-use wasmtime::component::{InstancePre, ResourceAny};
+use wasmtime::component::ResourceAny;
 
-use super::bindings::exports::gavel::module::decider::{Guest, GuestIndices};
-use super::host::{Host, Surroundings};
-use super::log::printable;
-use super::scheduling::Pace;
-use super::value::{self, Decision, GuestCommand, GuestContext};
-use super::{CompileError, Fault, Limits, trap};
+use super::Kind;
+use crate::bindings::exports::gavel::module::decider::{Guest, GuestIndices};
+use crate::host::{Host, Surroundings};
+use crate::log::printable;
+use crate::running::Running;
+use crate::value::{self, Decision, GuestCommand, GuestContext};
+use crate::{Fault, Module};
 
-static INSTANCES: AtomicU64 = AtomicU64::new(0);
+pub(super) const KIND: Kind = Kind {
+    kind: ModuleKind::Decider,
+    load: |pre, store, instance| GuestIndices::new(pre)?.load(store, instance).map(drop),
+    describe: |module| module.instantiate()?.describe(),
+};
 
-/// A running component with memory of its own. It may hold the states of many streams, of one namespace only.
+/// A running decider with memory of its own. It may hold the states of many streams, of one namespace only.
 ///
-/// Each call gets the whole of [`Limits::fuel`] and [`Limits::deadline`]. All methods run guest code: call them on a guest's thread.
-/// After a fault that left the guest in pieces every call fails with [`Fault::Spent`]: throw the instance and its states away.
+/// Each call gets the whole of [`Limits::fuel`](crate::Limits::fuel) and [`Limits::deadline`](crate::Limits::deadline). All methods run guest
+/// code: call them on a guest's thread. After a fault that left the guest in pieces every call fails with [`Fault::Spent`]: throw the
+/// instance and its states away.
 pub struct Instance {
-    id: u64,
-    store: Store<Host>,
+    running: Running,
     guest: Guest,
-    limits: Arc<Limits>,
-    pace: Arc<Pace>,
-    spent: bool,
-    fuel_used: u64,
 }
 
 /// The state of one stream. It lives in its instance; this is the handle.
@@ -57,45 +54,20 @@ impl State {
     }
 }
 
+impl Module {
+    /// A fresh instance of a decider, which shares no memory with any other. Guest code runs: call it on a guest's thread.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] when the component's start code traps or exceeds a limit.
+    pub fn instantiate(&self) -> Result<Instance, Fault> {
+        let (running, guest) =
+            self.start(|pre, store, instance| GuestIndices::new(pre)?.load(store, instance))?;
+        Ok(Instance { running, guest })
+    }
+}
+
 impl Instance {
-    pub(super) fn start(
-        pre: &InstancePre<Host>,
-        decider: &GuestIndices,
-        limits: Arc<Limits>,
-        pace: Arc<Pace>,
-    ) -> Result<Self, Fault> {
-        let mut store = new_store(pre, &limits);
-        let started = pre.instantiate(&mut store);
-        let guest = match started.and_then(|instance| decider.load(&mut store, &instance)) {
-            Ok(guest) => guest,
-            Err(error) => return Err(trap::fault(&error, store.data(), &limits)),
-        };
-        Ok(Self {
-            id: INSTANCES.fetch_add(1, Ordering::Relaxed),
-            store,
-            guest,
-            limits,
-            pace,
-            spent: false,
-            fuel_used: 0,
-        })
-    }
-
-    /// Starts an instance whose exports are to be looked at.
-    pub(super) fn try_start(
-        pre: &InstancePre<Host>,
-        limits: &Limits,
-    ) -> Result<(Store<Host>, wasmtime::component::Instance), CompileError> {
-        let mut store = new_store(pre, limits);
-        match pre.instantiate(&mut store) {
-            Ok(instance) => Ok((store, instance)),
-            Err(error) => Err(match trap::fault(&error, store.data(), limits) {
-                fault @ Fault::NoRoom => CompileError::Unavailable(io::Error::other(fault)),
-                fault => CompileError::Start(fault),
-            }),
-        }
-    }
-
     /// The manifest.
     ///
     /// # Errors
@@ -105,7 +77,7 @@ impl Instance {
         let text = self.call(Surroundings::default(), |guest, store| {
             guest.call_describe(store)
         })?;
-        value::document("the manifest", &text, self.limits.manifest_bytes)
+        value::document("the manifest", &text, self.running.limits().manifest_bytes)
     }
 
     /// The state of a stream without events.
@@ -149,7 +121,7 @@ impl Instance {
         let text = self.call(Surroundings::default(), |guest, store| {
             guest.state().call_snapshot(store, handle)
         })?;
-        value::document("the snapshot", &text, self.limits.output_bytes)
+        value::document("the snapshot", &text, self.running.limits().output_bytes)
     }
 
     /// Folds `events` into `state`, in order. The whole batch is one call: pass a long history in pieces.
@@ -200,7 +172,7 @@ impl Instance {
         let decision = self.call(surroundings, |guest, store| {
             guest.call_decide(store, handle, command.lower(), context.lower(&metadata))
         })?;
-        value::decision(decision, &self.limits)
+        value::decision(decision, self.running.limits())
     }
 
     /// Lets go of `state`, which runs the guest's destructor for it.
@@ -214,7 +186,7 @@ impl Instance {
     /// When `state` is of another instance.
     pub fn release(&mut self, state: State) -> Result<(), Fault> {
         let handle = self.handle(&state);
-        if self.spent {
+        if self.running.is_spent() {
             return Ok(());
         }
         self.call(Surroundings::default(), |_, store| {
@@ -225,31 +197,31 @@ impl Instance {
     /// What the newest call cost, in units of fuel.
     #[must_use]
     pub fn fuel_used(&self) -> u64 {
-        self.fuel_used
+        self.running.fuel_used()
     }
 
-    /// Takes what the module wrote to stdout and stderr since the last time, cut at [`Limits::log_bytes`]; none if that is nothing.
+    /// Takes what the module wrote to stdout and stderr since the last time, cut at [`Limits::log_bytes`](crate::Limits::log_bytes); none if that is nothing.
     #[must_use]
     pub fn take_output(&mut self) -> Option<String> {
-        self.store.data_mut().log_mut().take()
+        self.running.take_output()
     }
 
     /// Tells this instance from all others of the process.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.id
+        self.running.id()
     }
 
     /// Linear memory that the guest has asked for so far, in bytes; it never shrinks.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.store.data().limiter().memory_bytes()
+        self.running.memory_bytes()
     }
 
     /// Whether a fault has left the guest in pieces: then nothing but throwing it away is of use.
     #[must_use]
     pub fn is_spent(&self) -> bool {
-        self.spent
+        self.running.is_spent()
     }
 
     fn call<T>(
@@ -257,65 +229,29 @@ impl Instance {
         surroundings: Surroundings,
         call: impl FnOnce(&Guest, &mut Store<Host>) -> wasmtime::Result<T>,
     ) -> Result<T, Fault> {
-        self.fuel_used = 0;
-        if self.spent {
-            return Err(Fault::Spent);
-        }
-        begin_call(&mut self.store, &self.limits, surroundings);
-        let result = call(&self.guest, &mut self.store);
-        let left = self.store.get_fuel().expect("the engine counts fuel");
-        self.fuel_used = self.limits.fuel.saturating_sub(left);
-        let result = result.map_err(|error| {
-            self.spent = true;
-            trap::fault(&error, self.store.data(), &self.limits)
-        });
-        // Slow instructions use time rather than fuel.
-        let is_late = matches!(result, Err(Fault::Deadline { .. }));
-        self.pace.used(if is_late {
-            self.limits.fuel
-        } else {
-            self.fuel_used
-        });
-        result
+        let guest = &self.guest;
+        self.running.call(surroundings, |store| call(guest, store))
     }
 
     fn own(&self, handle: ResourceAny) -> State {
         State {
-            instance: self.id,
+            instance: self.id(),
             handle,
         }
     }
 
     fn handle(&self, state: &State) -> ResourceAny {
         assert_eq!(
-            state.instance, self.id,
+            state.instance,
+            self.id(),
             "a state is used with the instance that it lives in"
         );
         state.handle
     }
 }
 
-fn new_store(pre: &InstancePre<Host>, limits: &Limits) -> Store<Host> {
-    let mut store = Store::new(pre.engine(), Host::new(limits));
-    store.limiter(|host| host.limiter_mut());
-    store.epoch_deadline_callback(|mut store| store.data_mut().is_late());
-    store.set_hostcall_fuel(limits.hostcall_bytes);
-    store.set_max_component_handles(limits.handles);
-    begin_call(&mut store, limits, Surroundings::default());
-    store
-}
-
-fn begin_call(store: &mut Store<Host>, limits: &Limits, surroundings: Surroundings) {
-    let ticks = store.data_mut().begin_call(surroundings, limits.deadline);
-    store.set_fuel(limits.fuel).expect("the engine counts fuel");
-    store.set_epoch_deadline(ticks);
-}
-
 impl std::fmt::Debug for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Instance")
-            .field("id", &self.id)
-            .field("spent", &self.spent)
-            .finish_non_exhaustive()
+        f.debug_tuple("Instance").field(&self.running).finish()
     }
 }

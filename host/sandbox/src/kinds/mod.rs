@@ -1,0 +1,44 @@
+//! The kinds of modules that this host runs, each with the calls of its interface in a file of its
+//! own.
+
+mod decider;
+
+use gavel_model::{Json, ModuleKind};
+use wasmtime::Store;
+use wasmtime::component::{Instance as Started, InstancePre};
+
+pub use decider::{Instance, Restored, State};
+
+use super::host::Host;
+use super::{CompileError, Fault, Module};
+
+/// What the host can do with a module of a kind before it is made ready.
+#[derive(Clone, Copy)]
+pub(super) struct Kind {
+    kind: ModuleKind,
+    /// Checks the types of what its interface exports, as wasmtime does when it loads them.
+    pub(super) load: fn(&InstancePre<Host>, &mut Store<Host>, &Started) -> wasmtime::Result<()>,
+    /// Has a fresh instance describe itself.
+    pub(super) describe: fn(&Module) -> Result<Json, Fault>,
+}
+
+/// Those that are run, in the order of their names.
+const KINDS: [Kind; 1] = [decider::KIND];
+
+/// The kinds of modules that this host runs, in the order of their names.
+pub fn kinds() -> impl Iterator<Item = ModuleKind> {
+    KINDS.iter().map(|run| run.kind)
+}
+
+impl Kind {
+    /// The kind, if it is one that this host runs.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError::KindNotRun`].
+    pub(super) fn of(kind: ModuleKind) -> Result<Self, CompileError> {
+        let mut run = KINDS.into_iter();
+        let run = run.find(|run| run.kind == kind);
+        run.ok_or(CompileError::KindNotRun { kind })
+    }
+}
