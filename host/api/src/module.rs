@@ -1,9 +1,10 @@
 //! Modules.
 
 use gavel_engine::catalog::{CommandType, EventDeclaration, Manifest, Spec};
+use gavel_model::ModuleKind;
 use gavel_store::StoredModule;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
@@ -28,12 +29,24 @@ pub struct ModuleQuery {
     pub limit: Limit,
 }
 
+/// What is shown of modules of all kinds, which hides members of a manifest with such a name.
+const OF_ALL: [&str; 8] = [
+    "digest",
+    "kind",
+    "contract",
+    "name",
+    "size_bytes",
+    "imports",
+    "sdk",
+    "uploaded_at",
+];
+
 /// A module, and what it says of itself.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Module {
     /// Its name: `sha256:` and 64 hexadecimal digits.
     digest: String,
-    /// `decider`.
+    /// `decider`, `process` or `view`.
     kind: &'static str,
     /// The contract that it was built for. When it is another than the one of this host, it must be
     /// built with the present SDK and deployed again.
@@ -46,39 +59,76 @@ pub struct Module {
     imports: Vec<String>,
     /// The SDK that made it.
     sdk: Option<String>,
-    /// The commands that it decides: `name`, and the JSON Schema of the payload as `schema`.
-    #[schema(value_type = Vec<Object>)]
-    commands: Vec<CommandType>,
-    /// The events that it folds: `name`, `schema_version`, `schema`.
-    #[schema(value_type = Vec<Object>)]
-    events: Vec<EventDeclaration>,
-    /// The JSON Schema of its states.
-    state_schema: Value,
-    /// Its specifications: `title`, `given`, `when`, `then`.
-    #[schema(value_type = Vec<Object>)]
-    specs: Vec<Spec>,
+    #[serde(flatten)]
+    #[schema(value_type = OfDecider)]
+    of_decider: Option<OfDecider>,
+    /// What else a module of another kind says of itself.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    of_other: Map<String, Value>,
     /// When it was first stored.
     #[serde(with = "time::serde::rfc3339")]
     uploaded_at: OffsetDateTime,
 }
 
+/// What else a decider says of itself.
+#[derive(Debug, Serialize, ToSchema)]
+struct OfDecider {
+    /// The commands that it decides: `name`, and the JSON Schema of the payload as `schema`.
+    #[schema(value_type = Vec<Object>, required = false)]
+    commands: Vec<CommandType>,
+    /// The events that it folds: `name`, `schema_version`, `schema`.
+    #[schema(value_type = Vec<Object>, required = false)]
+    events: Vec<EventDeclaration>,
+    /// The JSON Schema of its states.
+    #[schema(required = false)]
+    state_schema: Value,
+    /// Its specifications: `title`, `given`, `when`, `then`.
+    #[schema(value_type = Vec<Object>, required = false)]
+    specs: Vec<Spec>,
+}
+
 impl Module {
     /// A module that is stored, with what it says of itself.
-    pub fn new(stored: &StoredModule, manifest: Manifest) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its manifest, which was checked before it was stored.
+    pub fn new(stored: &StoredModule) -> Result<Self, Vec<String>> {
+        let mut module = Self {
             digest: stored.digest.to_string(),
             kind: stored.kind.as_str(),
             contract: stored.contract.clone(),
             name: stored.name.clone(),
             size_bytes: stored.size_bytes,
             imports: stored.imports.clone(),
-            sdk: manifest.sdk,
-            commands: manifest.commands,
-            events: manifest.events,
-            state_schema: manifest.state_schema,
-            specs: manifest.specs,
+            sdk: None,
+            of_decider: None,
+            of_other: Map::new(),
             uploaded_at: stored.uploaded_at,
+        };
+        match stored.kind {
+            ModuleKind::Decider => {
+                let manifest = Manifest::parse(stored.manifest.as_str())?;
+                module.sdk = manifest.sdk;
+                module.of_decider = Some(OfDecider {
+                    commands: manifest.commands,
+                    events: manifest.events,
+                    state_schema: manifest.state_schema,
+                    specs: manifest.specs,
+                });
+            }
+            // It may be one that only other hosts on this store run.
+            ModuleKind::Process | ModuleKind::View => {
+                let manifest = stored.manifest.to_value();
+                module.sdk = manifest["sdk"].as_str().map(str::to_owned);
+                let members = manifest.as_object().into_iter().flatten();
+                let members = members.filter(|(name, _)| !OF_ALL.contains(&name.as_str()));
+                let members = members.map(|(name, member)| (name.clone(), member.clone()));
+                module.of_other = members.collect();
+            }
         }
+        Ok(module)
     }
 }
 
@@ -89,4 +139,40 @@ pub struct ModuleList {
     pub modules: Vec<Module>,
     /// What to pass as `after` for the next page; null when there is none.
     pub next: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use gavel_model::{Json, ModuleDigest};
+    use gavel_sandbox::CONTRACT;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_module_of_a_kind_that_others_run_is_shown_as_its_manifest_says() {
+        let reads = json!([{ "decider": "order", "event": "Placed", "schema_versions": [1] }]);
+        let manifest =
+            json!({ "kind": "view", "name": "orders", "reads": reads, "digest": "another" });
+        let stored = StoredModule {
+            digest: ModuleDigest::of(b"orders"),
+            kind: ModuleKind::View,
+            contract: CONTRACT.to_owned(),
+            name: "orders".to_owned(),
+            manifest: Json::from_value(&manifest).unwrap(),
+            imports: Vec::new(),
+            size_bytes: 6,
+            uploaded_at: OffsetDateTime::UNIX_EPOCH,
+        };
+        let shown = serde_json::to_string(&Module::new(&stored).unwrap()).unwrap();
+        for once in OF_ALL {
+            assert_eq!(shown.matches(&format!("\"{once}\":")).count(), 1, "{shown}");
+        }
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(
+            (&shown["name"], &shown["reads"]),
+            (&json!("orders"), &reads)
+        );
+        assert_eq!(shown["commands"], Value::Null);
+    }
 }

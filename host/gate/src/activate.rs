@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gavel_engine::catalog::{self, Modules};
+use gavel_engine::catalog::{self, Decider, Modules, Ready};
 use gavel_model::{Activation, ActivationKey, ModuleDigest};
 use gavel_sandbox::RunError;
 use gavel_store::{ActivateError, NewActivation, Store};
@@ -67,7 +67,7 @@ impl Gate {
     ///
     /// [`Error::Refused`] with the report, or why the gate could not be run. Nothing has changed then.
     pub async fn activate(&self, request: ActivationRequest) -> Result<Activation, Error> {
-        self.pass(request, Direction::Forward).await
+        self.pass(&request, Direction::Forward).await
     }
 
     /// Activates the module that was active before the present one, or until a deactivation,
@@ -76,7 +76,7 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// [`Error::DeciderNotFound`], [`Error::NothingToRollBackTo`], or as [`Gate::activate`].
+    /// [`Error::NotActive`], [`Error::NothingToRollBackTo`], or as [`Gate::activate`].
     pub async fn rollback(
         &self,
         key: &ActivationKey,
@@ -85,18 +85,14 @@ impl Gate {
     ) -> Result<Activation, Error> {
         let history = self.modules.history(key).await.map_err(Error::Module)?;
         let Some(newest) = history.first() else {
-            return Err(Error::DeciderNotFound {
-                decider: key.name().to_decider(),
-            });
+            return Err(Error::NotActive { key: key.clone() });
         };
         // A module that was activated twice in a row has not replaced another one the second time.
         let digest = history
             .iter()
             .filter(|activation| activation.digest != newest.digest)
             .find_map(|activation| activation.digest)
-            .ok_or_else(|| Error::NothingToRollBackTo {
-                decider: key.name().to_decider(),
-            })?;
+            .ok_or_else(|| Error::NothingToRollBackTo { key: key.clone() })?;
         let request = ActivationRequest {
             key: key.clone(),
             digest,
@@ -104,29 +100,26 @@ impl Gate {
             accept: Vec::new(),
             activated_by,
         };
-        self.pass(request, Direction::Back).await
+        self.pass(&request, Direction::Back).await
     }
 
-    async fn pass(
+    /// Takes a decider through the gate, again and again while others come first.
+    pub(super) async fn pass_decider(
         &self,
-        request: ActivationRequest,
+        candidate: &Arc<Decider>,
+        request: &ActivationRequest,
         direction: Direction,
     ) -> Result<Activation, Error> {
-        let candidate = self
-            .modules
-            .decider(request.digest)
-            .await
-            .map_err(Error::Module)?;
         for _ in 0..ATTEMPTS {
-            let ActivationRequest { key, accept, .. } = &request;
-            let subject = self.subject(key, &candidate, direction, accept).await?;
-            if let Some(activation) = self.swap(&subject, &request).await? {
+            let ActivationRequest { key, accept, .. } = request;
+            let subject = self.subject(key, candidate, direction, accept).await?;
+            if let Some(activation) = self.swap(&subject, request).await? {
                 self.forget_snapshots(&subject.namespace, &subject.decider);
                 return Ok(activation);
             }
         }
         Err(Error::Contended {
-            decider: request.key.name().to_decider(),
+            key: request.key.clone(),
         })
     }
 
@@ -143,7 +136,10 @@ impl Gate {
         let candidate = || subject.candidate.clone();
         let Some(mut seen) = seen else {
             let activation = activation_of(subject, request, &report);
-            let activated = self.modules.activate(activation, candidate()).await;
+            let activated = self
+                .modules
+                .activate(activation, Ready::Decider(candidate()))
+                .await;
             return settled(activated, &request.key, request.digest);
         };
         for turn in 0..TURNS {
@@ -181,7 +177,7 @@ impl Gate {
             }
         }
         Err(Error::Contended {
-            decider: request.key.name().to_decider(),
+            key: request.key.clone(),
         })
     }
 

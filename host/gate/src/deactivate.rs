@@ -16,7 +16,7 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// [`Error::DeciderNotFound`] when no module is active, [`Error::Contended`], or why the store
+    /// [`Error::NotActive`] when no module is active, [`Error::Contended`], or why the store
     /// could not be used.
     pub async fn deactivate(
         &self,
@@ -24,12 +24,10 @@ impl Gate {
         message: Option<String>,
         deactivated_by: Option<String>,
     ) -> Result<Activation, Error> {
-        let decider = || key.name().to_decider();
         for _ in 0..ATTEMPTS {
             let newest = self.store.active(key).await.map_err(Error::Store)?;
             let active = newest.and_then(|newest| Some((newest.number, newest.digest?)));
-            let (after, digest) =
-                active.ok_or_else(|| Error::DeciderNotFound { decider: decider() })?;
+            let (after, digest) = active.ok_or_else(|| Error::NotActive { key: key.clone() })?;
             let deactivation = NewActivation {
                 key: key.clone(),
                 after,
@@ -45,6 +43,6 @@ impl Gate {
                 return Ok(deactivation);
             }
         }
-        Err(Error::Contended { decider: decider() })
+        Err(Error::Contended { key: key.clone() })
     }
 }

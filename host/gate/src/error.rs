@@ -1,18 +1,18 @@
 //! Why the gate has no answer.
 
 use gavel_engine::catalog;
-use gavel_model::{CommandId, DeciderName, EventId, Json, ModuleKind, ModuleName, RehearsalId};
+use gavel_model::{ActivationKey, CommandId, EventId, Json, ModuleKind, ModuleName, RehearsalId};
 use gavel_sandbox::RunError;
 use gavel_store as store;
 
 /// Why the gate has no answer, or says no. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The decider was never active.
-    #[error("decider {decider} was never active")]
-    DeciderNotFound {
-        /// The decider.
-        decider: DeciderName,
+    /// No module was ever active there, or none is any more.
+    #[error("{key} has no active module")]
+    NotActive {
+        /// The pointer.
+        key: ActivationKey,
     },
     /// The name has events or activations of another kind in the namespace.
     #[error("the name {name} belongs to a {kind}")]
@@ -23,10 +23,10 @@ pub enum Error {
         kind: ModuleKind,
     },
     /// Only one module was ever active.
-    #[error("decider {decider} has no former module")]
+    #[error("{key} has no former module")]
     NothingToRollBackTo {
-        /// The decider.
-        decider: DeciderName,
+        /// The pointer.
+        key: ActivationKey,
     },
     /// The gate has found something that nobody has accepted.
     #[error("the gate refuses the module")]
@@ -35,10 +35,10 @@ pub enum Error {
         report: Json,
     },
     /// Other activations came first, again and again, or more was written each time than could be looked at.
-    #[error("decider {decider} is being activated by others, or too much is written to it")]
+    #[error("{key} is being activated by others, or too much is written to it")]
     Contended {
-        /// The decider.
-        decider: DeciderName,
+        /// The pointer.
+        key: ActivationKey,
     },
     /// There is no such rehearsal in this namespace.
     #[error("there is no rehearsal {id}")]

@@ -4,6 +4,7 @@
 //! that give way to live commands. **Invariant:** a refusal changes nothing; the module that was active goes on.
 //!
 //! ```text
+//! kinds/          which gate it is, by the kind of the candidate
 //! activate.rs     the pointer moves, if the report says so      rehearsals.rs   the same without the pointer, in the background
 //!        \                                                      /
 //!         examine.rs: the steps in order, catch_up.rs: what was stored since  -->  report.rs: what was found, and what of it stands in the way (policy.rs, `accept`)
@@ -24,6 +25,7 @@ mod error;
 mod examine;
 mod folder;
 mod forget;
+mod kinds;
 pub mod metrics;
 mod moved;
 mod past;
@@ -50,12 +52,13 @@ mod words;
 pub use activate::{ActivationRequest, Gate};
 pub use error::Error;
 pub use folder::Again;
+pub use kinds::run_specs;
 pub use policy::{GateSettings, Mode, Policy};
 pub use rehearsal::{Progress, Rehearsal, RehearsalRequest, Rehearsed, Status};
 pub use rehearsals::Rehearsals;
 pub use report::{CaughtUp, Finding, Report, Step, StepOutcome, StepReport};
 pub use rollback::{NewEventType, RollbackSafety};
-pub use specs::{SpecFailure, SpecRun, run_spec};
+pub use specs::{SpecFailure, SpecRun};
 pub use verify::{Difference, Verification, Verified, VerifyRequest};
 pub use watch::Watch;
 pub use why::Why;

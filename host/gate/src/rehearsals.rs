@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use gavel_engine::catalog::Decider;
 use gavel_model::{ActivationKey, Clock, Json, Namespace, RehearsalId, new_id};
 use gavel_sandbox::RunError;
 use metrics::counter;
@@ -67,12 +68,7 @@ impl Rehearsals {
     /// [`Error::Module`] when there is no such module; [`Error::Busy`] when this host has as many under way as it takes of the namespace, or of
     /// all.
     pub async fn start(&self, request: RehearsalRequest) -> Result<Rehearsal, Error> {
-        self.0
-            .gate
-            .modules
-            .decider(request.digest)
-            .await
-            .map_err(Error::Module)?;
+        self.0.gate.candidate(&request.key, request.digest).await?;
         let slot = self.slot_for(&request)?;
         let rehearsal = Rehearsal::new(new_id(), request, self.0.clock.now());
         self.keep_record(&rehearsal).await?;
@@ -339,20 +335,16 @@ impl Rehearsals {
 }
 
 impl Gate {
-    /// Takes a candidate through the gate, or shadows live commands; puts into `found` what it has seen so far.
-    async fn rehearse(
+    /// Takes a decider through the gate, or shadows live commands; puts into `found` what it has seen so far.
+    pub(super) async fn rehearse_decider(
         &self,
+        candidate: &Arc<Decider>,
         request: &RehearsalRequest,
         watch: &Watch,
         found: &watch::Sender<Option<Json>>,
     ) -> Result<Report, Error> {
-        let candidate = self
-            .modules
-            .decider(request.digest)
-            .await
-            .map_err(Error::Module)?;
         let RehearsalRequest { key, accept, .. } = request;
-        let subject = self.subject(key, &candidate, Direction::Forward, accept);
+        let subject = self.subject(key, candidate, Direction::Forward, accept);
         let subject = subject.await?;
         match request.mode {
             Rehearsed::History => {

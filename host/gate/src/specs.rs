@@ -33,18 +33,27 @@ pub struct SpecFailure {
 /// A specification that was run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpecRun {
+    /// Its title.
+    pub title: String,
     /// Why it does not hold, or that the module failed on the way; none when it holds.
     pub failure: Option<SpecFailure>,
     /// What the module wrote to stdout and stderr; none if that is nothing.
     pub output: Option<String>,
 }
 
-/// Runs one specification of the module itself, in an instance of its own. Calls the guest.
-#[must_use]
-pub fn run_spec(decider: &Decider, spec: &Spec) -> SpecRun {
-    let mut output = None;
-    let failure = run(decider, None, spec, &mut output).err();
-    SpecRun { failure, output }
+/// Runs the specifications of a decider itself, each in an instance of its own, also after one in which the module fails. Calls the guest.
+pub(super) fn run_all(decider: &Decider) -> Vec<SpecRun> {
+    let specs = decider.manifest().specs.iter();
+    let run_each = |spec: &Spec| {
+        let mut output = None;
+        let failure = run(decider, None, spec, &mut output).err();
+        SpecRun {
+            title: spec.title.clone(),
+            failure,
+            output,
+        }
+    };
+    specs.map(run_each).collect()
 }
 
 /// A specification that a candidate has to keep.

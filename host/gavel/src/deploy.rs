@@ -44,10 +44,11 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
         .parse()?;
     output.note(&format!("uploaded {} {}", module.name, module.digest));
 
-    let decider = arguments.decider.as_ref().unwrap_or(&module.name);
+    let name = arguments.decider.as_ref().unwrap_or(&module.name);
     let named = arguments.yes.clone().unwrap_or_default();
     let candidate = Candidate {
-        decider,
+        collection: module.collection()?,
+        name,
         digest: &module.digest,
         accept: &named,
         shadow: false,
@@ -60,11 +61,11 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
     }
     let more = confirm(arguments, &rehearsed, output)?;
     let accept = [named, more].concat();
-    let answer = activate(decider, &module, arguments, &accept, client).await?;
+    let answer = activate(name, &module, arguments, &accept, client).await?;
     if output.is_json() {
         return output.received(answer.body());
     }
-    output.text(&now_runs(decider, &answer.parse()?))
+    output.text(&now_runs(name, &answer.parse()?))
 }
 
 impl Arguments {
@@ -127,26 +128,29 @@ fn confirm(
 }
 
 async fn activate(
-    decider: &str,
+    name: &str,
     module: &Module,
     arguments: &Arguments,
     accept: &[String],
     client: &Client,
 ) -> Result<Answer> {
     let request = client
-        .request(Method::POST, &["v1", "deciders", decider, "activations"])?
+        .request(
+            Method::POST,
+            &["v1", module.collection()?, name, "activations"],
+        )?
         .json(&json!({ "digest": module.digest, "message": arguments.message, "accept": accept }));
     Ok(client.send(request).await?)
 }
 
 /// What an activation, or a rollback, has changed.
-pub(super) fn now_runs(decider: &str, activation: &Activation) -> String {
+pub(super) fn now_runs(name: &str, activation: &Activation) -> String {
     let mut words = format!(
-        "{decider} now runs {} (activation {})",
+        "{name} now runs {} (activation {})",
         activation.digest, activation.activation
     );
     if activation.activation > 1 {
-        words.push_str(&format!("\nto go back: gavel rollback {decider}"));
+        words.push_str(&format!("\nto go back: gavel rollback {name}"));
     }
     words
 }

@@ -4,10 +4,10 @@ use std::iter::once;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use gavel_config::Config;
-use gavel_engine::catalog::examine;
+use gavel_engine::catalog::{declared, examine};
 use gavel_sandbox::CONTRACT;
 use serde::Serialize;
 
@@ -74,25 +74,23 @@ async fn inspect(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Inspection> {
     let runtime = parts::inspecting_runtime(config)?;
     let size_bytes = wasm.len() as u64;
     let started = Instant::now();
-    let (decider, _) = examine(&runtime, wasm).await?;
+    let (ready, manifest) = examine(&runtime, wasm).await?;
+    let found = ready.module();
     let compile_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     // As the host reads it: what the manifest leaves out has its default.
-    let mut module = serde_json::to_value(decider.manifest())?;
-    module["digest"] = decider.digest().to_string().into();
+    let declared = declared(found.kind(), &manifest);
+    let mut module = declared.map_err(|reasons| anyhow!(reasons.join("; ")))?;
+    module["digest"] = found.digest().to_string().into();
     module["contract"] = CONTRACT.into();
     module["size_bytes"] = size_bytes.into();
-    module["imports"] = decider.module().imports().into();
-    let optional = decider.module().optional_interfaces();
+    module["imports"] = found.imports().into();
+    let optional = found.optional_interfaces();
     Ok(Inspection {
         module: serde_json::from_value(module).context("cannot show the manifest")?,
-        exports: once(decider.module().kind().as_str())
+        exports: once(found.kind().as_str())
             .chain(optional.iter().map(|interface| interface.as_str()))
             .collect(),
-        refused_imports: decider
-            .module()
-            .refused_imports()
-            .map(str::to_owned)
-            .collect(),
+        refused_imports: found.refused_imports().map(str::to_owned).collect(),
         compile_ms,
     })
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use anyhow::Context as _;
+use gavel_model::ModuleKind;
 use gavel_sandbox::CONTRACT;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,9 +20,14 @@ pub(super) struct Module {
     pub(super) size_bytes: u64,
     pub(super) imports: Vec<String>,
     pub(super) sdk: Option<String>,
+    // Of a kind that has none it has none.
+    #[serde(default)]
     pub(super) commands: Vec<CommandType>,
+    #[serde(default)]
     pub(super) events: Vec<EventType>,
+    #[serde(default)]
     pub(super) state_schema: Value,
+    #[serde(default)]
     pub(super) specs: Vec<Spec>,
     /// None for a module that is not uploaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,6 +56,13 @@ pub(super) struct Spec {
 }
 
 impl Module {
+    /// Where modules of its kind are, in the paths of the HTTP API.
+    pub(super) fn collection(&self) -> anyhow::Result<&'static str> {
+        let kind = ModuleKind::from_name(&self.kind);
+        let kind = kind.with_context(|| format!("this gavel knows no kind `{}`", self.kind))?;
+        Ok(kind.plural())
+    }
+
     /// The module on some lines; `is_refused` says which imports no host would link.
     pub(super) fn in_words(&self, is_refused: impl Fn(&str) -> bool) -> String {
         let mut words = format!(

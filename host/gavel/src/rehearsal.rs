@@ -22,7 +22,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// What is to be rehearsed.
 #[derive(Debug)]
 pub(super) struct Candidate<'a> {
-    pub(super) decider: &'a str,
+    /// Where modules of its kind are, in the paths of the HTTP API.
+    pub(super) collection: &'a str,
+    /// The name that it would be activated under.
+    pub(super) name: &'a str,
     pub(super) digest: &'a str,
     /// The findings to let pass, by name.
     pub(super) accept: &'a [String],
@@ -66,7 +69,7 @@ async fn begin(candidate: &Candidate<'_>, client: &Client) -> Result<Rehearsed> 
     let request = client
         .request(
             Method::POST,
-            &["v1", "deciders", candidate.decider, "rehearsals"],
+            &["v1", candidate.collection, candidate.name, "rehearsals"],
         )?
         .json(&json!({ "digest": candidate.digest, "mode": mode, "accept": candidate.accept }));
     Rehearsed::new(client.send(request).await?)

@@ -36,7 +36,8 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
         .parse()?;
     output.note(&format!("uploaded {} {}", module.name, module.digest));
     let candidate = Candidate {
-        decider: arguments.decider.as_ref().unwrap_or(&module.name),
+        collection: module.collection()?,
+        name: arguments.decider.as_ref().unwrap_or(&module.name),
         digest: &module.digest,
         accept: &arguments.accept,
         shadow: arguments.shadow,

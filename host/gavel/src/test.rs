@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::Args;
 use gavel_config::Config;
 use gavel_engine::catalog::examine;
-use gavel_gate::{SpecRun, run_spec};
+use gavel_gate::{self as gate, SpecRun};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -119,38 +119,37 @@ fn push_output(words: &mut String, output: &str) {
 /// Compiles `wasm` and runs the specs in its manifest, as a host would at activation.
 async fn run_specs(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Tested> {
     let runtime = parts::passing_runtime(config)?;
-    let (decider, _) = examine(&runtime, wasm).await?;
-    let module = decider.module().clone();
-    let run_each = move || {
-        let specs = &decider.manifest().specs;
-        let mut tested = Tested {
-            specs: specs.len(),
-            ..Tested::default()
-        };
-        // Also after one in which the module fails.
-        for spec in specs {
-            tested.add(&spec.title, run_spec(&decider, spec));
-        }
-        tested
+    let (ready, _) = examine(&runtime, wasm).await?;
+    let module = ready.module().clone();
+    let runs = runtime
+        .run(&module, move || gate::run_specs(&ready))
+        .await?;
+    let mut tested = Tested {
+        specs: runs.len(),
+        ..Tested::default()
     };
-    Ok(runtime.run(&module, run_each).await?)
+    for run in runs {
+        tested.add(run);
+    }
+    Ok(tested)
 }
 
 impl Tested {
-    fn add(&mut self, title: &str, run: SpecRun) {
-        let SpecRun { failure, output } = run;
+    fn add(&mut self, run: SpecRun) {
+        let SpecRun {
+            title,
+            failure,
+            output,
+        } = run;
         match (failure, output) {
             (Some(failure), output) => self.failures.push(SpecFailure {
-                title: failure.title,
+                title,
                 reason: failure.reason,
                 expected: failure.expected,
                 actual: failure.actual,
                 output,
             }),
-            (None, Some(output)) => self.outputs.push(SpecOutput {
-                title: title.to_owned(),
-                output,
-            }),
+            (None, Some(output)) => self.outputs.push(SpecOutput { title, output }),
             (None, None) => {}
         }
     }

@@ -10,9 +10,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use gavel_model::{
     Activation, ActivationKey, ActivationNumber, DeciderName, ModuleKind, Namespace,
 };
+use gavel_sandbox::kinds;
 use gavel_store::{ActivateError, ActivationFilter, Hold, Moment, NewActivation};
 
-use super::{Decider, Error, Modules};
+use super::{Decider, Error, Modules, Ready};
 
 /// A module at work: the activation, and the decider that it made ready.
 #[derive(Debug)]
@@ -149,7 +150,7 @@ impl Modules {
         Ok(Pointer { number, active })
     }
 
-    /// Moves the pointer of a decider to a module that is ready, and keeps it ready.
+    /// Moves a pointer to a module that is ready, and keeps it ready.
     ///
     /// # Errors
     ///
@@ -157,10 +158,10 @@ impl Modules {
     pub async fn activate(
         &self,
         activation: NewActivation,
-        decider: Arc<Decider>,
+        module: Ready,
     ) -> Result<Activation, ActivateError> {
         let activation = self.0.store.activate(activation).await?;
-        Ok(self.obey(activation, Some(decider)))
+        Ok(self.obey(activation, Some(module)))
     }
 
     /// The same, if nothing of the decider was stored after `looked_through`; by whom it is held.
@@ -176,10 +177,10 @@ impl Modules {
         decider: Arc<Decider>,
     ) -> Result<Activation, ActivateError> {
         let activation = hold.activate(activation, looked_through).await?;
-        Ok(self.obey(activation, Some(decider)))
+        Ok(self.obey(activation, Some(Ready::Decider(decider))))
     }
 
-    /// Ends the work of the active module of a decider.
+    /// Ends the work of an active module.
     ///
     /// # Errors
     ///
@@ -192,21 +193,23 @@ impl Modules {
         Ok(self.obey(deactivation, None))
     }
 
-    fn obey(&self, activation: Activation, decider: Option<Arc<Decider>>) -> Activation {
-        let pointer = Pointer {
-            number: activation.number,
-            active: decider.map(|decider| {
-                let activation = activation.clone();
-                Arc::new(Active {
-                    activation,
-                    decider,
-                })
-            }),
-        };
-        let (namespace, name) = (activation.key.namespace(), activation.key.name());
-        self.0
-            .deciders
-            .advance(namespace, &name.to_decider(), pointer);
+    /// Has this host go on with what the log says now.
+    fn obey(&self, activation: Activation, module: Option<Ready>) -> Activation {
+        let key = &activation.key;
+        if key.kind() == ModuleKind::Decider {
+            let decider = module.as_ref().and_then(Ready::decider);
+            let pointer = Pointer {
+                number: activation.number,
+                active: decider.map(|decider| {
+                    Arc::new(Active {
+                        activation: activation.clone(),
+                        decider: Arc::clone(decider),
+                    })
+                }),
+            };
+            let decider = key.name().to_decider();
+            self.0.deciders.advance(key.namespace(), &decider, pointer);
+        }
         activation
     }
 
@@ -220,15 +223,18 @@ impl Modules {
         let mut failures = Vec::new();
         for activation in self.all_active(&ActivationFilter::default()).await? {
             let key = &activation.key;
-            let ready = match key.kind() {
-                ModuleKind::Decider => {
-                    let decider = key.name().to_decider();
-                    self.active(key.namespace(), &decider).await.map(|_| ())
-                }
-                ModuleKind::Process | ModuleKind::View => Ok(()),
+            let Some(digest) = activation
+                .digest
+                .filter(|_| kinds().any(|run| run == key.kind()))
+            else {
+                continue;
             };
-            if let Err(error) = ready {
-                failures.push((activation, error));
+            match self.ready(digest).await {
+                Ok(module) => drop(self.obey(activation, Some(module))),
+                Err(error) => {
+                    let error = error.of(key.name());
+                    failures.push((activation, error));
+                }
             }
         }
         Ok(failures)

@@ -5,9 +5,9 @@
 //! linked and described.
 
 mod active;
-mod decider;
 mod decisions;
 mod error;
+mod kinds;
 mod manifest;
 #[cfg(test)]
 mod manifest_schema;
@@ -19,14 +19,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use active::Active;
-pub use decider::{Decider, Unfit};
 pub use decisions::{Decisions, Undecided};
 pub use error::Error;
-use gavel_model::{Activation, ActivationKey, ActivationNumber, Json, ModuleDigest, ModuleKind};
+use gavel_model::{Activation, ActivationKey, ActivationNumber, Json, ModuleDigest};
 use gavel_sandbox::{CONTRACT, CompileError, Fault, Module, RunError, Runtime};
 use gavel_store::{
     ActivationFilter, DeleteModuleError, ModuleFilter, NewModule, Page, Store, StoredModule,
 };
+pub use kinds::*;
 pub use manifest::{
     CommandType, EventDeclaration, ExpectedRejection, Manifest, RejectionDetails, Spec,
     SpecCommand, SpecContext, SpecEvent, SpecOutcome,
@@ -49,7 +49,7 @@ struct Inner {
     runtime: Runtime,
     /// One stored module is compiled at a time.
     compiling: Semaphore,
-    /// What is ready, as long as somebody holds it: the active ones do.
+    /// The deciders that are ready, as long as somebody holds them: the active ones are held.
     ready: Mutex<HashMap<ModuleDigest, Weak<Decider>>>,
     deciders: active::Pointers,
     decisions: Arc<Decisions>,
@@ -118,16 +118,16 @@ impl Modules {
             return Ok((stored, false));
         }
         let wasm = Arc::new(wasm);
-        let (decider, manifest) = examine(&self.0.runtime, Arc::clone(&wasm)).await?;
+        let (ready, manifest) = examine(&self.0.runtime, Arc::clone(&wasm)).await?;
         let module = NewModule {
             digest,
             // By now it is nobody else's: nothing is copied.
             wasm: Arc::unwrap_or_clone(wasm),
-            kind: decider.module().kind(),
+            kind: ready.module().kind(),
             contract: CONTRACT.to_owned(),
-            name: decider.manifest().name.clone(),
+            name: ready.name().to_owned(),
             manifest,
-            imports: decider.module().imports().to_vec(),
+            imports: ready.module().imports().to_vec(),
         };
         self.0.store.put_module(module).await.map_err(Error::Store)
     }
@@ -195,15 +195,15 @@ impl Modules {
             })
     }
 
-    /// A stored module, ready to decide.
+    /// A stored module, ready for the work of its kind.
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::Outdated`] for one that was built for another contract, or why
     /// it cannot be made ready.
-    pub async fn decider(&self, digest: ModuleDigest) -> Result<Arc<Decider>, Error> {
-        if let Some(ready) = self.ready(digest) {
-            return Ok(ready);
+    pub async fn ready(&self, digest: ModuleDigest) -> Result<Ready, Error> {
+        if let Some(decider) = self.ready_decider(digest) {
+            return Ok(Ready::Decider(decider));
         }
         let stored = self.module(digest).await?;
         if stored.contract != CONTRACT {
@@ -214,19 +214,29 @@ impl Modules {
                 name: None,
             });
         }
-        if stored.kind != ModuleKind::Decider {
-            let reasons = vec![format!("it is a {}, not a decider", stored.kind)];
-            return Err(Error::Invalid { reasons });
-        }
         let module = match self.0.runtime.load(digest).await {
             Some(module) => module,
             None => self.compile(digest).await?,
         };
-        let decider = Arc::new(made(module, stored.manifest, Manifest::parse).await?);
-        let mut ready = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        ready.retain(|_, decider| decider.strong_count() > 0);
-        ready.insert(digest, Arc::downgrade(&decider));
-        Ok(decider)
+        let ready = made(module, stored.manifest, Ready::of_stored).await?;
+        if let Some(decider) = ready.decider() {
+            let mut deciders = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            deciders.retain(|_, decider| decider.strong_count() > 0);
+            deciders.insert(digest, Arc::downgrade(decider));
+        }
+        Ok(ready)
+    }
+
+    /// The same of a decider.
+    ///
+    /// # Errors
+    ///
+    /// As [`Modules::ready`], and [`Error::Invalid`] when it is a module of another kind.
+    pub async fn decider(&self, digest: ModuleDigest) -> Result<Arc<Decider>, Error> {
+        let ready = self.ready(digest).await?;
+        ready.decider().cloned().ok_or_else(|| Error::Invalid {
+            reasons: vec![format!("it is a {}, not a decider", ready.module().kind())],
+        })
     }
 
     /// Compiles a stored module. Whoever waits for another to be compiled holds no bytes, and finds it done if it was the same.
@@ -241,7 +251,7 @@ impl Modules {
         prepared.map_err(invalid_or_compile)
     }
 
-    fn ready(&self, digest: ModuleDigest) -> Option<Arc<Decider>> {
+    fn ready_decider(&self, digest: ModuleDigest) -> Option<Arc<Decider>> {
         self.0
             .ready
             .lock()
@@ -326,16 +336,15 @@ impl Modules {
 pub async fn examine(
     runtime: &Runtime,
     wasm: impl Into<Arc<Vec<u8>>>,
-) -> Result<(Decider, Json), Error> {
+) -> Result<(Ready, Json), Error> {
     let wasm = wasm.into();
     let digest = ModuleDigest::of(&wasm);
     let module = runtime
         .prepare(digest, wasm)
         .await
         .map_err(invalid_or_compile)?;
-    let describe = |module: &Module| module.instantiate()?.describe();
     let is_late = |fault: &Fault| matches!(fault, Fault::Deadline { .. });
-    let described = runtime.try_out(&module, describe, is_late).await;
+    let described = runtime.try_out(&module, Module::describe, is_late).await;
     let json = described.map_err(Error::NotRun)?.map_err(|fault| {
         if fault == Fault::NoRoom {
             return Error::NotRun(RunError::NoRoom);
@@ -343,17 +352,16 @@ pub async fn examine(
         let told = format!("the module does not describe itself: {fault}");
         refused(told, fault.setting())
     })?;
-    Ok((made(module, json.clone(), Manifest::parse_new).await?, json))
+    Ok((made(module, json.clone(), Ready::of_new).await?, json))
 }
 
 /// Brings a module and its manifest together where that holds up nobody: a manifest is as long as its author likes, within limits.
 async fn made(
     module: Module,
     manifest: Json,
-    parse: fn(&str) -> Result<Manifest, Vec<String>>,
-) -> Result<Decider, Error> {
-    let make = move || Decider::new(module, parse(manifest.as_str())?);
-    let made = tokio::task::spawn_blocking(make).await;
+    make: fn(Module, &Json) -> Result<Ready, Vec<String>>,
+) -> Result<Ready, Error> {
+    let made = tokio::task::spawn_blocking(move || make(module, &manifest)).await;
     // The panic itself has been logged by the panic hook.
     let made = made.map_err(|_| Error::NotRun(RunError::Panicked))?;
     made.map_err(|reasons| Error::Invalid { reasons })

@@ -1,6 +1,7 @@
 //! The codes that clients match, each with its status.
 
 use axum::http::StatusCode;
+use gavel_model::ModuleKind;
 
 /// Tells programs what is wrong; stable, unlike the sentence for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +57,14 @@ pub enum Code {
 }
 
 impl Code {
+    /// Says that no module of this kind is active under a name.
+    pub(crate) fn not_active(kind: ModuleKind) -> Self {
+        match kind {
+            ModuleKind::Decider => Self::DeciderNotFound,
+            ModuleKind::Process | ModuleKind::View => Self::NotFound,
+        }
+    }
+
     /// The code as clients see it, its status, and its title.
     fn row(self) -> (&'static str, StatusCode, &'static str) {
         use StatusCode as S;

@@ -289,9 +289,13 @@ impl From<gate::Error> for Problem {
     fn from(error: gate::Error) -> Self {
         use gate::Error as E;
         match error {
-            E::DeciderNotFound { decider } => Self::new(
-                Code::DeciderNotFound,
-                format!("The decider `{decider}` has no active module in this namespace."),
+            E::NotActive { key } => Self::new(
+                Code::not_active(key.kind()),
+                format!(
+                    "The {} `{}` has no active module in this namespace.",
+                    key.kind(),
+                    key.name()
+                ),
             ),
             E::NameTaken { name, kind } => Self::new(
                 Code::NameTaken,
@@ -299,19 +303,23 @@ impl From<gate::Error> for Problem {
             )
             .with("name", name.as_str())
             .with("kind", kind.as_str()),
-            E::NothingToRollBackTo { decider } => Self::new(
+            E::NothingToRollBackTo { key } => Self::new(
                 Code::NothingToRollBackTo,
-                format!("No module was active for `{decider}` before the present one."),
+                format!(
+                    "No module was active for `{}` before the present one.",
+                    key.name()
+                ),
             ),
             E::Refused { report } => {
                 let detail = "The gate has found what nobody has accepted. Nothing has changed.";
                 Self::new(Code::GateRefused, detail).with("report", report.to_value())
             }
-            E::Contended { decider } => Self::new(
+            E::Contended { key } => Self::new(
                 Code::ActivationContended,
                 format!(
-                    "Other activations of `{decider}` came first, again and again, or more was written to it each time than the module could be taken \
-                     through. Nothing has changed."
+                    "Other activations of `{}` came first, again and again, or more was written to it each time than the module could be taken \
+                     through. Nothing has changed.",
+                    key.name()
                 ),
             ),
             E::RehearsalNotFound { id } => rehearsal_not_found(&id.to_string()),

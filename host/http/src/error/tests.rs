@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use gavel_model::{DeciderName, Json, Namespace, Position, StreamId, Version};
+use gavel_model::{ActivationKey, DeciderName, Json, Namespace, Position, StreamId, Version};
 use uuid::Uuid;
 
 use super::*;
+
+fn key() -> ActivationKey {
+    ActivationKey::of_decider(&Namespace::default(), &decider())
+}
 
 fn decider() -> DeciderName {
     DeciderName::new("counter").unwrap()
@@ -292,10 +296,10 @@ fn modules_and_activations_are_told_with_reasons_and_reports() {
         "gate-refused",
         &json!({ "report": { "passed": false } }),
     );
-    let first = gate::Error::NothingToRollBackTo { decider: decider() };
+    let first = gate::Error::NothingToRollBackTo { key: key() };
     assert_told(first, 409, "nothing-to-roll-back-to", &json!({}));
     assert_told(
-        gate::Error::Contended { decider: decider() },
+        gate::Error::Contended { key: key() },
         409,
         "activation-contended",
         &json!({}),

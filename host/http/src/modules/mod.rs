@@ -10,7 +10,6 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::response::{IntoResponse, Response};
 use gavel_api::{Module, ModuleList, ModuleQuery, Text};
-use gavel_engine::catalog::Manifest;
 use gavel_model::ModuleKind;
 use gavel_store::{ModuleFilter, StoredModule};
 
@@ -150,13 +149,7 @@ fn kind(name: Option<String>) -> Result<Option<ModuleKind>, Problem> {
 }
 
 fn to_module(stored: &StoredModule) -> Result<Module, Problem> {
-    match Manifest::parse(stored.manifest.as_str()) {
-        Ok(manifest) => Ok(Module::new(stored, manifest)),
-        // It was checked before it was stored.
-        Err(reasons) => Err(Problem::internal(format!(
-            "module {}: {}",
-            stored.digest,
-            reasons.join("; ")
-        ))),
-    }
+    Module::new(stored).map_err(|reasons| {
+        Problem::internal(format!("module {}: {}", stored.digest, reasons.join("; ")))
+    })
 }

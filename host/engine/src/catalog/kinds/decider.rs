@@ -6,7 +6,7 @@ use gavel_model::{Event, ModuleDigest};
 use gavel_sandbox::Module;
 use serde_json::Value;
 
-use super::{Manifest, Schema, SchemaBudget};
+use crate::catalog::{Manifest, Schema, SchemaBudget};
 
 /// Most pairs of characters that are compared to find out which command a sender may have meant: some milliseconds.
 const SUGGESTION_STEPS: usize = 500_000;

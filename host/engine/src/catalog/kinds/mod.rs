@@ -1,0 +1,102 @@
+//! What modules are made ready as, and what they say of themselves, by their kinds.
+
+mod decider;
+
+use std::sync::Arc;
+
+pub use decider::{Decider, Unfit};
+use gavel_model::{Json, ModuleKind};
+use gavel_sandbox::Module;
+use serde_json::Value;
+
+use super::Manifest;
+
+/// A module that is ready for the work of its kind.
+#[derive(Debug, Clone)]
+pub enum Ready {
+    /// It decides commands.
+    Decider(Arc<Decider>),
+}
+
+impl Ready {
+    /// Brings a compiled module and what it has just said of itself together. May take long: not
+    /// for a thread that others wait for.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with the manifest, one sentence each.
+    pub(super) fn of_new(module: Module, manifest: &Json) -> Result<Self, Vec<String>> {
+        match module.kind() {
+            ModuleKind::Decider => {
+                Decider::new(module, Manifest::parse_new(manifest.as_str())?).map(Self::from)
+            }
+            kind @ (ModuleKind::Process | ModuleKind::View) => Err(not_run(kind)),
+        }
+    }
+
+    /// The same of a module that is stored, which keeps what an older host has taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ready::of_new`].
+    pub(super) fn of_stored(module: Module, manifest: &Json) -> Result<Self, Vec<String>> {
+        match module.kind() {
+            ModuleKind::Decider => {
+                Decider::new(module, Manifest::parse(manifest.as_str())?).map(Self::from)
+            }
+            kind @ (ModuleKind::Process | ModuleKind::View) => Err(not_run(kind)),
+        }
+    }
+
+    /// The compiled module.
+    #[must_use]
+    pub fn module(&self) -> &Module {
+        match self {
+            Self::Decider(decider) => decider.module(),
+        }
+    }
+
+    /// The name under which the module is activated unless another is given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Decider(decider) => &decider.manifest().name,
+        }
+    }
+
+    /// The decider; none if it is a module of another kind.
+    #[must_use]
+    pub fn decider(&self) -> Option<&Arc<Decider>> {
+        match self {
+            Self::Decider(decider) => Some(decider),
+        }
+    }
+}
+
+impl From<Decider> for Ready {
+    fn from(decider: Decider) -> Self {
+        Self::Decider(Arc::new(decider))
+    }
+}
+
+/// What a module says of itself, as it is shown: with the default of what it leaves out. Of a kind
+/// that only other hosts run it is shown as it is.
+///
+/// # Errors
+///
+/// All that is wrong with the manifest, one sentence each.
+pub fn declared(kind: ModuleKind, manifest: &Json) -> Result<Value, Vec<String>> {
+    match kind {
+        ModuleKind::Decider => {
+            let manifest = Manifest::parse(manifest.as_str())?;
+            serde_json::to_value(manifest).map_err(|error| vec![error.to_string()])
+        }
+        ModuleKind::Process | ModuleKind::View => Ok(manifest.to_value()),
+    }
+}
+
+fn not_run(kind: ModuleKind) -> Vec<String> {
+    vec![format!(
+        "this host does not run modules of the kind `{kind}`"
+    )]
+}

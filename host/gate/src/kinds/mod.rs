@@ -1,0 +1,59 @@
+//! What is asked of a candidate, by its kind.
+
+use gavel_engine::catalog::{self, Ready};
+use gavel_model::{Activation, ActivationKey, Json, ModuleDigest};
+use tokio::sync::watch;
+
+use super::examine::Direction;
+use super::{ActivationRequest, Error, Gate, RehearsalRequest, Report, SpecRun, Watch, specs};
+
+/// Runs the specifications that a module holds. Calls the guest.
+#[must_use]
+pub fn run_specs(module: &Ready) -> Vec<SpecRun> {
+    match module {
+        Ready::Decider(decider) => specs::run_all(decider),
+    }
+}
+
+impl Gate {
+    /// Takes a candidate through the gate, and moves the pointer to it when it passes.
+    pub(super) async fn pass(
+        &self,
+        request: &ActivationRequest,
+        direction: Direction,
+    ) -> Result<Activation, Error> {
+        match self.candidate(&request.key, request.digest).await? {
+            Ready::Decider(candidate) => self.pass_decider(&candidate, request, direction).await,
+        }
+    }
+
+    /// Takes a candidate through the gate; puts into `found` what is seen of it before the end.
+    pub(super) async fn rehearse(
+        &self,
+        request: &RehearsalRequest,
+        watch: &Watch,
+        found: &watch::Sender<Option<Json>>,
+    ) -> Result<Report, Error> {
+        match self.candidate(&request.key, request.digest).await? {
+            Ready::Decider(candidate) => {
+                self.rehearse_decider(&candidate, request, watch, found)
+                    .await
+            }
+        }
+    }
+
+    /// A module that a pointer may be moved to: one of the kind.
+    pub(super) async fn candidate(
+        &self,
+        key: &ActivationKey,
+        digest: ModuleDigest,
+    ) -> Result<Ready, Error> {
+        let ready = self.modules.ready(digest).await.map_err(Error::Module)?;
+        let (kind, wanted) = (ready.module().kind(), key.kind());
+        if kind == wanted {
+            return Ok(ready);
+        }
+        let reasons = vec![format!("it is a {kind}, not a {wanted}")];
+        Err(Error::Module(catalog::Error::Invalid { reasons }))
+    }
+}
