@@ -7,10 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use gavel_config::{Config, Flag};
-use gavel_engine::catalog::{self, Modules};
-use gavel_engine::command::Commands;
-use gavel_engine::streaming::{Consumers, Log};
-use gavel_gate::{Gate, Rehearsals};
+use gavel_engine::catalog;
 use gavel_http::{self as http, ApiSettings, AppState, Services, Tokens};
 use gavel_model::{Activation, SystemClock};
 use gavel_store::{OpenError, Outdated, Store};
@@ -214,25 +211,13 @@ async fn services(config: &Config, bound: SocketAddr) -> Result<Services> {
         OpenError::Outdated(outdated) => Failure::Outdated(outdated),
         error => Failure::Error(error.into()),
     })?;
-    let modules = Modules::new(store.clone(), parts::caching_runtime(config)?);
-    let commands = Commands::new(
-        store.clone(),
-        modules.clone(),
-        Arc::new(SystemClock),
-        parts::commands(config),
-    );
-    let gate = Gate::new(store.clone(), modules.clone(), parts::gate(config));
-    let courtesy = modules.runtime().courtesy().clone();
-    let log = Log::new(store.clone(), Arc::new(SystemClock), courtesy);
-    Ok(Services {
-        commands,
-        modules,
-        rehearsals: Rehearsals::new(gate.clone(), Arc::new(SystemClock)),
-        gate,
-        consumers: Consumers::new(store.clone(), log.clone(), parts::push(config, bound)),
-        log,
+    Ok(Services::new(
         store,
-    })
+        parts::caching_runtime(config)?,
+        parts::commands(config),
+        parts::gate(config),
+        parts::push(config, bound),
+    ))
 }
 
 #[cfg(test)]

@@ -12,16 +12,14 @@ use gavel_api::{
     RollbackBody, Text,
 };
 use gavel_gate::{ActivationRequest, RehearsalRequest};
-use gavel_model::{self as model, ModuleKind};
+use gavel_model as model;
+use gavel_sandbox::kinds;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::error::Problem;
 use crate::extract::{JsonBody, KeyPath, KnownModules, OptionalJsonBody, Place, Sender};
 use crate::state::AppState;
-
-/// The kinds of modules that this host runs, each with where its modules are.
-const KINDS: [(ModuleKind, &str); 1] = [(ModuleKind::Decider, "/v1/deciders/{decider}")];
 
 /// The routes of all kinds that only read.
 pub(super) fn reading() -> OpenApiRouter<AppState> {
@@ -40,11 +38,10 @@ pub(super) fn changing() -> OpenApiRouter<AppState> {
 }
 
 fn of_all_kinds(routes: fn() -> OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
-    let of = |(kind, path)| OpenApiRouter::default().nest(path, routes().layer(Extension(kind)));
-    KINDS
-        .map(of)
-        .into_iter()
-        .fold(OpenApiRouter::default(), OpenApiRouter::merge)
+    kinds().fold(OpenApiRouter::default(), |all, kind| {
+        let path = format!("/v1/{}/{{{kind}}}", kind.plural());
+        all.nest(&path, routes().layer(Extension(kind)))
+    })
 }
 
 /// Activates a module

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gavel_engine::catalog::Modules;
-use gavel_engine::command::Commands;
-use gavel_engine::streaming::{Consumers, Log};
-use gavel_gate::{Gate, Rehearsals};
+use gavel_engine::command::{CommandSettings, Commands};
+use gavel_engine::streaming::{Consumers, Log, PushSettings};
+use gavel_gate::{Gate, GateSettings, Rehearsals};
+use gavel_model::SystemClock;
+use gavel_sandbox::Runtime;
 use gavel_store::Store;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
@@ -36,6 +38,33 @@ pub struct Services {
     pub consumers: Consumers,
     /// Is read directly where nothing needs to be decided or folded.
     pub store: Arc<dyn Store>,
+}
+
+impl Services {
+    /// All that works on `store`, with modules in `runtime`.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        runtime: Runtime,
+        commands: CommandSettings,
+        gate: GateSettings,
+        push: PushSettings,
+    ) -> Self {
+        let clock = Arc::new(SystemClock);
+        let courtesy = runtime.courtesy().clone();
+        let modules = Modules::new(store.clone(), runtime);
+        let gate = Gate::new(store.clone(), modules.clone(), gate);
+        let log = Log::new(store.clone(), clock.clone(), courtesy);
+        Self {
+            commands: Commands::new(store.clone(), modules.clone(), clock.clone(), commands),
+            modules,
+            rehearsals: Rehearsals::new(gate.clone(), clock),
+            gate,
+            consumers: Consumers::new(store.clone(), log.clone(), push),
+            log,
+            store,
+        }
+    }
 }
 
 /// What handlers work with; cheap to clone.

@@ -9,10 +9,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
-use gavel_engine::catalog::Modules;
-use gavel_engine::command::{CommandSettings, Commands};
-use gavel_engine::streaming::{Consumers, Log, PushRules, PushSettings};
-use gavel_gate::{Gate, GateSettings, Rehearsals};
+use gavel_engine::command::CommandSettings;
+use gavel_engine::streaming::{PushRules, PushSettings};
+use gavel_gate::GateSettings;
 use gavel_model::SystemClock;
 use gavel_sandbox::{Limits, Runtime, RuntimeOptions};
 use gavel_store::MemoryStore;
@@ -51,39 +50,16 @@ impl Api {
             threads: NonZeroUsize::MIN,
             ..RuntimeOptions::default()
         };
-        let clock = Arc::new(SystemClock);
-        let store = Arc::new(MemoryStore::new(clock.clone()));
-        let modules = Modules::new(
-            store.clone(),
+        let services = Services::new(
+            Arc::new(MemoryStore::new(Arc::new(SystemClock))),
             Runtime::new(Limits::default(), options).unwrap(),
+            CommandSettings::default(),
+            GateSettings::default(),
+            PushSettings {
+                timeout: Duration::from_secs(1),
+                rules: PushRules::new(None, SocketAddr::from((Ipv4Addr::LOCALHOST, 4000))),
+            },
         );
-        let gate = Gate::new(store.clone(), modules.clone(), GateSettings::default());
-        let log = Log::new(
-            store.clone(),
-            clock.clone(),
-            modules.runtime().courtesy().clone(),
-        );
-        let services = Services {
-            commands: Commands::new(
-                store.clone(),
-                modules.clone(),
-                clock,
-                CommandSettings::default(),
-            ),
-            rehearsals: Rehearsals::new(gate.clone(), Arc::new(SystemClock)),
-            gate,
-            consumers: Consumers::new(
-                store.clone(),
-                log.clone(),
-                PushSettings {
-                    timeout: Duration::from_secs(1),
-                    rules: PushRules::new(None, SocketAddr::from((Ipv4Addr::LOCALHOST, 4000))),
-                },
-            ),
-            log,
-            modules,
-            store,
-        };
         let drain = CancellationToken::new();
         let state = AppState::new(
             services,

@@ -2,16 +2,17 @@
 
 use gavel_api::ProblemBody;
 use gavel_config::Scope;
+use gavel_model::ModuleKind;
+use gavel_sandbox::kinds;
 use serde_json::{Map, Value, json};
 
 use crate::error::problem::PROBLEM_JSON;
 use crate::settings::ApiSettings;
 
-/// Whose resources belong to a namespace.
-const NAMESPACED: [&str; 6] = [
+/// Whose resources belong to a namespace, as those of all kinds of modules do.
+const NAMESPACED: [&str; 5] = [
     "/v1/commands",
     "/v1/consumers",
-    "/v1/deciders",
     "/v1/events",
     "/v1/rehearsals",
     "/v1/verify",
@@ -30,7 +31,6 @@ pub(super) fn components(settings: &ApiSettings) -> Value {
             "WWW-Authenticate": header("Which credential is needed."),
         },
         "parameters": {
-            "decider": path("decider", json!({ "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,127}$" })),
             "id": path("id", json!({
                 "type": "string", "minLength": 1, "maxLength": 255,
                 "pattern": "^[^\\u0000-\\u001F\\u007F-\\u009F]+$",
@@ -53,6 +53,14 @@ pub(super) fn components(settings: &ApiSettings) -> Value {
             },
         },
     });
+    for kind in kinds() {
+        let pattern = match kind {
+            ModuleKind::Decider | ModuleKind::Process => "^[A-Za-z][A-Za-z0-9_-]{0,127}$",
+            ModuleKind::View => "^[a-z][a-z0-9_-]{0,62}$",
+        };
+        let name = json!({ "type": "string", "pattern": pattern });
+        components["parameters"][kind.as_str()] = path(kind.as_str(), name);
+    }
     if !settings.tokens.is_empty() {
         components["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer" } });
     }
@@ -102,7 +110,9 @@ fn never_null(parameter: &mut Value) {
 
 fn common_parameters(path: &str) -> Vec<Value> {
     let reference = |name: &str| json!({ "$ref": format!("#/components/parameters/{name}") });
-    let is_namespaced = NAMESPACED.iter().any(|prefix| path.starts_with(prefix));
+    let is_of_a_kind = |path: &str| kinds().any(|kind| path.starts_with(kind.plural()));
+    let is_namespaced = NAMESPACED.iter().any(|prefix| path.starts_with(prefix))
+        || path.strip_prefix("/v1/").is_some_and(is_of_a_kind);
     let in_path = path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
