@@ -1,4 +1,4 @@
-//! Where the `gavel` binary is.
+//! The path of the `gavel` binary.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-/// The binary under test: the one that `GAVEL_TEST_BIN` names, otherwise the one of this workspace, built first with the profile of the tests.
+/// The binary under test: the one that `GAVEL_TEST_BIN` names, otherwise the one of this workspace,
+/// built first with the profile of the tests.
 ///
 /// # Panics
 ///
@@ -17,7 +18,8 @@ pub(crate) fn gavel() -> &'static Path {
     GAVEL.get_or_init(|| env::var_os("GAVEL_TEST_BIN").map_or_else(build, PathBuf::from))
 }
 
-/// The compiler of a host, which waits for a component that never comes. It ends when its input is dropped.
+/// The compiler of a host, which waits for a component that never comes. It ends when its input is
+/// dropped.
 ///
 /// # Panics
 ///
@@ -35,7 +37,8 @@ pub fn idle_compiler() -> Child {
 
 /// Cargo hands a binary only to the tests of its own package.
 ///
-/// The whole workspace is selected so that dependencies get the features they have in its tests, and are compiled only once.
+/// The whole workspace is selected so that dependencies get the features they have in its tests,
+/// and are compiled only once.
 fn build() -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let profile = if cfg!(debug_assertions) {
@@ -46,8 +49,9 @@ fn build() -> PathBuf {
     let mut build = Command::new(cargo);
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        // What cargo tells this test of its package. Build scripts ask for variables of these names, and all that depends on such a
-        // script would be compiled anew: for this build, and again for the next one by hand.
+        // What cargo tells this test of its package. Build scripts ask for variables of these
+        // names, and all that depends on such a script would be compiled anew: for this build, and
+        // again for the next one by hand.
         if text.starts_with("CARGO_MANIFEST_") || text.starts_with("CARGO_PKG_") {
             build.env_remove(&name);
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::Host;
 use crate::binary::gavel;
 
-/// What a `gavel` command has printed, and how it ended.
+/// The output of a `gavel` command, and its exit status.
 #[derive(Debug)]
 pub struct CliOutput(Output);
 
@@ -49,19 +49,19 @@ impl CliOutput {
         self
     }
 
-    /// What it printed as its answer.
+    /// The standard output, which holds the answer.
     #[must_use]
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.0.stdout).into_owned()
     }
 
-    /// What it said beside.
+    /// The standard error, which holds everything else.
     #[must_use]
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.0.stderr).into_owned()
     }
 
-    /// Its answer as JSON.
+    /// The answer as JSON.
     ///
     /// # Panics
     ///

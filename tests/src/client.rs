@@ -21,7 +21,8 @@ pub struct Client {
     server: Url,
     namespace: Option<String>,
     token: Option<String>,
-    /// What answers are held against; none until the host has been asked for it.
+    /// The OpenAPI document that answers are checked against; none until the host has been asked
+    /// for it.
     document: Option<Arc<Document>>,
 }
 
@@ -34,7 +35,8 @@ impl Client {
     #[must_use]
     pub fn new(server: &str) -> Self {
         static PROVIDER: Once = Once::new();
-        // TLS is compiled in for the host's sake. We speak plain HTTP, but no client is built without a provider.
+        // TLS is compiled in for the host's sake. We speak plain HTTP, but no client is built
+        // without a provider.
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -51,7 +53,8 @@ impl Client {
         }
     }
 
-    /// The same client, which objects to every answer that the host's own `/openapi.json` does not document.
+    /// The same client, which objects to every answer that the host's own `/openapi.json` does not
+    /// document.
     pub(crate) async fn watching(mut self) -> Self {
         let document = self.get("/openapi.json").send().await.json(200);
         self.document = Some(Arc::new(Document::new(document)));

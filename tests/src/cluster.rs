@@ -1,4 +1,5 @@
-//! A PostgreSQL server of a test's own, for what one must not do to a server that others use: stop it, copy its files, change its settings.
+//! A PostgreSQL server of a test's own, for what one must not do to a server that others use: stop
+//! it, copy its files, change its settings.
 
 use std::env;
 use std::fs;
@@ -12,7 +13,8 @@ use uuid::Uuid;
 
 use crate::{LIMIT, eventually};
 
-/// Runs the program that its arguments name until its standard input ends, however that comes about; then stops it, at once.
+/// Runs the program that its arguments name until its standard input ends, however that comes
+/// about; then stops it, at once.
 ///
 /// A shell gives its background jobs an empty standard input, hence the detour by descriptor 3.
 const KEEPER: &str = r#"
@@ -112,7 +114,8 @@ impl Cluster {
         }
     }
 
-    /// Copies the files of a server that is [stopped](Self::stop), as a backup of its folder in the place of an older one.
+    /// Copies the files of a server that is [stopped](Self::stop), as a backup of its folder in the
+    /// place of an older one.
     ///
     /// # Panics
     ///
@@ -151,7 +154,8 @@ impl Cluster {
         connection.close().await.expect("it can be closed again");
     }
 
-    /// Gives a setting of the server another value, and waits until new sessions have it. Without a value it has its default again.
+    /// Gives a setting of the server another value, and waits until new sessions have it. Without a
+    /// value it has its default again.
     ///
     /// # Panics
     ///
@@ -188,7 +192,8 @@ impl Cluster {
         self.home.path().join("backup")
     }
 
-    /// A program of the server's, or of the system; never as root, which PostgreSQL refuses to run as.
+    /// A program of the server's, or of the system; never as root, which PostgreSQL refuses to run
+    /// as.
     fn command(&self, program: &str) -> Command {
         let path = self.binaries.join(program);
         let program = if path.exists() { path } else { program.into() };

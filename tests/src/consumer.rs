@@ -29,7 +29,7 @@ impl Consumer {
             .await
     }
 
-    /// How it is, and how far it has come.
+    /// The settings and the progress of the consumer.
     ///
     /// # Panics
     ///
@@ -85,7 +85,7 @@ impl Consumer {
         self.client.post(&self.path(path), body).send().await
     }
 
-    /// What is parked.
+    /// The parked streams.
     ///
     /// # Panics
     ///
@@ -108,7 +108,7 @@ impl Consumer {
         self.client.delete(&self.path("")).send().await
     }
 
-    /// Its path, and what is below.
+    /// The path of the consumer, followed by `rest`.
     #[must_use]
     pub fn path(&self, rest: &str) -> String {
         format!("/v1/consumers/{}{rest}", self.name)

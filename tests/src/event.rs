@@ -1,4 +1,4 @@
-//! What a host answers about commands and events, as clients read it.
+//! The answers of a host about commands and events, as clients read them.
 
 use std::collections::BTreeMap;
 

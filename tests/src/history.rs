@@ -1,11 +1,11 @@
-//! What must be true of every stored history.
+//! The invariants of every stored history.
 
 use std::collections::HashSet;
 
 use crate::Event;
 
-/// Checks the events of one stream, oldest first: versions from 1 without a gap, each event the successor of the one before it, no id twice, and
-/// the order of the log the order of the stream.
+/// Checks the events of one stream, oldest first: versions from 1 without a gap, each event the
+/// successor of the one before it, no id twice, and the order of the log the order of the stream.
 ///
 /// # Panics
 ///

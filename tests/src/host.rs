@@ -12,7 +12,8 @@ use crate::{Client, LIMIT, Store, eventually};
 
 /// Settings of all hosts here, which a test can override.
 ///
-/// The wall-clock guards are for a machine that has nothing else to do. Where several tests share two cores, fuel alone is to decide.
+/// The wall-clock guards are for a machine that has nothing else to do. Where several tests share
+/// two cores, fuel alone is to decide.
 const SETTINGS: [(&str, &str); 2] = [
     ("GAVEL_SANDBOX_DEADLINE_MS", "3000"),
     ("GAVEL_SANDBOX_COMPILE_SECONDS", "60"),
@@ -106,7 +107,7 @@ impl Host {
         self.client.clone()
     }
 
-    /// Where it listens, as in `http://127.0.0.1:4000`.
+    /// The address of the host, as in `http://127.0.0.1:4000`.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
@@ -171,7 +172,7 @@ impl Host {
         .await
     }
 
-    /// What it has written so far, since its newest start.
+    /// The log of the host since its newest start.
     ///
     /// # Panics
     ///
@@ -191,7 +192,8 @@ impl Host {
         self.status_bytes("VmRSS:")
     }
 
-    /// The address space that it has reserved right now, in bytes, most of which is backed by no memory.
+    /// The address space that it has reserved right now, in bytes, most of which is backed by no
+    /// memory.
     ///
     /// # Panics
     ///

@@ -1,7 +1,9 @@
-//! What the end-to-end tests stand on: the real `gavel` binary as a process, a store of each kind, and a client.
+//! The foundation of the end-to-end tests: the real `gavel` binary as a process, a store of each
+//! kind, and a client.
 //!
-//! Nothing here reaches into the host: it is started, killed and spoken to from outside, as a user would. Whatever goes wrong is a panic
-//! that says what was expected; a client checks of *every* answer that it carries a `Request-Id` and that `/openapi.json` documents it.
+//! Nothing here reaches into the host: it is started, killed and spoken to from outside, as a user
+//! would. Whatever goes wrong is a panic that says what was expected; a client checks of *every*
+//! answer that it carries a `Request-Id` and that `/openapi.json` documents it.
 
 mod answer;
 mod binary;

@@ -5,8 +5,9 @@ use std::{env, fs};
 
 use serde_json::Value;
 
-/// The decider that most tests use: `Increment {}`, `Decrement {}` (rejected with `at-zero` when there is nothing to take away) and `Reset {}`
-/// (without any event when there is nothing to reset).
+/// The decider that most tests use: `Increment {}`, `Decrement {}` (rejected with `at-zero` when
+/// there is nothing to take away) and `Reset {}` (without any event when there is nothing to
+/// reset).
 pub const COUNTER: &str = "counter";
 
 /// The component `<name>.wasm` from the folder that `GAVEL_TEST_MODULES` names.

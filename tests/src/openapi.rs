@@ -48,9 +48,11 @@ impl Document {
         operations.collect()
     }
 
-    /// Says what is wrong with an answer that the document does not foresee: a status or a media type it does not name.
+    /// Says what is wrong with an answer that the document does not foresee: a status or a media
+    /// type it does not name.
     ///
-    /// What is asked of no operation at all (an unknown path, a method that there is not) is foreseen nowhere, and well.
+    /// What is asked of no operation at all (an unknown path, a method that there is not) is
+    /// foreseen nowhere, and well.
     #[must_use]
     pub fn objection(
         &self,

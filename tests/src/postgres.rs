@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-/// How long a test waits for what must come.
+/// The time limit for an expected event.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Ends the output of one call of [`Session::run`].
 const END: &str = "--end of answer--";
 
-/// A database of its own, with the schema of `migrations/postgres`, on the server that `DATABASE_URL` names. Dropped at the end.
+/// A database of its own, with the schema of `migrations/postgres`, on the server that
+/// `DATABASE_URL` names. Dropped at the end.
 #[derive(Debug)]
 pub struct Database {
     server: String,
@@ -24,7 +25,8 @@ impl Database {
     ///
     /// # Panics
     ///
-    /// When `DATABASE_URL` is missing or names no superuser's connection, or `psql` is not installed.
+    /// When `DATABASE_URL` is missing or names no superuser's connection, or `psql` is not
+    /// installed.
     #[must_use]
     #[expect(
         clippy::new_without_default,
@@ -188,7 +190,7 @@ impl Session {
         self.send(&format!("{statement};\n\\warn {END} :SQLSTATE\n"));
     }
 
-    /// What has become of the statement that was sent.
+    /// Waits for the outcome of the statement that was sent.
     ///
     /// # Errors
     ///

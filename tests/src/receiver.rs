@@ -1,4 +1,4 @@
-//! Somebody who is pushed to.
+//! A receiver of pushed deliveries.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,11 +15,11 @@ use tokio::task::AbortHandle;
 /// A delivery, as it came.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// Where it was sent.
+    /// The path that it was sent to.
     pub path: String,
-    /// Its headers.
+    /// The headers of the request.
     pub headers: HashMap<String, String>,
-    /// Its body.
+    /// The body of the request.
     pub body: Vec<u8>,
 }
 
@@ -43,7 +43,8 @@ impl Delivery {
 
 type Answer = dyn Fn(&Delivery) -> (u16, Vec<(&'static str, String)>) + Send + Sync;
 
-/// A server of our own, which keeps what it is sent, and answers as it is told. It ends when this is dropped.
+/// A server of our own, which keeps what it is sent, and answers as it is told. It ends when this
+/// is dropped.
 pub struct Receiver {
     address: String,
     shared: Arc<Shared>,
@@ -90,7 +91,7 @@ impl Receiver {
         format!("http://{}{path}", self.address)
     }
 
-    /// What has come.
+    /// The deliveries so far.
     #[must_use]
     pub fn deliveries(&self) -> Vec<Delivery> {
         let deliveries = self.shared.deliveries.lock();

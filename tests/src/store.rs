@@ -26,9 +26,9 @@ pub enum Backend {
 pub struct Store {
     backend: Backend,
     url: String,
-    /// Where a SQLite store is; gone with it.
+    /// The folder of a SQLite store, which is removed with the store.
     _folder: Option<TempDir>,
-    /// What a PostgreSQL store is.
+    /// The database of a PostgreSQL store.
     database: Option<Database>,
 }
 
@@ -69,7 +69,8 @@ impl Store {
         }
     }
 
-    /// A database of its own on another server than the one that `DATABASE_URL` names; `server` is its superuser's URL.
+    /// A database of its own on another server than the one that `DATABASE_URL` names; `server` is
+    /// its superuser's URL.
     ///
     /// # Panics
     ///
@@ -104,13 +105,15 @@ impl Store {
     ///
     /// # Panics
     ///
-    /// When `psql` is not installed. What it is told fails when the store is no database of a server.
+    /// When `psql` is not installed. What it is told fails when the store is no database of a
+    /// server.
     #[must_use]
     pub fn session(&self) -> Session {
         postgres::connect(&self.url, None)
     }
 
-    /// Runs a statement as superuser, outside of this database. In it `{name}` stands for the name of the database.
+    /// Runs a statement as superuser, outside of this database. In it `{name}` stands for the name
+    /// of the database.
     ///
     /// # Panics
     ///
@@ -123,7 +126,8 @@ impl Store {
         execute(server, statement.replace("{name}", name)).await;
     }
 
-    /// Adds a column with a default to each table of the store, as a later release may do while hosts of this one run. Gives back how many.
+    /// Adds a column with a default to each table of the store, as a later release may do while
+    /// hosts of this one run. Gives back how many.
     ///
     /// # Panics
     ///
@@ -185,7 +189,8 @@ impl Store {
         }
     }
 
-    /// Runs a statement that changes rows of `table` which must never change: its triggers are away meanwhile.
+    /// Runs a statement that changes rows of `table` which must never change: its triggers are away
+    /// meanwhile.
     ///
     /// # Panics
     ///

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take on a machine that is busy with other tests.
+/// The time limit for anything, on a machine that is busy with other tests.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Asks `probe` again and again until it gives something.

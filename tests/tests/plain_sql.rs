@@ -1,4 +1,5 @@
-//! The event store for those who use it with SQL alone: every statement goes through `psql`, as theirs do.
+//! The event store for those who use it with SQL alone: every statement goes through `psql`, as
+//! theirs do.
 
 use gavel_tests::postgres::{Database, Refusal, Session};
 
@@ -7,7 +8,8 @@ fn id(number: u32) -> String {
     format!("'00000000-0000-0000-0000-{number:012}'")
 }
 
-/// `append_event` for the event with the id `event` of `decider`, after the one with the id `previous`; 0 for none.
+/// `append_event` for the event with the id `event` of `decider`, after the one with the id
+/// `previous`; 0 for none.
 fn append_to(decider: &str, decider_id: &str, event: u32, previous: u32, more: &str) -> String {
     let previous = if previous == 0 {
         "NULL".to_owned()
@@ -447,7 +449,7 @@ fn a_role_that_may_only_append_can_append() {
     assert_eq!(change.sqlstate, "42501", "{change}");
 }
 
-/// How many pages the next append to the stream looks at.
+/// The number of pages that the next append to the stream looks at.
 fn pages_of_an_append(session: &mut Session, decider_id: &str) -> u64 {
     let append = format!(
         "SELECT append_event('Incremented', gen_random_uuid(), 'counter', '{decider_id}', '{{}}', gen_random_uuid(), \
@@ -472,7 +474,8 @@ fn an_append_after_twenty_thousand_events_costs_what_it_costs_after_ten() {
              FROM generate_series(1, {count}) AS n"
         ));
     }
-    // A page that is split, or a session that looks something up for the first time, costs more once: the least of several counts.
+    // A page that is split, or a session that looks something up for the first time, costs more
+    // once: the least of several counts.
     let mut least = |decider_id| {
         (0..8)
             .map(|_| pages_of_an_append(&mut session, decider_id))

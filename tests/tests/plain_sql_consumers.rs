@@ -1,10 +1,11 @@
-//! Consumers for those who use them with SQL alone: views, as fstore-sql calls them. Every statement goes through `psql`, as theirs do.
+//! Consumers for those who use them with SQL alone: views, as fstore-sql calls them. Every
+//! statement goes through `psql`, as theirs do.
 
 use std::time::{Duration, Instant};
 
 use gavel_tests::postgres::{Database, Refusal, Session};
 
-/// How long a test waits for what must come.
+/// The time limit for an expected event.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// `append_event` for the next event of a stream.
@@ -31,7 +32,8 @@ fn counters() -> (Database, Session) {
     (database, session)
 }
 
-/// Appends an event to each of these streams of `counter`, and gives back the offsets once the log shows them.
+/// Appends an event to each of these streams of `counter`, and gives back the offsets once the log
+/// shows them.
 fn fill(session: &mut Session, decider_ids: &[&str]) -> Vec<String> {
     let offsets = decider_ids.iter().map(|id| session.row(&append(id)));
     let offsets = offsets.collect();
@@ -39,7 +41,8 @@ fn fill(session: &mut Session, decider_ids: &[&str]) -> Vec<String> {
     offsets
 }
 
-/// Waits until no transaction can come before what has been appended: one of another test, on another database of the server, may.
+/// Waits until no transaction can come before what has been appended: one of another test, on
+/// another database of the server, may.
 #[track_caller]
 fn until_readable(session: &mut Session) {
     let is_readable = "SELECT coalesce((SELECT transaction_id < pg_snapshot_xmin(pg_current_snapshot()) FROM events \
@@ -55,7 +58,7 @@ fn view_of_all(session: &mut Session) {
     session.row("SELECT view FROM register_view('v', '-infinity')");
 }
 
-/// What `stream_events` gives with these arguments: stream, version and attempt.
+/// The rows that `stream_events` returns for these arguments: stream, version and attempt.
 fn stream(session: &mut Session, arguments: &str) -> Vec<String> {
     session.rows(&format!(
         "SELECT decider_id || version || ' #' || attempt FROM stream_events({arguments})"
@@ -330,7 +333,8 @@ fn an_append_that_is_under_way_while_a_view_is_registered_is_delivered() {
     writer.rows("COMMIT");
     let offset = fill(&mut session, &["after"]).remove(0);
     let mut streamed = stream(&mut session, "'v', 10");
-    // One that was committed just before may come as well, when other transactions of the server are open.
+    // One that was committed just before may come as well, when other transactions of the server
+    // are open.
     streamed.retain(|event| event != "before1 #1");
     assert_eq!(streamed, ["under way1 #1", "after1 #1"]);
     session.row(&format!("SELECT ack_event('v', 'after', {offset})"));
@@ -457,7 +461,8 @@ fn every_stream_that_is_locked_comes_with_its_event() {
 fn fifty_views_cost_an_append_nothing() {
     let (_database, mut session) = counters();
     let pages = |session: &mut Session| {
-        // A page that is split, or what is looked up for the first time, costs more once: the least of several counts.
+        // A page that is split, or what is looked up for the first time, costs more once: the least
+        // of several counts.
         let counts = (0..8).map(|_| {
             let append = append("a");
             let plan = session.rows(&format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {append}"));

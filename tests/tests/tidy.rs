@@ -1,4 +1,5 @@
-//! Rules of the source tree that no compiler checks: who may use whom, module docs, file sizes, and no path of one machine.
+//! Rules of the source tree that no compiler checks: who may use whom, module docs, file sizes, and
+//! no path of one machine.
 //!
 //! A rule that no test checks rots. Each failure names `file:line`.
 
@@ -7,7 +8,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-/// The crates of the host, lowest first, each with those that it is built from. Cargo forbids circles; this list forbids the rest.
+/// The crates of the host, lowest first, each with those that it is built from. Cargo forbids
+/// circles; this list forbids the rest.
 const ARROWS: [(&str, &[&str]); 12] = [
     ("model", &[]),
     ("client", &[]),
@@ -76,7 +78,8 @@ fn crates_use_only_what_they_may() {
     }
 }
 
-/// A feature that a crate has only because another one asks for it is missed as soon as the crate is built alone.
+/// A feature that a crate has only because another one asks for it is missed as soon as the crate
+/// is built alone.
 #[test]
 fn every_crate_has_all_features_by_itself() {
     let own = |manifest: &toml::Table| {
@@ -165,7 +168,7 @@ struct Source {
     text: String,
 }
 
-/// Whether the whole file is tests. Their names and titles say what they hold.
+/// Tells whether the whole file is tests. The names and titles of tests say what they hold.
 fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/")
 }
@@ -225,7 +228,8 @@ fn manifest_of(name: &str) -> Result<toml::Table> {
     Ok(toml::from_str(&fs::read_to_string(path)?)?)
 }
 
-/// The names of what a crate of the host is built from, sorted; what only its tests need is not among them.
+/// The names of what a crate of the host is built from, sorted; what only its tests need is not
+/// among them.
 fn dependencies_of(name: &str) -> Result<Vec<String>> {
     let manifest = manifest_of(name)?;
     let dependencies = manifest["dependencies"].as_table();
@@ -236,7 +240,7 @@ fn dependencies_of(name: &str) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Whether a text holds the identifier as a word of its own.
+/// Tells whether a text holds the identifier as a word of its own.
 fn names(text: &str, identifier: &str) -> bool {
     text.match_indices(identifier).any(|(at, found)| {
         let before = text[..at].chars().next_back();

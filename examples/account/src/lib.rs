@@ -1,6 +1,7 @@
 //! A bank account: opened once, never overdrawn, closed for good when it is empty.
 //!
-//! With the feature `overdraft` it may be overdrawn by up to 100: a changed rule, to swap to in production.
+//! With the feature `overdraft` it may be overdrawn by up to 100: a changed rule, to swap to in
+//! production.
 
 use gavel::{Context, Decider, JsonSchema};
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Command {
     /// Opens the account.
     Open {
-        /// Who the account belongs to.
+        /// The owner of the account.
         owner: String,
     },
     /// Puts money on the account.
@@ -56,7 +57,7 @@ pub enum Rejection {
 
 /// Longest name of an owner, in bytes (inclusive).
 const OWNER_BYTES: usize = 200;
-/// How far down a withdrawal may take the balance.
+/// The lowest balance that a withdrawal may leave.
 const LOWEST_BALANCE: i64 = if cfg!(feature = "overdraft") { -100 } else { 0 };
 
 /// An account. It is open from its first event to its last.

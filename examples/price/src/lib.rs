@@ -1,4 +1,5 @@
-//! The price of an article, which was kept in whole euros first and is kept in cents now: an event that has changed.
+//! The price of an article, which was kept in whole euros first and is kept in cents now: an event
+//! that has changed.
 
 use gavel::{Context, Decider, JsonSchema};
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,8 @@ pub enum Command {
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, gavel::Event)]
 pub enum Event {
-    /// Written in version 2. Events in version 1 are in the streams for good, and come through `in_cents`.
+    /// Written in version 2. Events in version 1 are in the streams for good, and come through
+    /// `in_cents`.
     #[event(version = 2, upcast(1 = in_cents))]
     PriceSet { cents: u64 },
 }
@@ -21,7 +23,8 @@ struct PriceInEuros {
     euros: u64,
 }
 
-/// The data of `PriceSet` in version 2. It mirrors the variant, so that a third version can leave this step as it is.
+/// The data of `PriceSet` in version 2. It mirrors the variant, so that a third version can leave
+/// this step as it is.
 #[derive(Serialize)]
 struct PriceInCents {
     cents: u64,

@@ -1,6 +1,7 @@
 //! A restaurant: it opens with a menu, changes it, and takes orders.
 //!
-//! With the feature `check-menu` it takes orders only for what is on the menu: a changed rule, to swap to in production.
+//! With the feature `check-menu` it takes orders only for what is on the menu: a changed rule, to
+//! swap to in production.
 
 use gavel::{Context, Decider, JsonSchema};
 use serde::{Deserialize, Serialize};

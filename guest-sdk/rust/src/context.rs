@@ -1,4 +1,4 @@
-//! What a decision may depend on beside state and command, and randomness made from it.
+//! The inputs of a decision besides state and command, and randomness made from them.
 
 use std::collections::BTreeMap;
 
@@ -22,15 +22,15 @@ pub struct Context {
     pub now_ms: u64,
     /// A random number, different for every command.
     pub seed: u64,
-    /// Who sent the command; none when the host does not authenticate.
+    /// The sender of the command; none when the host does not authenticate.
     pub actor: Option<String>,
-    /// What the sender attached, sorted by key, without duplicate keys.
+    /// The metadata that the sender attached, sorted by key, without duplicate keys.
     #[serde(deserialize_with = "sorted_by_key")]
     pub metadata: Vec<(String, String)>,
 }
 
-/// The context of a specification that says nothing of it: of the stream `spec` in the namespace `default`, and else of
-/// zeroes.
+/// The context of a specification that says nothing of it: of the stream `spec` in the namespace
+/// `default`, and else of zeroes.
 impl Default for Context {
     fn default() -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Default for Context {
 }
 
 impl Context {
-    /// What the sender attached under `key`.
+    /// The metadata value that the sender attached under `key`.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata
@@ -67,7 +67,8 @@ fn sorted_by_key<'de, D: Deserializer<'de>>(object: D) -> Result<Vec<(String, St
     Ok(BTreeMap::deserialize(object)?.into_iter().collect())
 }
 
-/// A deterministic source of random numbers (SplitMix64). Not for secrets: whoever can read the ledger knows them.
+/// A deterministic source of random numbers (SplitMix64). Not for secrets: whoever can read the
+/// ledger knows them.
 #[derive(Debug, Clone)]
 pub struct Random {
     state: u64,

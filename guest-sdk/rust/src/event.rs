@@ -1,4 +1,5 @@
-//! What is known of an event beside its data: schema version, finality, tags, and how older versions become current.
+//! The facts of an event besides its data: schema version, finality, tags, and the upcasters of
+//! older versions.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -13,10 +14,11 @@ use crate::schema::{JsonSchema, SchemaWriter};
 ///
 /// An event type without them has only events of schema version 1, none of them final, none tagged.
 pub trait Event {
-    /// The functions that bring older data to the current version, for each name from version 1 without a gap.
+    /// The functions that bring older data to the current version, for each name from version 1
+    /// without a gap.
     const UPCASTS: &'static [Upcast];
 
-    /// Whether the stream ends with this event.
+    /// Tells whether the stream ends with this event.
     fn is_final(&self) -> bool;
 
     /// The labels by which the log can be queried: `key:value`.
@@ -45,7 +47,8 @@ pub fn apply_upcaster<Old: DeserializeOwned, New: Serialize>(
     json::write(&upcaster(json::read(data)?))
 }
 
-/// The schema of what an author's upcaster accepts: everything, when it takes a `serde_json::Value`.
+/// The schema of what an author's upcaster accepts: everything, when it takes a
+/// `serde_json::Value`.
 #[doc(hidden)]
 pub fn upcaster_schema<Old: JsonSchema, New>(_: fn(Old) -> New, schema: &mut SchemaWriter) {
     Old::schema(schema);
@@ -60,8 +63,9 @@ pub struct EventTable<E> {
     pub(crate) tags: fn(&E) -> Vec<String>,
 }
 
-/// Finds the table of a concrete event type: `EventProbe::<E>::TABLE` is the associated constant of this type where
-/// `E: Event`, and that of [`PlainEvents`] otherwise, since the compiler prefers inherent items whose bounds hold.
+/// Finds the table of a concrete event type: `EventProbe::<E>::TABLE` is the associated constant of
+/// this type where `E: Event`, and that of [`PlainEvents`] otherwise, since the compiler prefers
+/// inherent items whose bounds hold.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct EventProbe<E>(PhantomData<E>);

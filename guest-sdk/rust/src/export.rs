@@ -27,8 +27,8 @@ pub mod bindings {
 #[derive(Debug)]
 pub struct Component<D>(PhantomData<D>);
 
-/// The state of one stream. A cell, since the host lends it to `evolve` as it lends it to `decide`; the host never
-/// enters an instance twice at once, so no borrow can meet another.
+/// The state of one stream. A cell, since the host lends it to `evolve` as it lends it to `decide`;
+/// the host never enters an instance twice at once, so no borrow can meet another.
 #[derive(Debug)]
 pub struct StreamState<D>(RefCell<D>);
 

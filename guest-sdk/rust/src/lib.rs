@@ -23,7 +23,11 @@
 //! #[derive(Serialize, Deserialize, JsonSchema)]
 //! pub enum Command { Open { owner: String }, Deposit { amount: u64 }, Withdraw { amount: u64 } }
 //! #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-//! pub enum Event { Opened { owner: String }, Deposited { amount: u64 }, Withdrawn { amount: u64 } }
+//! pub enum Event {
+//!     Opened { owner: String },
+//!     Deposited { amount: u64 },
+//!     Withdrawn { amount: u64 },
+//! }
 //! #[derive(PartialEq, Serialize, gavel::Rejection)]
 //! pub enum Rejection { NotOpen, InsufficientFunds }
 //! #[derive(Default, Serialize, Deserialize, JsonSchema)]
@@ -37,7 +41,9 @@
 //!             Command::Open { owner } => Ok(vec![Event::Opened { owner }]),
 //!             _ if !self.open => Err(Rejection::NotOpen),
 //!             Command::Deposit { amount } => Ok(vec![Event::Deposited { amount }]),
-//!             Command::Withdraw { amount } if amount > self.balance => Err(Rejection::InsufficientFunds),
+//!             Command::Withdraw { amount } if amount > self.balance => {
+//!                 Err(Rejection::InsufficientFunds)
+//!             }
 //!             Command::Withdraw { amount } => Ok(vec![Event::Withdrawn { amount }]),
 //!         }
 //!     }
@@ -56,23 +62,25 @@
 //!     .then_rejected(Rejection::InsufficientFunds);
 //! ```
 //!
-//! `cargo build --release --target wasm32-wasip2` makes the module that `gavel deploy` takes, `cargo test` runs the tests
-//! and the specifications natively. See [`decider`], [`Decider`], and the derive macros [`Event`](macro@Event),
-//! [`Rejection`](macro@Rejection) and [`JsonSchema`](macro@JsonSchema).
+//! `cargo build --release --target wasm32-wasip2` makes the module that `gavel deploy` takes,
+//! `cargo test` runs the tests and the specifications natively. See [`decider`], [`Decider`], and
+//! the derive macros [`Event`](macro@Event), [`Rejection`](macro@Rejection) and
+//! [`JsonSchema`](macro@JsonSchema).
 //!
 //! # What happens to data
 //!
-//! A command or event is its variant's name, after serde's renaming, and data: the fields of a struct variant as an
-//! object, the value of a newtype variant, the values of a tuple variant as an array, and `{}` for a unit variant. A
-//! snapshot is the state's JSON with all keys sorted. Whole numbers are integers however they are written, so `5.0` is
-//! one, as in JSON Schema.
+//! A command or event is its variant's name, after serde's renaming, and data: the fields of a
+//! struct variant as an object, the value of a newtype variant, the values of a tuple variant as an
+//! array, and `{}` for a unit variant. A snapshot is the state's JSON with all keys sorted. Whole
+//! numbers are integers however they are written, so `5.0` is one, as in JSON Schema.
 //!
 //! # What is a panic
 //!
-//! A panic is a fault of the module, never an answer: its message goes to the module's log, the instance is thrown away,
-//! and nothing is stored. The SDK panics where no answer could be right: when a command cannot be read although the host
-//! has checked it against the schema, or when an event, a rejection or the state cannot be written as JSON. An event that
-//! cannot be folded is no panic, but an error that names it.
+//! A panic is a fault of the module, never an answer: its message goes to the module's log, the
+//! instance is thrown away, and nothing is stored. The SDK panics where no answer could be right:
+//! when a command cannot be read although the host has checked it against the schema, or when an
+//! event, a rejection or the state cannot be written as JSON. An event that cannot be folded is no
+//! panic, but an error that names it.
 
 mod context;
 mod decider;
@@ -97,7 +105,7 @@ pub use schema::JsonSchema;
 pub use serde_json;
 pub use testing::{Given, Outcome, given, given_state};
 
-/// What the macros' expansions need; not for use by hand, and not stable.
+/// The items that the expansions of the macros need; not for use by hand, and not stable.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::event::{EventProbe, EventTable, PlainEvents, apply_upcaster, upcaster_schema};

@@ -1,4 +1,5 @@
-//! The decider's exports as plain functions over text: what `export` binds to the component, and tests run natively.
+//! The decider's exports as plain functions over text: what `export` binds to the component, and
+//! tests run natively.
 
 use std::borrow::Cow;
 
@@ -21,7 +22,8 @@ pub(crate) struct StoredEvent {
 ///
 /// # Panics
 ///
-/// When the state holds something that JSON cannot express, such as a map whose keys are neither texts nor numbers.
+/// When the state holds something that JSON cannot express, such as a map whose keys are neither
+/// texts nor numbers.
 pub(crate) fn snapshot<S: Serialize>(state: &S) -> String {
     gavel_json::write_sorted(state)
         .unwrap_or_else(|error| panic!("the state cannot be written as JSON: {error}"))
@@ -78,8 +80,8 @@ pub(crate) fn write_event<D: Module>(event: &D::Event) -> StoredEvent {
 ///
 /// # Panics
 ///
-/// When the module has no such command, or the data does not fit it: the host has checked it against the schema, so the
-/// schema in the manifest is wrong, and no answer could be right.
+/// When the module has no such command, or the data does not fit it: the host has checked it
+/// against the schema, so the schema in the manifest is wrong, and no answer could be right.
 pub(crate) fn read_command<D: Module>(name: &str, data: &str) -> D::Command {
     decode(name, data).unwrap_or_else(|error| {
         panic!(

@@ -1,4 +1,4 @@
-//! Why a decider says no, in a form for people and one for programs.
+//! The refusal of a command, in a form for people and one for programs.
 
 /// A reason to say no. Derive it with [`Rejection`](macro@crate::Rejection).
 pub trait Rejection {

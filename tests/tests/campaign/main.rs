@@ -1,6 +1,8 @@
-//! What takes long, servers of its own, or chance: `cargo xtask campaign` runs these cases, as often as it is told.
+//! The cases that take long, need servers of their own, or depend on chance: `cargo xtask campaign`
+//! runs them as often as it is asked to.
 //!
-//! A case runs in rounds, each with a seed: that of the campaign, and those after it. CI runs one round of each.
+//! A case runs in rounds, each with a seed: that of the campaign, and those after it. CI runs one
+//! round of each.
 #![expect(
     clippy::unwrap_used,
     reason = "what is not as it should be fails the test"

@@ -1,4 +1,5 @@
-//! A server whose folder is put back to an earlier state, as from a backup, with the same name for itself as before.
+//! A server whose folder is put back to an earlier state, as from a backup, with the same name for
+//! itself as before.
 
 use gavel_tests::{Answer, COUNTER, Client, Cluster, Host, LIMIT, Store, eventually};
 use rand::Rng as _;
@@ -6,7 +7,8 @@ use serde_json::Value;
 
 use crate::rounds;
 
-/// Whoever was ahead of the log is told, however long that has become since, and whether the host was stopped for it or not.
+/// Checks that a reader ahead of a restored log is told so, however long the log has become since,
+/// and whether or not the host was stopped for the restore.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_ahead_of_a_restored_server_is_told() {
     let mut cluster = Cluster::start().await;

@@ -9,10 +9,12 @@ use time::OffsetDateTime;
 
 use crate::rounds;
 
-/// How long a host may wait for a commit and look for its outcome before it says that it does not know.
+/// The longest time for which a host may wait for a commit and look for its outcome before it
+/// answers that the outcome is unknown.
 const DOUBT: Duration = Duration::from_secs(300);
 
-/// What a host has answered `rejected` is never stored, and what it does not know it does not claim.
+/// Checks that a command answered with `rejected` is never stored, and that a host claims no
+/// outcome that it does not know.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_in_doubt_has_one_outcome_when_the_standby_returns() {
     let cluster = Cluster::start().await;
@@ -26,7 +28,8 @@ async fn a_batch_in_doubt_has_one_outcome_when_the_standby_returns() {
         let streams: Vec<String> = (0..random.random_range(2..6))
             .map(|index| format!("{seed}-{index}"))
             .collect();
-        // Decided again, the commands are too late: before the host gives up on the commit, or while it looks for what became of it.
+        // Decided again, the commands are too late: before the host gives up on the commit, or
+        // while it looks for what became of it.
         let patience = Duration::from_secs(random.random_range(1..30));
         let until = (OffsetDateTime::now_utc() + patience).unix_timestamp_nanos() / 1_000_000;
         let commands: Vec<Value> = streams

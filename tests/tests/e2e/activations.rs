@@ -93,7 +93,8 @@ async fn what_the_gate_refuses_changes_nothing(store: Store) {
     let counter = client.stream(COUNTER, "c-1");
     let good = client.deploy_example(COUNTER).await;
     counter.increment().await.accepted();
-    // It knows nothing of counting, so that neither the schema nor the specifications of the counter hold.
+    // It knows nothing of counting, so that neither the schema nor the specifications of the
+    // counter hold.
     let other = client.upload(component("account")).await.json(201)["digest"]
         .as_str()
         .unwrap()

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 /// Magic number and version 1 of layer 0: a core module with nothing in it.
 const CORE_MODULE: [u8; 8] = [0, b'a', b's', b'm', 1, 0, 0, 0];
-/// Magic number and version 13 of layer 1: a component with nothing in it, which therefore exports no world.
+/// Magic number and version 13 of layer 1: a component with nothing in it, which therefore exports
+/// no world.
 const EMPTY_COMPONENT: [u8; 8] = [0, b'a', b's', b'm', 13, 0, 1, 0];
 
 on_every_store! {
@@ -16,7 +17,8 @@ on_every_store! {
     an_upload_has_to_be_of_the_right_type_and_size,
 }
 
-/// Checks that an upload was refused for reasons, and that the host is as it was: it has nothing stored, and takes a good one.
+/// Checks that an upload was refused for reasons, and that the host is as it was: it has nothing
+/// stored, and takes a good one.
 async fn assert_refused(host: &Host, name: &str, wasm: Vec<u8>) -> String {
     let problem = host
         .client()

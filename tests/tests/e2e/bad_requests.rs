@@ -1,4 +1,5 @@
-//! Requests that make no sense: each is told why, changes nothing, and costs no other request anything.
+//! Requests that make no sense: each is told why, changes nothing, and costs no other request
+//! anything.
 
 use gavel_tests::{Answer, COUNTER, Client, Host, Store, on_every_store};
 use reqwest::Method;
@@ -31,7 +32,8 @@ async fn start(store: &Store) -> Host {
     host
 }
 
-/// Checks that nothing is stored, and that a good command is taken on another stream and on the same.
+/// Checks that nothing is stored, and that a good command is taken on another stream and on the
+/// same.
 async fn assert_unharmed(client: &Client) {
     client.stream("account", "acc-1").assert_absent().await;
     for id in ["acc-2", "acc-1"] {
@@ -252,7 +254,8 @@ async fn headers_and_parameters_that_make_no_sense_are_refused(store: Store) {
             "{problem}"
         );
     }
-    // Unknown members are refused: a mistyped `expected_version` must not become a command without one.
+    // Unknown members are refused: a mistyped `expected_version` must not become a command without
+    // one.
     open()
         .with("expect_version", json!(0))
         .send()

@@ -296,7 +296,8 @@ fn a_module_is_inspected_without_a_host() {
     assert!(json["imports"].as_array().unwrap().contains(&refused[0]));
 }
 
-/// The same component with an import that there is no stand-in for, in place of the one that a panic calls.
+/// The same component with an import that there is no stand-in for, in place of the one that a
+/// panic calls.
 fn imports_something_else(mut component: Vec<u8>) -> Vec<u8> {
     let (known, other) = (b"wasi:cli/exit@", b"wasi:evil/out@");
     for start in 0..component.len() - known.len() {

@@ -189,7 +189,8 @@ async fn a_lost_race_can_be_left_to_the_sender(store: Store) {
     host.client().deploy_example(COUNTER).await;
     let counter = host.client().stream(COUNTER, "c-1");
 
-    // Nobody races here: all that can be seen is that the option is known, and that nothing else is.
+    // Nobody races here: all that can be seen is that the option is known, and that nothing else
+    // is.
     counter
         .command("Increment", json!({}))
         .query("on_conflict", "fail")
@@ -210,7 +211,8 @@ async fn what_was_expected_is_compared_before_the_module_is_asked(store: Store) 
     host.client().deploy_example(COUNTER).await;
     let counter = host.client().stream(COUNTER, "c-1");
 
-    // Whoever decided on an old state learns that it is old, and not what a command for it would have come to.
+    // Whoever decided on an old state learns that it is old, and not what a command for it would
+    // have come to.
     counter
         .command("Decrement", json!({}))
         .if_version(3)

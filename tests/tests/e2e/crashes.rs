@@ -99,7 +99,8 @@ async fn a_host_that_starts_again_knows_all_it_knew(store: Store) {
     assert_eq!((answer.version, answer.module), (3, digest));
 }
 
-/// Increments of one counter that are decided, and of which none can be stored before the session lets go of its stream.
+/// Increments of one counter that are decided, and of which none can be stored before the session
+/// lets go of its stream.
 async fn decided(host: &Host, session: &mut Session) -> Vec<JoinHandle<Sent>> {
     let client = host.client();
     client.stream(COUNTER, "c-1").increment().await.accepted();

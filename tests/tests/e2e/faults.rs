@@ -6,7 +6,7 @@ use futures::future::join_all;
 use gavel_tests::{COUNTER, Client, Host, Store, on_every_store};
 use serde_json::{Value, json};
 
-/// Its commands are named after what they do; `Increment` does what it should.
+/// The decider whose commands are named after what they do; `Increment` works as it should.
 const HOSTILE: &str = "hostile";
 
 on_every_store! {
@@ -49,7 +49,8 @@ async fn harms_its_command_only(store: Store, misdeeds: &[Misdeed]) {
             assert!(problem.get("limit").is_some(), "{command}: {problem}");
         }
 
-        // Nothing was stored, on a stream with a history as on a new one, and both take the next command.
+        // Nothing was stored, on a stream with a history as on a new one, and both take the next
+        // command.
         let new = client.stream(HOSTILE, &format!("new-{command}"));
         new.send(command, data.clone()).await.expect(*status);
         new.assert_absent().await;

@@ -1,4 +1,4 @@
-//! What follows the log over a socket: server-sent events, or lines.
+//! The followers of the log over a socket: server-sent events, or lines.
 
 use gavel_tests::{Client, Event, LIMIT, Request};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ pub(super) const NDJSON: &str = "application/x-ndjson";
 pub(super) struct Feed {
     pub(super) response: reqwest::Response,
     rest: Vec<u8>,
-    /// How many more bytes are taken before the connection is cut.
+    /// The number of bytes that are still taken before the connection is cut.
     left: usize,
 }
 
@@ -66,7 +66,7 @@ impl Feed {
         self.left = bytes;
     }
 
-    /// What comes before the next `end`; none when the body ends before that, or is cut.
+    /// Reads up to the next `end`; none when the body ends before it, or is cut.
     pub(super) async fn until(&mut self, end: &str) -> Option<String> {
         loop {
             let found = self
@@ -120,7 +120,8 @@ impl Feed {
         events
     }
 
-    /// Reads on to the place where the host says that there is nothing more for now, and gives that place.
+    /// Reads on to the place where the host says that there is nothing more for now, and gives that
+    /// place.
     pub(super) async fn caught_up(&mut self) -> String {
         loop {
             let block = self.next_block().await.expect("the subscription goes on");

@@ -1,4 +1,5 @@
-//! What the cases about the gate share: a past to take candidates through, and how reports are read.
+//! The helpers of the cases about the gate: a past to take candidates through, and readers of
+//! reports.
 
 use std::time::Duration;
 
@@ -6,18 +7,20 @@ use futures::{StreamExt as _, stream};
 use gavel_tests::{Answer, Client, component, eventually};
 use serde_json::{Value, json};
 
-/// The decider that candidates want to rule. The guest of the same name is active at first; its variants are `candidate-<change>`.
+/// The decider that candidates want to rule. The guest of the same name is active at first; its
+/// variants are `candidate-<change>`.
 pub(crate) const DECIDER: &str = "candidate";
 
-/// Longer than a rehearsal of ten thousand streams takes on a machine that is busy with other tests.
+/// Longer than a rehearsal of ten thousand streams takes on a machine that is busy with other
+/// tests.
 pub(crate) const REHEARSAL_LIMIT: Duration = Duration::from_secs(180);
 
-/// What [`write_past`] leaves behind.
+/// The size of the past that [`write_past`] writes.
 pub(crate) const PAST_STREAMS: u64 = 12;
 pub(crate) const PAST_EVENTS: u64 = 41;
 pub(crate) const PAST_COMMANDS: u64 = 54;
-/// Those of its commands that have the account of this name, from the first: `Open`, `Deposit` 60, `Withdraw` 10, `Touch`, `Deposit` 40,
-/// `Withdraw` 60.
+/// The account with the most commands in that past. They are, from the first: `Open`, `Deposit` 60,
+/// `Withdraw` 10, `Touch`, `Deposit` 40, `Withdraw` 60.
 pub(crate) const BUSIEST: &str = "c-05";
 
 const BATCH: usize = 100;
@@ -33,7 +36,8 @@ const STEPS: [&str; 7] = [
     "cost",
 ];
 
-/// Those of them that leave nothing to look at when they refuse: what cannot be read cannot be decided on.
+/// The steps after which none of the later ones can run when they refuse: a past that cannot be
+/// read cannot be decided on.
 const LAST_WORDS: [&str; 2] = ["describe", "re-fold"];
 
 /// Uploads the module `<name>.wasm`. Gives its digest.
@@ -55,7 +59,8 @@ pub(crate) async fn activate(client: &Client, digest: &str, accept: &[&str]) -> 
     client.post(&path, &request).send().await
 }
 
-/// Asks for `candidate-<change>` to become active. Gives the report of the gate, which has let it pass.
+/// Asks for `candidate-<change>` to become active. Gives the report of the gate, which has let it
+/// pass.
 pub(crate) async fn passes(client: &Client, change: &str) -> Value {
     let digest = upload(client, &format!("candidate-{change}")).await;
     let report = activate(client, &digest, &[]).await.json(201)["report"].clone();
@@ -64,8 +69,8 @@ pub(crate) async fn passes(client: &Client, change: &str) -> Value {
     report
 }
 
-/// Asks for `candidate-<change>` to become active. Gives the report of the gate, which has refused it at this step, and checks that
-/// nothing has changed by that.
+/// Asks for `candidate-<change>` to become active. Gives the report of the gate, which has refused
+/// it at this step, and checks that nothing has changed by that.
 pub(crate) async fn is_refused(client: &Client, change: &str, step: &str) -> Value {
     let before = decider(client).await;
     let digest = upload(client, &format!("candidate-{change}")).await;
@@ -79,7 +84,7 @@ pub(crate) async fn is_refused(client: &Client, change: &str, step: &str) -> Val
     report
 }
 
-/// What the host tells of the decider.
+/// The decider as the host reports it.
 pub(crate) async fn decider(client: &Client) -> Value {
     let path = format!("/v1/deciders/{DECIDER}");
     client.get(&path).send().await.json(200)
@@ -91,7 +96,8 @@ pub(crate) fn assert_passed(report: &Value) {
     assert_eq!(steps(report), STEPS.map(|step| (step, "passed")));
 }
 
-/// Checks that this step has refused, and no other. After a step that leaves nothing to look at, no other is run.
+/// Checks that this step has refused, and no other. After a step that leaves nothing to look at, no
+/// other is run.
 #[track_caller]
 pub(crate) fn assert_refused_at(report: &Value, step: &str) {
     assert_eq!(report["passed"], false, "{report}");
@@ -173,7 +179,8 @@ pub(crate) fn command(id: &str, command: &str, data: &Value) -> Value {
     json!({ "decider": DECIDER, "id": id, "command": command, "data": data })
 }
 
-/// Sends commands, some of them at once. Gives their results, in no order, of which none is anything but an answer or a rejection.
+/// Sends commands, some of them at once. Gives their results, in no order, of which none is
+/// anything but an answer or a rejection.
 pub(crate) async fn send(client: &Client, commands: Vec<Value>) -> Vec<Value> {
     let batches: Vec<_> = commands.chunks(BATCH).map(<[Value]>::to_vec).collect();
     let sent = batches.into_iter().map(|commands| async move {
@@ -195,8 +202,9 @@ pub(crate) async fn send(client: &Client, commands: Vec<Value>) -> Vec<Value> {
 
 /// Deploys the account, and lets twelve accounts live a little. Gives the digest of the account.
 ///
-/// Each of `c-00` to `c-11` is opened, takes a deposit of 60 and a withdrawal of 10, and is touched. Then three take a deposit of 7, one
-/// withdraws 60 from its 90, and one fails to withdraw 55 from its 50.
+/// Each of `c-00` to `c-11` is opened, takes a deposit of 60 and a withdrawal of 10, and is
+/// touched. Then three take a deposit of 7, one withdraws 60 from its 90, and one fails to withdraw
+/// 55 from its 50.
 pub(crate) async fn write_past(client: &Client) -> String {
     let digest = client.deploy_example(DECIDER).await;
     let mut commands = Vec::new();
@@ -221,8 +229,8 @@ pub(crate) async fn write_past(client: &Client) -> String {
     digest
 }
 
-/// Deploys the account and opens ten thousand of them, `m-0000` to `m-9999`. One of them takes the deposit of 13 that some variants
-/// cannot fold.
+/// Deploys the account and opens ten thousand of them, `m-0000` to `m-9999`. One of them takes the
+/// deposit of 13 that some variants cannot fold.
 pub(crate) async fn write_long_past(client: &Client, unlucky: &str) {
     client.deploy_example(DECIDER).await;
     let open = |number| {

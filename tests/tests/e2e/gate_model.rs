@@ -1,7 +1,8 @@
-//! What the gate reports of a long history, held against a slow model that knows the rules and nothing of the host.
+//! The gate's report on a long history, compared with a slow model that knows the rules and nothing
+//! of the host.
 //!
-//! The history is made up beforehand, from a seed: the model decides each command as the release that is active then, and the host has to
-//! answer the same. Releases change in the middle.
+//! The history is made up beforehand, from a seed: the model decides each command as the release
+//! that is active then, and the host has to answer the same. Releases change in the middle.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,8 @@ on_every_store! {
 const DECIDER: &str = "wallet";
 const SEED: u64 = 4;
 const WALLETS: usize = 10_000;
-/// The first ones get one command in [`BUSY_SHARE`]: in the larger history each has more events than the host reads at a time.
+/// The first ones get one command in [`BUSY_SHARE`]: in the larger history each has more events
+/// than the host reads at a time.
 const BUSY_WALLETS: usize = 8;
 const BUSY_SHARE: u32 = 10;
 /// One wallet in so many is never opened.
@@ -34,9 +36,10 @@ const OWNERS: [&str; 4] = ["ann", "bob", "cem", "Ümit"];
 const LANES: usize = 4;
 const BATCH: usize = 250;
 
-/// How many examples of each kind a report has.
+/// The number of examples of each kind in a report.
 const EXAMPLES: usize = 3;
-/// All that can become of a decision that is made again, in the order of reports, but for what stays the same.
+/// All that can become of a decision that is made again, in the order of reports, but for what
+/// stays the same.
 const CHANGES: [&str; 5] = [
     "different_events",
     "now_rejected",
@@ -88,7 +91,7 @@ async fn deploy(client: &Client, release: Release) -> Value {
     client.post(&path, &request).send().await.json(201)["report"].clone()
 }
 
-/// What is sent to a wallet, and what has to come of it.
+/// One step of the history: what is sent to a wallet, and the answer that it must get.
 #[derive(Debug)]
 enum Step {
     Decide {
@@ -197,7 +200,7 @@ impl Step {
     }
 }
 
-/// What has become of one wallet.
+/// The stored result of one step of a wallet.
 #[derive(Debug, Clone)]
 enum Deed {
     Decided {
@@ -248,7 +251,8 @@ struct Change<'h> {
 
 impl History {
     fn new() -> Self {
-        // In the order of bytes they are in another order than in that of any language, and some begin like others.
+        // In the order of bytes they are in another order than in that of any language, and some
+        // begin like others.
         let prefixes = ["w", "W", "é", "_", "w-1.", "日本 "];
         let ids: Vec<_> = (0..WALLETS)
             .map(|number| format!("{}{number}", prefixes[number % prefixes.len()]))
@@ -264,8 +268,8 @@ impl History {
         }
     }
 
-    /// Goes on until there are so many commands and events. Gives what was added, by lanes: a wallet stays in one of them, so that its steps
-    /// are taken in order.
+    /// Goes on until there are so many commands and events. Gives what was added, by lanes: a
+    /// wallet stays in one of them, so that its steps are taken in order.
     fn grow(&mut self, commands: usize, events: usize) -> Vec<Vec<Step>> {
         let mut lanes: Vec<Vec<Step>> = (0..LANES).map(|_| Vec::new()).collect();
         while self.commands < commands || self.events < events {
@@ -361,7 +365,8 @@ impl History {
         }
     }
 
-    /// Holds a report about `candidate` against what it must say. Gives each decision that is made otherwise.
+    /// Holds a report about `candidate` against what it must say. Gives each decision that is made
+    /// otherwise.
     #[track_caller]
     fn assert_agrees(&self, report: &Value, candidate: Release) -> Vec<Change<'_>> {
         let mut folded = facts(report, "re-fold").clone();
@@ -378,7 +383,7 @@ impl History {
         changes
     }
 
-    /// What is to be said of the states.
+    /// The expected facts about the states.
     fn refolded(&self, candidate: Release) -> Value {
         let (mut streams, mut different, mut examples) = (0, 0, Vec::new());
         for (id, (_, version, deeds)) in &self.wallets {
@@ -401,7 +406,7 @@ impl History {
         })
     }
 
-    /// What is decided otherwise, by the id of the wallet and by version.
+    /// The decisions that differ, by the id of the wallet and by version.
     fn redecided(&self, candidate: Release) -> Vec<Change<'_>> {
         let mut changes = Vec::new();
         for (id, (_, _, deeds)) in &self.wallets {
@@ -442,7 +447,7 @@ impl History {
         changes
     }
 
-    /// What is to be said of the decisions, but for the examples.
+    /// The expected facts about the decisions, without the examples.
     fn counted(&self, changes: &[Change<'_>]) -> Value {
         let mut counts: BTreeMap<&str, usize> = CHANGES.map(|verdict| (verdict, 0)).into();
         counts.insert("as_active", 0);
@@ -470,7 +475,7 @@ fn state_of(release: Release, deeds: &[Deed]) -> Wallet {
         .fold(wallet, |wallet, deed| wallet.after(release, deed.events()))
 }
 
-/// How a decision differs from the one that was recorded, if it does.
+/// The kind of difference between a decision and the recorded one; none if they are the same.
 fn verdict(recorded: &Answer, again: &Answer) -> Option<&'static str> {
     match (recorded, again) {
         (_, Answer::Fault) => Some("failed"),

@@ -1,4 +1,5 @@
-//! `/v1/deciders/{decider}/rehearsals` and `/v1/rehearsals`: the gate without the activation, in the background.
+//! `/v1/deciders/{decider}/rehearsals` and `/v1/rehearsals`: the gate without the activation, in
+//! the background.
 
 use gavel_tests::{Client, Host, LIMIT, Store, component, eventually, on_every_store, revision};
 use serde_json::{Value, json};
@@ -229,7 +230,8 @@ async fn a_shadow_decides_what_comes_without_any_effect(store: Store) {
     assert_eq!(rich.history().await.len(), 3 + 1 + sent);
 }
 
-/// Makes `now_rejects` the shadow of a module with a past. Gives the active module, and the shadow's path.
+/// Makes `now_rejects` the shadow of a module with a past. Gives the active module, and the
+/// shadow's path.
 async fn begin_shadow(client: &Client) -> (String, String) {
     let active = write_past(client).await;
     let candidate = upload(client, "candidate-now_rejects").await;
@@ -237,7 +239,8 @@ async fn begin_shadow(client: &Client) -> (String, String) {
     (active, rehearse(client, &request).await)
 }
 
-/// Withdraws what the candidate `now_rejects` would not give, until the shadow at `path` has seen it. Gives how often, and its report.
+/// Withdraws what the candidate `now_rejects` would not give, until the shadow at `path` has seen
+/// it. Gives how often, and its report.
 async fn withdraw_until_seen(client: &Client, path: &str, active: &str) -> (usize, Value) {
     let rich = client.stream(DECIDER, "c-10");
     let deposit = json!({ "amount": 1_000_000 });

@@ -1,4 +1,5 @@
-//! Specifications mean the same natively, in `gavel test` and at the gate: one list of files is run by all three.
+//! Specifications mean the same natively, in `gavel test` and at the gate: one list of files is run
+//! by all three.
 
 use std::panic::catch_unwind;
 
@@ -9,7 +10,7 @@ use specimen::Specimen;
 
 use crate::gate::{facts, finding};
 
-/// What the specimen's specifications are made of, in this order.
+/// The sources of the specimen's specifications, in order.
 const HOLDS: &str = include_str!("../../specs/holds.yaml");
 const FAILS: &str = include_str!("../../specs/fails.yaml");
 
@@ -19,7 +20,7 @@ fn titles(file: &'static str) -> Vec<&'static str> {
         .collect()
 }
 
-/// Those of the specimen's specifications that do not hold in `cargo test`.
+/// The specifications of the specimen that fail in `cargo test`.
 fn fail_natively() -> Vec<String> {
     let specs: Vec<Value> = serde_json::from_str(Specimen::SPECS).unwrap();
     let failing = specs.iter().enumerate().filter(|(index, _)| {

@@ -1,4 +1,5 @@
-//! The steps of the gate: each has candidates that fail it and no step before it. The report says at what, how often, and shows the first.
+//! The steps of the gate: each has candidates that fail it and no step before it. The report says
+//! at what, how often, and shows the first.
 
 use gavel_tests::{COUNTER, Client, Host, Store, component, on_every_store, revision};
 use serde_json::{Value, json};
@@ -247,7 +248,7 @@ async fn states_that_differ_are_counted_and_shown(store: Store) {
     assert_eq!(state.json(200)["state"], account(58));
 }
 
-/// What is said of the commands by this name that are decided otherwise.
+/// Checks the counts of the changed commands named `Withdraw`, and returns the first example.
 fn changed<'a>(report: &'a Value, kind: &str, count: u64) -> &'a Value {
     let decided = facts(report, "re-decide");
     let same = ("same", PAST_COMMANDS - count);
@@ -392,7 +393,8 @@ async fn a_candidate_that_needs_far_more_fuel_stands_in_its_own_way(store: Store
     assert_eq!(activation["accepted"], json!(["cost"]));
 }
 
-/// Rehearses `candidate-<change>` on the long past. Gives the report, which names the unlucky stream and no other.
+/// Rehearses `candidate-<change>` on the long past. Gives the report, which names the unlucky
+/// stream and no other.
 async fn is_refused_for(client: &Client, change: &str, unlucky: &str) -> Value {
     let before = decider(client).await;
     let digest = upload(client, &format!("candidate-{change}")).await;

@@ -58,7 +58,8 @@ async fn the_way_back_is_open_until_an_event_is_written_that_it_cannot_read(stor
         let withdraw = json!({ "amount": 1 });
         let answer = account.send("Withdraw", withdraw).await.accepted();
         assert_eq!(answer.events[1].event, "Charged");
-        // What is written is counted in the log, which shows it when all that began to be written before has ended.
+        // What is written is counted in the log, which shows it when all that began to be written
+        // before has ended.
         let rollback = eventually("the fee is counted", LIMIT, async || {
             let rollback = decider(&client).await["rollback"].clone();
             (rollback["events"][0]["written"] == json!(written)).then_some(rollback)

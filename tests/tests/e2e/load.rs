@@ -1,4 +1,5 @@
-//! Increments sent by many at once, each under a key of its own, and a journal of what became of them.
+//! Increments sent by many at once, each under a key of its own, and a journal of what became of
+//! them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 /// A command that was sent.
 #[derive(Debug)]
 pub(crate) struct Sent {
-    /// Its idempotency key, and so its command id.
+    /// The idempotency key, from which the command id follows.
     pub(crate) key: Uuid,
     pub(crate) stream: String,
     pub(crate) outcome: Outcome,
@@ -36,7 +37,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts `senders` that increment the counters `<name>-0` to `<name>-<streams - 1>`. Each ends when its connection breaks.
+    /// Starts `senders` that increment the counters `<name>-0` to `<name>-<streams - 1>`. Each ends
+    /// when its connection breaks.
     pub(crate) fn start(client: &Client, name: &str, senders: usize, streams: usize) -> Self {
         let (acknowledged, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let senders = (0..senders).map(|sender| {
@@ -90,7 +92,7 @@ impl Load {
         }
     }
 
-    /// How many were acknowledged so far.
+    /// The number of commands that were acknowledged so far.
     pub(crate) fn acknowledged(&self) -> usize {
         self.acknowledged.load(Ordering::Relaxed)
     }
@@ -119,8 +121,9 @@ impl Load {
     }
 }
 
-/// Holds what is stored against the journal: each acknowledged command is there once, as it was answered; none that was refused is; and of
-/// the others each is there once or not at all. Gives how many of these are there.
+/// Holds what is stored against the journal: each acknowledged command is there once, as it was
+/// answered; none that was refused is; and of the others each is there once or not at all. Gives
+/// how many of these are there.
 pub(crate) async fn assert_agrees(client: &Client, journal: &[Sent]) -> usize {
     let mut streams: HashMap<&str, HashMap<Uuid, &Sent>> = HashMap::new();
     for sent in journal {
@@ -168,7 +171,8 @@ pub(crate) async fn assert_agrees(client: &Client, journal: &[Sent]) -> usize {
     found
 }
 
-/// Sends again, under its key, whatever was not acknowledged, until it is: each command then is there once.
+/// Sends again, under its key, whatever was not acknowledged, until it is: each command then is
+/// there once.
 pub(crate) async fn retry(client: &Client, journal: &mut [Sent]) {
     for sent in journal {
         if !matches!(sent.outcome, Outcome::Acknowledged(_)) {

@@ -30,9 +30,11 @@ async fn page(request: Request) -> (Vec<Event>, String, bool) {
     )
 }
 
-/// The log behind a position, by pages of `limit`, and where it ends: as soon as `count` events can be seen.
+/// The log behind a position, by pages of `limit`, and where it ends: as soon as `count` events can
+/// be seen.
 ///
-/// That can be a moment after they were acknowledged: readers wait for transactions that began earlier, lest they skip one.
+/// That can be a moment after they were acknowledged: readers wait for transactions that began
+/// earlier, lest they skip one.
 pub(crate) async fn read(
     client: &Client,
     after: &str,

@@ -1,7 +1,7 @@
 //! End to end: the real binary, a real socket, and each store that keeps what it is given.
 //!
-//! Laid out like the API, with the faults after it. A case takes a fresh store and starts hosts of its own on it; `on_every_store!` runs it
-//! on SQLite and on PostgreSQL.
+//! Laid out like the API, with the faults after it. A case takes a fresh store and starts hosts of
+//! its own on it; `on_every_store!` runs it on SQLite and on PostgreSQL.
 #![expect(
     clippy::unwrap_used,
     reason = "what is not as it should be fails the test"

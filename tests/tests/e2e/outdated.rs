@@ -1,5 +1,5 @@
-//! What is older than what it meets: modules of another contract than the host's, and hosts of a
-//! schema that has moved on.
+//! The meetings of old and new: modules of another contract than the host's, and hosts that are
+//! older than the schema.
 
 use gavel_tests::{Backend, COUNTER, CliOutput, Host, Store, component, on_every_store, revision};
 use serde_json::json;

@@ -29,7 +29,7 @@ async fn lag(consumer: &Consumer) -> u64 {
     consumer.report().await["lag_events"].as_u64().unwrap()
 }
 
-/// What is said of the one stream that is parked, once there is one.
+/// Waits until the one stream is parked, and returns the reason.
 async fn parked_reason(consumer: &Consumer) -> String {
     eventually("a stream is parked", LIMIT, async || {
         let parked = consumer.parked().await;
@@ -38,7 +38,7 @@ async fn parked_reason(consumer: &Consumer) -> String {
     .await
 }
 
-/// What is said of a receiver that takes nothing, once it has failed.
+/// Waits until a receiver that takes nothing has failed, and returns the reason.
 async fn outage(consumer: &Consumer) -> String {
     eventually("the receiver fails", LIMIT, async || {
         Some(consumer.report().await["last_error"].as_str()?.to_owned())

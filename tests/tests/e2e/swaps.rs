@@ -29,10 +29,10 @@ pub(crate) struct Decided {
     pub(crate) event: Event,
 }
 
-/// What senders do until they are told to stop.
+/// The work of senders until they are stopped.
 #[derive(Debug)]
 pub(crate) struct Load {
-    /// How many commands were decided so far.
+    /// The number of commands that were decided so far.
     decided: AtomicUsize,
     /// From here on only a few send at the same time.
     goal: AtomicUsize,
@@ -57,8 +57,9 @@ impl Load {
         eventually("more commands are decided", LIMIT, reached).await;
     }
 
-    /// As [`Self::wait_for`], and lets only a few send after that: commands come before rehearsals, so that with all of them what has to be
-    /// rehearsed would grow from one swap to the next as fast as the host can decide.
+    /// As [`Self::wait_for`], and lets only a few send after that: commands come before rehearsals,
+    /// so that with all of them what has to be rehearsed would grow from one swap to the next as
+    /// fast as the host can decide.
     async fn wait_at(&self, more: usize) {
         let goal = self.decided.load(Ordering::Relaxed) + more;
         self.goal.store(goal, Ordering::Relaxed);
@@ -77,8 +78,8 @@ pub(crate) struct Swap {
     pub(crate) digest: String,
 }
 
-/// Checks that each command was decided by what could decide it: the newest module that was acknowledged before, or one that was asked for
-/// meanwhile.
+/// Checks that each command was decided by what could decide it: the newest module that was
+/// acknowledged before, or one that was asked for meanwhile.
 #[track_caller]
 pub(crate) fn assert_obeyed(swaps: &[Swap], decided: &[Decided]) {
     for Decided {
@@ -167,7 +168,8 @@ async fn twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once(store: S
     assert_eq!(stored, decided.len());
 }
 
-/// Increments the counters `<name>-<number>`, one command after the other, until it is told to stop.
+/// Increments the counters `<name>-<number>`, one command after the other, until it is told to
+/// stop.
 pub(crate) async fn send(
     client: Client,
     name: &str,

@@ -1,4 +1,5 @@
-//! `GET /v1/deciders/{decider}/{id}`: states now, at a version, at a time, and as another module sees them.
+//! `GET /v1/deciders/{decider}/{id}`: states now, at a version, at a time, and as another module
+//! sees them.
 
 use gavel_tests::{COUNTER, Host, Store, component, on_every_store, revision};
 use serde_json::json;

@@ -1,4 +1,5 @@
-//! The rules of the guests `wallet_v1`, `wallet_v2` and `wallet_v3`, written once more: natively, and without a look at the host.
+//! The rules of the guests `wallet_v1`, `wallet_v2` and `wallet_v3`, written once more: natively,
+//! and without a look at the host.
 
 use std::fmt;
 
@@ -27,7 +28,7 @@ pub(crate) enum Command {
 /// An event in one of its schema versions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Event {
-    /// What else it tells comes from the context of its command.
+    /// The account's owner. The other data of the event comes from the context of its command.
     Opened(&'static str),
     Renamed(&'static str),
     DepositedCoins(u64),
@@ -38,7 +39,7 @@ pub(crate) enum Event {
     Charged(u64),
 }
 
-/// What a release, or the host on its behalf, says to a command.
+/// The answer of a release, or of the host on its behalf, to a command.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Answer {
     Events(Vec<Event>),
@@ -109,7 +110,7 @@ impl Wallet {
         json!({ "owner": self.owner, "cents": self.cents, "points": self.points })
     }
 
-    /// What follows from an event, as a release sees it.
+    /// Applies an event, as a release does.
     pub(crate) fn evolve(&mut self, release: Release, event: Event) {
         let cents = |coins: u64| i64::try_from(coins).unwrap() * 100;
         match event {
@@ -135,7 +136,7 @@ impl Wallet {
         self
     }
 
-    /// What a release says to a command.
+    /// Decides on a command, as a release does.
     pub(crate) fn decide(&self, release: Release, command: Command) -> Answer {
         match command {
             Command::Rename(_) if release == Third => rejected("command-unknown"),

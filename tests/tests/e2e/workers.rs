@@ -16,7 +16,8 @@ on_every_store! {
     workers_that_crash_fail_and_dawdle_do_everything_in_order,
 }
 
-/// What workers have seen and done, and what they must never see.
+/// The record of what workers have seen and done, which checks each step against what they must
+/// never see.
 #[derive(Debug, Default)]
 struct Ledger {
     /// By stream, the versions that were acknowledged.

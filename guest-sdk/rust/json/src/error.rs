@@ -1,4 +1,4 @@
-//! Why a value could not be read or written.
+//! The reason for which a value could not be read or written.
 
 use std::fmt::{self, Display};
 

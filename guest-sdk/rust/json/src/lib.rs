@@ -1,8 +1,9 @@
 //! JSON text from and to Rust values, for serde.
 //!
-//! A codec of our own, since it travels in every module: code for floats comes only with a type that has floats, which
-//! saves a fifth of an ordinary module. Its integers are those of JSON Schema, for which `5.0` is one, so that a command
-//! which the host let through can be read. It deliberately knows no tree of JSON values.
+//! A codec of our own, since it travels in every module: code for floats comes only with a type
+//! that has floats, which saves a fifth of an ordinary module. Its integers are those of JSON
+//! Schema, for which `5.0` is one, so that a command which the host let through can be read. It
+//! deliberately knows no tree of JSON values.
 
 mod error;
 mod read;
@@ -31,13 +32,14 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
 ///
 /// # Errors
 ///
-/// When `value` holds what JSON cannot express: a float that is no number, or a map whose keys are not texts or numbers.
+/// When `value` holds what JSON cannot express: a float that is no number, or a map whose keys are
+/// not texts or numbers.
 pub fn write<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
     finish(Writer::in_order(), value)
 }
 
-/// Writes `value` with every object's members sorted by key, so that equal values give equal text whatever order their
-/// maps have.
+/// Writes `value` with every object's members sorted by key, so that equal values give equal text
+/// whatever order their maps have.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! The codec beside serde_json: what one reads the other reads, to the same value; what is written reads back.
+//! The codec beside serde_json: what one reads the other reads, to the same value; what is written
+//! reads back.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -1,6 +1,7 @@
 //! Names in other cases, by serde's rules.
 
-/// `InsufficientFunds` in lower case with `separator` before each capital letter but the first: `insufficient-funds`.
+/// `InsufficientFunds` in lower case with `separator` before each capital letter but the first:
+/// `insufficient-funds`.
 pub(crate) fn separated(name: &str, separator: char) -> String {
     let mut text = String::new();
     for (index, letter) in name.char_indices() {
@@ -12,7 +13,8 @@ pub(crate) fn separated(name: &str, separator: char) -> String {
     text
 }
 
-/// What serde calls the variant `name` under `#[serde(rename_all = "rule")]`; none for an unknown rule.
+/// The name that serde gives the variant `name` under `#[serde(rename_all = "rule")]`; none for an
+/// unknown rule.
 pub(crate) fn variant(name: &str, rule: &str) -> Option<String> {
     Some(match rule {
         "PascalCase" => name.to_owned(),
@@ -27,7 +29,8 @@ pub(crate) fn variant(name: &str, rule: &str) -> Option<String> {
     })
 }
 
-/// What serde calls the field `name` under `#[serde(rename_all = "rule")]`; none for an unknown rule.
+/// The name that serde gives the field `name` under `#[serde(rename_all = "rule")]`; none for an
+/// unknown rule.
 pub(crate) fn field(name: &str, rule: &str) -> Option<String> {
     let pascal = || {
         name.split('_')

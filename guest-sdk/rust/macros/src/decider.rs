@@ -134,7 +134,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     })
 }
 
-/// What the expansion needs of the specifications' files.
+/// The parts of the expansion that come from the specifications' files.
 struct EmbeddedSpecs {
     json: String,
     /// Makes cargo build again when a file changes.

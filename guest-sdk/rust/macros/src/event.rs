@@ -11,7 +11,7 @@ use syn::{Data, DeriveInput, Error, Fields, Ident, LitInt, Path, Result, Token, 
 
 use crate::serde_attributes;
 
-/// What `#[event(…)]` says of one variant.
+/// The facts that `#[event(…)]` gives of one variant.
 #[derive(Default)]
 struct Facts {
     is_final: bool,
@@ -94,7 +94,7 @@ impl Facts {
         Ok(())
     }
 
-    /// There is exactly one step from each version below the current one.
+    /// Checks that the upcasters are exactly one step from each version below the current one.
     fn check(&self, variant: &Variant) -> Result<()> {
         if let (Some(tag), false) = (
             self.tags.first(),

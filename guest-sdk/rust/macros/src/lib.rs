@@ -13,11 +13,13 @@ mod tests;
 use proc_macro::TokenStream;
 use syn::parse_macro_input;
 
-/// Turns an `impl Decider for …` into a module: names it, embeds its specifications, and exports the component.
+/// Turns an `impl Decider for …` into a module: names it, embeds its specifications, and exports
+/// the component.
 ///
-/// - `name = "account"`: what the decider is called, `[A-Za-z][A-Za-z0-9_-]{0,127}`.
-/// - `specs = "account.specs.yaml"` (optional): given/when/then specifications in YAML or JSON, the path relative to the
-///   crate's root. They are checked and embedded at compile time, and each becomes a test of `cargo test`.
+/// - `name = "account"`: the name of the decider, `[A-Za-z][A-Za-z0-9_-]{0,127}`.
+/// - `specs = "account.specs.yaml"` (optional): given/when/then specifications in YAML or JSON, the
+///   path relative to the crate's root. They are checked and embedded at compile time, and each
+///   becomes a test of `cargo test`.
 ///
 /// The file is a list of specifications. `given` and every `data` may be left out when empty:
 ///
@@ -25,14 +27,17 @@ use syn::parse_macro_input;
 /// - title: an amount over the balance cannot be withdrawn
 ///   given:
 ///     - { event: Opened, data: { owner: ann } }
-///     - { event: Deposited, data: { amount: 3 }, schema_version: 1 } # the newest version, unless it says otherwise
-///   when: { command: Withdraw, data: { amount: 4 }, context: { now_ms: 5 } } # the default context, unless it says otherwise
-///   then: { rejected: insufficient-funds } # or { rejected: { code, message, data } }, { events: [ … ] }, { state: … }
+///     # `schema_version` is optional: by default it is the newest.
+///     - { event: Deposited, data: { amount: 3 }, schema_version: 1 }
+///   # `context` is optional, and so is each of its members.
+///   when: { command: Withdraw, data: { amount: 4 }, context: { now_ms: 5 } }
+///   # Or `{ rejected: { code, message, data } }`, `{ events: [ … ] }`, `{ state: … }`.
+///   then: { rejected: insufficient-funds }
 /// ```
 ///
-/// `then: { state: … }` expects the command to be accepted, and compares the whole state after the events that were decided.
-/// A specification means the same in `cargo test`, in `gavel test` and when a host activates the module: `wit/specs.md`
-/// says what.
+/// `then: { state: … }` expects the command to be accepted, and compares the whole state after the
+/// events that were decided. A specification means the same in `cargo test`, in `gavel test` and
+/// when a host activates the module: see `wit/specs.md`.
 #[proc_macro_attribute]
 pub fn decider(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let expanded = decider::expand(arguments.into(), item.into());
@@ -43,12 +48,13 @@ pub fn decider(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Gives a type the JSON Schema of what serde makes of it; doc comments become descriptions.
 ///
-/// It understands serde's attributes for names, defaults and skipped fields, `deny_unknown_fields`, `transparent`,
-/// `from` and `try_from`, and an enum's four representations. A field that serde reads in its own way (`flatten`, `with`)
-/// or whose type has no schema needs a type that has the same JSON: `#[schema(as = String)]`.
+/// It understands serde's attributes for names, defaults and skipped fields, `deny_unknown_fields`,
+/// `transparent`, `from` and `try_from`, and an enum's four representations. A field that serde
+/// reads in its own way (`flatten`, `with`) or whose type has no schema needs a type that has the
+/// same JSON: `#[schema(as = String)]`.
 ///
-/// The data of a command has its own fields only, and a host refuses any other by name. `#[schema(open)]` above the
-/// enum or a variant lets others pass, which serde ignores.
+/// The data of a command has its own fields only, and a host refuses any other by name.
+/// `#[schema(open)]` above the enum or a variant lets others pass, which serde ignores.
 #[proc_macro_derive(JsonSchema, attributes(schema, serde))]
 pub fn derive_json_schema(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as syn::DeriveInput);
@@ -57,17 +63,20 @@ pub fn derive_json_schema(input: TokenStream) -> TokenStream {
         .into()
 }
 
-/// Says what is to be known of an event beside its data. Each attribute is optional, and so is the whole derive.
+/// Says what is to be known of an event beside its data. Each attribute is optional, and so is the
+/// whole derive.
 ///
 /// On a variant:
 ///
 /// - `#[event(final)]`: the stream ends with this event.
-/// - `#[event(tags(order_id, restaurant_id = restaurant))]`: labels `order_id:<value>` and `restaurant_id:<value>`, made
-///   from the fields `order_id` and `restaurant` with [`Display`](std::fmt::Display).
-/// - `#[event(version = 3, upcast(1 = add_currency, 2 = split_name))]`: the data is in its third version, and the
-///   functions bring older data one version further. Each is a `fn(Old) -> New`, where `Old` can be deserialised and has
-///   a JSON Schema, which becomes the older version's in the manifest, and `New` can be serialised. Types that mirror
-///   the old data do, and so does `serde_json::Value`.
+/// - `#[event(tags(order_id, restaurant_id = restaurant))]`: labels `order_id:<value>` and
+///   `restaurant_id:<value>`, made from the fields `order_id` and `restaurant` with
+///   [`Display`](std::fmt::Display).
+/// - `#[event(version = 3, upcast(1 = add_currency, 2 = split_name))]`: the data is in its third
+///   version, and the functions bring older data one version further. Each is a `fn(Old) -> New`,
+///   where `Old` can be deserialised and has a JSON Schema, which becomes the older version's in
+///   the manifest, and `New` can be serialised. Types that mirror the old data do, and so does
+///   `serde_json::Value`.
 #[proc_macro_derive(Event, attributes(event))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as syn::DeriveInput);
@@ -76,12 +85,14 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
         .into()
 }
 
-/// Makes an enum the rejections of a decider; it needs `Serialize` in serde's default representation too.
+/// Makes an enum the rejections of a decider; it needs `Serialize` in serde's default
+/// representation too.
 ///
-/// On a variant, `#[rejection(code = "…", message = "…")]`, both optional. The code defaults to the variant's name in
-/// kebab-case: `InsufficientFunds` becomes `insufficient-funds`. The message defaults to the same words, and may hold
-/// fields: `"the balance is {balance}"`, or `{0}` in a tuple variant. The rejection's data is what serde makes of the
-/// variant's fields; a variant without fields has none.
+/// On a variant, `#[rejection(code = "…", message = "…")]`, both optional. The code defaults to the
+/// variant's name in kebab-case: `InsufficientFunds` becomes `insufficient-funds`. The message
+/// defaults to the same words, and may hold fields: `"the balance is {balance}"`, or `{0}` in a
+/// tuple variant. The rejection's data is what serde makes of the variant's fields; a variant
+/// without fields has none.
 #[proc_macro_derive(Rejection, attributes(rejection))]
 pub fn derive_rejection(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as syn::DeriveInput);

@@ -1,4 +1,4 @@
-//! What `#[serde(…)]` says about the JSON of a type.
+//! The attributes `#[serde(…)]`, as far as they shape the JSON of a type.
 
 use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
@@ -75,7 +75,7 @@ pub(crate) fn text_of(keys: &[Key], name: &str) -> Result<Option<LitStr>> {
         .transpose()
 }
 
-/// What serde calls a variant.
+/// The name that serde gives a variant.
 pub(crate) fn variant_name(
     ident: &Ident,
     keys: &[Key],
@@ -84,7 +84,7 @@ pub(crate) fn variant_name(
     name(ident, keys, rename_all, case::variant)
 }
 
-/// What serde calls a field.
+/// The name that serde gives a field.
 pub(crate) fn field_name(
     ident: &Ident,
     keys: &[Key],

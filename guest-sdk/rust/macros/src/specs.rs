@@ -1,5 +1,5 @@
-//! The specifications' file: read, checked and rewritten as the manifest's JSON, all while the author's crate compiles.
-//! `wit/specs.md` says what they mean.
+//! The specifications' file: read, checked and rewritten as the manifest's JSON, all while the
+//! author's crate compiles. `wit/specs.md` says what they mean.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Formatter};
@@ -44,7 +44,8 @@ struct Command {
     context: Option<Context>,
 }
 
-/// What a specification may say of the context: all but the version, which follows from what is given.
+/// The parts of the context that a specification may set: all but the version, which follows from
+/// the given events.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Context {

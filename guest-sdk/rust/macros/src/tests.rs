@@ -5,7 +5,7 @@ use syn::{Error, Result};
 
 const BLOCK: &str = "impl Decider for Account {}";
 
-/// What the error says, and the code it points at.
+/// The message of the error, and the code it points at.
 fn fault(expanded: Result<TokenStream>) -> (String, String) {
     let error: Error = expanded.expect_err("the code is wrong");
     (

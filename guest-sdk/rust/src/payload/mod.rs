@@ -1,6 +1,7 @@
 //! Commands and events between their name and JSON data on one side, and a Rust enum on the other.
 //!
-//! Both directions go straight between text and the enum, with no tree of JSON values in between: this is the hot path.
+//! Both directions go straight between text and the enum, with no tree of JSON values in between:
+//! this is the hot path.
 
 mod decode;
 mod encode;

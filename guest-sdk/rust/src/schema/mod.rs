@@ -1,7 +1,8 @@
-//! JSON Schemas (2020-12) of Rust types, put together from text that the derive macro wrote at compile time.
+//! JSON Schemas (2020-12) of Rust types, put together from text that the derive macro wrote at
+//! compile time.
 //!
-//! A schema travels in every module and is read once, at upload. So it is text from the start, and there is no tree of
-//! JSON values to build it from.
+//! A schema travels in every module and is read once, at upload. So it is text from the start, and
+//! there is no tree of JSON values to build it from.
 
 mod standard;
 mod writer;
@@ -15,15 +16,17 @@ pub use writer::{Field, SchemaWriter};
     note = "a `HashSet` has none, for its elements have no order that a snapshot or an event could keep: use a `BTreeSet`"
 )]
 pub trait JsonSchema {
-    /// Whether serde takes the absence of such a field for a value, as it does for an `Option`.
+    /// Tells whether serde reads the absence of a field of this type as a value, as it does for an
+    /// `Option`.
     const OPTIONAL: bool = false;
 
     /// Writes the schema: one JSON object.
     fn schema(schema: &mut SchemaWriter);
 }
 
-/// An enum whose variants are commands or events. The derive macro [`JsonSchema`](macro@crate::JsonSchema) implements it
-/// for each enum in serde's default representation.
+/// An enum whose variants are commands or events. The derive macro
+/// [`JsonSchema`](macro@crate::JsonSchema) implements it for each enum in serde's default
+/// representation.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an enum of commands or events",
     note = "they are an enum with `#[derive(gavel::JsonSchema)]` in serde's default representation: no `tag`, no `untagged`"
@@ -47,8 +50,8 @@ pub(crate) fn document(schema: fn(&mut SchemaWriter)) -> String {
     written(SchemaWriter::default(), schema)
 }
 
-/// As [`document`], of a command's data. An object takes no members but its fields, unless the type says otherwise: a field
-/// that nobody reads is a mistake of the sender.
+/// As [`document`], of a command's data. An object takes no members but its fields, unless the type
+/// says otherwise: a field that nobody reads is a mistake of the sender.
 pub(crate) fn command_document(schema: fn(&mut SchemaWriter)) -> String {
     written(SchemaWriter::closed(), schema)
 }

@@ -1,7 +1,8 @@
 //! The schemas of the standard library's types, as serde writes them.
 //!
-//! A `HashSet` has none: its elements have no order that JSON could keep, so that equal states would give other snapshots, and the
-//! same decision other events. The keys of a `HashMap` are sorted.
+//! A `HashSet` has none: its elements have no order that JSON could keep, so that equal states
+//! would give other snapshots, and the same decision other events. The keys of a `HashMap` are
+//! sorted.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};

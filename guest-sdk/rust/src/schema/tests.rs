@@ -13,7 +13,7 @@ fn schema<T: JsonSchema>() -> Value {
     serde_json::from_str(&document(T::schema)).unwrap()
 }
 
-/// Whether the schema of `T` holds, and serde reads a `T`.
+/// Tells whether the schema of `T` accepts `json`, and whether serde reads a `T` from it.
 fn accepts<T: JsonSchema + for<'de> Deserialize<'de>>(json: Value) -> (bool, bool) {
     let valid = jsonschema::validator_for(&schema::<T>())
         .unwrap()

@@ -9,9 +9,10 @@ use super::JsonSchema;
 pub struct SchemaWriter {
     text: String,
     definitions: Vec<Definition>,
-    /// Whether something was written or begun: the outermost type stands for itself, and is not referred to.
+    /// Tells whether anything was written or begun: the outermost type is written in place, and not
+    /// referred to.
     begun: bool,
-    /// Whether the outermost type, if it is an object, has its own fields only.
+    /// Tells whether the outermost type, if it is an object, allows only its own fields.
     closed: bool,
 }
 
@@ -30,16 +31,17 @@ struct Definition {
 pub struct Field {
     /// The field's name in JSON.
     pub name: &'static str,
-    /// What people should know of it; empty for nothing.
+    /// The description of the field for people; empty for none.
     pub description: &'static str,
-    /// Whether it must be there.
+    /// Tells whether the field must be present.
     pub required: bool,
     /// Writes the schema of its value.
     pub schema: fn(&mut SchemaWriter),
 }
 
 impl SchemaWriter {
-    /// Writes of the outermost object that it has no members but its fields, where it does not say otherwise.
+    /// Writes of the outermost object that it has no members but its fields, where it does not say
+    /// otherwise.
     pub(super) fn closed() -> Self {
         Self {
             closed: true,
@@ -120,7 +122,8 @@ impl SchemaWriter {
         self.raw(members);
     }
 
-    /// Writes the schema of an object with `fields`, to which `more` members are added, each followed by a comma.
+    /// Writes the schema of an object with `fields`, to which `more` members are added, each
+    /// followed by a comma.
     pub fn object(&mut self, more: &str, fields: &[Field]) {
         let is_outermost = self.text.is_empty() && self.definitions.is_empty();
         self.raw("{");

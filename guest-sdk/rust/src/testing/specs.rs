@@ -1,4 +1,5 @@
-//! Specifications as data, in the manifest's form. `wit/specs.md` says what they mean, here and on a host.
+//! Specifications as data, in the manifest's form. `wit/specs.md` says what they mean, here and on
+//! a host.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -123,7 +124,8 @@ pub fn assert_spec<D: Module>(index: usize) {
 }
 
 impl Then {
-    /// What was expected and what there is instead, for people; none when they are the same.
+    /// The difference between the expected and the actual outcome, for people; none when they are
+    /// the same.
     fn difference<D: Module>(
         self,
         answer: &Result<Vec<StoredEvent>, D::Rejection>,
@@ -214,7 +216,8 @@ impl Details {
     }
 }
 
-/// What of `data` the schema has no place for, though it can be read: a host does not let it pass.
+/// The part of `data` that serde reads but the schema does not allow, so that a host refuses the
+/// data.
 fn misfit(schema: &str, data: &str) -> Option<String> {
     let (schema, data) = (json(schema), json(data));
     let Some(members) = data.as_object() else {

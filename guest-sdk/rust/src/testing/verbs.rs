@@ -69,7 +69,7 @@ impl<D: Module> Given<D> {
     }
 }
 
-/// What came of a command. Expectations can be chained.
+/// The outcome of a command. Expectations can be chained.
 #[derive(Debug)]
 pub struct Outcome<D: Decider> {
     answer: Result<Vec<D::Event>, D::Rejection>,

@@ -1,4 +1,4 @@
-//! What a module says of itself.
+//! The manifest of a module.
 
 use serde_json::{Value, json};
 

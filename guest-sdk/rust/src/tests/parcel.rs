@@ -1,4 +1,5 @@
-//! A decider with one of everything: each kind of variant, older events, tags, a final event, rejections with data.
+//! A decider with one of everything: each kind of variant, older events, tags, a final event,
+//! rejections with data.
 
 use std::collections::HashMap;
 

@@ -12,7 +12,7 @@ fn sent() -> Event {
     }
 }
 
-/// What a failing test says.
+/// The message of a failing test.
 fn failure(test: impl FnOnce()) -> String {
     let payload = catch_unwind(AssertUnwindSafe(test)).expect_err("the test fails");
     payload.downcast_ref::<String>().expect("a message").clone()

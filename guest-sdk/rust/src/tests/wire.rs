@@ -1,4 +1,4 @@
-//! What the host sees: names, data, versions, tags, snapshots.
+//! The wire format that the host sees: names, data, versions, tags, snapshots.
 
 use super::parcel::{Event, Parcel, Rejection};
 use crate::module::{StoredEvent, decide, read_event, restore, snapshot, write_event};

@@ -40,7 +40,7 @@ fn fold(change: Change, account: &Account, event: &Event) -> Result<(), String> 
     Ok(())
 }
 
-/// What a deposit adds to the balance.
+/// The amount that a deposit adds to the balance.
 fn deposited(change: Change, amount: i64) -> Result<i64, String> {
     match (change, amount) {
         (Change::RefusesEvent, UNLUCKY) => Err(format!("a deposit of {UNLUCKY} brings bad luck")),

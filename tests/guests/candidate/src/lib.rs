@@ -1,4 +1,5 @@
-//! An account, and what a next version of it can do otherwise. Each [`Change`] is one thing; all else stays as it is.
+//! An account, and what a next version of it can do otherwise. Each [`Change`] is one thing; all
+//! else stays as it is.
 //!
 //! A variant is a module that makes one of the changes: one line in a file of `variants`.
 
@@ -13,7 +14,7 @@ pub use evolve::evolve;
 pub use manifest::manifest;
 pub use rules::decide;
 
-/// What a variant does otherwise.
+/// The change of a variant to the original.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     Nothing,

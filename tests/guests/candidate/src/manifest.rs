@@ -1,4 +1,5 @@
-//! What each variant declares, and the specifications it brings. But for one they hold in every variant.
+//! The manifest of each variant, with its specifications. All but one of them hold in every
+//! variant.
 
 use serde_json::{Value, json};
 

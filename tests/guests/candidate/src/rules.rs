@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use crate::{Account, Change};
 
-/// How often the thirsty variant decides each command in vain.
+/// The number of times that the thirsty variant decides each command in vain.
 const IN_VAIN: u32 = 4;
 
-/// What the variant with hidden state hides.
+/// The hidden state of the variant that has one.
 static DEPOSITS: AtomicU64 = AtomicU64::new(0);
 
 pub fn decide(

@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands of the hostile decider.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -41,7 +41,8 @@ pub const ACTS: &[(&str, Act)] = &[
         happened(json!(std::thread::Builder::new().spawn(|| ()).is_err()))
     }),
     ("FillMemory", fill_memory),
-    // An event of which the state keeps the text: that of the command's member `text`. `TellState` is answered where the state is.
+    // An event of which the state keeps the text: that of the command's member `text`. `TellState`
+    // is answered where the state is.
     ("Keep", |data, _| Ok(vec![event("Kept", text(data))])),
     ("TellState", |_, _| Ok(Vec::new())),
     // As many events as the command's member `number` says, each of some 200 bytes.
@@ -186,7 +187,8 @@ pub fn loop_for_ever() -> ! {
     }
 }
 
-/// Has no value in memory, so that it is the host's stack that runs out; and no shape that a compiler makes a loop of.
+/// Has no value in memory, so that it is the host's stack that runs out; and no shape that a
+/// compiler makes a loop of.
 fn recurse(depth: u64) -> u64 {
     if depth == u64::MAX {
         return depth;
@@ -217,7 +219,8 @@ fn aliased_events(data: &Value, _context: &Context) -> Outcome {
     let (pointer, length) = (text.as_mut_ptr(), text.len());
     Ok((0..number(data))
         .map(|_| {
-            // SAFETY: there is none; freeing these would be a bug, and the host ends this instance before.
+            // SAFETY: there is none; freeing these would be a bug, and the host ends this instance
+            // before.
             let data = unsafe { String::from_raw_parts(pointer, length, length) };
             Event {
                 data,
@@ -243,7 +246,8 @@ fn random(count: usize) -> Vec<u8> {
         fn get_random_bytes(length: u64, list: *mut [usize; 2]);
     }
     let mut list = [0; 2];
-    // SAFETY: this is the canonical ABI of `func(len: u64) -> list<u8>`; the list is allocated by this component's `cabi_realloc`.
+    // SAFETY: this is the canonical ABI of `func(len: u64) -> list<u8>`; the list is allocated by
+    // this component's `cabi_realloc`.
     unsafe {
         get_random_bytes(count as u64, &raw mut list);
         Vec::from_raw_parts(list[0] as *mut u8, list[1], list[1])

@@ -1,4 +1,5 @@
-//! A counter that misbehaves on command. Each command is named after what it does; `Ok` and `Increment` do what they should.
+//! A counter that misbehaves on command. Each command is named after what it does; `Ok` and
+//! `Increment` do what they should.
 
 mod acts;
 mod manifest;

@@ -1,4 +1,5 @@
-//! Says what it is in a text that a test writes into the component, over `MARK` and the spaces behind it.
+//! Says what it is in a text that a test writes into the component, over `MARK` and the spaces
+//! behind it.
 
 use std::hint::black_box;
 

@@ -1,5 +1,5 @@
-//! A decider with something to get wrong for each rule of `wit/specs.md`. Its specifications are those of `tests/specs/`; half of them do not
-//! hold.
+//! A decider with something to get wrong for each rule of `wit/specs.md`. Its specifications are
+//! those of `tests/specs/`; half of them do not hold.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! A wallet, as it is first written: whole coins, a fee for each withdrawal, and points for large deposits.
+//! A wallet, as it is first written: whole coins, a fee for each withdrawal, and points for large
+//! deposits.
 
 use gavel::{Context, Decider, JsonSchema};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
-//! The wallet's second release: deposits are written in cents, and limited; what is left is told in cents.
+//! The wallet's second release: deposits are written in cents, and limited; what is left is told in
+//! cents.
 
 use gavel::{Context, Decider, JsonSchema};
 use serde::{Deserialize, Serialize};

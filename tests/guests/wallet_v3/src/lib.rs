@@ -1,5 +1,6 @@
-//! The wallet's third release: some points are gold and count twice, who has many pays no fee, and a wallet may be overdrawn a little. Deposits
-//! are limited further, withdrawals are bounded by their type, and nobody can rename a wallet any more.
+//! The wallet's third release: some points are gold and count twice, who has many pays no fee, and
+//! a wallet may be overdrawn a little. Deposits are limited further, withdrawals are bounded by
+//! their type, and nobody can rename a wallet any more.
 //!
 //! It has a mistake, too: it cannot touch a wallet that is not open.
 
@@ -106,7 +107,7 @@ const LIMIT: u64 = 700;
 const GOLD: u64 = 65;
 /// With so many points there is no fee.
 const FREE: u64 = 200;
-/// How far down a withdrawal may take a wallet.
+/// The lowest balance that a withdrawal may leave, in cents.
 const LOWEST_CENTS: i64 = -5_000;
 
 #[derive(Default, Serialize, Deserialize, JsonSchema)]

@@ -1,4 +1,5 @@
-//! Clients that send an atomic batch again after all has changed: the same batch, a part of it, or another one under its key.
+//! Clients that send an atomic batch again after all has changed: the same batch, a part of it, or
+//! another one under its key.
 
 use gavel_tests::{Answer, COUNTER, Client, Host, Store, on_every_store};
 use serde_json::{Value, json};

@@ -108,7 +108,7 @@ async fn an_actor_whose_uploads_trickle_keeps_no_other_from_uploading(store: Sto
     uploaded.expect(201);
 }
 
-/// However many events are asked for, no answer is much larger than this, in bytes.
+/// The bound on the size of an answer (exclusive), in bytes, however many events are asked for.
 const PAGE_BYTES: usize = 1_000_000;
 
 async fn pages_are_bounded_in_bytes(store: Store) {
@@ -164,7 +164,8 @@ async fn pages_are_bounded_in_bytes(store: Store) {
     assert!(expected.starts_with(&ids(events)));
 }
 
-/// What is above a limit will be so again: nobody is told to try again, and the reason names the setting.
+/// Checks that a module above a limit is refused for good, since it will be above the limit again,
+/// and that the reason names the setting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_that_can_never_be_started_is_invalid() {
     for (setting, value, module) in [

@@ -1,4 +1,4 @@
-//! Who gets in: foreign web pages do not, nor do those whose token is gone.
+//! The access to a host: foreign web pages have none, nor have clients whose token was removed.
 
 use std::env;
 
@@ -69,7 +69,7 @@ async fn a_foreign_web_page_cannot_operate_a_host(store: Store) {
     }
 }
 
-/// What a page would change.
+/// The state that a page would change.
 async fn operated(client: &Client) -> (Value, Value) {
     let decider = client.get("/v1/deciders/counter").send().await.json(200);
     (decider, client.consumer("mailer").report().await)

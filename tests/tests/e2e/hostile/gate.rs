@@ -1,5 +1,5 @@
-//! What the gate leaves behind: the answers after an activation are those of before. What it lets pass, it has been shown; and no namespace
-//! keeps it from the others.
+//! The state that the gate leaves behind: the answers after an activation are those of before. What
+//! the gate accepts, it has been shown; and no namespace keeps it from the others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,7 +94,8 @@ async fn what_was_stored_after_a_rehearsal_is_decided_again_once(store: Store) {
     assert_counts(&counts, &[("commands", PAST_COMMANDS), ("now_rejected", 1)]);
     assert!(!words.contains("Since then"), "{words}");
 
-    // Withdrawals that are rejected now, on a stream that was seen and a new one, and commands that leave no event.
+    // Withdrawals that are rejected now, on a stream that was seen and a new one, and commands that
+    // leave no event.
     let later = vec![
         command("c-00", "Deposit", &json!({ "amount": 100 })),
         command("c-00", "Withdraw", &json!({ "amount": 51 })),

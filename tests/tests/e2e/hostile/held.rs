@@ -1,5 +1,6 @@
-//! Deciders that are held while a candidate is shown the last of their events: whatever the candidate does then, and whatever becomes of the
-//! host, what others append goes on, and nothing becomes active that was not shown all of it. Sessions of the database's own let the cases begin
+//! Deciders that are held while a candidate is shown the last of their events: whatever the
+//! candidate does then, and whatever becomes of the host, what others append goes on, and nothing
+//! becomes active that was not shown all of it. Sessions of the database's own let the cases begin
 //! at that moment.
 
 use gavel_tests::postgres::Session;
@@ -14,10 +15,12 @@ use crate::gate::{
 /// The key of the lock that appends share, and that a holder has alone.
 const FENCE: &str = "gavel_fence_key('default', 'decider', 'candidate')";
 
-/// A deposit that the candidates of these cases cannot fold, of no command and without the fence's lock.
+/// A deposit that the candidates of these cases cannot fold, of no command and without the fence's
+/// lock.
 const IMPORT: &str = "SELECT append_event('Deposited', gen_random_uuid(), 'candidate', 'imported', '{\"amount\":13}', gen_random_uuid(), NULL)";
 
-/// Two hosts of one database, of which one is about to hold the decider for the last look at a candidate.
+/// Two hosts of one database, of which one is about to hold the decider for the last look at a
+/// candidate.
 struct AboutToHold {
     store: Store,
     one: Host,
@@ -61,7 +64,8 @@ impl AboutToHold {
             .rows(&format!("SELECT pg_advisory_unlock_shared({FENCE})"));
     }
 
-    /// Lets it hold the decider, and waits until it does. On a machine so slow that this is not seen it has let go already, and refused.
+    /// Lets it hold the decider, and waits until it does. On a machine so slow that this is not
+    /// seen it has let go already, and refused.
     async fn until_held(&mut self) {
         self.let_hold();
         let held = format!(
@@ -76,7 +80,8 @@ impl AboutToHold {
     }
 }
 
-/// Has a host carry out a command of the decider, and swap its module for another one that can fold everything.
+/// Has a host carry out a command of the decider, and swap its module for another one that can fold
+/// everything.
 async fn assert_goes_on(host: &Host) {
     let client = host.client();
     let deposit = json!({ "amount": 1 });

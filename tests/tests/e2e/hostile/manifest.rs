@@ -1,4 +1,5 @@
-//! Modules whose schemas keep a host busy: dear ones are refused, and the dearest that is taken holds up nobody else.
+//! Modules whose schemas keep a host busy: dear ones are refused, and the dearest that is taken
+//! holds up nobody else.
 
 use std::cell::Cell;
 use std::thread::available_parallelism;
@@ -8,7 +9,7 @@ use gavel_tests::{Backend, COUNTER, Client, Host, LIMIT, Store, with_manifest};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-/// How many commands each sender has checked while signs of life are counted.
+/// The number of checks that each sender has made while signs of life are counted.
 const CHECKS: usize = 3;
 
 /// A manifest with one command, `Do`, of this schema.
@@ -35,7 +36,7 @@ fn patterns(count: usize) -> Value {
     json!({ "anyOf": (0..count).map(pattern).collect::<Vec<_>>() })
 }
 
-/// Somebody else's command, and a sign of life.
+/// Sends another client's command, and asks for a sign of life.
 async fn others_are_served(client: &Client) {
     client.get("/livez").send().await.expect(200);
     client.stream(COUNTER, "c-1").increment().await.accepted();
@@ -97,8 +98,9 @@ async fn checking_commands_against_a_dear_schema_holds_up_nobody() {
     unfit.problem(422, "invalid-command-data");
     stream.assert_absent().await;
 
-    // More of them at any time than threads that serve connections: if they were checked there, each sign of life would wait for one of them at
-    // least, and there would be no more signs of life than checks. There are hundreds for each.
+    // More of them at any time than threads that serve connections: if they were checked there,
+    // each sign of life would wait for one of them at least, and there would be no more signs of
+    // life than checks. There are hundreds for each.
     let senders = 4 * available_parallelism().map_or(1, usize::from);
     let unfit = &Value::Array([vec![json!(1); 4_000], vec![json!("x")]].concat());
     let answered = &Cell::new(0);
@@ -156,7 +158,8 @@ async fn what_a_sender_can_make_dear_is_counted_before_it_is_checked() {
     let host = Host::start(&store).await;
     let client = host.client();
     client.deploy_example(COUNTER).await;
-    // Lists of nothing but lists, each another one, of which a hash sees only that nothing is in them.
+    // Lists of nothing but lists, each another one, of which a hash sees only that nothing is in
+    // them.
     let shape = |number: u32| {
         (0..12).fold(json!([]), |inner, bit| match number >> bit & 1 {
             0 => json!([inner]),

@@ -1,5 +1,6 @@
-//! What hostile modules, clients, neighbours, web pages and foreign sessions tried, and what a restore or a stepping clock does: one file for
-//! each kind. `cargo xtask test -- hostile` runs this suite alone.
+//! The attempts of hostile modules, clients, neighbours, web pages and foreign sessions, and the
+//! effects of a restore or a stepping clock: one file for each kind. `cargo xtask test -- hostile`
+//! runs this suite alone.
 
 mod batches;
 mod bounds;

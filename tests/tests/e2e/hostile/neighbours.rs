@@ -11,7 +11,8 @@ on_every_store! {
     large_reads_and_writes_are_whole_beside_commands,
 }
 
-/// Each of them gets an instance of its own once it has broken one, and each instance reserves gigabytes of address space.
+/// Each of them gets an instance of its own once it has broken one, and each instance reserves
+/// gigabytes of address space.
 async fn streams_that_break_their_instances_do_not_use_up_the_address_space(store: Store) {
     let host = Host::start(&store).await;
     let client = host.client();
@@ -115,7 +116,8 @@ async fn a_host_without_address_space_says_so_and_blames_no_module(store: Store)
     client.upload(component("order")).await.expect(201);
 }
 
-/// They take turns meanwhile: a stream is read in parts, and large appends rest after each.
+/// Checks that large reads and writes take turns with commands: a stream is read in parts, and
+/// large appends rest after each.
 async fn large_reads_and_writes_are_whole_beside_commands(store: Store) {
     const EVENTS: u64 = 2_500;
     let host = Host::start(&store).await;

@@ -1,4 +1,5 @@
-//! What modules write to stdout and stderr: it reaches their authors, in bounds and without rewriting what a terminal shows.
+//! The output of modules on stdout and stderr: it reaches their authors, in bounds and without
+//! escape sequences that rewrite a terminal.
 
 use std::{env, fs};
 

@@ -14,7 +14,7 @@ fn pushed_to(url: &str) -> Value {
     json!({ "max_attempts": 1, "push": { "url": url } })
 }
 
-/// What is said of a consumer once a host has paused it.
+/// Waits until a host has paused a consumer, and returns the reason.
 async fn paused(consumer: &Consumer) -> String {
     eventually("the host pauses the consumer", LIMIT, async || {
         let report = consumer.report().await;

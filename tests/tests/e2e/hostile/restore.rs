@@ -154,7 +154,7 @@ async fn put_back(store: &Store) {
     store.administer(rename).await;
 }
 
-/// What a host answers to a command once it has found the database again.
+/// The answer of a host to a command once the host has found the database again.
 async fn answer_of(stream: &Stream, command: &str, data: Value) -> Answer {
     eventually("the host has its database again", LIMIT, async || {
         let answer = stream.send(command, data.clone()).await;

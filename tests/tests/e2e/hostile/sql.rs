@@ -1,4 +1,5 @@
-//! What other sessions do to the database: a later release that adds columns, and what it refuses for ever.
+//! The effects of other sessions on the database: a later release that adds columns, and
+//! constraints that refuse a command for ever.
 
 use gavel_tests::{
     Answer, Backend, COUNTER, Client, Consumer, Host, LIMIT, Store, component, eventually,
@@ -207,7 +208,7 @@ async fn what_the_database_refuses_for_good_is_no_reason_to_try_again(store: Sto
     client.stream(COUNTER, "c-2").increment().await.accepted();
 }
 
-/// What forbids the second event of a stream.
+/// The statement that forbids the second event of a stream.
 fn refusal(backend: Backend) -> &'static str {
     match backend {
         Backend::Sqlite => {

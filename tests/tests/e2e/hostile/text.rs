@@ -1,4 +1,5 @@
-//! Guests and clients to whom the very text of a document matters: its white space, the order of its members, its numbers.
+//! Guests and clients to whom the very text of a document matters: its white space, the order of
+//! its members, its numbers.
 
 use gavel_tests::{Answer, Client, Host, Request, Store, on_every_store};
 use reqwest::Method;
@@ -113,7 +114,7 @@ fn vectors() -> Vectors {
     serde_json::from_str(include_str!("../../../../wit/canonical-json.json")).unwrap()
 }
 
-/// What `hostile` remembers of an event `Kept`.
+/// The digest of an event `Kept` in the state of `hostile`.
 fn digest(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -25,7 +25,7 @@ impl<'a, 'de> Members<'a, 'de> {
         }
     }
 
-    /// Whether there is a member after those that were read; takes the comma between them.
+    /// Tells whether another member follows; takes the comma before it.
     fn another(&mut self, close: u8) -> Result<bool> {
         if self.reader.peek() == Some(close) {
             return Ok(false);

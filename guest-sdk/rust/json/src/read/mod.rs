@@ -14,15 +14,15 @@ use access::{Enum, Members, UnitVariant};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// How deep arrays and objects may nest; what the host lets through nests less.
+/// The deepest nesting of arrays and objects; the host accepts only documents that nest less.
 const MAX_DEPTH: u8 = 127;
 
 /// Reads a JSON document value by value.
 #[derive(Debug)]
 pub struct Reader<'de> {
-    /// What is left to read.
+    /// The rest of the text.
     rest: &'de str,
-    /// How many arrays and objects are open.
+    /// The number of open arrays and objects.
     depth: u8,
 }
 
@@ -47,7 +47,8 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// Takes what stands for no data: `null`, or an object, whose members are ignored as unknown fields are.
+    /// Takes what stands for no data: `null`, or an object, whose members are ignored as unknown
+    /// fields are.
     ///
     /// # Errors
     ///

@@ -69,7 +69,8 @@ impl<'de> Reader<'de> {
         visitor.visit_f64(to_float(self.number()?)?)
     }
 
-    /// Reads a number as an integer if it is written as one that fits 64 bits, otherwise as a float.
+    /// Reads a number as an integer if it is written as one that fits 64 bits, otherwise as a
+    /// float.
     pub(super) fn any_number<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         let number = self.number()?;
         if let Ok(value) = number.parse() {
@@ -140,7 +141,8 @@ impl<'a> Parts<'a> {
 
 /// The number as a sign and digits only; none when it has a fraction.
 ///
-/// As in JSON Schema, it does not matter how a number is written: `5.0`, `50e-1` and `0.5e1` are integers too.
+/// As in JSON Schema, it does not matter how a number is written: `5.0`, `50e-1` and `0.5e1` are
+/// integers too.
 fn integer_digits(number: &str) -> Option<Cow<'_, str>> {
     /// No integer type holds more.
     const MAX_DIGITS: usize = 40;

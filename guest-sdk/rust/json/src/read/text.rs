@@ -59,7 +59,8 @@ impl<'de> Reader<'de> {
         Ok(character)
     }
 
-    /// Takes `u` and four digits, and a second such escape when the first is half of a surrogate pair.
+    /// Takes `u` and four digits, and a second such escape when the first is half of a surrogate
+    /// pair.
     fn unicode(&mut self) -> Result<char> {
         let unit = self.code_unit()?;
         let mut code = Some(unit);

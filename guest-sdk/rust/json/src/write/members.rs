@@ -41,13 +41,14 @@ impl<'a> Array<'a> {
 #[derive(Debug)]
 pub struct Object<'a> {
     writer: &'a mut Writer,
-    /// Where its text begins, after the brace.
+    /// The beginning of the object's text, after the brace.
     start: usize,
-    /// Its members so far, if they are to be sorted.
+    /// The members so far, if they are to be sorted.
     members: Vec<Member>,
 }
 
-/// Where a member's text begins, where its key ends, and where it ends itself, all counted from the object's start.
+/// The beginning of a member's text, the end of its key, and its own end, all counted from the
+/// object's start.
 #[derive(Debug)]
 struct Member {
     start: usize,
@@ -65,7 +66,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// How much was written since the brace.
+    /// The number of bytes that were written since the brace.
     fn written(&self) -> usize {
         self.writer.text.len() - self.start
     }
@@ -77,7 +78,8 @@ impl<'a> Object<'a> {
         }
         let start = self.written();
         write(self.writer)?;
-        // Without the closing quote, which would sort before or after what goes on there in a longer key.
+        // Without the closing quote, which would sort before or after what goes on there in a
+        // longer key.
         let key_end = self.written() - 1;
         if self.writer.sorted {
             self.members.push(Member {

@@ -87,7 +87,8 @@ macro_rules! floats {
             if !value.is_finite() {
                 return Err(Error::new("a float is infinite or not a number, which JSON cannot express"));
             }
-            // `Debug` writes the shortest text that reads as the same number, with an exponent if that is shorter.
+            // `Debug` writes the shortest text that reads as the same number, with an exponent if
+            // that is shorter.
             self.display(format_args!("{value:?}"))
         })*
     };

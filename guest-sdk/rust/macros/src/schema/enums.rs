@@ -15,7 +15,8 @@ struct Variant {
     shape: Shape,
 }
 
-/// Statements that write the enum's schema, and, in the default representation, the table of its variants.
+/// Statements that write the enum's schema, and, in the default representation, the table of its
+/// variants.
 pub(super) fn expand(
     container: &Container,
     data: &DataEnum,

@@ -1,4 +1,5 @@
-//! `#[derive(JsonSchema)]`: the schema of what serde makes of a type, as text that is complete but for the fields' types.
+//! `#[derive(JsonSchema)]`: the schema of what serde makes of a type, as text that is complete but
+//! for the fields' types.
 
 mod data;
 mod enums;
@@ -13,7 +14,7 @@ use syn::{
 use crate::serde_attributes::{Key, keys, text_of};
 use data::Shape;
 
-/// What `#[serde(…)]` above the type says.
+/// The `#[serde(…)]` attributes of the type itself.
 struct Container {
     keys: Vec<Key>,
     rename_all: Option<LitStr>,
@@ -121,7 +122,7 @@ fn bounded(mut generics: Generics) -> Generics {
     generics
 }
 
-/// Whether `#[schema(open)]` stands above a type or variant.
+/// Tells whether a type or variant has the attribute `#[schema(open)]`.
 fn is_open(attributes: &[Attribute]) -> Result<bool> {
     let mut open = false;
     for attribute in attributes
