@@ -1,4 +1,4 @@
-//! Which module is active under a name, and since when.
+//! The module that is active under a name, and the log of its activations.
 
 use std::fmt;
 
@@ -44,29 +44,29 @@ impl fmt::Display for ActivationNumber {
 pub struct Activation {
     /// The pointer that was moved.
     pub key: ActivationKey,
-    /// Its place in the activation log.
+    /// The place of the activation in the activation log.
     pub number: ActivationNumber,
     /// The module that works from here on; none for a deactivation.
     pub digest: Option<ModuleDigest>,
     /// The module that worked until then; none for the first, and after a deactivation.
     pub replaces: Option<ModuleDigest>,
-    /// When.
+    /// The time of the activation.
     pub activated_at: OffsetDateTime,
     /// By whom; none when authentication is off.
     pub activated_by: Option<String>,
-    /// What the person said about it.
+    /// The comment of the person who activated.
     pub message: Option<String>,
     /// The findings that the person let pass, by name.
     pub accepted: Vec<String>,
-    /// What the gate found.
+    /// The report of the gate.
     pub report: Json,
 }
 
 impl Activation {
-    /// What it takes up in memory beside its texts, in bytes; about right.
+    /// The approximate memory of an activation besides its texts, in bytes.
     const OVERHEAD_BYTES: usize = 300;
 
-    /// What it takes up in memory, in bytes; about right.
+    /// The approximate memory of the activation, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let texts = [&self.activated_by, &self.message].into_iter().flatten();

@@ -10,12 +10,14 @@ use super::{Json, Metadata, ModuleDigest, StreamId, Version};
 /// Identifies one command within its namespace. A repeated id gives the first outcome.
 pub type CommandId = Uuid;
 
-/// SHA-256 over what a command asks for, by which a key that is used again for something else is found out.
+/// SHA-256 over what a command asks for, by which a key that is used again for something else is
+/// found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of `parts`; each is preceded by its length, so that no two lists of parts are mistaken for each other.
+    /// The fingerprint of `parts`; each is preceded by its length, so that no two lists of parts
+    /// are mistaken for each other.
     #[must_use]
     pub fn of(parts: &[&str]) -> Self {
         let mut hash = Sha256::new();
@@ -26,8 +28,8 @@ impl Fingerprint {
         Self(hash.finalize().into())
     }
 
-    /// The fingerprint of a command to `stream`; `data` is its payload, which counts as `serde_json` prints it: that is how all
-    /// fingerprints were made that are in ledgers.
+    /// The fingerprint of a command to `stream`; `data` is its payload, which counts as
+    /// `serde_json` prints it: that is how all fingerprints were made that are in ledgers.
     #[must_use]
     pub fn of_command(stream: &StreamId, command: &str, data: &Value, metadata: &Metadata) -> Self {
         let data = data.to_string();
@@ -63,7 +65,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// What its texts take up in memory, in bytes.
+    /// The memory of its texts, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let data = self.data.as_ref().map_or(0, |data| data.as_str().len());
@@ -71,7 +73,7 @@ impl Rejection {
     }
 }
 
-/// How a decision ended.
+/// The outcome of a decision.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CommandOutcome {
     /// With this many events, from none upwards: those right after the version that was decided at.
@@ -83,18 +85,19 @@ pub enum CommandOutcome {
     Rejected(Rejection),
 }
 
-/// How much the ledger keeps of a command.
+/// The part of a command that the ledger keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum LedgerMode {
     /// All it was decided on, so that it can be decided again.
     #[default]
     Full,
-    /// Everything but the payload: enough to answer it again when it is sent again, but not to decide it again.
+    /// Everything but the payload: enough to answer it again when it is sent again, but not to
+    /// decide it again.
     Keys,
 }
 
 impl LedgerMode {
-    /// How much was kept of a command with this payload in its row, and the payload to show.
+    /// The ledger mode of a command with this payload in its row, and the payload to show.
     #[must_use]
     pub fn of_row(data: Option<Json>) -> (Self, Json) {
         match data {
@@ -115,30 +118,31 @@ pub struct CommandRecord {
     pub command: String,
     /// The command's payload. Read from a ledger that does not keep it: `null`.
     pub data: Json,
-    /// How much of the command the ledger keeps.
+    /// The part of the command that the ledger keeps.
     pub ledger: LedgerMode,
-    /// What was asked for, to tell a retry from another command with the same id.
+    /// The fingerprint of the request, which tells a retry from another command with the same id.
     pub fingerprint: Fingerprint,
     /// The time that the decider saw, in whole milliseconds.
     pub now: OffsetDateTime,
     /// The random number that the decider saw.
     pub seed: u64,
-    /// Who sent it; none when authentication is off.
+    /// The sender; none when authentication is off.
     pub actor: Option<String>,
-    /// What the decider saw of the sender's metadata.
+    /// The sender's metadata as the decider saw it.
     pub metadata: Metadata,
     /// The version that was decided at.
     pub version: Version,
     /// The module that decided.
     pub module: ModuleDigest,
-    /// How the decision ended.
+    /// The outcome of the decision.
     pub outcome: CommandOutcome,
-    /// What deciding cost, in units of fuel, without the folding of history; 0 when no module has decided.
+    /// The cost of the decision in units of fuel, without the folding of history; 0 when no module
+    /// has decided.
     pub fuel: u64,
 }
 
 impl CommandRecord {
-    /// Whether a module has decided. Otherwise the row only keeps the id from being used.
+    /// Tells whether a module has decided. Otherwise the row only keeps the id from being used.
     #[must_use]
     pub fn is_decided(&self) -> bool {
         self.fuel > 0
@@ -153,7 +157,7 @@ impl CommandRecord {
         }
     }
 
-    /// What it takes up in memory, in bytes; about right.
+    /// The approximate memory of the record, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let metadata = self.metadata.entries().iter();

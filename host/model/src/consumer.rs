@@ -12,8 +12,8 @@ use super::{EventFilter, NameError, Namespace, Position, RecordedEvent, StreamId
 /// Longest name of a consumer, in bytes (inclusive).
 const CONSUMER_NAME_LIMIT: usize = 128;
 
-/// Identifies one lease; whoever holds it may settle what was leased. A new one for each lease, so that a late holder cannot be taken for
-/// the one that has taken over.
+/// Identifies one lease; whoever holds it may settle what was leased. A new one for each lease, so
+/// that a late holder cannot be taken for the one that has taken over.
 pub type LeaseId = Uuid;
 
 /// Names one consumer of the whole installation.
@@ -60,18 +60,19 @@ impl fmt::Display for ConsumerId {
     }
 }
 
-/// How a consumer is served. Changing any of it moves no checkpoint.
+/// The settings of a consumer. A change of them moves no checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerSettings {
     /// The events that are wanted.
     pub filter: EventFilter,
-    /// How long a lease holds, unless it is extended; in whole milliseconds, at least 1.
+    /// The length of a lease that is not extended; in whole milliseconds, at least 1.
     pub lock_timeout: Duration,
-    /// How often an event is delivered before its stream is parked; at least 1.
+    /// The number of deliveries of an event before its stream is parked; at least 1.
     pub max_attempts: u32,
-    /// How long a stream rests after its first failure, twice as long after each further one; in whole milliseconds.
+    /// The rest of a stream after its first failure, doubled after each further one; in whole
+    /// milliseconds.
     pub backoff: Duration,
-    /// Where the host delivers by itself; none for consumers that ask.
+    /// The receiver that the host delivers to by itself; none for consumers that ask.
     pub push: Option<Push>,
 }
 
@@ -85,7 +86,7 @@ impl ConsumerSettings {
         self.push.as_ref().map(|push| push.url.as_str())
     }
 
-    /// How long a stream rests after the failure of its `attempt`, which counts from 1.
+    /// The rest of a stream after the failure of its `attempt`, which counts from 1.
     #[must_use]
     pub fn rest_after(&self, attempt: u32) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
@@ -95,12 +96,12 @@ impl ConsumerSettings {
     }
 }
 
-/// Where the host delivers to.
+/// The receiver of a push consumer.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Push {
     /// An `http` or `https` URL.
     pub url: String,
-    /// What deliveries are signed with.
+    /// The key that signs deliveries.
     pub secret: Option<String>,
 }
 
@@ -113,7 +114,7 @@ impl fmt::Debug for Push {
     }
 }
 
-/// Where in the log a consumer begins.
+/// The place in the log where a consumer begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// With the first event.
@@ -122,39 +123,41 @@ pub enum Start {
     Now,
     /// With the first event after a position.
     After(Position),
-    /// With the first event created at this time or later; earlier ones are left out, wherever they are in the log.
+    /// With the first event created at this time or later; earlier ones are left out, wherever they
+    /// are in the log.
     Since(OffsetDateTime),
 }
 
 /// A consumer, and how far it has come.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Consumer {
-    /// Its name.
+    /// The name of the consumer.
     pub id: ConsumerId,
-    /// How it is served.
+    /// The consumer's settings.
     pub settings: ConsumerSettings,
-    /// Whether nothing is leased until it is resumed.
+    /// Tells whether leasing is stopped until the consumer is resumed.
     pub is_paused: bool,
-    /// Why a host has paused it; none if that was somebody else, or it is not paused.
+    /// The reason for which a host paused the consumer; none if a person paused it, or if it is not
+    /// paused.
     pub paused_reason: Option<String>,
-    /// When it was created.
+    /// The time at which the consumer was created.
     pub created_at: OffsetDateTime,
-    /// How many wanted events are not done, those that are in flight or parked among them. Of those that nothing was leased of yet, as many as
-    /// were looked for.
+    /// The number of wanted events that are not done, with those in flight or parked. Of the
+    /// streams that nothing was leased of yet, only as many events as were looked for are counted.
     pub lag_events: u64,
-    /// How old the oldest of them is; zero when there is none.
+    /// The age of the oldest of those events; zero when no event is left.
     pub lag: Duration,
-    /// How many streams are leased.
+    /// The number of leased streams.
     pub in_flight: u64,
-    /// How many streams are parked.
+    /// The number of parked streams.
     pub parked: u64,
 }
 
 impl Consumer {
-    /// What it takes up in memory beside its texts, in bytes; about right.
+    /// The approximate memory of a consumer besides its texts, in bytes.
     const OVERHEAD_BYTES: usize = 500;
 
-    /// What it takes up in memory, in bytes; about right.
+    /// The approximate memory of the consumer, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let push = self.settings.push.as_ref();
@@ -171,9 +174,9 @@ pub struct Lease {
     pub id: LeaseId,
     /// The stream.
     pub stream: StreamId,
-    /// How often the first of the events has been delivered, this time included.
+    /// The number of deliveries of the first event, this one included.
     pub attempt: u32,
-    /// When another worker may be given the same events.
+    /// The time at which another worker may be given the same events.
     pub expires_at: OffsetDateTime,
     /// The events, in the order of the stream; at least one.
     pub events: Vec<RecordedEvent>,
@@ -186,13 +189,13 @@ pub struct Parked {
     pub stream: StreamId,
     /// The version of the first event that is not done.
     pub version: Version,
-    /// Its place in the log.
+    /// The position of the event in the log.
     pub position: Position,
-    /// How often it was delivered.
+    /// The number of its deliveries.
     pub attempts: u32,
-    /// What was said of the last failure, cut to [`Parked::REASON_CHARACTERS`].
+    /// The reason for the last failure, cut to [`Parked::REASON_CHARACTERS`].
     pub reason: String,
-    /// When it was parked.
+    /// The time at which the stream was parked.
     pub parked_at: OffsetDateTime,
 }
 

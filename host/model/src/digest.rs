@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
-/// Names an immutable module by the SHA-256 of the component's bytes; as text `sha256:` and 64 lowercase hexadecimal digits.
+/// Names an immutable module by the SHA-256 of the component's bytes; as text `sha256:` and 64
+/// lowercase hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModuleDigest([u8; 32]);
 

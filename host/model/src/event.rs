@@ -21,7 +21,7 @@ pub struct EventType {
     pub description: String,
 }
 
-/// What happened, as a decider sees it: an event without its place, its time, its ids and its metadata.
+/// An event as a decider sees it, without its place, time, ids and metadata.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// The event's name, in the past tense.
@@ -30,7 +30,7 @@ pub struct Event {
     pub schema_version: u32,
     /// The payload.
     pub data: Json,
-    /// Whether the stream ends with it.
+    /// Tells whether the event ends the stream.
     pub is_final: bool,
     /// Labels, without duplicates.
     pub tags: Vec<String>,
@@ -42,13 +42,13 @@ pub enum TagError {
     /// A store's text columns cannot hold U+0000.
     #[error("a tag holds the character U+0000")]
     Nul(usize),
-    /// It is longer than [`Event::TAG_BYTES`].
+    /// The tag is longer than [`Event::TAG_BYTES`].
     #[error("a tag has more than {} bytes", Event::TAG_BYTES)]
     TooLong(usize),
-    /// There are more than [`Event::MOST_TAGS`].
+    /// The event has more than [`Event::MOST_TAGS`] tags.
     #[error("there are more than {} tags", Event::MOST_TAGS)]
     TooMany(usize),
-    /// It is one of those before it.
+    /// The tag repeats an earlier one.
     #[error("the tag `{1}` is there twice")]
     Repeated(usize, String),
 }
@@ -101,7 +101,7 @@ pub struct NewEvent {
     pub schema_version: u32,
     /// The payload.
     pub data: Json,
-    /// Whether the stream ends with it.
+    /// Tells whether the event ends the stream.
     pub is_final: bool,
     /// Labels, without duplicates.
     pub tags: Vec<String>,
@@ -116,15 +116,16 @@ pub struct NewEvent {
 pub struct RecordedEvent {
     /// The stream it belongs to.
     pub stream: StreamId,
-    /// Its place in the stream.
+    /// The place of the event in the stream.
     pub version: Version,
-    /// Its place in the log of all streams.
+    /// The place of the event in the log of all streams.
     pub position: Position,
     /// The id of the event before it in the stream; none for the first.
     pub previous_id: Option<EventId>,
-    /// When the store took it. Never earlier than the event before it in the stream.
+    /// The time at which the store took the event. Never earlier than that of the event before it
+    /// in the stream.
     pub created_at: OffsetDateTime,
-    /// What was appended.
+    /// The event as it was appended.
     pub event: NewEvent,
 }
 
@@ -134,10 +135,10 @@ impl Event {
     /// Longest tag, in bytes (inclusive).
     pub const TAG_BYTES: usize = 255;
 
-    /// What an event takes up in memory beside its texts, in bytes; about right.
+    /// The approximate memory of an event besides its texts, in bytes.
     const OVERHEAD_BYTES: usize = 120;
 
-    /// What it takes up in memory, in bytes; about right.
+    /// The approximate memory of the event, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let tags: usize = self.tags.iter().map(String::len).sum();
@@ -146,10 +147,10 @@ impl Event {
 }
 
 impl NewEvent {
-    /// What an event takes up in memory beside its texts, as it is or as it is stored, in bytes; about right.
+    /// The approximate size of an event besides its texts, in memory or in a store, in bytes.
     const OVERHEAD_BYTES: usize = 600;
 
-    /// What it takes up in memory, in bytes; about right.
+    /// The approximate memory of the event, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let metadata = self.metadata.entries().iter();
@@ -160,7 +161,7 @@ impl NewEvent {
 }
 
 impl RecordedEvent {
-    /// What it takes up in memory, in bytes; about right.
+    /// The approximate memory of the event, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         self.event.size_bytes() + self.stream.id().len()

@@ -1,4 +1,4 @@
-//! Which events somebody wants.
+//! A filter of events.
 
 use serde::{Deserialize, Serialize};
 

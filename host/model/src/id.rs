@@ -3,9 +3,11 @@
 use rand::Rng as _;
 use uuid::{Builder, NoContext, Timestamp, Uuid};
 
-/// A new id: a UUID of version 7, whose first 60 bits of meaning are the time, so that what is written together lies together in an index.
+/// A new id: a UUID of version 7, whose first 60 bits of meaning are the time, so that what is
+/// written together lies together in an index.
 ///
-/// The rest comes from this thread's generator rather than from the kernel, which would be asked several times for each command.
+/// The rest comes from this thread's generator rather than from the kernel, which would be asked
+/// several times for each command.
 #[must_use]
 pub fn new_id() -> Uuid {
     let (seconds, nanoseconds) = Timestamp::now(NoContext).to_unix();

@@ -1,4 +1,4 @@
-//! What travels beside an event's payload.
+//! The metadata of an event, which is kept next to its payload.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub mod reserved {
     pub const CAUSATION_ID: &str = "causation_id";
     /// W3C trace context, from the request's header.
     pub const TRACEPARENT: &str = "traceparent";
-    /// Who sent the command, as authenticated.
+    /// The key of the sender's name, as authenticated.
     pub const ACTOR: &str = "actor";
     /// The digest of the module that decided.
     pub const MODULE: &str = "module";
@@ -25,13 +25,13 @@ pub mod reserved {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metadata(BTreeMap<String, String>);
 
-/// Why a sender's metadata was refused.
+/// The reason for which a sender's metadata was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     /// More than 16 entries.
     #[error("metadata has {entries} entries, {METADATA_ENTRIES_LIMIT} are allowed")]
     TooMany {
-        /// How many there are.
+        /// The number of entries.
         entries: usize,
     },
     /// A key or value above 1,024 bytes.
@@ -55,7 +55,8 @@ pub enum MetadataError {
 }
 
 impl Metadata {
-    /// Checks what a sender attached. A sender may set `correlation_id` and `causation_id`, but no other reserved key.
+    /// Checks what a sender attached. A sender may set `correlation_id` and `causation_id`, but no
+    /// other reserved key.
     ///
     /// # Errors
     ///

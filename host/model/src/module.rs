@@ -103,7 +103,7 @@ impl ActivationKey {
         }
     }
 
-    /// Where the pointer is.
+    /// The namespace of the pointer.
     #[must_use]
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
@@ -128,7 +128,7 @@ impl fmt::Display for ActivationKey {
     }
 }
 
-/// Whether the text is `[a-z][a-z0-9_-]{0,62}`.
+/// Checks the text against `[a-z][a-z0-9_-]{0,62}`.
 fn is_view_name(text: &str) -> bool {
     let allowed = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-'

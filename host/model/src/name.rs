@@ -167,7 +167,7 @@ impl DeciderName {
     }
 }
 
-/// Whether the text is `[A-Za-z][A-Za-z0-9_-]{0,127}`.
+/// Checks the text against `[A-Za-z][A-Za-z0-9_-]{0,127}`.
 pub(super) fn is_decider_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     text.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -183,7 +183,8 @@ impl fmt::Display for DeciderName {
 
 /// Names one stream of the whole installation.
 ///
-/// The order (namespace, decider, id) is the order in which several streams are locked, so that no two writers deadlock.
+/// The order (namespace, decider, id) is the order in which several streams are locked, so that no
+/// two writers deadlock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId {
     namespace: Namespace,

@@ -1,10 +1,10 @@
-//! What is set for all deciders, for those of a namespace, and for single ones.
+//! A setting with overrides for namespaces and for single deciders.
 
 use std::collections::HashMap;
 
 use super::{DeciderName, Namespace};
 
-/// A setting that may be another for some deciders: what is said of a decider counts before what is said of its namespace.
+/// A setting with overrides; a decider's wins over its namespace's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PerDecider<T> {
     default: T,
@@ -27,7 +27,8 @@ impl<T> PerDecider<T> {
         }
     }
 
-    /// With another value for a decider, or, without one, for all of a namespace that have none of their own. What is said last counts.
+    /// With another value for a decider, or, without one, for all of a namespace that have none of
+    /// their own. What is said last counts.
     #[must_use]
     pub fn with(mut self, namespace: Namespace, decider: Option<DeciderName>, value: T) -> Self {
         let none = || InNamespace {
@@ -42,7 +43,7 @@ impl<T> PerDecider<T> {
         self
     }
 
-    /// What holds for a decider.
+    /// The value for a decider.
     #[must_use]
     pub fn of(&self, namespace: &Namespace, decider: &DeciderName) -> &T {
         let own = self.own.get(namespace);

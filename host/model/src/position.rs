@@ -5,12 +5,13 @@ use std::str::FromStr;
 
 /// A place in the log of all streams: opaque to clients, totally ordered, with gaps.
 ///
-/// Three numbers, compared from left to right: the `generation`, which is one life of the database and grows from one to the next, so that
-/// what comes after a restore is never taken for what was lost by it; the `transaction` that wrote the event; and the `offset` of its row.
-/// A store that has one writer at a time leaves the second at 0.
+/// Three numbers, compared from left to right: the `generation`, which is one life of the database
+/// and grows from one to the next, so that what comes after a restore is never taken for what was
+/// lost by it; the `transaction` that wrote the event; and the `offset` of its row. A store that
+/// has one writer at a time leaves the second at 0.
 ///
-/// As text, each number is hexadecimal behind one digit that tells its length, `g` for sixteen and `0` for the number zero: `032ff15`. Texts of positions sort
-/// as the positions do.
+/// As text, each number is hexadecimal behind one digit that tells its length, `g` for sixteen and
+/// `0` for the number zero: `032ff15`. Texts of positions sort as the positions do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Position {
     generation: u64,

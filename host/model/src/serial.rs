@@ -1,4 +1,5 @@
-//! Values as they are written to where serde writes: by their texts, and checked when they come back.
+//! Values as they are written to where serde writes: by their texts, and checked when they come
+//! back.
 
 use std::str::FromStr as _;
 

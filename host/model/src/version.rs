@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A position inside ONE stream: the first event is 1, an empty stream is at 0. At most `i64::MAX`, as SQL columns hold it.
+/// A position inside ONE stream: the first event is 1, an empty stream is at 0. At most `i64::MAX`,
+/// as SQL columns hold it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Version(u64);
 
@@ -34,7 +35,7 @@ impl Version {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
 
-    /// How many events lie between this version and `later`; none if that is not later.
+    /// The number of events between this version and `later`; 0 if `later` is not later.
     #[must_use]
     pub fn events_to(self, later: Self) -> usize {
         usize::try_from(later.0.saturating_sub(self.0)).unwrap_or(usize::MAX)
@@ -66,7 +67,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// What a writer expects of a stream at the moment of the append.
+/// The version that a writer expects of a stream at the moment of the append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExpectedVersion {
     /// Nothing.
@@ -88,7 +89,7 @@ impl ExpectedVersion {
         }
     }
 
-    /// Whether a stream that is at `current` is as expected.
+    /// Tells whether a stream at version `current` meets the expectation.
     #[must_use]
     pub fn accepts(self, current: Version) -> bool {
         self.version().is_none_or(|expected| expected == current)

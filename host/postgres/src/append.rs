@@ -1,4 +1,4 @@
-//! What `gavel_append` answers, append by append.
+//! The answers of `gavel_append`, as outcomes of appends.
 
 use gavel_model::{ActivationNumber, Position, RecordedEvent, Version};
 use gavel_store::toolkit::group::{Outcome, Verdict};
@@ -20,7 +20,8 @@ pub(super) fn verdicts(batch: &[Append], answer: BatchOutcome) -> Vec<Verdict> {
     verdicts.collect()
 }
 
-/// What became of an append, from the answers for its parts and the positions of events from its first on.
+/// The outcome of an append, from the answers for its parts and the positions of events from its
+/// first on.
 fn outcome(
     append: &Append,
     parts: &[PartOutcome],

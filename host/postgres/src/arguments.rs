@@ -14,7 +14,7 @@ use super::ledger::Commands;
 use super::query::Statement;
 use super::rows::BatchOutcome;
 
-/// How many arguments `gavel_append` has beside those of the ledger.
+/// The number of arguments of `gavel_append` besides those of the ledger.
 const OTHERS: usize = 31;
 
 static CALL: LazyLock<String> = LazyLock::new(|| {
@@ -65,7 +65,7 @@ struct Events<'a> {
     metadata: Vec<SqlJson<&'a BTreeMap<String, String>>>,
 }
 
-/// What the parts so far do to one stream, seen from its head.
+/// The effect of the earlier parts on one stream, seen from its head.
 #[derive(Default)]
 struct Ahead {
     events: usize,
@@ -210,7 +210,8 @@ impl<'a> Events<'a> {
     }
 }
 
-/// The place of an item in a list without repetition, at whose end it is put if it is new; the first place is 1.
+/// The place of an item in a list without repetition, at whose end it is put if it is new; the
+/// first place is 1.
 fn place<T: Copy + Eq + Hash>(places: &mut HashMap<T, i32>, list: &mut Vec<T>, item: T) -> i32 {
     *places.entry(item).or_insert_with(|| {
         list.push(item);
@@ -226,7 +227,7 @@ fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// How many events after the head a final event ends the stream, if others come after it in the same part.
+/// The number of events from the head to a final event that has others after it in the same part.
 fn ends_early(ahead: &Ahead, events: &[NewEvent]) -> Option<usize> {
     let last_is_at = events.iter().position(|event| event.is_final)? + 1;
     (last_is_at < events.len()).then_some(ahead.events + last_is_at)

@@ -18,7 +18,8 @@ use super::error::{is_lost_race, meet};
 use super::query::{Failure, answered, of_stream, run_on};
 use super::rows::BatchOutcome;
 
-/// The server ends it with `idle_in_transaction_session_timeout`, so that a host that is stuck keeps nobody away for long.
+/// The server ends it with `idle_in_transaction_session_timeout`, so that a host that is stuck
+/// keeps nobody away for long.
 #[derive(Debug)]
 struct PostgresClaim {
     store: PostgresStore,
@@ -31,9 +32,9 @@ struct PostgresClaim {
 /// A transaction that is kept open for a while, and rolled back if it is dropped before it is used.
 #[derive(Debug)]
 pub(super) struct Kept {
-    /// There until it is used.
+    /// The transaction until it is used.
     transaction: Option<Transaction<'static, Postgres>>,
-    /// Where a connection can be given back.
+    /// The runtime in which the connection can be given back.
     runtime: Handle,
 }
 
@@ -61,7 +62,8 @@ impl Drop for Kept {
 }
 
 impl PostgresStore {
-    /// Waits in the line of the stream's lock, in which all hosts stand in the order of their arrival.
+    /// Waits in the line of the stream's lock, in which all hosts stand in the order of their
+    /// arrival.
     pub(super) async fn claim_stream(
         &self,
         stream: &StreamId,

@@ -17,13 +17,14 @@ use super::error::{is_lock_timeout, is_lost_race, meet};
 use super::query::{Failure, run, run_on};
 use super::rows::BatchOutcome;
 
-/// How often a batch that loses races is run before it is given up.
+/// The number of times that a batch which loses races is run before it is given up.
 const ATTEMPTS: u32 = 6;
 
-/// Where batches go.
+/// The database that batches are sent to.
 #[derive(Debug)]
 pub(super) struct Database {
-    /// How a committer connects. Its connection is none of the pool's, which looks after each that is given back.
+    /// The options of a committer's connection, which is not one of the pool's: the pool checks
+    /// each connection that is given back.
     pub(super) connect: PgConnectOptions,
     pub(super) pool: PgPool,
     pub(super) floor: Arc<Floor>,
@@ -90,7 +91,8 @@ impl Commit for Database {
 }
 
 impl Database {
-    /// Runs a batch on the connection of a committer, and lets go of it if it must not be used again.
+    /// Runs a batch on the connection of a committer, and lets go of it if it must not be used
+    /// again.
     async fn run_on_own(
         &self,
         session: &mut Session,

@@ -5,12 +5,14 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor as _, Row as _, raw_sql};
 
-/// How long to wait for a connection, be it a new one or one of the pool.
+/// The time to wait for a connection, be it a new one or one of the pool.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that was idle for longer is tried before it is used; for a busy one that would double the round trips.
+/// A connection that was idle for longer is tried before it is used; for a busy one that would
+/// double the round trips.
 pub(super) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
-/// What every connection asks of the server, so that a host that is gone or stuck holds up nobody for long.
+/// The settings of every connection, so that a host that crashed or hangs does not block others for
+/// long.
 pub(super) const SESSION_SETTINGS: [(&str, &str); 11] = [
     ("statement_timeout", "30s"),
     ("lock_timeout", "5s"),
@@ -27,14 +29,16 @@ pub(super) const SESSION_SETTINGS: [(&str, &str); 11] = [
     ("default_transaction_isolation", "read committed"),
 ];
 
-/// What the connection asks for that sets the store up: no timeout at all, which a migration may well exceed.
+/// The settings of the connection that sets the store up: no timeout at all, which a migration may
+/// well exceed.
 pub(super) const SETUP_SETTINGS: [(&str, &str); 3] = [
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
     ("idle_session_timeout", "0"),
 ];
 
-/// What a session asks for at its start, and is not given. Those of TCP are none on a socket of the system.
+/// Finds a setting that a session asks for at its start and is not given. The settings of TCP do
+/// not count: over a Unix socket they have no effect.
 pub(super) async fn ignored_setting(
     connect: PgConnectOptions,
 ) -> Result<Option<String>, sqlx::Error> {
@@ -69,7 +73,7 @@ pub(super) async fn ignored_setting(
     Ok(ignored)
 }
 
-/// What a pooler does not let a session ask for, in the words of PgBouncer and those that imitate it.
+/// The setting that a pooler refuses, from the words of PgBouncer and of poolers that imitate it.
 fn refused_setting(message: &str) -> Option<&str> {
     let refused = message.strip_prefix("unsupported startup parameter")?;
     let refused = refused.strip_prefix(" in options").unwrap_or(refused);
@@ -77,8 +81,9 @@ fn refused_setting(message: &str) -> Option<&str> {
     setting.split(['.', ' ']).next()
 }
 
-/// Refuses a connection that leads to a standby, where reads are old, that may only read, or that skips the triggers which number events;
-/// and begins a generation when the server is another one than before: nobody writes on a connection that was not asked.
+/// Refuses a connection that leads to a standby, where reads are old, that may only read, or that
+/// skips the triggers which number events; and begins a generation when the server is another one
+/// than before: nobody writes on a connection that was not asked.
 pub(super) async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let server = sqlx::query(
         "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::BOOLEAN, \

@@ -1,4 +1,5 @@
-//! What the server's codes mean to us. Told apart by SQLSTATE and constraint, never by text; the list is in `migrations/postgres/README.md`.
+//! The meaning of the server's error codes. Errors are told apart by SQLSTATE and constraint, never
+//! by text; the list is in `migrations/postgres/README.md`.
 
 use gavel_model::{ActivationNumber, ModuleKind, Position};
 use gavel_store::toolkit::group::Failed;
@@ -11,7 +12,8 @@ use super::query::Failure;
 
 const FOREIGN_KEY_VIOLATION: &str = "23503";
 const UNIQUE_VIOLATION: &str = "23505";
-/// Classes of what passes by itself: connections, states of transactions and objects, resources, operators, and the system.
+/// Classes of what passes by itself: connections, states of transactions and objects, resources,
+/// operators, and the system.
 const PASSING_CLASSES: [&str; 7] = ["08", "25", "40", "53", "55", "57", "58"];
 /// A stream has moved on, or ended, between the look at it and the write.
 const STREAM_MOVED: [&str; 2] = ["GV001", "GV002"];
@@ -20,8 +22,9 @@ const DEADLOCK_DETECTED: &str = "40P01";
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 const UNDEFINED_TABLE: &str = "42P01";
 const UNDEFINED_FUNCTION: &str = "42883";
-/// What says something of the session, and nothing of the statement: a plan that was made before a column was added, another's or no
-/// prepared statement, a protocol out of step, and a session that may only read, as after a failover.
+/// The codes that concern the session and not the statement: a plan from before a column was added,
+/// a prepared statement that is missing or another's, a protocol out of step, and a session that
+/// may only read, as after a failover.
 const OF_THE_SESSION: [&str; 5] = ["0A000", "26000", "42P05", "08P01", "25006"];
 const ACTIVATION_MOVED: &str = "GV005";
 const CONSUMER_UNKNOWN: &str = "GV006";
@@ -36,9 +39,10 @@ const OUTDATED: &str = "GV012";
 const OFFSET: &str = "events_pkey";
 const ACTIVATED_MODULE: &str = "activations_digest_fkey";
 
-/// Whether the statement lost a race, so that it finds out what it lost to when it is run again.
+/// Tells whether the statement lost a race, so that a second run finds out against what.
 ///
-/// A broken unique constraint is one: the append has looked for what it would collide with, and that was not there yet.
+/// A broken unique constraint is one: the append has looked for what it would collide with, and
+/// that was not there yet.
 pub(super) fn is_lost_race(failure: &Failure) -> bool {
     match failure {
         Failure::Refused(error) => is_race(error),
@@ -53,12 +57,13 @@ fn is_race(error: &PgDatabaseError) -> bool {
     }
 }
 
-/// Whether a lock was not to be had in time.
+/// Tells whether a lock was not available in time.
 pub(super) fn is_lock_timeout(error: &PgDatabaseError) -> bool {
     error.code() == LOCK_NOT_AVAILABLE
 }
 
-/// What the server has refused. It is tried again only if what it was refused for is known to pass.
+/// The store's error for a refusal by the server. The call may be tried again only if the cause is
+/// known to pass.
 fn refused(error: Box<PgDatabaseError>) -> Error {
     let code = error.code();
     // Hosts that are newer carry it out.
@@ -90,7 +95,8 @@ pub(super) fn meet(floor: &Floor, failure: &Failure) {
     }
 }
 
-/// Whether the code means that nothing was carried out, and that another session may do it.
+/// Tells whether the code means that nothing was carried out, and that another session may carry it
+/// out.
 pub(super) fn is_of_session(code: &str) -> bool {
     OF_THE_SESSION.contains(&code)
 }
@@ -180,7 +186,7 @@ impl From<Failure> for ConsumerError {
     }
 }
 
-/// What an acknowledgement failed with.
+/// The error of a failed acknowledgement.
 pub(super) fn not_acknowledged(failure: Failure, through: Position) -> ConsumerError {
     match failure {
         Failure::Refused(error) if error.code() == NOT_LEASED => {

@@ -1,4 +1,5 @@
-//! Reading streams for folding, which reads more events than all else together: few columns, found by their places.
+//! Reading streams for folding, which reads more events than all else together: few columns, found
+//! by their places.
 
 use gavel_model::{Event, Json, StreamId, Version};
 use gavel_store::{
@@ -12,7 +13,8 @@ use sqlx::{Decode, Postgres, Type};
 use super::PostgresStore;
 use super::query::of_stream;
 
-/// The columns that [`past_events`] reads, in the order of [`place`]. `data` comes as it is: the detour by way of TEXT costs two copies.
+/// The columns that [`past_events`] reads, in the order of [`place`]. `data` comes as it is: the
+/// detour by way of TEXT costs two copies.
 macro_rules! history_columns {
     () => {
         "event, event_version, data, final, tags, version, event_id"
@@ -20,7 +22,7 @@ macro_rules! history_columns {
 }
 pub(super) use history_columns;
 
-/// How many columns that is.
+/// The number of those columns.
 pub(super) const HISTORY_COLUMNS: usize = 7;
 
 /// The places of [`history_columns`] in a row; others may follow.
@@ -118,7 +120,7 @@ impl Filling {
         }
     }
 
-    /// How many rows to read next; none once the page is done.
+    /// The number of rows to read next; none once the page is done.
     pub(super) fn rows(&self) -> Option<u32> {
         let is_done = !self.history.has_more || self.room.is_full() || self.room.is_used_up();
         (!is_done).then(|| self.room.rows())

@@ -1,4 +1,5 @@
-//! Holds: a transaction that has the fence's lock, so that the appends of a decider wait for its end on every host.
+//! Holds: a transaction that has the fence's lock, so that the appends of a decider wait for its
+//! end on every host.
 
 use async_trait::async_trait;
 use gavel_model::{Activation, ActivationKey};
@@ -18,11 +19,12 @@ struct PostgresHold {
     transaction: Kept,
     /// Of the schema, what this host knows.
     known: i64,
-    /// The appends of this host wait here and not in the database: each would keep a connection from whoever looks at the past.
+    /// The appends of this host wait here and not in the database: each would keep a connection
+    /// from whoever looks at the past.
     _held: Held,
 }
 
-/// What holds for the transaction, and then the lock.
+/// The timeouts of the transaction, and then the lock.
 const LIMITS: &str = "SELECT set_config('lock_timeout', $1, TRUE), set_config('idle_in_transaction_session_timeout', $1, TRUE)";
 const LOCK: &str = "SELECT pg_advisory_xact_lock(gavel_fence_key($1, $2, $3))";
 

@@ -1,4 +1,5 @@
-//! The ledger: the columns of its table, which nobody else names, and looking commands up, many in one statement.
+//! The ledger: the columns of its table, which nobody else names, and looking commands up, many in
+//! one statement.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +15,12 @@ use uuid::Uuid;
 use super::query::{self, Statement};
 use super::rows::{self, Read, column, digest, metadata, stream, time, unreadable, version};
 
-/// Makes of a list of columns the arguments of `gavel_append` that have their names with `c_` before them, in its order. The columns that
-/// name the stream come with the part.
+/// Makes of a list of columns the arguments of `gavel_append` that have their names with `c_`
+/// before them, in its order. The columns that name the stream come with the part.
 macro_rules! arguments {
     ($($name:ident: $type:ty = $value:expr;)*) => {
-        /// One list per column, with a row for each part of a batch; all of it is NULL where the part has no command.
+        /// One list per column, with a row for each part of a batch; all of it is NULL where the
+        /// part has no command.
         #[derive(Debug, Default)]
         pub(super) struct Commands<'a> {
             $($name: Vec<Option<$type>>,)*
@@ -122,8 +124,9 @@ pub(super) fn read(row: &PgRow) -> Read<CommandRecord> {
     })
 }
 
-/// LIMIT keeps it at one step into the index for each, whatever the planner thinks of the table: statements are planned once, when it may
-/// have been small. Of commands that are not there, which is most of them, there is no row.
+/// LIMIT keeps it at one step into the index for each, whatever the planner thinks of the table:
+/// statements are planned once, when it may have been small. Of commands that are not there, which
+/// is most of them, there is no row.
 const FIND: &str = concat!(
     "SELECT wanted.place, command.* FROM unnest($1::TEXT[], $2::UUID[]) WITH ORDINALITY AS wanted (namespace, command_id, place) \
      CROSS JOIN LATERAL ( \

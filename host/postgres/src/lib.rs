@@ -1,7 +1,10 @@
-//! The production store: PostgreSQL 14 or newer, shared by any number of hosts and by writers of plain SQL.
+//! The production store: PostgreSQL 14 or newer, shared by any number of hosts and by writers of
+//! plain SQL.
 //!
-//! The rules of streams are kept by the database, for every writer (`migrations/postgres`). This module asks, and translates what it is
-//! answered; it holds no state but connections, and the appends on their way. **Invariant:** no statement is put together from values: they are all bound.
+//! The rules of streams are kept by the database, for every writer (`migrations/postgres`). This
+//! module asks, and translates what it is answered; it holds no state but connections, and the
+//! appends on their way. **Invariant:** no statement is put together from values: they are all
+//! bound.
 
 mod append;
 mod arguments;

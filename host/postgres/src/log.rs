@@ -13,13 +13,14 @@ use super::consumers::bind_position;
 use super::consumers::milliseconds;
 use super::rows::{self, event_columns};
 
-/// A filtered page looks at no fewer events than this, so that a rare event is found in few round trips,
+/// A filtered page looks at no fewer events than this, so that a rare event is found in few round
+/// trips,
 const SCAN: u32 = 1_000;
 /// unless they take up more than this, in bytes.
 const SCAN_BYTES: usize = 8 * PAGE_BYTES;
 
-/// Only what no transaction can come before any more. A row without an event tells of a page without any. `OFFSET 0` has the state looked at once,
-/// and not row by row.
+/// Only what no transaction can come before any more. A row without an event tells of a page
+/// without any. `OFFSET 0` has the state looked at once, and not row by row.
 const LOG: &str = concat!(
     "SELECT state.is_withheld, page.* \
      FROM ( \
@@ -113,7 +114,8 @@ impl LogStore for PostgresStore {
             for row in &found {
                 let event = match rows::event(row) {
                     Ok(event) => event,
-                    // What comes before a malformed event is delivered; the next call begins with it.
+                    // What comes before a malformed event is delivered; the next call begins with
+                    // it.
                     Err(_) if page.next > after => return Ok(page),
                     Err(error) => return Err(error),
                 };

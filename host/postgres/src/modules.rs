@@ -96,7 +96,7 @@ pub(super) fn moving(activation: &NewActivation, known: i64) -> Statement<'_> {
         .bind(activation.report.as_str())
 }
 
-/// What that statement gives.
+/// The activation that the statement recorded.
 pub(super) fn activated(found: &[PgRow]) -> Result<Activation, ActivateError> {
     let activated = found.first().map(activation_of).transpose();
     activated.map_err(ActivateError::Store)?.ok_or_else(|| {

@@ -5,10 +5,11 @@
 //!                     \--- tell ----> NOTIFY --- listen ---> wakeups of the other hosts
 //! ```
 //!
-//! A notice says that something was committed, and nothing else. It may be lost, with a connection or because a pooler between us and the
-//! server does not pass it on: whoever waits polls as well.
+//! A notice says that something was committed, and nothing else. It may be lost, with a connection
+//! or because a pooler between us and the server does not pass it on: whoever waits polls as well.
 //!
-//! **Invariant:** no notice is sent by the transaction of an append. Those that send one stand in a single line, and appends with them.
+//! **Invariant:** no notice is sent by the transaction of an append. Those that send one stand in a
+//! single line, and appends with them.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,8 +25,8 @@ use super::query::run;
 
 /// The channel of all hosts on a database; the payload is the schema and the host.
 const CHANNEL: &str = "gavel_events";
-/// A notice has nothing that must last, so that it waits for no disk. While it did, its transaction would hold back what others commit:
-/// readers stay below the oldest one that is under way.
+/// A notice has nothing that must last, so that it waits for no disk. While it did, its transaction
+/// would hold back what others commit: readers stay below the oldest one that is under way.
 const TELL: &str = "SELECT set_config('synchronous_commit', 'off', true), \
                     pg_notify('gavel_events', current_schema() || ' ' || $1)";
 /// The shortest time between two notices of a host.
@@ -82,7 +83,8 @@ async fn relay(mut commits: watch::Receiver<()>, wakeups: watch::Sender<()>) {
     }
 }
 
-/// Sends a notice at once when there was none for a while, else one for all that was committed since the last.
+/// Sends a notice at once when there was none for a while, else one for all that was committed
+/// since the last.
 async fn tell(mut commits: watch::Receiver<()>, pool: PgPool, host: String) {
     while commits.changed().await.is_ok() {
         if let Err(failure) = run(&pool, sqlx::query(TELL).bind(&host)).await {

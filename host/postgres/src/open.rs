@@ -20,26 +20,30 @@ use super::ledger::PostgresLedger;
 use super::migrations;
 use super::notify::Notices;
 
-/// How many batches of appends are under way at the same time. A second one would make both of them smaller, for the same work each.
+/// The number of batches of appends under way at the same time. A second one would make both
+/// smaller, for the same work each.
 const COMMITTERS: u32 = 1;
-/// How long a committer waits for any lock; what others hold for longer is waited for beside it. Locks that an append takes of tables and
-/// indexes are held for far less.
+/// The time that a committer waits for any lock; an append that is blocked for longer waits on a
+/// connection of its own. The locks that an append takes of tables and indexes are held for far
+/// less.
 const COMMITTER_LOCK_TIMEOUT: &str = "50ms";
-/// How many more are for large appends.
+/// The number of further committers, for large appends.
 const BESIDE: u32 = 1;
-/// How many connections listen to other hosts.
+/// The number of connections that listen to other hosts.
 const LISTENERS: u32 = 1;
 
-/// Where the database is, and how to treat it.
+/// The address of the database, and the options of the store.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// `postgres://user:password@host:port/database?sslmode=…`, as libpq reads it. `options=-c search_path=…` chooses the schema.
+    /// `postgres://user:password@host:port/database?sslmode=…`, as libpq reads it. `options=-c
+    /// search_path=…` chooses the schema.
     pub url: String,
-    /// At most so many connections at a time, two of them for appends and one to listen; never fewer than five.
+    /// At most so many connections at a time, two of them for appends and one to listen; never
+    /// fewer than five.
     pub max_connections: u32,
-    /// Whether to bring the schema up to date; otherwise an outdated one is an error.
+    /// Brings the schema up to date if set; otherwise an outdated schema is an error.
     pub migrate: bool,
-    /// Whether to accept a server that can lose what it acknowledged. For tests of other things only.
+    /// Accepts a server that can lose acknowledged data if set. For tests of other things only.
     pub allow_unsafe_durability: bool,
 }
 
@@ -55,7 +59,8 @@ impl std::fmt::Debug for PostgresOptions {
 }
 
 impl PostgresStore {
-    /// Connects, checks that the server is the primary and durable, brings the schema up to date, and opens the pool.
+    /// Connects, checks that the server is the primary and durable, brings the schema up to date,
+    /// and opens the pool.
     ///
     /// Several hosts may do so at the same time: one migrates, the others wait for it.
     ///
@@ -64,9 +69,11 @@ impl PostgresStore {
     /// - [`OpenError::Unreachable`]: no connection within 5 seconds, or the URL is not one.
     /// - [`OpenError::NotUtf8`]: the database has another encoding.
     /// - [`OpenError::NotDurable`]: `fsync`, `full_page_writes` or `synchronous_commit` is off.
-    /// - [`OpenError::SettingIgnored`]: something between here and the server keeps what a session asks for from it.
+    /// - [`OpenError::SettingIgnored`]: something between here and the server keeps what a session
+    ///   asks for from it.
     /// - [`OpenError::Outdated`]: the schema asks for a newer program.
-    /// - [`OpenError::NotMigrated`], [`OpenError::Migrate`]: the schema is outdated, and may not or cannot be changed.
+    /// - [`OpenError::NotMigrated`], [`OpenError::Migrate`]: the schema is outdated, and may not or
+    ///   cannot be changed.
     pub async fn open(options: PostgresOptions) -> Result<Self, OpenError> {
         let connect =
             PgConnectOptions::from_str(&options.url).map_err(|source| OpenError::Unreachable {
@@ -164,8 +171,8 @@ impl PostgresStore {
         })
     }
 
-    /// Finishes the appends that are waiting, and closes all connections once they are idle. Calls that come later are answered with
-    /// `Unavailable`.
+    /// Finishes the appends that are waiting, and closes all connections once they are idle. Calls
+    /// that come later are answered with `Unavailable`.
     pub async fn close(&self) {
         self.group.close().await;
         self.notices.close().await;

@@ -20,8 +20,9 @@ use super::ledger::{self, ledger_columns};
 use super::query::Statement;
 use super::rows::{self, event_columns};
 
-/// Whether an event was stored before the moment of which the values are the generation and the snapshot. In another cluster transaction ids
-/// have another meaning, so that the generation comes first. A snapshot is read once, and not for each row.
+/// The condition that an event was stored before the moment given by the values for generation and
+/// snapshot. In another cluster transaction ids have another meaning, so that the generation comes
+/// first. A snapshot is read once, and not for each row.
 macro_rules! event_is_before {
     ($generation:literal, $snapshot:literal) => {
         concat!(
@@ -36,8 +37,9 @@ macro_rules! event_is_before {
     };
 }
 
-/// The same for a row of the ledger, which does not keep its transaction: `xmin` are the lower 32 bits of it, and the bits above them are those
-/// with which it is next to the snapshot. What was decided before the time is taken for old without a look at them.
+/// The same for a row of the ledger, which does not keep its transaction: `xmin` are the lower 32
+/// bits of it, and the bits above them are those with which it is next to the snapshot. What was
+/// decided before the time is taken for old without a look at them.
 macro_rules! command_is_before {
     ($snapshot:literal, $time:literal) => {
         concat!(
@@ -48,7 +50,8 @@ macro_rules! command_is_before {
     };
 }
 
-/// Events of all streams, after the place that the first values name, and before the moment that the last ones do.
+/// Events of all streams, after the place that the first values name, and before the moment that
+/// the last ones do.
 macro_rules! of_all_streams {
     ($columns:expr) => {
         concat!(
@@ -61,8 +64,9 @@ macro_rules! of_all_streams {
     };
 }
 
-/// Takes the same values, but many places: each in a stream of its own, in order. The inner LIMIT keeps it at one part of the index for each of
-/// them, whatever the planner thinks of the table; a stream is not looked into once there are enough of those before it.
+/// Takes the same values, but many places: each in a stream of its own, in order. The inner LIMIT
+/// keeps it at one part of the index for each of them, whatever the planner thinks of the table; a
+/// stream is not looked into once there are enough of those before it.
 macro_rules! of_some_streams {
     ($columns:expr) => {
         concat!(
@@ -212,7 +216,8 @@ fn columns_of(place: Place) -> (String, i64) {
     (place.id, place.version.to_sql())
 }
 
-/// What was stored behind a place of the log, of which some was stored before the moment all the same.
+/// The streams with rows after a place of the log that were not stored before the moment; some rows
+/// after that place were.
 const MOVED_SINCE: &str = concat!(
     "SELECT decider_id, min(version) AS version FROM (\
          SELECT decider_id, version - 1 AS version FROM events \
@@ -227,8 +232,9 @@ const MOVED_SINCE: &str = concat!(
 const MOMENT: &str = "SELECT h.generation, h.transaction_id::TEXT::BIGINT AS oldest_open, \
      pg_current_snapshot()::TEXT AS snapshot, extract(epoch FROM clock_timestamp())::BIGINT AS seconds FROM gavel_horizon() AS h";
 
-/// By how much the clocks of hosts may differ from the database's, and how long an append may take, together: after this a command without
-/// events is not looked for among those that were stored after a moment.
+/// By how much the clocks of hosts may differ from the database's, and how long an append may take,
+/// together: after this a command without events is not looked for among those that were stored
+/// after a moment.
 const LATENESS: Duration = Duration::hours(1);
 
 /// After how many transactions the lower bits of their ids may mean others.
@@ -237,12 +243,13 @@ const TRANSACTIONS_TOLD_APART: u64 = 1 << 30;
 /// The mark of a moment: the snapshot, and the time in seconds since 1970.
 struct Mark {
     snapshot: String,
-    /// When commands were decided of which it has to be looked whether they were stored before.
+    /// The decision time from which a command must be checked against the snapshot; earlier
+    /// commands were stored before the moment.
     recent_from: OffsetDateTime,
 }
 
 impl Mark {
-    /// What this store has not named comes before everything.
+    /// A mark that comes before everything, if this store did not name the moment.
     fn of(moment: &Moment) -> Self {
         let parts = moment.mark.split_once(' ');
         let parsed = parts.and_then(|(snapshot, seconds)| {

@@ -11,19 +11,20 @@ use sqlx::query::Query;
 use super::PostgresStore;
 use super::error::is_of_session;
 
-/// How often a read is tried on another connection when one turns out to be dead, or of no use.
+/// The number of times that a read is tried when a connection turns out to be dead, or unfit.
 const READ_ATTEMPTS: u32 = 3;
 
-/// How long to wait for an answer. Longer than the server's own `statement_timeout`: only a connection that has fallen silent gets here.
+/// The time to wait for an answer. Longer than the server's own `statement_timeout`: only a
+/// connection that has stopped answering reaches it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// A statement with its values.
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
-/// Why a statement gave no rows.
+/// The reason for which a statement gave no rows.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It never reached the server.
+    /// The statement never reached the server.
     NotSent(Source),
     /// The server refused it, and took back all it did.
     Refused(Box<PgDatabaseError>),
@@ -35,8 +36,8 @@ pub(super) enum Failure {
 
 /// Runs a statement in a transaction of its own.
 ///
-/// Always to the end: the server commits after it has sent the rows, so that a first row proves nothing.
-/// Dropped midway, the statement may or may not be carried out.
+/// Always to the end: the server commits after it has sent the rows, so that a first row proves
+/// nothing. Dropped midway, the statement may or may not be carried out.
 pub(super) async fn run(pool: &PgPool, statement: Statement<'_>) -> Result<Vec<PgRow>, Failure> {
     let mut connection = pool
         .acquire()
@@ -50,7 +51,8 @@ pub(super) async fn run(pool: &PgPool, statement: Statement<'_>) -> Result<Vec<P
     answer
 }
 
-/// As [`run`], on a connection that must not be used again once it is [`Failure::Lost`] or [`Failure::Unfit`].
+/// As [`run`], on a connection that must not be used again once it is [`Failure::Lost`] or
+/// [`Failure::Unfit`].
 pub(super) async fn run_on(
     connection: &mut PgConnection,
     statement: Statement<'_>,
@@ -70,7 +72,8 @@ impl PostgresStore {
         read(&self.pool, statement).await
     }
 
-    /// As many items of a list as there is room for. The statement gives so many of those behind the last one that is known.
+    /// As many items of a list as there is room for. The statement gives so many of those behind
+    /// the last one that is known.
     pub(super) async fn read_page<'q, T: Sync>(
         &self,
         limit: u32,
@@ -128,7 +131,7 @@ pub(super) fn of_stream<'q>(sql: &'static str, stream: &StreamId) -> Statement<'
         .bind(stream.id().to_owned())
 }
 
-/// What begins or ends a transaction, unless the connection has fallen silent.
+/// Waits for the call that begins or ends a transaction, up to [`ANSWER_TIMEOUT`].
 pub(super) async fn answered<T>(
     call: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, Source> {
@@ -142,7 +145,8 @@ impl From<sqlx::Error> for Failure {
             sqlx::Error::Database(error) => match error.try_downcast::<PgDatabaseError>() {
                 Ok(error) if is_of_session(error.code()) => Self::Unfit(error),
                 Ok(error) if error.severity() == PgSeverity::Error => Self::Refused(error),
-                // With worse than an error the server ends the connection, at any point of the transaction.
+                // With worse than an error the server ends the connection, at any point of the
+                // transaction.
                 Ok(error) => Self::Lost(error),
                 Err(error) => Self::Lost(sqlx::Error::Database(error).into()),
             },

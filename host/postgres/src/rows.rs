@@ -1,4 +1,5 @@
-//! What a row holds, as our types. A row that does not hold it is reported, never left out.
+//! The rows of the tables as types of the model. A row that cannot be read is reported, never left
+//! out.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,9 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
 
-/// The columns that [`event`] reads. Those that have no binary form or type of ours come as text, under another name: by the
-/// name of a column ORDER BY means what is selected, and texts of numbers sort otherwise.
+/// The columns that [`event`] reads. Those that have no binary form or type of ours come as text,
+/// under another name: by the name of a column ORDER BY means what is selected, and texts of
+/// numbers sort otherwise.
 macro_rules! event_columns {
     () => {
         "event, event_id, event_version, decider, decider_id, data::TEXT AS data_text, command_id, previous_id, final, created_at, \
@@ -49,7 +51,7 @@ macro_rules! rehearsal_columns {
 
 pub(super) use {activation_columns, event_columns, module_columns, rehearsal_columns};
 
-/// Why a row cannot be read, in words.
+/// The reason for which a row cannot be read, in words.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Unreadable(String);
@@ -77,8 +79,8 @@ where
     row.try_get(name).map_err(unreadable)
 }
 
-/// A time of a row. The database holds others than we do (`-infinity`, the year 20000, those before Christ), at which the decoding of
-/// [`OffsetDateTime`] panics.
+/// A time of a row. The database holds others than we do (`-infinity`, the year 20000, those before
+/// Christ), at which the decoding of [`OffsetDateTime`] panics.
 #[derive(Debug)]
 pub(super) struct Time(pub(super) OffsetDateTime);
 
@@ -109,7 +111,7 @@ pub(super) fn time(row: &PgRow, name: &str) -> Read<OffsetDateTime> {
     column(row, name).map(|Time(time)| time)
 }
 
-/// Why `gavel_append` refused a part, in the order of the checks.
+/// The reason for which `gavel_append` refused a part, in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Refused {
     /// Another writer has the stream locked.
@@ -289,7 +291,7 @@ pub(super) fn version_column(row: &PgRow) -> Read<Version> {
     version(row, "version")
 }
 
-/// Which of several look-ups has found the row, from 0.
+/// The index of the look-up that found the row, from 0.
 pub(super) fn place(row: &PgRow) -> Read<usize> {
     let place: i64 = column(row, "place")?;
     usize::try_from(place - 1).map_err(unreadable)

@@ -11,7 +11,8 @@ use super::PostgresStore;
 use super::history::{Filling, Unusable, history_columns};
 use super::query::{of_stream, run};
 
-/// A row for each event, the first of them with the snapshot; one row if there is a snapshot and no event.
+/// A row for each event, the first of them with the snapshot; one row if there is a snapshot and no
+/// event.
 const LOAD: &str = concat!(
     "SELECT past.*, snapshot.version AS snapshot_version, \
             CASE WHEN row_number() OVER (ORDER BY past.version) = 1 THEN snapshot.state END AS snapshot_state \
@@ -162,7 +163,7 @@ fn snapshot(
     }))
 }
 
-/// Whether the row has an event, be it one that cannot be read.
+/// Tells whether the row has an event, be it one that cannot be read.
 fn is_event(row: &PgRow) -> bool {
     !matches!(row.try_get::<Option<i64>, _>("version"), Ok(None))
 }

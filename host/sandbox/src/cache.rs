@@ -1,8 +1,9 @@
 //! Compiled code on disk, so that a restart does not compile again.
 //!
-//! Compiled code is machine code: whoever can write it runs as this host. So the folder belongs to the host's user alone, and each
-//! file carries an HMAC under a random key that is kept in the folder: a file that this host did not write for this very module and
-//! engine is never loaded. It is compiled again instead, as is one that is missing or cut short.
+//! Compiled code is machine code: whoever can write it runs as this host. So the folder belongs to
+//! the host's user alone, and each file carries an HMAC under a random key that is kept in the
+//! folder: a file that this host did not write for this very module and engine is never loaded. It
+//! is compiled again instead, as is one that is missing or cut short.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -26,12 +27,13 @@ const KEY_BYTES: usize = 32;
 pub(super) struct CodeCache {
     folder: PathBuf,
     key: [u8; KEY_BYTES],
-    /// What the code was compiled for: version, configuration and processor.
+    /// A hash of all that the code was compiled for: version, configuration and processor.
     engine: u64,
 }
 
 impl CodeCache {
-    /// Opens the cache in `folder`, which is made if it is missing. The folder and the key MUST be the user's alone.
+    /// Opens the cache in `folder`, which is made if it is missing. The folder and the key MUST be
+    /// the user's alone.
     pub(super) fn open(folder: &Path, engine: &Engine) -> Result<Self, StartError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -74,7 +76,8 @@ impl CodeCache {
         Some(CompiledCode(bytes))
     }
 
-    /// Keeps the code of the module `digest`: the whole file appears at once, or none. Blocks on the disk.
+    /// Keeps the code of the module `digest`: the whole file appears at once, or none. Blocks on
+    /// the disk.
     pub(super) fn store(&self, digest: ModuleDigest, code: &CompiledCode) -> io::Result<()> {
         let mac = self.mac(digest, &code.0).finalize().into_bytes();
         write_whole(&self.path(digest), &[&code.0, &mac], |from, to| {
@@ -101,7 +104,8 @@ impl CodeCache {
 fn read_or_make_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     if !path.try_exists()? {
         let key: [u8; KEY_BYTES] = rand::random();
-        // A link, unlike a rename, does not replace: of two hosts that start at once, both use the key of the first.
+        // A link, unlike a rename, does not replace: of two hosts that start at once, both use the
+        // key of the first.
         let link = |from: &Path, to: &Path| {
             let linked = match fs::hard_link(from, to) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -121,7 +125,8 @@ fn read_or_make_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     Ok(key)
 }
 
-/// Refuses what somebody else may have written, rather than tightening its permissions when it is too late.
+/// Refuses what somebody else may have written, rather than tightening its permissions when it is
+/// too late.
 fn check_private(metadata: &fs::Metadata, mode: u32) -> io::Result<()> {
     if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o777 & !mode != 0
     {

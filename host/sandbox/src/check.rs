@@ -1,8 +1,10 @@
-//! A look at a component's structure before a compiler sees it: cheap, without recursion, and without allocating by its numbers.
+//! A look at a component's structure before a compiler sees it: cheap, without recursion, and
+//! without allocating by its numbers.
 //!
-//! Compilers are not hardened against hostile input: measured, 20,000 locals in one function of a third of a megabyte make one
-//! allocate 13 GB. What is refused here is far beyond what programs have; what slips through meets the limits of the process that
-//! compiles. Whether the component is *valid* is for the compiler to say.
+//! Compilers are not hardened against hostile input: measured, 20,000 locals in one function of a
+//! third of a megabyte make one allocate 13 GB. What is refused here is far beyond what programs
+//! have; what slips through meets the limits of the process that compiles. Whether the component is
+//! *valid* is for the compiler to say.
 
 use wasmparser::{BinaryReaderError, Encoding, Parser, Payload};
 
@@ -11,7 +13,8 @@ use super::kinds::Kind;
 use super::log::printable;
 use super::{CompileError, Limits, wasi};
 
-/// What is counted, with what it is called and how many a component may have in all of its modules together (inclusive).
+/// A counted part of a component, with its name and the largest number in all modules of a
+/// component together (inclusive).
 #[derive(Debug, Clone, Copy)]
 enum Part {
     Modules,
@@ -27,7 +30,8 @@ enum Part {
     Segments,
 }
 
-/// Chosen generously rather than measured; the one figure known is a component that brings Python along, with 108 core instances.
+/// Chosen generously rather than measured; the one figure known is a component that brings Python
+/// along, with 108 core instances.
 const PARTS: [(&str, u64); 11] = [
     ("core modules", 500),
     ("nested components", 100),
@@ -42,7 +46,8 @@ const PARTS: [(&str, u64); 11] = [
     ("segments", 200_000),
 ];
 
-/// Most local variables of one function (inclusive): the memory that compiling takes grows with their square.
+/// Most local variables of one function (inclusive): the memory that compiling takes grows with
+/// their square.
 const LOCALS_PER_FUNCTION: u64 = 5_000;
 /// Largest function (inclusive), with room for the interpreter loop of a language.
 const FUNCTION_BYTES: u64 = 1 << 20;
@@ -183,7 +188,7 @@ impl Census {
     }
 }
 
-/// Whether a component may have the import `name`: a stand-in, or one of the contract's own.
+/// Tells whether a component may have the import `name`: a stand-in, or one of the contract's own.
 fn is_allowed(name: &str) -> bool {
     wasi::is_allowed(name) || is_without_functions(name)
 }

@@ -1,9 +1,10 @@
 //! Compiling, in a process of its own.
 //!
-//! This program runs itself with [`COMPILE_ARGUMENT`]: the component goes in through stdin, machine code comes out of stdout. The child
-//! gets nothing from the host's environment and bounds its own memory and processor time before it reads a byte; the parent bounds the wall-clock time.
-//! Whatever a hostile component does to the compiler ends with that process. A component is refused for the time that it takes only if the
-//! compiler had the processor for that time.
+//! This program runs itself with [`COMPILE_ARGUMENT`]: the component goes in through stdin, machine
+//! code comes out of stdout. The child gets nothing from the host's environment and bounds its own
+//! memory and processor time before it reads a byte; the parent bounds the wall-clock time.
+//! Whatever a hostile component does to the compiler ends with that process. A component is refused
+//! for the time that it takes only if the compiler had the processor for that time.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -29,9 +30,9 @@ pub const COMPILE_ARGUMENT: &str = "__compile";
 const INVALID: u8 = 65;
 /// The child's way to say that its address space is used up.
 const OUT_OF_MEMORY: u8 = 71;
-/// How many times its limit a child that hardly gets the processor may take.
+/// The factor of its time limit that a child may take on the clock if it hardly gets the processor.
 const PATIENCE: u32 = 4;
-/// How often the child's processor time is looked at, at most.
+/// The shortest pause between two looks at the child's processor time.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 /// As much of the child's stderr as is read.
 const STDERR_BYTES: u64 = 4096;
@@ -44,8 +45,9 @@ impl CompiledCode {
     /// Makes the code executable.
     #[expect(unsafe_code, reason = "the one place where machine code is taken in")]
     pub(super) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
-        // SAFETY: the bytes come from wasmtime's compiler in a child of this very program, through a pipe or through the cache,
-        // which has checked an HMAC over them. Wasmtime itself refuses code of another version or configuration.
+        // SAFETY: the bytes come from wasmtime's compiler in a child of this very program, through
+        // a pipe or through the cache, which has checked an HMAC over them. Wasmtime itself refuses
+        // code of another version or configuration.
         unsafe { Component::deserialize(engine, &self.0) }
     }
 }
@@ -117,7 +119,8 @@ pub(super) async fn compile(
     }
 }
 
-/// Waits until the child `id` has had its time: `limit` by the clock and of a processor, or many times that by the clock alone.
+/// Waits until the child `id` has had its time: `limit` by the clock and of a processor, or many
+/// times that by the clock alone.
 async fn out_of_time(id: Option<u32>, limit: Duration) -> CompileError {
     let begun = Instant::now();
     let mut used = Duration::ZERO;
@@ -134,7 +137,7 @@ async fn out_of_time(id: Option<u32>, limit: Duration) -> CompileError {
     CompileError::Timeout { limit }
 }
 
-/// What a process has used of processors; none if the system does not tell.
+/// The processor time that a process has used; none if the system does not report it.
 fn processor_time(id: u32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // Behind the name, which may hold anything, from the third field on.
@@ -168,7 +171,8 @@ fn failure(status: ExitStatus, complaint: &str, limit_bytes: u64, limit: Duratio
     }
 }
 
-/// What `main` does when its first argument is [`COMPILE_ARGUMENT`].
+/// Compiles a component in a child process: the `main` of a program whose first argument is
+/// [`COMPILE_ARGUMENT`].
 #[must_use]
 pub fn compile_child() -> ExitCode {
     match compile_stdin() {
@@ -197,12 +201,15 @@ fn compile_stdin() -> wasmtime::Result<()> {
         Ok(())
     };
     limit(Resource::As, 0)?;
-    // Without a second more to the end, the system would kill the child as it does for reasons of its own, rather than name this one.
+    // Without a second more to the end, the system would kill the child as it does for reasons of
+    // its own, rather than name this one.
     limit(Resource::Cpu, 1)?;
     bound(Resource::Core, 0, 0)?;
-    // Nothing but the three pipes: no file, no socket. How many threads there may be is bounded for a user, not for a process.
+    // Nothing but the three pipes: no file, no socket. How many threads there may be is bounded for
+    // a user, not for a process.
     bound(Resource::Nofile, 3, 0)?;
-    // Commands that are being decided come first; but on a busy machine 19 would be next to nothing, and compiling has a deadline.
+    // Commands that are being decided come first; but on a busy machine 19 would be next to
+    // nothing, and compiling has a deadline.
     rustix::process::nice(10)?;
 
     let mut wasm = Vec::new();

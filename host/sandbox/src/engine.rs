@@ -7,7 +7,8 @@ use wasmtime::{Config, Engine, Strategy, WasmFeatures};
 use super::Limits;
 use super::scheduling::TICK;
 
-/// The configuration of every engine; the process that compiles and the one that runs MUST agree on it.
+/// The configuration of every engine; the process that compiles and the one that runs MUST agree on
+/// it.
 fn config(stack_bytes: usize) -> Config {
     let mut config = Config::new();
 
@@ -62,7 +63,8 @@ pub(super) fn runner(limits: &Limits) -> wasmtime::Result<Engine> {
             while let Some(engine) = weak.upgrade() {
                 engine.increment_epoch();
                 drop(engine);
-                // From an absolute time, since the errors of many sleeps would add up; from now on if the machine slept.
+                // From an absolute time, since the errors of many sleeps would add up; from now on
+                // if the machine slept.
                 next = (next + TICK).max(Instant::now());
                 std::thread::sleep(next - Instant::now().min(next));
             }
@@ -70,9 +72,11 @@ pub(super) fn runner(limits: &Limits) -> wasmtime::Result<Engine> {
     Ok(engine)
 }
 
-/// The number of ticks after which a call that begins now has had at least `deadline`, or eight months if that is longer.
+/// The number of ticks after which a call that begins now has had at least `deadline`, or eight
+/// months if that is longer.
 pub(super) fn ticks(deadline: Duration) -> u64 {
     let whole = deadline.as_nanos().div_ceil(TICK.as_nanos());
-    // The tick that is under way counts as one, however little of it is left. More would overflow what wasmtime adds it to.
+    // The tick that is under way counts as one, however little of it is left. More would overflow
+    // what wasmtime adds it to.
     u64::from(u32::try_from(whole).unwrap_or(u32::MAX)) + 1
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a module: when it is compiled, and when it is called.
+//! The errors of compiling a module, and of calling it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,13 +9,15 @@ use super::CONTRACT;
 
 /// A call into a module failed. A rejection is not among these: it is a decision.
 ///
-/// Texts that come from the module are bounded and hold no control characters; none of them names anything of the host.
+/// Texts that come from the module are bounded and hold no control characters; none of them names
+/// anything of the host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The module trapped: it panicked, aborted, or did what WebAssembly forbids.
     #[error("the module trapped: {reason}")]
     Trapped {
-        /// What the module wrote to stderr in this call, otherwise what WebAssembly calls the trap.
+        /// The text that the module wrote to stderr in this call; without any, WebAssembly's name
+        /// for the trap.
         reason: String,
     },
     /// The call took too long.
@@ -33,8 +35,8 @@ pub enum Fault {
     /// The instance holds too much.
     #[error("the module needs more than {limit} {what}")]
     OutOfMemory {
-        /// What it ran out of, in plural: `bytes of memory`, `table elements`, `tables`, `memories`,
-        /// `instances` or `handles`.
+        /// The resource that ran out, in plural: `bytes of memory`, `table elements`, `tables`,
+        /// `memories`, `instances` or `handles`.
         what: &'static str,
         /// The limit that was exceeded.
         limit: usize,
@@ -48,7 +50,7 @@ pub enum Fault {
     /// The module gave back more than the host takes.
     #[error("the module gave back more than {limit} {what}")]
     OutputTooLarge {
-        /// What is too large, in plural: `events` or `bytes of output`.
+        /// The output that is too large, in plural: `events` or `bytes of output`.
         what: &'static str,
         /// The limit that was exceeded.
         limit: usize,
@@ -56,7 +58,7 @@ pub enum Fault {
     /// The module answered, but not as the contract in `wit/` asks.
     #[error("the module broke its contract: {reason}")]
     BrokeContract {
-        /// Which rule, and where.
+        /// The rule that is broken, and the place.
         reason: String,
     },
     /// `evolve` refused an event that it MUST accept.
@@ -64,7 +66,7 @@ pub enum Fault {
     EvolveRefused {
         /// The event's place in the batch; the first is 0.
         index: u32,
-        /// What the module says about it.
+        /// The message of the module.
         message: String,
     },
     /// An earlier call ended in a fault that left the instance in pieces.
@@ -76,7 +78,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether the module ran into a limit of what it may use.
+    /// Tells whether the module reached a limit of its resources.
     #[must_use]
     pub fn is_limit(&self) -> bool {
         matches!(
@@ -88,7 +90,8 @@ impl Fault {
         )
     }
 
-    /// The setting that says how much the module may use of what it has run out of; none when it has not, or when that is no setting.
+    /// The setting that says how much the module may use of what it has run out of; none when it
+    /// has not, or when that is no setting.
     #[must_use]
     pub fn setting(&self) -> Option<&'static str> {
         match self {
@@ -111,7 +114,7 @@ impl Fault {
         }
     }
 
-    /// Whether the same call may succeed on a fresh instance.
+    /// Tells whether the same call may succeed on a fresh instance.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -179,7 +182,7 @@ pub enum CompileError {
     /// A structure that no compiler should be asked to take on.
     #[error("the component has more than {limit} {what}")]
     TooComplex {
-        /// What there is too much of, in plural.
+        /// The part that there are too many of, in plural.
         what: &'static str,
         /// The limit that was exceeded.
         limit: u64,
@@ -199,7 +202,7 @@ pub enum CompileError {
     /// Not valid WebAssembly, or something that is switched off here.
     #[error("the component is not valid: {reason}")]
     Invalid {
-        /// What the compiler says, bounded.
+        /// The compiler's message, bounded.
         reason: String,
     },
     /// The host's compiler crashed, which is a bug of it; what it printed is in the host's log.
@@ -238,7 +241,7 @@ impl CompileError {
         }
     }
 
-    /// Whether the same component may be accepted later.
+    /// Tells whether the same component may be accepted later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -275,14 +278,14 @@ pub enum StartError {
     Cache {
         /// The folder or file that is to blame.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
 }
 
 impl StartError {
-    /// Whether starting again may help without a person's doing.
+    /// Tells whether starting again may help without a person's intervention.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -304,13 +307,14 @@ pub enum RunError {
     /// The job panicked: a bug of the host.
     #[error("the job panicked")]
     Panicked,
-    /// The host had no memory or address space for an instance, so that what was found says nothing of the module.
+    /// The host had no memory or address space for an instance, so that what was found says nothing
+    /// of the module.
     #[error("the host has no room in memory for a module")]
     NoRoom,
 }
 
 impl RunError {
-    /// Whether the same job may be run later.
+    /// Tells whether the same job may be run later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

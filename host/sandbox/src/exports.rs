@@ -44,7 +44,7 @@ impl OptionalInterface {
         }
     }
 
-    /// Whether modules of a kind may export it.
+    /// Tells whether modules of a kind may export the interface.
     fn is_for(self, kind: ModuleKind) -> bool {
         let for_deciders = match self {
             Self::Boundary | Self::Tags | Self::Upcast => true,
@@ -65,7 +65,7 @@ impl fmt::Display for OptionalInterface {
 pub(super) struct Exports {
     /// The kind of the module: it exports the interface of that name, and of no other kind.
     pub(super) kind: ModuleKind,
-    /// Its optional interfaces, sorted.
+    /// The optional interfaces of the component, sorted.
     pub(super) optional: Vec<OptionalInterface>,
 }
 
@@ -136,7 +136,7 @@ fn shortened(text: &str) -> String {
     printable(text).chars().take(CONTRACT_CHARS).collect()
 }
 
-/// Whether the import `name` is an interface of [`CONTRACT`] that holds no function.
+/// Tells whether the import `name` is an interface of [`CONTRACT`] that holds no function.
 pub(super) fn is_without_functions(name: &str) -> bool {
     matches!(own_interface(name), Some("types" | "log"))
 }

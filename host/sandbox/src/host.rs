@@ -1,4 +1,4 @@
-//! What the host keeps for one instance while guests run in it.
+//! The state that the host keeps for one instance while guests run in it.
 
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use super::log::Log;
 use super::scheduling::{self, PROMPT, TICK};
 use super::{Limits, engine};
 
-/// What a call sees of the world: nothing, unless it decides a command.
+/// The part of the outer world that a call sees: nothing, unless the call decides a command.
 ///
-/// Folding, snapshots and `describe` MUST give the same at any time, so that they see the moment zero and the seed zero.
+/// Folding, snapshots and `describe` MUST give the same at any time, so that they see the moment
+/// zero and the seed zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Surroundings {
     pub(super) now_ms: u64,
@@ -25,7 +26,7 @@ pub(super) struct Host {
     log: Log,
     now_ms: u64,
     random: SplitMix64,
-    /// How many ticks the call has left once it takes long; none when that has begun.
+    /// The number of ticks that are left until the call counts as long; none when it already does.
     ticks_left: Option<u64>,
 }
 
@@ -59,7 +60,8 @@ impl Host {
         prompt
     }
 
-    /// Lets a call that takes long go on with lower priority, and with rests beside live calls, until its deadline.
+    /// Lets a call that takes long go on with lower priority, and with rests beside live calls,
+    /// until its deadline.
     pub(super) fn is_late(&mut self) -> wasmtime::Result<UpdateDeadline> {
         let left = self.ticks_left.take().ok_or(Trap::Interrupt)?;
         scheduling::give_way();
@@ -94,8 +96,9 @@ impl Host {
     }
 }
 
-/// Steele, Lea and Flood's generator. Written out here, since replay needs these very numbers for ever and the generators of crates
-/// may change with a release. Not for secrets: a module has none to make.
+/// Steele, Lea and Flood's generator. Written out here, since replay needs these very numbers for
+/// ever and the generators of crates may change with a release. Not for secrets: a module has none
+/// to make.
 #[derive(Debug)]
 struct SplitMix64(u64);
 

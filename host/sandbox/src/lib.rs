@@ -1,8 +1,10 @@
 //! Running modules: WebAssembly components that export an interface of the contract.
 //!
-//! A call into a guest is a function: its arguments in, its answer out. There is no I/O here but the cache of compiled code, no
-//! ambient time, and no idea of stores or HTTP. **Invariants:** nothing that a guest or an uploaded component does can panic the host or
-//! make it allocate without bound; what one instance did is never seen by another; compiled code is run only if this host made it.
+//! A call into a guest is a function: its arguments in, its answer out. There is no I/O here but
+//! the cache of compiled code, no ambient time, and no idea of stores or HTTP. **Invariants:**
+//! nothing that a guest or an uploaded component does can panic the host or make it allocate
+//! without bound; what one instance did is never seen by another; compiled code is run only if this
+//! host made it.
 
 mod bindings;
 mod cache;

@@ -1,4 +1,4 @@
-//! How much a module may use, and the limiter that holds an instance to it.
+//! The limits on a module's resources, and the limiter that enforces them on an instance.
 
 use std::time::Duration;
 
@@ -6,14 +6,17 @@ use wasmtime::ResourceLimiter;
 
 use super::trap;
 
-/// What one module may use. All bounds are inclusive.
+/// The limits on one module. All bounds are inclusive.
 ///
-/// The defaults let guests of every supported language work: a Python component has 108 core instances and needs 13 MiB.
+/// The defaults let guests of every supported language work: a Python component has 108 core
+/// instances and needs 13 MiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Fuel for one call, about one unit per WebAssembly instruction. Deterministic: the limit of record. Default 500,000,000.
+    /// Fuel for one call, about one unit per WebAssembly instruction. Deterministic: the limit of
+    /// record. Default 500,000,000.
     pub fuel: u64,
-    /// Wall-clock time of one call. A guard for what fuel does not see; not deterministic. Default 500 ms.
+    /// Wall-clock time of one call. A guard for what fuel does not see; not deterministic. Default
+    /// 500 ms.
     pub deadline: Duration,
     /// Linear memory of one instance in bytes, all of its memories together. Default 64 MiB.
     pub memory_bytes: usize,
@@ -25,28 +28,33 @@ pub struct Limits {
     pub memories: usize,
     /// Core instances that one component is made of. Default 250.
     pub instances: usize,
-    /// Resource handles that are alive in one instance: each state is one, and a guest can make its own. Default 100,000.
+    /// Resource handles that are alive in one instance: each state is one, and a guest can make its
+    /// own. Default 100,000.
     pub handles: usize,
     /// Stack of one call in bytes. Default 512 KiB.
     pub stack_bytes: usize,
-    /// Bytes that the host allocates for what a guest passes out in one call, before it looks at them: more than `output_bytes` and
-    /// `manifest_bytes`, since lists and their items count too. Default 4 MiB.
+    /// Bytes that the host allocates for what a guest passes out in one call, before it looks at
+    /// them: more than `output_bytes` and `manifest_bytes`, since lists and their items count too.
+    /// Default 4 MiB.
     pub hostcall_bytes: usize,
     /// Events of one decision. Default 1,000.
     pub events: usize,
-    /// Text that one call gives back in bytes: all events of a decision, a rejection, or a snapshot. Default 1 MiB.
+    /// Text that one call gives back in bytes: all events of a decision, a rejection, or a
+    /// snapshot. Default 1 MiB.
     pub output_bytes: usize,
     /// The manifest in bytes. Default 1 MiB.
     pub manifest_bytes: usize,
-    /// What is kept of a module's stdout and stderr until it is taken, in bytes. Default 64 KiB.
+    /// The part of a module's stdout and stderr that is kept until it is taken, in bytes. Default
+    /// 64 KiB.
     pub log_bytes: usize,
     /// The component in bytes. Default 16 MiB.
     pub module_bytes: usize,
-    /// Whether a component may import what there is no stand-in for, which traps when it is called: for looking at it. Default false.
+    /// Tells whether a component may import what has no stand-in, to inspect the component. Such an
+    /// import traps when it is called. Default false.
     pub any_import: bool,
     /// Time of compiling one component, whatever its size. Default 10 s.
     pub compile_time: Duration,
-    /// What is added to it for each MiB of the component that is begun. Default 2 s.
+    /// The additional time for each MiB of the component that is begun. Default 2 s.
     pub compile_time_per_mib: Duration,
     /// Address space of the process that compiles, in bytes. Default 1 GiB.
     pub compile_memory_bytes: u64,
@@ -94,7 +102,8 @@ pub(super) enum Denied {
     TableElements,
 }
 
-/// Counts what an instance holds over all of its memories and tables; wasmtime's own limiter counts each memory by itself.
+/// Counts what an instance holds over all of its memories and tables; wasmtime's own limiter counts
+/// each memory by itself.
 #[derive(Debug)]
 pub(super) struct Limiter {
     memory: Budget,
@@ -109,7 +118,7 @@ pub(super) struct Limiter {
 struct Budget {
     used: usize,
     limit: usize,
-    /// What the newest growth took, to give it back when the growth fails after all.
+    /// The amount of the newest growth, to give it back when the growth fails after all.
     newest: usize,
 }
 
@@ -159,7 +168,8 @@ impl Limiter {
         self.memory.used
     }
 
-    /// What was denied since the call began: a guest that then traps has run out of it.
+    /// The resource that was denied since the call began: a guest that then traps has run out of
+    /// it.
     pub(super) fn denied(&self) -> Option<Denied> {
         self.denied
     }
@@ -221,7 +231,8 @@ impl ResourceLimiter for Limiter {
     }
 }
 
-/// Lets the module see that a growth has failed, unless it is the host that has no room: that would make it decide otherwise than elsewhere.
+/// Lets the module see that a growth has failed, unless it is the host that has no room: that would
+/// make it decide otherwise than elsewhere.
 fn unless_without_room(error: wasmtime::Error) -> wasmtime::Result<()> {
     if trap::is_without_room(&error) {
         Err(error)

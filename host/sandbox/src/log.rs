@@ -1,6 +1,7 @@
-//! What a module writes to stdout and stderr: kept for people, up to a limit.
+//! The output of a module on stdout and stderr: kept for people, up to a limit.
 
-/// How much of stderr is remembered to explain a trap. A panic's message is the last thing written before it.
+/// The number of bytes of stderr that are kept to explain a trap. A panic's message is the last
+/// text before the trap.
 const REASON_BYTES: usize = 1024;
 
 /// The captured output of one instance.
@@ -53,7 +54,7 @@ impl Log {
         Some(text)
     }
 
-    /// What this call wrote to stderr last, on one line; none if that is nothing.
+    /// The last text that this call wrote to stderr, on one line; none without any.
     pub(super) fn reason(&self) -> Option<String> {
         let stderr = String::from_utf8_lossy(&self.stderr);
         // Rust's advice to set an environment variable is of no use to someone who has none.
@@ -65,7 +66,8 @@ impl Log {
     }
 }
 
-/// At most the first 1,024 bytes of `text`, with control characters escaped: fit for one line of a log or an answer.
+/// At most the first 1,024 bytes of `text`, with control characters escaped: fit for one line of a
+/// log or an answer.
 pub fn printable(text: &str) -> String {
     let mut printable = String::new();
     for character in text.chars() {

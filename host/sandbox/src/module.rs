@@ -17,7 +17,8 @@ use super::running::{Running, new_store};
 use super::scheduling::{Lane, Pace};
 use super::{CompileError, Fault, Limits, trap, wasi};
 
-/// How many times its deadline the first call of a module may take before it is the module's fault.
+/// The factor of its deadline that the first call of a module may take before the delay counts as
+/// the module's fault.
 const PATIENCE: u32 = 10;
 
 /// An immutable module. A cheap clone: all clones share the compiled code.
@@ -40,7 +41,8 @@ impl Module {
         limits: Arc<Limits>,
     ) -> Result<Self, CompileError> {
         let engine = component.engine();
-        // The structural check has refused what there is no stand-in for, unless this is only to be looked at.
+        // The structural check has refused what there is no stand-in for, unless this is only to be
+        // looked at.
         let component_type = component.component_type();
         let names = component_type.imports(engine).map(|(name, _)| name);
         let mut imports: Vec<String> = names
@@ -79,13 +81,14 @@ impl Module {
         &self.exports.optional
     }
 
-    /// The component's imports but those of the contract, sorted. Behind all of them are harmless stand-ins, and traps behind the refused.
+    /// The component's imports but those of the contract, sorted. Behind all of them are harmless
+    /// stand-ins, and traps behind the refused.
     #[must_use]
     pub fn imports(&self) -> &[String] {
         &self.imports
     }
 
-    /// Those of its imports that no host takes; none unless [`Limits::any_import`].
+    /// The imports of the component that no host provides; none unless [`Limits::any_import`].
     pub fn refused_imports(&self) -> impl Iterator<Item = &str> {
         let imports = self.imports.iter().map(String::as_str);
         imports.filter(|import| !wasi::is_allowed(import))
@@ -110,7 +113,8 @@ impl Module {
         Running::start(&self.pre, limits, pace, find)
     }
 
-    /// The same module, with a count of its own of what it computes: for work in the background, which must not make live calls give way.
+    /// The same module, with a count of its own of what it computes: for work in the background,
+    /// which must not make live calls give way.
     #[must_use]
     pub fn apart(&self) -> Self {
         Self {
@@ -119,7 +123,8 @@ impl Module {
         }
     }
 
-    /// The same module, whose calls give way from their beginning and take up to [`PATIENCE`] times as long.
+    /// The same module, whose calls give way from their beginning and take up to [`PATIENCE`] times
+    /// as long.
     pub(super) fn patient(&self) -> Self {
         let limits = Limits {
             deadline: self.limits.deadline.saturating_mul(PATIENCE),
@@ -134,7 +139,8 @@ impl Module {
         }
     }
 
-    /// Counts what the host itself has computed for a live call, as if the guest had: its deadline is worth its fuel.
+    /// Counts what the host itself has computed for a live call, as if the guest had: its deadline
+    /// is worth its fuel.
     pub fn count_host_work(&self, took: Duration) {
         let deadlines = took.as_secs_f64() / self.limits.deadline.as_secs_f64();
         // Rounded, and at most the largest number there is.
@@ -147,7 +153,7 @@ impl Module {
         self.pace.used((deadlines * self.limits.fuel as f64) as u64);
     }
 
-    /// Where its calls run now.
+    /// The lane in which the module's calls run now.
     pub(super) fn lane(&self) -> Lane {
         self.pace.lane()
     }

@@ -59,7 +59,7 @@ impl Running {
         &self.limits
     }
 
-    /// What the newest call cost, in units of fuel.
+    /// The cost of the newest call, in units of fuel.
     pub(super) fn fuel_used(&self) -> u64 {
         self.fuel_used
     }

@@ -17,15 +17,18 @@ use super::{
     CompileError, Fault, Limits, Module, RunError, StartError, check, compile, engine, trap,
 };
 
-/// How the runtime uses its machine.
+/// The options of the runtime: its use of threads, memory and disk.
 #[derive(Debug, Clone)]
 pub struct RuntimeOptions {
-    /// Where compiled code is kept; the folder belongs to the runtime alone. Default none: compiled code lives in memory only.
+    /// The folder of compiled code, which belongs to the runtime alone. Default none: compiled code
+    /// lives in memory only.
     pub cache_dir: Option<PathBuf>,
-    /// The program that compiles: this one, whose `main` calls [`compile_child`](super::compile_child). Default this process's own.
+    /// The program that compiles: this one, whose `main` calls
+    /// [`compile_child`](super::compile_child). Default this process's own.
     pub program: PathBuf,
-    /// Threads that run guests; a quarter as many more are for modules that compute without end, and as many for work in the background: both
-    /// give way to all others. Default the number of cores.
+    /// Threads that run guests; a quarter as many more are for modules that compute without end,
+    /// and as many for work in the background: both give way to all others. Default the number of
+    /// cores.
     pub threads: NonZeroUsize,
     /// Jobs that may wait for those threads, at least one; more are refused. Default 1,024.
     pub queue: usize,
@@ -35,7 +38,8 @@ impl Default for RuntimeOptions {
     fn default() -> Self {
         Self {
             cache_dir: None,
-            // By way of the kernel this is the very program that runs, even after a newer one has replaced its file.
+            // By way of the kernel this is the very program that runs, even after a newer one has
+            // replaced its file.
             program: PathBuf::from("/proc/self/exe"),
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             queue: 1024,
@@ -54,7 +58,8 @@ struct Inner {
     limits: Arc<Limits>,
     cache: Option<CodeCache>,
     program: PathBuf,
-    /// One component is compiled at a time: uploads wait for each other, and commands never for many of them.
+    /// One component is compiled at a time: uploads wait for each other, and commands never for
+    /// many of them.
     compiling: Semaphore,
     thread_count: NonZeroUsize,
     threads: GuestThreads,
@@ -88,20 +93,22 @@ impl Runtime {
         })
     }
 
-    /// What modules may use.
+    /// The limits on modules.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.inner.limits
     }
 
-    /// Checks, compiles and links the component `wasm`, whose digest is `digest`, and starts it once to see that its exports are those
-    /// of the world. Code from the cache is used if it is there.
+    /// Checks, compiles and links the component `wasm`, whose digest is `digest`, and starts it
+    /// once to see that its exports are those of the world. Code from the cache is used if it is
+    /// there.
     ///
     /// Dropped midway, the compiler is stopped; the cache may or may not have the code.
     ///
     /// # Errors
     ///
-    /// A [`CompileError`] says what is wrong with the component, or that the host could not compile.
+    /// A [`CompileError`] says what is wrong with the component, or that the host could not
+    /// compile.
     pub async fn prepare(
         &self,
         digest: ModuleDigest,
@@ -140,14 +147,16 @@ impl Runtime {
         .await
     }
 
-    /// The module `digest` if the cache has it. None otherwise: have its bytes [prepared](Self::prepare).
+    /// The module `digest` if the cache has it. None otherwise: have its bytes
+    /// [prepared](Self::prepare).
     pub async fn load(&self, digest: ModuleDigest) -> Option<Module> {
         let inner = Arc::clone(&self.inner);
         let load = move || Ok(inner.recall(digest));
         blocking(load).await.ok().flatten()
     }
 
-    /// Runs `job`, which calls guests of `module`, on one of the guests' threads. Dropped midway, the job still runs.
+    /// Runs `job`, which calls guests of `module`, on one of the guests' threads. Dropped midway,
+    /// the job still runs.
     ///
     /// # Errors
     ///
@@ -175,8 +184,9 @@ impl Runtime {
         self.inner.threads.run(module.lane(), job).await
     }
 
-    /// As [`Runtime::run`], for the first calls of a module of which nobody knows anything: once more, and with much more time, when the first
-    /// try `is_late`. A busy machine is slow, though never that slow; what computes without end uses up its fuel meanwhile.
+    /// As [`Runtime::run`], for the first calls of a module of which nobody knows anything: once
+    /// more, and with much more time, when the first try `is_late`. A busy machine is slow, though
+    /// never that slow; what computes without end uses up its fuel meanwhile.
     ///
     /// # Errors
     ///
@@ -196,13 +206,15 @@ impl Runtime {
         self.run(&patient.clone(), move || call(&patient)).await
     }
 
-    /// Runs `job`, which calls guests of `module`, on one of the guests' threads, however many jobs wait: the caller bounds how many it posts.
+    /// Runs `job`, which calls guests of `module`, on one of the guests' threads, however many jobs
+    /// wait: the caller bounds how many it posts.
     pub fn post(&self, module: &Module, job: impl FnOnce() + Send + 'static) {
         self.inner.threads.post(module.lane(), job);
     }
 
-    /// Runs `job`, which calls guests, on a thread of the background: it is on its way before the answer is awaited. While live calls are made the
-    /// threads rest between jobs; one that was begun is not interrupted: keep it to a few milliseconds at most.
+    /// Runs `job`, which calls guests, on a thread of the background: it is on its way before the
+    /// answer is awaited. While live calls are made the threads rest between jobs; one that was
+    /// begun is not interrupted: keep it to a few milliseconds at most.
     ///
     /// # Errors
     ///
@@ -214,7 +226,8 @@ impl Runtime {
         self.inner.threads.run(Lane::Background, job)
     }
 
-    /// As [`Runtime::run_in_background`], without the rests: for little work, for the end of which a decider is kept waiting.
+    /// As [`Runtime::run_in_background`], without the rests: for little work, for the end of which
+    /// a decider is kept waiting.
     ///
     /// # Errors
     ///
@@ -226,7 +239,8 @@ impl Runtime {
         self.inner.threads.run(Lane::Pressing, job)
     }
 
-    /// How often this process has had no room in memory for an instance. If that has grown meanwhile, a module may have failed for no fault of its own.
+    /// The number of times that this process has had no memory for an instance. If the number has
+    /// grown during a call, the module may have failed for no fault of its own.
     #[must_use]
     pub fn times_without_room(&self) -> u64 {
         trap::times_without_room()
@@ -238,7 +252,8 @@ impl Runtime {
         self.inner.threads.courtesy()
     }
 
-    /// The number of threads on which guests run, without those for modules that compute without end. There are as many in the background.
+    /// The number of threads on which guests run, without those for modules that compute without
+    /// end. There are as many in the background.
     #[must_use]
     pub fn threads(&self) -> NonZeroUsize {
         self.inner.thread_count

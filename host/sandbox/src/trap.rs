@@ -12,15 +12,17 @@ use super::limits::Denied;
 use super::log::printable;
 use super::{Fault, Limits};
 
-/// How often this process has had no room for an instance.
+/// The number of times that this process has had no room for an instance.
 static WITHOUT_ROOM: AtomicU64 = AtomicU64::new(0);
 
-/// How often this process has had no room for an instance, be it memory or address space.
+/// The number of times that this process has had no room for an instance, be it memory or address
+/// space.
 pub(super) fn times_without_room() -> u64 {
     WITHOUT_ROOM.load(Ordering::Relaxed)
 }
 
-/// Whether the system has refused the host memory or address space. It also limits the number of mappings, and refuses with the same code.
+/// Tells whether the system has refused the host memory or address space. A system's limit on the
+/// number of mappings has the same code.
 pub(super) fn is_without_room(error: &wasmtime::Error) -> bool {
     error.chain().any(|cause| {
         let code = cause.downcast_ref::<io::Error>();
@@ -54,7 +56,8 @@ pub(super) fn fault(error: &wasmtime::Error, host: &Host, limits: &Limits) -> Fa
     }
 }
 
-/// A guest that is denied memory aborts, so that the growth that was denied is what really ended it.
+/// A guest that is denied memory aborts, so that the growth that was denied is what really ended
+/// it.
 fn denied(host: &Host, limits: &Limits) -> Option<Fault> {
     host.limiter().denied().map(|denied| match denied {
         Denied::Memory => Fault::OutOfMemory {
@@ -68,8 +71,8 @@ fn denied(host: &Host, limits: &Limits) -> Option<Fault> {
     })
 }
 
-/// Limits that wasmtime enforces and reports by nothing but a text. A release that words one differently is found by the tests, and
-/// the fault is then told as a trap with that text.
+/// Limits that wasmtime enforces and reports by nothing but a text. A release that words one
+/// differently is found by the tests, and the fault is then told as a trap with that text.
 fn exceeded(text: &str, limits: &Limits) -> Option<Fault> {
     let out_of = |what, limit| Some(Fault::OutOfMemory { what, limit });
     if text.contains("fuel allocated for hostcalls has been exhausted") {

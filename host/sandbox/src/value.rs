@@ -1,4 +1,4 @@
-//! What goes into a guest and comes out of it, as plain values; and the checks of what comes out.
+//! The inputs and outputs of a guest, as plain values; and the checks of the outputs.
 
 use gavel_model::{CommandRecord, Event, Json, Rejection, check_tags};
 
@@ -15,7 +15,7 @@ pub struct GuestCommand {
     pub data: Json,
 }
 
-/// What a decider may know beside state and command.
+/// The inputs of a decision besides state and command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestContext {
     /// The command's id, a hyphenated UUID.
@@ -30,17 +30,17 @@ pub struct GuestContext {
     pub now_ms: u64,
     /// A random number, different for every command.
     pub seed: u64,
-    /// Who sent the command; none when authentication is off.
+    /// The sender of the command; none when authentication is off.
     pub actor: Option<String>,
-    /// What the sender attached, sorted by key, without duplicate keys.
+    /// The metadata that the sender attached, sorted by key, without duplicate keys.
     pub metadata: Vec<(String, String)>,
 }
 
-/// What a decider answered.
+/// The answer of a decider to a command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// The command is accepted, with these events; none means that there is nothing to record. Whether the manifest declares them, and
-    /// their schemas fit, is not checked here.
+    /// The command is accepted, with these events; none means that there is nothing to record.
+    /// Whether the manifest declares them, and their schemas fit, is not checked here.
     Accepted(Vec<Event>),
     /// The decider said no.
     Rejected(Rejection),
@@ -72,7 +72,7 @@ pub(super) fn lower_event<'a>(event: &'a Event, tags: &'a [&'a str]) -> wit::Eve
 }
 
 impl From<&CommandRecord> for GuestContext {
-    /// What the decider saw, or is to see, of a command that the ledger holds.
+    /// The context that the decider saw, or is to see, for a command of the ledger.
     fn from(record: &CommandRecord) -> Self {
         Self {
             command_id: record.command_id.to_string(),

@@ -1,11 +1,13 @@
 //! Stand-ins for the WASI imports that Rust's standard library brings along, even in pure code.
 //!
-//! They are harmless and deterministic: nothing of the host or of other modules is seen through them, and the same call sees the
-//! same. There is no environment, no argument, no file; stdin is at its end; stdout and stderr go to the module's log; time
-//! stands still at the command's `now`, and random numbers follow from the command's `seed`. A function of these interfaces that has
-//! no stand-in, such as those on files (which nobody can have), traps when it is called.
+//! They are harmless and deterministic: nothing of the host or of other modules is seen through
+//! them, and the same call sees the same. There is no environment, no argument, no file; stdin is
+//! at its end; stdout and stderr go to the module's log; time stands still at the command's `now`,
+//! and random numbers follow from the command's `seed`. A function of these interfaces that has no
+//! stand-in, such as those on files (which nobody can have), traps when it is called.
 //!
-//! **Invariant:** there is no stand-in for anything else. A component with another import is refused.
+//! **Invariant:** there is no stand-in for anything else. A component with another import is
+//! refused.
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{
@@ -19,7 +21,7 @@ use super::host::Host;
 /// Most random bytes that one call may ask for (inclusive): the host allocates them.
 const RANDOM_BYTES_LIMIT: u64 = 64 << 10;
 
-/// What a stream's `check-write` permits; there is no back-pressure.
+/// The number of bytes that a stream's `check-write` permits; there is no back-pressure.
 const WRITE_PERMIT_BYTES: u64 = 64 << 10;
 
 const STDOUT: u32 = 1;
@@ -54,7 +56,8 @@ const STAND_INS: &[(&str, Define)] = &[
     ("wasi:random/random", random),
 ];
 
-/// The stand-in for an import such as `wasi:io/poll@0.2.9`: by semver, every release 0.2 is compatible with the first.
+/// The stand-in for an import such as `wasi:io/poll@0.2.9`: by semver, every release 0.2 is
+/// compatible with the first.
 fn stand_in(import: &str) -> Option<Define> {
     let (interface, version) = import.split_once('@')?;
     let patch = version.strip_prefix("0.2.")?;
@@ -66,12 +69,13 @@ fn stand_in(import: &str) -> Option<Define> {
         .find_map(|(name, define)| (*name == interface).then_some(*define))
 }
 
-/// Whether a component may have this import.
+/// Tells whether a component may have this import.
 pub(super) fn is_allowed(import: &str) -> bool {
     stand_in(import).is_some()
 }
 
-/// Links the stand-ins for the imports of `component`, each under the very version that the component names.
+/// Links the stand-ins for the imports of `component`, each under the very version that the
+/// component names.
 pub(super) fn link(linker: &mut Linker<Host>, component: &Component) -> Result<()> {
     let engine = component.engine();
     for (import, item) in component.component_type().imports(engine) {
@@ -88,7 +92,8 @@ pub(super) fn link(linker: &mut Linker<Host>, component: &Component) -> Result<(
             {
                 bail!("function `{name}` of the import `{import}` has another type than in WASI");
             }
-            // Interfaces name the resources of others that they use: each must be the same wherever it is named.
+            // Interfaces name the resources of others that they use: each must be the same wherever
+            // it is named.
             if let Some(resource) = resource(name) {
                 // Resources carry no state, so that dropping one is nothing.
                 instance.resource(name, resource, |_, _| Ok(()))?;
@@ -223,14 +228,15 @@ fn wall_clock(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
 }
 
 fn preopens(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    // Untyped, since the type of descriptors is the component's to name; `link` has checked what can be.
+    // Untyped, since the type of descriptors is the component's to name; `link` has checked what
+    // can be.
     instance.func_new(GET_DIRECTORIES, |_, _, _, results| {
         results.fill(Val::List(Vec::new()));
         Ok(())
     })
 }
 
-/// Whether the type is `func() -> list<...>`.
+/// Tells whether the type is `func() -> list<...>`.
 fn gives_a_list(function: &ComponentFunc) -> bool {
     let is_list = |result| matches!(result, Type::List(_));
     function.params().len() == 0 && function.results().len() == 1 && function.results().all(is_list)
@@ -304,8 +310,9 @@ fn streams(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
     )
 }
 
-/// Asked for once per instance, by whichever call first makes a hash map. The order of a `HashMap` is not among the things that a
-/// decider may let show: it also depends on how many were made before.
+/// Asked for once per instance, by whichever call first makes a hash map. The order of a `HashMap`
+/// is not among the things that a decider may let show: it also depends on how many were made
+/// before.
 fn insecure_seed(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
     instance.func_wrap("insecure-seed", |mut store: Store<'_>, ()| {
         let host = store.data_mut();

@@ -26,7 +26,8 @@ impl CarryOut<AppendBatch> for Tables<'_> {
     }
 }
 
-/// Appends a batch, one after the other, each with an outcome of its own: one that is refused writes nothing and keeps none from being written.
+/// Appends a batch, one after the other, each with an outcome of its own: one that is refused
+/// writes nothing and keeps none from being written.
 ///
 /// # Errors
 ///

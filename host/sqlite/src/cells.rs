@@ -11,7 +11,7 @@ use rusqlite::types::FromSql;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// What is wrong with a row.
+/// The fault in a row.
 pub(super) type Reason = String;
 
 /// Reads the columns of a row from left to right.
@@ -112,7 +112,8 @@ fn time(milliseconds: i64) -> Result<OffsetDateTime, Reason> {
     in_utc(time.map_err(reason)?).ok_or_else(|| "the time is not of the years 1 to 9999".to_owned())
 }
 
-/// The time that a column holds, or the nearest that we do: where a time that is out of range must not hide the row.
+/// The time that a column holds, or the nearest that we do: where a time that is out of range must
+/// not hide the row.
 pub(super) fn nearest_time(milliseconds: i64) -> OffsetDateTime {
     let nearest = if milliseconds < 0 { EARLIEST } else { LATEST };
     time(milliseconds).unwrap_or(nearest)

@@ -9,7 +9,7 @@ use gavel_store::{Append, LARGE_APPEND_BYTES};
 
 use super::writer::{WriteError, Writer};
 
-/// Where batches go: the one file.
+/// The database that batches are sent to: the one file.
 #[derive(Debug)]
 pub(super) struct Database(pub(super) Arc<Writer>);
 
@@ -18,7 +18,8 @@ impl Commit for Database {
     /// The writer keeps the connection.
     type Session = ();
 
-    /// It has the one writer to itself for as long as it takes, and then leaves it to the others for longer.
+    /// The size of a large append: it has the one writer to itself, and then leaves the writer to
+    /// the others for longer.
     const LARGE_BYTES: usize = LARGE_APPEND_BYTES;
 
     async fn commit(&self, _session: &mut (), batch: &[Append]) -> Result<Vec<Verdict>, Failed> {

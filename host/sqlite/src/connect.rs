@@ -6,24 +6,29 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-/// How long a write waits for another process that writes, before the store counts as unavailable.
+/// The time that a write waits for another process that writes, before the store counts as
+/// unavailable.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long to wait where SQLite does not, before another try.
+/// The pause before another try, in the cases in which SQLite itself does not wait.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
-/// How many pages of the log make a COMMIT copy them into the file, which costs two waits for the disk. 16 MB, which the log outgrows only while
-/// a reader holds on to an old state.
+/// The number of pages in the write-ahead log from which a COMMIT copies them into the file, which
+/// costs two waits for the disk. That is 16 MB, which the log outgrows only while a reader keeps an
+/// old state open.
 const CHECKPOINT_PAGES: u32 = 4_000;
 
-/// The size that the file of the log is cut to when a reader has let it outgrow that, in bytes. Twice as many pages of 4 KiB, since the COMMIT that
-/// fills the log adds its own: a file that is cut in each turn has to grow in each, which costs waits for the disk.
+/// The size that the file of the log is cut to when a reader has let it outgrow that, in bytes.
+/// Twice as many pages of 4 KiB, since the COMMIT that fills the log adds its own: a file that is
+/// cut in each turn has to grow in each, which costs waits for the disk.
 const LOG_BYTES: u32 = CHECKPOINT_PAGES * 2 * 4_096;
 
-/// Size of the page cache, in KiB: the inner pages and the ends of all indexes, and the leaves of streams that are written to.
+/// Size of the page cache, in KiB: the inner pages and the ends of all indexes, and the leaves of
+/// streams that are written to.
 const CACHE_KIB: i32 = 16 * 1024;
 
-/// Creates the file if it is not there, with the log beside it that lets others read while one writes.
+/// Creates the file if it is not there, with the log beside it that lets others read while one
+/// writes.
 pub(super) fn creating(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = connect(
         path,
@@ -33,8 +38,8 @@ pub(super) fn creating(path: &Path) -> Result<Connection, rusqlite::Error> {
     keep_what_is_committed(connection)
 }
 
-/// Has the file keep its log beside it from now on. Of several that do this to a new file at a time, SQLite lets none wait, and
-/// refuses all but one; they find it done when they come again.
+/// Has the file keep its log beside it from now on. Of several that do this to a new file at a
+/// time, SQLite lets none wait, and refuses all but one; they find it done when they come again.
 fn keep_log_beside(connection: &Connection) -> Result<(), rusqlite::Error> {
     let end = Instant::now() + BUSY_TIMEOUT;
     loop {
@@ -57,7 +62,8 @@ pub(super) fn writing(path: &Path) -> Result<Connection, rusqlite::Error> {
 
 fn keep_what_is_committed(connection: Connection) -> Result<Connection, rusqlite::Error> {
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // On macOS fsync leaves what is written in the disk's own memory; elsewhere both change nothing.
+    // On macOS fsync leaves what is written in the disk's own memory; elsewhere both change
+    // nothing.
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "foreign_keys", true)?;

@@ -1,4 +1,4 @@
-//! What SQLite says, in the words of the store.
+//! The errors of SQLite, as errors of the store.
 
 use gavel_store::{ConsumerError, Error, ResumeError};
 
@@ -19,7 +19,8 @@ const OUTAGES: [i32; 10] = [
 /// The extended result code of a row that another row refers to.
 const CONSTRAINT_FOREIGN_KEY: i32 = 787;
 
-/// The error of a function that works on a connection: of the store, or of SQLite and told in the words of the store.
+/// The error of a function that works on a connection: of the store, or of SQLite and told in the
+/// words of the store.
 #[derive(Debug)]
 pub(crate) struct SqliteError(Error);
 
@@ -28,7 +29,8 @@ impl From<rusqlite::Error> for SqliteError {
         let code = error.sqlite_error().map(|found| found.extended_code);
         Self(match code {
             Some(code) if OUTAGES.contains(&(code & 0xff)) => Error::Unavailable(error.into()),
-            // A constraint that the checks should have kept us from, a damaged file, a table that is not there.
+            // A constraint that the checks should have kept us from, a damaged file, a table that
+            // is not there.
             Some(code) => Error::Refused(format!("{error} (SQLite {code})")),
             None => Error::Corrupt {
                 what: "row",
@@ -62,7 +64,7 @@ impl From<SqliteError> for ResumeError {
     }
 }
 
-/// Whether a row could not be deleted because another refers to it.
+/// Tells whether a row could not be deleted because another refers to it.
 pub(super) fn is_referred_to(error: &rusqlite::Error) -> bool {
     error
         .sqlite_error()

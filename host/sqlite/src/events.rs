@@ -1,4 +1,5 @@
-//! Events and commands: the trait. Each answer is that of one statement, so that it is of one state of the store.
+//! Events and commands: the trait. Each answer is that of one statement, so that it is of one state
+//! of the store.
 
 use async_trait::async_trait;
 use gavel_model::{
@@ -40,7 +41,8 @@ SELECT version, event_id, final, created_at FROM events
 WHERE namespace = ?1 AND decider = ?2 AND decider_id = ?3 AND created_at <= ?4
 ORDER BY version DESC LIMIT 1";
 
-/// Leaps from the first event of one stream to that of the next, and from there to its last, so that streams cost the same however long they are.
+/// Leaps from the first event of one stream to that of the next, and from there to its last, so
+/// that streams cost the same however long they are.
 const STREAMS: &str = "
 WITH RECURSIVE streams (decider_id) AS (
     SELECT min(decider_id) FROM events WHERE namespace = ?1 AND decider = ?2 AND decider_id > ?3
@@ -160,7 +162,8 @@ impl EventStore for SqliteStore {
         self.writer.outdated().await
     }
 
-    /// Leaves the one file: the last connection that closes brings the log into it, and removes the log.
+    /// Leaves the one file: the last connection that closes brings the log into it, and removes the
+    /// log.
     async fn close(&self) {
         self.group.close().await;
         self.readers.close().await;

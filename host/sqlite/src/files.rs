@@ -1,7 +1,7 @@
 //! The files of the database: whether those at the path are still the ones that are open.
 //!
-//! Files that were deleted or replaced can be written to as long as they are open, and all of it is gone with the host. So the store asks before it
-//! acknowledges, or answers, anything.
+//! Files that were deleted or replaced can be written to as long as they are open, and all of it is
+//! gone with the host. So the store asks before it acknowledges, or answers, anything.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,7 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What SQLite puts behind the name for the files of a database, as long as somebody has it open.
+/// The suffixes that SQLite adds to the name of a database for its files, as long as a connection
+/// is open.
 pub(super) const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 /// The files of a database that is open. Cheap to clone.
@@ -66,7 +67,8 @@ fn identities([main, log, index]: &[PathBuf; 3]) -> io::Result<[Identity; 3]> {
     Ok([identity(main)?, identity(log)?, identity(index)?])
 }
 
-/// Asks for nothing else: once its times were looked at, the next write gives a file a new one, which the sync after that has to write as well.
+/// Asks for nothing else: once its times were looked at, the next write gives a file a new one,
+/// which the sync after that has to write as well.
 #[cfg(target_os = "linux")]
 fn identity(file: &Path) -> io::Result<Identity> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
@@ -89,7 +91,8 @@ fn identity(file: &Path) -> io::Result<Identity> {
     std::fs::metadata(file).map(|_| None)
 }
 
-/// Makes durable that `file` is in its folder, and that in its own, up to `known`, which was there before.
+/// Makes durable that `file` is in its folder, and that in its own, up to `known`, which was there
+/// before.
 pub(super) fn keep_in_folders(file: &Path, known: &Path) -> io::Result<()> {
     for folder in file.ancestors().skip(1) {
         let is_here = folder.as_os_str().is_empty();

@@ -1,7 +1,8 @@
 //! The lives of the log, and the positions that tell them apart.
 //!
-//! Each opening of the file by a host begins a generation. It owns the offsets behind those that were there, so that events do not have to name
-//! it, and whatever a column holds of a position is the offset alone.
+//! Each opening of the file by a host begins a generation. It owns the offsets behind those that
+//! were there, so that events do not have to name it, and whatever a column holds of a position is
+//! the offset alone.
 
 use std::cell::Cell;
 
@@ -15,7 +16,8 @@ use super::error::SqliteError;
 use super::rows;
 use super::tables::Tables;
 
-/// The number is that of the clock, so that it differs from those which were begun since the copy was made that this file may be.
+/// The number is that of the clock, so that it differs from those which were begun since the copy
+/// was made that this file may be.
 const BEGIN: &str = r#"
 INSERT OR REPLACE INTO generations (begins_after, generation)
 SELECT coalesce(max("offset"), 0), max(?1, (SELECT max(generation) + 1 FROM generations)) FROM events"#;
@@ -104,7 +106,7 @@ impl<'c> Generations<'c> {
         Ok(Position::new(generation.number, 0, offset))
     }
 
-    /// The greatest offset whose position is not after `position`, be that one of another log.
+    /// The last offset at or before `position`, which may be a position of another log.
     pub(super) fn offset(&self, position: Position) -> Result<i64, SqliteError> {
         let number = i64::try_from(position.generation()).unwrap_or(i64::MAX);
         let generation = self.find(UP_TO, number)?;

@@ -8,7 +8,8 @@ use gavel_store::{ActivateError, Hold, Moment, NewActivation};
 use super::SqliteStore;
 use super::modules::activate;
 
-/// A decider is held in this process. Another one that has the file open is not kept waiting: what it appends is noticed.
+/// A decider is held in this process. Another one that has the file open is not kept waiting: what
+/// it appends is noticed.
 #[derive(Debug)]
 pub(super) struct SqliteHold<'s> {
     pub(super) store: &'s SqliteStore,

@@ -1,11 +1,13 @@
 //! The embedded store: one SQLite file, the default.
 //!
-//! One connection writes, a few others read and never wait for it (WAL). An append is answered after its COMMIT has reached the disk
-//! (`synchronous=FULL`). Several processes may open one file: each write transaction takes SQLite's write lock before its first look.
-//! Each transaction and each read is run as a whole on one thread, for they are of several hundred statements or rows.
+//! One connection writes, a few others read and never wait for it (WAL). An append is answered
+//! after its COMMIT has reached the disk (`synchronous=FULL`). Several processes may open one file:
+//! each write transaction takes SQLite's write lock before its first look. Each transaction and
+//! each read is run as a whole on one thread, for they are of several hundred statements or rows.
 //! How values are held is in `migrations/README.md`.
 //!
-//! Whatever is written is a value (`toolkit::writes`), which `tables.rs` carries out. A function that runs in the caller's transaction ends in `_in_tx`.
+//! Whatever is written is a value (`toolkit::writes`), which `tables.rs` carries out. A function
+//! that runs in the caller's transaction ends in `_in_tx`.
 
 mod append;
 mod cells;

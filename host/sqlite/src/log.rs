@@ -11,7 +11,8 @@ use super::error::SqliteError;
 use super::generations::Generations;
 use super::rows::{self, log_columns};
 
-/// Within a namespace the rowid ascends; hides the other index that begins with it, by which the log would have to be sorted.
+/// Within a namespace the rowid ascends; hides the other index that begins with it, by which the
+/// log would have to be sorted.
 const NEWEST: &str = r#"
 SELECT "offset" FROM events INDEXED BY events_namespace
 WHERE namespace = ?1 ORDER BY "offset" DESC LIMIT 1"#;
@@ -22,7 +23,8 @@ const PAGE: &str = concat!(
     r#" FROM events INDEXED BY events_namespace WHERE namespace = ?1 AND "offset" > ?2 AND "offset" <= ?3 ORDER BY "offset""#
 );
 
-/// How many events a page looks at, so that a reader whose filter hardly anything passes keeps no other from reading.
+/// The number of events that a page looks at, so that a reader whose filter passes hardly any event
+/// does not keep others from reading.
 const SCAN: usize = 10_000;
 
 #[async_trait]
@@ -59,8 +61,9 @@ impl LogStore for SqliteStore {
 
 /// A page as of the newest event at its start.
 ///
-/// Offsets are given under the write lock and so become visible in their order: what has an offset up to the newest is all there, in the
-/// statement after as well, and nothing will be added to it. A malformed event ends the page before it, and fails the one that begins with it.
+/// Offsets are given under the write lock and so become visible in their order: what has an offset
+/// up to the newest is all there, in the statement after as well, and nothing will be added to it.
+/// A malformed event ends the page before it, and fails the one that begins with it.
 fn page_in(
     database: &Connection,
     namespace: &Namespace,
@@ -116,7 +119,7 @@ fn page_in(
     Ok(page)
 }
 
-/// Whether an event is wanted, before all of it is read.
+/// Tells whether the filter selects an event, before all of the event is read.
 fn passes(filter: &LogFilter, row: &Row<'_>) -> Result<bool, SqliteError> {
     let text = |column| -> Result<&str, rusqlite::Error> {
         Ok(row.get_ref(column)?.as_str().unwrap_or_default())

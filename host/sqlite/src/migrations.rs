@@ -1,6 +1,7 @@
 //! The schema: which migrations the file has had, and those that it lacks.
 //!
-//! The history is in the table that `sqlx` kept it in when it ran them, and holds what it held: by that, either finds what the other has done.
+//! The history is in the table that `sqlx` kept it in when it ran them, and holds what it held: by
+//! that, either finds what the other has done.
 
 use gavel_store::{Floor, OpenError};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
@@ -43,7 +44,7 @@ const CHECKSUM: &str = "SELECT checksum FROM _sqlx_migrations WHERE version = ?1
 const RECORD: &str = "
 INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (?1, ?2, TRUE, ?3, -1)";
 
-/// Why the schema cannot be brought up to date.
+/// The reason for which the schema cannot be brought up to date.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
     #[error(
@@ -83,7 +84,8 @@ pub(super) fn require_floor(connection: &Connection, known: &Floor) -> Result<()
     known.check(found).map_err(OpenError::Outdated)
 }
 
-/// Runs what the file lacks, all of it or nothing. What it has had and this program does not know is of a newer one.
+/// Runs what the file lacks, all of it or nothing. What it has had and this program does not know
+/// is of a newer one.
 ///
 /// # Errors
 ///
@@ -113,7 +115,8 @@ pub(super) fn run_before(connection: &mut Connection, number: i64) {
 }
 
 fn run_missing(connection: &mut Connection, before: i64) -> Result<(), Refused> {
-    // The write lock around all of it: of two processes that start together, one migrates and the other finds it done.
+    // The write lock around all of it: of two processes that start together, one migrates and the
+    // other finds it done.
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute(CREATE_HISTORY, [])?;
     let missing = find_missing(&tx)?.into_iter();
@@ -129,7 +132,8 @@ fn run_missing(connection: &mut Connection, before: i64) -> Result<(), Refused> 
     Ok(tx.commit()?)
 }
 
-/// Those that the file has not had, by number. They may be older than some that it has had.
+/// The migrations that the file has not had, by number. They may be older than some that it has
+/// had.
 fn find_missing(connection: &Connection) -> Result<Vec<&'static Migration>, Refused> {
     if !connection.prepare(HAS_HISTORY)?.exists([])? {
         return Ok(MIGRATIONS.iter().collect());

@@ -61,7 +61,7 @@ const ACTIVATE: &str = concat!(
     ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
 );
 
-/// What is registered stays as it is, with the words that first described it.
+/// Registers an event type; one that is registered keeps the description that it was first given.
 const REGISTER: &str = "
 INSERT INTO deciders (decider, event, event_version, description) VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (decider, event, event_version) DO NOTHING";
@@ -389,7 +389,8 @@ fn activation_page(
     )
 }
 
-/// As many rows of a statement as there is room for. It gives one more than `limit`, by which is known whether there is more.
+/// As many rows of a statement as there is room for. It gives one more than `limit`, by which is
+/// known whether there is more.
 fn page<T>(
     database: &Connection,
     statement: &str,

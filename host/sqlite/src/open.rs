@@ -54,7 +54,8 @@ impl SqliteStore {
         let set_up = setting_up.await;
         let _connection = set_up.map_err(|error| unreachable(error.into()))??;
 
-        // While one of our connections is in use, SQLite leaves all the files in their place: first this one, and then that of a reader.
+        // While one of our connections is in use, SQLite leaves all the files in their place: first
+        // this one, and then that of a reader.
         let files = Files::of(path).map_err(|error| unreachable(error.into()))?;
         let readers = Readers::open(files.clone()).map_err(|error| unreachable(error.into()))?;
         readers
@@ -115,7 +116,8 @@ fn unreachable(path: &Path, source: Source) -> OpenError {
     }
 }
 
-/// Creates a folder that only its owner may enter. One that is there may be meant for others as well, and stays as it is.
+/// Creates a folder that only its owner may enter. One that is there may be meant for others as
+/// well, and stays as it is.
 fn create_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
@@ -123,8 +125,8 @@ fn create_folder(folder: &Path) -> std::io::Result<()> {
     builder.recursive(true).create(folder)
 }
 
-/// Takes the file, and those that SQLite keeps beside it, from all but their owner: events are in them, and the secrets of consumers. What
-/// SQLite creates later is like the file.
+/// Takes the file, and those that SQLite keeps beside it, from all but their owner: events are in
+/// them, and the secrets of consumers. What SQLite creates later is like the file.
 #[cfg(unix)]
 fn keep_from_others(path: &Path) {
     for suffix in files::SUFFIXES {

@@ -50,7 +50,8 @@ pub(super) const EVENTLESS_OF_STREAM: &str = concat!(
     ORDER BY version, command_id LIMIT ?6"
 );
 
-/// The place of the newest row of each table. One writer at a time: what is not there yet comes after all that is.
+/// The place of the newest row of each table. One writer at a time: what is not there yet comes
+/// after all that is.
 const MOMENT: &str = "SELECT (SELECT coalesce(max(\"offset\"), 0) FROM events), (SELECT coalesce(max(rowid), 0) FROM commands)";
 
 /// The indexes keep it to what is behind a moment, however much there is of the decider.
@@ -111,7 +112,8 @@ impl PastStore for SqliteStore {
     ) -> Result<HashMap<CommandId, CommandRecord>, Error> {
         let (namespace, ids) = (namespace.clone(), ids.to_vec());
         let found = self.readers.read(move |database| {
-            // One transaction: by itself, each look-up would take and release the locks of the file.
+            // One transaction: by itself, each look-up would take and release the locks of the
+            // file.
             let reading = database.unchecked_transaction()?;
             let mut select = reading.prepare_cached(ledger::FIND)?;
             let mut found = HashMap::with_capacity(ids.len());
@@ -295,7 +297,7 @@ fn eventless_in(
     Ok(found)
 }
 
-/// How far the ledger's rows went at a moment.
+/// The last row of the ledger at a moment.
 fn rows_before(moment: &Moment) -> i64 {
     moment.mark.parse().unwrap_or(0)
 }

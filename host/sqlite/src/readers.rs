@@ -14,13 +14,15 @@ use super::error::SqliteError;
 use super::files::Files;
 use super::rows;
 
-/// How many reads run at the same time; more wait. Each connection has a page cache of 2 MB.
+/// The number of reads that run at the same time; more wait. Each connection has a page cache of 2
+/// MB.
 const READERS: usize = 4;
 
-/// How long a read waits for a free connection, before the store counts as unavailable.
+/// The time that a read waits for a free connection, before the store counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs reads, each as a whole on a thread that may wait for the disk. They never wait for the writer.
+/// Runs reads, each as a whole on a thread that may wait for the disk. They never wait for the
+/// writer.
 #[derive(Debug, Clone)]
 pub(super) struct Readers {
     files: Files,
@@ -60,7 +62,8 @@ impl Readers {
         Ok(())
     }
 
-    /// Runs `work` on a connection of its own for the time. If the future is dropped, `work` still runs to its end.
+    /// Runs `work` on a connection of its own for the time. If the future is dropped, `work` still
+    /// runs to its end.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, SqliteError> + Send + 'static,

@@ -25,14 +25,16 @@ macro_rules! event_columns {
     };
 }
 
-/// The columns that [`past_event`] reads, in its order, and the one that names its place when it cannot be read.
+/// The columns that [`past_event`] reads, in its order, and the one that names its place when it
+/// cannot be read.
 macro_rules! history_columns {
     () => {
         r#"event, event_version, data, final, tags, version, event_id, "offset""#
     };
 }
 
-/// The columns that [`event_of_past`] reads, in its order, and the one that names its place when it cannot be read.
+/// The columns that [`event_of_past`] reads, in its order, and the one that names its place when it
+/// cannot be read.
 macro_rules! passage_columns {
     () => {
         r#"decider_id, version, event, event_version, data, final, tags, command_id, "offset""#
@@ -86,7 +88,7 @@ pub(super) fn event(
         .map_err(|reason| malformed(row, generations, stream.to_string(), reason))
 }
 
-/// What folding needs of the event of a row of `stream`, and what the stream was after it.
+/// The event in a row of `stream`, as folding needs it, and the head of the stream after it.
 pub(super) fn past_event(
     row: &Row<'_>,
     generations: &Generations<'_>,
@@ -105,7 +107,8 @@ pub(super) fn past_event(
         .map_err(|reason| malformed(row, generations, stream.to_string(), reason))
 }
 
-/// What folding needs of the event of a row of one decider's streams: the id of its stream, its version, itself, and its command.
+/// The event in a row of one decider's streams, as folding needs it: the id of the stream, the
+/// version, the event, and its command.
 pub(super) fn event_of_past<'r>(
     row: &'r Row<'_>,
     generations: &Generations<'_>,

@@ -27,7 +27,8 @@ ON CONFLICT (namespace, decider, decider_id, module) DO UPDATE
     SET version = excluded.version, state = excluded.state, created_at = excluded.created_at
     WHERE kept.version < excluded.version";
 
-/// The place of the last of those that are looked at, and whether each of them is of a module that is kept.
+/// The place of the last of those that are looked at, and whether each of them is of a module that
+/// is kept.
 const SEEN: &str = "
 SELECT decider_id, module, min(module IN (SELECT value FROM json_each(?6))) OVER ()
 FROM (
@@ -44,7 +45,8 @@ WHERE namespace = ?1 AND decider = ?2 AND (decider_id, module) > (?3, ?4) AND (d
 
 #[async_trait]
 impl SnapshotStore for SqliteStore {
-    /// Two statements: events are only ever added, so that those after a snapshot that was found are what they were then, or more.
+    /// Two statements: events are only ever added, so that those after a snapshot that was found
+    /// are what they were then, or more.
     async fn load(
         &self,
         stream: &StreamId,

@@ -30,9 +30,11 @@ impl<'t> Tables<'t> {
 }
 
 impl Writer {
-    /// Carries a change out, as a transaction. This is where all writes pass that leave anything behind.
+    /// Carries a change out, as a transaction. This is where all writes pass that leave anything
+    /// behind.
     ///
-    /// The time is taken under the write lock, so that later positions are not earlier in time while the clock goes forward.
+    /// The time is taken under the write lock, so that later positions are not earlier in time
+    /// while the clock goes forward.
     pub(super) async fn carry_out<C>(&self, change: C) -> Result<C::Answer, WriteError<C::Error>>
     where
         C: Change,

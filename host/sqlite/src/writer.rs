@@ -16,16 +16,18 @@ use super::{connect, generations, migrations};
 
 /// Runs one write transaction at a time, each as a whole on a thread that may wait for the disk.
 ///
-/// **Invariant:** a connection is kept only after a COMMIT that succeeded. Whatever else happens to a transaction, be it rolled back by SQLite
-/// itself on a full disk, its connection is closed, which undoes it, and the next one opens another.
+/// **Invariant:** a connection is kept only after a COMMIT that succeeded. Whatever else happens to
+/// a transaction, be it rolled back by SQLite itself on a full disk, its connection is closed,
+/// which undoes it, and the next one opens another.
 ///
-/// **Invariant:** no transaction succeeds on files that are not those at the path any more, or begins when the floor of their schema is above what this
-/// program knows: another process may have raised it.
+/// **Invariant:** no transaction succeeds on files that are not those at the path any more, or
+/// begins when the floor of their schema is above what this program knows: another process may have
+/// raised it.
 #[derive(Debug)]
 pub(super) struct Writer {
     /// Tells the time of each write.
     pub(super) clock: Arc<dyn Clock>,
-    /// What was carried out, in this order.
+    /// The writes that were carried out, in order.
     #[cfg(test)]
     pub(super) carried_out: crate::tests::CarriedOut,
     files: Files,
@@ -33,14 +35,15 @@ pub(super) struct Writer {
     idle: Arc<Mutex<Option<Connection>>>,
 }
 
-/// Why a transaction did not come to its end.
+/// The reason for which a transaction was not committed.
 #[derive(Debug)]
 pub(super) enum WriteError<E> {
-    /// It never began.
+    /// The transaction never began.
     NotBegun(Source),
-    /// What ran in it failed, and all of it is undone.
+    /// The work in the transaction failed, and all of it is undone.
     Undone(E),
-    /// COMMIT failed, the files were gone after it, or the host shut down meanwhile. What was written may be there, or appear after a crash.
+    /// COMMIT failed, the files were gone after it, or the host shut down meanwhile. What was
+    /// written may be there, or appear after a crash.
     Unknown(Source),
 }
 
@@ -77,7 +80,8 @@ impl Writer {
         self.floor.outdated().await
     }
 
-    /// Writes what changes nothing if the last transaction did not come to its end: then it may be that none can any more.
+    /// Writes what changes nothing if the last transaction did not come to its end: then it may be
+    /// that none can any more.
     pub(super) async fn probe(&self) -> Result<(), Error> {
         let is_able = self.idle.try_lock().map_or(true, |idle| idle.is_some());
         if is_able {
@@ -87,7 +91,8 @@ impl Writer {
         written.await.map_err(|error| error.into_error(identity))
     }
 
-    /// Closes the connection, once nothing is written any more. If it is the last one, all of the log is copied into the file.
+    /// Closes the connection, once nothing is written any more. If it is the last one, all of the
+    /// log is copied into the file.
     pub(super) async fn close(&self) {
         let mut idle = Arc::clone(&self.idle).lock_owned().await;
         if let Err(error) = spawn_blocking(move || drop(idle.take())).await {
@@ -100,8 +105,9 @@ impl Writer {
 
     /// Runs `work` in a transaction and makes it durable, or undoes it if `work` fails.
     ///
-    /// The write lock is held from the start, so that what `work` reads is not outdated when it writes. If the future is dropped once the
-    /// transaction has begun, or is about to, it goes on without it. A future that is kept and not polled holds up nobody.
+    /// The write lock is held from the start, so that what `work` reads is not outdated when it
+    /// writes. If the future is dropped once the transaction has begun, or is about to, it goes on
+    /// without it. A future that is kept and not polled holds up nobody.
     pub(super) async fn write<T, E>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
@@ -112,12 +118,14 @@ impl Writer {
     {
         let (idle, files) = (Arc::clone(&self.idle), self.files.clone());
         let floor = Arc::clone(&self.floor);
-        // Whose turn it is has the lock, even if it is not polled any more: so a task waits for it, which always is.
+        // Whose turn it is has the lock, even if it is not polled any more: so a task waits for it,
+        // which always is.
         let writing = AbortOnDropHandle::new(tokio::spawn(async move {
             let mut idle = idle.lock_owned().await;
             spawn_blocking(move || write_blocking(&mut idle, &files, &floor, work)).await
         }));
-        // Either is cancelled only when the runtime shuts down: the inner one before it began, the outer one perhaps while the inner one works.
+        // Either is cancelled only when the runtime shuts down: the inner one before it began, the
+        // outer one perhaps while the inner one works.
         let (error, cancelled): (_, fn(Source) -> _) = match writing.await {
             Ok(Ok(written)) => return written,
             Ok(Err(error)) => (error, WriteError::NotBegun),

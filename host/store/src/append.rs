@@ -1,4 +1,4 @@
-//! What is appended, and what comes of it.
+//! The input of an append and its outcome.
 
 use std::fmt::Debug;
 
@@ -22,16 +22,20 @@ pub struct Append {
 pub struct StreamAppend {
     /// The stream to append to.
     pub stream: StreamId,
-    /// What is expected of it, after the parts before this one.
+    /// The version that the stream must have after the earlier parts of the same append.
     pub expected: ExpectedVersion,
-    /// The id of the newest event that the writer knows, after the parts before this one; none leaves it unchecked. A version alone may be
-    /// that of another event, in a database that was put back to an earlier state.
+    /// The id of the newest event that the writer knows, after the parts before this one; none
+    /// leaves it unchecked. A version alone may be that of another event, in a database that was
+    /// put back to an earlier state.
     pub expected_previous_id: Option<EventId>,
-    /// The events, from none upwards: a rejected or empty command appends nothing but its ledger row.
+    /// The events, from none upwards: a rejected or empty command appends nothing but its ledger
+    /// row.
     pub events: Vec<NewEvent>,
-    /// The ledger row; none for an import. Its payload MUST NOT be stored where it says `LedgerMode::Keys`.
+    /// The ledger row; none for an import. Its payload MUST NOT be stored where it says
+    /// `LedgerMode::Keys`.
     pub command: Option<CommandRecord>,
-    /// The activation that decided. Any part may say instead that a kind of module has not begun the name.
+    /// The activation that decided. Any part may say instead that a kind of module has not begun
+    /// the name.
     pub fence: Option<Fence>,
 }
 
@@ -42,14 +46,16 @@ impl Append {
     }
 }
 
-/// An append of more bytes keeps a database busy for so long that others notice, as [`StreamAppend::size_bytes`] counts them.
+/// An append of more bytes keeps a database busy for so long that others notice, as
+/// [`StreamAppend::size_bytes`] counts them.
 pub const LARGE_APPEND_BYTES: usize = 256 * 1024;
 
-/// What a row costs besides its texts, in bytes that cost as much: about 20 µs of a store's time.
+/// The cost of a row besides its texts, as a number of bytes that take a store as long: about 20
+/// µs.
 const ROW_BYTES: usize = 1_024;
 
 impl StreamAppend {
-    /// How much it is to store, in bytes: its texts, and something for each row.
+    /// The cost of storing the append, in bytes: its texts, and a fixed amount for each row.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let events = self.events.iter().map(|event| {
@@ -80,9 +86,9 @@ fn rejection_bytes(rejection: &Rejection) -> usize {
     rejection.code.len() + rejection.message.len() + data
 }
 
-/// Refuses an append when another activation than this is the newest of its kind under the name of the
-/// stream: the module that has decided is not active any more. With [`ActivationNumber::NONE`] the
-/// append is refused when a module of the kind has ever worked there.
+/// Refuses an append when another activation than this is the newest of its kind under the name of
+/// the stream: the module that has decided is not active any more. With [`ActivationNumber::NONE`]
+/// the append is refused when a module of the kind has ever worked there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fence {
     /// The kind of the module.
@@ -108,7 +114,8 @@ impl Fence {
     }
 }
 
-/// A stream that no other writer appends to until this is dropped, or has appended; nor for more than a few seconds.
+/// A stream that no other writer appends to until this is dropped, or has appended; nor for more
+/// than a few seconds.
 #[async_trait]
 pub trait Claim: Debug + Send {
     /// As `EventStore::append`, on the stream that is claimed, which is free afterwards.
@@ -119,7 +126,7 @@ pub trait Claim: Debug + Send {
     async fn append(self: Box<Self>, append: Append) -> Result<Vec<Appended>, AppendError>;
 }
 
-/// What a part of an append has become.
+/// The outcome of one part of an append.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Appended {
     /// The newest version of the stream after this part.

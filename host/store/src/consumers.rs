@@ -19,19 +19,25 @@ use super::{Error, Page};
 /// streams:   a: a1 leased    b: b2 waits      c: done, and therefore without a row
 /// ```
 ///
-/// Everything before the cursor has been *handed out* to the streams that it belongs to: a stream has a row while events of it before the
-/// cursor are not done. `lease` moves the cursor on before it looks for streams, so that an append does nothing for any consumer,
-/// and a consumer that nobody asks costs nothing.
+/// Everything before the cursor has been *handed out* to the streams that it belongs to: a stream
+/// has a row while events of it before the cursor are not done. `lease` moves the cursor on before
+/// it looks for streams, so that an append does nothing for any consumer, and a consumer that
+/// nobody asks costs nothing.
 ///
-/// - Events of one stream MUST be leased in order, and never under two leases that have not expired at once.
-/// - Every wanted event after the start MUST be leased until it is acknowledged or skipped, however late it is committed.
+/// - Events of one stream MUST be leased in order, and never under two leases that have not expired
+///   at once.
+/// - Every wanted event after the start MUST be leased until it is acknowledged or skipped, however
+///   late it is committed.
 /// - Of the streams that are free, the one whose next event is the oldest MUST come first.
-/// - What happens to one stream MUST NOT hold up another. No lock and no transaction outlives a call.
-/// - A lease that was taken over, settled, parked, or whose consumer was reset, MUST be refused with `LeaseLost`, and change nothing.
-///   One that has expired and that nobody has taken over is still good.
+/// - What happens to one stream MUST NOT hold up another. No lock and no transaction outlives a
+///   call.
+/// - A lease that was taken over, settled, parked, or whose consumer was reset, MUST be refused
+///   with `LeaseLost`, and change nothing. One that has expired and that nobody has taken over is
+///   still good.
 #[async_trait]
 pub trait ConsumerStore: Debug + Send + Sync {
-    /// Creates a consumer that begins at `start`, or changes the settings of the one there is, which stays where it is. True if it is new.
+    /// Creates a consumer that begins at `start`, or changes the settings of the one there is,
+    /// which stays where it is. True if it is new.
     ///
     /// # Errors
     ///
@@ -43,14 +49,15 @@ pub trait ConsumerStore: Debug + Send + Sync {
         start: Start,
     ) -> Result<bool, Error>;
 
-    /// A consumer, and how far it has come: for what it lags behind, up to `look` events of the log after its cursor are looked at.
+    /// A consumer, and how far it has come: for what it lags behind, up to `look` events of the log
+    /// after its cursor are looked at.
     ///
     /// # Errors
     ///
     /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`].
     async fn consumer(&self, id: &ConsumerId, look: u32) -> Result<Consumer, ConsumerError>;
 
-    /// How a consumer is served, and the position up to which (inclusive) everything is handed out.
+    /// The settings of a consumer, and the position up to which (inclusive) the log is handed out.
     ///
     /// # Errors
     ///
@@ -60,8 +67,9 @@ pub trait ConsumerStore: Debug + Send + Sync {
         id: &ConsumerId,
     ) -> Result<(ConsumerSettings, Position), ConsumerError>;
 
-    /// Lets a consumer leave events behind that it does not want: if its cursor is at `from` or behind that, but before `to`, and it still wants
-    /// the events that `settings` say, the cursor moves to `to`; otherwise nothing changes. The caller knows that it wants none of those after
+    /// Lets a consumer leave events behind that it does not want: if its cursor is at `from` or
+    /// behind that, but before `to`, and it still wants the events that `settings` say, the cursor
+    /// moves to `to`; otherwise nothing changes. The caller knows that it wants none of those after
     /// `from` up to `to` (inclusive).
     ///
     /// # Errors
@@ -75,8 +83,9 @@ pub trait ConsumerStore: Debug + Send + Sync {
         to: Position,
     ) -> Result<(), ConsumerError>;
 
-    /// The first `limit` consumers of a namespace, or of all namespaces, after one of them, by namespace and name, each as
-    /// [`ConsumerStore::consumer`] shows it. One that cannot be read is left out.
+    /// The first `limit` consumers of a namespace, or of all namespaces, after one of them, by
+    /// namespace and name, each as [`ConsumerStore::consumer`] shows it. One that cannot be read is
+    /// left out.
     ///
     /// # Errors
     ///
@@ -89,7 +98,7 @@ pub trait ConsumerStore: Debug + Send + Sync {
         look: u32,
     ) -> Result<Page<Consumer>, Error>;
 
-    /// Whether a consumer is there, or fewer than `most` are in its namespace.
+    /// Tells whether the consumer exists or its namespace has fewer than `most` consumers.
     ///
     /// # Errors
     ///
@@ -103,15 +112,17 @@ pub trait ConsumerStore: Debug + Send + Sync {
     /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`].
     async fn delete_consumer(&self, id: &ConsumerId) -> Result<(), ConsumerError>;
 
-    /// Stops leasing, or goes on. Leases that are out stay good. Nobody needs to be told why any more.
+    /// Pauses or resumes leasing, and forgets the reason of an earlier pause. Leases that are out
+    /// stay valid.
     ///
     /// # Errors
     ///
     /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`].
     async fn pause_consumer(&self, id: &ConsumerId, is_paused: bool) -> Result<(), ConsumerError>;
 
-    /// Stops leasing if the consumer still has the receiver that `settings` say, and keeps why until somebody pauses or resumes it. True
-    /// if it has stopped by this; otherwise nothing changes.
+    /// Stops leasing if the consumer still has the receiver that `settings` say, and keeps why
+    /// until somebody pauses or resumes it. True if it has stopped by this; otherwise nothing
+    /// changes.
     ///
     /// # Errors
     ///
@@ -130,14 +141,17 @@ pub trait ConsumerStore: Debug + Send + Sync {
     /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`].
     async fn reset_consumer(&self, id: &ConsumerId, start: Start) -> Result<(), ConsumerError>;
 
-    /// Looks at a part of the log after the cursor if it needs more, and leases up to `max_streams` streams that are free, with up to `max_events` events
-    /// in all, shared out evenly. Both are at least 1. A paused consumer leases nothing.
+    /// Looks at a part of the log after the cursor if it needs more, and leases up to `max_streams`
+    /// streams that are free, with up to `max_events` events in all, shared out evenly. Both are at
+    /// least 1. A paused consumer leases nothing.
     ///
-    /// A stream whose lease has expired at the last of its attempts is parked instead. So is one whose next event cannot be read.
+    /// A stream whose lease has expired at the last of its attempts is parked instead. So is one
+    /// whose next event cannot be read.
     ///
     /// # Errors
     ///
-    /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`]; then what was leased is free again when it expires.
+    /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`]; then what was leased is free again
+    /// when it expires.
     async fn lease(
         &self,
         id: &ConsumerId,
@@ -145,12 +159,14 @@ pub trait ConsumerStore: Debug + Send + Sync {
         max_events: u32,
     ) -> Result<Leased, ConsumerError>;
 
-    /// The events of the lease through the position `through` are done. The lease ends, unless it is to be kept and events of it are left:
-    /// then it holds for the lock timeout from now on, until the time that is given back.
+    /// The events of the lease through the position `through` are done. The lease ends, unless it
+    /// is to be kept and events of it are left: then it holds for the lock timeout from now on,
+    /// until the time that is given back.
     ///
     /// # Errors
     ///
-    /// [`ConsumerError::NotLeased`] when no event of the lease that is not done is at `through`, else those of [`ConsumerStore::extend`].
+    /// [`ConsumerError::NotLeased`] when no event of the lease that is not done is at `through`,
+    /// else those of [`ConsumerStore::extend`].
     async fn ack(
         &self,
         id: &ConsumerId,
@@ -159,8 +175,9 @@ pub trait ConsumerStore: Debug + Send + Sync {
         keep: bool,
     ) -> Result<Option<OffsetDateTime>, ConsumerError>;
 
-    /// The first event of the lease could not be processed: it is leased again after `delay`, or, without one, after
-    /// [`ConsumerSettings::rest_after`] the attempt; after the last attempt the stream is parked.
+    /// The first event of the lease could not be processed: it is leased again after `delay`, or,
+    /// without one, after [`ConsumerSettings::rest_after`] the attempt; after the last attempt the
+    /// stream is parked.
     ///
     /// # Errors
     ///
@@ -173,7 +190,8 @@ pub trait ConsumerStore: Debug + Send + Sync {
         reason: &str,
     ) -> Result<Nacked, ConsumerError>;
 
-    /// Gives the lease back: nothing was learnt of its first event, which is leased again after `delay` as if this attempt had not been.
+    /// Gives the lease back: nothing was learnt of its first event, which is leased again after
+    /// `delay` as if this attempt had not been.
     ///
     /// # Errors
     ///
@@ -208,7 +226,8 @@ pub trait ConsumerStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<Parked>, ConsumerError>;
 
-    /// Delivers a parked stream again: its first event as if for the first time, or, to `Skip`, the one after it.
+    /// Delivers a parked stream again: its first event as if for the first time, or, to `Skip`, the
+    /// one after it.
     ///
     /// # Errors
     ///
@@ -220,7 +239,8 @@ pub trait ConsumerStore: Debug + Send + Sync {
         how: Unpark,
     ) -> Result<(), ConsumerError>;
 
-    /// Delivers all parked streams again, their first events as if for the first time, and tells how many they are.
+    /// Delivers all parked streams again, their first events as if for the first time, and tells
+    /// how many they are.
     ///
     /// # Errors
     ///
@@ -228,39 +248,40 @@ pub trait ConsumerStore: Debug + Send + Sync {
     async fn retry_parked(&self, id: &ConsumerId) -> Result<u64, ConsumerError>;
 }
 
-/// What `lease` has found.
+/// The outcome of a call of `lease`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leased {
     /// The leases; no two of one stream.
     pub leases: Vec<Lease>,
-    /// Whether everything is handed out. If not, the next call may find more.
+    /// Tells whether the whole log is handed out. If not, the next call may find more.
     pub caught_up: bool,
-    /// When the next stream that is leased or at rest may become free; none if there is none.
+    /// The time until the next stream that is leased or rests may become free; none if no stream is
+    /// leased or rests.
     pub next_in: Option<Duration>,
 }
 
-/// What has become of a stream that could not be processed.
+/// The fate of a stream whose events could not be processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nacked {
-    /// It is leased again after this.
+    /// The stream may be leased again after this time.
     Delayed(Duration),
     /// That was its last attempt.
     Parked,
 }
 
-/// How a parked stream goes on.
+/// The event with which a parked stream continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unpark {
-    /// With the event that failed.
+    /// The event that failed.
     Retry,
-    /// With the one after it.
+    /// The event after the one that failed.
     Skip,
 }
 
 /// A call on a consumer was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumerError {
-    /// There is none of this name.
+    /// No consumer has this name.
     #[error("no such consumer")]
     NotFound,
     /// The lease has been settled, or another worker has taken over. Nothing was changed.
@@ -269,7 +290,7 @@ pub enum ConsumerError {
     /// No event of the lease that is not done is there. Nothing was changed, and the lease holds.
     #[error("no event of the lease is at {through}")]
     NotLeased {
-        /// What was to be acknowledged.
+        /// The position that was to be acknowledged.
         through: Position,
     },
     /// The stream is not parked.
@@ -281,7 +302,7 @@ pub enum ConsumerError {
 }
 
 impl ConsumerError {
-    /// Whether the same call may succeed later.
+    /// Tells whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! What can go wrong in a store. Every variant says whether trying again can help.
+//! The errors of a store. Each error type says whether trying again can help.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Fence, Outdated};
 
-/// What a database driver or file system said; for the log, never for a client.
+/// The error of a database driver or a file system; for the log, never for a client.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// A read failed, or a write that is not an append.
@@ -26,7 +26,7 @@ pub enum Error {
         stream: String,
         /// The row's place in the log.
         position: Position,
-        /// What is wrong with it.
+        /// The fault that was found in the stored data.
         reason: String,
         /// The row's payload as it is stored.
         raw: String,
@@ -36,13 +36,13 @@ pub enum Error {
     Corrupt {
         /// The kind of row.
         what: &'static str,
-        /// What is wrong with it.
+        /// The fault that was found in the stored data.
         reason: String,
     },
 }
 
 impl Error {
-    /// Whether the same call may succeed later.
+    /// Tells whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -51,7 +51,7 @@ impl Error {
         }
     }
 
-    /// The same error once more, for another one who waited for the same; of its source only the text is left.
+    /// A copy for another waiter; the source is kept as text only.
     #[must_use]
     pub fn retold(&self) -> Self {
         match self {
@@ -76,7 +76,7 @@ impl Error {
     }
 }
 
-/// How much may wait to be appended at the same time, by all or by one decider.
+/// The limit that was reached: on all appends that wait, or on those of one decider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueLimit {
     /// So many appends.
@@ -102,9 +102,9 @@ pub enum AppendError {
     VersionConflict {
         /// The stream.
         stream: StreamId,
-        /// What was expected.
+        /// The version that the writer expected.
         expected: Version,
-        /// Where it is.
+        /// The version of the stream.
         current: Version,
     },
     /// The newest event is not the one that the writer named.
@@ -120,7 +120,7 @@ pub enum AppendError {
     StreamFinal {
         /// The stream.
         stream: StreamId,
-        /// Its last version.
+        /// The last version of the stream.
         version: Version,
     },
     /// An event id is in the store already, or twice in this append.
@@ -136,7 +136,7 @@ pub enum AppendError {
         decider: DeciderName,
         /// The event's name.
         event: String,
-        /// Its schema version.
+        /// The schema version of the event.
         schema_version: u32,
     },
     /// The ledger has a command with this id. Answer with its outcome.
@@ -145,7 +145,8 @@ pub enum AppendError {
         /// The id.
         command_id: Uuid,
     },
-    /// Another activation is the newest. Decide again with its module, unless none of the kind was to be there.
+    /// Another activation is the newest. Decide again with its module, unless none of the kind was
+    /// to be there.
     #[error("{} {decider} is at activation {current}, not {}", .fence.kind, .fence.number)]
     Fenced {
         /// The name of the streams.
@@ -155,7 +156,8 @@ pub enum AppendError {
         /// The newest activation.
         current: ActivationNumber,
     },
-    /// More appends are waiting than the store takes, or more of this decider than its share; nothing was written. Try later.
+    /// More appends are waiting than the store takes, or more of this decider than its share;
+    /// nothing was written. Try later.
     #[error("{limit} are waiting already")]
     Overloaded {
         /// The limit that was reached.
@@ -164,10 +166,12 @@ pub enum AppendError {
     /// The store did not answer; nothing was written.
     #[error("the store is unavailable")]
     Unavailable(#[source] Source),
-    /// A stored row that the append depends on cannot be read, or the database refuses it for good; nothing was written.
+    /// A stored row that the append depends on cannot be read, or the database refuses it for good;
+    /// nothing was written.
     #[error("the store holds something that the append cannot follow")]
     Corrupt(#[source] Error),
-    /// The connection was lost while committing: the events may or may not be there. Look up the command id, or read the stream.
+    /// The connection was lost while committing: the events may or may not be there. Look up the
+    /// command id, or read the stream.
     #[error("the outcome of the append is unknown")]
     OutcomeUnknown(#[source] Source),
 }
@@ -185,7 +189,7 @@ impl From<Error> for AppendError {
 }
 
 impl AppendError {
-    /// Whether the command may be decided and appended again as it is.
+    /// Tells whether the same command may be decided and appended again.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -207,10 +211,11 @@ impl AppendError {
 /// A reader cannot go on where it wants to.
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
-    /// This log has no event there: it was put back to an earlier state, or is another one than the reader knows.
+    /// This log has no event there: it was put back to an earlier state, or is another one than the
+    /// reader knows.
     #[error("the log holds no event at {position}")]
     Lost {
-        /// Where the reader wants to go on.
+        /// The position after which the reader wants to read.
         position: Position,
         /// The last event of the namespace before that: all behind it is new to the reader.
         end: Position,
@@ -221,7 +226,7 @@ pub enum ResumeError {
 }
 
 impl ResumeError {
-    /// Whether the same call may succeed later.
+    /// Tells whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -234,10 +239,10 @@ impl ResumeError {
 /// A module was not deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteModuleError {
-    /// There is none with this digest.
+    /// No module has this digest.
     #[error("no such module")]
     NotFound,
-    /// It is or was active.
+    /// The module is or was active.
     #[error("the module is or was active")]
     InUse,
     /// The store failed.
@@ -246,7 +251,7 @@ pub enum DeleteModuleError {
 }
 
 impl DeleteModuleError {
-    /// Whether the same call may succeed later.
+    /// Tells whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -285,7 +290,7 @@ pub enum ActivateError {
 }
 
 impl ActivateError {
-    /// Whether the same call may succeed later.
+    /// Tells whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -302,22 +307,22 @@ pub enum OpenError {
     /// This program is older than the schema allows.
     #[error(transparent)]
     Outdated(Outdated),
-    /// It cannot be reached or created.
+    /// The store cannot be reached or created.
     #[error("cannot open the store at {url}")]
     Unreachable {
-        /// Where, without credentials.
+        /// The address of the store, without credentials.
         url: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Source,
     },
-    /// Its schema is older than this program, and migrating was forbidden.
+    /// The schema is older than this program, and migrating was forbidden.
     #[error("the schema of the store is not up to date, and migrating was turned off")]
     NotMigrated,
-    /// Its schema could not be brought up to date.
+    /// The schema could not be brought up to date.
     #[error("the schema of the store cannot be brought up to date")]
     Migrate(#[source] Source),
-    /// It cannot hold every text.
+    /// The database's encoding cannot hold every text.
     #[error(
         "the database has the encoding {encoding}, which cannot hold every text: \
          create another with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`"
@@ -326,7 +331,7 @@ pub enum OpenError {
         /// The encoding (`server_encoding`).
         encoding: String,
     },
-    /// What a session asks for at its start does not reach the server.
+    /// A setting that a session asks for at its start does not reach the server.
     #[error(
         "the sessions have another `{setting}` than they asked for, as behind a pooler that ignores or refuses it: \
          connect to the server itself, for a host keeps few connections and shares none between transactions"
@@ -335,7 +340,7 @@ pub enum OpenError {
         /// The setting.
         setting: String,
     },
-    /// It does not keep what it acknowledges.
+    /// The store may lose data that it acknowledged.
     #[error("the server has `{setting}` off: what it acknowledges can be lost")]
     NotDurable {
         /// The setting.

@@ -22,12 +22,14 @@ use super::{
 /// ```
 ///
 /// - Versions of a stream MUST be 1, 2, 3 … in the order in which the appends were acknowledged.
-/// - `previous_id` of an event MUST be the id of the event before it in its stream, and none for the first.
+/// - `previous_id` of an event MUST be the id of the event before it in its stream, and none for
+///   the first.
 /// - `created_at` MUST NOT decrease within a stream.
-/// - Positions MUST ascend within a stream. Across streams they MAY differ from the order of acknowledgement.
+/// - Positions MUST ascend within a stream. Across streams they MAY differ from the order of
+///   acknowledgement.
 ///
-/// A backend below [`Composed`](super::Composed) keeps neither activations nor a registry: it is given
-/// no fence, takes events of all types, and has names to keep that no client can give, which
+/// A backend below [`Composed`](super::Composed) keeps neither activations nor a registry: it is
+/// given no fence, takes events of all types, and has names to keep that no client can give, which
 /// [`DeciderName::from_stored`] and [`Namespace::from_stored`] read back.
 ///
 /// What can be had from the other methods is provided, for stores that have no faster way to it.
@@ -35,30 +37,36 @@ use super::{
 pub trait EventStore: Debug + Send + Sync {
     /// Appends all parts in one transaction, or none of them.
     ///
-    /// The answer has one [`Appended`] per part, in order. A later part on the same stream sees the events of those before it.
-    /// Implementations MUST lock the streams in one order for all appends whatever the order of the parts, or without waiting, so that two
-    /// appends never deadlock, and MUST check in this order: the fence, the ledger (a known command id wins over a conflict: the caller then
-    /// answers with the recorded outcome), `is_final`, the expected version, the expected previous id, the registry, the event ids.
-    /// Fence and ledger of all parts come before the rest of any; of other faults in several parts any one MAY be reported.
-    /// Parts without events are checked like all others: nothing is decided on a stream that has moved or ended.
+    /// The answer has one [`Appended`] per part, in order. A later part on the same stream sees the
+    /// events of those before it. Implementations MUST lock the streams in one order for all
+    /// appends whatever the order of the parts, or without waiting, so that two appends never
+    /// deadlock, and MUST check in this order: the fence, the ledger (a known command id wins over
+    /// a conflict: the caller then answers with the recorded outcome), `is_final`, the expected
+    /// version, the expected previous id, the registry, the event ids. Fence and ledger of all
+    /// parts come before the rest of any; of other faults in several parts any one MAY be reported.
+    /// Parts without events are checked like all others: nothing is decided on a stream that has
+    /// moved or ended.
     ///
-    /// Calls MAY share a transaction with others that arrive at the same time; the outcome of each is its own. A store that has more to
-    /// write than it takes MUST refuse at once, with [`AppendError::Overloaded`].
-    /// If the future is dropped after it was first polled, the append may or may not take place: look up the command id, or read the stream.
+    /// Calls MAY share a transaction with others that arrive at the same time; the outcome of each
+    /// is its own. A store that has more to write than it takes MUST refuse at once, with
+    /// [`AppendError::Overloaded`]. If the future is dropped after it was first polled, the append
+    /// may or may not take place: look up the command id, or read the stream.
     ///
     /// # Errors
     ///
     /// Each variant of [`AppendError`] but `OutcomeUnknown` means that nothing was written.
     async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError>;
 
-    /// Finishes what is under way, and lets go of the database, which then needs nothing of this process. For the end of a host: a call
-    /// that comes later fails, or opens the database anew.
+    /// Finishes what is under way, and lets go of the database, which then needs nothing of this
+    /// process. For the end of a host: a call that comes later fails, or opens the database anew.
     async fn close(&self) {}
 
-    /// Keeps the writers of all hosts away from a stream, once those before have finished, so that what is decided on it then is not
-    /// overtaken. For streams on which others have been faster; the append is checked as ever.
+    /// Keeps the writers of all hosts away from a stream, once those before have finished, so that
+    /// what is decided on it then is not overtaken. For streams on which others have been faster;
+    /// the append is checked as ever.
     ///
-    /// None where this store has one host only, or where too many streams are claimed already: then appends as ever have to do.
+    /// None where this store has one host only, or where too many streams are claimed already: then
+    /// appends as ever have to do.
     ///
     /// # Errors
     ///
@@ -67,7 +75,8 @@ pub trait EventStore: Debug + Send + Sync {
         Ok(None)
     }
 
-    /// The newest version of a stream and what belongs to it, in one step whatever the stream's length; a stream without events is at 0.
+    /// The newest version of a stream and what belongs to it, in one step whatever the stream's
+    /// length; a stream without events is at 0.
     ///
     /// # Errors
     ///
@@ -78,20 +87,23 @@ pub trait EventStore: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] when a stored event cannot be read; none is left out. [`Error::Unavailable`] as ever.
+    /// [`Error::Malformed`] when a stored event cannot be read; none is left out.
+    /// [`Error::Unavailable`] as ever.
     async fn read_stream(
         &self,
         stream: &StreamId,
         range: StreamRange,
     ) -> Result<Vec<RecordedEvent>, Error>;
 
-    /// The first `limit` events of one stream after `after` (exclusive), up to `through` (inclusive) if there is a bound, as folding needs
-    /// them; no more than take up [`PAGE_BYTES`], but one at least. It is what folds long streams: a store SHOULD read nothing that is not in a [`History`].
+    /// The first `limit` events of one stream after `after` (exclusive), up to `through`
+    /// (inclusive) if there is a bound, as folding needs them; no more than take up [`PAGE_BYTES`],
+    /// but one at least. It is what folds long streams: a store SHOULD read nothing that is not in
+    /// a [`History`].
     ///
     /// # Errors
     ///
-    /// As [`EventStore::read_stream`], and the same error, when something that folding needs cannot be read. What it does not need, as
-    /// metadata, MAY be overlooked.
+    /// As [`EventStore::read_stream`], and the same error, when something that folding needs cannot
+    /// be read. What it does not need, as metadata, MAY be overlooked.
     async fn history(
         &self,
         stream: &StreamId,
@@ -116,7 +128,8 @@ pub trait EventStore: Debug + Send + Sync {
         })
     }
 
-    /// The version that the stream had at a time: that of its last event created at or before `at`, else 0.
+    /// The version that the stream had at a time: that of its last event created at or before `at`,
+    /// else 0.
     ///
     /// # Errors
     ///
@@ -141,7 +154,8 @@ pub trait EventStore: Debug + Send + Sync {
         }
     }
 
-    /// The first `limit` streams of a decider whose id sorts after `after`, by id in the order of its bytes.
+    /// The first `limit` streams of a decider whose id sorts after `after`, by id in the order of
+    /// its bytes.
     ///
     /// # Errors
     ///
@@ -154,7 +168,8 @@ pub trait EventStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<StreamSummary>, Error>;
 
-    /// What the ledger holds for a command, with `null` as the payload that was not stored. Whatever was acknowledged before the call MUST be found.
+    /// The ledger's row of a command, with `null` as the payload if that was not stored. A command
+    /// that was acknowledged before the call MUST be found.
     ///
     /// Calls MAY share a round trip with others that are made at the same time.
     ///
@@ -167,7 +182,7 @@ pub trait EventStore: Debug + Send + Sync {
         command_id: CommandId,
     ) -> Result<Option<CommandRecord>, Error>;
 
-    /// Whether the store answers; one cheap round trip.
+    /// Checks that the store answers; one cheap round trip.
     ///
     /// # Errors
     ///

@@ -15,7 +15,7 @@ pub struct Outdated {
     pub known: i64,
 }
 
-/// What this program knows of a schema, and the highest floor that it has met.
+/// The schema versions that this program knows, and the highest floor that it has met.
 #[derive(Debug)]
 pub struct Floor {
     known: i64,

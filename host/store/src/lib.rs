@@ -1,17 +1,20 @@
-//! Where events, commands and modules are kept.
+//! The storage of events, commands and modules: the contracts of a store, and the parts that stores
+//! share.
 //!
-//! A store knows bytes, versions and activation numbers. It knows nothing of deciders' logic: it neither decides nor folds.
+//! A store knows bytes, versions and activation numbers. It knows nothing of deciders' logic: it
+//! neither decides nor folds.
 //!
 //! ```text
 //! every backend has      EventStore  LogStore
 //! capabilities           PastStore  ModuleStore  SnapshotStore  ConsumerStore  RehearsalStore
 //! ```
 //!
-//! A backend starts from the first two: [`Composed`] has the capabilities on any of them, as it has them
-//! in memory. SQLite and PostgreSQL implement all seven, for rows are faster. One list of cases,
-//! `conformance`, is what all of them obey.
+//! A backend starts from the first two: [`Composed`] has the capabilities on any of them, as it has
+//! them in memory. SQLite and PostgreSQL implement all seven, for rows are faster. All of them pass
+//! one list of cases, `conformance`.
 //!
-//! **Invariant:** an append is answered only after it is durable. What was answered is never lost, doubled or reordered.
+//! **Invariant:** an append is answered only after it is durable. What was answered is never lost,
+//! doubled or reordered.
 
 mod append;
 mod composed;
@@ -55,8 +58,9 @@ pub use snapshots::{Loaded, Snapshot, SnapshotPlace, SnapshotStore};
 
 /// Everything that a host keeps.
 ///
-/// The times that a store keeps are those of its own clock: SQLite and memory have that of the host, read once for each write before it is
-/// carried out ([`toolkit::writes`]); PostgreSQL has the server's, since plain SQL goes by the same rules.
+/// The times that a store keeps are those of its own clock: SQLite and memory have that of the
+/// host, read once for each write before it is carried out ([`toolkit::writes`]); PostgreSQL has
+/// the server's, since plain SQL goes by the same rules.
 pub trait Store:
     EventStore + LogStore + PastStore + ModuleStore + SnapshotStore + ConsumerStore + RehearsalStore
 {

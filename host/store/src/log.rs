@@ -11,15 +11,16 @@ use super::{Error, ResumeError};
 
 /// The log: what [`EventStore`](super::EventStore) appends, by position.
 ///
-/// - A reader that resumes after the last position it was given MUST see every event once, even when an append that took its position
-///   early commits late.
+/// - A reader that resumes after the last position it was given MUST see every event once, even
+///   when an append that took its position early commits late.
 #[async_trait]
 pub trait LogStore: Debug + Send + Sync {
-    /// A page of the log of one namespace: the first events after `after` that pass the filter, at most `limit` of them and no more than take up
-    /// [`PAGE_BYTES`](super::PAGE_BYTES), but one at least. It MAY end earlier, where no more was looked at.
+    /// A page of the log of one namespace: the first events after `after` that pass the filter, at
+    /// most `limit` of them and no more than take up [`PAGE_BYTES`](super::PAGE_BYTES), but one at
+    /// least. It MAY end earlier, where no more was looked at.
     ///
-    /// A malformed event MAY end the page before it; it MUST fail the page that would begin with it. A reader that has reported it resumes
-    /// after the position that the error names.
+    /// A malformed event MAY end the page before it; it MUST fail the page that would begin with
+    /// it. A reader that has reported it resumes after the position that the error names.
     ///
     /// # Errors
     ///
@@ -32,11 +33,11 @@ pub trait LogStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<LogPage, Error>;
 
-    /// Checks the position that a reader comes with. Good are [`Position::BEGINNING`] and the positions of all events, whatever their namespace:
-    /// no other was ever handed out by this log.
+    /// Checks the position that a reader comes with. Good are [`Position::BEGINNING`] and the
+    /// positions of all events, whatever their namespace: no other was ever handed out by this log.
     ///
-    /// A database that was put back to an earlier state goes on as another one: a position of what was lost MUST be refused, even where
-    /// the log has grown past it since.
+    /// A database that was put back to an earlier state goes on as another one: a position of what
+    /// was lost MUST be refused, even where the log has grown past it since.
     ///
     /// # Errors
     ///
@@ -47,7 +48,8 @@ pub trait LogStore: Debug + Send + Sync {
         position: Position,
     ) -> Result<(), ResumeError>;
 
-    /// What keeps readers from committed events right now; always none where no transaction can.
+    /// The transaction that keeps readers from committed events right now; always none in stores
+    /// where no transaction can.
     ///
     /// # Errors
     ///
@@ -56,18 +58,20 @@ pub trait LogStore: Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Changes when there may be something new in [`LogStore::read_log`], once for many appends. An event that is held back because another
-    /// transaction is under way, or that another program has appended, MAY come without it: whoever waits MUST poll as well.
+    /// Changes when there may be something new in [`LogStore::read_log`], once for many appends. An
+    /// event that is held back because another transaction is under way, or that another program
+    /// has appended, MAY come without it: whoever waits MUST poll as well.
     fn wakeups(&self) -> watch::Receiver<()>;
 }
 
-/// Which events of the log are wanted. Both conditions hold together.
+/// A filter of the log. Both conditions hold together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogFilter {
-    /// What the events are.
+    /// The condition on the events themselves.
     pub events: EventFilter,
-    /// A pattern for the stream id by dot-separated token: `*` is one token, `>` at the end is the rest (at least one token). A token
-    /// may be empty; inside a longer token, and anywhere but at the end, these characters stand for themselves.
+    /// A pattern for the stream id by dot-separated token: `*` is one token, `>` at the end is the
+    /// rest (at least one token). A token may be empty; inside a longer token, and anywhere but at
+    /// the end, these characters stand for themselves.
     pub id_pattern: Option<String>,
 }
 
@@ -81,7 +85,7 @@ impl From<EventFilter> for LogFilter {
 }
 
 impl LogFilter {
-    /// Whether an event is wanted.
+    /// Tells whether the filter selects an event.
     #[must_use]
     pub fn passes(&self, event: &RecordedEvent) -> bool {
         let RecordedEvent { stream, event, .. } = event;
@@ -90,7 +94,7 @@ impl LogFilter {
             && self.passes_id(stream.id())
     }
 
-    /// Whether events of streams with this id are wanted, by the pattern alone.
+    /// Tells whether the pattern alone selects the streams with this id.
     #[must_use]
     pub fn passes_id(&self, id: &str) -> bool {
         self.id_pattern
@@ -119,19 +123,22 @@ fn matches_pattern(pattern: &str, id: &str) -> bool {
 pub struct LogPage {
     /// The events, by ascending position.
     pub events: Vec<RecordedEvent>,
-    /// Where to resume. It is past everything that this page has looked at, whether or not it passed the filter.
+    /// The position to resume from. It is past every event that this page has looked at, whether or
+    /// not the event passed the filter.
     pub next: Position,
-    /// Whether there was nothing more to read when the page was made.
+    /// Tells whether nothing more was left to read when the page was made.
     pub caught_up: bool,
-    /// Whether something of the namespace was committed and could not be read yet, for a transaction that is under way may come before it.
+    /// Tells whether committed events of the namespace are held back, because a transaction under
+    /// way may still commit events before them.
     pub is_withheld: bool,
 }
 
-/// A transaction that is under way, and keeps readers from events that were committed since it began.
+/// A transaction that is under way, and keeps readers from events that were committed since it
+/// began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Withholding {
-    /// How long it has been under way, if that can be seen.
+    /// The age of the transaction, if it can be seen.
     pub age: Option<Duration>,
-    /// Whose it is, for people.
+    /// The owner of the transaction, in words for people.
     pub holder: String,
 }

@@ -36,7 +36,8 @@ pub trait ModuleStore: Debug + Send + Sync {
     /// [`Error`] when the store cannot be read.
     async fn module_wasm(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>, Error>;
 
-    /// The first `limit` modules that pass the filter after one of them, newest first; none after a module that is not there.
+    /// The first `limit` modules that pass the filter after one of them, newest first; none after a
+    /// module that is not there.
     ///
     /// # Errors
     ///
@@ -48,7 +49,8 @@ pub trait ModuleStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Page<StoredModule>, Error>;
 
-    /// Notes who has uploaded a module, and may know of it from now on. Nothing is noted of a module that is not there.
+    /// Notes who has uploaded a module, and may know of it from now on. Nothing is noted of a
+    /// module that is not there.
     ///
     /// # Errors
     ///
@@ -64,9 +66,9 @@ pub trait ModuleStore: Debug + Send + Sync {
 
     /// Moves the pointer: registers the module's events, and appends to the activation log.
     ///
-    /// Once this has returned, every append that carries an older [`Fence`](super::Fence) of that key MUST be
-    /// refused, on every host; appends that hold the older fence and are under way MUST be finished
-    /// first.
+    /// Once this has returned, every append that carries an older [`Fence`](super::Fence) of that
+    /// key MUST be refused, on every host; appends that hold the older fence and are under way MUST
+    /// be finished first.
     ///
     /// The first entry of a log begins a name, which from then on belongs to the kind in that
     /// namespace for good: it MUST NOT have entries of another kind, nor events while it has no
@@ -122,15 +124,17 @@ pub trait ModuleStore: Debug + Send + Sync {
     ) -> Result<Page<Activation>, Error>;
 }
 
-/// The appends of a decider wait, on every host, for as long as this is there, but no longer than some seconds. Dropping it lets them go.
+/// The appends of a decider wait, on every host, for as long as this is there, but no longer than
+/// some seconds. Dropping it lets them go.
 #[async_trait]
 pub trait Hold: Debug + Send {
     /// Moves the pointer as [`ModuleStore::activate`](ModuleStore::activate) does, and lets go.
     ///
     /// # Errors
     ///
-    /// [`ActivateError::Overtaken`] when anything of the decider was stored after `looked_through`, by whomever; nothing has changed then.
-    /// The others are those of [`ModuleStore::activate`](ModuleStore::activate).
+    /// [`ActivateError::Overtaken`] when anything of the decider was stored after `looked_through`,
+    /// by whomever; nothing has changed then. The others are those of
+    /// [`ModuleStore::activate`](ModuleStore::activate).
     async fn activate(
         self: Box<Self>,
         activation: NewActivation,
@@ -151,7 +155,7 @@ pub struct NewModule {
     pub contract: String,
     /// The name that the manifest gives.
     pub name: String,
-    /// What `describe` answered.
+    /// The manifest that `describe` returned.
     pub manifest: Json,
     /// The component's imports, sorted.
     pub imports: Vec<String>,
@@ -170,19 +174,19 @@ pub struct StoredModule {
     pub contract: String,
     /// The name that the manifest gives.
     pub name: String,
-    /// What `describe` answered.
+    /// The manifest that `describe` returned.
     pub manifest: Json,
     /// The component's imports, sorted.
     pub imports: Vec<String>,
-    /// When it was first stored.
+    /// The time at which the module was first stored.
     pub uploaded_at: OffsetDateTime,
 }
 
 impl StoredModule {
-    /// What it takes up in memory beside its texts, in bytes; about right.
+    /// The approximate memory of a module besides its texts, in bytes.
     const OVERHEAD_BYTES: usize = 200;
 
-    /// What it takes up in memory, in bytes; about right.
+    /// The approximate memory of the module, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let imports: usize = self.imports.iter().map(String::len).sum();
@@ -191,7 +195,7 @@ impl StoredModule {
     }
 }
 
-/// Which modules are wanted. All conditions hold together.
+/// A filter of modules. All conditions hold together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModuleFilter {
     /// Only this module.
@@ -204,16 +208,17 @@ pub struct ModuleFilter {
     pub kind: Option<ModuleKind>,
 }
 
-/// Somebody who knows of those modules only that they have uploaded, or that are or were active in one of their namespaces.
+/// The view of a user: the modules that the user uploaded, and those that are or were active in
+/// one of the user's namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleViewer {
     /// As whom they upload.
     pub name: String,
-    /// Their namespaces.
+    /// The namespaces that the user may see.
     pub namespaces: Vec<Namespace>,
 }
 
-/// Which activation logs are wanted. All conditions hold together.
+/// A filter of activation logs. All conditions hold together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ActivationFilter {
     /// Only those of this namespace.
@@ -227,7 +232,8 @@ pub struct ActivationFilter {
 pub struct NewActivation {
     /// The pointer to move.
     pub key: ActivationKey,
-    /// The activation that the gate compared with, [`ActivationNumber::NONE`] if there was none: it MUST still be the newest.
+    /// The activation that the gate compared with, [`ActivationNumber::NONE`] if there was none: it
+    /// MUST still be the newest.
     pub after: ActivationNumber,
     /// The module that works from here on, which MUST be stored; none for a deactivation.
     pub digest: Option<ModuleDigest>,
@@ -235,16 +241,17 @@ pub struct NewActivation {
     pub events: Vec<EventType>,
     /// By whom.
     pub activated_by: Option<String>,
-    /// Why.
+    /// The reason, for people.
     pub message: Option<String>,
     /// The findings that were let pass.
     pub accepted: Vec<String>,
-    /// What the gate found.
+    /// The report of the gate.
     pub report: Json,
 }
 
 impl NewActivation {
-    /// The step as it is recorded, once [`NewActivation::after`] is found to be the newest activation.
+    /// The step as it is recorded, once [`NewActivation::after`] is found to be the newest
+    /// activation.
     pub fn into_activation(
         self,
         replaces: Option<ModuleDigest>,

@@ -13,19 +13,20 @@ use uuid::Uuid;
 
 use super::Error;
 
-/// Which streams are read: those of one decider in one namespace, or some of them.
+/// The streams to read: all of one decider in one namespace, or a selection of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastRange {
-    /// Where.
+    /// The namespace.
     pub namespace: Namespace,
     /// The decider.
     pub decider: DeciderName,
-    /// The only streams, each from behind a place in it; in order, and no stream twice. None for all, from their beginnings.
+    /// The only streams, each from behind a place in it; in order, and no stream twice. None for
+    /// all, from their beginnings.
     pub streams: Option<Arc<[Place]>>,
     /// Only what was stored before this moment; none for all.
     pub through: Option<Moment>,
-    /// Of the commands without events, only those that were stored after this moment; none for all. Events are not left out: folding needs
-    /// those before, too.
+    /// Of the commands without events, only those that were stored after this moment; none for all.
+    /// Events are not left out: folding needs those before, too.
     pub eventless_since: Option<Moment>,
 }
 
@@ -36,7 +37,8 @@ impl PastRange {
         Place::of(id, self.streams.as_deref().unwrap_or_default())
     }
 
-    /// Where to go on in each of those that are the only streams, after a place in what is read; none where all are read.
+    /// The places to continue from in the selected streams, after a place that has been read; none
+    /// if all streams are read.
     pub fn starts_after<'s>(
         &'s self,
         after: &'s Place,
@@ -60,7 +62,8 @@ impl PastRange {
     }
 }
 
-/// A place in the past of a decider: after this version of this stream. Places are ordered by the bytes of the id, then by version.
+/// A place in the past of a decider: after this version of this stream. Places are ordered by the
+/// bytes of the id, then by version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Place {
     /// The id of the stream within its decider. The default, which no stream has, comes before all.
@@ -70,7 +73,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// The version of a stream among places that are in order; that of its beginning if it is not there.
+    /// The version of a stream among places that are in order; that of its beginning if it is not
+    /// there.
     #[must_use]
     pub fn of(id: &str, places: &[Self]) -> Version {
         let found = places.binary_search_by(|place| place.id.as_str().cmp(id));
@@ -103,18 +107,18 @@ pub struct Passage {
 /// A page of a past.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PastPage {
-    /// What there is, by stream and version.
+    /// The passages, by stream and version.
     pub passages: Vec<Passage>,
-    /// Whether there may be more than the page has room for.
+    /// Tells whether more may follow than the page has room for.
     pub has_more: bool,
 }
 
-/// How many events there are on a part of the way through a decider's past.
+/// The number of events in one part of a decider's past.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counted {
     /// Events.
     pub events: u64,
-    /// Where the part ends, if there may be more.
+    /// The end of the part, if more may follow.
     pub end: Option<Place>,
 }
 
@@ -125,7 +129,7 @@ pub struct Counted {
 pub struct Moment {
     /// All events up to here (inclusive) were stored before, and few of those behind it.
     pub settled: Position,
-    /// How the store that has named the moment tells the rest, in its own words.
+    /// The rest of the moment, in a form that only the store that named it reads.
     pub mark: String,
 }
 
@@ -136,11 +140,12 @@ pub struct Moment {
 /// stream c:  1 2 3 4
 /// ```
 ///
-/// Each call is of one moment; what is appended between two of them MAY be left out, unless the range says through which [`Moment`] it is.
-/// Pages MUST cost the same wherever they begin.
+/// Each call is of one moment; what is appended between two of them MAY be left out, unless the
+/// range says through which [`Moment`] it is. Pages MUST cost the same wherever they begin.
 #[async_trait]
 pub trait PastStore: Debug + Send + Sync {
-    /// The first `limit` events after `after`, by stream and version; no more than take up [`PAGE_BYTES`](super::PAGE_BYTES), but one at least.
+    /// The first `limit` events after `after`, by stream and version; no more than take up
+    /// [`PAGE_BYTES`](super::PAGE_BYTES), but one at least.
     ///
     /// # Errors
     ///
@@ -152,8 +157,9 @@ pub trait PastStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<PastPage, Error>;
 
-    /// The first `limit` commands that have left no event, rejected ones among them, after `after`: by stream, the version that was
-    /// decided at, and id. `after` is the place and the id of the last one that is known; the nil id comes before all others.
+    /// The first `limit` commands that have left no event, rejected ones among them, after `after`:
+    /// by stream, the version that was decided at, and id. `after` is the place and the id of the
+    /// last one that is known; the nil id comes before all others.
     ///
     /// # Errors
     ///
@@ -165,7 +171,8 @@ pub trait PastStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<CommandRecord>, Error>;
 
-    /// The rows of the ledger with these ids. An id that the ledger does not hold, as that of an import, is left out.
+    /// The rows of the ledger with these ids. An id that the ledger does not hold, as that of an
+    /// import, is left out.
     ///
     /// # Errors
     ///
@@ -194,9 +201,11 @@ pub trait PastStore: Debug + Send + Sync {
     /// [`Error`] when the store cannot be read.
     async fn moment(&self, namespace: &Namespace) -> Result<Moment, Error>;
 
-    /// The streams of a decider in which something was stored after a moment, events or commands without events, by id. Each with the version
-    /// that it had at the moment: all that was decided before was decided at this version or an earlier one, and all that was decided after
-    /// it at this version or a later one. None if there are more than `limit`, or if it cannot be told any more.
+    /// The streams of a decider in which something was stored after a moment, events or commands
+    /// without events, by id. Each with the version that it had at the moment: all that was decided
+    /// before was decided at this version or an earlier one, and all that was decided after it at
+    /// this version or a later one. None if there are more than `limit`, or if it cannot be told
+    /// any more.
     ///
     /// # Errors
     ///
@@ -209,8 +218,9 @@ pub trait PastStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Option<Vec<Place>>, Error>;
 
-    /// Counts events from the beginning or the end of another count, for those who want to know how long it will take to read them all. It looks at
-    /// `limit` entries at most, one or more: streams or events, whichever the store counts by.
+    /// Counts events from the beginning or the end of another count, for those who want to know how
+    /// long it will take to read them all. It looks at `limit` entries at most, one or more:
+    /// streams or events, whichever the store counts by.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What readers ask for, and what they get.
+//! The pages that readers ask for, and the bounds of their sizes.
 
 use gavel_model::{Event, EventId, RecordedEvent, Version};
 use time::OffsetDateTime;
@@ -12,7 +12,8 @@ pub enum Direction {
     Backward,
 }
 
-/// Most that the events of a page of the log, of a stream or of a past, or of what is leased at once, take up in bytes; a single one may be larger.
+/// Most that the events of a page of the log, of a stream or of a past, or of what is leased at
+/// once, take up in bytes; a single one may be larger.
 pub const PAGE_BYTES: usize = 512 * 1024;
 
 /// A page of a list. One that has more is not empty.
@@ -20,7 +21,7 @@ pub const PAGE_BYTES: usize = 512 * 1024;
 pub struct Page<T> {
     /// In the order of the list; no more than take up [`PAGE_BYTES`], but one at least.
     pub items: Vec<T>,
-    /// Whether more follow after the last of them.
+    /// Tells whether more items follow after the last one.
     pub has_more: bool,
 }
 
@@ -41,7 +42,7 @@ impl<T> Page<T> {
     }
 }
 
-/// What a page has room for.
+/// The room that is left on a page, in events and in bytes.
 #[derive(Debug)]
 pub struct Room {
     events: u32,
@@ -53,11 +54,12 @@ pub struct Room {
 }
 
 impl Room {
-    /// How many events are read from a database at once before it is known how large they are.
+    /// The number of events in the first read from a database, before their sizes are known.
     const FIRST_ROWS: usize = 16;
     /// The same for folding, which reads long streams and less of each event.
     const FIRST_ROWS_OF_HISTORY: usize = 64;
-    /// How many times as many may be read at once as before: those that come may be larger.
+    /// The factor by which a read may be larger than the one before it: later events may take more
+    /// bytes.
     const GROWTH: usize = 4;
 
     /// Room for so many events, and for as many as take up so many bytes.
@@ -80,7 +82,8 @@ impl Room {
         }
     }
 
-    /// Whether there is room for one more event, which then takes it. The first has room whatever its size. Once one has none, none has.
+    /// Takes one more event if the page has room for it. The first event always has room. After an
+    /// event found no room, no later one has.
     pub fn take(&mut self, event: &RecordedEvent) -> bool {
         self.take_bytes(event.size_bytes())
     }
@@ -97,17 +100,17 @@ impl Room {
         !self.is_full
     }
 
-    /// Whether an event has found no room.
+    /// Tells whether an event has found no room.
     pub fn is_full(&self) -> bool {
         self.is_full
     }
 
-    /// Whether all that was asked for is taken.
+    /// Tells whether as many events as were asked for are taken.
     pub fn is_used_up(&self) -> bool {
         self.events == 0
     }
 
-    /// How many events a store that cannot stop between two of them should read at once.
+    /// The number of events that a store should read at once if it cannot stop between two of them.
     pub fn rows(&self) -> u32 {
         if self.bytes == usize::MAX {
             return self.events;
@@ -170,14 +173,15 @@ impl StreamRange {
 pub struct History {
     /// The events, oldest first.
     pub events: Vec<Event>,
-    /// What the stream was after the last of them; none without events.
+    /// The head of the stream after the last of the events; none without events.
     pub head: Option<StreamHead>,
-    /// Whether there may be more than the page has room for.
+    /// Tells whether more may follow than the page has room for.
     pub has_more: bool,
 }
 
 impl From<Vec<RecordedEvent>> for History {
-    /// What folding needs of whole events, oldest first, which are all there are.
+    /// Keeps the parts of the events that folding needs. The events MUST be all there are, oldest
+    /// first.
     fn from(recorded: Vec<RecordedEvent>) -> Self {
         let head = recorded.last().map(|newest| StreamHead {
             version: newest.version,
@@ -200,7 +204,7 @@ pub struct StreamHead {
     pub version: Version,
     /// The id of the newest event.
     pub last_event_id: Option<EventId>,
-    /// Whether the stream has ended.
+    /// Tells whether the stream has ended.
     pub is_final: bool,
 }
 
@@ -211,9 +215,9 @@ pub struct StreamSummary {
     pub id: String,
     /// The version of the newest event.
     pub version: Version,
-    /// Whether the stream has ended.
+    /// Tells whether the stream has ended.
     pub is_final: bool,
-    /// When the newest event was created.
+    /// The creation time of the newest event.
     pub updated_at: OffsetDateTime,
 }
 

@@ -8,35 +8,36 @@ use time::OffsetDateTime;
 
 use super::Error;
 
-/// How many rehearsals of one key that are over are kept, inclusive, when another one begins.
+/// The number of finished rehearsals of one key that are kept, inclusive, when another one begins.
 pub const REHEARSALS_KEPT: u32 = 100;
 
-/// How many rehearsals that are not over are told at once, inclusive.
+/// The largest number of unfinished rehearsals in one answer, inclusive.
 pub const REHEARSALS_WATCHED: u32 = 1_000;
 
 /// A sign of life of the host that works on a rehearsal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Beat {
-    /// Where.
+    /// The namespace.
     pub namespace: Namespace,
     /// The rehearsal.
     pub id: RehearsalId,
-    /// When it was given, by the clock of that host: a value to compare with another one of the same host, not with a time.
+    /// The time of the sign of life, by the clock of that host: compare it only with times of the
+    /// same host.
     pub seen_at: OffsetDateTime,
 }
 
-/// What is kept of a rehearsal. What it means is up to the gate.
+/// A rehearsal as it is stored. Its document is read by the gate only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RehearsalRecord {
-    /// Its id.
+    /// The id of the rehearsal.
     pub id: RehearsalId,
     /// The pointer that the candidate may be given.
     pub key: ActivationKey,
     /// The candidate.
     pub digest: ModuleDigest,
-    /// Whether somebody has to work on it still.
+    /// Tells whether the rehearsal has ended, so that no host has to work on it any more.
     pub is_over: bool,
-    /// When the host that works on it was last known to be alive, by its own clock.
+    /// The last sign of life of the host that works on it, by that host's own clock.
     pub seen_at: OffsetDateTime,
     /// Everything else.
     pub document: Json,
@@ -45,8 +46,8 @@ pub struct RehearsalRecord {
 /// Keeps rehearsals.
 #[async_trait]
 pub trait RehearsalStore: Debug + Send + Sync {
-    /// Keeps a rehearsal, in the place of the one with the same id. One that is over MUST NOT be replaced by one that is not:
-    /// then nothing changes, and the answer is false.
+    /// Keeps a rehearsal, in the place of the one with the same id. One that is over MUST NOT be
+    /// replaced by one that is not: then nothing changes, and the answer is false.
     ///
     /// With a rehearsal that is new, the store MUST forget those of the same key that were over
     /// before it, but for the newest [`REHEARSALS_KEPT`] by id. It never forgets one that is not
@@ -79,15 +80,17 @@ pub trait RehearsalStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<RehearsalRecord>, Error>;
 
-    /// The first of those that are not over, by id, in all namespaces; at most [`REHEARSALS_WATCHED`].
+    /// The first of those that are not over, by id, in all namespaces; at most
+    /// [`REHEARSALS_WATCHED`].
     ///
     /// # Errors
     ///
     /// [`Error`] when the store cannot be read.
     async fn unfinished_rehearsals(&self) -> Result<Vec<Beat>, Error>;
 
-    /// Takes over a rehearsal that is not over and whose host has not been seen since `last`, and sets `seen_at` to `now`, which
-    /// MUST be another time; of hosts that ask at the same time, one gets it.
+    /// Takes over a rehearsal that is not over and whose host has not been seen since `last`, and
+    /// sets `seen_at` to `now`, which MUST be another time; of hosts that ask at the same time, one
+    /// gets it.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
 //! Snapshots: states kept so that a long stream need not be folded from its start.
 //!
-//! **Invariant:** they are disposable. Deleting any or all of them changes no answer, only how long it takes.
+//! **Invariant:** they are disposable. Deleting any or all of them changes no answer, only how long
+//! it takes.
 
 use std::fmt::Debug;
 
@@ -22,10 +23,10 @@ pub struct Snapshot {
     pub state: Json,
 }
 
-/// What a stream's state is folded from.
+/// The history from which a stream's state is folded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
-    /// Where to begin; none to begin with nothing.
+    /// The snapshot to begin with; none to begin with the initial state.
     pub snapshot: Option<Snapshot>,
     /// The events after it; as many as the limit if there are so many.
     pub history: History,
@@ -39,13 +40,16 @@ pub struct Loaded {
 /// load(…, 2):         5 6          the snapshot, and the first 2 events after it
 /// ```
 ///
-/// - A store MAY lose snapshots at any time; it MUST NOT give back another state than was put at that version by that module.
+/// - A store MAY lose snapshots at any time; it MUST NOT give back another state than was put at
+///   that version by that module.
 /// - Snapshots MUST NOT be part of an append's transaction, nor hold one up.
 #[async_trait]
 pub trait SnapshotStore: Debug + Send + Sync {
-    /// The snapshot of `stream` by `module` if there is one, and the first `limit` events after it; after version 0 without one.
+    /// The snapshot of `stream` by `module` if there is one, and the first `limit` events after it;
+    /// after version 0 without one.
     ///
-    /// Both MUST be as of one moment. A snapshot that is beyond the stream's head, or whose state is no JSON, MUST be left out.
+    /// Both MUST be as of one moment. A snapshot that is beyond the stream's head, or whose state
+    /// is no JSON, MUST be left out.
     ///
     /// # Errors
     ///
@@ -59,18 +63,20 @@ pub trait SnapshotStore: Debug + Send + Sync {
 
     /// Keeps snapshots, in any order and of any streams.
     ///
-    /// One MUST NOT replace another of the same stream and module that is at the same or a higher version. One at version 0, which says
-    /// nothing, MUST be left out. If the future is dropped midway, any of them may have been kept.
+    /// One MUST NOT replace another of the same stream and module that is at the same or a higher
+    /// version. One at version 0, which says nothing, MUST be left out. If the future is dropped
+    /// midway, any of them may have been kept.
     ///
     /// # Errors
     ///
     /// [`Error`] when they cannot be written; any of them may have been. Nothing depends on it.
     async fn put_snapshots(&self, snapshots: Vec<Snapshot>) -> Result<(), Error>;
 
-    /// Looks at the `limit` snapshots of a decider that come after a place, by id and module, and deletes those of no module in `kept`.
+    /// Looks at the `limit` snapshots of a decider that come after a place, by id and module, and
+    /// deletes those of no module in `kept`.
     ///
-    /// Gives the place of the last one that was looked at; none when there was none to look at. If the future is dropped midway, any of
-    /// them may have been deleted.
+    /// Gives the place of the last one that was looked at; none when there was none to look at. If
+    /// the future is dropped midway, any of them may have been deleted.
     ///
     /// # Errors
     ///

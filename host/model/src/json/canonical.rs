@@ -1,4 +1,5 @@
-//! The one text of a document: the form in which a JSONB column prints it, with one spelling of each number.
+//! The one text of a document: the form in which a JSONB column prints it, with one spelling of
+//! each number.
 //!
 //! `wit/canonical-json.json` holds examples, for this code and for a server.
 
@@ -8,7 +9,7 @@ use serde_json::{Number, Value};
 
 use super::{GROWTH_LIMIT_BYTES, JsonError, SHOWN_DIGITS};
 
-/// How deep a document may nest: what `serde_json` reads.
+/// The deepest nesting of a document, in levels: that of `serde_json`.
 pub(super) const NESTING_LIMIT_LEVELS: usize = 127;
 
 /// The digits that name each 64-bit float, and that no tool exceeds which prints one.
@@ -90,7 +91,7 @@ impl fmt::Display for Plain<'_> {
 }
 
 impl Plain<'_> {
-    /// Whether its text is `expected`.
+    /// Compares its text with `expected`.
     fn is(&self, expected: &str) -> bool {
         struct Rest<'t>(&'t str);
         impl fmt::Write for Rest<'_> {
@@ -119,7 +120,8 @@ pub(super) fn simplify_numbers(value: &mut Value) {
     }
 }
 
-/// Looks at the numbers of `text`, a JSON document: its canonical text has to keep each of them, and not to be too long.
+/// Looks at the numbers of `text`, a JSON document: its canonical text has to keep each of them,
+/// and not to be too long.
 pub(super) fn check_numbers(text: &str) -> Result<(), JsonError> {
     let bytes = text.as_bytes();
     let (mut at, mut growth) = (0, 0);
@@ -144,7 +146,7 @@ pub(super) fn check_numbers(text: &str) -> Result<(), JsonError> {
     Ok(())
 }
 
-/// How long a string is, from behind its first quotation mark to behind its last.
+/// The length of a string, from behind its first quotation mark to behind its last, in bytes.
 fn string_length(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -162,7 +164,7 @@ fn number_token(text: &str) -> &str {
     &text[..text.bytes().take_while(|byte| is_part(byte)).count()]
 }
 
-/// How long a number is in the canonical text; none if that says something else.
+/// The length that a number has in the canonical text; none if it is written otherwise there.
 fn kept_length(token: &str) -> Option<usize> {
     // The usual ones, quickly: integers that fit.
     if token.len() <= FLOAT_DIGITS && token.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -176,7 +178,8 @@ fn kept_length(token: &str) -> Option<usize> {
     is_kept.then_some(plain.len())
 }
 
-/// What a number's text says: `digits`, without zeros at either end, times a power of ten. The sign is left out.
+/// The value of a number's text: `digits`, without zeros at either end, times a power of ten. The
+/// sign is left out.
 #[derive(PartialEq)]
 struct Decimal {
     digits: String,
@@ -202,7 +205,8 @@ impl Decimal {
     }
 }
 
-/// `text` with a space behind each colon and comma that is in no string. It is the same document as before, or no document as before.
+/// `text` with a space behind each colon and comma that is in no string. It is the same document as
+/// before, or no document as before.
 pub(super) fn spaced(text: &str) -> String {
     let mut spaced = String::with_capacity(text.len() + text.len() / 4);
     let mut rest = text;
@@ -222,13 +226,14 @@ pub(super) fn spaced(text: &str) -> String {
     spaced
 }
 
-/// Whether `text` is a canonical text: one pass, which copies nothing. It may say no to one whose keys hold escapes.
+/// Tells whether `text` is a canonical text: one pass, which copies nothing. The answer may be
+/// `false` for a canonical text whose keys hold escapes.
 pub(super) fn is_canonical(text: &str) -> bool {
     let mut rest = Rest(text);
     rest.value(0).is_some() && rest.0.is_empty()
 }
 
-/// What is left of a text to look at. Each step is none where the text is not canonical.
+/// The rest of a text that is being checked. Each step gives none where the text is not canonical.
 struct Rest<'t>(&'t str);
 
 impl<'t> Rest<'t> {

@@ -7,22 +7,24 @@ use std::fmt;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// How many characters of a number an error shows.
+/// The number of characters of a number that an error shows.
 const SHOWN_DIGITS: usize = 40;
 
-/// How many bytes longer the numbers of a document may become when they are written out: `1e308` has 309 digits.
+/// The largest number of bytes that the numbers of a document may add when they are written out:
+/// `1e308` has 309 digits.
 const GROWTH_LIMIT_BYTES: usize = 1 << 20;
 
 /// A JSON document as text, checked once.
 ///
-/// **Invariant:** it parses, nests at most 127 levels, holds no U+0000 and no number that a 64-bit integer or float does not keep,
-/// and its text is the one text of the document: what one store accepts, every store accepts, and what a module
-/// sees has the same bytes before it was stored and after, in every store. Text that something other than Gavel has stored
-/// and that cannot be brought into that form is the exception: it stays as it is.
+/// **Invariant:** it parses, nests at most 127 levels, holds no U+0000 and no number that a 64-bit
+/// integer or float does not keep, and its text is the one text of the document: what one store
+/// accepts, every store accepts, and what a module sees has the same bytes before it was stored and
+/// after, in every store. Text that something other than Gavel has stored and that cannot be
+/// brought into that form is the exception: it stays as it is.
 #[derive(Debug, Clone)]
 pub struct Json(Box<RawValue>);
 
-/// Why a text is not a [`Json`].
+/// The reason for which a text is not a [`Json`].
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     /// Not JSON, nested too deeply, or a number out of range.
@@ -31,7 +33,8 @@ pub enum JsonError {
     /// A string or key holds U+0000.
     #[error("the character U+0000 cannot be stored")]
     NulCharacter,
-    /// A number has more digits than its canonical text would keep, or is too small for a 64-bit float.
+    /// A number has more digits than its canonical text would keep, or is too small for a 64-bit
+    /// float.
     #[error("the number {0} cannot be kept exactly: send it as a string")]
     InexactNumber(String),
     /// Written without exponents, its numbers are much longer than they were sent.
@@ -57,8 +60,8 @@ impl Json {
         Self::from_value(&Self::exact_value(text)?)
     }
 
-    /// Parses `text`, a document in which every number is kept as it is written. Each number has the type that its canonical text
-    /// has: `1.0` is an integer.
+    /// Parses `text`, a document in which every number is kept as it is written. Each number has
+    /// the type that its canonical text has: `1.0` is an integer.
     ///
     /// # Errors
     ///
@@ -89,8 +92,8 @@ impl Json {
         canonical::text_of(value)
     }
 
-    /// Takes text that a store gives back: it was checked on its way in. An older release, or plain SQL, may have written it in
-    /// another form than the canonical one.
+    /// Takes text that a store gives back: it was checked on its way in. An older release, or plain
+    /// SQL, may have written it in another form than the canonical one.
     ///
     /// # Errors
     ///
@@ -108,8 +111,8 @@ impl Json {
         Self::parse(document.get()).unwrap_or(Self(document))
     }
 
-    /// Takes the payload of a command that the ledger gives back, whatever its form: to decide again takes the bytes that were
-    /// decided, also those of an older release.
+    /// Takes the payload of a command that the ledger gives back, whatever its form: to decide
+    /// again takes the bytes that were decided, also those of an older release.
     ///
     /// # Errors
     ///
@@ -148,7 +151,8 @@ impl Json {
     /// The parsed document.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        // Stored by something other than Gavel and beyond what serde_json reads: shown as the text it is.
+        // Stored by something other than Gavel and beyond what serde_json reads: shown as the text
+        // it is.
         serde_json::from_str(self.0.get())
             .unwrap_or_else(|_| Value::String(self.0.get().to_owned()))
     }
@@ -165,8 +169,8 @@ fn holds_nul(value: &Value) -> bool {
     }
 }
 
-/// Equal when the documents are, whatever the order of keys, the white space, and the way in which a number is written: a JSONB column
-/// gives back `1e19` as an integer.
+/// Equal when the documents are, whatever the order of keys, the white space, and the way in which
+/// a number is written: a JSONB column gives back `1e19` as an integer.
 impl PartialEq for Json {
     fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str() || are_equal(&self.to_value(), &other.to_value())
@@ -176,7 +180,8 @@ impl PartialEq for Json {
 fn are_equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => {
-            // Two integers are compared exactly, anything else as what it is for whoever reads it: a 64-bit float.
+            // Two integers are compared exactly, anything else as what it is for whoever reads it:
+            // a 64-bit float.
             one == other || (one.is_f64() || other.is_f64()) && one.as_f64() == other.as_f64()
         }
         (Value::Array(one), Value::Array(other)) => {

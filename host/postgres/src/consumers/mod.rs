@@ -29,8 +29,8 @@ const LEASE: &str = concat!(
     " FROM gavel_lease($1, $2, $3, $4) AS leased CROSS JOIN LATERAL (SELECT (leased.recorded).*) AS recorded"
 );
 
-/// With what is handed out, and what is still to be looked at, be it below the oldest open transaction or not.
-/// The age of `-infinity` is no number.
+/// With what is handed out, and what is still to be looked at, be it below the oldest open
+/// transaction or not. The age of `-infinity` is no number.
 const CONSUMERS: &str = concat!(
     "SELECT namespace, consumer, paused, paused_reason, created_at, ",
     settings_columns!(),
@@ -158,7 +158,8 @@ impl PostgresStore {
         self.read(statement).await
     }
 
-    /// Runs a statement that changes one consumer, and gives back a row if there is such a consumer.
+    /// Runs a statement that changes one consumer, and gives back a row if there is such a
+    /// consumer.
     async fn change(&self, statement: Statement<'_>) -> Result<(), ConsumerError> {
         let found = run(&self.pool, statement).await?;
         if found.is_empty() {
@@ -167,7 +168,8 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Takes the events from one that cannot be read out of a lease; with its first one the stream is parked.
+    /// Takes the events from one that cannot be read out of a lease; with its first one the stream
+    /// is parked.
     async fn cut(
         &self,
         id: &ConsumerId,

@@ -1,4 +1,4 @@
-//! What the rows of consumers hold, as our types.
+//! The rows of consumers as types of the model.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use crate::migrations::{migrator, newest};
 
 const RAISE: &str = "CREATE OR REPLACE FUNCTION gavel_schema_floor() RETURNS BIGINT LANGUAGE sql STABLE AS $$ SELECT 1000000::BIGINT $$";
 
-/// What a host is told of a floor that was raised by [`RAISE`].
+/// The error of a host that meets a floor which [`RAISE`] has raised.
 fn outdated() -> Outdated {
     Outdated {
         floor: 1_000_000,

@@ -19,7 +19,8 @@ async fn a_foreign_append_that_stays_open_makes_no_reader_skip_and_blocks_no_oth
         for id in ["during-1", "during-2"] {
             append(&store, id, ExpectedVersion::NoStream).await.unwrap();
         }
-        // The open append holds back what was committed after it began: a reader who were given that would skip the open one.
+        // The open append holds back what was committed after it began: a reader who were given
+        // that would skip the open one.
         let page = read_log(&store, before[0].position).await.unwrap();
         assert_eq!((page.events, page.next), (Vec::new(), before[0].position));
         assert!(page.is_withheld);

@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use super::{PostgresOptions, PostgresStore, past};
 
-/// How long a test waits for what must come.
+/// The time limit for an expected event.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A database of its own on the server that `DATABASE_URL` names.
@@ -171,7 +171,8 @@ async fn read_log(store: &PostgresStore, after: Position) -> Result<LogPage, Err
         .await
 }
 
-/// The same, once nothing is withheld: other tests on the server may hold events back for a moment, also such that were shown before.
+/// The same, once nothing is withheld: other tests on the server may hold events back for a moment,
+/// also such that were shown before.
 async fn read_settled_log(store: &PostgresStore, after: Position) -> Result<LogPage, Error> {
     let reading = async {
         loop {
@@ -184,7 +185,8 @@ async fn read_settled_log(store: &PostgresStore, after: Position) -> Result<LogP
     tokio::time::timeout(DEADLINE, reading).await.unwrap()
 }
 
-/// What withholds events, once that is `holder`, or nothing: for a moment it may be a transaction of another test.
+/// Waits until events are withheld by a transaction of `holder`, or by none, and returns what
+/// withholds them: for a moment it may be a transaction of another test.
 async fn withheld_by(store: &PostgresStore, holder: Option<&str>) -> Option<Withholding> {
     let looking = async {
         loop {
@@ -197,7 +199,8 @@ async fn withheld_by(store: &PostgresStore, holder: Option<&str>) -> Option<With
     tokio::time::timeout(DEADLINE, looking).await.unwrap()
 }
 
-/// What the log holds after `after`, once that is `count` events: other tests on the server may hold them back for a moment.
+/// Waits until the log holds `count` events after `after`, and returns them: other tests on the
+/// server may hold events back for a moment.
 async fn log_of(store: &PostgresStore, after: Position, count: usize) -> Vec<RecordedEvent> {
     let reading = async {
         loop {

@@ -1,4 +1,5 @@
-//! Hosts that come to a database: an empty one, an old one, one that loses what it acknowledged, none.
+//! Hosts that come to a database: an empty one, an old one, one that loses what it acknowledged,
+//! none.
 
 use super::*;
 

@@ -7,10 +7,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-/// What a client sends first when it would rather be encrypted.
+/// The code of the first message of a client that prefers encryption.
 const ENCRYPTION: i32 = 80_877_103;
 
-/// How a pooler takes what a session asks for at its start.
+/// The response of a pooler to the settings that a session asks for at its start.
 #[derive(Debug, Clone, Copy)]
 enum Asked {
     /// With this message.
@@ -54,8 +54,9 @@ async fn a_pooler_is_refused_with_what_to_do() {
     .await;
 }
 
-/// Passes on what a client says, but for what it asks for at its start, until it prepares a statement: no pooler that gives a
-/// session of the server to many clients in turn can keep these apart.
+/// Passes on what a client says, but for what it asks for at its start, until it prepares a
+/// statement: no pooler that gives a session of the server to many clients in turn can keep these
+/// apart.
 async fn pool(mut client: TcpStream, server: (String, u16), asked: Asked) -> io::Result<()> {
     let mut startup = message(&mut client).await?;
     if startup == ENCRYPTION.to_be_bytes() {
@@ -95,7 +96,7 @@ async fn pool(mut client: TcpStream, server: (String, u16), asked: Asked) -> io:
     }
 }
 
-/// What comes behind its length.
+/// Reads a message without its length.
 async fn message(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let length = from.read_i32().await?;
     let mut body = vec![0; usize::try_from(length - 4).unwrap()];

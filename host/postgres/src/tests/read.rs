@@ -1,4 +1,5 @@
-//! Reads of streams, commands, snapshots and the past that meet what they should not, or must come in order.
+//! Reads of streams, commands, snapshots and the past that meet what they should not, or must come
+//! in order.
 
 use super::*;
 
@@ -193,7 +194,8 @@ async fn the_past_can_be_read_in_the_order_of_an_index() {
     on_new_database(async |database: Database| {
         database.open().await;
         let mut session = database.connect().await;
-        // Of what is left, the planner takes a sort before it takes an index that does not have the order.
+        // Of what is left, the planner takes a sort before it takes an index that does not have the
+        // order.
         let settings = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off";
         session.execute(settings).await.unwrap();
         let [[all, some], [eventless, eventless_of_some]] = [past::PASSAGES, past::EVENTLESS];

@@ -18,11 +18,13 @@ pub(super) const KIND: Kind = Kind {
     describe: |module| module.instantiate()?.describe(),
 };
 
-/// A running decider with memory of its own. It may hold the states of many streams, of one namespace only.
+/// A running decider with memory of its own. It may hold the states of many streams, of one
+/// namespace only.
 ///
-/// Each call gets the whole of [`Limits::fuel`](crate::Limits::fuel) and [`Limits::deadline`](crate::Limits::deadline). All methods run guest
-/// code: call them on a guest's thread. After a fault that left the guest in pieces every call fails with [`Fault::Spent`]: throw the
-/// instance and its states away.
+/// Each call gets the whole of [`Limits::fuel`](crate::Limits::fuel) and
+/// [`Limits::deadline`](crate::Limits::deadline). All methods run guest code: call them on a
+/// guest's thread. After a fault that left the guest in pieces every call fails with
+/// [`Fault::Spent`]: throw the instance and its states away.
 pub struct Instance {
     running: Running,
     guest: Guest,
@@ -30,14 +32,15 @@ pub struct Instance {
 
 /// The state of one stream. It lives in its instance; this is the handle.
 ///
-/// A handle that is dropped rather than given to [`Instance::release`] keeps its memory in the guest until the instance ends.
+/// A handle that is dropped rather than given to [`Instance::release`] keeps its memory in the
+/// guest until the instance ends.
 #[derive(Debug)]
 pub struct State {
     instance: u64,
     handle: ResourceAny,
 }
 
-/// What became of a snapshot.
+/// The result of restoring a snapshot.
 #[derive(Debug)]
 pub enum Restored {
     /// The state that it described.
@@ -55,7 +58,8 @@ impl State {
 }
 
 impl Module {
-    /// A fresh instance of a decider, which shares no memory with any other. Guest code runs: call it on a guest's thread.
+    /// A fresh instance of a decider, which shares no memory with any other. Guest code runs: call
+    /// it on a guest's thread.
     ///
     /// # Errors
     ///
@@ -124,11 +128,13 @@ impl Instance {
         value::document("the snapshot", &text, self.running.limits().output_bytes)
     }
 
-    /// Folds `events` into `state`, in order. The whole batch is one call: pass a long history in pieces.
+    /// Folds `events` into `state`, in order. The whole batch is one call: pass a long history in
+    /// pieces.
     ///
     /// # Errors
     ///
-    /// A [`Fault`], after which `state` is undefined: release it. [`Fault::EvolveRefused`] names the event.
+    /// A [`Fault`], after which `state` is undefined: release it. [`Fault::EvolveRefused`] names
+    /// the event.
     ///
     /// # Panics
     ///
@@ -148,7 +154,8 @@ impl Instance {
         })
     }
 
-    /// Decides `command` at `state`, which stays as it is. WASI's clocks and random numbers follow the context.
+    /// Decides `command` at `state`, which stays as it is. WASI's clocks and random numbers follow
+    /// the context.
     ///
     /// # Errors
     ///
@@ -194,13 +201,14 @@ impl Instance {
         })
     }
 
-    /// What the newest call cost, in units of fuel.
+    /// The cost of the newest call, in units of fuel.
     #[must_use]
     pub fn fuel_used(&self) -> u64 {
         self.running.fuel_used()
     }
 
-    /// Takes what the module wrote to stdout and stderr since the last time, cut at [`Limits::log_bytes`](crate::Limits::log_bytes); none if that is nothing.
+    /// Takes what the module wrote to stdout and stderr since the last time, cut at
+    /// [`Limits::log_bytes`](crate::Limits::log_bytes); none if that is nothing.
     #[must_use]
     pub fn take_output(&mut self) -> Option<String> {
         self.running.take_output()
@@ -218,7 +226,7 @@ impl Instance {
         self.running.memory_bytes()
     }
 
-    /// Whether a fault has left the guest in pieces: then nothing but throwing it away is of use.
+    /// Tells whether a fault has left the instance unusable: then it can only be thrown away.
     #[must_use]
     pub fn is_spent(&self) -> bool {
         self.running.is_spent()

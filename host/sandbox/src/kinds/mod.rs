@@ -12,7 +12,7 @@ pub use decider::{Instance, Restored, State};
 use super::host::Host;
 use super::{CompileError, Fault, Module};
 
-/// What the host can do with a module of a kind before it is made ready.
+/// The functions by which the host makes a module of one kind ready.
 #[derive(Clone, Copy)]
 pub(super) struct Kind {
     kind: ModuleKind,
@@ -22,7 +22,7 @@ pub(super) struct Kind {
     pub(super) describe: fn(&Module) -> Result<Json, Fault>,
 }
 
-/// Those that are run, in the order of their names.
+/// The kinds that the host runs, in the order of their names.
 const KINDS: [Kind; 1] = [decider::KIND];
 
 /// The kinds of modules that this host runs, in the order of their names.

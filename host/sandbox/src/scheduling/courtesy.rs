@@ -19,7 +19,7 @@ pub struct Courtesy {
     /// As [`Calls`] are packed.
     calls: Arc<AtomicU64>,
     cores: f64,
-    /// Whose turn it is, and who rests after it.
+    /// The lock of background work, which each piece of work holds through the rest after it.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// The same of reads that somebody waits for.
     reading: Arc<tokio::sync::Mutex<()>>,
@@ -48,7 +48,8 @@ impl Calls {
         u64::from(self.window) << 32 | u64::from(self.before) << 16 | u64::from(self.now)
     }
 
-    /// What is left of them in another window; one that has passed is none.
+    /// The calls as seen from another window; those of windows before the preceding one count as
+    /// none.
     fn at(self, window: u32) -> Self {
         match window.saturating_sub(self.window) {
             0 => self,
@@ -95,21 +96,22 @@ impl Courtesy {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
     }
 
-    /// Whether live calls are made.
+    /// Tells whether live calls are made.
     #[must_use]
     pub fn has_company(&self) -> bool {
         self.calls() > 0.0
     }
 
-    /// How long to rest after something that took `took`; none without live calls.
+    /// The rest after work that took `took`; none without live calls.
     pub(crate) fn rest_after(&self, took: Duration) -> Option<Duration> {
         let calls = self.calls();
         let long = took.mul_f64((REST * calls).clamp(RESTS.0, RESTS.1));
         (calls > 0.0).then_some(long.min(LONGEST_REST))
     }
 
-    /// The same for a live call that computes without end, in whole multiples of the time that it took. It has a deadline: it rests only where the
-    /// others are many, and for no more than [`LIVE_RESTS`].
+    /// The same for a live call that computes without end, in whole multiples of the time that it
+    /// took. It has a deadline: it rests only where the others are many, and for no more than
+    /// [`LIVE_RESTS`].
     pub(crate) fn live_rests(&self) -> u32 {
         #[expect(
             clippy::cast_possible_truncation,
@@ -129,8 +131,8 @@ impl Courtesy {
         number / milliseconds / self.cores
     }
 
-    /// Does a piece of work, of a few milliseconds at most. If live calls are made, one piece is done at a time, whoever wants it done, and a rest follows.
-    /// Tells whether they are.
+    /// Does a piece of work, of a few milliseconds at most. If live calls are made, one piece is
+    /// done at a time, whoever wants it done, and a rest follows. Tells whether they are.
     pub async fn take_turns<T>(&self, work: impl Future<Output = T>) -> (T, bool) {
         let _turn = match self.has_company() {
             true => Some(self.turn.lock().await),
@@ -145,8 +147,10 @@ impl Courtesy {
         (done, rest.is_some())
     }
 
-    /// Reads up to `events` events for somebody who waits for them, and does what there is to do with them: a few milliseconds of work at most. If live
-    /// calls are made, one large read is done at a time, whoever wants it done, and a rest follows: as long as it took, or twice that where they are many.
+    /// Reads up to `events` events for somebody who waits for them, and does what there is to do
+    /// with them: a few milliseconds of work at most. If live calls are made, one large read is
+    /// done at a time, whoever wants it done, and a rest follows: as long as it took, or twice that
+    /// where they are many.
     pub async fn read_in_turn<T>(&self, events: u32, read: impl Future<Output = T>) -> T {
         if events <= SMALL_READ_EVENTS || !self.has_company() {
             return read.await;

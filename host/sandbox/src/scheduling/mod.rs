@@ -1,5 +1,5 @@
-//! Who computes when: guests on threads of their own, those that compute much behind the others, and the background
-//! beside live calls.
+//! Scheduling of computation: guests on threads of their own, those that compute much behind the
+//! others, and background work between live calls.
 //!
 //! Every number of this is in one table.
 

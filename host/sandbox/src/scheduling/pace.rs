@@ -1,8 +1,9 @@
-//! How much a module computes, and so in which lane its calls run.
+//! The pace of a module: the amount that it computes, and so the lane in which its calls run.
 //!
-//! Guests of all modules share the machine with what serves them: the network and the database. A module that computes without end must
-//! not slow down its neighbours: a call that takes long gives way to others for the rest of it (`threads.rs`), and the calls of a module that
-//! makes many of these begin on threads that give way from the start.
+//! Guests of all modules share the machine with what serves them: the network and the database. A
+//! module that computes without end must not slow down its neighbours: a call that takes long gives
+//! way to others for the rest of it (`threads.rs`), and the calls of a module that makes many of
+//! these begin on threads that give way from the start.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,17 +13,17 @@ use super::table::{HEAVY_FOR, PERIOD};
 /// The threads that a call runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Those of all modules that compute little.
+    /// The threads of all modules that compute little.
     Light,
-    /// Those that give way.
+    /// The threads that give way.
     Heavy,
-    /// Those for which nobody waits: they give way, and rest.
+    /// The threads of calls that no client waits for: they give way, and rest.
     Background,
     /// The same threads, without the rests: a decider is kept waiting for the end of this.
     Pressing,
 }
 
-/// What one module has used lately; all of its instances share it.
+/// The fuel that one module has used lately; all of its instances share the count.
 #[derive(Debug)]
 pub(crate) struct Pace {
     /// In a period, in units of fuel; from this on a module is heavy.
@@ -30,7 +31,7 @@ pub(crate) struct Pace {
     started: Instant,
     /// Since `period_ms`.
     used: AtomicU64,
-    /// When the period began, in milliseconds since `started`, as below.
+    /// The beginning of the period, in milliseconds since `started`, as below.
     period_ms: AtomicU64,
     heavy_until_ms: AtomicU64,
 }
@@ -53,7 +54,8 @@ impl Pace {
         if before.saturating_add(fuel) < self.limit {
             return;
         }
-        // Most calls never get here, to look at the clock. Of two that do at the same time one may begin a period of no length.
+        // Most calls never get here, to look at the clock. Of two that do at the same time one may
+        // begin a period of no length.
         let now_ms = self.now_ms();
         let began_ms = self.period_ms.swap(now_ms, Ordering::Relaxed);
         self.used.store(0, Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! The threads on which guests run: in each of three lanes a bounded number behind a bounded queue, never those of the async runtime.
+//! The threads on which guests run: in each of three lanes a bounded number behind a bounded queue,
+//! never those of the async runtime.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::VecDeque;
@@ -15,13 +16,14 @@ use super::pace::Lane;
 use super::table::{GIVING_WAY, GIVING_WAY_IN_BACKGROUND};
 use crate::RunError;
 
-/// What a guest's thread needs beside the guest's stack: wasmtime, lifting and lowering, and parsing JSON.
+/// The stack that the host needs on a guest's thread besides the guest's own: for wasmtime, lifting
+/// and lowering, and parsing JSON.
 const HOST_STACK_BYTES: usize = 2 << 20;
 
 thread_local! {
-    /// How the guest's thread that this is treats others; none on all other threads.
+    /// This guest thread's manner towards other threads; `None` on other threads.
     static MANNER: Cell<Option<Manner>> = const { Cell::new(None) };
-    /// What the guest's thread that this is knows of live calls; nothing on all other threads.
+    /// This guest thread's knowledge of live calls; empty on other threads.
     static COURTESY: OnceCell<Courtesy> = const { OnceCell::new() };
 }
 
@@ -50,7 +52,7 @@ struct Queue {
     stack_bytes: usize,
     /// All queues share it.
     courtesy: Courtesy,
-    /// How many threads take jobs.
+    /// The number of threads that take jobs.
     threads: u32,
     waiting: Mutex<Waiting>,
     changed: Condvar,
@@ -64,8 +66,9 @@ struct Waiting {
 }
 
 impl GuestThreads {
-    /// Starts `threads` threads for the light lane and as many for the background, and a quarter of that for the heavy one, with room for
-    /// `guest_stack_bytes` of guest stack; at most `queue` jobs wait in each.
+    /// Starts `threads` threads for the light lane and as many for the background, and a quarter of
+    /// that for the heavy one, with room for `guest_stack_bytes` of guest stack; at most `queue`
+    /// jobs wait in each.
     pub(crate) fn start(
         threads: NonZeroUsize,
         queue: usize,
@@ -103,7 +106,8 @@ impl GuestThreads {
         }
     }
 
-    /// Runs `job` on one of the threads: it is on its way before the answer is awaited. Dropped midway, the job still runs.
+    /// Runs `job` on one of the threads: it is on its way before the answer is awaited. Dropped
+    /// midway, the job still runs.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         lane: Lane,
@@ -121,14 +125,16 @@ impl GuestThreads {
         }
     }
 
-    /// Runs `job` on one of the threads however many wait already: for callers that bound themselves how many there can be, and note live calls.
+    /// Runs `job` on one of the threads however many wait already: for callers that bound
+    /// themselves how many there can be, and note live calls.
     pub(crate) fn post(&self, lane: Lane, job: impl FnOnce() + Send + 'static) {
         // Without a limit nothing is refused.
         let _ = self.queue(lane).push(lane, usize::MAX, job);
     }
 }
 
-/// Lets the other threads of the machine come before this guest's thread, from now on: what it does takes long. Any other thread stays as it is.
+/// Lets the other threads of the machine come before this guest's thread, from now on: what it does
+/// takes long. Any other thread stays as it is.
 pub fn give_way() {
     if MANNER.get() != Some(Manner::Equal) {
         return;
@@ -136,13 +142,13 @@ pub fn give_way() {
     give_way_by(GIVING_WAY);
 }
 
-/// Whether the calls on this thread give way from their beginning.
+/// Tells whether the calls on this thread give way from their beginning.
 pub(crate) fn gives_way() -> bool {
     MANNER.get() == Some(Manner::GivesWay)
 }
 
-/// Lets others run after a call on this thread has computed for `took`, if there are many live calls. Gives for how long: in multiples of `took`, at
-/// most `longest`.
+/// Lets others run after a call on this thread has computed for `took`, if there are many live
+/// calls. Gives for how long: in multiples of `took`, at most `longest`.
 pub(crate) fn rest(took: Duration, longest: u32) -> u32 {
     let rests = COURTESY.with(|courtesy| courtesy.get().map_or(0, Courtesy::live_rests));
     let rests = rests.min(longest);
@@ -160,13 +166,15 @@ fn give_way_by(nice: i32) {
     }
 }
 
-/// What the calling thread has used of a processor: not the time that it waited for one.
+/// The processor time that the calling thread has used, without the time that it waited for a
+/// processor.
 fn processor_time() -> Duration {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(used).unwrap_or_default()
 }
 
-/// A panic drops what the job owned, an instance with its guest included; nothing of it is seen again.
+/// A panic drops what the job owned, an instance with its guest included; nothing of it is seen
+/// again.
 fn run(job: Job) {
     let _ = catch_unwind(AssertUnwindSafe(job));
 }
@@ -244,7 +252,8 @@ impl Queue {
                 Lane::Light | Lane::Heavy | Lane::Pressing => run(job),
                 Lane::Background => self.run_with_courtesy(job),
             }
-            // What a thread has given away it is not given back. If no other can be had it goes on as it is.
+            // What a thread has given away it is not given back. If no other can be had it goes on
+            // as it is.
             let is_replaced = self.lane == Lane::Light
                 && MANNER.get() == Some(Manner::GivesWay)
                 && self.start_thread(number).is_ok();
@@ -254,7 +263,8 @@ impl Queue {
         }
     }
 
-    /// Runs a job, and rests after it if live calls are made: as long as all threads of the lane together are to rest after it.
+    /// Runs a job, and rests after it if live calls are made: as long as all threads of the lane
+    /// together are to rest after it.
     fn run_with_courtesy(&self, job: Job) {
         let began = processor_time();
         run(job);

@@ -32,7 +32,8 @@ impl SqliteStore {
         written.map_err(|error| error.into_error(ConsumerError::Store))
     }
 
-    /// Runs one of the rules that changes nothing. What it is refused comes as a value, for reads fail with [`Error`] only.
+    /// Runs one of the rules that changes nothing. What it is refused comes as a value, for reads
+    /// fail with [`Error`] only.
     async fn read_consumers<T: Send + 'static>(
         &self,
         id: &ConsumerId,
@@ -164,7 +165,8 @@ impl ConsumerStore for SqliteStore {
         self.write_consumers(ResetConsumer { id, start }).await
     }
 
-    /// Looks first whether there is anything to write, so that workers who wait do not hold up those who append.
+    /// Looks first whether there is anything to write, so that workers who wait do not hold up
+    /// those who append.
     async fn lease(
         &self,
         id: &ConsumerId,

@@ -169,7 +169,7 @@ impl Tables<'_> {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// Whether a consumer is there, or fewer than so many of its namespace are.
+    /// Tells whether the consumer exists or its namespace has fewer than `most` consumers.
     pub(super) fn has_room(&self, id: &ConsumerId, most: u32) -> Result<bool, SqliteError> {
         let [namespace, name] = names(id);
         let mut statement = self.database.prepare_cached(HAS_ROOM)?;

@@ -1,4 +1,5 @@
-//! The schema: of a new file, of an older and of a newer one, and of one that something is wrong with.
+//! The schema: of a new file, of an older and of a newer one, and of one that something is wrong
+//! with.
 
 use super::*;
 

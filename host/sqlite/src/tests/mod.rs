@@ -1,4 +1,4 @@
-//! What only a file can show. Everything else is in `conformance`.
+//! The behaviour that only a file has. Everything else is in `conformance`.
 
 mod clock;
 mod floor;

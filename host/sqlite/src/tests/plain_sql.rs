@@ -1,4 +1,4 @@
-//! What other programs can do to the tables, and what they see.
+//! The access of other programs to the tables: what they can change, and what they see.
 
 use gavel_model::{ConsumerId, ConsumerSettings, EventFilter, Start};
 use gavel_store::{ConsumerError, ConsumerStore as _};
@@ -24,7 +24,8 @@ async fn what_is_recorded_cannot_be_changed_by_plain_sql() {
     for statement in [
         "UPDATE events SET data = '{}'",
         "DELETE FROM events",
-        // The next of its stream in all but the id, or the offset, of an event that it would replace.
+        // The next of its stream in all but the id, or the offset, of an event that it would
+        // replace.
         "INSERT OR REPLACE INTO events (event, event_id, decider, decider_id, data, command_id, previous_id, created_at, version)
         SELECT 'Reset', last_event_id, decider, decider_id, '{}', last_event_id, last_event_id, updated_at, version + 1 FROM stream_heads",
         r#"INSERT OR REPLACE INTO events ("offset", event, event_id, decider, decider_id, data, command_id, previous_id, created_at, version)

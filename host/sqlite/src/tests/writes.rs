@@ -9,7 +9,7 @@ use super::*;
 use crate::tables::Tables;
 use crate::{connect, migrations};
 
-/// What a store has carried out, and when.
+/// The writes that a store has carried out, each with its time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CarriedOut(Arc<Mutex<Vec<(OffsetDateTime, Write)>>>);
 
@@ -20,7 +20,8 @@ impl CarriedOut {
     }
 }
 
-/// Carries out on an empty file all that was carried out on this one, which was empty as well, and compares the rows of all tables.
+/// Carries out on an empty file all that was carried out on this one, which was empty as well, and
+/// compares the rows of all tables.
 pub(super) async fn assert_the_same_once_more(file: &File, store: &SqliteStore) {
     store.close().await;
     let copy = File::new();

@@ -53,7 +53,8 @@ pub(super) struct Known<F> {
     pub(super) state: Arc<F>,
 }
 
-/// A journal as it was when it was opened; no other of this process writes to it until this is dropped.
+/// A journal as it was when it was opened; no other of this process writes to it until this is
+/// dropped.
 #[derive(Debug)]
 pub(super) struct Opened<F>(OwnedMutexGuard<Known<F>>);
 

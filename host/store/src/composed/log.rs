@@ -87,8 +87,8 @@ pub(super) async fn read_log(
     let mut room = Room::new(limit, PAGE_BYTES);
     let (mut missing, mut ahead) = (limit, 1);
     loop {
-        // Behind the last that there is room for, there may be nothing for clients: then the page has
-        // caught up.
+        // Behind the last that there is room for, there may be nothing for clients: then the page
+        // has caught up.
         let step = if missing > 0 { missing } else { ahead };
         let next = match core.read_log(namespace, page.next, filter, step).await {
             Err(Error::Malformed { .. }) if !page.events.is_empty() => return Ok(page),

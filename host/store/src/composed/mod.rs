@@ -1,18 +1,19 @@
 //! A whole store on a backend that has the two traits of the core alone.
 //!
-//! A backend appends, reads streams and their ends, keeps the ledger ([`EventStore`]), and shows its log
-//! ([`LogStore`]). Everything else that a store keeps is kept here in streams of the store's own, whose
-//! names no client can name: journals of modules, names, rehearsals and consumers. The past is read by
-//! streams, of which those of commands without events are such streams too; snapshots are kept by the
-//! process alone.
+//! A backend appends, reads streams and their ends, keeps the ledger ([`EventStore`]), and shows
+//! its log ([`LogStore`]). Everything else that a store keeps is kept here in streams of the
+//! store's own, whose names no client can name: journals of modules, names, rehearsals and
+//! consumers. The past is read by streams, of which those of commands without events are such
+//! streams too; snapshots are kept by the process alone.
 //!
 //! ```text
-//! namespace of a decider        streams of clients   _names/<name>   _eventless_<decider>/<id>
-//! namespace of the store        _modules/catalog   _modules/<digest>   _rehearsals/all   _consumers/<namespace>/<name>
+//! namespace of a decider    streams of clients   _names/<name>   _eventless_<decider>/<id>
+//! namespace of the store    _modules/catalog   _modules/<digest>   _rehearsals/all
+//!                           _consumers/<namespace>/<name>
 //! ```
 //!
-//! A backend begins so. A capability that is too dear in journals, which keep all that they ever held, the
-//! backend takes over by implementing its trait itself.
+//! A backend begins so. A capability that is too dear in journals, which keep all that they ever
+//! held, the backend takes over by implementing its trait itself.
 
 mod catalog;
 mod consumers;
@@ -48,8 +49,8 @@ use crate::{
 
 /// The two traits that a backend starts from.
 ///
-/// Appends come to a backend without fences, and with events of every type: both are checked before.
-/// Streams of the store's own are among those of an append.
+/// Appends come to a backend without fences, and with events of every type: both are checked
+/// before. Streams of the store's own are among those of an append.
 pub trait Core: EventStore + LogStore + 'static {}
 
 impl<T: EventStore + LogStore + 'static> Core for T {}

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! journal of the name `counter`:   Claimed(decider)  Activated(1)  Held(h)  Activated(2)
-//! every append to its streams:     … at the version where the journal ends, in the same transaction
+//! every append to its streams:     … at the version of the journal's end, in the same transaction
 //! ```
 //!
-//! **Invariant:** an append to streams of a name is stored while the journal ends where it ended when
-//! the append was checked against it. Thus what was decided before an activation is never stored behind
-//! it, of two kinds that begin a name one is refused, and whoever holds it is overtaken by nobody
-//! unnoticed.
+//! **Invariant:** an append to streams of a name is stored while the journal ends where it ended
+//! when the append was checked against it. Thus what was decided before an activation is never
+//! stored behind it, of two kinds that begin a name one is refused, and whoever holds it is
+//! overtaken by nobody unnoticed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -27,8 +27,8 @@ use super::{Composed, Core};
 use crate::toolkit::hold::HOLD;
 use crate::{Append, AppendError, Error, StreamAppend};
 
-/// The time between two looks at a name that is held: the end of another host's hold may come without
-/// a wake-up.
+/// The time between two looks at a name that is held: the end of another host's hold may come
+/// without a wake-up.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A name, as its journal tells of it.
@@ -132,8 +132,8 @@ pub(super) fn journal_of(namespace: &Namespace, name: &str) -> Result<StreamId, 
 type Names = HashMap<StreamId, Known<Name>>;
 
 impl<B: Core> Composed<B> {
-    /// Carries out [`EventStore::append`](crate::EventStore::append): checks fences and registry, and
-    /// has the backend check the rest, where the names' journals still end.
+    /// Carries out [`EventStore::append`](crate::EventStore::append): checks fences and registry,
+    /// and has the backend check the rest, where the names' journals still end.
     pub(super) async fn append_checked(
         &self,
         append: Append,
@@ -261,7 +261,8 @@ impl<B: Core> Composed<B> {
     }
 }
 
-/// The part that stores nothing once the journal of a name goes on. The first events of a name claim it.
+/// The part that stores nothing once the journal of a name goes on. The first events of a name
+/// claim it.
 fn guard(
     name: &Known<Name>,
     append: &Append,

@@ -55,8 +55,8 @@ fn size_bytes(snapshot: &Snapshot) -> usize {
 }
 
 impl<B: Core> Composed<B> {
-    /// Locks the snapshots; each change is whole before anything can panic, so that a poisoned lock guards
-    /// sound data.
+    /// Locks the snapshots; each change is whole before anything can panic, so that a poisoned lock
+    /// guards sound data.
     fn snapshots(&self) -> MutexGuard<'_, Snapshots> {
         self.snapshots
             .lock()
@@ -79,8 +79,8 @@ impl<B: Core> SnapshotStore for Composed<B> {
             None => <_>::default(),
         };
         let snapshot = found.filter(|snapshot| snapshot.version <= head);
-        // Events are only ever added, so that those after a snapshot that was found are what they were
-        // then, or more.
+        // Events are only ever added, so that those after a snapshot that was found are what they
+        // were then, or more.
         let after = snapshot.as_ref().map(|snapshot| snapshot.version);
         let history = self.history(stream, after.unwrap_or_default(), None, limit);
         let history = history.await?;

@@ -23,7 +23,8 @@ fn appending(
     tokio::spawn(async move { append(&*store, part).await })
 }
 
-/// Holds the decider, looks at all there is, and has `between` done before the next module becomes active.
+/// Holds the decider, looks at all there is, and has `between` done before the next module becomes
+/// active.
 async fn swap(
     store: &Arc<dyn Store>,
     of: &StreamId,

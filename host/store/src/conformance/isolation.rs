@@ -1,4 +1,4 @@
-//! What must not meet: deciders that share ids, and namespaces.
+//! The separation of deciders that share ids, and of namespaces.
 
 use std::sync::Arc;
 
@@ -50,7 +50,8 @@ fn of_namespace(namespace: &Namespace) -> ActivationFilter {
 }
 
 pub(crate) async fn namespaces_are_isolated_in_every_read(store: Arc<dyn Store>) {
-    // Names that a store which joins or cleans them would mistake for one another; the last one stays empty.
+    // Names that a store which joins or cleans them would mistake for one another; the last one
+    // stays empty.
     let names = ["a-b", "a", "b", "a--b", "0"];
     let streams = names.map(|name| stream_of(name, "counter", "b-c"));
     let mut commands = Vec::new();

@@ -215,7 +215,8 @@ pub(crate) async fn commands_that_are_looked_up_together_are_told_apart(store: A
             known.extend(part.command);
         }
     }
-    // Each in the namespace where it is known, in the one where it is not, and twice; with others that nobody knows.
+    // Each in the namespace where it is known, in the one where it is not, and twice; with others
+    // that nobody knows.
     let mut wanted = Vec::new();
     for (index, record) in known.iter().enumerate() {
         for namespace in ["default", "other", "default", "other"].map(namespace) {

@@ -9,7 +9,8 @@ use gavel_model::{EventFilter, ExpectedVersion, Namespace, NewEvent, Position, R
 use super::support::*;
 use crate::{LogFilter, Store};
 
-/// Appends six events to two streams in turns, waits until the log shows them, and gives them back in its order.
+/// Appends six events to two streams in turns, waits until the log shows them, and gives them back
+/// in its order.
 async fn six_events(store: &dyn Store) -> Vec<RecordedEvent> {
     activate_counter(store).await;
     for _ in 0..2 {
@@ -307,7 +308,8 @@ pub(crate) async fn only_the_positions_of_its_events_are_of_a_log(store: Arc<dyn
             store.check_position(namespace, position).await.unwrap();
         }
     }
-    // Of a future that is lost, in this generation or in a later one; and of a generation that there never was, before all or between.
+    // Of a future that is lost, in this generation or in a later one; and of a generation that
+    // there never was, before all or between.
     let last = log[5].position;
     let at = |generation, offset| Position::new(generation, foreign.transaction(), offset);
     let (generation, offset) = (foreign.generation(), foreign.offset());

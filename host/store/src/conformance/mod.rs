@@ -1,7 +1,7 @@
 //! One list of cases that every store runs: the contract of the traits, as tests.
 //!
-//! A store lists nothing. It depends on this crate with the feature `conformance`, says how a case gets a fresh, empty store, and takes
-//! the whole list:
+//! A store lists nothing. It depends on this crate with the feature `conformance`, says how a case
+//! gets a fresh, empty store, and takes the whole list:
 //!
 //! ```ignore (the macros exist with the feature only)
 //! macro_rules! memory_case { ($case:ident) => {
@@ -11,9 +11,10 @@
 //! gavel_store::for_each_store_case!(memory_case);
 //! ```
 //!
-//! **Invariant:** a case that is written but not listed is dead code, of which the compiler warns; one that is listed runs on every store.
-//! Cases only rely on what the contract says: a store may show an event in its log some time after the append was answered, and
-//! may take the time from anywhere.
+//! **Invariant:** a case that is written but not listed is dead code, of which the compiler warns;
+//! one that is listed runs on every store. Cases only rely on what the contract says: a store may
+//! show an event in its log some time after the append was answered, and may take the time from
+//! anywhere.
 
 #![allow(
     clippy::missing_errors_doc,
@@ -62,7 +63,8 @@ mod cases {
     pub(super) use super::snapshots::*;
 }
 
-/// Turns the list of cases into public functions, and into `for_each_store_case!`, which calls the macro it is given with the name of each.
+/// Turns the list of cases into public functions, and into `for_each_store_case!`, which calls the
+/// macro it is given with the name of each.
 macro_rules! store_cases {
     ($($case:ident,)*) => {
         $(

@@ -42,7 +42,7 @@ pub(super) async fn log_of_activations(store: &dyn Store, key: &ActivationKey) -
     }
 }
 
-/// What is active, page by page.
+/// The active modules, read page by page.
 pub(super) async fn active_of(store: &dyn Store, filter: &ActivationFilter) -> Vec<Activation> {
     let mut all: Vec<Activation> = Vec::new();
     loop {
@@ -372,7 +372,8 @@ pub(crate) async fn an_activation_registers_its_events(store: Arc<dyn Store>) {
         .unwrap();
     grow(&*store, &of, 1).await;
 
-    // The next module drops all events but one, which it describes anew, and adds a version: what is registered stays so.
+    // The next module drops all events but one, which it describes anew, and adds a version: what
+    // is registered stays so.
     let described = EventType {
         description: "the counter went up".to_owned(),
         ..event_type("Incremented")

@@ -59,7 +59,7 @@ fn steps(passages: Vec<Passage>) -> Vec<Step> {
     steps.collect()
 }
 
-/// What [`steps`] must be, from the streams themselves.
+/// The steps that [`steps`] must return, computed from the streams themselves.
 async fn steps_of(store: &dyn Store, streams: &[StreamId]) -> Vec<Step> {
     let mut steps = Vec::new();
     for stream in streams {
@@ -275,7 +275,7 @@ async fn eventless(
     }
 }
 
-/// What commands are ordered by.
+/// The sort key of commands.
 fn key(command: &CommandRecord) -> (Place, CommandId) {
     let place = Place {
         id: command.stream.id().to_owned(),

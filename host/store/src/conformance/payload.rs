@@ -1,4 +1,4 @@
-//! What goes in comes out: every field, every character, every size.
+//! The round trip of data: every field, every character, every size.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ const AWKWARD_TEXTS: [&str; 12] = [
     "NULL",
 ];
 
-/// Appends one event to a new stream, and gives it back as the stream tells it, whole and for folding.
+/// Appends one event to a new stream, and gives it back as the stream tells it, whole and for
+/// folding.
 async fn round_trip(store: &dyn Store, id: &str, event: NewEvent) -> NewEvent {
     let part = import(&stream(id), ExpectedVersion::NoStream, vec![event]);
     let appended = append(store, part).await.unwrap().events;

@@ -1,4 +1,4 @@
-//! What the cases build their appends from.
+//! The builders of the appends that the cases use.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -17,10 +17,11 @@ use crate::{
     PAGE_BYTES, ResumeError, Store, StreamAppend, StreamRange,
 };
 
-/// How long a case waits for the log to show what was appended.
+/// The time limit for appended events to show up in the log.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A clock that starts at a fixed time, advances by 7 ms with each look, and is a second late at every fifth.
+/// A clock that starts at a fixed time, advances by 7 ms with each look, and is a second late at
+/// every fifth.
 #[derive(Debug, Default)]
 pub struct UnsteadyClock(AtomicI64);
 
@@ -67,7 +68,7 @@ pub fn stream_of(namespace_name: &str, decider_name: &str, id: &str) -> StreamId
     StreamId::new(namespace(namespace_name), decider(decider_name), id).unwrap()
 }
 
-/// What is found under the name of a stream's decider.
+/// The key of the pointer that a stream's decider has.
 pub fn key(of: &StreamId) -> ActivationKey {
     ActivationKey::of_stream(of, ModuleKind::Decider)
 }
@@ -113,7 +114,8 @@ pub fn activation(of: &StreamId, after: ActivationNumber, wasm: &str) -> NewActi
     }
 }
 
-/// Activates a module once more for the decider and namespace of `of`, and gives back the fence that its appends carry.
+/// Activates a module once more for the decider and namespace of `of`, and gives back the fence
+/// that its appends carry.
 pub async fn activate(store: &dyn Store, of: &StreamId) -> Fence {
     let newest = store.active(&key(of)).await.unwrap();
     let after = newest.map_or(ActivationNumber::NONE, |newest| newest.number);
@@ -308,7 +310,8 @@ pub async fn version_of(store: &dyn Store, stream: &StreamId) -> u64 {
     store.head(stream).await.unwrap().version.get()
 }
 
-/// Reads the log of a namespace in pages of `limit` until it has shown `count` events, and one page more.
+/// Reads the log of a namespace in pages of `limit` until it has shown `count` events, and one page
+/// more.
 pub async fn read_log_until(
     store: &dyn Store,
     namespace: &Namespace,
@@ -346,8 +349,8 @@ pub async fn read_log_until(
     events
 }
 
-/// A page of the log, once nothing is withheld from it: what others do on the server may hold events back for a moment, also such that were
-/// shown before.
+/// A page of the log, once nothing is withheld from it: what others do on the server may hold
+/// events back for a moment, also such that were shown before.
 pub async fn page_of(
     store: &dyn Store,
     namespace: &Namespace,
@@ -369,7 +372,8 @@ pub async fn page_of(
     in_time.expect("nothing is withheld for long")
 }
 
-/// Asks after a position that is lost until the end of the log is told as `end`: it is told too early while others hold events back.
+/// Asks after a position that is lost until the end of the log is told as `end`: it is told too
+/// early while others hold events back.
 pub async fn end_told(store: &dyn Store, namespace: &Namespace, lost: Position, end: Position) {
     let asking = async {
         loop {

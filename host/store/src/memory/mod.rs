@@ -43,7 +43,8 @@ impl MemoryLog {
         }
     }
 
-    /// Locks the events; each change is whole before anything can panic, so that a poisoned lock guards sound data.
+    /// Locks the events; each change is whole before anything can panic, so that a poisoned lock
+    /// guards sound data.
     fn events(&self) -> MutexGuard<'_, Events> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,10 @@
-//! Whether an append is admitted, and what it becomes: the checks of [`EventStore::append`](crate::EventStore::append), in their order.
+//! Checks an append in contract order and computes its rows: the checks of
+//! [`EventStore::append`](crate::EventStore::append).
 //!
-//! For stores that hold their write lock from the first check to the last write. All is checked before anything is written, so that
-//! many appends can share one transaction: one that is refused leaves nothing to undo. No I/O here: [`Facts`] are looked up beforehand.
+//! For stores that hold their write lock from the first check to the last write. Each append is
+//! checked as a whole before any of it is written, so that many appends can share one transaction:
+//! a refused one leaves nothing to undo. This module does no I/O: [`Facts`] are looked up
+//! beforehand.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,9 +19,11 @@ use crate::{Append, AppendError, Appended, StreamAppend, StreamHead};
 /// A kind of event in the registry: decider, name, schema version.
 pub type RegistryKey = (DeciderName, String, u32);
 
-/// What is known of a store: at least all that the appends to be judged can touch. What is absent does not exist.
+/// The facts of a store that the checks need: at least all that the appends can touch. A stream or
+/// an id that is absent does not exist.
 ///
-/// **Invariant:** after each [`Facts::admit`] they are those of the store with that append written.
+/// **Invariant:** after each [`Facts::admit`] the facts are those of the store with that append
+/// written.
 #[derive(Debug, Default)]
 pub struct Facts {
     /// The newest activation of each key.
@@ -42,11 +47,11 @@ pub struct Facts {
 pub struct Tip {
     /// The newest version and its event.
     pub head: StreamHead,
-    /// When the newest event was created; none without events.
+    /// The creation time of the newest event; none without events.
     pub updated_at: Option<OffsetDateTime>,
 }
 
-/// What is to be written.
+/// The rows that an admitted append writes.
 #[derive(Debug, Default)]
 pub struct Admitted {
     /// One answer per part, with the events to store.

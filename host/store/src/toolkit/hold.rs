@@ -1,4 +1,5 @@
-//! Holds within a process: the appends of a decider wait, while somebody looks at the last of its events and moves the pointer.
+//! Holds within a process: the appends of a decider wait, while somebody looks at the last of its
+//! events and moves the pointer.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,8 @@ use tokio::time::timeout;
 
 use crate::Error;
 
-/// The longest that a hold keeps an append waiting, whatever has become of whoever holds. What goes on after that overtakes the activation.
+/// The longest that a hold keeps an append waiting, whatever has become of whoever holds. What goes
+/// on after that overtakes the activation.
 pub const HOLD: Duration = Duration::from_secs(2);
 
 /// The deciders of this process: each held by one at most, or passed by any number of appends.
@@ -38,7 +40,8 @@ impl Holds {
         held.map_err(|elapsed| Error::Unavailable(elapsed.into()))
     }
 
-    /// Waits until the deciders of streams that are to be appended to are not held, or have been for too long.
+    /// Waits until the deciders of streams that are to be appended to are not held, or have been
+    /// for too long.
     pub async fn pass(&self, streams: impl Iterator<Item = &StreamId>) -> Passed {
         // In one order for everyone.
         let deciders: BTreeSet<_> = streams

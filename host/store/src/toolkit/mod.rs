@@ -1,7 +1,8 @@
-//! What stores have in common that keep rows and judge by themselves: how appends are judged, who goes with whom, the rules of consumers, and
-//! what is written, as values.
+//! The parts that stores share if they keep rows and judge by themselves: the checks of appends,
+//! the grouping of appends into batches, the rules of consumers, and the rows to write, as values.
 //!
-//! No store has to use any of it: the contract is in the traits, and a database may keep all of its rules itself.
+//! No store has to use any of it: the contract is in the traits, and a database may keep all of its
+//! rules itself.
 
 pub mod admit;
 pub mod consumers;

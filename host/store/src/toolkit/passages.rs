@@ -9,7 +9,8 @@ use crate::{Passage, PastPage, Place};
 pub struct Passages(Vec<Passage>);
 
 impl Passages {
-    /// Adds the next event. Ids come as they are stored, so that one is only copied when it is another stream's.
+    /// Adds the next event. Ids come as they are stored, so that one is only copied when it is
+    /// another stream's.
     pub fn push(&mut self, id: &str, version: Version, event: Event, command_id: CommandId) {
         match self.0.last_mut() {
             Some(passage)

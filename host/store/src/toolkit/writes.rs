@@ -1,9 +1,10 @@
 //! Writes as values.
 //!
-//! Whatever changes a store of the toolkit is a [`Write`] and the time at which it is carried out; ids and random numbers are made before, and
-//! are in it. **Invariant:** writes that were carried out on one store, and are carried out again in the same order and at the same times on a
-//! copy of what it was, leave the same rows. A store that keeps its rules itself, as a server does, and takes the time from there, has no part
-//! in this.
+//! Whatever changes a store of the toolkit is a [`Write`] and the time at which it is carried out;
+//! ids and random numbers are made before, and are in it. **Invariant:** writes that were carried
+//! out on one store, and are carried out again in the same order and at the same times on a copy of
+//! what it was, leave the same rows. A store that keeps its rules itself, as a server does, and
+//! takes the time from there, has no part in this.
 
 use std::time::Duration;
 
@@ -29,15 +30,18 @@ pub trait Change: Clone + Into<Write> + Send + 'static {
 
 /// A store within a transaction, which carries out one kind of write.
 pub trait CarryOut<C: Change> {
-    /// Writes what the change says and what is stored make of it. It MUST read no clock, and make neither ids nor random numbers.
+    /// Writes what the change says and what is stored make of it. It MUST read no clock, and make
+    /// neither ids nor random numbers.
     ///
     /// # Errors
     ///
-    /// What the change can be refused for, and what the store can fail with; the transaction must be undone.
+    /// What the change can be refused for, and what the store can fail with; the transaction must
+    /// be undone.
     fn carry_out(&mut self, change: C, now: OffsetDateTime) -> Result<C::Answer, C::Error>;
 }
 
-/// Makes of a list of changes, each with its answer and its error, their types and the type of all of them.
+/// Makes of a list of changes, each with its answer and its error, their types and the type of all
+/// of them.
 macro_rules! changes {
     ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* } -> $answer:ty, $error:ty;)*) => {
         $(
@@ -84,13 +88,15 @@ changes! {
     /// Begins another life of the log, whose generation is the time in milliseconds.
     BeginGeneration {} -> (), Error;
 
-    /// [`EventStore::append`](crate::EventStore::append), many at once: each has an outcome of its own.
+    /// [`EventStore::append`](crate::EventStore::append), many at once: each has an outcome of its
+    /// own.
     AppendBatch { appends: Vec<Append>, } -> Vec<Outcome>, Error;
 
     /// [`SnapshotStore::put_snapshots`](crate::SnapshotStore::put_snapshots).
     PutSnapshots { snapshots: Vec<Snapshot>, } -> (), Error;
 
-    /// [`SnapshotStore::forget_snapshots`](crate::SnapshotStore::forget_snapshots), between two places: exclusive and inclusive.
+    /// [`SnapshotStore::forget_snapshots`](crate::SnapshotStore::forget_snapshots), between two
+    /// places: exclusive and inclusive.
     ForgetSnapshots {
         namespace: Namespace,
         decider: DeciderName,
@@ -108,7 +114,8 @@ changes! {
     /// [`ModuleStore::delete_module`](crate::ModuleStore::delete_module).
     DeleteModule { digest: ModuleDigest, } -> (), DeleteModuleError;
 
-    /// [`ModuleStore::activate`](crate::ModuleStore::activate), and that of a [`Hold`](crate::Hold), which has a moment.
+    /// [`ModuleStore::activate`](crate::ModuleStore::activate), and that of a
+    /// [`Hold`](crate::Hold), which has a moment.
     Activate { activation: NewActivation, looked_through: Option<Moment>, } -> Activation, ActivateError;
 
     /// [`RehearsalStore::put_rehearsal`](crate::RehearsalStore::put_rehearsal).
@@ -135,7 +142,8 @@ changes! {
     /// [`ConsumerStore::reset_consumer`](crate::ConsumerStore::reset_consumer).
     ResetConsumer { id: ConsumerId, start: Start, } -> (), ConsumerError;
 
-    /// [`ConsumerStore::lease`](crate::ConsumerStore::lease), with an id for each stream that may be leased.
+    /// [`ConsumerStore::lease`](crate::ConsumerStore::lease), with an id for each stream that may
+    /// be leased.
     LeaseStreams { id: ConsumerId, leases: Vec<LeaseId>, max_events: u32, } -> Leased, ConsumerError;
 
     /// [`ConsumerStore::ack`](crate::ConsumerStore::ack).

@@ -64,7 +64,8 @@ impl<B: Core> Working<B> {
         }
     }
 
-    /// The events of a stream from and through these versions: before one that cannot be read, each.
+    /// The events of a stream from and through these versions: before one that cannot be read,
+    /// each.
     fn each_of_stream(
         &self,
         stream: &StreamId,

@@ -1,4 +1,4 @@
-//! What becomes of streams whose events cannot be processed, and of workers that fail.
+//! The fate of streams whose events cannot be processed, and of leases whose workers fail.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! Who is leased what, and what can be done with it.
+//! The leases: the events that each worker gets, and the calls that a lease allows.
 
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ pub(crate) use leases::*;
 use super::support::*;
 use crate::{ConsumerError, Nacked, PAGE_BYTES, Store, Unpark};
 
-/// How long a case waits for what has to come.
+/// The time limit for an expected event.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 fn consumer(name: &str) -> ConsumerId {
@@ -59,7 +59,8 @@ async fn create(store: &dyn Store, name: &str, settings: &ConsumerSettings) -> C
     id
 }
 
-/// Appends `count` events to each of the streams, one after the other, and waits until the log shows all of them.
+/// Appends `count` events to each of the streams, one after the other, and waits until the log
+/// shows all of them.
 async fn fill(store: &dyn Store, ids: &[&str], count: usize) -> Vec<RecordedEvent> {
     activate_counter(store).await;
     for id in ids {
@@ -68,7 +69,7 @@ async fn fill(store: &dyn Store, ids: &[&str], count: usize) -> Vec<RecordedEven
     log_of(store, &Namespace::default(), ids.len() * count).await
 }
 
-/// What can be leased, once there is anything.
+/// Waits until anything can be leased, and leases it.
 async fn lease(store: &dyn Store, id: &ConsumerId, streams: u32, events: u32) -> Vec<Lease> {
     let leasing = async {
         loop {
@@ -88,7 +89,8 @@ async fn lease_one(store: &dyn Store, id: &ConsumerId) -> Lease {
     lease(store, id, 1, 100).await.remove(0)
 }
 
-/// The one lease there is, once it holds `events`: what others do on the server may hold some back for a moment.
+/// The one lease there is, once it holds `events`: what others do on the server may hold some back
+/// for a moment.
 async fn lease_whole(store: &dyn Store, id: &ConsumerId, events: usize) -> Lease {
     let leasing = async {
         loop {

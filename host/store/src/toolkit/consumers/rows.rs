@@ -1,4 +1,5 @@
-//! What the rules of consumers work on: rows, and how a store finds and keeps them.
+//! The rows that the rules of consumers work on, and the interface through which a store finds and
+//! keeps them.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -15,15 +16,15 @@ use crate::Error;
 /// A consumer, as it is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Registered {
-    /// How it is served.
+    /// The consumer's settings.
     pub settings: ConsumerSettings,
-    /// Whether nothing is leased.
+    /// Tells whether leasing is stopped.
     pub is_paused: bool,
-    /// Why a host has paused it.
+    /// The reason for which a host paused the consumer.
     pub paused_reason: Option<String>,
     /// The time of its creation.
     pub created_at: OffsetDateTime,
-    /// What is handed out: all events up to here, inclusive.
+    /// The end of the part of the log that is handed out, inclusive.
     pub cursor: Position,
     /// Events created earlier are not wanted.
     pub since: Option<OffsetDateTime>,
@@ -44,7 +45,7 @@ impl Registered {
     }
 }
 
-/// Where an event is.
+/// The place of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Place {
     /// The version in its stream.
@@ -71,26 +72,26 @@ pub struct Entry {
     pub place: Place,
 }
 
-/// What of one stream has been handed out and is not done: at least one event.
+/// The events of one stream that are handed out and not done: at least one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Backlog {
     /// The oldest event that is not done.
     pub next: Place,
     /// The newest that is handed out.
     pub last: Version,
-    /// How many wanted events that is.
+    /// The number of wanted events from `next` to `last`.
     pub pending: u64,
-    /// How often `next` has been leased.
+    /// The number of times that `next` has been leased.
     pub attempt: u32,
-    /// When it may be leased: the end of a lease, or of a rest.
+    /// The time from which the stream may be leased: the end of a lease, or of a rest.
     pub available_at: OffsetDateTime,
-    /// When that lease or rest began.
+    /// The beginning of that lease or rest.
     pub available_since: OffsetDateTime,
-    /// Who has it.
+    /// The current lease, if any.
     pub lease: Option<Holder>,
     /// The time since which the stream is parked, if it is.
     pub parked_at: Option<OffsetDateTime>,
-    /// What was said of the last failure.
+    /// The reason for the last failure.
     pub reason: String,
 }
 
@@ -118,7 +119,7 @@ impl Backlog {
         }
     }
 
-    /// Whether its last attempt is over and nobody has said anything.
+    /// Tells whether the last attempt allowed has been leased and not been settled.
     pub(super) fn is_spent(&self, settings: &ConsumerSettings) -> bool {
         self.lease.is_some() && self.attempt >= settings.max_attempts
     }
@@ -152,15 +153,15 @@ impl Backlog {
         (self.available_since, self.available_at) = (now, now + length);
     }
 
-    /// Whether its lease or rest is over. So it is, too, when the clock was set back by more than that was to last: then it would last for as long as
-    /// the clock was wrong.
+    /// Tells whether the lease or rest is over. It also counts as over when the clock was set back
+    /// by more than its length: otherwise it would last for as long as the clock was wrong.
     pub fn is_available(&self, now: OffsetDateTime) -> bool {
         self.available_at <= now
             || self.available_since - now > self.available_at - self.available_since
     }
 }
 
-/// How far a consumer has come with what was handed out.
+/// The progress of a consumer through the events that it was handed out.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Progress {
     /// The events that are not done.
@@ -173,10 +174,11 @@ pub struct Progress {
     pub parked: u64,
 }
 
-/// What is called with one row after the other, until it breaks off.
+/// A callback that takes one row after the other, until it breaks off.
 pub type Visit<'v, T> = &'v mut dyn FnMut(T) -> ControlFlow<()>;
 
-/// Rows of consumers and events, within one transaction. Each method fails if the rows cannot be read or kept, and with that alone.
+/// Rows of consumers and events, within one transaction. Each method fails if the rows cannot be
+/// read or kept, and with that alone.
 #[allow(
     clippy::missing_errors_doc,
     reason = "the sentence above is all there is to say"
@@ -207,14 +209,15 @@ pub trait Rows {
     fn remove_backlogs(&mut self, id: &ConsumerId) -> Result<(), Error>;
     /// Lets all that are parked be leased at `now`, as if for the first time, and counts them.
     fn retry_parked(&mut self, id: &ConsumerId, now: OffsetDateTime) -> Result<u64, Error>;
-    /// Those not parked and available at `now`, the one whose next event is the oldest first.
+    /// The streams that are not parked and available at `now`; the one whose next event is the
+    /// oldest comes first.
     fn free(
         &self,
         id: &ConsumerId,
         now: OffsetDateTime,
         limit: u32,
     ) -> Result<Vec<(StreamId, Backlog)>, Error>;
-    /// When the first of those that are not parked is available.
+    /// The earliest time at which a stream that is not parked is available.
     fn next_available(&self, id: &ConsumerId) -> Result<Option<OffsetDateTime>, Error>;
     /// Counts what is in the backlogs at `now`.
     fn progress(&self, id: &ConsumerId, now: OffsetDateTime) -> Result<Progress, Error>;
@@ -226,9 +229,10 @@ pub trait Rows {
         after: Position,
         visit: Visit<'_, Entry>,
     ) -> Result<(), Error>;
-    /// Where the log ends; the beginning if it is empty.
+    /// The end of the log; the beginning if the log is empty.
     fn end(&self, id: &ConsumerId) -> Result<Position, Error>;
-    /// The last place before all events of the log that are created at `time` or later; its end if there are none.
+    /// The last place before all events of the log that are created at `time` or later; its end if
+    /// there are none.
     fn before(&self, id: &ConsumerId, time: OffsetDateTime) -> Result<Position, Error>;
     /// Of the stream, from and through these versions.
     fn each_entry(
@@ -275,7 +279,7 @@ pub fn named(id: &ConsumerId, decider: &str, stream: &str) -> Result<StreamId, E
     StreamId::from_stored(id.namespace().clone(), decider, stream).map_err(corrupt)
 }
 
-/// What has been read, if it can be. What cannot is reported and left out: one bad row costs the others nothing.
+/// Turns a row that cannot be read into none, and reports it: one bad row does not fail the others.
 ///
 /// # Errors
 ///
@@ -293,7 +297,8 @@ pub fn readable<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// What is said of a stream that is parked because of an event. What is stored of that may be a whole payload: whoever keeps it cuts it.
+/// The reason to park a stream with for an event that cannot be read. The reason may contain a
+/// whole payload, so the store that keeps it MUST cut it.
 pub fn unreadable(error: &Error) -> String {
     match error {
         Error::Malformed { raw, .. } => format!("{error}; it is stored as: {raw}"),

@@ -16,8 +16,9 @@ use super::{Commit, Failed, Verdict};
 use crate::metrics::BATCH_SIZE;
 use crate::{Append, AppendError};
 
-/// How long the committer of large appends rests after each while small ones come in, as a multiple of the time that it took: the small ones have the
-/// database for three quarters of the time, or most of them would wait for a large one.
+/// The rest of the committer of large appends after each of them while small ones come in, as a
+/// multiple of the time that the large one took. A rest of 3 leaves the database to small appends
+/// for three quarters of the time.
 const REST: u32 = 3;
 
 /// The longest rest, whatever has kept the database.
@@ -43,7 +44,8 @@ impl<C: Commit> Committer<C> {
             let began = Instant::now();
             let committing = AssertUnwindSafe(self.commit(&mut session, batch));
             if committing.catch_unwind().await.is_err() {
-                // A bug of ours, which the panic has told of. It costs the batch, and neither the committer nor those who wait.
+                // A bug of ours, which the panic has told of. It costs the batch, and neither the
+                // committer nor those who wait.
                 session = C::Session::default();
             }
             if self.lane == Lane::Beside && self.queue.has_small_ones() {

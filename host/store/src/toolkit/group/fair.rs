@@ -1,14 +1,17 @@
-//! Whose append is next: start-time fair queueing (Goyal, Vin and Cheng, 1996), in bytes.
+//! The order of appends by payer: start-time fair queueing (Goyal, Vin and Cheng, 1996), in bytes.
 //!
-//! On a clock that counts bytes, an append starts where the one before it of the same payer ends, or now if that is past. The least start
-//! goes first, and then it is that late. So payers who always have something ready get the same number of bytes, and one who has had little goes before
-//! all that a greedy one has piled up. The appends of one payer go in the order in which they came.
+//! On a clock that counts bytes, an append starts where the previous append of the same payer ends,
+//! or now if that is past. The append with the least start goes first, and sets the clock to its
+//! start. So payers that always have an append ready get the same number of bytes each, and a payer
+//! that has used little comes before the backlog of a greedy one. The appends of one payer keep the
+//! order of their arrival.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::queue::{Key, Number};
 
-/// A payer is remembered until so many bytes of others have gone: as long as it may well come back.
+/// The number of bytes of other payers after which an idle payer is forgotten: until then it may
+/// well come back.
 const MEMORY_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Appends that may go, in order.
@@ -16,11 +19,11 @@ const MEMORY_BYTES: u64 = 64 * 1024 * 1024;
 pub(super) struct Fair {
     /// The start of the append that went last.
     now: u64,
-    /// Where the newest append of each payer ends.
+    /// The end of each payer's newest append, on the clock of bytes.
     ends: HashMap<Key, u64>,
     /// The bytes of each append, by its start.
     ready: BTreeMap<(u64, Number), usize>,
-    /// When payers were last forgotten.
+    /// The time on the clock of bytes at which idle payers were last forgotten.
     swept: u64,
 }
 
@@ -53,7 +56,7 @@ impl Fair {
         self.ready.is_empty()
     }
 
-    /// Whether more than one payer has had something lately, or is about to.
+    /// Tells whether more than one payer has appended lately, or is about to.
     pub(super) fn has_several_payers(&self) -> bool {
         self.ends.len() > 1
     }

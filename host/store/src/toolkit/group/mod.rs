@@ -1,4 +1,5 @@
-//! Group commit: appends that wait at the same time share a transaction, and each is answered for itself.
+//! Group commit: appends that wait at the same time share a transaction, and each is answered for
+//! itself.
 //!
 //! ```text
 //! append() -> queue -> lines, one per stream, command id and event id
@@ -10,15 +11,17 @@
 //!             committers: take what is ready, commit it, answer; again
 //! ```
 //!
-//! There is no timer before a small one: a committer that is free takes at once what is there, so that a lone append waits for nobody, and
-//! batches grow just as long as commits take. What a batch means to a database is behind [`Commit`]; this module knows only who goes with whom, and when.
+//! There is no timer before a small one: a committer that is free takes at once what is there, so
+//! that a lone append waits for nobody, and batches grow just as long as commits take. What a batch
+//! means to a database is behind [`Commit`]; this module knows only who goes with whom, and when.
 //!
-//! A decider that writes much holds up others for a few milliseconds at most: they come before what it has piled up (`fair.rs`), and batches are
-//! small while several deciders write. What is too large for such a batch is stored beside the others, by a committer that rests while they
-//! come in: a database that can do one thing at a time does theirs for most of it.
+//! A decider that writes much holds up others for a few milliseconds at most: they come before what
+//! it has piled up (`fair.rs`), and batches are small while several deciders write. What is too
+//! large for such a batch is stored beside the others, by a committer that rests while they come
+//! in: a database that can do one thing at a time does theirs for most of it.
 //!
-//! **Invariant:** two appends that share a stream, a command id or an event id are never under way at the same time. The later one begins
-//! when the outcome of the earlier one is known.
+//! **Invariant:** two appends that share a stream, a command id or an event id are never under way
+//! at the same time. The later one begins when the outcome of the earlier one is known.
 //! **Invariant:** every append is answered once, and not before its commit.
 
 mod committer;
@@ -40,18 +43,19 @@ use crate::{Append, AppendError, Appended, Source};
 
 /// Most appends in a batch. More save next to nothing, and all of them wait for the last.
 const MAX_BATCH_APPENDS: usize = 256;
-/// Most in a batch, in bytes as [`StreamAppend::size_bytes`](crate::StreamAppend::size_bytes) counts them; an append that is larger goes alone.
-/// As many small appends as may go together.
+/// Most in a batch, in bytes as [`StreamAppend::size_bytes`](crate::StreamAppend::size_bytes)
+/// counts them; an append that is larger goes alone. As many small appends as may go together.
 const MAX_BATCH_BYTES: usize = 640 * 1024;
-/// The same while several deciders write: some milliseconds of work, since each of them waits for the batches of the others.
+/// The same while several deciders write: some milliseconds of work, since each of them waits for
+/// the batches of the others.
 const SHARED_BATCH_BYTES: usize = 128 * 1024;
-/// How many appends that are held up by foreign writers are run at the same time, each on its own.
+/// The number of appends blocked by foreign writers that are run at the same time, each on its own.
 const MAX_HELD: usize = 4;
 
-/// What became of an append.
+/// The outcome of an append.
 pub type Outcome = Result<Vec<Appended>, AppendError>;
 
-/// How much may wait before `append` is refused.
+/// The bounds on waiting appends, above which `append` is refused.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Most appends that are not answered yet.
@@ -61,7 +65,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 8,192 appends, which is some tenths of a second's work, and 128 MiB. One decider alone may have half of that.
+    /// 8,192 appends, which is some tenths of a second's work, and 128 MiB. One decider alone may
+    /// have half of that.
     fn default() -> Self {
         Self {
             appends: 8_192,
@@ -70,44 +75,50 @@ impl Default for Limits {
     }
 }
 
-/// What a batch says of one of its appends.
+/// The verdict of a batch on one of its appends.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Its outcome; the others' may differ.
+    /// The outcome of the append, which may differ from those of the other appends.
     Settled(Outcome),
-    /// It would have had to wait for a writer outside of this group, and the batch with it. Nothing of it is stored.
+    /// The append would have waited for a writer outside of this group, and delayed its batch.
+    /// Nothing of it is stored.
     Held,
 }
 
-/// Why a batch as a whole has no verdicts.
+/// The failure of a batch as a whole.
 #[derive(Debug)]
 pub enum Failed {
-    /// It never reached the database.
+    /// The batch never reached the database.
     NotSent(Source),
-    /// The database refused it, and nothing is stored. It is what an append that was alone in its batch is answered.
+    /// The database refused the batch, and nothing is stored. An append that was alone in its batch
+    /// is answered with this error.
     Refused(AppendError),
-    /// The connection was lost while it was under way: it may be stored as a whole, or not at all.
+    /// The connection was lost while the batch was under way: it may be stored as a whole, or not
+    /// at all.
     Lost(Source),
 }
 
 /// A database that takes batches.
 #[async_trait]
 pub trait Commit: Send + Sync + 'static {
-    /// What a committer keeps from one batch to the next, as its connection; begun anew after a panic.
+    /// The state that a committer keeps from one batch to the next, such as its connection; reset
+    /// after a panic.
     type Session: Default + Send;
 
     /// Appends of more bytes are stored one by one beside the others, by a committer of their own.
     const LARGE_BYTES: usize;
 
-    /// Stores the batch in one transaction, and gives a verdict for each append in order. MUST NOT return before the COMMIT is durable.
-    /// No stream, command id or event id is in two of the appends.
+    /// Stores the batch in one transaction, and gives a verdict for each append in order. MUST NOT
+    /// return before the COMMIT is durable. No stream, command id or event id is in two of the
+    /// appends.
     async fn commit(
         &self,
         session: &mut Self::Session,
         batch: &[Append],
     ) -> Result<Vec<Verdict>, Failed>;
 
-    /// Stores one append that a batch has found [`Verdict::Held`], waiting for whoever holds it up. Runs beside the committers.
+    /// Stores one append that a batch has found [`Verdict::Held`], and waits for the writer that
+    /// blocks it. Runs concurrently with the committers.
     async fn commit_held(&self, append: &Append) -> Result<Outcome, Failed>;
 }
 
@@ -146,7 +157,8 @@ impl Group {
         }
     }
 
-    /// Appends, together with what others append. Dropped after the first poll, the append may or may not take place.
+    /// Appends, together with what others append. Dropped after the first poll, the append may or
+    /// may not take place.
     ///
     /// # Errors
     ///
@@ -167,7 +179,7 @@ impl Group {
         self.committed.subscribe()
     }
 
-    /// Tells of a commit that was made beside this group.
+    /// Announces a commit made outside this group.
     pub fn committed_beside(&self) {
         self.committed.send_replace(());
     }

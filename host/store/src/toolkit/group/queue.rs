@@ -1,10 +1,12 @@
-//! Who waits for whom: the queue before the committers.
+//! Orders conflicting appends before they are committed.
 //!
-//! Each stream, command id and event id is a line, in which appends stand in the order of their arrival. An append is ready once it is the
-//! first in all of its lines, and leaves them when it is answered. That costs a few look-ups per append, however many wait.
+//! Each stream, command id and event id has a line, in which appends stand in the order of their
+//! arrival. An append is ready once it is the first in all of its lines, and leaves them when it is
+//! answered. That costs a few look-ups per append, however many wait.
 //!
-//! Of those that are ready, [`Fair`] says who is next. It is the decider that pays, in its namespace: for an append of several deciders, the one
-//! that most of its bytes are of, so that nobody writes at the cost of another by naming it first.
+//! [`Fair`] orders the appends that are ready. Each is paid for by its decider in its namespace: an
+//! append of several deciders by the one with most of its bytes, so that no decider writes at the
+//! cost of another by naming it first.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -23,14 +25,14 @@ use crate::{Append, AppendError, QueueLimit, StreamAppend};
 /// For how long a small append tells that more of them will come.
 const COMPANY: Duration = Duration::from_secs(1);
 
-/// A stream, a command id, an event id or a decider, as a hash: two that collide wait for each other without need, or share what is
-/// theirs, and nothing worse.
+/// A stream, a command id, an event id or a decider, as a hash: two that collide wait for each
+/// other without need, or share what is theirs, and nothing worse.
 pub(super) type Key = u64;
 
 /// The number of an append, in the order of arrival.
 pub(super) type Number = u64;
 
-/// Which committer takes an append.
+/// The committer that takes an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     /// One of those that take many at a time.
@@ -43,11 +45,11 @@ pub(super) enum Lane {
 #[derive(Debug)]
 pub(super) struct Queue {
     limits: Limits,
-    /// What counts more bytes than this goes beside the others.
+    /// The size in bytes above which an append is large and has its own committer.
     large_bytes: usize,
     hasher: RandomState,
     state: Mutex<State>,
-    /// These wake a committer when something is ready for it, and all of them at the end.
+    /// Wakes one of these committers when an append is ready for it, and all of them at the end.
     wake_together: Notify,
     wake_beside: Notify,
 }
@@ -62,7 +64,7 @@ struct State {
     together: Fair,
     /// The same, of the large ones.
     beside: Fair,
-    /// When the last came that is not large.
+    /// The arrival of the newest small append.
     small_at: Option<Instant>,
     /// A line is there while somebody is in it; its first is left out.
     lines: HashMap<Key, VecDeque<Number>>,
@@ -107,7 +109,7 @@ struct Place {
     cost: Cost,
 }
 
-/// Who pays for an append, and how much.
+/// The payer of an append, and its price.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     payer: Key,
@@ -220,7 +222,8 @@ impl Queue {
         keys.into_iter().collect()
     }
 
-    /// The next batch for a lane, as soon as anything is ready; none when the queue is closed and all is answered.
+    /// The next batch for a lane, as soon as anything is ready; none when the queue is closed and
+    /// all is answered.
     pub(super) async fn next_batch(&self, lane: Lane) -> Option<Vec<Job>> {
         loop {
             let woken = self.wake(lane).notified();
@@ -245,7 +248,7 @@ impl Queue {
         }
     }
 
-    /// Whether appends that are not large come in, for whom large ones should leave room.
+    /// Tells whether small appends come in, for which large ones should leave room.
     pub(super) fn has_small_ones(&self) -> bool {
         let state = self.state();
         let came = state.small_at.map(|at| at.elapsed());
@@ -282,7 +285,8 @@ impl Queue {
 }
 
 impl State {
-    /// A payer may have half of what the others leave. So there is room for another one, however much they all write.
+    /// A payer may have half of what the others leave. So there is room for another one, however
+    /// much they all write.
     fn limit_reached(&self, limits: Limits, cost: Cost) -> Option<QueueLimit> {
         let (all, own) = (self.unanswered, self.share(cost.payer));
         if all.appends >= limits.appends {

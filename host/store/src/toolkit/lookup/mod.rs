@@ -1,8 +1,10 @@
 //! Look-ups in the ledger: those that come while a statement is under way share the next one.
 //!
-//! As with appends there is no timer. A lone look-up is sent at once, and many wait for one round trip before their own, however many they are.
+//! As with appends there is no timer. A lone look-up is sent at once, and many wait for one round
+//! trip before their own, however many they are.
 //!
-//! **Invariant:** a look-up is answered by a statement that began after it came, so that it finds whatever was acknowledged before.
+//! **Invariant:** a look-up is answered by a statement that began after it came, so that it finds
+//! whatever was acknowledged before.
 
 #[cfg(test)]
 mod tests;
@@ -19,16 +21,17 @@ use crate::Error;
 /// Most look-ups in a statement; more wait for the one after it.
 const MAX_TOGETHER: usize = 256;
 
-/// What a command is known by.
+/// The identity of a command.
 pub type Key = (Namespace, CommandId);
 
-/// What the ledger holds for one command.
+/// The result of looking up one command in the ledger.
 pub type Found = Result<Option<CommandRecord>, Error>;
 
 /// A database that is asked for many commands in one round trip.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
-    /// What is there for each of `wanted`, in order. A row that cannot be read fails the look-up that found it, and no other.
+    /// Looks up each of `wanted`, in order. A row that cannot be read fails only the look-up that
+    /// found it.
     ///
     /// # Errors
     ///
@@ -56,7 +59,8 @@ impl Lookups {
         Self(sender)
     }
 
-    /// Looks a command up, together with what others look up. If the future is dropped, the others do not notice.
+    /// Looks a command up, together with what others look up. If the future is dropped, the others
+    /// do not notice.
     ///
     /// # Errors
     ///
@@ -92,7 +96,8 @@ async fn ask(ledger: impl Ledger, mut incoming: mpsc::Receiver<Wanted>) {
             Ok(Err(error)) => answers.for_each(|answer| {
                 let _ = answer.send(Err(error.retold()));
             }),
-            // A bug of ours, which the panic has told of. It costs these look-ups, and none that come later.
+            // A bug of ours, which the panic has told of. It costs these look-ups, and none that
+            // come later.
             Err(_) => drop(answers),
         }
     }

@@ -1,4 +1,4 @@
-//! Who shares a statement with whom, and what becomes of those who do.
+//! The look-ups that share a statement, and the results of each.
 
 use std::task::Poll;
 

@@ -1,8 +1,9 @@
-//! The rules of consumers, for stores that have no language of their own to write them in: SQLite, and
-//! whatever is below `Composed`. Those of PostgreSQL are functions in its database, where plain SQL
-//! finds them, too.
+//! The rules of consumers, for stores that have no language of their own to write them in: SQLite,
+//! and whatever is below `Composed`. Those of PostgreSQL are functions in its database, where plain
+//! SQL finds them, too.
 //!
-//! A store says how rows are found and kept, in [`Rows`]; each function here is one transaction of it.
+//! A store says how rows are found and kept, in [`Rows`]; each function here is one transaction of
+//! it.
 
 #![allow(clippy::missing_errors_doc, reason = "a rule fails as its method does")]
 
@@ -28,7 +29,7 @@ pub use parked::{retry_parked, unpark};
 pub use paused::{pause, pause_for};
 pub use reports::{report, report_page};
 
-/// How many events of the log a lease hands out at most.
+/// The number of events of the log that one lease hands out at most.
 const HANDED_OUT: u32 = 1_000;
 
 fn registered(rows: &impl Rows, id: &ConsumerId) -> Result<Registered, ConsumerError> {
@@ -124,7 +125,7 @@ pub fn reset(rows: &mut impl Rows, id: &ConsumerId, start: Start) -> Result<(), 
     Ok(rows.keep(id, &consumer)?)
 }
 
-/// What `lease` would answer, if it would change nothing.
+/// The answer that `lease` would give, if it would change nothing.
 pub fn nothing_to_lease(
     rows: &impl Rows,
     id: &ConsumerId,
@@ -155,7 +156,8 @@ pub fn new_leases(max_streams: u32) -> Vec<LeaseId> {
     (0..max_streams).map(|_| Uuid::new_v4()).collect()
 }
 
-/// Carries out [`ConsumerStore::lease`](crate::ConsumerStore::lease) for as many streams as there are ids of leases.
+/// Carries out [`ConsumerStore::lease`](crate::ConsumerStore::lease) for as many streams as there
+/// are ids of leases.
 pub fn lease(
     rows: &mut impl Rows,
     id: &ConsumerId,
@@ -228,7 +230,8 @@ fn next_in(
     Ok(next.map(|next| Duration::try_from(next - now).unwrap_or_default()))
 }
 
-/// Moves the cursor on, and gives what it has passed to the streams, but for those whose names are none. Whether it is at the end of the log.
+/// Moves the cursor on, and gives what it has passed to the streams, but for those whose names are
+/// none. Whether it is at the end of the log.
 fn hand_out(
     rows: &mut impl Rows,
     id: &ConsumerId,
@@ -293,7 +296,8 @@ fn pick(
     }
 }
 
-/// The first `limit` wanted events of a backlog for which there is room: those before one that cannot be read, or that error if there are none.
+/// The first `limit` wanted events of a backlog for which there is room: those before one that
+/// cannot be read, or that error if there are none.
 fn next_events(
     rows: &impl Rows,
     consumer: &Registered,

@@ -1,4 +1,4 @@
-//! How far consumers have come.
+//! The reports on the progress of consumers.
 
 use std::time::Duration;
 
@@ -43,7 +43,8 @@ pub fn report(
     })
 }
 
-/// Reports of the first names after one of them, which are sorted. Those that are not there any more or cannot be read are left out.
+/// Reports of the first names after one of them, which are sorted. Those that are not there any
+/// more or cannot be read are left out.
 pub fn report_page(
     rows: &impl Rows,
     names: &[ConsumerId],

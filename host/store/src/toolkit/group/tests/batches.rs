@@ -1,4 +1,4 @@
-//! What a batch is made of, and who comes before whom, on a database that commits when it is told to.
+//! The composition and the order of batches, on a database that commits only when the test says so.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! A simulation: random schedules against a database that fails, stalls and refuses, on one thread, from a seed.
+//! A simulation: random schedules against a database that fails, stalls and refuses, on one thread,
+//! from a seed.
 //!
 //! The clock stands still and goes on for those who rest: a slow commit is one that yields often.
 
@@ -19,7 +20,7 @@ use crate::{Fence, StreamAppend};
 
 const SEEDS: u64 = 200;
 
-/// Which append it is: its number is the seed of its first command or event id.
+/// The number of an append, which is also the seed of its first command id or event id.
 type Number = u128;
 
 /// A database in memory that does to batches whatever a database may do.
@@ -35,7 +36,7 @@ struct State {
     busy: HashSet<String>,
     /// In the order of their commits.
     committed: Vec<Number>,
-    /// Those that fail every batch they are in.
+    /// The appends that fail every batch that contains them.
     poisonous: HashSet<Number>,
     batches: usize,
     largest_batch: usize,
@@ -73,7 +74,7 @@ impl Unreliable {
     }
 }
 
-/// What an append must have for itself while it is under way, each once.
+/// The streams and ids that the append needs for itself while it is under way, each once.
 fn touched(append: &Append) -> HashSet<String> {
     let part = |part: &StreamAppend| {
         let mut keys = vec![part.stream.to_string()];
@@ -107,7 +108,7 @@ fn refused(append: &Append) -> Outcome {
 impl Commit for Unreliable {
     type Session = ();
 
-    /// Those of two parts are large.
+    /// The size above which an append is large: an append of two parts is.
     const LARGE_BYTES: usize = 3_000;
 
     async fn commit(&self, _session: &mut (), batch: &[Append]) -> Result<Vec<Verdict>, Failed> {
@@ -207,7 +208,7 @@ fn any_append(rng: &mut StdRng, number: u64) -> Append {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// Those that were taken in, in the order of arrival, with their streams.
+    /// The accepted appends in the order of arrival, with their streams.
     arrived: Vec<(Number, Vec<StreamId>)>,
     answers: HashMap<Number, Outcome>,
 }
