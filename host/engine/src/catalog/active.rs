@@ -1,8 +1,9 @@
 //! The pointer: which module works under a name now.
 //!
-//! Every host keeps the newest pointer that it knows, and may be behind. That is safe for whatever ends in an append, since the
-//! append carries the activation as its fence. Whatever does not end in an append MUST ask for the pointer anew. It may be ahead as well,
-//! of a store that was put back to an earlier state: what the store says counts.
+//! Every host keeps the newest pointer that it knows, and may be behind. That is safe for whatever
+//! ends in an append, since the append carries the activation as its fence. Whatever does not end
+//! in an append MUST ask for the pointer anew. It may be ahead as well, of a store that was put
+//! back to an earlier state: what the store says counts.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -90,12 +91,12 @@ impl Pointers {
 }
 
 impl Modules {
-    /// What the decider runs as far as this host knows; asks the store when it knows of no module.
-    /// None when it was never activated, or is deactivated.
+    /// Gives the module that the decider runs as far as this host knows; asks the store when this
+    /// host knows of none. None when the decider was never activated, or is deactivated.
     ///
     /// # Errors
     ///
-    /// Why the store or the module cannot be used.
+    /// Fails when the store or the module cannot be used.
     pub async fn known_active(
         &self,
         namespace: &Namespace,
@@ -108,12 +109,12 @@ impl Modules {
         }
     }
 
-    /// What the decider runs now, by the store. None when it was never activated, or is
-    /// deactivated.
+    /// Reads the decider's active module from the store. None when the decider was never activated,
+    /// or is deactivated.
     ///
     /// # Errors
     ///
-    /// Why the store or the module cannot be used.
+    /// Fails when the store or the module cannot be used.
     pub async fn active(
         &self,
         namespace: &Namespace,
@@ -154,7 +155,8 @@ impl Modules {
     ///
     /// # Errors
     ///
-    /// [`ActivateError`], after which the former module goes on unless the store has moved the pointer all the same.
+    /// [`ActivateError`], after which the former module goes on unless the store has moved the
+    /// pointer all the same.
     pub async fn activate(
         &self,
         activation: NewActivation,

@@ -1,13 +1,14 @@
-//! What is decided on this host, for whoever watches: the shadows of candidates.
+//! A feed of the decisions made on this host. The shadows of candidates watch it.
 
 use gavel_model::CommandRecord;
 use gavel_store::StreamAppend;
 use tokio::sync::broadcast;
 
-/// How many decisions a watcher may be behind before it misses some.
+/// The most decisions that a watcher may be behind before it misses some.
 const BEHIND_LIMIT: usize = 4_096;
 
-/// Passes decisions on, once they are durable. Nobody waits for a watcher, and without one nothing is copied.
+/// Passes decisions on, once they are durable. Nobody waits for a watcher, and without one nothing
+/// is copied.
 #[derive(Debug)]
 pub struct Decisions(broadcast::Sender<CommandRecord>);
 
@@ -23,7 +24,7 @@ impl Default for Decisions {
 }
 
 impl Decisions {
-    /// What will have been decided when `parts` are stored.
+    /// Collects the decisions that `parts` will store; none when nobody watches.
     pub fn of(&self, parts: &[StreamAppend]) -> Undecided {
         if self.0.receiver_count() == 0 {
             return Undecided(Vec::new());
@@ -36,7 +37,7 @@ impl Decisions {
         )
     }
 
-    /// They are stored.
+    /// Publishes decisions that are now durable.
     pub fn stored(&self, decisions: Undecided) {
         for decision in decisions.0 {
             // The last watcher may have left.

@@ -1,42 +1,42 @@
-//! Why a module could not be taken, found or used.
+//! Errors of uploading, finding and using modules.
 
 use gavel_model::{ModuleDigest, ModuleName};
 use gavel_sandbox::{CONTRACT, CompileError, RunError};
 use gavel_store as store;
 
-/// Why a module could not be taken, found or used.
+/// A reason for which a module could not be taken, found or used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is none with this digest.
+    /// A digest of which no module is stored.
     #[error("module {digest} is not stored")]
     NotFound {
         /// The digest.
         digest: ModuleDigest,
     },
-    /// It is or was active, so it cannot be deleted: events name it.
+    /// A module that is or was active, so it cannot be deleted: events name it.
     #[error("module {digest} is or was active")]
     InUse {
         /// The digest.
         digest: ModuleDigest,
     },
-    /// It was built for another contract than this host keeps: it has to be built with the present
-    /// SDK, and deployed again.
+    /// A module that was built for another contract than this host keeps: it has to be built with
+    /// the present SDK, and deployed again.
     #[error("module {digest} was built for {contract}, not for {}", CONTRACT)]
     Outdated {
         /// The digest.
         digest: ModuleDigest,
-        /// What it was built for.
+        /// The contract that the module was built for.
         contract: String,
         /// The name under which it is active, when it was asked for by that.
         name: Option<ModuleName>,
     },
-    /// It is no valid module; nothing was stored.
+    /// An invalid module; nothing was stored.
     #[error("the module is invalid: {}", .reasons.join("; "))]
     Invalid {
         /// All that is wrong with it, one sentence each; never empty.
         reasons: Vec<String>,
     },
-    /// It could not be compiled now, for a reason that is not its own.
+    /// A module that could not be compiled now, for a reason that is not its own.
     #[error("the module could not be compiled")]
     Compile(#[source] CompileError),
     /// The guests' threads did not take the call.
@@ -63,7 +63,7 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed later.
+    /// Tells whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

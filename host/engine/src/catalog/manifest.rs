@@ -1,4 +1,4 @@
-//! What a module says of itself: the parsed answer of `describe`.
+//! The manifest of a module: the parsed answer of `describe`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Formatter};
@@ -9,13 +9,14 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-/// Most commands, and most schema versions of events, that a new module declares (inclusive): the decider's OpenAPI describes each of them anew.
+/// Most commands, and most schema versions of events, that a new module declares (inclusive): the
+/// decider's OpenAPI describes each of them anew.
 const DECLARATIONS: usize = 1_000;
 /// The one kind of module there is.
 const KIND_DECIDER: &str = "decider";
 
-/// The manifest of a module. What it declares is what the module may do: a command that is not here never reaches it, an
-/// event that is not here is never stored.
+/// The manifest of a module. What it declares is what the module may do: a command that is not here
+/// never reaches it, an event that is not here is never stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The name under which the module is activated unless another is given.
@@ -35,7 +36,7 @@ pub struct Manifest {
     /// The codes with which it may reject.
     #[serde(default)]
     pub rejections: Vec<RejectionType>,
-    /// Its given/when/then specifications.
+    /// The given/when/then specifications of the module.
     #[serde(default)]
     pub specs: Vec<Spec>,
 }
@@ -80,19 +81,20 @@ pub struct Spec {
     pub given: Vec<SpecEvent>,
     /// The command.
     pub when: SpecCommand,
-    /// What is expected of it.
+    /// The expected outcome of the command.
     pub then: SpecOutcome,
 }
 
 /// An event of a specification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SpecEvent {
-    /// Its name.
+    /// The event's name.
     pub event: String,
-    /// Its payload.
+    /// The event's payload.
     #[serde(default = "empty_object")]
     pub data: Value,
-    /// The version of its schema. When absent, of a given event the newest that the module declares; of an expected one, any.
+    /// The version of its schema. When absent, of a given event the newest that the module
+    /// declares; of an expected one, any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_version: Option<u32>,
 }
@@ -100,12 +102,12 @@ pub struct SpecEvent {
 /// The command of a specification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SpecCommand {
-    /// Its name.
+    /// The command's name.
     pub command: String,
-    /// Its payload.
+    /// The command's payload.
     #[serde(default = "empty_object")]
     pub data: Value,
-    /// What the decider knows beside state and command.
+    /// The context of the decision, besides state and command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<SpecContext>,
 }
@@ -124,13 +126,13 @@ pub struct SpecContext {
     pub seed: u64,
     /// The id of the stream; `spec` when absent.
     pub stream_id: Option<String>,
-    /// Who sent the command.
+    /// The sender of the command.
     pub actor: Option<String>,
-    /// What the sender attached.
+    /// The metadata that the sender attached.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// What a specification expects.
+/// The outcome that a specification expects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SpecOutcome {
@@ -138,7 +140,7 @@ pub enum SpecOutcome {
     Events(Vec<SpecEvent>),
     /// A rejection.
     Rejected(ExpectedRejection),
-    /// This state after the command was accepted.
+    /// A state: the one after the command was accepted.
     State(Value),
 }
 
@@ -152,7 +154,7 @@ pub enum ExpectedRejection {
     Details(RejectionDetails),
 }
 
-/// What a specification expects of a rejection.
+/// The details of a rejection that a specification expects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RejectionDetails {
     /// The code.
@@ -165,7 +167,7 @@ pub struct RejectionDetails {
     pub data: Option<Value>,
 }
 
-/// By hand, since an untagged enum hides which members are not known.
+/// Deserializes by hand, since an untagged enum hides which members are not known.
 impl<'de> Deserialize<'de> for ExpectedRejection {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct CodeOrDetails;
@@ -214,8 +216,9 @@ impl Manifest {
         manifest.checked(Vec::new())
     }
 
-    /// Parses what `describe` of a new module answered. Specifications may hold nothing that is not known: it would be a check that is
-    /// not made. Nor may it declare very much. What an older host has stored keeps its module loadable whatever it holds.
+    /// Parses what `describe` of a new module answered. Specifications may hold nothing that is not
+    /// known: it would be a check that is not made. Nor may it declare very much. What an older
+    /// host has stored keeps its module loadable whatever it holds.
     ///
     /// # Errors
     ///

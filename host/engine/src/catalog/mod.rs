@@ -36,7 +36,7 @@ pub use schema::Schema;
 pub use schema_cost::{SchemaBudget, SchemaCost, referred};
 use tokio::sync::Semaphore;
 
-/// How many entries of a list are read at a time by those who need all.
+/// The number of entries of a list that are read at a time by callers that need all.
 const LIST_PAGE: u32 = 1_000;
 
 /// All modules of the installation.
@@ -47,7 +47,7 @@ pub struct Modules(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     runtime: Runtime,
-    /// One stored module is compiled at a time.
+    /// A permit to compile: one stored module is compiled at a time.
     compiling: Semaphore,
     /// The deciders that are ready, as long as somebody holds them: the active ones are held.
     ready: Mutex<HashMap<ModuleDigest, Weak<Decider>>>,
@@ -71,30 +71,31 @@ impl Modules {
         }))
     }
 
-    /// What runs the modules.
+    /// Gives the runtime that runs the modules.
     #[must_use]
     pub fn runtime(&self) -> &Runtime {
         &self.0.runtime
     }
 
-    /// What they decide on this host.
+    /// Gives the feed of the decisions that modules make on this host.
     #[must_use]
     pub fn decisions(&self) -> &Arc<Decisions> {
         &self.0.decisions
     }
 
-    /// What they write on this host.
+    /// Gives the outputs of modules on this host.
     #[must_use]
     pub fn outputs(&self) -> &Arc<Outputs> {
         &self.0.outputs
     }
 
-    /// Takes a module in. Gives back what is stored, and whether it was stored just now. Whoever has uploaded it may know of it from now on.
+    /// Takes a module in. Gives back what is stored, and whether it was stored just now. Whoever
+    /// has uploaded it may know of it from now on.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] with all reasons, [`Error::Compile`] and [`Error::NotRun`] when it could not be looked at now; nothing
-    /// was stored.
+    /// [`Error::Invalid`] with all reasons, [`Error::Compile`] and [`Error::NotRun`] when it could
+    /// not be looked at now; nothing was stored.
     pub async fn upload(
         &self,
         wasm: Vec<u8>,
@@ -239,7 +240,8 @@ impl Modules {
         })
     }
 
-    /// Compiles a stored module. Whoever waits for another to be compiled holds no bytes, and finds it done if it was the same.
+    /// Compiles a stored module. Whoever waits for another to be compiled holds no bytes, and finds
+    /// it done if it was the same.
     async fn compile(&self, digest: ModuleDigest) -> Result<Module, Error> {
         // It is never closed.
         let _turn = self.0.compiling.acquire().await;
@@ -328,7 +330,8 @@ impl Modules {
     }
 }
 
-/// Compiles, links and describes a component without storing anything. Gives its manifest as the module wrote it, too.
+/// Compiles, links and describes a component without storing anything. Gives its manifest as the
+/// module wrote it, too.
 ///
 /// # Errors
 ///
@@ -355,7 +358,8 @@ pub async fn examine(
     Ok((made(module, json.clone(), Ready::of_new).await?, json))
 }
 
-/// Brings a module and its manifest together where that holds up nobody: a manifest is as long as its author likes, within limits.
+/// Brings a module and its manifest together where that holds up nobody: a manifest is as long as
+/// its author likes, within limits.
 async fn made(
     module: Module,
     manifest: Json,
@@ -375,7 +379,7 @@ fn invalid_or_compile(error: CompileError) -> Error {
     }
 }
 
-/// What is wrong with a module that is above a limit, and where the limit is set.
+/// Refuses a module that is above a limit, and names the setting of that limit if there is one.
 fn refused(told: String, setting: Option<&str>) -> Error {
     let reason = match setting {
         Some(setting) => format!("{told} (the setting `{setting}`)"),

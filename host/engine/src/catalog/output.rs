@@ -1,6 +1,8 @@
-//! What modules write to stdout and stderr on this host: it goes to the host's log, and the newest is kept in memory for whoever asks.
+//! The text that modules write to stdout and stderr on this host. It goes to the host's log, and
+//! the newest of it is kept in memory for those who ask.
 //!
-//! It is for people. Nothing is decided by it, it is in no store, and a module that writes nothing costs nothing.
+//! The text is for people: nothing is decided by it, it is in no store, and a module that writes
+//! nothing costs nothing.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,21 +18,22 @@ use tokio::sync::watch;
 
 /// Most deciders of which something is kept; the one that was silent for longest goes first.
 const DECIDERS: usize = 256;
-/// Most that is kept of one decider, in bytes, unless its newest output alone is larger; the oldest goes first.
+/// Most that is kept of one decider, in bytes, unless its newest output alone is larger; the oldest
+/// goes first.
 const DECIDER_BYTES: usize = 256 << 10;
-/// What an output takes beside its text, in bytes.
+/// The size of an output apart from its text, in bytes.
 const OUTPUT_BYTES: usize = 256;
 /// Most outputs of one decider that go to the host's log within [`PERIOD`].
 const LOGGED: u32 = 100;
 /// The period of that rate.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// What a module has written in one piece of work.
+/// The text that a module has written in one piece of work.
 #[derive(Debug)]
 pub struct Output {
-    /// Its place among all outputs of this host.
+    /// The output's place among all outputs of this host.
     number: u64,
-    /// When it was taken.
+    /// The time at which the output was taken.
     pub time: OffsetDateTime,
     /// The stream that was worked on.
     pub stream: StreamId,
@@ -42,7 +45,7 @@ pub struct Output {
     pub text: String,
 }
 
-/// What modules have written on this host.
+/// The newest outputs of the modules on this host.
 #[derive(Debug)]
 pub struct Outputs(Mutex<Kept>);
 
@@ -61,7 +64,8 @@ struct Ring {
     rate: Rate,
 }
 
-/// How much of what a decider's modules write goes to the host's log.
+/// A counter of the outputs of one decider that go to the host's log, at most [`LOGGED`] in each
+/// [`PERIOD`].
 #[derive(Debug)]
 struct Rate {
     since: Instant,
@@ -88,7 +92,8 @@ impl Default for Outputs {
 }
 
 impl Outputs {
-    /// Takes what `module` has written in `instance` while it worked on `stream`; a command that it decided, or tried to, is named.
+    /// Takes what `module` has written in `instance` while it worked on `stream`; a command that it
+    /// decided, or tried to, is named.
     pub fn take(
         &self,
         instance: &mut Instance,
@@ -144,7 +149,7 @@ impl Outputs {
         }
     }
 
-    /// What is kept of a decider, oldest first: no more than the newest `tail`.
+    /// Gives the outputs that are kept of a decider, oldest first: no more than the newest `tail`.
     #[must_use]
     pub fn newest(
         &self,
@@ -243,7 +248,8 @@ impl Ring {
 }
 
 impl Rate {
-    /// Counts an output: whether it goes to the log, and how many did not in a period that has ended.
+    /// Counts an output: whether it goes to the log, and how many did not in a period that has
+    /// ended.
     fn next(&mut self, now: Instant) -> (bool, u64) {
         let mut left_out = 0;
         if now.duration_since(self.since) >= PERIOD {

@@ -1,4 +1,5 @@
-//! A JSON Schema of a manifest, ready to check values at a cost that is bounded: by the schema beforehand, by the value here.
+//! A JSON Schema of a manifest, ready to check values at a cost that is bounded: by the schema
+//! beforehand, by the value here.
 
 use std::collections::HashSet;
 
@@ -16,15 +17,18 @@ const VIOLATIONS: usize = 20;
 const MESSAGE_CHARS: usize = 1_000;
 /// Most steps that checking one value may need (inclusive): a second or so.
 const STEPS: u64 = 50_000_000;
-/// Most steps (inclusive) of a check that does not give way to others: a twentieth of a second or so.
+/// Most steps (inclusive) of a check that does not give way to others: a twentieth of a second or
+/// so.
 const PROMPT_STEPS: u64 = 2_500_000;
 /// Steps that a pattern takes for each byte of a text at most.
 const PATTERN_STEPS: u64 = 16;
-/// Steps that it takes to write down a part of a list that may hold nothing twice, beside those for the bytes of its texts.
+/// Steps that it takes to write down a part of a list that may hold nothing twice, beside those for
+/// the bytes of its texts.
 const WRITING_STEPS: u64 = 4;
-/// Most memory that a list of violations may need to be told one by one, in bytes: it is made in full before it is cut.
+/// Most memory that a list of violations may need to be told one by one, in bytes: it is made in
+/// full before it is cut.
 const VIOLATION_MEMORY_BYTES: u64 = 64 << 20;
-/// What a violation takes beside the names that it repeats, in bytes.
+/// The size of a violation apart from the names that it repeats, in bytes.
 const VIOLATION_BYTES: u64 = 256;
 /// Largest compiled pattern, and largest cache of a running one, in bytes.
 const PATTERN_MEMORY_BYTES: usize = 64 << 10;
@@ -71,7 +75,7 @@ impl Schema {
         Ok(Self { validator, cost })
     }
 
-    /// Whether the value fits. May take long: not for a thread that others wait for.
+    /// Tells whether the value fits. May take long: not for a thread that others wait for.
     #[must_use]
     pub fn is_valid(&self, value: &Value) -> bool {
         self.steps(&Size::of(value)) <= STEPS && self.validator.is_valid(value)
@@ -122,8 +126,8 @@ impl Schema {
     }
 }
 
-/// `uniqueItems`, by the texts of the items. The library compares those that have the same hash with each other, and a sender can choose
-/// all of them so.
+/// The keyword `uniqueItems`, checked by the texts of the items. The library compares items that
+/// have the same hash with each other, and a sender can choose all items so.
 struct UniqueItems(bool);
 
 impl<'i> Keyword<'i> for UniqueItems {
@@ -142,7 +146,7 @@ impl<'i> Keyword<'i> for UniqueItems {
     }
 }
 
-/// What is wrong in `value`, for people.
+/// Describes a violation in `value`, for people.
 fn in_words(error: &ValidationError<'_>, value: &Value) -> String {
     let unknown = match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => unexpected.clone(),
@@ -166,7 +170,7 @@ fn in_words(error: &ValidationError<'_>, value: &Value) -> String {
     }
 }
 
-/// How large a value is.
+/// The size of a value.
 struct Size {
     /// The values that it is made of, itself included.
     parts: u64,

@@ -1,9 +1,12 @@
-//! What checking values against a schema costs at most, found out from the schema alone, before anything of it is compiled.
+//! The most that checking values against a schema can cost, computed from the schema alone, before
+//! anything of the schema is compiled.
 //!
-//! A schema is code: a few hundred bytes of references and alternatives that double at each level keep a validator busy for ever,
-//! and a long chain of them overflows its stack. So the schema is walked as a validator would, for all values at once: at each
-//! place of a value, a set of subschemas is visited, each along so many paths, and those decide what is visited one level below.
-//! Different sets are finitely many, unless a recursion visits the same place along more and more paths; then the limit is met.
+//! A schema is code: a few hundred bytes of references and alternatives that double at each level
+//! keep a validator busy for ever, and a long chain of them overflows its stack. So the schema is
+//! walked as a validator would, for all values at once: at each place of a value, a set of
+//! subschemas is visited, each along so many paths, and those decide what is visited one level
+//! below. Different sets are finitely many, unless a recursion visits the same place along more and
+//! more paths; then the limit is met.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -11,17 +14,20 @@ use serde_json::{Map, Value};
 
 /// Most JSON values in the schemas of one manifest (inclusive).
 const NODES: usize = 50_000;
-/// Most subschemas that lead to each other at one place of a value (inclusive); a validator recurses once for each.
+/// Most subschemas that lead to each other at one place of a value (inclusive); a validator
+/// recurses once for each.
 const DEPTH: usize = 64;
 /// Most visits of subschemas at one place of a value (inclusive).
 const VISITS: u64 = 10_000;
 /// Most steps that are taken to find out what the schemas of one manifest cost (inclusive).
 const STEPS: usize = 500_000;
-/// Most patterns in the schemas of one manifest (inclusive): each takes memory as long as the module is loaded.
+/// Most patterns in the schemas of one manifest (inclusive): each takes memory as long as the
+/// module is loaded.
 const PATTERNS: usize = 100;
 /// Longest pattern (inclusive), in bytes.
 const PATTERN_BYTES: usize = 1_024;
-/// What it takes to divide a number by that of `multipleOf`, in comparisons: both may have hundreds of digits.
+/// The comparisons that a division by the number of `multipleOf` counts as: both numbers may have
+/// hundreds of digits.
 const DIVISION: usize = 250;
 /// The bytes of a text that are compared in the time of one comparison.
 const COMPARED_BYTES: usize = 64;
@@ -40,7 +46,8 @@ const REFUSED: [&str; 5] = [
     "discriminator",
 ];
 
-/// What checking a value costs at most, for each part of the value: each number is that of its dearest place.
+/// The most that checking a value can cost, for each part of the value: each number is that of the
+/// part's most expensive place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SchemaCost {
     /// Subschemas that are visited, and values, names and properties that they compare with.
@@ -111,7 +118,7 @@ fn weight(value: &Value) -> usize {
     nodes(value) + text_bytes(value) / COMPARED_BYTES
 }
 
-/// What the schemas of one manifest may still cost.
+/// The budget that is left for the cost of one manifest's schemas.
 #[derive(Debug)]
 pub struct SchemaBudget {
     nodes: usize,
@@ -218,7 +225,7 @@ impl SchemaBudget {
         })
     }
 
-    /// What is visited one level below a place where `objects` are.
+    /// Finds the subschemas that are visited one level below a place where `objects` are.
     fn below<'s>(
         &mut self,
         objects: &[Visited<'s>],
@@ -272,7 +279,8 @@ impl SchemaBudget {
     }
 }
 
-/// The subschemas that start at one place of a value, by address, and along how many paths each is visited.
+/// The subschemas that start at one place of a value, by address, and along how many paths each is
+/// visited.
 type Place<'s> = BTreeMap<*const Value, (&'s Value, u64)>;
 
 /// A schema that was visited, and along how many paths.
@@ -350,7 +358,7 @@ impl<'s> Visit<'s, '_> {
     }
 }
 
-/// What a reference within its document, such as `#/$defs/a`, refers to.
+/// Resolves a reference within its document, such as `#/$defs/a`.
 #[must_use]
 pub fn referred<'s>(document: &'s Value, reference: &str) -> Option<&'s Value> {
     document.pointer(&percent_decoded(reference.strip_prefix('#')?)?)

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::catalog::Active;
 
-/// How an attempt ended without an answer.
+/// The end of an attempt without an answer.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// Another writer was faster. Trying again may help, if the sender leaves that to the host.
@@ -33,7 +33,7 @@ pub(super) enum Failure {
     InDoubt,
     /// Another host has carried out the command meanwhile. The ledger has its outcome.
     Recorded,
-    /// This is the answer.
+    /// The refusal is the answer.
     Refused(BatchError),
 }
 
@@ -45,15 +45,15 @@ pub(super) struct Attempt<'a> {
     options: CommandOptions,
     /// The state of each stream, with the events that the batch has decided so far.
     sessions: HashMap<StreamId, Session>,
-    /// Where these states live, by module.
+    /// The guests in which these states live, by module.
     guests: HashMap<ModuleDigest, Guests>,
-    /// Whether they share instances.
+    /// The states with which each of these states may share an instance.
     company: Company,
     parts: Vec<StreamAppend>,
-    /// What the events of the parts, and the states of the answers, take up.
+    /// The size of the parts' events and of the answers' states, in bytes.
     bytes: usize,
     answers: Vec<CommandAnswer>,
-    /// What was active for each decider when it was first needed.
+    /// The module that was active for each decider when it was first needed.
     active: HashMap<DeciderName, Arc<Active>>,
 }
 
@@ -89,7 +89,8 @@ impl<'a> Attempt<'a> {
         mut self,
         requests: &[CommandRequest],
     ) -> Result<Vec<CommandAnswer>, Failure> {
-        // All before the first decision: a rejection leaves rows for the commands behind it, too, which have to be sound.
+        // All before the first decision: a rejection leaves rows for the commands behind it, too,
+        // which have to be sound.
         let mut tasks = VecDeque::with_capacity(requests.len());
         let mut unknown = Ok(());
         for (index, request) in requests.iter().enumerate() {
@@ -246,8 +247,8 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// A rejection as it is recorded: at the version that the stream has without the events of the batch, which are dropped.
-    /// One that builds on such events cannot be decided again.
+    /// A rejection as it is recorded: at the version that the stream has without the events of the
+    /// batch, which are dropped. One that builds on such events cannot be decided again.
     fn on_durable(&self, mut part: StreamAppend) -> StreamAppend {
         let before = self
             .parts
@@ -266,7 +267,8 @@ impl<'a> Attempt<'a> {
         part
     }
 
-    /// Records that the command at `index` was rejected, and with it that none of the batch is carried out.
+    /// Records that the command at `index` was rejected, and with it that none of the batch is
+    /// carried out.
     async fn record_rejection(
         &mut self,
         requests: &[CommandRequest],
@@ -337,7 +339,8 @@ impl<'a> Attempt<'a> {
         match error {
             AppendError::VersionConflict { ref stream, .. }
             | AppendError::WrongPreviousId { ref stream, .. } => {
-                // Whoever expects something of the stream hears of it, even if another command of the batch came first.
+                // Whoever expects something of the stream hears of it, even if another command of
+                // the batch came first.
                 let index = requests
                     .iter()
                     .position(|request| {
@@ -376,7 +379,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// A refusal does not pass the fence of an append, so it is worth something only if no swap came before it.
+    /// A refusal does not pass the fence of an append, so it is worth something only if no swap
+    /// came before it.
     async fn refuse(&self, requests: &[CommandRequest], reason: BatchError) -> Failure {
         match self.overtaken(requests).await {
             Ok(true) => Failure::Disturbed(reason),
@@ -385,7 +389,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Whether any module that this attempt has used is not the active one any more.
+    /// Tells whether a module that this attempt has used is no longer the active one.
     async fn overtaken(&self, requests: &[CommandRequest]) -> Result<bool, Failure> {
         let Some(first) = requests.first() else {
             return Ok(false);

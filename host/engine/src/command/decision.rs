@@ -16,7 +16,8 @@ use time::OffsetDateTime;
 use super::{CommandRequest, Commands, Error, Origin, SchemaViolation};
 use crate::catalog::{Active, Unfit};
 
-/// A command, and the module which is to decide it. It is decided once its data are [checked](Self::check).
+/// A command, and the module which is to decide it. It is decided once its data are
+/// [checked](Self::check).
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) active: Arc<Active>,
@@ -32,19 +33,19 @@ pub(super) struct Task {
     origin: Origin,
 }
 
-/// What was decided, not stored yet.
+/// A decision that is not stored yet.
 #[derive(Debug)]
 pub(super) struct Decided {
-    /// What to store: the events, the ledger's row, and what is expected of the stream.
+    /// The part to store: the events, the ledger's row, and the expected version of the stream.
     pub(super) part: StreamAppend,
-    /// What the decider said if it said no.
+    /// The decider's rejection; none when it accepted the command.
     pub(super) rejection: Option<Rejection>,
     /// The time that the decider saw.
     pub(super) now: OffsetDateTime,
 }
 
 impl Commands {
-    /// How much the ledger keeps of the commands to a stream.
+    /// Gives the ledger mode of the commands to a stream.
     pub(super) fn ledger_of(&self, stream: &StreamId) -> LedgerMode {
         let ledger = &self.0.settings.ledger;
         *ledger.of(stream.namespace(), stream.decider())
@@ -52,7 +53,8 @@ impl Commands {
 }
 
 impl Task {
-    /// Brings a request and the module that is to decide it together; the ledger will keep as much as `ledger` says.
+    /// Brings a request and the module that is to decide it together; the ledger will keep as much
+    /// as `ledger` says.
     ///
     /// # Errors
     ///
@@ -88,8 +90,8 @@ impl Task {
         })
     }
 
-    /// Checks the data against the command's schema, which the module's author has made as dear as the bounds allow: call it on a guest's
-    /// thread.
+    /// Checks the data against the command's schema, which the module's author has made as dear as
+    /// the bounds allow: call it on a guest's thread.
     ///
     /// # Errors
     ///
@@ -102,7 +104,7 @@ impl Task {
         checked.map_err(|unfit| unfit_error(unfit, &self.stream, &self.command.name))
     }
 
-    /// Whether the stream is one that the sender expects, and that goes on.
+    /// Checks that the stream has not ended, and is at the version that the sender expects.
     ///
     /// # Errors
     ///
@@ -129,7 +131,8 @@ impl Task {
         }
     }
 
-    /// Decides at `state`, and folds what was decided into it. Runs guest code: call it on a guest's thread.
+    /// Decides at `state`, and folds what was decided into it. Runs guest code: call it on a
+    /// guest's thread.
     ///
     /// # Errors
     ///
@@ -147,7 +150,8 @@ impl Task {
         let mut part = StreamAppend {
             stream: self.stream.clone(),
             expected: ExpectedVersion::Exact(head.version),
-            // A version may be another event's, after the database was put back to an earlier state.
+            // A version may be another event's, after the database was put back to an earlier
+            // state.
             expected_previous_id: head.last_event_id,
             events: Vec::new(),
             command: None,
@@ -205,7 +209,7 @@ impl Task {
         }
     }
 
-    /// What is written beside each event: the sender's metadata and the host's.
+    /// Builds the metadata of each event: the sender's and the host's.
     fn event_metadata(&self, record: &CommandRecord) -> Metadata {
         let command_id = record.command_id.to_string();
         let mut metadata = record
@@ -227,13 +231,14 @@ impl Task {
     }
 }
 
-/// What a command asks for: the same id with another fingerprint is another command.
+/// Computes the fingerprint of a request: the same command id with another fingerprint is another
+/// command.
 pub(super) fn fingerprint(request: &CommandRequest) -> Fingerprint {
     let (stream, data) = (&request.stream, &request.data);
     Fingerprint::of_command(stream, &request.command, data, &request.metadata)
 }
 
-/// What a stream at `head` becomes with `events`.
+/// Computes the head of a stream at `head` after `events` were appended.
 pub(super) fn after(head: StreamHead, events: &[NewEvent]) -> StreamHead {
     match events.last() {
         None => head,

@@ -1,4 +1,4 @@
-//! Why a command, an import or a query was not carried out.
+//! Errors of commands, imports and queries.
 
 use gavel_model::{
     CommandId, DeciderName, EventId, ModuleDigest, ModuleKind, Rejection, StreamId, Version,
@@ -13,13 +13,14 @@ use crate::catalog;
 pub struct SchemaViolation {
     /// JSON pointer (RFC 6901) to the offending value within the payload.
     pub pointer: String,
-    /// What is wrong with it.
+    /// The fault of that value, for people.
     pub message: String,
 }
 
-/// Why a command, an import or a query was not carried out.
+/// A reason for which a command, an import or a query was not carried out.
 ///
-/// A rejection is among the variants since it too leaves the sender without events; it is an expected outcome all the same.
+/// A rejection is among the variants since it too leaves the sender without events; it is an
+/// expected outcome all the same.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No module is active for the decider.
@@ -44,10 +45,10 @@ pub enum Error {
         /// Each place; never empty.
         violations: Vec<SchemaViolation>,
     },
-    /// The decider said no.
+    /// The decider rejected the command.
     #[error("the command was rejected: {}", .rejection.code)]
     Rejected {
-        /// What it said.
+        /// The decider's rejection.
         rejection: Rejection,
         /// The command's id.
         command_id: CommandId,
@@ -55,17 +56,18 @@ pub enum Error {
         version: Version,
         /// The module that decided.
         module: ModuleDigest,
-        /// Whether this is the outcome of an earlier command with the same id.
+        /// Tells whether this is the outcome of an earlier command with the same id.
         replayed: bool,
     },
-    /// The stream has moved, and the sender did not want it decided again, or the retries were used up.
+    /// The stream has moved, and the sender did not want it decided again, or the retries were used
+    /// up.
     #[error("stream {stream} is at version {current}, not {expected}")]
     VersionConflict {
         /// The stream.
         stream: StreamId,
-        /// What was expected or decided at.
+        /// The version that was expected or decided at.
         expected: Version,
-        /// Where it is.
+        /// The stream's present version.
         current: Version,
     },
     /// The stream has ended.
@@ -73,7 +75,7 @@ pub enum Error {
     StreamFinal {
         /// The stream.
         stream: StreamId,
-        /// Its last version.
+        /// The stream's last version.
         version: Version,
     },
     /// The key was used for something else before.
@@ -95,7 +97,7 @@ pub enum Error {
         decider: DeciderName,
         /// The event's name.
         event: String,
-        /// Its schema version.
+        /// The event's schema version.
         schema_version: u32,
     },
     /// The name of the streams belongs to a module of another kind, which alone may write to them.
@@ -111,7 +113,7 @@ pub enum Error {
     StreamNotFound {
         /// The stream.
         stream: StreamId,
-        /// Its newest version.
+        /// The stream's newest version.
         current: Version,
     },
     /// The module failed; nothing was stored.
@@ -119,7 +121,7 @@ pub enum Error {
     Fault {
         /// The module.
         module: ModuleDigest,
-        /// How.
+        /// The fault of the call.
         #[source]
         fault: Fault,
     },
@@ -141,7 +143,8 @@ pub enum Error {
     /// A module could not be had.
     #[error("a module could not be loaded")]
     Module(#[source] catalog::Error),
-    /// What an atomic batch decides, with the states that it asks for, is more than the host holds for one; nothing was written.
+    /// The decisions of an atomic batch, with the states that it asks for, are larger than the host
+    /// holds for one batch; nothing was written.
     #[error("the batch takes up more than {limit_bytes} bytes")]
     BatchTooLarge {
         /// The limit that was reached.
@@ -168,9 +171,9 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 #[error("command {index} of the batch was not carried out")]
 pub struct BatchError {
-    /// Its place in the batch; the first is 0.
+    /// The command's place in the batch; the first is 0.
     pub index: usize,
-    /// Why.
+    /// The error of that command.
     #[source]
     pub error: Box<Error>,
 }

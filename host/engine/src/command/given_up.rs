@@ -1,8 +1,9 @@
-//! Commands that are never carried out: rows of the ledger that keep what was refused from being stored later.
+//! Commands that are never carried out: rows of the ledger that keep what was refused from being
+//! stored later.
 //!
-//! Two kinds: the commands of an atomic batch beside the one that was rejected, and commands that are refused while an append of
-//! theirs is in doubt. Such a row has the command's id, so that the append in doubt fails by it; no module has decided it, so that
-//! nobody decides it again.
+//! Two kinds: the commands of an atomic batch beside the one that was rejected, and commands that
+//! are refused while an append of theirs is in doubt. Such a row has the command's id, so that the
+//! append in doubt fails by it; no module has decided it, so that nobody decides it again.
 
 use gavel_model::{
     CommandOutcome, CommandRecord, ExpectedVersion, Json, LedgerMode, ModuleDigest, Rejection,
@@ -18,12 +19,12 @@ const BATCH_REJECTED: &str = "batch-rejected";
 /// Code of the row of a command that was refused while its outcome was in doubt.
 const GIVEN_UP: &str = "given-up";
 
-/// Why a command is never carried out.
+/// A reason for which a command is never carried out.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Reason {
     /// The command at this place of its atomic batch was rejected.
     BatchRejected(usize),
-    /// It was refused while its outcome was in doubt.
+    /// The command was refused while its outcome was in doubt.
     Doubt,
 }
 
@@ -48,14 +49,16 @@ impl Reason {
     }
 }
 
-/// Whether the row is one beside the rejected command of an atomic batch.
+/// Tells whether the row belongs to a command of an atomic batch in which another command was
+/// rejected.
 pub(super) fn is_beside_rejection(record: &CommandRecord) -> bool {
     !record.is_decided()
         && matches!(&record.outcome, CommandOutcome::Rejected(rejection) if rejection.code == BATCH_REJECTED)
 }
 
 impl Commands {
-    /// The part of an append that keeps the id of `request` from being used; `module` is the one that would have decided.
+    /// The part of an append that keeps the id of `request` from being used; `module` is the one
+    /// that would have decided.
     pub(super) fn never(
         &self,
         request: &CommandRequest,
@@ -88,7 +91,8 @@ impl Commands {
         }
     }
 
-    /// Makes sure that nothing of the commands is stored later, whatever becomes of an append in doubt.
+    /// Makes sure that nothing of the commands is stored later, whatever becomes of an append in
+    /// doubt.
     ///
     /// False when the ledger has one of them by now, or when it cannot be made sure.
     pub(super) async fn give_up(

@@ -1,4 +1,4 @@
-//! Appending without a decider, for importers.
+//! Imports: appending without a decider.
 
 use gavel_model::{
     ActivationNumber, CommandId, ExpectedVersion, ModuleKind, NewEvent, StreamId, new_id, reserved,
@@ -8,12 +8,13 @@ use gavel_store::{Append, AppendError, Appended, Fence, StreamAppend};
 use super::{Commands, Error, ImportedEvent, Origin, refused_append};
 
 impl Commands {
-    /// Appends events that no decider has decided: all of them, or none. The registry has to know them, and the name has to be
-    /// a decider's, or nobody's.
+    /// Appends events that no decider has decided: all of them, or none. The registry has to know
+    /// them, and the name has to be a decider's, or nobody's.
     ///
     /// # Errors
     ///
-    /// `NameTaken`, `VersionConflict`, `StreamFinal`, `DuplicateEventId`, `EventUnregistered`, or what the store says.
+    /// `NameTaken`, `VersionConflict`, `StreamFinal`, `DuplicateEventId`, `EventUnregistered`, or
+    /// what the store says.
     #[expect(clippy::missing_panics_doc, reason = "a part has an outcome")]
     pub async fn import(
         &self,

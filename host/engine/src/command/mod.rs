@@ -1,8 +1,8 @@
 //! The one loop: load, evolve, decide, append.
 //!
-//! Every command passes through here, alone or as part of an atomic batch. **Invariants:** nothing is answered before it is durable;
-//! nothing is appended that was decided by a module that is not active any more; a state that was advanced for an append is
-//! gone when the append fails.
+//! Every command passes through here, alone or as part of an atomic batch. **Invariants:** nothing
+//! is answered before it is durable; nothing is appended that was decided by a module that is not
+//! active any more; a state that was advanced for an append is gone when the append fails.
 
 mod attempt;
 mod decision;
@@ -34,28 +34,31 @@ use crate::catalog::Modules;
 use attempt::{Attempt, Failure};
 use hot::{HotStreams, Reservation};
 
-/// How often a decision is made again because of something other than the command itself: a swap under way, or a lost connection.
+/// The most times that a decision is repeated because of something other than the command itself: a
+/// swap under way, or a lost connection.
 const DISTURBANCES_LIMIT: u32 = 100;
 /// The longest pause before a command is decided again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// What bounds the loop.
+/// The limits of carrying out commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandSettings {
-    /// How much the ledger keeps of the commands of each decider.
+    /// The ledger mode of the commands of each decider: how much the ledger keeps of them.
     pub ledger: PerDecider<LedgerMode>,
-    /// How often a command that lost a race is decided again before the sender hears of the conflict.
+    /// The most times that a command is decided again after a lost race, before its sender gets the
+    /// conflict.
     pub conflict_retries: u32,
-    /// How many streams are kept hot, all modules together; those that were used least recently go first.
+    /// The most streams that are kept hot, all modules together; the least recently used ones are
+    /// let go first.
     pub hot_streams: usize,
     /// Linear memory of the instances in which they live, in bytes, all modules together.
     pub hot_bytes: usize,
-    /// How many commands may wait in one shard of a module; more are turned away.
+    /// The most commands that may wait in one shard of a module; more are refused.
     pub queue: usize,
-    /// Most that the events which a batch decides, and the states that it asks for, may take up in bytes; one that is not atomic may go
-    /// beyond it by what is under way.
+    /// Most that the events which a batch decides, and the states that it asks for, may take up in
+    /// bytes; one that is not atomic may go beyond it by what is under way.
     pub batch_bytes: usize,
-    /// When a snapshot of a stream is taken.
+    /// The thresholds at which a snapshot of a stream is taken.
     pub snapshots: SnapshotPolicy,
 }
 
@@ -116,12 +119,13 @@ impl Commands {
 
     /// Carries out one command.
     ///
-    /// If the future is dropped, the command may or may not be carried out: send it again with the same id to learn its outcome.
+    /// If the future is dropped, the command may or may not be carried out: send it again with the
+    /// same id to learn its outcome.
     ///
     /// # Errors
     ///
-    /// Every variant of [`Error`] but `OutcomeUnknown` means that no event was stored. `Rejected` is recorded in the ledger; the others
-    /// leave no trace.
+    /// Every variant of [`Error`] but `OutcomeUnknown` means that no event was stored. `Rejected`
+    /// is recorded in the ledger; the others leave no trace.
     #[expect(clippy::missing_panics_doc, reason = "one command has one answer")]
     pub async fn execute(
         &self,
@@ -141,8 +145,8 @@ impl Commands {
 
     /// Carries out all commands or none. Each sees the events of those before it.
     ///
-    /// A rejection stops the batch and is recorded in the ledger under the ids of all its commands: sent again, the batch is rejected
-    /// again, whatever has become of its streams.
+    /// A rejection stops the batch and is recorded in the ledger under the ids of all its commands:
+    /// sent again, the batch is rejected again, whatever has become of its streams.
     ///
     /// # Errors
     ///
@@ -246,7 +250,8 @@ impl Commands {
         }
     }
 
-    /// Decides the commands on states of their own, and stores what was decided unless it is a dry run.
+    /// Decides the commands on states of their own, and stores what was decided unless it is a dry
+    /// run.
     async fn attempt_together(
         &self,
         requests: &[CommandRequest],
@@ -261,7 +266,8 @@ impl Commands {
         Attempt::new(self, origin, options).run(requests).await
     }
 
-    /// Keeps single commands away from the streams of a batch, so that neither loses races against the other.
+    /// Keeps single commands away from the streams of a batch, so that neither loses races against
+    /// the other.
     async fn reserve(&self, requests: &[CommandRequest]) -> Result<Vec<Reservation>, Failure> {
         let streams: BTreeSet<&StreamId> = requests.iter().map(|request| &request.stream).collect();
         let mut reserved = Vec::with_capacity(streams.len());
@@ -284,7 +290,7 @@ impl Commands {
 struct Turns {
     conflicts: u32,
     disturbances: u32,
-    /// Whether an append was broken off, so that it may have taken place.
+    /// Tells whether an append was broken off, so that it may have taken place.
     in_doubt: bool,
 }
 
@@ -315,7 +321,7 @@ fn outcome_unknown(requests: &[CommandRequest]) -> BatchError {
     BatchError::new(0, Error::OutcomeUnknown { command_id })
 }
 
-/// Whether a refusal says what has become of the stream, rather than what is wrong with the command.
+/// Tells whether a refusal follows from the head of the stream, rather than from the command.
 fn is_about_the_stream(error: &Error) -> bool {
     matches!(
         error,

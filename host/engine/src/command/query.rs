@@ -10,7 +10,8 @@ impl Commands {
     ///
     /// # Errors
     ///
-    /// `StreamNotFound` when the stream had no event at that moment, or has not come to that version yet; `DeciderNotFound`, `Module`, `Fault` and `Store` as ever.
+    /// `StreamNotFound` when the stream had no event at that moment, or has not come to that
+    /// version yet; `DeciderNotFound`, `Module`, `Fault` and `Store` as ever.
     pub async fn state(
         &self,
         stream: &StreamId,

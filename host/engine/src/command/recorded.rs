@@ -1,4 +1,4 @@
-//! What the ledger has of commands already, and refusals that have to be held against it.
+//! Answers that the ledger has already, and refusals that are checked against the ledger first.
 
 use futures::future::join_all;
 use gavel_model::{CommandOutcome, CommandRecord};
@@ -13,8 +13,8 @@ use super::{
 };
 
 impl Commands {
-    /// Refuses commands for what has become of their stream, unless it has become so by these very commands: another host may have
-    /// carried them out since the ledger was asked.
+    /// Refuses commands for what has become of their stream, unless it has become so by these very
+    /// commands: another host may have carried them out since the ledger was asked.
     pub(super) async fn unless_recorded(
         &self,
         requests: &[CommandRequest],
@@ -25,8 +25,9 @@ impl Commands {
         recorded.ok_or(refusal)
     }
 
-    /// What looks like a refusal may be the trace of an earlier turn that was stored after all, or will be: in doubt nothing is refused
-    /// before it is certain that nothing of it is stored later.
+    /// Refuses commands of which an append is in doubt, once it is certain that nothing of them is
+    /// stored later. A reason to refuse may itself be the trace of an earlier turn that was stored
+    /// after all, or will be; then the recorded outcome is the answer.
     pub(super) async fn refuse_in_doubt(
         &self,
         requests: &[CommandRequest],

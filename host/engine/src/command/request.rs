@@ -1,4 +1,4 @@
-//! What senders ask for, and what they are answered.
+//! The requests of senders, and the answers to them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use gavel_model::{
 use serde_json::Value;
 use time::OffsetDateTime;
 
-/// Who sends, and what the host writes beside every event that follows.
+/// The origin of commands: the host writes it to the metadata of every event that follows from
+/// them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Origin {
     /// The authenticated sender; none when authentication is off.
@@ -25,25 +26,26 @@ pub struct CommandRequest {
     pub stream: StreamId,
     /// The command's name.
     pub command: String,
-    /// The command's payload, as [`Json::exact_value`](gavel_model::Json::exact_value) reads it; checked against the module's schema
-    /// before the module sees it.
+    /// The command's payload, as [`Json::exact_value`](gavel_model::Json::exact_value) reads it;
+    /// checked against the module's schema before the module sees it.
     pub data: Arc<Value>,
     /// The sender's metadata.
     pub metadata: Metadata,
     /// The sender's idempotency key as a command id; none lets the host choose one.
     pub command_id: Option<CommandId>,
-    /// What the sender expects of the stream. Anything but `Any` is never retried.
+    /// The version at which the sender expects the stream. Anything but `Any` is never retried.
     pub expected: ExpectedVersion,
 }
 
-/// How commands are to be carried out.
+/// The options with which commands are carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandOptions {
-    /// Whether a lost race is decided again, within bounds, for commands without an expected version.
+    /// Allows a lost race to be decided again, within bounds, for commands without an expected
+    /// version.
     pub retry_conflicts: bool,
-    /// Whether to stop before anything is stored.
+    /// Stops before anything is stored.
     pub dry_run: bool,
-    /// Whether to answer with the state after the command.
+    /// Asks for the state after the command.
     pub return_state: bool,
 }
 
@@ -57,7 +59,7 @@ impl Default for CommandOptions {
     }
 }
 
-/// What became of an accepted command.
+/// The answer to an accepted command.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommandAnswer {
     /// The command's id.
@@ -66,18 +68,20 @@ pub struct CommandAnswer {
     pub stream: StreamId,
     /// The newest version of the stream right after the command.
     pub version: Version,
-    /// Whether this is the outcome of an earlier command with the same id; the module was not called.
+    /// Tells whether this is the outcome of an earlier command with the same id; the module was not
+    /// called.
     pub replayed: bool,
     /// The module that decided.
     pub module: ModuleDigest,
-    /// The events that follow from it, from none upwards. In a dry run they are stored nowhere: their position is [`Position::BEGINNING`](gavel_model::Position::BEGINNING).
+    /// The events that follow from it, from none upwards. In a dry run they are stored nowhere:
+    /// their position is [`Position::BEGINNING`](gavel_model::Position::BEGINNING).
     pub events: Vec<RecordedEvent>,
     /// The state after the command, when it was asked for.
     pub state: Option<Json>,
 }
 
 impl CommandAnswer {
-    /// What its events and its state take up in memory, in bytes; about right.
+    /// Estimates the memory that the answer's events and state take up, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let events: usize = self.events.iter().map(RecordedEvent::size_bytes).sum();
@@ -88,30 +92,30 @@ impl CommandAnswer {
 /// An event to append without a decider.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportedEvent {
-    /// Its name.
+    /// The event's name.
     pub event: String,
-    /// Its id; none lets the host choose one.
+    /// The event's id; none lets the host choose one.
     pub event_id: Option<EventId>,
     /// The version of its schema; the first is 1.
     pub schema_version: u32,
-    /// Its payload.
+    /// The event's payload.
     pub data: Json,
-    /// Whether the stream ends with it.
+    /// Ends the stream with this event.
     pub is_final: bool,
-    /// Its labels, which [`check_tags`](gavel_model::check_tags) has let pass.
+    /// The event's labels, accepted by [`check_tags`](gavel_model::check_tags).
     pub tags: Vec<String>,
     /// The importer's metadata.
     pub metadata: Metadata,
 }
 
-/// At which point of a stream's history its state is wanted.
+/// The point of a stream's history at which its state is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// After its newest event.
+    /// The point after the stream's newest event.
     Newest,
-    /// After the event of this version.
+    /// The point after the event of this version.
     Version(Version),
-    /// After the last event created at or before this time.
+    /// The point after the last event created at or before this time.
     Time(OffsetDateTime),
 }
 
@@ -122,7 +126,7 @@ pub struct StateAnswer {
     pub stream: StreamId,
     /// The version that the state belongs to.
     pub version: Version,
-    /// Whether the stream ended with that version.
+    /// Tells whether the stream ended with that version.
     pub is_final: bool,
     /// The state, as the module shows it.
     pub state: Json,

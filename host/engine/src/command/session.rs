@@ -1,4 +1,5 @@
-//! One stream's state, alive in a guest for as long as somebody works on it, and the guests in which such states live.
+//! One stream's state, alive in a guest for as long as somebody works on it, and the guests in
+//! which such states live.
 
 use std::sync::Arc;
 
@@ -14,16 +15,19 @@ use super::decision::{Decided, Task, after};
 use super::hot::{Company, Pool, Subject};
 use crate::catalog::{Decider, Modules};
 
-/// How many events are read and folded at a time.
+/// The number of events that are read and folded at a time.
 pub(super) const PAGE_EVENTS: u32 = 1_000;
 
-/// Most instances of one module in which the states of one call live, be it a batch of as many streams as it may have: each may need all the memory that a
-/// module gets, and reserves gigabytes of address space.
+/// Most instances of one module in which the states of one call live, be it a batch of as many
+/// streams as it may have: each may need all the memory that a module gets, and reserves gigabytes
+/// of address space.
 const INSTANCES_PER_CALL: usize = 4;
 
-/// What a stream's newest state is folded from, with the head that belongs to it.
+/// Loads the snapshot and the events from which a stream's newest state is folded, with the head
+/// that belongs to that state.
 ///
-/// A snapshot does not tell what its last event was, and whether the stream has ended with it: without events after it, that event is asked.
+/// A snapshot does not hold the id of its last event, nor whether the stream ended with it: when no
+/// event follows the snapshot, that last event is read as well.
 pub(super) async fn load(
     store: &dyn Store,
     stream: &StreamId,
@@ -45,14 +49,15 @@ pub(super) struct Guests {
     runtime: Runtime,
     decider: Arc<Decider>,
     company: Company,
-    /// Whether nothing is decided: then long streams are read and folded in turns with other reads.
+    /// Tells whether nothing is decided: then long streams are read and folded in turns with other
+    /// reads.
     is_for_reader: bool,
     /// None while a guest works, and after a job that has not come back.
     pool: Option<Pool>,
 }
 
 impl Guests {
-    /// With `company` as to whether states share instances.
+    /// Makes guests whose states share instances as `company` says.
     pub(super) fn new(modules: &Modules, decider: Arc<Decider>, company: Company) -> Self {
         let runtime = modules.runtime();
         let memory_limit = runtime.limits().memory_bytes;
@@ -67,7 +72,7 @@ impl Guests {
         }
     }
 
-    /// For one stream whose state somebody wants to see.
+    /// Makes guests for one stream whose state is to be shown.
     pub(super) fn for_reader(modules: &Modules, decider: Arc<Decider>) -> Self {
         Self {
             is_for_reader: true,
@@ -75,7 +80,8 @@ impl Guests {
         }
     }
 
-    /// What keeps a reader out of the way of live calls; none for whoever decides.
+    /// Gives the throttle that keeps a reader out of the way of live calls; none when commands are
+    /// decided.
     fn courtesy(&self) -> Option<Courtesy> {
         self.is_for_reader.then(|| self.runtime.courtesy().clone())
     }
@@ -106,12 +112,14 @@ impl Guests {
 
 /// A stream's state among the guests that it was loaded with.
 ///
-/// Methods that call the guest take the session and give it back: after a fault there is none left to go on with.
+/// Methods that call the guest take the session and give it back: after a fault there is none left
+/// to go on with.
 #[derive(Debug)]
 pub(super) struct Session {
     stream: StreamId,
     state: Option<State>,
-    /// Read, and not folded yet: folding waits for the next call into the guest, which often is the decision.
+    /// Events that were read and are not folded yet: folding waits for the next call into the
+    /// guest, which often is the decision.
     unfolded: Vec<Event>,
     head: StreamHead,
 }
@@ -182,7 +190,8 @@ impl Session {
         }
     }
 
-    /// Goes on from a snapshot. False if the module does not know it any more: then the state is that of a stream without events.
+    /// Goes on from a snapshot. False if the module does not know it any more: then the state is
+    /// that of a stream without events.
     async fn restore(mut self, guests: &mut Guests, snapshot: Json) -> Result<(Self, bool), Error> {
         let (stream, company) = (self.stream.clone(), guests.company);
         let placed = guests
@@ -212,7 +221,8 @@ impl Session {
         .await
     }
 
-    /// Takes note of events that follow from a decision of this session, and that later decisions build on.
+    /// Takes note of events that follow from a decision of this session, and that later decisions
+    /// build on.
     pub(super) fn advance(&mut self, events: &[NewEvent]) {
         self.head = after(self.head, events);
     }

@@ -1,5 +1,5 @@
-//! The consumers, as workers and those who look after them see them. There is no other way to them: what changes one tells
-//! those who wait.
+//! The consumers, as workers and those who look after them see them. There is no other way to them:
+//! what changes one tells those who wait.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,11 +17,13 @@ use super::push::{NotAllowed, PushSettings};
 use super::receiver::{Outage, Receiver};
 use super::{Delivery, Log, Subscription};
 
-/// How many parts of the log are looked at for a worker that does not wait.
+/// The most parts of the log that are looked through for a worker that does not wait.
 const MAX_LOOKS: u32 = 100;
-/// How soon a worker looks again at the earliest: another one may have what has just come.
+/// The shortest pause before a worker looks again: another worker may have leased the newest
+/// events.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
-/// How soon a worker looks again at the latest: what was retried, resumed or reset on another host is seen after so long.
+/// The longest pause before a worker looks again: a retry, resumption or reset on another host is
+/// noticed after so long.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The consumers of all namespaces, and whoever works for them. Cheap to clone.
@@ -65,7 +67,8 @@ impl Consumers {
         };
     }
 
-    /// Refuses settings by which something would be pushed to an address that may not be pushed to. Where a name leads to shows later.
+    /// Refuses settings by which something would be pushed to an address that may not be pushed to.
+    /// Where a name leads to shows later.
     ///
     /// # Errors
     ///
@@ -82,10 +85,13 @@ impl Consumers {
         self.receivers().get(id)?.outage()
     }
 
-    /// Leases as [`ConsumerStore::lease`](gavel_store::ConsumerStore::lease) does, as soon as there is something within `wait`; none when
-    /// there is not. Nothing is waited for once `stop` is over, but what is being leased by then is given back all the same: nobody else would know of it.
+    /// Leases as [`ConsumerStore::lease`](gavel_store::ConsumerStore::lease) does, as soon as there
+    /// is something within `wait`; none when there is not. Nothing is waited for once `stop` is
+    /// over, but what is being leased by then is given back all the same: nobody else would know of
+    /// it.
     ///
-    /// If the future is dropped, something may have been leased; it is free again when that expires.
+    /// If the future is dropped, something may have been leased; it is free again when that
+    /// expires.
     ///
     /// # Errors
     ///
@@ -118,7 +124,8 @@ impl Consumers {
                 return Ok(Vec::new());
             }
             let Some(awaited) = &mut arrivals else {
-                // What comes from here on is noticed; for what has come until here there is one more look.
+                // What comes from here on is noticed; for what has come until here there is one
+                // more look.
                 arrivals = Some(self.arrivals(id).await?);
                 continue;
             };
@@ -138,7 +145,8 @@ impl Consumers {
             if is_new {
                 arrivals = None;
             } else {
-                // What has come and is not wanted is left behind: the tail has looked at it once for all, the store would for each consumer.
+                // What has come and is not wanted is left behind: the tail has looked at it once
+                // for all, the store would for each consumer.
                 let (from, to) = (awaited.after, awaited.events.position());
                 if from < to {
                     let settings = &awaited.settings;
@@ -159,29 +167,33 @@ impl Consumers {
         })
     }
 
-    /// The metrics of the consumers there are, in the text format of Prometheus; as the keeper has found them last.
+    /// The metrics of the consumers there are, in the text format of Prometheus; as the keeper has
+    /// found them last.
     #[must_use]
     pub fn metrics(&self) -> String {
         self.figures.render()
     }
 
-    /// Lets those who wait look again: a consumer was made, changed or resumed, or something of it retried.
+    /// Lets those who wait look again: a consumer was made, changed or resumed, or something of it
+    /// retried.
     pub(super) fn changed(&self) {
         self.changes.send_replace(());
     }
 }
 
-/// What a worker waits for.
+/// The new events that a waiting worker listens for.
 #[derive(Debug)]
 struct Arrivals {
-    /// By which its events are chosen.
+    /// The settings by which the consumer's events are chosen.
     settings: ConsumerSettings,
-    /// Where it began: none of the events from here up to the position of `events` is wanted.
+    /// The position where listening began: none of the events from here up to the position of
+    /// `events` is wanted.
     after: Position,
     events: Subscription,
 }
 
-/// Waits for an event that passes the filter, or that cannot be read: whoever is handed that one has to know.
+/// Waits for an event that passes the filter, or that cannot be read: whoever is handed that one
+/// has to know.
 async fn wanted_events(events: &mut Subscription) {
     while matches!(events.next().await, Delivery::CaughtUp) {}
 }

@@ -1,4 +1,5 @@
-//! Metrics of consumers. They go with their consumers; those of a recorder stay for as long as the process.
+//! Metrics of consumers. They go with their consumers; those of a recorder stay for as long as the
+//! process.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -80,7 +81,8 @@ impl Figures {
         }
     }
 
-    /// Writes them in the text format of Prometheus, which none of these names has to be escaped for.
+    /// Writes them in the text format of Prometheus, which none of these names has to be escaped
+    /// for.
     pub(super) fn render(&self) -> String {
         let known = self.known();
         let mut text = String::new();

@@ -1,4 +1,5 @@
-//! Looks after all consumers of the installation: shows how far they are, and what keeps events from them, and has workers for those whose events go to receivers.
+//! Publishes the metrics of all consumers, reports transactions that keep events from them, and
+//! runs a push worker for each push consumer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +14,19 @@ use super::push::{Encode, Pushes};
 use super::withheld::Withheld;
 use super::workers::Workers;
 
-/// How many events of the log after its cursor are looked at to show how far a consumer lags behind: few, so that consumers that nobody works
-/// for cost those who append next to nothing.
+/// The number of events after a consumer's cursor that are looked at to show how far the consumer
+/// lags behind: few, so that consumers that nobody works for cost those who append next to nothing.
 const LOOK: u32 = 1_000;
-/// How many are looked at at once.
+/// The number of consumers that are read at once.
 const PAGE: u32 = 1_000;
-/// How often the consumers are looked at; what was changed on another host, or by plain SQL, is noticed after so long.
+/// The interval between two looks at the consumers; a change on another host, or by plain SQL, is
+/// noticed after so long.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How much longer than a look the rest after it is: however often consumers are changed, looking at all of them takes a tenth of the time.
+/// The length of the rest after a look, in lengths of that look: however often consumers are
+/// changed, looking at all of them takes a tenth of the time.
 const REST: u32 = 9;
 
-/// Looks after the consumers. See [`Consumers::keeper`].
+/// The task that looks after the consumers. See [`Consumers::keeper`].
 #[derive(Debug)]
 pub struct Keeper {
     consumers: Consumers,
@@ -32,11 +35,11 @@ pub struct Keeper {
 }
 
 impl Consumers {
-    /// What looks after the consumers, once it is run.
+    /// Makes the task that looks after the consumers once it is run.
     ///
     /// # Errors
     ///
-    /// When HTTP cannot be spoken.
+    /// Fails when no HTTP client can be made.
     pub fn keeper(&self, encode: Encode, clock: Arc<dyn Clock>) -> Result<Keeper, reqwest::Error> {
         Ok(Keeper {
             consumers: self.clone(),

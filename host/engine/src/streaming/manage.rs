@@ -1,4 +1,4 @@
-//! What is said to consumers. Every change tells those who wait for something to do.
+//! Management of consumers. Every change wakes the workers that wait for something to do.
 
 #![allow(
     clippy::missing_errors_doc,

@@ -1,15 +1,18 @@
-//! Events on their way out: live subscriptions, workers of consumers that wait, and receivers of consumers, of which push is one.
+//! Events on their way out: live subscriptions, workers of consumers that wait, and receivers of
+//! consumers, of which push is one.
 //!
 //! ```text
-//! store --pages--> tail, one per followed namespace --newest pages--> subscriptions at the end of the log
-//!   \-----------------------------pages-----------------------------> subscriptions that are behind
+//! store --pages--> tail, one per followed namespace --newest pages--> subscriptions at the end
+//!   \-----------------------------pages-----------------------------> subscriptions behind it
 //! ```
 //!
-//! A subscription pulls: nothing is read for it before it is asked for the next delivery, so that a slow reader costs the page that it
-//! holds, and nobody else anything. What tells a tail that there is something new is the store's affair ([`LogStore::wakeups`]).
+//! A subscription pulls: nothing is read for it before it is asked for the next delivery, so that a
+//! slow reader costs the page that it holds, and nobody else anything. What tells a tail that there
+//! is something new is the store's affair ([`LogStore::wakeups`]).
 //!
-//! **Invariant:** a subscription hands over every event of its namespace that passes its filter and comes after its position, once, by
-//! ascending position; a stored event that cannot be read is handed over as [`Malformed`], never left out.
+//! **Invariant:** a subscription hands over every event of its namespace that passes its filter and
+//! comes after its position, once, by ascending position; a stored event that cannot be read is
+//! handed over as [`Malformed`], never left out.
 //!
 //! [`LogStore::wakeups`]: gavel_store::LogStore::wakeups
 
@@ -57,7 +60,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// The log in `store`. Nothing is read before somebody follows it; `clock` is for metrics alone, and `courtesy` for those who catch up.
+    /// The log in `store`. Nothing is read before somebody follows it; `clock` is for metrics
+    /// alone, and `courtesy` for those who catch up.
     #[must_use]
     pub fn new(store: Arc<dyn LogStore>, clock: Arc<dyn Clock>, courtesy: Courtesy) -> Self {
         Self {
@@ -65,8 +69,8 @@ impl Log {
         }
     }
 
-    /// Follows the events of a namespace that come after `after` (exclusive) and pass `filter`, first those that are stored, then those
-    /// that come. Has no end of its own.
+    /// Follows the events of a namespace that come after `after` (exclusive) and pass `filter`,
+    /// first those that are stored, then those that come. Has no end of its own.
     #[must_use]
     pub fn subscribe(
         &self,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use gavel_model::{Position, RecordedEvent};
 use gavel_store::LogFilter;
 
-/// All that is in the log of a namespace behind `after` up to `next`, of what passed the filter that it was read with.
+/// All that is in the log of a namespace behind `after` up to `next`, of what passed the filter
+/// that it was read with.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     /// Exclusive.
@@ -16,11 +17,11 @@ pub(super) struct Page {
     pub(super) events: Vec<RecordedEvent>,
     /// The stored event at `next`, if it cannot be read; then there are no others.
     pub(super) malformed: Option<Malformed>,
-    /// Whether there was nothing behind it when it was read.
+    /// Tells whether the log ended with this page when the page was read.
     pub(super) caught_up: bool,
-    /// Whether something behind it was committed and could not be read yet.
+    /// Tells whether an event after the page was committed and could not be read yet.
     pub(super) is_withheld: bool,
-    /// What the events take up in memory; about right.
+    /// The memory that the events take up, in bytes; about right.
     pub(super) bytes: usize,
 }
 
@@ -31,13 +32,14 @@ pub struct Malformed {
     pub stream: String,
     /// The row's place in the log.
     pub position: Position,
-    /// What is wrong with it.
+    /// The reason for which the event cannot be read.
     pub reason: String,
     /// The row's payload as it is stored.
     pub raw: String,
 }
 
-/// Events that pass the filter of a subscription; at least one, by ascending position. Shared with others, and cheap to clone.
+/// Events that pass the filter of a subscription; at least one, by ascending position. Shared with
+/// others, and cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Events {
     page: Arc<Page>,
@@ -46,7 +48,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// What passes `filter` behind `after` (exclusive) on the page; none when there is nothing.
+    /// Selects the events of the page after `after` (exclusive) that pass `filter`; none when there
+    /// are none.
     pub(super) fn of(page: Arc<Page>, after: Position, filter: Arc<LogFilter>) -> Option<Self> {
         let events = Self {
             page,

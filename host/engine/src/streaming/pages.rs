@@ -1,4 +1,4 @@
-//! Reading the store, page by page, for all who follow.
+//! The reader of the store, page by page, for all who follow.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,8 @@ use super::page::{Malformed, Page};
 pub(super) const PAGE_EVENTS: u32 = 1_000;
 /// Most events on the first page, before it is known how large they are.
 pub(super) const FIRST_PAGE_EVENTS: u32 = 100;
-/// How many pages are read at the same time. Whoever else needs the store is not to wait behind a thousand subscribers that catch up.
+/// The number of pages that are read at the same time. Others who need the store are not to wait
+/// behind a thousand subscribers that catch up.
 const TURNS: usize = 2;
 /// The first pause after the store could not be read; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -29,7 +30,7 @@ pub(super) struct Pages {
     store: Arc<dyn LogStore>,
     turns: Arc<Semaphore>,
     courtesy: Courtesy,
-    /// Whether the last thing heard of the store was that it cannot be read.
+    /// Tells whether the store could not be read when it was last tried.
     is_away: Arc<AtomicBool>,
 }
 
@@ -43,7 +44,8 @@ impl Pages {
         }
     }
 
-    /// The same, with turns of its own: for tails, which are not to wait behind those who catch up either.
+    /// The same, with turns of its own: for tails, which are not to wait behind those who catch up
+    /// either.
     pub(super) fn apart(&self) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(TURNS)),
@@ -60,7 +62,8 @@ impl Pages {
 
     /// The first events behind `after` that pass the filter, as [`LogStore::read_log`] gives them.
     ///
-    /// Waits as long as the store cannot be read, and tries again. Dropped midway, nothing has happened.
+    /// Waits as long as the store cannot be read, and tries again. Dropped midway, nothing has
+    /// happened.
     pub(super) async fn read(
         &self,
         namespace: &Namespace,
@@ -134,7 +137,8 @@ impl Pages {
     }
 }
 
-/// How many events to ask for, when events are as large as those on `page`, for which `limit` was asked.
+/// Estimates how many events to ask for, when events are as large as those on `page`, for which
+/// `limit` was asked.
 pub(super) fn limit_after(page: &Page, limit: u32) -> u32 {
     if page.events.is_empty() {
         return limit;

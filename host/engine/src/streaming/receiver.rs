@@ -1,4 +1,4 @@
-//! What takes the events of a consumer, wherever they go.
+//! The interface of receivers, which take the events of a consumer wherever they go.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -29,25 +29,26 @@ pub(super) trait Receiver: Debug + Send + Sync {
     fn outage(&self) -> Option<Outage>;
 }
 
-/// What became of events.
+/// The outcome of handing over events.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// Those through this position are done.
+    /// The events through this position (inclusive) are done.
     Taken(Position),
     /// The first one was refused: that was an attempt of its stream.
     Refused {
-        /// For those who look after the consumer.
+        /// The reason, for those who look after the consumer.
         reason: String,
-        /// How long the stream is to rest; as the consumer's settings say if none.
+        /// The time for which the stream is to rest; none takes that of the consumer's settings.
         rest: Option<Duration>,
     },
-    /// Nothing was learnt of them. They come again after this, as if for the first time.
+    /// Nothing was learnt about the events. They come again after this time, as if for the first
+    /// time.
     Later(Duration),
     /// The same, and nothing may ever be handed over: the consumer is to be paused.
     Forbidden {
-        /// For those who look after the consumer.
+        /// The reason, for those who look after the consumer.
         reason: String,
-        /// How long the stream is to rest, should the consumer go on.
+        /// The time for which the stream is to rest, should the consumer be resumed.
         rest: Duration,
     },
 }
@@ -55,10 +56,10 @@ pub(super) enum Outcome {
 /// A receiver takes nothing at present, whatever the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outage {
-    /// What it said last, or why it could not be reached.
+    /// The last answer of the receiver, or the reason for which it could not be reached.
     pub last_error: String,
-    /// How often it has failed in a row.
+    /// The number of failures in a row.
     pub attempt: u32,
-    /// When it is tried again.
+    /// The time of the next attempt.
     pub retry_at: OffsetDateTime,
 }

@@ -18,14 +18,14 @@ pub(super) struct Ring {
     end: Position,
 }
 
-/// What a reader finds.
+/// The result of looking up the page that comes next.
 #[derive(Debug)]
 pub(super) enum Found {
     /// The page that holds what comes next.
     Page(Arc<Page>),
-    /// There is nothing after its position yet.
+    /// No event comes after the reader's position yet.
     End,
-    /// What comes next has been let go, or was never here: the store has it.
+    /// The next page has been let go, or was never here: it has to be read from the store.
     Gone,
 }
 
@@ -39,12 +39,13 @@ impl Ring {
         }
     }
 
-    /// Where the newest page ends; inclusive.
+    /// Gives the position where the newest page ends; inclusive.
     pub(super) fn end(&self) -> Position {
         self.end
     }
 
-    /// Adds the page behind the others, and lets old ones go until no more than `bytes` are left: all of them if need be.
+    /// Adds the page behind the others, and lets old ones go until no more than `bytes` are left:
+    /// all of them if need be.
     ///
     /// A page that does not begin where the last one ends is not taken. Whether it was.
     pub(super) fn push(&mut self, page: Page, bytes: usize) -> bool {
@@ -77,7 +78,7 @@ impl Ring {
         self.bytes = 0;
     }
 
-    /// What a reader that has seen everything up to `position` (inclusive) reads next.
+    /// Finds the page to read next after everything up to `position` (inclusive).
     pub(super) fn after(&self, position: Position) -> Found {
         if position >= self.end {
             return Found::End;

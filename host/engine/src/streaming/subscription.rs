@@ -1,4 +1,4 @@
-//! One reader of a namespace's log, first from the store, then from the tail.
+//! A reader of a namespace's log, first from the store, then from the tail.
 
 use std::fmt;
 use std::future::pending;
@@ -22,30 +22,32 @@ pub struct Subscription {
     position: Position,
     limit: u32,
     place: Place,
-    /// Where the tail, which was further on, had nothing for us any more.
+    /// The position after which the tail, itself further on, no longer had the next page.
     missed: Option<Position>,
-    /// Whether something was withheld at the end of the log, so that it has not been told yet that this was reached.
+    /// Tells whether an event was withheld at the end of the log, so that reaching the end has not
+    /// been reported yet.
     is_withheld: bool,
 }
 
-/// What a subscription hands over.
+/// An item that a subscription hands over.
 #[derive(Debug)]
 pub enum Delivery {
     /// Events.
     Events(Events),
     /// A stored event that cannot be read, whether or not it would pass the filter.
     Malformed(Malformed),
-    /// There is nothing more for now, not even what is committed and cannot be read yet: once at first, and again whenever the reader had fallen so
-    /// far behind that it had to read the store.
+    /// The end of the log: nothing more can be read for now, though more may be committed. Reported
+    /// once at first, and again whenever the reader had fallen so far behind that it had to read
+    /// the store.
     CaughtUp,
 }
 
 enum Place {
-    /// Behind what the tail keeps, perhaps with a page on its way.
+    /// A place behind the tail's pages, perhaps with a page on its way.
     Behind(Option<AbortOnDropHandle<Page>>),
-    /// At the end of the log, and not told yet.
+    /// The end of the log, not reported yet.
     AtEnd,
-    /// At the end of the log, or within what the tail keeps.
+    /// The end of the log, or a place within the tail's pages.
     Following(Follower),
 }
 
@@ -68,16 +70,17 @@ impl Subscription {
         }
     }
 
-    /// Where a subscription that is to go on after this one would begin: past everything that has been handed over or did not pass the
-    /// filter. It moves on also while [`next`](Self::next) waits.
+    /// Gives the position from which another subscription would continue this one: past everything
+    /// that has been handed over or did not pass the filter. The position advances also while
+    /// [`next`](Self::next) waits.
     #[must_use]
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// What comes next, as soon as there is something. Waits through outages of the store.
+    /// Waits for the next item. Waits through outages of the store.
     ///
-    /// Dropped midway, nothing is lost: the next call goes on with the same reading.
+    /// Dropped midway, nothing is lost: the next call continues the same reading.
     pub async fn next(&mut self) -> Delivery {
         loop {
             let page = match &mut self.place {
@@ -150,7 +153,8 @@ impl Subscription {
     }
 }
 
-/// A reading that outlives a caller who stops waiting for it, as a task: it may have a turn, or a connection, that others wait for.
+/// A reading that outlives a caller who stops waiting for it, as a task: it may have a turn, or a
+/// connection, that others wait for.
 fn read(
     tails: &Tails,
     namespace: &Namespace,

@@ -17,16 +17,20 @@ use super::pages::{FIRST_PAGE_EVENTS, Pages, limit_after};
 use super::ring::Ring;
 use super::tails::Budget;
 
-/// The pause after a look, so that those who follow are woken once for what came meanwhile. Doubles while the store is busy.
+/// The pause after a look, so that those who follow are woken once for what came meanwhile. Doubles
+/// while the store is busy.
 const FIRST_GAP: Duration = Duration::from_millis(2);
-/// The longest pause after a look that has found something: what is added to the delay of events under load.
+/// The longest pause after a look that has found something: what is added to the delay of events
+/// under load.
 const BUSY_GAP: Duration = Duration::from_millis(10);
-/// The longest pause after a look for nothing, unless there are very many tails: many quiet namespaces beside a busy one are looked at no more
-/// often than this.
+/// The longest pause after a look for nothing, unless there are very many tails: many quiet
+/// namespaces beside a busy one are looked at no more often than this.
 const QUIET_GAP: Duration = Duration::from_millis(40);
-/// How soon to look again without being woken, since what was committed may be held back for a moment. Doubles up to [`IDLE_POLL`].
+/// The first pause before looking again without being woken, since committed events may be held
+/// back for a moment. Doubles up to [`IDLE_POLL`].
 const FIRST_POLL: Duration = Duration::from_millis(5);
-/// How often to look when nobody wakes us: what other programs write is seen after so long, unless there are very many tails.
+/// The longest pause before looking without being woken: events that other programs write are seen
+/// after so long, unless there are very many tails.
 const IDLE_POLL: Duration = Duration::from_millis(250);
 
 /// Reads the end of one log for as long as it is polled.
@@ -36,7 +40,7 @@ pub(super) struct Tail {
     pub(super) pages: Pages,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) budget: Budget,
-    /// What has been read; it goes on from the ring's end.
+    /// The pages that have been read; reading continues at the ring's end.
     pub(super) ring: watch::Sender<Ring>,
 }
 
@@ -44,7 +48,8 @@ impl Tail {
     /// Reads on until it is dropped.
     pub(super) async fn run(self) {
         loop {
-            // Ends with a bug of ours only, which the panic has told of. Whoever follows is not to wait for ever.
+            // Ends with a bug of ours only, which the panic has told of. Whoever follows is not to
+            // wait for ever.
             let _ = AssertUnwindSafe(self.watch()).catch_unwind().await;
             sleep(IDLE_POLL).await;
         }

@@ -19,9 +19,9 @@ const RING_BYTES: usize = 4 * 1024 * 1024;
 /// Most that the pages of all tails take up together, in bytes.
 const ALL_RINGS_BYTES: usize = 64 * 1024 * 1024;
 
-/// How often all tails together look for nothing beside a busy log, a second.
+/// The number of fruitless looks a second that all tails together take while some log is busy.
 const QUIET_LOOKS: u32 = 5_000;
-/// How often all tails together look without being woken, a second.
+/// The number of looks a second that all tails together take without being woken.
 const IDLE_LOOKS: u32 = 1_000;
 
 /// Starts a tail with its first follower, and ends it with its last.
@@ -34,7 +34,8 @@ pub(super) struct Tails {
     running: Mutex<HashMap<Namespace, Weak<Running>>>,
 }
 
-/// What is a single tail's share of memory and looks: how many tails there are is for clients to say.
+/// The share of memory and looks that a single tail has: clients determine how many tails there
+/// are.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Budget(Arc<AtomicU32>);
 
@@ -83,12 +84,13 @@ impl Tails {
         }
     }
 
-    /// For those who are behind, and read for themselves.
+    /// Gives the reader of the store for subscriptions that are behind.
     pub(super) fn pages(&self) -> &Pages {
         &self.pages
     }
 
-    /// Joins the tail of a namespace. A new one begins at `end` (inclusive), where its first follower has just found the end of the log.
+    /// Joins the tail of a namespace. A new one begins at `end` (inclusive), where its first
+    /// follower has just found the end of the log.
     pub(super) fn follow(&self, namespace: &Namespace, end: Position) -> Follower {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let known = running.get(namespace).and_then(Weak::upgrade);
@@ -106,7 +108,8 @@ impl Tails {
         }
     }
 
-    /// Corrects a tail that stands beyond the end of the log, as one does whose first follower gave a position that nobody has been given.
+    /// Corrects a tail that stands beyond the end of the log, as one does whose first follower gave
+    /// a position that nobody has been given.
     pub(super) fn rewind(&self, namespace: &Namespace, end: Position) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tail) = running.get(namespace).and_then(Weak::upgrade) {
@@ -134,8 +137,8 @@ impl Tails {
 }
 
 impl Follower {
-    /// The page with what comes after `position` (exclusive), as soon as there is one; none when the tail has let it go, and only the store
-    /// has it. Dropped midway, nothing is lost.
+    /// The page with what comes after `position` (exclusive), as soon as there is one; none when
+    /// the tail has let it go, and only the store has it. Dropped midway, nothing is lost.
     pub(super) async fn after(&mut self, position: Position) -> Option<Arc<Page>> {
         loop {
             let found = self.ring.borrow_and_update().after(position);

@@ -96,7 +96,7 @@ impl TestStore {
         self.insides().is_away = is_away;
     }
 
-    /// How often a page was asked for.
+    /// Counts the pages that were asked for.
     pub(super) fn reads(&self) -> usize {
         self.insides().reads
     }
@@ -110,7 +110,7 @@ pub(super) fn from(log: &Log, offset: u64) -> Subscription {
     log.subscribe(Namespace::default(), LogFilter::default(), at(offset))
 }
 
-/// What is delivered next, in short: `1 2 3`, `caught up`, `malformed 4`.
+/// Describes the next delivery in short: `1 2 3`, `caught up`, `malformed 4`.
 pub(super) async fn next(subscription: &mut Subscription) -> String {
     match subscription.next().await {
         Delivery::Events(events) => {

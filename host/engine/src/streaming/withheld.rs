@@ -1,4 +1,4 @@
-//! Tells of a transaction that keeps readers from what was committed since it began.
+//! Reports a transaction that keeps readers from events committed since it began.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::metrics::WITHHELD_SECONDS;
 
-/// How long a transaction keeps readers waiting before a line in the log tells whose it is.
+/// The time that a transaction keeps readers waiting before a line in the log names it.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The shortest time between two such lines.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -38,7 +38,8 @@ impl Withheld {
             gauge!(WITHHELD_SECONDS).set(0.0);
             return;
         };
-        // Of a session that we may not look at, the age is unknown: then it is as long as we have seen it.
+        // Of a session that we may not look at, the age is unknown: then it is as long as we have
+        // seen it.
         let seen_for = self.since.get_or_insert_with(Instant::now).elapsed();
         let age = withholding.age.unwrap_or(seen_for);
         gauge!(WITHHELD_SECONDS).set(age.as_secs_f64());

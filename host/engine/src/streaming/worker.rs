@@ -13,20 +13,22 @@ use tokio_util::sync::CancellationToken;
 use super::Consumers;
 use super::receiver::{Outcome, Receiver};
 
-/// How many streams of one consumer are handed over at the same time.
+/// The most streams of one consumer that are handed over at the same time.
 const STREAMS: u32 = 16;
-/// How many events are leased at a time, shared out among the streams that are free.
+/// The most events that are leased at a time, shared out among the streams that are free.
 pub(super) const EVENTS: u32 = 256;
-/// How long a worker waits for events before it asks anew.
+/// The time that a worker waits for events before it asks again.
 const WAIT: Duration = Duration::from_secs(60);
 /// The pause after the store could not be asked.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often the store is told of an outcome. After that the events come again when their lease expires.
+/// The number of attempts to record an outcome in the store. After that the events come again when
+/// their lease expires.
 const TELLINGS: u32 = 5;
 
 /// Serves one consumer.
 ///
-/// **Invariant:** a stream that fails, or whose receiver is slow, holds up no other stream, up to [`STREAMS`] of them.
+/// **Invariant:** a stream that fails, or whose receiver is slow, holds up no other stream, up to
+/// [`STREAMS`] of them.
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
     pub(super) consumers: Consumers,
@@ -81,7 +83,8 @@ impl Worker {
         while handing_over.join_next().await.is_some() {}
     }
 
-    /// Leases, and meanwhile clears away what has been handed over. A lease that is being taken is not given up for that, nor to stop.
+    /// Leases, and meanwhile clears away what has been handed over. A lease that is being taken is
+    /// not given up for that, nor to stop.
     async fn lease(
         &self,
         free: u32,
@@ -99,7 +102,8 @@ impl Worker {
         }
     }
 
-    /// Leaves to others what is not to be handed over any more. What cannot be given back is free when its lease expires.
+    /// Leaves to others what is not to be handed over any more. What cannot be given back is free
+    /// when its lease expires.
     async fn give_back(&self, leases: Vec<Lease>) {
         for lease in leases {
             let released = self.tell(lease.id, &Outcome::Later(Duration::ZERO)).await;
@@ -130,7 +134,8 @@ impl Worker {
         }
     }
 
-    /// Stops what must not be handed over. Where that cannot be written down, the receiver forbids the next lease as well.
+    /// Stops what must not be handed over. Where that cannot be written down, the receiver forbids
+    /// the next lease as well.
     async fn pause(&self, reason: &str) {
         let paused = self.consumers.pause_for(&self.id, &self.settings, reason);
         match paused.await {
@@ -186,7 +191,7 @@ mod tests {
     #[derive(Debug, Default)]
     struct Scripted {
         outcomes: Mutex<VecDeque<Outcome>>,
-        /// Of each lease the first version and the attempt.
+        /// The first version and the attempt of each lease.
         seen: Mutex<Vec<(u64, u32)>>,
         forbids: Option<String>,
     }

@@ -12,12 +12,13 @@ use super::Consumers;
 use super::receiver::Receiver;
 use super::worker::Worker;
 
-/// The workers of all consumers whose events go to receivers. Every host has them; leases keep them apart.
+/// The workers of all consumers whose events go to receivers. Every host has them; leases keep them
+/// apart.
 #[derive(Debug)]
 pub(super) struct Workers {
     consumers: Consumers,
     running: HashMap<ConsumerId, (ConsumerSettings, DropGuard)>,
-    /// Handing over that is under way, that of workers which have been told to stop among it.
+    /// The deliveries under way, among them those of workers that were stopped.
     tasks: TaskTracker,
 }
 

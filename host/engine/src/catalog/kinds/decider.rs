@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::catalog::{Manifest, Schema, SchemaBudget};
 
-/// Most pairs of characters that are compared to find out which command a sender may have meant: some milliseconds.
+/// Most pairs of characters that are compared to find out which command a sender may have meant:
+/// some milliseconds.
 const SUGGESTION_STEPS: usize = 500_000;
 
 /// A module that is ready to decide.
@@ -21,7 +22,7 @@ pub struct Decider {
     events: HashMap<String, HashSet<u32>>,
 }
 
-/// Why a payload does not reach the module.
+/// A reason for which a payload does not reach the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unfit {
     /// The module has no such command; the nearest name that it has.
@@ -34,7 +35,8 @@ pub enum Unfit {
 }
 
 impl Decider {
-    /// Brings a compiled module and its manifest together. Compiling the schemas may take long: not for a thread that others wait for.
+    /// Brings a compiled module and its manifest together. Compiling the schemas may take long: not
+    /// for a thread that others wait for.
     ///
     /// # Errors
     ///
@@ -85,7 +87,7 @@ impl Decider {
         self.module.digest()
     }
 
-    /// What the module says of itself.
+    /// Gives the module's manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -97,7 +99,7 @@ impl Decider {
         &self.module
     }
 
-    /// Whether the manifest declares the event in this schema version.
+    /// Tells whether the manifest declares the event in this schema version.
     #[must_use]
     pub fn declares(&self, event: &str, schema_version: u32) -> bool {
         let versions = self.events.get(event);

@@ -1,4 +1,5 @@
-//! What modules are made ready as, and what they say of themselves, by their kinds.
+//! The kinds of modules that this host runs: for each, the form that is ready for calls, and its
+//! manifest.
 
 mod decider;
 
@@ -14,7 +15,7 @@ use super::Manifest;
 /// A module that is ready for the work of its kind.
 #[derive(Debug, Clone)]
 pub enum Ready {
-    /// It decides commands.
+    /// A module that decides commands.
     Decider(Arc<Decider>),
 }
 
@@ -79,12 +80,12 @@ impl From<Decider> for Ready {
     }
 }
 
-/// What a module says of itself, as it is shown: with the default of what it leaves out. Of a kind
-/// that only other hosts run it is shown as it is.
+/// Gives a module's manifest as it is shown: with the defaults of the members that it leaves out. A
+/// manifest of a kind that only other hosts run is shown as it is.
 ///
 /// # Errors
 ///
-/// All that is wrong with the manifest, one sentence each.
+/// Everything that is wrong with the manifest, one sentence each.
 pub fn declared(kind: ModuleKind, manifest: &Json) -> Result<Value, Vec<String>> {
     match kind {
         ModuleKind::Decider => {

@@ -1,4 +1,4 @@
-//! How much state the shards keep, together.
+//! The bound on the state that all shards keep together.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use metrics::gauge;
 use super::shard::{Message, Shard};
 use crate::command::metrics::{HOT_BYTES, HOT_STREAMS};
 
-/// What is kept.
+/// An amount of hot state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Holdings {
     /// Streams.
@@ -22,11 +22,12 @@ pub(super) struct Holdings {
 /// Names a shard: a namespace, a module, and which of that module's shards.
 pub(super) type ShardKey = (Namespace, ModuleDigest, usize);
 
-/// A request to a shard to let go of what it used least recently. There is one at a time: the next is made once this one is
-/// dropped, be it done, or gone with a shard that has ended.
+/// A request to a shard to let go of the state that it used least recently. There is one request at
+/// a time: the next is made once this one is dropped, be it carried out, or lost with a shard that
+/// has ended.
 #[derive(Debug)]
 pub(super) struct Eviction {
-    /// How much to let go of.
+    /// The amount to let go of.
     pub(super) excess: Holdings,
     is_under_way: Arc<AtomicBool>,
 }
@@ -43,7 +44,7 @@ pub(super) struct Budget {
     limit: Holdings,
     streams: AtomicUsize,
     bytes: AtomicUsize,
-    /// Whether a shard has been asked to let go and has not done so yet.
+    /// Tells whether a shard has been asked to let go and has not done so yet.
     is_evicting: Arc<AtomicBool>,
     shards: Mutex<HashMap<ShardKey, Arc<Shard>>>,
 }
@@ -115,7 +116,8 @@ impl Budget {
     }
 }
 
-/// How much is kept beyond `limit`, and a little more, so that not every command evicts.
+/// Computes the amount that is kept beyond `limit`, and a little more, so that not every command
+/// evicts.
 fn excess(kept: &AtomicUsize, limit: usize) -> usize {
     match kept.load(Ordering::Relaxed).saturating_sub(limit) {
         0 => 0,

@@ -1,4 +1,4 @@
-//! Reading a stream's history for its shard, one page ahead of folding.
+//! The reader of a stream's history for its shard, one page ahead of folding.
 
 use std::sync::Arc;
 
@@ -8,29 +8,31 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::command::session::{PAGE_EVENTS, load};
 
-/// Where a stream's history is to be read from.
+/// The point from which a stream's history is to be read.
 #[derive(Debug)]
 pub(super) enum Start {
-    /// From the newest snapshot if there is one.
+    /// The newest snapshot, or the first event without one.
     Newest,
-    /// From the first event.
+    /// The first event.
     First,
-    /// From where the last page has ended.
+    /// The end of the last page.
     Ahead(Ahead),
-    /// From the event after a version, with the other hosts kept away from before it is read until what is decided then is stored.
+    /// The event after a version, with the stream claimed before that event is read: other hosts
+    /// are kept away until the decisions that follow are stored.
     Claimed(Version),
 }
 
 /// A part of a stream's history.
 #[derive(Debug)]
 pub(super) struct Page {
-    /// The state after the version `after`; none where the state is known already, or is that of a new stream.
+    /// The state after the version `after`; none where the state is known already, or is that of a
+    /// new stream.
     pub(super) snapshot: Option<Json>,
     pub(super) after: Version,
     pub(super) history: History,
     /// The page after it, if there is one.
     pub(super) next: Option<Ahead>,
-    /// There if the stream was claimed first, and could be.
+    /// The claim on the stream, if it was asked for and could be had.
     pub(super) claim: Option<Box<dyn Claim>>,
 }
 

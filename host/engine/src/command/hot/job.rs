@@ -12,27 +12,27 @@ use crate::command::{CommandAnswer, Error};
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) task: Task,
-    /// Whether to answer with the state after the command.
+    /// Asks for the state after the command.
     pub(super) return_state: bool,
-    /// How often it may still lose a race and be decided again.
+    /// The number of times that the command may still lose a race and be decided again.
     pub(super) retries: u32,
     pub(super) reply: oneshot::Sender<Result<CommandAnswer, Stop>>,
-    /// Its place among those that may wait.
+    /// The command's place among those that may wait.
     pub(super) _place: OwnedSemaphorePermit,
 }
 
-/// Why a command has no answer yet, or never will.
+/// A reason for which a command has no answer yet, or never will.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// It was judged by a state that is durable as far as this host knows.
+    /// The refusal rests on a state that is durable as far as this host knows.
     Unconfirmed {
         error: Error,
-        /// Where the stream was believed to be.
+        /// The head at which this host believed the stream to be.
         head: StreamHead,
     },
-    /// It is no command for the module, or the module cannot fold the history.
+    /// The module has no such command, or cannot fold the history.
     Unfit(Error),
-    /// This is the answer.
+    /// The refusal is the answer.
     Refused(Error),
     /// Another writer was faster.
     Lost(Error),
@@ -42,7 +42,7 @@ pub(super) enum Stop {
     InDoubt,
     /// The ledger has its outcome.
     Recorded,
-    /// What it was stored together with, or decided upon, has failed.
+    /// An append that the command was stored with, or decided upon, has failed.
     Again,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Pending {
 }
 
 impl Job {
-    /// Nobody waits for the outcome of this.
+    /// Tells whether the sender has stopped waiting for the outcome.
     pub(super) fn is_unwanted(&self) -> bool {
         self.reply.is_closed()
     }
@@ -121,7 +121,8 @@ impl Pending {
         let _ = job.reply.send(outcome);
     }
 
-    /// Says why it was not stored, or gives it back to be decided again. `is_alone`: nothing else was in the same append.
+    /// Says why it was not stored, or gives it back to be decided again. `is_alone`: nothing else
+    /// was in the same append.
     pub(super) fn not_stored(mut self, error: &AppendError, is_alone: bool) -> Option<Job> {
         let task = &self.job.task;
         if matches!(error, AppendError::VersionConflict { .. })

@@ -1,8 +1,10 @@
-//! Hot state: streams whose state stays alive in a guest, so that a command costs no read and no fold.
+//! Hot state: streams whose state stays alive in a guest, so that a command costs no read and no
+//! fold.
 //!
-//! The streams of a namespace and a module are spread over *shards* (`shard.rs`) by their ids. What is kept is a cache: an append is checked
-//! against the version that was decided at as ever, and whatever is thrown away is loaded again. A command that is carried out here ends in
-//! an answer, or in a [`Failure`] that `Commands` deals with as with any other attempt.
+//! The streams of a namespace and a module are spread over *shards* (`shard.rs`) by their ids. Hot
+//! state is a cache: each append is still checked against the version at which it was decided, and
+//! dropped state is loaded again. A command that is carried out here ends in an answer, or in a
+//! [`Failure`] that `Commands` deals with as with any other attempt.
 
 mod budget;
 mod history;
@@ -95,11 +97,13 @@ impl HotStreams {
         }
     }
 
-    /// Waits until all that was decided on `stream` before is stored, and keeps others away from it.
+    /// Waits until all that was decided on `stream` before is stored, and keeps others away from
+    /// it.
     pub(super) async fn reserve(&self, active: &Active, stream: &StreamId) -> Option<Reservation> {
         let (grant, granted) = oneshot::channel();
         self.send(active, stream, Message::Reserve(stream.clone(), grant));
-        // A shard that has broken down keeps nobody away; the version check of the append is what counts.
+        // A shard that has broken down keeps nobody away; the version check of the append is what
+        // counts.
         granted.await.ok()
     }
 }
@@ -187,7 +191,8 @@ impl Commands {
         })
     }
 
-    /// A refusal does not pass the fence of an append, so it is worth something only if no swap came before it.
+    /// A refusal does not pass the fence of an append, so it is worth something only if no swap
+    /// came before it.
     async fn confirmed(&self, active: &Active, stream: &StreamId, error: Error) -> Failure {
         let newest = self
             .0
@@ -203,7 +208,8 @@ impl Commands {
         }
     }
 
-    /// Nor does it pass the version check: it is worth something only if the stream is still where it was believed to be.
+    /// Confirms a refusal at the stream's stored head. A refusal does not pass the version check of
+    /// an append either: it holds only if the stream is still where it was believed to be.
     async fn confirmed_at(
         &self,
         active: &Active,

@@ -11,11 +11,12 @@ use crate::catalog::Outputs;
 /// Most states that share an instance: a module that traps costs no more streams than these a fold.
 const STATES_PER_INSTANCE: usize = 1_024;
 
-/// Most instances of a pool that serve one stream alone, since it was the end of an instance before. Each reserves gigabytes of
-/// address space, of which the budget of hot bytes sees nothing.
+/// Most instances of a pool that serve one stream alone, since it was the end of an instance
+/// before. Each reserves gigabytes of address space, of which the budget of hot bytes sees nothing.
 const LONE_INSTANCES: usize = 16;
 
-/// Instances of one module for one namespace. A state lives in one of them; with its instance it is gone.
+/// Instances of one module for one namespace. A state lives in one of them; with its instance it is
+/// gone.
 #[derive(Debug)]
 pub(in crate::command) struct Pool {
     module: Module,
@@ -29,7 +30,7 @@ pub(in crate::command) struct Pool {
     /// The instances that serve one stream alone, oldest first.
     lone: VecDeque<u64>,
     bytes: usize,
-    /// Where what the module writes goes.
+    /// The outputs to which the module's text goes.
     outputs: Arc<Outputs>,
 }
 
@@ -41,7 +42,7 @@ struct Shared {
     company: Company,
 }
 
-/// What a call is about.
+/// The stream and the command that a call is about.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::command) struct Subject<'a> {
     pub(in crate::command) stream: &'a StreamId,
@@ -58,12 +59,12 @@ impl<'a> From<&'a StreamId> for Subject<'a> {
     }
 }
 
-/// Whether other states may live beside one.
+/// The states that may share an instance with a given one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::command) enum Company {
-    /// Those of other streams.
+    /// The states of other streams.
     Others,
-    /// None: its stream has been the end of an instance before.
+    /// None: the stream of the given state has crashed an instance before.
     None,
 }
 
@@ -95,8 +96,8 @@ impl Pool {
         self.bytes
     }
 
-    /// A new state of `stream`: the one that `snapshot` describes if the module still knows it, otherwise that of a stream without events.
-    /// Says which of the two it is.
+    /// A new state of `stream`: the one that `snapshot` describes if the module still knows it,
+    /// otherwise that of a stream without events. Says which of the two it is.
     pub(in crate::command) fn place(
         &mut self,
         stream: &StreamId,
@@ -124,7 +125,7 @@ impl Pool {
         made
     }
 
-    /// Whether the instance of `state` is still there.
+    /// Tells whether the instance of `state` still exists.
     pub(super) fn has(&self, state: &State) -> bool {
         self.instances.contains_key(&state.instance())
     }
@@ -170,7 +171,8 @@ impl Pool {
         self.bytes = 0;
     }
 
-    /// Whether the instance of `state` has come so near to the limit of its memory that a fresh one serves its streams better.
+    /// Tells whether the instance of `state` is so near the limit of its memory that a fresh one
+    /// serves its streams better.
     pub(super) fn is_outgrown(&self, state: &State) -> bool {
         let shared = self.instances.get(&state.instance());
         shared.is_some_and(|shared| shared.states > 1 && shared.bytes > self.memory_limit / 4 * 3)
@@ -228,7 +230,8 @@ impl Pool {
         outcome
     }
 
-    /// An instance that takes another state. Half of its memory is left for those that it has to grow into.
+    /// An instance that takes another state. Half of its memory is left for those that it has to
+    /// grow into.
     fn with_room(&mut self, company: Company) -> Option<u64> {
         if company == Company::None {
             return None;

@@ -1,8 +1,9 @@
 //! A shard: some streams of one namespace and module, worked on by one guest thread at a time.
 //!
-//! Messages come from anywhere; a *turn* on a guest's thread takes those that wait, decides, and hands over what is to be stored. A shard with
-//! nothing to do occupies no thread. Turns are short, so that modules share the threads fairly; a module that burns its whole deadline on
-//! every call holds no more threads than it has shards, and soon only such as give way to others.
+//! Messages come from anywhere; a *turn* on a guest's thread takes those that wait, decides, and
+//! hands over what is to be stored. A shard with nothing to do occupies no thread. Turns are short,
+//! so that modules share the threads fairly; a module that burns its whole deadline on every call
+//! holds no more threads than it has shards, and soon only such as give way to others.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +28,7 @@ use crate::catalog::{Decider, Decisions, Outputs};
 use crate::command::Error;
 use crate::command::metrics::{HOT_EVICTIONS, HOT_HITS};
 
-/// What all shards use.
+/// The services and settings that all shards share.
 #[derive(Debug)]
 pub(super) struct Environment {
     pub(super) store: Arc<dyn Store>,
@@ -35,19 +36,19 @@ pub(super) struct Environment {
     pub(super) runtime: Runtime,
     pub(super) decisions: Arc<Decisions>,
     pub(super) outputs: Arc<Outputs>,
-    /// Where what waits for the store runs.
+    /// The runtime for tasks that wait for the store.
     pub(super) tasks: tokio::runtime::Handle,
     pub(super) snapshots: SnapshotPolicy,
     pub(super) budget: Budget,
     pub(super) started: Instant,
 }
 
-/// When a snapshot of a stream is due.
+/// The thresholds at which a snapshot of a stream is due; reaching one is enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotPolicy {
-    /// After so many events since the last one.
+    /// The number of events since the last snapshot.
     pub events: u64,
-    /// When the events since the last one took so long to fold.
+    /// The time that it took to fold the events since the last snapshot.
     pub replay: Duration,
 }
 
@@ -60,16 +61,17 @@ pub(super) struct Shard {
     places: Arc<Semaphore>,
     mailbox: Mutex<Mailbox>,
     desk: Mutex<Desk>,
-    /// When the stream that was used least recently was used, in milliseconds since the start; `u64::MAX` without streams.
+    /// The last use of the stream that was used least recently, in milliseconds since the start;
+    /// `u64::MAX` without streams.
     oldest_ms: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Mailbox {
     messages: VecDeque<Message>,
-    /// Whether a turn is under way or about to begin.
+    /// Tells whether a turn is under way or about to begin.
     is_scheduled: bool,
-    /// Whether the shard has ended: nothing is taken any more.
+    /// Tells whether the shard has ended: it takes no messages any more.
     is_closed: bool,
 }
 
@@ -78,26 +80,27 @@ struct Mailbox {
 struct Desk {
     streams: LruCache<StreamId, HotStream>,
     pool: Pool,
-    /// What of it is counted in the budget.
+    /// The part of the budget that the desk takes up.
     counted: Holdings,
 }
 
-/// Something for a shard to do.
+/// A message to a shard.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// Decide and store.
+    /// Decides and stores a command.
     Command(Box<Job>),
-    /// Keep a stream free for somebody else, once what came before is stored.
+    /// Keeps a stream free for somebody else, once what came before is stored.
     Reserve(StreamId, oneshot::Sender<Reservation>),
     /// The reservation has ended.
     Released(StreamId),
     /// A page of a stream's history.
     Loaded(StreamId, Box<Result<Page, store::Error>>),
-    /// What was under way is durable, or not, and these commands are to be decided again.
+    /// The outcome of the append that was under way, with the commands that are to be decided
+    /// again.
     Settled(StreamId, Settled, Vec<Job>),
     /// The stream was found to be there.
     Moved(StreamId, StreamHead),
-    /// Let go of what was used least recently, for others need the room.
+    /// Drops the least recently used state, for others need the room.
     Evict(Eviction),
 }
 
@@ -169,7 +172,8 @@ impl Shard {
         let shard = self.clone();
         self.env.runtime.post(&self.module, move || {
             if catch_unwind(AssertUnwindSafe(|| shard.turn())).is_err() {
-                // A bug of ours. Its senders are told as their replies are dropped; the next command finds another shard.
+                // A bug of ours. Its senders are told as their replies are dropped; the next
+                // command finds another shard.
                 tracing::error!(module.digest = %shard.module.digest(), "a shard has panicked");
                 shard.close();
             }
@@ -255,7 +259,7 @@ impl Shard {
         });
     }
 
-    /// Has a snapshot kept. It is a matter of speed alone: whether that works changes no answer.
+    /// Saves a snapshot. Best effort: a failure affects speed only.
     pub(super) fn keep_snapshot(&self, stream: StreamId, version: Version, state: Json) {
         let store = self.env.store.clone();
         let snapshot = Snapshot {
@@ -274,7 +278,7 @@ impl Shard {
         });
     }
 
-    /// Has decisions stored, tells their senders, and sends itself what has become of it.
+    /// Appends decisions, answers their senders, and reports the outcome to this shard.
     fn store(self: &Arc<Self>, stream: StreamId, handed: Handed) {
         let Handed {
             parts,

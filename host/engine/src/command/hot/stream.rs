@@ -1,4 +1,4 @@
-//! One stream of a shard, and what is to be done for it next.
+//! A stream of a shard, and the next step for it.
 //!
 //! ```text
 //! waiting ──decide──▶ decided ──hand over──▶ under way ──durable──▶ answered
@@ -6,9 +6,10 @@
 //!    └──── load, fold ◀──┴────────failed─────────┘
 //! ```
 //!
-//! A stream has one append under way at a time. What arrives meanwhile is decided on the state that this append is about to make true, and
-//! handed over together when it has. **Invariants:** nothing is refused on a state that is not durable yet; a state is gone when an append
-//! that it was advanced for fails.
+//! A stream has one append under way at a time. What arrives meanwhile is decided on the state that
+//! this append is about to make true, and handed over together when it has. **Invariants:** nothing
+//! is refused on a state that is not durable yet; a state is gone when an append that it was
+//! advanced for fails.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,19 +28,22 @@ use crate::command::Error;
 use crate::command::decision::after;
 use crate::command::metrics::HOT_LOADS;
 
-/// Most commands of one stream that are stored together, so that no transaction grows without bound.
+/// Most commands of one stream that are stored together, so that no transaction grows without
+/// bound.
 const COMMANDS_PER_APPEND: usize = 256;
 
-/// Most bytes of them, but for what the last one adds: less than what a store takes for a large append, unless a single command is that large.
+/// Most bytes of them, but for what the last one adds: less than what a store takes for a large
+/// append, unless a single command is that large.
 const BYTES_PER_APPEND: usize = LARGE_APPEND_BYTES / 4 * 3;
 
-/// One stream.
+/// A hot stream.
 #[derive(Debug)]
 pub(super) struct HotStream {
     id: StreamId,
-    /// The state after all that was decided; none when it has to be loaded. It is gone with its instance, too.
+    /// The state after all that was decided; none when it has to be loaded. The state ends with its
+    /// instance, too.
     state: Option<State>,
-    /// What belongs to the state.
+    /// The head of the stream at that state.
     head: StreamHead,
     waiting: VecDeque<Waiting>,
     decided: Vec<(StreamAppend, Pending)>,
@@ -47,20 +51,22 @@ pub(super) struct HotStream {
     is_under_way: bool,
     is_loading: bool,
     is_reserved: bool,
-    /// Whether another host was faster the last time. Then it is kept away the next time: one that has the state at hand, and appends
-    /// without a break, would never let in another that has to load it first.
+    /// Tells whether another host won the last race. Then the next load claims the stream: a host
+    /// that has the state at hand, and appends without a break, would never let in another one that
+    /// has to load the state first.
     is_overtaken: bool,
     /// Keeps the other hosts away until what is decided is stored.
     claim: Option<Box<dyn Claim>>,
-    /// Whether it has been the end of an instance.
+    /// Tells whether this stream has crashed an instance before.
     is_suspect: bool,
-    /// How many of its next commands are stored one by one, to find the one that cannot be.
+    /// The number of next commands that are stored one by one, to find the one that cannot be
+    /// stored.
     one_by_one: usize,
     /// The version of its newest snapshot.
     snapshot: Version,
-    /// How long the events after that snapshot took to fold.
+    /// The time that it took to fold the events after that snapshot.
     replay: Duration,
-    /// When it was last used, in milliseconds of the process.
+    /// The time of the last use, in milliseconds since the process started.
     pub(super) used_ms: u64,
 }
 
@@ -92,23 +98,24 @@ impl HotStream {
         }
     }
 
-    /// Its state if it is still there.
+    /// Gives the state, unless its instance has ended.
     pub(super) fn state(&self, pool: &Pool) -> Option<&State> {
         self.state.as_ref().filter(|state| pool.has(state))
     }
 
-    /// Whether nobody waits for anything of it.
+    /// Tells whether the stream has nothing to do: no command, append, load or reservation.
     pub(super) fn is_idle(&self) -> bool {
         let is_busy = self.is_loading || self.is_reserved;
         self.is_quiet() && self.waiting.is_empty() && !is_busy
     }
 
-    /// Whether nothing is lost with it. That it has been the end of an instance is to be remembered, or it would be the end of many.
+    /// Tells whether the stream can be forgotten without loss. A stream that has crashed an
+    /// instance is remembered, or it would crash many.
     pub(super) fn is_forgettable(&self, pool: &Pool) -> bool {
         self.is_idle() && !self.is_suspect && self.state(pool).is_none()
     }
 
-    /// Whether its state is as durable as this host knows.
+    /// Tells whether the state is durable as far as this host knows.
     fn is_quiet(&self) -> bool {
         !self.is_under_way && self.decided.is_empty()
     }
@@ -281,7 +288,8 @@ impl HotStream {
         })
     }
 
-    /// What was under way has become durable, or not; its senders have been told.
+    /// Takes the outcome of the append that was under way, after its senders were answered. The
+    /// commands `again` are decided once more, before those that came later.
     pub(super) fn settled(&mut self, outcome: Settled, again: Vec<Job>, pool: &mut Pool) {
         self.is_under_way = false;
         self.one_by_one = self.one_by_one.saturating_sub(1);
@@ -376,12 +384,14 @@ impl HotStream {
         if let Some(next) = page.next {
             return Ok(Some(Start::Ahead(next)));
         }
-        // Once, whether that can be had or not; and late, so that the others wait for a short page only.
+        // Once, whether that can be had or not; and late, so that the others wait for a short page
+        // only.
         let is_overtaken = std::mem::take(&mut self.is_overtaken);
         Ok(is_overtaken.then_some(Start::Claimed(self.head.version)))
     }
 
-    /// Refuses all commands that wait for the history which cannot be had. What comes later has it loaded again.
+    /// Refuses all commands that wait for the history which cannot be had. What comes later has it
+    /// loaded again.
     fn refuse_waiting(&mut self, error: impl Fn() -> Error) {
         let waiting = std::mem::take(&mut self.waiting);
         for waiting in waiting {
@@ -426,24 +436,24 @@ impl HotStream {
     }
 }
 
-/// What is to be stored together.
+/// The decisions to store together.
 #[derive(Debug)]
 pub(super) struct Handed {
     pub(super) parts: Vec<StreamAppend>,
-    /// Those who wait for the parts, in the same order.
+    /// The answers that wait for the parts, in the same order.
     pub(super) pending: Vec<Pending>,
     pub(super) claim: Option<Box<dyn Claim>>,
 }
 
-/// What has become of an append.
+/// The outcome of an append to a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settled {
-    /// It is durable.
+    /// The append is durable.
     Durable,
-    /// It is not; the stream has to be loaded again.
+    /// The append failed; the stream has to be loaded again.
     Failed,
-    /// Nor is this, for another host was faster.
+    /// Not stored: another host appended first.
     Overtaken,
-    /// One of its commands can never be stored, and which one is not known.
+    /// Not stored: one of the commands can never be stored, and which one is unknown.
     OneIsGuilty,
 }

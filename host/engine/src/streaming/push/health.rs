@@ -1,4 +1,5 @@
-//! What the worker of one consumer knows of its receiver: whether it takes anything at present, and which streams it has had trouble with.
+//! The health of one consumer's receiver, as the consumer's worker knows it: whether the receiver
+//! takes anything at present, and which streams it has had trouble with.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,30 +13,33 @@ use super::poster::{Fault, Refused};
 use crate::streaming::receiver::Outage;
 use crate::streaming::worker::EVENTS;
 
-/// How long a receiver is left alone when it begins to fail; twice as long after each further failure.
+/// The first rest of a receiver that begins to fail; it doubles after each further failure.
 const FIRST_REST: Duration = Duration::from_secs(1);
-/// The longest that a receiver is left alone, whatever it asks for, so that one that is back is noticed.
+/// The longest that a receiver is left alone, whatever it asks for, so that one that is back is
+/// noticed.
 const LONGEST_REST: Duration = Duration::from_secs(60);
-/// How many streams are remembered because of trouble. Beyond that all are forgotten, which costs each of them a delivery.
+/// The most streams that are remembered because of trouble. Beyond that all are forgotten, which
+/// costs each of them a delivery.
 const TROUBLED_STREAMS: usize = 4_096;
 
-/// What becomes of a lease whose delivery has failed.
+/// The verdict on a lease whose delivery has failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It was an attempt of the stream.
+    /// The failure counts as an attempt of the stream.
     Counts,
-    /// Nothing was learnt of the stream, which is tried again after this.
+    /// The failure says nothing about the stream, which is tried again after this time.
     Rests(Duration),
 }
 
-/// What is known of one receiver, in memory alone: another host, or a worker with other settings, finds out for itself.
+/// The health of one receiver, in memory alone: another host, or a worker with other settings,
+/// finds out for itself.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
     failing: Option<Failing>,
-    /// When the last delivery began that the receiver took.
+    /// The start of the last delivery that the receiver took.
     taken: Option<Instant>,
     troubled: HashMap<StreamId, Trouble>,
 }
@@ -44,17 +48,17 @@ struct Known {
 struct Failing {
     outage: Outage,
     since: Instant,
-    /// When the last failure came.
+    /// The time of the last failure.
     last: Instant,
-    /// Until when nothing is delivered.
+    /// The time until which nothing is delivered.
     until: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Trouble {
-    /// How many events the next delivery has at most.
+    /// The most events of the next delivery.
     events: usize,
-    /// When the receiver failed for this stream as if for any.
+    /// The time at which the receiver failed for this stream as it may fail for any.
     failed: Option<Instant>,
 }
 
@@ -63,19 +67,19 @@ impl Health {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The outage that there is.
+    /// Gives the present outage of the receiver.
     pub(super) fn outage(&self) -> Option<Outage> {
         let known = self.known();
         known.failing.as_ref().map(|failing| failing.outage.clone())
     }
 
-    /// Until when nothing is to be delivered.
+    /// Gives the time until which nothing is to be delivered.
     pub(super) fn rests_until(&self) -> Option<Instant> {
         let until = self.known().failing.as_ref()?.until;
         (until > Instant::now()).then_some(until)
     }
 
-    /// How many events of a stream are delivered at most.
+    /// Gives the most events of a stream that one delivery holds.
     pub(super) fn events(&self, stream: &StreamId) -> usize {
         let known = self.known();
         known
@@ -101,7 +105,8 @@ impl Health {
 
     /// A delivery of `events` events that began at `began` was not taken at `now`.
     ///
-    /// A failure of the receiver is none of the stream, unless the receiver has taken something else since it last failed for this one.
+    /// A failure of the receiver is none of the stream, unless the receiver has taken something
+    /// else since it last failed for this one.
     pub(super) fn refused(
         &self,
         id: &ConsumerId,
@@ -158,7 +163,8 @@ impl Known {
         }
     }
 
-    /// The receiver fails, and is left alone for as long as is given back. What was under way when it failed before tells nothing new.
+    /// The receiver fails, and is left alone for as long as is given back. What was under way when
+    /// it failed before tells nothing new.
     fn failed(
         &mut self,
         id: &ConsumerId,

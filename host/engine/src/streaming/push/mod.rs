@@ -1,9 +1,10 @@
 //! Push: a receiver over HTTP, for those consumers that have somewhere to be pushed to.
 //!
-//! Each delivery is one POST of events of one lease. An answer of 2xx takes them. One that concerns the events is a failure, after
-//! which the stream rests, and is parked in the end. One that concerns the receiver (it cannot be reached, does not answer in time, has
-//! trouble of its own, or wants to be left alone) costs no stream an attempt: the consumer rests, longer each time, until something is taken.
-//! One that must not be pushed to ([`PushRules`]) has its consumer paused.
+//! Each delivery is one POST of events of one lease. An answer of 2xx takes them. One that concerns
+//! the events is a failure, after which the stream rests, and is parked in the end. One that
+//! concerns the receiver (it cannot be reached, does not answer in time, has trouble of its own, or
+//! wants to be left alone) costs no stream an attempt: the consumer rests, longer each time, until
+//! something is taken. One that must not be pushed to ([`PushRules`]) has its consumer paused.
 
 mod health;
 mod poster;

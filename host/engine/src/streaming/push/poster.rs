@@ -1,4 +1,4 @@
-//! Speaking to receivers over HTTP: one POST, and what its answer means.
+//! The HTTP client of receivers: one POST, and the meaning of its answer.
 
 use std::error::Error;
 use std::iter;
@@ -19,17 +19,17 @@ pub const DELIVERY: &str = "gavel-delivery";
 
 /// Longest time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How much of an answer is read, in bytes.
+/// The most bytes of an answer that are read.
 const ANSWER_BYTES: usize = 4 * 1024;
 /// The longest rest that a receiver can ask for.
 const LONGEST_REST: Duration = Duration::from_secs(3_600);
 
-/// Who is pushed to, and how.
+/// The settings of deliveries to receivers.
 #[derive(Debug, Clone)]
 pub struct PushSettings {
     /// Longest time for an answer.
     pub timeout: Duration,
-    /// Where events may be pushed to.
+    /// The rules on where events may be pushed to.
     pub rules: PushRules,
 }
 
@@ -37,24 +37,25 @@ pub struct PushSettings {
 #[derive(Debug, Clone)]
 pub(super) struct Poster {
     http: reqwest::Client,
-    /// For URLs with the port that we listen on: addresses are resolved without ports, and there not all are allowed that are elsewhere.
+    /// The client for URLs with the port that this host listens on: addresses are resolved without
+    /// ports, and some that are allowed elsewhere are not allowed at that port.
     http_at_own_port: reqwest::Client,
     settings: PushSettings,
     clock: Arc<dyn Clock>,
 }
 
-/// A delivery was not taken.
+/// A refusal: the delivery was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) fault: Fault,
-    /// For those who look after the consumer. Nothing of an answer but its status: whoever may read this need not be one to whom the
-    /// receiver would answer.
+    /// The reason, for those who look after the consumer. Of an answer it holds the status only: a
+    /// reader of the reason need not be one to whom the receiver would answer.
     pub(super) reason: String,
-    /// How long the receiver wants to be left alone.
+    /// The time for which the receiver wants to be left alone.
     pub(super) retry_after: Option<Duration>,
 }
 
-/// What a delivery that was not taken is put down to.
+/// The cause of a delivery that was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// Events of this stream.
@@ -65,12 +66,12 @@ pub(super) enum Fault {
     Receiver,
     /// The receiver, or what these events do to it.
     Unknown,
-    /// Whoever has made the consumer: the receiver is not allowed.
+    /// The consumer itself: its receiver is not allowed.
     NotAllowed,
 }
 
 impl Fault {
-    /// By the status of an answer: too large, too many, not in time, a fault of the server.
+    /// Classifies the status of an answer: too large, too many, not in time, a fault of the server.
     fn of(status: u16) -> Self {
         match status {
             413 => Self::TooLarge,
@@ -200,7 +201,7 @@ impl Poster {
     }
 }
 
-/// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3).
+/// Reads `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3).
 fn retry_after(answer: &Response, now: OffsetDateTime) -> Option<Duration> {
     let text = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
     let rest = match text.parse() {
@@ -213,7 +214,8 @@ fn retry_after(answer: &Response, now: OffsetDateTime) -> Option<Duration> {
     Some(rest.min(LONGEST_REST))
 }
 
-/// Reads what a short answer has, so that the connection can be used again. No error: what counts is the status.
+/// Reads what a short answer has, so that the connection can be used again. No error: what counts
+/// is the status.
 async fn finish(answer: &mut Response) {
     let mut read = 0;
     while read < ANSWER_BYTES {

@@ -1,4 +1,5 @@
-//! Which receivers may be pushed to: who can make a consumer is not to reach, through us, what only we can reach.
+//! Rules on the receivers that may be pushed to: a client that can make a consumer must not reach,
+//! through this host, what only this host can reach.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -8,9 +9,10 @@ use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 
-/// Where events may be pushed to. Cheap to clone.
+/// The rules on where events may be pushed to. Cheap to clone.
 ///
-/// **Invariant:** an address is looked at that is connected to: one in a URL, or one that the name was resolved to for this very connection.
+/// **Invariant:** the address that is checked is the one that is connected to: one in a URL, or one
+/// that the name was resolved to for this very connection.
 #[derive(Debug, Clone)]
 pub struct PushRules {
     allow: Option<Arc<[PushTarget]>>,
@@ -21,12 +23,14 @@ pub struct PushRules {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the setting `push.allow` does not allow to push to {receiver}")]
 pub struct NotAllowed {
-    /// Host and port as in the URL. Nothing of what a name leads to, which is for those alone who may resolve it.
+    /// The host and the port as in the URL. The addresses of a name are left out: they are for
+    /// those alone who may resolve it.
     receiver: String,
 }
 
 impl PushRules {
-    /// The rules of a host that listens on `listen`: what the setting says, or those that hold without it.
+    /// The rules of a host that listens on `listen`: what the setting says, or those that hold
+    /// without it.
     #[must_use]
     pub fn new(allow: Option<Vec<PushTarget>>, listen: SocketAddr) -> Self {
         Self {
@@ -35,7 +39,8 @@ impl PushRules {
         }
     }
 
-    /// Refuses a URL whose host is an address that may not be pushed to. Names are looked at when they are resolved.
+    /// Refuses a URL whose host is an address that may not be pushed to. Names are looked at when
+    /// they are resolved.
     pub(in crate::streaming) fn check(&self, url: &Url) -> Result<(), NotAllowed> {
         let Some(address) = url.host_str().and_then(address) else {
             return Ok(());
@@ -46,7 +51,7 @@ impl PushRules {
         Err(NotAllowed::to(url))
     }
 
-    /// Whether a URL leads to the port that we listen on, on whatever machine.
+    /// Tells whether a URL leads to the port that this host listens on, on whatever machine.
     pub(super) fn is_own_port(&self, url: &Url) -> bool {
         url.port_or_known_default() == Some(self.listen.port())
     }
@@ -65,7 +70,8 @@ impl PushRules {
         }
     }
 
-    /// Whether an address leads to this machine, on which nobody can say how far it is from the one listened on.
+    /// Tells whether an address leads to this machine. Any such address may lead to the listening
+    /// socket.
     fn is_ours(&self, address: IpAddr) -> bool {
         address.is_loopback()
             || address.is_unspecified()
@@ -110,12 +116,12 @@ fn bare(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// Resolves names to addresses that may be pushed to only, at every connection, so that a name cannot be turned to another address after it
-/// was looked at.
+/// Resolves names to addresses that may be pushed to only, at every connection, so that a name
+/// cannot be turned to another address after it was looked at.
 #[derive(Debug)]
 pub(super) struct Resolver {
     pub(super) rules: PushRules,
-    /// Whether what is asked for is to be connected to at the port that we listen on.
+    /// Tells whether the connection goes to the port that this host listens on.
     pub(super) is_own_port: bool,
 }
 
@@ -141,7 +147,8 @@ impl Resolve for Resolver {
     }
 }
 
-/// Whether an address is one of the public Internet, by the registries of IANA for special purposes (RFC 6890) as of 2025.
+/// Tells whether an address belongs to the public Internet, by the registries of IANA for special
+/// purposes (RFC 6890) as of 2025.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
