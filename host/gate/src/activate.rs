@@ -1,4 +1,4 @@
-//! Running the steps, and moving the pointer when nothing stands in the way.
+//! The activation: runs the steps, and moves the pointer when no finding blocks it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,25 +16,27 @@ use super::past::Manner;
 use super::slots::Slots;
 use super::{Error, GateSettings, Report, Step, Watch};
 
-/// How often a candidate is looked at again because another activation came first.
+/// The most looks at a candidate, when another activation comes first each time.
 pub(super) const ATTEMPTS: u32 = 5;
-/// How often the decider is held for the last look before others are told that too much is written to it.
+/// The most times that the decider is held for the last look, before callers are told that too much
+/// is written to the decider.
 const TURNS: u32 = 5;
-/// How long a decider is held for the last look, at what was stored since the one before it. What takes longer is looked at while commands go on.
+/// The longest time that a decider is held for the last look, at what was stored since the look
+/// before. A look that takes longer continues while commands are carried out.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
-/// What is to become active, and who says so.
+/// A request to activate a module, and its author.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActivationRequest {
     /// The pointer that is to be moved.
     pub key: ActivationKey,
     /// The candidate.
     pub digest: ModuleDigest,
-    /// Why.
+    /// The reason for the activation.
     pub message: Option<String>,
-    /// The findings to let pass, by name.
+    /// The findings to accept, by name.
     pub accept: Vec<String>,
-    /// By whom; none when authentication is off.
+    /// The authenticated sender; none when authentication is off.
     pub activated_by: Option<String>,
 }
 
@@ -61,11 +63,13 @@ impl Gate {
 
     /// Runs the gate, and activates the candidate when it passes.
     ///
-    /// Once this has returned, no host decides another command of the decider with the former module.
+    /// Once this has returned, no host decides another command of the decider with the former
+    /// module.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with the report, or why the gate could not be run. Nothing has changed then.
+    /// [`Error::Refused`] with the report, or why the gate could not be run. Nothing has changed
+    /// then.
     pub async fn activate(&self, request: ActivationRequest) -> Result<Activation, Error> {
         self.pass(&request, Direction::Forward).await
     }
@@ -123,8 +127,8 @@ impl Gate {
         })
     }
 
-    /// Looks at a candidate, and moves the pointer to it when it passes. None when all is to be looked at anew: another module has become
-    /// active meanwhile, or too much was stored.
+    /// Looks at a candidate, and moves the pointer to it when it passes. None when everything is to
+    /// be looked at again: another module has become active meanwhile, or too much was stored.
     async fn swap(
         &self,
         subject: &Subject,
@@ -143,7 +147,8 @@ impl Gate {
             return settled(activated, &request.key, request.digest);
         };
         for turn in 0..TURNS {
-            // Where giving way has led to nothing, it is done at the cost of those who write so much.
+            // Where giving way has led to nothing, it is done at the cost of those who write so
+            // much.
             let manner = match turn {
                 0 => Manner::GivesWay,
                 _ => Manner::Presses,
@@ -181,8 +186,8 @@ impl Gate {
         })
     }
 
-    /// Lets a report pass of which nothing stands in the way. One of a host that has had no room for instances since then speaks against a
-    /// candidate without reason.
+    /// Accepts a report without blocking findings. A report of a host that had no room for
+    /// instances meanwhile speaks against a candidate without reason.
     fn require(&self, report: &Report, without_room: u64) -> Result<(), Error> {
         if report.passed {
             return Ok(());
@@ -193,7 +198,8 @@ impl Gate {
         })
     }
 
-    /// The report of a look, unless it is one of a host that had no room for instances meanwhile: then it speaks against a candidate without reason.
+    /// The report of a look, unless the host had no room for instances meanwhile: then the report
+    /// speaks against a candidate without reason.
     pub(super) async fn if_there_was_room(
         &self,
         look: impl Future<Output = Result<Report, Error>>,
@@ -206,7 +212,7 @@ impl Gate {
         Ok(report)
     }
 
-    /// How often the host had no room for an instance so far.
+    /// Counts the times that the host had no room for an instance so far.
     pub(super) fn times_without_room(&self) -> u64 {
         self.modules.runtime().times_without_room()
     }
@@ -220,10 +226,12 @@ impl Gate {
         }
     }
 
-    /// What is to be said of a candidate now: what a rehearsal has found, if there was one, and what has happened since.
+    /// The candidate's current report: the findings of a rehearsal, if there was one, and what
+    /// happened since.
     async fn look(&self, subject: &Subject) -> Result<(Report, Option<Seen>), Error> {
         if let Some(rehearsed) = self.rehearsed(subject).await? {
-            // Where more has been stored since than there was, the rehearsal has not seen what matters.
+            // Where more has been stored since than there was, the rehearsal has not seen what
+            // matters.
             let seen = rehearsed.facts(Step::Refold);
             let seen = seen.and_then(|facts| facts["streams"].as_u64());
             let seen = u32::try_from(seen.unwrap_or_default()).unwrap_or(u32::MAX);
@@ -257,7 +265,7 @@ fn activation_of(subject: &Subject, request: &ActivationRequest, report: &Report
     }
 }
 
-/// What has become of a step that is about a module. None where another step came first.
+/// Gives the activation that an attempt made. None where another step came first.
 pub(super) fn settled(
     activated: Result<Activation, ActivateError>,
     key: &ActivationKey,

@@ -1,4 +1,5 @@
-//! What was stored after a look, or after a rehearsal of any age: it is looked at as well before the pointer moves.
+//! Catching up: whatever was stored after a look, or after a rehearsal of any age, is looked at as
+//! well before the pointer moves.
 
 use gavel_model::ActivationKey;
 use gavel_store::Moment;
@@ -11,37 +12,40 @@ use super::refolded::Refolded;
 use super::rehearsal::{Rehearsal, Rehearsed, Status};
 use super::{CaughtUp, Error, Gate, Report, Step};
 
-/// How many streams that have moved on since a rehearsal are looked at one by one. If there are more, the whole history is looked at anew.
+/// The most streams that are looked at one by one, of those that have moved since a rehearsal. If
+/// more have moved, the whole history is looked at again.
 pub(super) const MOST_STREAMS: u32 = 10_000;
-/// The same since the activation itself has begun to look: another look at the whole would take as long as the one before.
+/// The most streams that have moved since the activation itself began to look: another look at the
+/// whole history would take as long as the one before.
 pub(super) const MOST_STREAMS_SINCE: u32 = 100_000;
-/// How often it is looked after streams that have moved on meanwhile.
+/// The most rounds of looking at streams that have moved meanwhile.
 const ROUNDS: u32 = 3;
-/// With fewer than this it is not looked again.
+/// The number of moved streams below which no other round is made.
 const FEW_STREAMS: usize = 100;
 
-/// How many rehearsals are looked through for one that an activation can use.
+/// The number of rehearsals that are searched for one that an activation can use.
 const USABLE: u32 = 10;
 
-/// What was seen of a candidate, and until when.
+/// The results about a candidate, and the moment through which they hold.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
-    /// What the steps have found.
+    /// The report of the steps.
     report: Report,
-    /// What has come of deciding again, with all that was stored since.
+    /// The results of deciding again, with all that was stored since.
     decisions: Decisions,
-    /// What was folded since.
+    /// The results of folding what was stored since.
     folded: Refolded,
-    /// How many commands were decided again since.
+    /// The number of commands that were decided again since.
     commands: u64,
     through: Moment,
-    /// What the streams have come to that were looked at last.
+    /// The states of the streams that were looked at last.
     states: Starts,
 }
 
 impl Seen {
-    /// What a report says, and what streams had come to when it was made. None if the steps were not all taken, or if it does not tell until
-    /// when it looks.
+    /// Takes the results from a report, with the states of the streams when the report was made.
+    /// None if not all steps were taken, or if the report does not tell through which moment it
+    /// looks.
     pub(super) fn of(report: &Report, states: Starts) -> Option<Self> {
         Some(Self {
             decisions: report.decisions()?,
@@ -60,7 +64,8 @@ impl Seen {
 }
 
 impl Gate {
-    /// What the newest rehearsal of a candidate has found, if it was compared with what is active now, and has gone through all steps.
+    /// Finds the report of the candidate's newest rehearsal, if the rehearsal compared the
+    /// candidate with the module that is active now, and has gone through all steps.
     pub(super) async fn rehearsed(&self, subject: &Subject) -> Result<Option<Report>, Error> {
         if subject.direction == Direction::Back {
             return Ok(None);
@@ -91,8 +96,8 @@ impl Gate {
         Ok(None)
     }
 
-    /// Looks at what was stored meanwhile, until there is little of it or it does not become less. Gives whether that could be told, and was
-    /// of no more than `most` streams at a time.
+    /// Looks at what was stored meanwhile, until there is little of it or it does not become less.
+    /// Gives whether that could be told, and was of no more than `most` streams at a time.
     pub(super) async fn catch_up(
         &self,
         subject: &Subject,
@@ -113,8 +118,8 @@ impl Gate {
         Ok(true)
     }
 
-    /// Looks at what was stored meanwhile, once. Gives of how many streams it was; none if that cannot be told, or if they are more than
-    /// `most`. Dropped midway, nothing was seen.
+    /// Looks at what was stored meanwhile, once. Gives of how many streams it was; none if that
+    /// cannot be told, or if they are more than `most`. Dropped midway, nothing was seen.
     pub(super) async fn look_again(
         &self,
         subject: &Subject,

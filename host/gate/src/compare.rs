@@ -1,4 +1,4 @@
-//! One decision against another.
+//! The comparison of one decision with another.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,22 +10,22 @@ use serde_json::{Value, json};
 use super::folder::{Again, Folder};
 use super::words::{document_line, event_json, rejection_json};
 
-/// How a decision made again differs from the recorded one.
+/// The difference between a decision made again and the recorded one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Verdict {
-    /// Not at all.
+    /// The two do not differ.
     Same,
-    /// Both accept, with other events.
+    /// The two accept, with different events.
     DifferentEvents,
-    /// What was accepted is rejected.
+    /// An accepted command is rejected now.
     NowRejected,
-    /// What was rejected is accepted.
+    /// A rejected command is accepted now.
     NowAccepted,
-    /// Both reject, for another reason.
+    /// The two reject, for different reasons.
     DifferentRejection,
     /// The module fails.
     Failed,
-    /// Otherwise than is recorded, but as the active module would decide today.
+    /// The decision differs from the recorded one, but is as the active module would decide today.
     AsActive,
 }
 
@@ -55,12 +55,12 @@ impl Verdict {
         Self::ALL.into_iter().find(|verdict| verdict.name() == name)
     }
 
-    /// Whether the candidate changes something.
+    /// Tells whether the candidate changes something.
     pub(super) fn is_change(self) -> bool {
         Self::CHANGES.contains(&self)
     }
 
-    /// As reports name it.
+    /// Gives the name in reports.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Same => "same",
@@ -73,7 +73,7 @@ impl Verdict {
         }
     }
 
-    /// In words.
+    /// Gives the name in words.
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Same => "same",
@@ -87,7 +87,8 @@ impl Verdict {
     }
 }
 
-/// Compares what was recorded of a command, and the events that followed from it, with the same decision made again.
+/// Compares what was recorded of a command, and the events that followed from it, with the same
+/// decision made again.
 pub(super) fn compare(record: &CommandRecord, events: &[Event], again: &Again) -> Verdict {
     match (&record.outcome, again) {
         (_, Err(_)) => Verdict::Failed,
@@ -110,7 +111,8 @@ pub(super) fn compare(record: &CommandRecord, events: &[Event], again: &Again) -
     }
 }
 
-/// Compares what the active module decides with what the candidate decides. None when only the active module fails: that is no measure.
+/// Compares what the active module decides with what the candidate decides. None when only the
+/// active module fails: that is no measure.
 pub(super) fn against(active: &Again, again: &Again) -> Option<Verdict> {
     Some(match (active, again) {
         (Err(_), Ok(_)) => return None,
@@ -124,7 +126,7 @@ pub(super) fn against(active: &Again, again: &Again) -> Option<Verdict> {
     })
 }
 
-/// What was recorded, for a report.
+/// Gives the recorded outcome, for a report.
 pub(super) fn recorded_json(record: &CommandRecord, events: &[Event]) -> Value {
     match &record.outcome {
         CommandOutcome::Accepted { .. } => events_json(events),
@@ -132,7 +134,7 @@ pub(super) fn recorded_json(record: &CommandRecord, events: &[Event]) -> Value {
     }
 }
 
-/// What was decided again, for a report.
+/// Gives the outcome that was decided again, for a report.
 pub(super) fn redecided_json(again: &Again) -> Value {
     match again {
         Ok(Decision::Accepted(events)) => events_json(events),
@@ -145,7 +147,9 @@ fn events_json(events: &[Event]) -> Value {
     json!({ "events": events.iter().map(event_json).collect::<Vec<_>>() })
 }
 
-/// What was recorded or decided again, as a report holds it, on one line: `Withdrawn {"amount": 4}, Charged {"fee": 1}`.
+/// Writes an outcome, as a report holds it, on one line:
+///
+/// `Withdrawn {"amount": 4}, Charged {"fee": 1}`.
 pub(super) fn outcome_line(outcome: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     if let Some(events) = outcome["events"].as_array() {
@@ -173,15 +177,18 @@ pub(super) fn outcome_line(outcome: &Value) -> String {
     }
 }
 
-/// What a host checks before it asks a module: the command's name, and the schema of its data.
+/// The checks that a host makes before it asks a module: the command's name, and the schema of its
+/// data.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Checks {
-    /// By the module that decided them, commands whose schema is the same in the candidate: the recorded ones fit.
+    /// The commands whose schema is the same in the candidate, by the module that decided them: the
+    /// recorded ones fit.
     fitting: HashMap<ModuleDigest, HashSet<String>>,
 }
 
 impl Checks {
-    /// Before decisions of `candidate`, of commands that `former` modules have decided.
+    /// Makes the checks before decisions of `candidate`, on commands that `former` modules have
+    /// decided.
     pub(super) fn new(candidate: &Manifest, former: &[(ModuleDigest, Manifest)]) -> Self {
         let fitting = former.iter().map(|(digest, manifest)| {
             let same = |name: &String| {
@@ -201,8 +208,8 @@ impl Checks {
         }
     }
 
-    /// What a host would answer to a recorded command at the present state of `folder`, and the fuel that it takes; none when the module is not
-    /// asked.
+    /// Gives the answer that a host would make to a recorded command at the present state of
+    /// `folder`, and the fuel that it takes: 0 when the module is not asked.
     pub(super) fn decide(&self, folder: &mut Folder, record: &CommandRecord) -> (Again, u64) {
         match self.rejection(folder.decider(), record) {
             Some(rejection) => (Ok(Decision::Rejected(rejection)), 0),

@@ -1,4 +1,5 @@
-//! Step 7: what deciding costs, against the active module, on a sample. Fuel is counted, not measured.
+//! Step 7: the cost of deciding, against the active module, on a sample. Fuel is counted, not
+//! measured.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +10,11 @@ use super::sample::Played;
 use super::words::{count, count_of};
 use super::{Finding, Step, StepResult};
 
-/// What the sample has cost with either module.
+/// The cost of the sample with either module.
 #[derive(Debug, Default)]
 pub(super) struct Cost {
     by_command: BTreeMap<String, Fuel>,
-    /// Of all states at the end of their streams, as text, in bytes.
+    /// The size of all states at the end of their streams, as text, in bytes.
     active_state_bytes: u64,
     candidate_state_bytes: u64,
 }
@@ -27,7 +28,8 @@ struct Fuel {
 }
 
 impl Fuel {
-    /// What the candidate needs more, as a share.
+    /// Gives the candidate's increase of fuel over the active module, as a share: 1.0 is twice the
+    /// fuel.
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     fn increase(self) -> f64 {
         if self.active == 0 {
@@ -38,7 +40,7 @@ impl Fuel {
 }
 
 impl Cost {
-    /// Of a sample that both modules were taken through.
+    /// Adds up the cost of a sample that both modules were taken through.
     pub(super) fn of(sample: &[Part], active: &[Played], candidate: &[Played]) -> Self {
         let mut cost = Self::default();
         for (part, (active, candidate)) in sample.iter().zip(active.iter().zip(candidate)) {

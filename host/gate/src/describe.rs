@@ -1,4 +1,4 @@
-//! Step 2: what the candidate declares, against the active module and against history.
+//! Step 2: the candidate's declarations, against the active module and against history.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use super::words::{count_of, excerpt};
 use super::{Error, Finding, Step, StepResult, schema};
 
-/// How many events are looked through at a time.
+/// The number of events that are looked through at a time.
 const PAGE_EVENTS: u32 = 1_000;
-/// Compares two manifests. An event that history holds and the candidate does not declare any more stands in the way, and so does one whose
-/// data break the schema that the candidate has for it.
+/// Compares two manifests. An event that history holds and the candidate does not declare any more
+/// blocks the candidate, and so does an event whose data break the schema that the candidate has
+/// for it.
 pub(super) async fn compare(
     store: &dyn LogStore,
     runtime: &Runtime,
@@ -80,8 +81,8 @@ async fn changed_command(
     }))
 }
 
-/// In what `new` accepts less than `old`, if it does, and `new` ready to check values: found out in the background, for a schema is as dear
-/// as its author has made it.
+/// Lists where `new` accepts less than `old`, if it does, and makes `new` ready to check values.
+/// Runs in the background, for a schema is as expensive as its author has made it.
 async fn narrowed(
     runtime: &Runtime,
     old: &Value,
@@ -115,7 +116,7 @@ fn finding(summary: String, details: Value, blocks: bool) -> Finding {
     }
 }
 
-/// What is stored of a decider.
+/// The stored events of a decider.
 struct History<'a> {
     store: &'a dyn LogStore,
     runtime: &'a Runtime,
@@ -172,7 +173,8 @@ impl History<'_> {
         Ok(Some(finding(summary, details, breaks.is_some())))
     }
 
-    /// The first event of this type, in the order of the log; with a schema, the first one that does not fit.
+    /// The first event of this type, in the order of the log; with a schema, the first one that
+    /// does not fit.
     async fn first(
         &self,
         event: &EventDeclaration,

@@ -1,7 +1,8 @@
-//! Step 6: what is decided twice gives the same bytes.
+//! Step 6: a decision that is made twice gives the same bytes.
 //!
-//! Once in an instance that has seen nothing else, and once in one that has seen all the streams before. A module that keeps anything
-//! outside of its states, or goes by the order of a table whose keys are random, does not decide alike in both.
+//! The sample is decided once in instances that have seen nothing else, and once in one that has
+//! seen all the streams before. A module that keeps anything outside of its states, or goes by the
+//! order of a table whose keys are random, does not decide alike in both.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,13 +19,13 @@ use super::sample::{Played, play};
 use super::words::{count, count_of, excerpt};
 use super::{Error, Finding, Gate, Step, StepResult, Watch};
 
-/// How many examples are kept.
+/// The number of examples that are kept.
 const EXAMPLES: usize = 3;
 
-/// How many streams are taken through a module in one job.
+/// The number of streams that are taken through a module in one job.
 const STREAMS_PER_JOB: usize = 8;
 
-/// What deciding twice has shown.
+/// The results of deciding twice.
 #[derive(Debug, Default)]
 pub(super) struct Twice {
     commands: u64,
@@ -42,7 +43,8 @@ struct Example {
 }
 
 impl Gate {
-    /// Decides a sample twice. Gives what the instance that was kept has made of each stream as well.
+    /// Decides a sample twice. Gives what the instance that was kept has made of each stream as
+    /// well.
     pub(super) async fn twice(
         &self,
         sample: &Arc<[Part]>,
@@ -242,7 +244,7 @@ fn command(decision: &PastDecision) -> (String, String) {
     (record.command.clone(), record.data.as_str().to_owned())
 }
 
-/// Byte for byte, which is more than that documents are equal.
+/// Compares byte for byte, which is more than that documents are equal.
 fn are_the_same(one: &Again, other: &Again) -> bool {
     let data = |event: &Event| event.data.as_str().to_owned();
     match (one, other) {

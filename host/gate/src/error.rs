@@ -1,11 +1,11 @@
-//! Why the gate has no answer.
+//! Errors of the gate.
 
 use gavel_engine::catalog;
 use gavel_model::{ActivationKey, CommandId, EventId, Json, ModuleKind, ModuleName, RehearsalId};
 use gavel_sandbox::RunError;
 use gavel_store as store;
 
-/// Why the gate has no answer, or says no. Nothing has changed.
+/// A reason for which the gate has no answer, or refuses. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No module was ever active there, or none is any more.
@@ -31,40 +31,42 @@ pub enum Error {
     /// The gate has found something that nobody has accepted.
     #[error("the gate refuses the module")]
     Refused {
-        /// What it found.
+        /// The report of the gate.
         report: Json,
     },
-    /// Other activations came first, again and again, or more was written each time than could be looked at.
+    /// Other activations came first, again and again, or more was written each time than could be
+    /// looked at.
     #[error("{key} is being activated by others, or too much is written to it")]
     Contended {
         /// The pointer.
         key: ActivationKey,
     },
-    /// There is no such rehearsal in this namespace.
+    /// The namespace has no such rehearsal.
     #[error("there is no rehearsal {id}")]
     RehearsalNotFound {
-        /// Its id.
+        /// The rehearsal's id.
         id: RehearsalId,
     },
-    /// There is no such event in this namespace.
+    /// The namespace has no such event.
     #[error("there is no event {event_id}")]
     EventNotFound {
-        /// Its id.
+        /// The event's id.
         event_id: EventId,
     },
     /// The ledger of this namespace has no such command.
     #[error("there is no command {command_id}")]
     CommandNotFound {
-        /// Its id.
+        /// The command's id.
         command_id: CommandId,
     },
-    /// Whoever has asked does not want to know any more.
+    /// The caller has cancelled the request.
     #[error("cancelled")]
     Cancelled,
-    /// This host has as many rehearsals, shadows or verifications under way as it takes, of the namespace or of all.
+    /// This host has as many rehearsals, shadows or verifications under way as it takes, of the
+    /// namespace or of all.
     #[error("{limit} of the kind are under way")]
     Busy {
-        /// How many it takes.
+        /// The most that the host takes.
         limit: usize,
     },
     /// The module cannot be had.

@@ -1,4 +1,4 @@
-//! Taking a candidate through the steps, in order.
+//! The examination: takes a candidate through the steps, in order.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,11 +16,12 @@ use super::cost::Cost;
 use super::moved::Starts;
 use super::{Error, Gate, Report, Step, StepResult, Watch, describe};
 
-/// Whether a module is replaced by a candidate, or by the one that it has replaced.
+/// The direction of a change: to a candidate, or back to the module that the active one has
+/// replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     Forward,
-    /// The specifications of the module that is left behind do not stand in the way.
+    /// A rollback. The specifications of the module that is left behind do not block it.
     Back,
 }
 
@@ -36,14 +37,15 @@ pub(super) struct Subject {
     pub(super) direction: Direction,
     /// The findings to let pass, by name.
     pub(super) accept: Vec<String>,
-    /// What hosts check around decisions.
+    /// The checks that hosts make around decisions.
     pub(super) checks: Arc<Checks>,
     /// The same around those of the active module; none where it has decided all that is recorded.
     pub(super) active_checks: Option<Arc<Checks>>,
 }
 
 impl Subject {
-    /// All streams, as they were at a moment: what is stored meanwhile does not make the way longer.
+    /// All streams, as they were at a moment: what is stored meanwhile does not make the way
+    /// longer.
     pub(super) fn range(&self, through: Moment) -> PastRange {
         PastRange {
             namespace: self.namespace.clone(),
@@ -54,7 +56,7 @@ impl Subject {
         }
     }
 
-    /// Whether a command is one that the candidate would decide.
+    /// Tells whether the candidate would decide a command.
     pub(super) fn is_about(&self, record: &CommandRecord) -> bool {
         *record.stream.namespace() == self.namespace && *record.stream.decider() == self.decider
     }
@@ -66,7 +68,7 @@ impl Subject {
         Report::new(&self.decider, candidate, (self.after, active), as_of)
     }
 
-    /// Whether the candidate is active already: then it differs in nothing.
+    /// Tells whether the candidate is active already: then it differs in nothing.
     fn is_active(&self) -> bool {
         let active = self.active.as_ref();
         active.is_some_and(|active| active.decider.digest() == self.candidate.digest())
@@ -107,8 +109,9 @@ impl Gate {
         })
     }
 
-    /// Takes a candidate through all steps. A step whose finding leaves nothing for those after it to look at is the last one. Remembers what
-    /// streams have come to, if somebody goes on from there.
+    /// Takes a candidate through all steps. A step whose finding leaves nothing for those after it
+    /// to look at is the last one. Remembers what streams have come to, if somebody goes on from
+    /// there.
     pub(super) async fn examine(
         &self,
         subject: &Subject,
@@ -161,7 +164,8 @@ impl Gate {
             return Ok(report);
         }
 
-        // What the specifications say does not change what history shows: a person wants to see both.
+        // What the specifications say does not change what history shows: a person wants to see
+        // both.
         watch.begin(Step::Specs, 0);
         report.enter(self.run_specs(subject, watch).await?, policy, accept);
         if subject.is_active() {
@@ -210,7 +214,8 @@ impl Gate {
         Ok(report)
     }
 
-    /// How much there is to fold. It is counted page by page: a count of everything at once keeps a processor for long.
+    /// Counts the events to fold, page by page: a count of everything at once keeps a processor
+    /// busy for long.
     async fn count_events(&self, subject: &Subject, watch: &Watch) -> Result<u64, Error> {
         let courtesy = self.modules.runtime().courtesy();
         let (namespace, decider) = (&subject.namespace, &subject.decider);
@@ -228,8 +233,9 @@ impl Gate {
         Ok(events)
     }
 
-    /// What a host checks around the decisions of a candidate and of the active module, with all modules that were ever active. None for the
-    /// active module where no other has decided anything.
+    /// Builds the checks that a host makes around the decisions of the candidate and of the active
+    /// module, with all modules that were ever active. None for the active module where no other
+    /// has decided anything.
     pub(super) async fn checks(
         &self,
         namespace: &Namespace,

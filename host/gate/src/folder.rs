@@ -12,7 +12,8 @@ use gavel_store::{History, Snapshot};
 use super::past::{FOLD_EVENTS, Part};
 use super::{Error, Gate};
 
-/// After how many streams an instance is thrown away, so that what one of them leaves behind does not add up.
+/// The number of streams after which an instance is thrown away, so that what one of them leaves
+/// behind does not add up.
 const STREAMS_PER_INSTANCE: u32 = 10_000;
 
 /// Folds streams, one at a time. All methods run guest code.
@@ -22,25 +23,26 @@ const STREAMS_PER_INSTANCE: u32 = 10_000;
 pub(super) struct Folder {
     decider: Arc<Decider>,
     module: Module,
-    /// From which memory on an instance is thrown away with its stream, in bytes.
+    /// The memory from which on an instance is thrown away with its stream, in bytes.
     memory: usize,
     guest: Option<Instance>,
     streams: u32,
     state: Option<State>,
     /// The version that the state has come to.
     version: Version,
-    /// How many events are folded in one call.
+    /// The number of events that are folded in one call.
     piece: usize,
-    /// What the module had written when it broke its instance.
+    /// The text that the module had written when it broke its instance.
     last_words: Option<String>,
 }
 
-/// Folding has ended early.
+/// A failure that ended folding early.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Unfolded {
-    /// The event that is to blame, and its version; none when the module failed somewhere in a call with many.
+    /// The event that is to blame, and its version; none when the module failed somewhere in a call
+    /// with many.
     pub(super) event: Option<(Version, Event)>,
-    /// What the module did.
+    /// The fault of the module.
     pub(super) fault: Fault,
 }
 
@@ -53,7 +55,8 @@ impl From<Fault> for Unfolded {
 /// A decision made again: what a host would answer, or why it could not.
 pub type Again = Result<Decision, Fault>;
 
-/// How often a module may fail before it is not asked any more. Running into a limit, which may take as long as a deadline, counts more.
+/// The number of failures after which a module is not asked any more. Running into a limit, which
+/// may take as long as a deadline, counts more.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience(u64);
 
@@ -76,7 +79,7 @@ impl Patience {
 }
 
 impl Folder {
-    /// With `memory_limit` as the most memory of an instance, in bytes.
+    /// Makes a folder with `memory_limit` as the most memory of an instance, in bytes.
     pub(super) fn new(decider: Arc<Decider>, memory_limit: usize) -> Self {
         Self {
             module: decider.module().apart(),
@@ -96,7 +99,7 @@ impl Folder {
         Self { piece: 1, ..self }
     }
 
-    /// What folds.
+    /// Gives the decider that folds.
     pub(super) fn decider(&self) -> &Decider {
         &self.decider
     }
@@ -111,7 +114,8 @@ impl Folder {
         self.begin_at(None)
     }
 
-    /// Begins a stream at a state that the module has come to before; the one before it is let go of.
+    /// Begins a stream at a state that the module has come to before; the one before it is let go
+    /// of.
     pub(super) fn begin_at(&mut self, start: Option<&Snapshot>) -> Result<(), Fault> {
         self.end();
         self.streams += 1;
@@ -154,7 +158,8 @@ impl Folder {
         self.fold(&part.events[from..to.max(from)])
     }
 
-    /// Decides a recorded command at the present state, as a host would. Gives the fuel that it took as well.
+    /// Decides a recorded command at the present state, as a host would. Gives the fuel that it
+    /// took as well.
     pub(super) fn decide(&mut self, record: &CommandRecord) -> (Again, u64) {
         let command = GuestCommand {
             name: record.command.clone(),
@@ -188,7 +193,8 @@ impl Folder {
         self.with(|guest, state| guest.snapshot(state))
     }
 
-    /// What the present state becomes with `events`; it stays as it is.
+    /// Gives the state that the present one becomes with `events`; the present state stays as it
+    /// is.
     pub(super) fn peek(&mut self, events: &[Event]) -> Result<Json, Fault> {
         self.with(|guest, state| {
             let snapshot = guest.snapshot(state)?;
@@ -200,7 +206,7 @@ impl Folder {
         })
     }
 
-    /// Whether there is a stream to go on with: it was begun, and the module has not failed at it.
+    /// Tells whether a stream was begun at which the module has not failed.
     pub(super) fn has_stream(&self) -> bool {
         self.state.is_some()
     }
@@ -259,7 +265,8 @@ fn restored(guest: &mut Instance, snapshot: &Json) -> Result<State, Fault> {
 }
 
 impl Gate {
-    /// Folds a stream from its first event on, through a version (inclusive) or to its end. Gives what has ended it early as well.
+    /// Folds a stream from its first event on, through a version (inclusive) or to its end. Gives
+    /// what has ended it early as well.
     pub(super) async fn fold_stream(
         &self,
         mut folder: Folder,
@@ -293,7 +300,7 @@ impl Gate {
         }
     }
 
-    /// What folds streams with `decider`.
+    /// Makes a folder of streams with `decider`.
     pub(super) fn folder(&self, decider: &Arc<Decider>) -> Folder {
         Folder::new(
             decider.clone(),

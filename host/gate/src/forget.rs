@@ -1,18 +1,20 @@
-//! Letting go of states that nobody will ask for: a module that is rehearsed or activated leaves one of each long stream.
+//! Letting go of states that nobody will ask for: a module that is rehearsed or activated leaves
+//! one of each long stream.
 
 use gavel_model::{ActivationKey, DeciderName, ModuleDigest, Namespace};
 use gavel_store::SnapshotPlace;
 
 use super::{Error, Gate};
 
-/// How many snapshots are looked at, and deleted at most, in one transaction.
+/// The number of snapshots that are looked at, and deleted at most, in one transaction.
 const STEP: u32 = 500;
-/// How many of the newest rehearsals are asked for their candidates.
+/// The number of the newest rehearsals whose candidates are looked up.
 const REHEARSALS: u32 = 20;
 
 impl Gate {
-    /// Deletes the snapshots of a decider's modules but of the active one, of the last that was rehearsed, and of those that are rehearsed
-    /// now: in the background, in small steps. What fails is logged, and done again after the next rehearsal or activation.
+    /// Deletes the snapshots of a decider's modules but of the active one, of the last that was
+    /// rehearsed, and of those that are rehearsed now: in the background, in small steps. What
+    /// fails is logged, and done again after the next rehearsal or activation.
     pub(super) fn forget_snapshots(&self, namespace: &Namespace, decider: &DeciderName) {
         let (gate, namespace, decider) = (self.clone(), namespace.clone(), decider.clone());
         tokio::spawn(async move {

@@ -1,17 +1,20 @@
-//! The activation gate: what stands between a stored module and live commands.
+//! The activation gate: the checks between a stored module and live commands.
 //!
-//! Its steps run in order, each in a file of its own, and write into one [`Report`]. Those that look at history read it through `past/`, on threads
-//! that give way to live commands. **Invariant:** a refusal changes nothing; the module that was active goes on.
+//! The steps run in order, each in a file of its own, and write into one [`Report`]. Those that
+//! look at history read it through `past/`, on threads that give way to live commands.
+//! **Invariant:** a refusal changes nothing; the module that was active keeps deciding.
 //!
 //! ```text
-//! kinds/          which gate it is, by the kind of the candidate
-//! activate.rs     the pointer moves, if the report says so      rehearsals.rs   the same without the pointer, in the background
-//!        \                                                      /
-//!         examine.rs: the steps in order, catch_up.rs: what was stored since  -->  report.rs: what was found, and what of it stands in the way (policy.rs, `accept`)
-//!         |
-//!         describe.rs, specs.rs, refold.rs, redecide.rs, determinism.rs, cost.rs
-//!         |
-//! past/: streams and what was decided on them  -->  folder.rs: a module at work on them
+//! kinds/          the entry points, by the kind of the candidate
+//! activate.rs     moves the pointer if the report passes
+//! rehearsals.rs   the same in the background, without the pointer
+//!   |
+//! examine.rs      the steps in order      -->  report.rs   the findings, and which of them block
+//! catch_up.rs     what was stored since        (by policy.rs and `accept`)
+//!   |
+//! describe.rs, specs.rs, refold.rs, redecide.rs, determinism.rs, cost.rs
+//!   |
+//! past/           streams, and what was decided on them  -->  folder.rs   a module that folds them
 //! ```
 
 mod activate;

@@ -1,4 +1,5 @@
-//! The streams that have moved on since they were looked at: taken once more through both modules, from where they were or from a state near it.
+//! The streams that have moved since they were looked at: taken once more through both modules,
+//! from the version that was seen or from a state near it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use super::refold::Folding;
 use super::refolded::Refolded;
 use super::{Error, Gate, Watch};
 
-/// How many streams that have moved on are read at once: as many as there are events on a small page.
+/// The number of moved streams that are read at once: as many as there are events on a small page.
 const STREAMS_AT_ONCE: usize = 50;
-/// How many streams are asked for their states at the same time.
+/// The number of streams whose states are loaded at the same time.
 const LOADS: usize = 10;
-/// How much states may take of those who have been looked at last, in bytes. What is not remembered is read and folded again.
+/// The most bytes of the states that are remembered, of the streams that were looked at last. A
+/// stream without a remembered state is read and folded again.
 const STATES_BYTES: usize = 16 << 20;
 
 /// States from which streams are folded on, by the id of the stream.
@@ -50,7 +52,7 @@ impl Starts {
         self.candidate.insert(id, candidate);
     }
 
-    /// Those of some streams.
+    /// Selects the starts of some streams.
     fn of(&self, places: &[Place]) -> Self {
         let some = |all: &HashMap<String, Snapshot>| {
             let known = places
@@ -80,7 +82,8 @@ impl Starts {
         }
     }
 
-    /// Where to begin to read a stream, so that the candidate can fold it, and the active module if there is one.
+    /// Finds the place from which to read a stream, so that the candidate can fold it, and the
+    /// active module if there is one.
     fn read_from(&self, id: &str, has_active: bool) -> Place {
         let version = |starts: &HashMap<String, Snapshot>| {
             let start = starts.get(id);
@@ -120,8 +123,8 @@ impl Work for Both {
 }
 
 impl Gate {
-    /// Folds streams that had a version at one moment, and decides again what was decided on them from then until another. What is known of
-    /// their states is used, and put.
+    /// Folds streams that had a version at one moment, and decides again what was decided on them
+    /// from then until another. What is known of their states is used, and put.
     pub(super) async fn look_at_moved(
         &self,
         subject: &Subject,
@@ -165,8 +168,8 @@ impl Gate {
         Ok((self.folded_by_all(folded, subject).await?, decisions))
     }
 
-    /// The states that are known, and of other long streams those that are kept: none is later than the place, for what comes behind that is
-    /// decided again.
+    /// The states that are known, and of other long streams those that are kept: none is later than
+    /// the place, for what comes behind that is decided again.
     async fn starts(
         &self,
         subject: &Subject,

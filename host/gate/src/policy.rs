@@ -1,31 +1,32 @@
-//! What stands in the way of a candidate, and what is only said.
+//! The policy of the gate: which findings block a candidate, and which are only reported.
 
 use std::time::Duration;
 
 use gavel_model::PerDecider;
 use serde::{Deserialize, Serialize};
 
-/// Whether what the gate finds stops an activation.
+/// The effect of findings on an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// It does.
+    /// Findings stop an activation.
     #[default]
     Enforce,
-    /// It is reported only. A module that cannot fold a stream is refused all the same.
+    /// Findings are reported only. A module that cannot fold a stream is refused all the same.
     Warn,
 }
 
-/// What is asked of the candidates of one decider.
+/// The requirements on the candidates of one decider.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Policy {
-    /// Whether findings stop an activation.
+    /// The effect of findings on an activation.
     pub mode: Mode,
-    /// Most recorded commands that may be decided otherwise than the active module would, as a share of all that were decided again, from 0 to 1
-    /// (inclusive). Default 1: differences are reported, and a person judges them.
+    /// Most recorded commands that may be decided otherwise than the active module would, as a
+    /// share of all that were decided again, from 0 to 1 (inclusive). Default 1: differences are
+    /// reported, and a person judges them.
     pub max_changed_decisions: f64,
-    /// Most that the commands of a name may need more fuel than with the active module, as a share of what they need there (inclusive). Default
-    /// 1: twice as much.
+    /// Most that the commands of a name may need more fuel than with the active module, as a share
+    /// of what they need there (inclusive). Default 1: twice as much.
     pub max_fuel_increase: f64,
 }
 
@@ -39,18 +40,20 @@ impl Default for Policy {
     }
 }
 
-/// How the gate works on this host.
+/// The settings of the gate on this host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GateSettings {
-    /// What is asked of the candidates of each decider.
+    /// The requirements on the candidates of each decider.
     pub policies: PerDecider<Policy>,
-    /// How many rehearsals of a namespace run at a time; so many shadows, and so many verifications, besides.
+    /// The most rehearsals of a namespace that run at a time; as many shadows, and as many
+    /// verifications, may run besides.
     pub rehearsals: usize,
-    /// The same of all namespaces together.
+    /// The most rehearsals of all namespaces together that run at a time.
     pub all_rehearsals: usize,
-    /// How long the specifications of a candidate may run, all together. After that none is begun.
+    /// The time that the specifications of a candidate may run, all together. After that none is
+    /// begun.
     pub specs: Duration,
-    /// From how many events on the candidate's state of a stream is kept as a snapshot.
+    /// The number of events from which on the candidate's state of a stream is kept as a snapshot.
     pub snapshot_events: u64,
 }
 

@@ -1,4 +1,5 @@
-//! Step 5: the candidate decides every recorded command again, at the version and in the context that are recorded.
+//! Step 5: the candidate decides every recorded command again, at the version and in the context
+//! that are recorded.
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ use super::words::excerpt_json;
 use super::{Error, Gate, Watch};
 
 impl Gate {
-    /// Has the candidate decide the commands of `range` again. Gives a sample of the streams as well.
+    /// Has the candidate decide the commands of `range` again. Gives a sample of the streams as
+    /// well.
     pub(super) async fn redecide(
         &self,
         range: PastRange,
@@ -66,18 +68,18 @@ impl Gate {
     }
 }
 
-/// One worker.
+/// A worker of the step.
 #[derive(Debug)]
 pub(super) struct Deciding {
     judge: Judge,
-    /// Whether nothing can be decided on the stream that is being read any more.
+    /// Tells whether nothing can be decided any more on the stream that is being read.
     is_lost: bool,
     sample: Sample,
     watch: Watch,
 }
 
 impl Deciding {
-    /// What it has found.
+    /// Gives the results of the worker.
     pub(super) fn into_decisions(self) -> Decisions {
         self.judge.decisions
     }
@@ -108,8 +110,9 @@ impl Work for Deciding {
     }
 }
 
-/// The active module beside the candidate. Where the candidate decides otherwise than is recorded by another module, it is asked what it would
-/// decide today: what differs is perhaps not the candidate, but history.
+/// The active module, next to the candidate. Where the candidate decides otherwise than another
+/// module did on record, the active module is asked for its decision today: perhaps not the
+/// candidate differs, but history.
 #[derive(Debug)]
 struct Incumbent {
     folder: Folder,
@@ -118,7 +121,8 @@ struct Incumbent {
 }
 
 impl Incumbent {
-    /// None where it is recorded what it decides, and where it has failed on the stream, or too often.
+    /// Decides as the active module would. None where the recorded decision is that module's own,
+    /// and where the module has failed on the stream, or too often.
     fn decide(&mut self, part: &Part, decision: &PastDecision) -> Option<Again> {
         let is_its_own = decision.record.module == self.folder.decider().digest();
         if is_its_own || !self.folder.has_stream() || self.patience.is_over() {
@@ -145,7 +149,7 @@ impl Incumbent {
 pub(super) struct Judge {
     folder: Folder,
     checks: Arc<Checks>,
-    /// There where something is recorded that another module has decided.
+    /// The active module; none when all recorded decisions are its own.
     incumbent: Option<Incumbent>,
     starts: Arc<Starts>,
     decisions: Decisions,
@@ -164,12 +168,12 @@ impl Judge {
         }
     }
 
-    /// Goes on with another stream; gives the one before it back.
+    /// Moves to another stream, and returns the folder of the previous one.
     pub(super) fn turn_to(&mut self, folder: Folder) -> Folder {
         std::mem::replace(&mut self.folder, folder)
     }
 
-    /// What it has found so far.
+    /// Gives the results so far.
     pub(super) fn decisions(&self) -> &Decisions {
         &self.decisions
     }
@@ -210,7 +214,7 @@ impl Judge {
         self.folder.fold_through(part, part.end())
     }
 
-    /// Folds anew what a trap has taken away.
+    /// Rebuilds the state that a trap has destroyed.
     fn catch_up(&mut self, part: &Part, through: Version) -> Result<(), Unfolded> {
         if part.goes_on || self.is_out_of_patience() {
             return Err(Fault::Spent.into());

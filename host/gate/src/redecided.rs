@@ -1,4 +1,4 @@
-//! What deciding again has shown, for the report.
+//! The results of deciding again, for the report.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use super::compare::{Verdict, outcome_line};
 use super::words::{count, count_of, document_line, percent, seconds as in_seconds};
 use super::{Finding, Step, StepResult};
 
-/// How many examples of each kind of change are kept.
+/// The number of examples of each kind of change that are kept.
 const EXAMPLES: usize = 3;
 
-/// What deciding again has shown.
+/// The results of deciding again.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Decisions {
     pub(super) commands: u64,
@@ -20,13 +20,13 @@ pub(super) struct Decisions {
     pub(super) undecided: u64,
     /// Commands of which the ledger keeps keys only.
     pub(super) keys_only: u64,
-    /// By verdict.
+    /// The number of commands, by verdict.
     counts: BTreeMap<Verdict, u64>,
-    /// By the command's name, without those that are the same.
+    /// The number of commands by name and verdict, without those that are decided the same.
     by_command: BTreeMap<String, BTreeMap<Verdict, u64>>,
     /// The first ones by stream and version, of each kind.
     examples: BTreeMap<Verdict, Vec<Example>>,
-    /// Whether so many failed that the rest was not looked at.
+    /// Tells whether so many decisions failed that the rest was not looked at.
     pub(super) is_cut_short: bool,
 }
 
@@ -52,7 +52,7 @@ impl Decisions {
         }
     }
 
-    /// Whether a change would be among the first ones.
+    /// Tells whether a change would be among the first ones.
     pub(super) fn wants(&self, verdict: Verdict, id: &str, at: Version) -> bool {
         let Some(kept) = self.examples.get(&verdict) else {
             return true;
@@ -240,7 +240,7 @@ impl Decisions {
         facts
     }
 
-    /// What the facts of a report tell of; none when they are not such facts.
+    /// Reads the results from the facts of a report; none when they are not such facts.
     pub(super) fn from_facts(facts: &Value) -> Option<Self> {
         let number = |name: &str| facts[name].as_u64();
         let mut decisions = Self {
@@ -277,7 +277,8 @@ impl Decisions {
 }
 
 impl Example {
-    /// One at a version of a stream; `shown` are the members that a report has of it besides.
+    /// Makes an example at a version of a stream; `shown` holds the other members that a report has
+    /// of it.
     pub(super) fn new(verdict: Verdict, id: &str, version: Version, mut shown: Value) -> Self {
         shown["verdict"] = verdict.name().into();
         shown["id"] = id.into();

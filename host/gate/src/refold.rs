@@ -1,4 +1,5 @@
-//! Step 4: the candidate folds every stream, and what it makes of them is compared with what the active module makes of them.
+//! Step 4: the candidate folds every stream, and what it makes of them is compared with what the
+//! active module makes of them.
 
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use super::refolded::{Example, Failure, Refolded, first_by};
 use super::{Error, Gate, Watch};
 
 impl Gate {
-    /// Has the candidate fold the streams of `range`. Remembers where they have ended, for whoever goes on from there.
+    /// Has the candidate fold the streams of `range`. Remembers where they have ended, for whoever
+    /// goes on from there.
     pub(super) async fn refold(
         &self,
         range: PastRange,
@@ -64,7 +66,7 @@ impl Gate {
         }
     }
 
-    /// What all workers have seen.
+    /// Adds up the results of all workers.
     pub(super) async fn folded_by_all(
         &self,
         workers: impl IntoIterator<Item = Refolded>,
@@ -82,7 +84,8 @@ impl Gate {
         Ok(folded)
     }
 
-    /// Finds the event at which the candidate fails, one by one. Leaves it open when each alone can be folded: what failed was the whole.
+    /// Finds the event at which the candidate fails, one by one. Leaves it open when each alone can
+    /// be folded: what failed was the whole.
     async fn locate(&self, subject: &Subject, failure: &mut Failure) -> Result<(), Error> {
         let (namespace, decider) = (subject.namespace.clone(), subject.decider.clone());
         if let Ok(stream) = StreamId::from_stored(namespace, decider, &*failure.id) {
@@ -94,7 +97,7 @@ impl Gate {
     }
 }
 
-/// One worker.
+/// A worker of the step.
 #[derive(Debug)]
 pub(super) struct Folding {
     namespace: Namespace,
@@ -102,14 +105,14 @@ pub(super) struct Folding {
     candidate: Folder,
     /// The module to compare with; none before the first activation.
     active: Option<Folder>,
-    /// From how many events on a state of the candidate's is kept as a snapshot.
+    /// The number of events from which on the candidate's state of a stream is kept as a snapshot.
     snapshot_events: u64,
     starts: Arc<Starts>,
     stream: Option<Stream>,
     pub(super) folded: Refolded,
     patience: Patience,
     snapshots: Vec<Snapshot>,
-    /// What the modules have come to; none where nobody goes on from there.
+    /// The states to which the modules have come; none where nobody continues from there.
     pub(super) ends: Option<Starts>,
     watch: Watch,
 }
@@ -137,7 +140,7 @@ impl Work for Folding {
 }
 
 impl Folding {
-    /// With [`Folding::ends`].
+    /// Makes the worker remember the [`Folding::ends`].
     pub(super) fn remembering(self) -> Self {
         Self {
             ends: Some(Starts::default()),
@@ -265,7 +268,8 @@ impl Folding {
         ends.put(end(&self.candidate, candidate), active);
     }
 
-    /// Keeps the candidate's state of a long stream, so that its first command after the activation need not fold it again.
+    /// Keeps the candidate's state of a long stream, so that its first command after the activation
+    /// need not fold it again.
     fn keep(&mut self, stream: &Stream, state: &Json) {
         if stream.version.get() < self.snapshot_events {
             return;

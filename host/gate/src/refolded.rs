@@ -1,4 +1,4 @@
-//! What folding has shown, for the report.
+//! The results of folding, for the report.
 
 use gavel_model::{Event, Json, Version};
 use gavel_sandbox::Fault;
@@ -8,10 +8,10 @@ use super::folder::Unfolded;
 use super::words::{count, count_of, event_json, excerpt, excerpt_json, seconds as in_seconds};
 use super::{Finding, Step, StepResult};
 
-/// How many examples of each kind are kept.
+/// The number of examples of each kind that are kept.
 const EXAMPLES: usize = 3;
 
-/// What folding has shown.
+/// The results of folding.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Refolded {
     pub(super) streams: u64,
@@ -23,11 +23,11 @@ pub(super) struct Refolded {
     pub(super) failed: u64,
     /// Streams that neither can fold.
     pub(super) failed_before: u64,
-    /// Whether so many failed that the rest was not looked at.
+    /// Tells whether so many streams failed that the rest was not looked at.
     pub(super) is_cut_short: bool,
-    /// Of streams that are folded differently, the first by id.
+    /// The first streams, by id, that are folded differently.
     pub(super) differences: Vec<Example>,
-    /// Of streams that the candidate cannot fold, the first by id.
+    /// The first streams, by id, that the candidate cannot fold.
     pub(super) failures: Vec<Failure>,
 }
 

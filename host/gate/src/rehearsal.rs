@@ -7,11 +7,11 @@ use time::OffsetDateTime;
 
 use super::Step;
 
-/// What a candidate is rehearsed on.
+/// The commands on which a candidate is rehearsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rehearsed {
-    /// What is stored.
+    /// The stored history.
     #[default]
     History,
     /// The commands that are decided from now on, until the rehearsal is cancelled.
@@ -19,7 +19,7 @@ pub enum Rehearsed {
 }
 
 impl Rehearsed {
-    /// As metrics name it.
+    /// Gives the name in metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::History => "history",
@@ -28,39 +28,39 @@ impl Rehearsed {
     }
 }
 
-/// What is to be rehearsed, and who says so.
+/// A request for a rehearsal, and its author.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RehearsalRequest {
     /// The pointer that the candidate may be given.
     pub key: ActivationKey,
     /// The candidate.
     pub digest: ModuleDigest,
-    /// On what.
+    /// The commands on which the candidate is rehearsed.
     pub mode: Rehearsed,
-    /// The findings to let pass, by name.
+    /// The findings to accept, by name.
     pub accept: Vec<String>,
-    /// By whom; none when authentication is off.
+    /// The authenticated sender; none when authentication is off.
     pub requested_by: Option<String>,
 }
 
-/// How far a rehearsal is.
+/// The status of a rehearsal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Somebody works on it.
+    /// The rehearsal is under way.
     Running,
-    /// Nothing stands in the way of the candidate.
+    /// No finding blocks the candidate.
     Passed,
-    /// Something does.
+    /// A finding blocks the candidate.
     Refused,
     /// A person has ended it. Of a shadow this is the usual end.
     Cancelled,
-    /// It could not be brought to its end.
+    /// The rehearsal could not be completed.
     Failed,
 }
 
 impl Status {
-    /// As metrics name it.
+    /// Gives the name in metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -72,7 +72,7 @@ impl Status {
     }
 }
 
-/// What has been done.
+/// The progress of a rehearsal.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Progress {
     /// The step that is under way, or was when it ended.
@@ -94,23 +94,24 @@ pub struct Progress {
 /// A rehearsal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rehearsal {
-    /// Its id.
+    /// The rehearsal's id.
     pub id: RehearsalId,
-    /// What was asked for.
+    /// The request for the rehearsal.
     pub request: RehearsalRequest,
-    /// How far it is.
+    /// The status of the rehearsal.
     pub status: Status,
-    /// What has been done.
+    /// The progress of the rehearsal.
     pub progress: Progress,
-    /// When it was asked for.
+    /// The time of the request.
     pub started_at: OffsetDateTime,
-    /// When it ended; none while it runs.
+    /// The time at which the rehearsal ended; none while it runs.
     pub ended_at: Option<OffsetDateTime>,
-    /// What was found; of a shadow, so far.
+    /// The report of the gate; of a shadow, so far.
     pub report: Option<Json>,
-    /// Why it failed, one sentence.
+    /// The reason for which the rehearsal failed, one sentence.
     pub error: Option<String>,
-    /// How often a host has begun it, and has not given it back when it was stopped.
+    /// The number of times that a host began the rehearsal, and did not give it back when that host
+    /// was stopped.
     pub begun: u32,
 }
 
@@ -128,13 +129,14 @@ struct Document {
     ended_at: Option<OffsetDateTime>,
     report: Option<serde_json::Value>,
     error: Option<String>,
-    /// Absent from what was kept before it was counted.
+    /// The number of times that a host began the rehearsal. Absent from records that are older than
+    /// the count.
     #[serde(default)]
     begun: u32,
 }
 
 impl Rehearsal {
-    /// One that begins now.
+    /// Makes a rehearsal that begins now.
     pub(super) fn new(id: RehearsalId, request: RehearsalRequest, now: OffsetDateTime) -> Self {
         Self {
             id,
@@ -158,7 +160,7 @@ impl Rehearsal {
         }
     }
 
-    /// What is kept; `now` is when its host was last seen.
+    /// Makes the record to store; `now` is when the rehearsal's host was last seen.
     pub(super) fn to_record(&self, now: OffsetDateTime) -> RehearsalRecord {
         let document = Document {
             mode: self.request.mode,
@@ -184,7 +186,7 @@ impl Rehearsal {
         }
     }
 
-    /// What was kept; none when another version of Gavel has written it.
+    /// Reads a stored record; none when another version of Gavel has written it.
     pub(super) fn from_record(record: &RehearsalRecord) -> Option<Self> {
         let document: Document = serde_json::from_str(record.document.as_str()).ok()?;
         Some(Self {

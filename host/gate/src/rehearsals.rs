@@ -1,4 +1,5 @@
-//! Rehearsals at work: they run in the background, can be watched from every host, and are begun again when their host is gone.
+//! Rehearsals at work: they run in the background, can be watched from every host, and are begun
+//! again when their host has ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,13 +21,14 @@ use super::silence::Beats;
 use super::slots::{Kind, Slot};
 use super::{Error, Gate, Report, Watch};
 
-/// How often a host says that it is alive, and how far it is.
+/// The interval at which a host records that it is alive, and the progress of its rehearsals.
 const BEAT: Duration = Duration::from_secs(1);
-/// After which silence a rehearsal is begun again by another host.
+/// The silence of a host after which another host begins its rehearsals again.
 const SILENCE: Duration = Duration::from_secs(10);
-/// After how many hosts that have gone while they worked on it a rehearsal is failed: it may be what has ended them.
+/// The number of hosts lost while working on a rehearsal after which the rehearsal is failed: it
+/// may be what has ended them.
 const LOST_HOSTS: u32 = 2;
-/// How many rehearsals are listed.
+/// The number of rehearsals that are listed.
 const LISTED: u32 = 100;
 
 /// The rehearsals of the installation; cheap to clone.
@@ -37,7 +39,7 @@ pub struct Rehearsals(Arc<Inner>);
 struct Inner {
     gate: Gate,
     clock: Arc<dyn Clock>,
-    /// Those of this host.
+    /// The rehearsals of this host.
     running: Mutex<HashMap<RehearsalId, Running>>,
     /// Ends those of this host, without an outcome.
     stopped: CancellationToken,
@@ -65,8 +67,8 @@ impl Rehearsals {
     ///
     /// # Errors
     ///
-    /// [`Error::Module`] when there is no such module; [`Error::Busy`] when this host has as many under way as it takes of the namespace, or of
-    /// all.
+    /// [`Error::Module`] when there is no such module; [`Error::Busy`] when this host has as many
+    /// under way as it takes of the namespace, or of all.
     pub async fn start(&self, request: RehearsalRequest) -> Result<Rehearsal, Error> {
         self.0.gate.candidate(&request.key, request.digest).await?;
         let slot = self.slot_for(&request)?;
@@ -137,8 +139,8 @@ impl Rehearsals {
         self.get(namespace, id).await
     }
 
-    /// Begins again what hosts that are gone have left behind, until `stop`. Those of this host end then without an outcome, for another
-    /// host to begin again.
+    /// Begins again what hosts that are gone have left behind, until `stop`. Those of this host end
+    /// then without an outcome, for another host to begin again.
     pub async fn keep(self, stop: CancellationToken) {
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -180,7 +182,8 @@ impl Rehearsals {
             let rehearsal = adopted
                 .map_err(Error::Store)?
                 .and_then(|record| Rehearsal::from_record(&record));
-            // What there is no slot for is left alone for as long as if it were silent anew, and then tried again, here or elsewhere.
+            // What there is no slot for is left alone for as long as if it were silent anew, and
+            // then tried again, here or elsewhere.
             if let Some(rehearsal) = rehearsal
                 && let Ok(slot) = self.slot_for(&rehearsal.request)
             {
@@ -201,7 +204,8 @@ impl Rehearsals {
         }
         tracing::info!(rehearsal = %rehearsal.id, "a rehearsal is begun again, its host is gone");
         rehearsal.begun += 1;
-        // Counted before it is begun, which may be the end of this host. False when somebody has ended it meanwhile.
+        // Counted before it is begun, which may be the end of this host. False when somebody has
+        // ended it meanwhile.
         if self.keep_record(&rehearsal).await? {
             self.run(rehearsal, slot);
         }
@@ -234,7 +238,8 @@ impl Rehearsals {
     async fn work(&self, mut rehearsal: Rehearsal, watch: &Watch) {
         let found = watch::Sender::new(None);
         let ended = {
-            // A task, which goes on while the record is kept: what is not polled may hold what others wait for.
+            // A task, which goes on while the record is kept: what is not polled may hold what
+            // others wait for.
             let (gate, request) = (self.0.gate.clone(), rehearsal.request.clone());
             let (watched, finds) = (watch.clone(), found.clone());
             let mut working = AbortOnDropHandle::new(tokio::spawn(async move {
@@ -335,7 +340,8 @@ impl Rehearsals {
 }
 
 impl Gate {
-    /// Takes a decider through the gate, or shadows live commands; puts into `found` what it has seen so far.
+    /// Takes a decider through the gate, or shadows live commands; puts into `found` what it has
+    /// seen so far.
     pub(super) async fn rehearse_decider(
         &self,
         candidate: &Arc<Decider>,

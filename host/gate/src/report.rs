@@ -1,4 +1,4 @@
-//! What the gate found, for programs and for people.
+//! The report of the gate, for programs and for people.
 
 use gavel_model::{ActivationNumber, DeciderName, Json, ModuleDigest};
 use gavel_store::Moment;
@@ -13,7 +13,8 @@ use super::{Mode, Policy, RollbackSafety};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// The component is well formed, exports the world, imports only what is allowed, and compiles within limits.
+    /// The component is well formed, exports the world, imports only what is allowed, and compiles
+    /// within limits.
     Validate,
     /// The manifest is valid; what it changes against the active module.
     Describe,
@@ -25,27 +26,28 @@ pub enum Step {
     /// The candidate decides every recorded command again; its decisions against the recorded ones.
     #[serde(rename = "re-decide")]
     Redecide,
-    /// What is decided twice gives the same bytes.
+    /// A decision that is made twice gives the same bytes.
     Determinism,
     /// Fuel and size of states against the active module.
     Cost,
 }
 
-/// How a step ended.
+/// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepOutcome {
-    /// Nothing stands in the way.
+    /// No finding of the step blocks the candidate.
     Passed,
-    /// Something does.
+    /// A finding of the step blocks the candidate.
     Refused,
 }
 
-/// Something that the gate has found.
+/// A finding of the gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// The name under which a person can accept it: `schema`, `specs:<title>`, `decisions`, `determinism`, `cost`. Nobody can accept `re-fold`: a module
-    /// that cannot fold a stream never becomes active.
+    /// The name under which a person can accept it: `schema`, `specs:<title>`, `decisions`,
+    /// `determinism`, `cost`. Nobody can accept `re-fold`: a module that cannot fold a stream never
+    /// becomes active.
     pub name: String,
     /// The step that found it.
     pub step: Step,
@@ -53,13 +55,13 @@ pub struct Finding {
     pub summary: String,
     /// Facts for programs. `example`, if it is there, holds lines for people.
     pub details: Value,
-    /// Whether it stands in the way unless it is accepted.
+    /// Tells whether the finding blocks the candidate unless it is accepted.
     pub blocks: bool,
-    /// Whether a person has accepted it.
+    /// Tells whether a person has accepted the finding.
     pub accepted: bool,
 }
 
-/// What a step has found, before anybody says what to make of it.
+/// The result of a step, before the policy judges it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct StepResult {
     pub(super) step: Step,
@@ -70,7 +72,7 @@ pub(super) struct StepResult {
     pub(super) facts: Value,
 }
 
-/// What the gate has found about a candidate.
+/// The report of the gate about a candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The decider.
@@ -81,35 +83,39 @@ pub struct Report {
     pub active: Option<String>,
     /// The newest activation when the candidate was looked at; 0 before the first.
     pub activation: i64,
-    /// Where the log of the namespace ended at the moment through which the history was read: what comes after it was not looked at, but for
-    /// what had been stored all the same.
+    /// The end of the namespace's log at the moment through which the history was read: events
+    /// after it were not looked at, except those that had been stored by that moment all the same.
     pub as_of: String,
-    /// That moment, in words of the store. Absent from what was kept before there were moments.
+    /// The moment of `as_of`, in the notation of the store. Absent from reports that are older than
+    /// such moments.
     #[serde(default)]
     pub as_of_mark: String,
-    /// Whether nothing stands in the way.
+    /// Tells whether no finding blocks the candidate.
     pub passed: bool,
     /// Each step that has run, in order.
     pub steps: Vec<StepReport>,
-    /// What was looked at after the steps, because it was stored after they had begun. Its decisions are counted in the step as well.
+    /// The streams and commands that were looked at after the steps, because they were stored after
+    /// the steps had begun. Decisions on them are counted in the step as well.
     #[serde(default)]
     pub caught_up: CaughtUp,
     /// All that was found, blocking or not.
     pub findings: Vec<Finding>,
     /// The report in plain words, a sentence each.
     pub summary: Vec<String>,
-    /// Whether it will be possible to go back.
+    /// The safety of a later rollback to the module that is active now; none when no module is
+    /// active.
     pub rollback: Option<RollbackSafety>,
 }
 
-/// What was looked at after the steps. A stream that has moved twice is counted twice.
+/// The streams and commands that were looked at after the steps. A stream that has moved twice is
+/// counted twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CaughtUp {
     /// Streams that were folded again.
     pub streams: u64,
-    /// Those of them whose state is another one than the active module's.
+    /// Streams whose state is another one than the active module's.
     pub different: u64,
-    /// Those of them that the candidate cannot fold.
+    /// Streams that the candidate cannot fold.
     pub failed: u64,
     /// Commands that were decided again.
     pub commands: u64,
@@ -127,12 +133,12 @@ impl CaughtUp {
     }
 }
 
-/// How one step went.
+/// The report of one step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
     /// The step.
     pub step: Step,
-    /// How it ended.
+    /// The outcome of the step.
     pub outcome: StepOutcome,
     /// One sentence for people.
     pub summary: String,
@@ -184,7 +190,7 @@ impl Report {
             .is_none_or(|step| step.outcome == StepOutcome::Passed)
     }
 
-    /// Says anew what stands in the way, and puts it in words.
+    /// Judges all findings again by `policy` and `accept`, and writes the summary.
     pub(super) fn judge(&mut self, policy: &Policy, accept: &[String]) {
         let stands = |finding: &Finding| finding.blocks && !finding.accepted;
         for finding in &mut self.findings {
@@ -219,7 +225,8 @@ impl Report {
         self.passed = !self.findings.iter().any(stands);
     }
 
-    /// Enters what was found in what has been stored since, through `as_of`. `redecided` is the step anew, `refolded` what was folded since.
+    /// Enters the results about everything that was stored since, through `as_of`. `redecided`
+    /// replaces the step's result, `refolded` is what was folded since.
     pub(super) fn go_on(
         &mut self,
         as_of: &Moment,
@@ -252,19 +259,19 @@ impl Report {
         })
     }
 
-    /// What a step has found, in numbers; none if it has not run.
+    /// Gives the results of a step, in numbers; none if the step has not run.
     pub(super) fn facts(&self, step: Step) -> Option<&Value> {
         let mut steps = self.steps.iter();
         let entered = steps.find(|entered| entered.step == step)?;
         Some(&entered.facts)
     }
 
-    /// What deciding again has shown; none if nothing was decided again.
+    /// Gives the results of deciding again; none if nothing was decided again.
     pub(super) fn decisions(&self) -> Option<Decisions> {
         Decisions::from_facts(self.facts(Step::Redecide)?)
     }
 
-    /// The names of the findings that were let pass.
+    /// The names of the findings that were accepted.
     pub(super) fn accepted(&self) -> Vec<String> {
         let accepted = self.findings.iter().filter(|finding| finding.accepted);
         accepted.map(|finding| finding.name.clone()).collect()
@@ -275,7 +282,8 @@ impl Report {
     #[expect(clippy::missing_panics_doc, reason = "a report has only text keys")]
     pub fn to_json(&self) -> Json {
         let value = serde_json::to_value(self).expect("a report has only text keys");
-        // Payloads come from manifests and from the store, which were checked as JSON when they were taken in.
+        // Payloads come from manifests and from the store, which were checked as JSON when they
+        // were taken in.
         Json::from_value(&value).unwrap_or_else(|_| Json::empty_object())
     }
 }

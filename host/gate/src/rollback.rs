@@ -1,4 +1,5 @@
-//! Whether it is possible to go back: not once the module has written what the one before it does not know.
+//! The safety of a rollback: going back is unsafe once a module has written events that the module
+//! before it does not declare.
 
 use gavel_engine::catalog::Manifest;
 use gavel_model::{
@@ -10,20 +11,21 @@ use serde::{Deserialize, Serialize};
 use super::words::count;
 use super::{Error, Gate};
 
-/// How many pages of the log are looked through for what a module has written, and how many events a page has.
+/// The number of pages of the log that are searched for events of a module, and the number of
+/// events on a page.
 const PAGES: usize = 100;
 const PAGE_EVENTS: u32 = 1_000;
 
-/// Whether the module before can be activated again.
+/// The safety of activating the former module again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollbackSafety {
     /// The module to go back to.
     pub to: String,
-    /// Whether it declares all that has been written.
+    /// Tells whether the former module declares all that has been written.
     pub safe: bool,
     /// The events that only the newer module declares.
     pub events: Vec<NewEventType>,
-    /// Whether more may have been written: the log was too long to be read to its end.
+    /// Tells whether more may have been written: the log was too long to be read to its end.
     pub at_least: bool,
     /// One sentence for people.
     pub summary: String,
@@ -32,20 +34,21 @@ pub struct RollbackSafety {
 /// An event that the module before does not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEventType {
-    /// Its name.
+    /// The event's name.
     pub event: String,
     /// The version of its schema.
     pub schema_version: u32,
-    /// How many were written.
+    /// The number of such events that were written.
     pub written: u64,
 }
 
 impl Gate {
-    /// Whether the decider can go back to the module before the active one, as of now; none when there is no such module.
+    /// Tells whether the decider can go back to the module before the active one, as of now; none
+    /// when there is no such module.
     ///
     /// # Errors
     ///
-    /// Why the store cannot be read.
+    /// Fails when the store cannot be read.
     pub async fn rollback_safety(
         &self,
         namespace: &Namespace,
@@ -69,7 +72,7 @@ impl Gate {
         safety.await.map(Some)
     }
 
-    /// Whether `newer` could be left for `older`, by what was written after `since`.
+    /// Tells whether `newer` can be left for `older`, by the events written after `since`.
     pub(super) async fn back_to(
         &self,
         namespace: &Namespace,
@@ -104,7 +107,8 @@ impl Gate {
         })
     }
 
-    /// Where the log of the namespace ended before a module became active for the first time, or now when it never was.
+    /// Finds the end of the namespace's log before a module became active for the first time, or
+    /// now when it never was.
     pub(super) async fn unwritten_before(
         &self,
         namespace: &Namespace,

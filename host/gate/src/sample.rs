@@ -1,4 +1,5 @@
-//! A sample of streams with all that was decided on them, for what is too costly to be done with all.
+//! A sample of streams with all that was decided on them, for what is too costly to be done with
+//! all.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -17,14 +18,16 @@ const STREAM_COMMANDS: usize = 32;
 /// Most payload of one of them, in bytes; what has more is left out.
 const STREAM_BYTES: usize = 128 << 10;
 
-/// Streams, or what was read of them first, chosen by the hashes of their ids: neither when they were written nor who reads them matters.
+/// Streams, or what was read of them first, chosen by the hashes of their ids: neither when they
+/// were written nor who reads them matters.
 #[derive(Debug, Default)]
 pub(super) struct Sample(BTreeMap<u64, Part>);
 
 /// A stream of a sample, taken through a module.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Played {
-    /// What was decided, in order, and the fuel it took; up to where the module failed to fold.
+    /// The decisions, in order, with the fuel that each took; up to where the module failed to
+    /// fold.
     pub(super) decisions: Vec<(Again, u64)>,
     /// The state at the end; none where the module has failed.
     pub(super) state: Option<String>,

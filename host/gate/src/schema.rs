@@ -1,7 +1,8 @@
-//! What has become narrower from one JSON Schema to another.
+//! A comparison of two JSON Schemas: where the new one accepts less than the old one.
 //!
-//! It looks at what schemas of data types hold: types, properties, required ones, closed objects, enumerations, bounds, items, and references within
-//! the document. What it does not understand and what differs is called a difference.
+//! Compared are the parts that schemas of data types have: types, properties, required ones, closed
+//! objects, enumerations, bounds, items, and references within the document. A difference in
+//! anything else counts as narrower.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -18,7 +19,8 @@ const STEPS: usize = 100_000;
 const FINDINGS: usize = 100;
 const TOO_LARGE: &str = "the schemas are too large to compare";
 
-/// In what `new` accepts less than `old`, a sentence each, with the place as a JSON pointer. Empty when all that fitted fits.
+/// Lists where `new` accepts less than `old`, a sentence each, with the place as a JSON pointer.
+/// Empty when all that fitted fits.
 pub(super) fn narrowed(old: &Value, new: &Value) -> Vec<String> {
     if old == new {
         return Vec::new();
@@ -58,7 +60,7 @@ impl<'s> Comparison<'s> {
         self.found
     }
 
-    /// Whether there are `steps` left to go.
+    /// Spends `steps`; tells whether there were enough left.
     fn spend(&mut self, steps: usize) -> bool {
         if self.found.len() >= FINDINGS {
             return false;
@@ -274,7 +276,7 @@ fn accepts_all(schema: &Value) -> bool {
     }
 }
 
-/// What a reference within its document refers to.
+/// Resolves the references of a schema within its document.
 fn resolve<'s>(document: &'s Value, schema: &'s Value) -> &'s Value {
     let mut schema = schema;
     // A chain of references may be a circle.

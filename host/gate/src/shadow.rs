@@ -1,4 +1,5 @@
-//! Shadowing: the candidate decides what is decided on this host from now on, too, off the live path, until it is told to stop.
+//! Shadowing: the candidate decides again, off the live path, each command that is decided on this
+//! host from now on, until the shadow is cancelled.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,10 +16,10 @@ use super::past::{Part, PastDecision};
 use super::redecide::Judge;
 use super::{Error, Gate, Report, Step, Watch};
 
-/// How many streams are kept folded, each in an instance of its own.
+/// The number of streams that are kept folded, each in an instance of its own.
 const STREAMS: usize = 32;
 
-/// How often what was found is told.
+/// The interval at which results are reported.
 const BEAT: Duration = Duration::from_millis(500);
 
 /// The streams that were shadowed last, newest first.

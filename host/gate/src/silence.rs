@@ -1,6 +1,8 @@
-//! Which hosts are silent: those that have given no new sign of life for a while, by the time that passes here.
+//! Detection of silent hosts: those that have given no new sign of life for a while, by the clock
+//! of this host.
 //!
-//! Clocks of two hosts are never compared. One that is ten minutes behind is as alive as the others.
+//! The clocks of two hosts are never compared: a host whose clock is ten minutes behind is as alive
+//! as the others.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -59,7 +61,8 @@ mod tests {
         let (alive, gone, start) = (new_id(), new_id(), Instant::now());
         let mut beats = Beats::default();
         for second in 0..30 {
-            // A clock that is an hour behind and runs backwards, and one far in the future that stands still.
+            // A clock that is an hour behind and runs backwards, and one far in the future that
+            // stands still.
             let (behind, last) = (beat(alive, -3_600 - second), beat(gone, 1 << 35));
             let now = start + Duration::from_secs(second.unsigned_abs());
             let silent = beats.silent_for(SILENCE, vec![behind, last.clone()], now);

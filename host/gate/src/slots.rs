@@ -1,4 +1,5 @@
-//! How much of the gate's work in the background runs at one time on this host: so much of each kind, of a namespace and of all.
+//! Limits on the gate's work in the background on this host: how much of each kind runs at one
+//! time, in a namespace and in all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use metrics::gauge;
 use super::metrics::UNDER_WAY;
 use super::{Error, GateSettings, Rehearsed};
 
-/// What runs in the background. One kind takes nothing away from another.
+/// The kinds of background work. One kind takes no slots from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// A rehearsal on what is stored, which ends.
@@ -49,7 +50,7 @@ pub(super) struct Slots {
 
 type Taken = HashMap<(Kind, Namespace), usize>;
 
-/// One of them, until it is dropped.
+/// A slot that is taken until it is dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Slots,
@@ -87,7 +88,7 @@ impl Slots {
         Ok(Slot { slots, key })
     }
 
-    /// Whether no namespace can have another one of this kind.
+    /// Tells whether no slot of this kind is left for any namespace.
     pub(super) fn are_gone(&self, kind: Kind) -> bool {
         of_kind(&self.lock(), kind) >= self.of_all
     }

@@ -1,4 +1,5 @@
-//! Step 3: given/when/then, run in the production sandbox. `wit/specs.md` says what specifications mean.
+//! Step 3: given/when/then, run in the production sandbox. `wit/specs.md` says what specifications
+//! mean.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,34 +15,37 @@ use super::examine::{Direction, Subject};
 use super::words::{count, count_of, excerpt, excerpt_value, seconds};
 use super::{Error, Finding, Gate, Step, StepResult, Watch};
 
-/// How many of the specifications that do not hold are shown with what was expected and what came: a module has as many as it likes.
+/// The number of failed specifications that are shown with the expected and the actual outcome: a
+/// module has as many specifications as it likes.
 const SHOWN: u64 = 100;
 
 /// A specification that does not hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpecFailure {
-    /// Its title.
+    /// The specification's title.
     pub title: String,
     /// One sentence for people.
     pub reason: String,
-    /// What was expected.
+    /// The expected outcome.
     pub expected: Value,
-    /// What was seen instead.
+    /// The actual outcome.
     pub actual: Value,
 }
 
 /// A specification that was run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpecRun {
-    /// Its title.
+    /// The specification's title.
     pub title: String,
-    /// Why it does not hold, or that the module failed on the way; none when it holds.
+    /// The reason for which the specification does not hold, or that the module failed on the way;
+    /// none when it holds.
     pub failure: Option<SpecFailure>,
-    /// What the module wrote to stdout and stderr; none if that is nothing.
+    /// The text that the module wrote to stdout and stderr; none if it wrote nothing.
     pub output: Option<String>,
 }
 
-/// Runs the specifications of a decider itself, each in an instance of its own, also after one in which the module fails. Calls the guest.
+/// Runs the specifications of a decider itself, each in an instance of its own, also after one in
+/// which the module fails. Calls the guest.
 pub(super) fn run_all(decider: &Decider) -> Vec<SpecRun> {
     let specs = decider.manifest().specs.iter();
     let run_each = |spec: &Spec| {
@@ -62,7 +66,7 @@ struct Promise {
     spec: Spec,
     /// The module that has given it, if that is not the candidate.
     former: Option<Arc<Decider>>,
-    /// Whether the candidate is refused when it does not hold.
+    /// Tells whether the candidate is refused when the specification does not hold.
     is_binding: bool,
 }
 
@@ -79,7 +83,8 @@ impl Promise {
         }
     }
 
-    /// What is found of it: why it does not hold for the first few, of the others only that they do not.
+    /// Makes the finding of a specification that does not hold: with the reason for the first few,
+    /// without it for the others.
     fn is_broken(&self, failure: SpecFailure, is_shown: bool) -> Finding {
         let SpecFailure {
             title,
@@ -124,7 +129,8 @@ impl Promise {
     }
 }
 
-/// The candidate's own specifications, and those of the active module that it does not bring along unchanged.
+/// The candidate's own specifications, and those of the active module that it does not bring along
+/// unchanged.
 fn promises(subject: &Subject) -> Vec<Promise> {
     let own = as_meant(subject.candidate.manifest());
     let former = subject.active.as_ref().map(|active| &active.decider);
@@ -135,7 +141,8 @@ fn promises(subject: &Subject) -> Vec<Promise> {
             .map(|spec| Promise {
                 spec,
                 former: Some(former.clone()),
-                // Going back must not fail on what only the module that is left behind has promised.
+                // Going back must not fail on what only the module that is left behind has
+                // promised.
                 is_binding: subject.direction == Direction::Forward,
             })
     });
@@ -148,7 +155,8 @@ fn promises(subject: &Subject) -> Vec<Promise> {
     own.chain(taken_over).collect()
 }
 
-/// The specifications of a module, in the schema versions that it means where it names none: another module may have newer ones.
+/// The specifications of a module, in the schema versions that it means where it names none:
+/// another module may have newer ones.
 fn as_meant(manifest: &Manifest) -> Vec<Spec> {
     let mut specs = manifest.specs.clone();
     for event in specs.iter_mut().flat_map(|spec| &mut spec.given) {
@@ -161,8 +169,9 @@ fn as_meant(manifest: &Manifest) -> Vec<Spec> {
 impl Gate {
     /// Runs the candidate's own specifications, and those of the active module.
     ///
-    /// Each has a job and an instance of its own: one in which the module fails hides none, and holds a thread for no longer than itself.
-    /// What a hostile module can make of many is bounded by [`GateSettings::specs`](super::GateSettings::specs).
+    /// Each has a job and an instance of its own: one in which the module fails hides none, and
+    /// holds a thread for no longer than itself. What a hostile module can make of many is bounded
+    /// by [`GateSettings::specs`](super::GateSettings::specs).
     pub(super) async fn run_specs(
         &self,
         subject: &Subject,
@@ -203,7 +212,8 @@ impl Gate {
     }
 }
 
-/// Runs a specification of `former`, or of the module itself. Leaves what the module has written in `output`.
+/// Runs a specification of `former`, or of the module itself. Leaves what the module has written in
+/// `output`.
 fn run(
     decider: &Decider,
     former: Option<&Manifest>,
@@ -317,7 +327,7 @@ fn restore(instance: &mut Instance, snapshot: &Json) -> Result<State, Fault> {
 }
 
 impl Played {
-    /// What came of the command, in the form of what is expected of it.
+    /// Gives the outcome of the command, in the form in which it is expected.
     fn seen(&self, then: &SpecOutcome) -> Value {
         match &self.decision {
             Decision::Rejected(rejection) => json!({ "rejected": rejection_json(rejection) }),
@@ -332,8 +342,8 @@ impl Played {
 
     /// Compares the decided events with those that `former` expects, or the module itself.
     ///
-    /// What `former` expects in an older schema version than this module writes is no other event because of that: then the states are
-    /// compared to which the events lead.
+    /// What `former` expects in an older schema version than this module writes is no other event
+    /// because of that: then the states are compared to which the events lead.
     fn compare_events(
         &mut self,
         former: Option<&Manifest>,
@@ -373,7 +383,7 @@ impl Played {
         }
     }
 
-    /// What the state becomes with events that were not decided.
+    /// Gives the state after events that were not decided.
     fn state_with(&mut self, events: &[Event]) -> Result<Json, Fault> {
         let state = restore(&mut self.instance, &self.before)?;
         self.instance.evolve(&state, events)?;

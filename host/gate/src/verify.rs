@@ -1,6 +1,7 @@
 //! Recorded decisions, made again by the very modules that made them, and compared byte for byte.
 //!
-//! A stream is folded by the module that decided first; where another module takes over, its state is folded anew from the first event.
+//! A stream is folded by the module that decided first; where another module takes over, its state
+//! is folded again from the first event.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -23,73 +24,78 @@ use super::past::{Manner, Part, PastDecision, Reading};
 use super::slots::Kind;
 use super::{Error, Gate};
 
-/// How often it is said how far a verification is.
+/// The interval at which the progress of a verification is reported.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// What is to be verified: a namespace, one of its deciders, or one stream.
+/// The scope of a verification: a namespace, one of its deciders, or one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyRequest {
-    /// Where.
+    /// The namespace.
     pub namespace: Namespace,
     /// The decider; none for all.
     pub decider: Option<DeciderName>,
-    /// The stream's id within the decider; none for all. Without a decider it means nothing.
+    /// The stream's id within the decider; none for all. Without a decider the id has no meaning.
     pub id: Option<String>,
 }
 
-/// What has been verified so far.
+/// The counts of a verification so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Verified {
     /// Streams that have been begun.
     pub streams: u64,
-    /// Events that have been read; those of streams in which something is decided again have been folded.
+    /// Events that have been read; those of streams in which something is decided again have been
+    /// folded.
     pub events: u64,
     /// Commands that have been decided again.
     pub commands: u64,
-    /// Commands that cannot be decided again, for the ledger keeps their keys only. Whether that was so from the beginning does not show.
+    /// Commands that cannot be decided again, for the ledger keeps their keys only. Whether that
+    /// was so from the beginning does not show.
     pub keys_only: u64,
-    /// Commands that cannot be decided again, for the module that decided them was built for another contract.
+    /// Commands that cannot be decided again, for the module that decided them was built for
+    /// another contract.
     pub outdated: u64,
     /// Differences that were found.
     pub differences: u64,
 }
 
-/// Something that is not as it was recorded.
+/// A difference from what was recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Where.
+    /// The stream in which the difference was found.
     pub stream: StreamId,
     /// The version that was decided at.
     pub version: Version,
     /// The command; none when it is an event that cannot be folded.
     pub command_id: Option<CommandId>,
-    /// What is wrong, one sentence.
+    /// The difference, in one sentence.
     pub reason: String,
-    /// What is recorded.
+    /// The recorded outcome.
     pub recorded: Json,
-    /// What came out now.
+    /// The outcome of deciding again.
     pub again: Json,
 }
 
-/// What a verification says on its way.
+/// A message from a verification that is under way.
 #[derive(Debug)]
 pub enum Verification {
-    /// How far it is.
+    /// The progress of the verification.
     Progress(Verified),
-    /// What it has found.
+    /// A difference that the verification has found.
     Difference(Box<Difference>),
-    /// It is over.
+    /// The verification is complete.
     Done(Verified),
-    /// It could not be brought to its end.
+    /// The verification could not be completed.
     Failed(Error),
 }
 
 impl Gate {
-    /// Verifies in the background, for as long as somebody listens. The last word is [`Verification::Done`] or [`Verification::Failed`].
+    /// Verifies in the background, for as long as somebody listens. The last word is
+    /// [`Verification::Done`] or [`Verification::Failed`].
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] when this host has as many under way as it takes of the namespace, or of all.
+    /// [`Error::Busy`] when this host has as many under way as it takes of the namespace, or of
+    /// all.
     pub fn verify(&self, request: VerifyRequest) -> Result<mpsc::Receiver<Verification>, Error> {
         let slot = self.slots.take(Kind::Verification, &request.namespace)?;
         let (said, heard) = mpsc::channel(16);
@@ -125,9 +131,9 @@ struct Verifier {
 /// The stream that is being read.
 struct Current {
     stream: StreamId,
-    /// Who folds it; none before the first decision, and after a failure.
+    /// The folder of the stream; none before the first decision, and after a failure.
     folder: Option<Folder>,
-    /// How often it is still folded anew after a decision that fails.
+    /// The number of failed decisions after which the stream is not folded again.
     patience: Patience,
 }
 
@@ -343,7 +349,7 @@ impl Verifier {
     }
 }
 
-/// Something that is not as it was recorded.
+/// A difference from what was recorded.
 struct Found {
     /// The decision's place in its part.
     index: usize,
@@ -355,14 +361,15 @@ struct Found {
 struct Redecided {
     folder: Folder,
     found: Vec<Found>,
-    /// The place of the first decision that was not made again, for the stream has to be folded anew.
+    /// The place of the first decision that was not made again, for the stream has to be folded
+    /// anew.
     end: usize,
-    /// What has taken the stream away.
+    /// The fault after which the stream has no state any more.
     fault: Option<Fault>,
 }
 
-/// Makes some of the decisions of a part again, up to one whose failure takes the stream away. Where the stream cannot be folded to begin
-/// with, it is `lost` for all of them.
+/// Makes some of the decisions of a part again, up to one whose failure takes the stream away.
+/// Where the stream cannot be folded to begin with, it is `lost` for all of them.
 fn redecide(
     mut folder: Folder,
     part: &Part,
@@ -411,7 +418,8 @@ fn redecide(
     }
 }
 
-/// In what the ledger's row of a decision and the events that followed from it do not fit together, a sentence each.
+/// Lists the contradictions between the ledger's row of a decision and the events that followed
+/// from it, a sentence each.
 pub(super) fn miscounts(record: &CommandRecord, at: Version, events: &[Event]) -> Vec<String> {
     let mut reasons = Vec::new();
     if let CommandOutcome::Accepted { events: counted } = record.outcome
@@ -431,7 +439,8 @@ pub(super) fn miscounts(record: &CommandRecord, at: Version, events: &[Event]) -
     reasons
 }
 
-/// In what a decision that was made again differs from what is recorded, a sentence each.
+/// Lists the differences between a decision that was made again and the recorded one, a sentence
+/// each.
 pub(super) fn differences(record: &CommandRecord, events: &[Event], again: &Again) -> Vec<String> {
     let mut reasons = Vec::new();
     let sent = Fingerprint::of_command(

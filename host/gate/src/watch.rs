@@ -1,4 +1,4 @@
-//! What the steps say of themselves while they run, and how they are told to stop.
+//! The progress that steps report while they run, and the way to cancel them.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, Progress, Step};
 
-/// Progress that can be looked at from outside, and a way to stop. A cheap clone: all clones are the same.
+/// Progress that can be looked at from outside, and a way to stop. A cheap clone: all clones are
+/// the same.
 #[derive(Debug, Clone, Default)]
 pub struct Watch(Arc<Inner>);
 
@@ -36,7 +37,7 @@ impl Watch {
         self.0.cancelled.cancel();
     }
 
-    /// Ends when it is cancelled.
+    /// Waits until the watch is cancelled.
     pub async fn cancelled(&self) {
         self.0.cancelled.cancelled().await;
     }
@@ -73,7 +74,7 @@ impl Watch {
             .fetch_add(commands as u64, Ordering::Relaxed);
     }
 
-    /// How far it is.
+    /// Gives the progress of the step that is under way.
     #[must_use]
     pub fn progress(&self) -> Progress {
         let begun = *self.0.step.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,5 @@
-//! Why something happened: a recorded decision, with all it was decided on, made again by the very module that made it.
+//! The reason for a recorded decision: all that it was decided on, and the same decision made again
+//! by the very module that made it.
 
 use gavel_model::{
     CommandId, CommandOutcome, CommandRecord, Event, EventId, Json, Namespace, RecordedEvent,
@@ -14,26 +15,30 @@ use super::{Error, Gate};
 pub struct Why {
     /// The event that was asked about; none when it was the command.
     pub event: Option<RecordedEvent>,
-    /// What the ledger holds of the command; none for an event that was imported.
+    /// The ledger's row of the command; none for an event that was imported.
     pub command: Option<CommandRecord>,
     /// All events that followed from the command.
     pub events: Vec<RecordedEvent>,
-    /// The state that was decided on, as the module that decided folds it now; none for an event that was imported, or when it cannot be folded.
+    /// The state that was decided on, as the module that decided folds it now; none for an event
+    /// that was imported, or when it cannot be folded.
     pub state_before: Option<Json>,
-    /// What that module decides now; none for an event that was imported, and where the ledger keeps keys only.
+    /// The decision that the same module makes now; none for an event that was imported, and where
+    /// the ledger keeps keys only.
     pub again: Option<Again>,
-    /// What that module writes to stdout and stderr as it decides now; none if that is nothing.
+    /// The text that the same module writes to stdout and stderr as it decides now; none if it
+    /// writes nothing.
     pub output: Option<String>,
-    /// In what the two, or the ledger and the events, differ, a sentence each; none when they are equal byte for byte.
+    /// The differences between the two decisions, or between the ledger and the events, a sentence
+    /// each; none when they are equal byte for byte.
     pub differences: Vec<String>,
 }
 
 impl Gate {
-    /// Why an event is there.
+    /// Explains an event.
     ///
     /// # Errors
     ///
-    /// [`Error::EventNotFound`], or why the store or the module cannot be used.
+    /// [`Error::EventNotFound`], or the error of the store or of the module.
     pub async fn why_event(&self, namespace: &Namespace, event_id: EventId) -> Result<Why, Error> {
         let found = self
             .store
@@ -68,11 +73,11 @@ impl Gate {
         })
     }
 
-    /// Why a command was decided as it was.
+    /// Explains the decision on a command.
     ///
     /// # Errors
     ///
-    /// [`Error::CommandNotFound`], or why the store or the module cannot be used.
+    /// [`Error::CommandNotFound`], or the error of the store or of the module.
     pub async fn why_command(
         &self,
         namespace: &Namespace,

@@ -1,4 +1,4 @@
-//! What is asked of a candidate, by its kind.
+//! The gate's entry points, by the candidate's kind.
 
 use gavel_engine::catalog::{self, Ready};
 use gavel_model::{Activation, ActivationKey, Json, ModuleDigest};

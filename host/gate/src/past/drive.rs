@@ -1,4 +1,4 @@
-//! Handing parts of streams to workers, on the threads of the background.
+//! The distribution of parts of streams to workers, on background threads.
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
@@ -13,15 +13,16 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Manner, Part, Reader};
 use crate::{Error, Gate, Watch};
 
-/// How many readers read at the same time: each some streams that have moved on, of which there is little to read.
+/// The number of readers that read at the same time: each reads some of the streams that have
+/// moved, of which there is little to read.
 const READERS: usize = 3;
 
-/// Somebody through whose hands the past goes. All methods run guest code.
+/// A worker that replays parts of streams. All methods run guest code.
 pub(crate) trait Work: Send + 'static {
     /// Takes the next part. One that does not begin a stream goes on with the one before it.
     fn take(&mut self, part: Part);
 
-    /// There is no more: the stream that was read last has ended.
+    /// Ends the stream that was read last: no more parts come.
     fn end(&mut self);
 
     /// States to keep, of streams that have ended.
@@ -31,11 +32,13 @@ pub(crate) trait Work: Send + 'static {
 }
 
 impl Gate {
-    /// Takes everything that the readers read, one after the other, through the hands of workers, one for each thread, and gives them back.
+    /// Hands everything that the readers read, one reader after the other, to workers, one for each
+    /// thread, and gives the workers back.
     ///
     /// # Errors
     ///
-    /// [`Error::Cancelled`] when `watch` says so; why the store cannot be read; [`Error::NotRun`] when a worker has panicked.
+    /// [`Error::Cancelled`] when `watch` says so; why the store cannot be read; [`Error::NotRun`]
+    /// when a worker has panicked.
     pub(crate) async fn drive<W: Work>(
         &self,
         readers: impl IntoIterator<Item = Reader>,
@@ -48,7 +51,8 @@ impl Gate {
         let mut crew = Crew::new(runtime, workers, manner);
         let mut batch: Vec<Part> = Vec::new();
         let mut size = 0;
-        // Each in a task of its own: one that has the turn to read would keep the others from it while it is not polled.
+        // Each in a task of its own: one that has the turn to read would keep the others from it
+        // while it is not polled.
         let begun = readers.into_iter().map(|mut reader| {
             AbortOnDropHandle::new(tokio::spawn(async move {
                 let first = reader.next().await;
@@ -85,7 +89,8 @@ impl Gate {
     }
 }
 
-/// Keeps what a worker has made. Snapshots are disposable: without them the first command of a long stream takes longer.
+/// Keeps what a worker has made. Snapshots are disposable: without them the first command of a long
+/// stream takes longer.
 async fn keep(store: &dyn SnapshotStore, snapshots: Vec<Snapshot>) {
     if !snapshots.is_empty()
         && let Err(error) = store.put_snapshots(snapshots).await
@@ -100,7 +105,7 @@ struct Crew<'r, W> {
     manner: Manner,
     resting: Vec<(usize, W)>,
     working: FuturesUnordered<BoxFuture<'r, Result<(usize, W), RunError>>>,
-    /// Who has the stream that was read last.
+    /// The worker that has the stream that was read last.
     last: usize,
 }
 
@@ -128,7 +133,7 @@ impl<'r, W: Work> Crew<'r, W> {
         Ok(())
     }
 
-    /// Whoever is free first, or the worker who had the last batch.
+    /// Waits for the worker that is free first, or for the one that had the last batch.
     async fn hire(&mut self, the_same: bool) -> Result<W, Error> {
         loop {
             let found = match the_same {

@@ -1,11 +1,12 @@
-//! The recorded past of a decider on its way through a module: read by pages, cut into parts of streams, handed to workers.
+//! The recorded past of a decider on its way through a module: read by pages, cut into parts of
+//! streams, handed to workers on background threads.
 //!
 //! ```text
-//! store  --pages, two ahead-->  Reader  --batches of parts-->  drive  --a batch at a time-->  a worker, on a thread of the background
+//! store --pages, two ahead--> Reader --batches of parts--> drive --a batch at a time--> a worker
 //! ```
 //!
-//! **Invariant:** what is in memory is bounded by pages, whatever the history's size: three pages of each of a few readers, a batch for each worker, a
-//! state for each worker.
+//! **Invariant:** what is in memory is bounded by pages, whatever the history's size: three pages
+//! of each of a few readers, a batch for each worker, a state for each worker.
 
 mod drive;
 mod page;
@@ -20,16 +21,17 @@ use gavel_model::{CommandRecord, Event, LedgerMode, Version};
 pub(super) use drive::Work;
 pub(super) use reader::{Reader, Reading};
 
-/// How what is done with the past treats live calls.
+/// The priority of replaying the past, against live calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// Nobody waits for it: it rests whenever live calls are made.
+    /// A replay that nobody waits for: it rests whenever live calls are made.
     GivesWay,
-    /// Commands wait for it: it takes no rests. It is little.
+    /// A short replay that commands wait for: it takes no rests.
     Presses,
 }
 
-/// How many events are folded in one call: as many as when a command is carried out, so that the same limits hold.
+/// The number of events that are folded in one call: as many as when a command is carried out, so
+/// that the same limits hold.
 pub(super) const FOLD_EVENTS: usize = 1_000;
 
 /// Successive events of one stream, and what was decided between them.
@@ -39,24 +41,27 @@ pub(super) struct Part {
     pub(super) id: String,
     /// The version before the first event.
     pub(super) after: Version,
-    /// Whether it goes on with the stream of the part before it; otherwise a stream begins, and whatever was read before has ended.
+    /// Continues the stream of the part before; otherwise a stream begins, and the stream that was
+    /// read before has ended.
     pub(super) goes_on: bool,
     /// The events, oldest first; none where only rejections are recorded.
     pub(super) events: Vec<Event>,
     /// The decisions, by version.
     pub(super) decisions: Vec<PastDecision>,
-    /// The decisions, by version, of which the ledger keeps keys only, so that they cannot be made again.
+    /// The decisions, by version, of which the ledger keeps keys only, so that they cannot be made
+    /// again.
     pub(super) keys_only: Vec<PastDecision>,
 }
 
 /// A decision that was made once.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PastDecision {
-    /// The version that it was made at, by the events that follow from it; by the ledger if there are none.
+    /// The version that it was made at, by the events that follow from it; by the ledger if there
+    /// are none.
     pub(super) at: Version,
     /// The ledger's row.
     pub(super) record: CommandRecord,
-    /// What followed from it, as places in [`Part::events`].
+    /// The events that followed from the decision, as places in [`Part::events`].
     pub(super) events: Range<usize>,
 }
 
@@ -83,7 +88,7 @@ impl Part {
         }
     }
 
-    /// How many events of this part come before version `at` (inclusive).
+    /// Counts the events of this part through version `at` (inclusive).
     pub(super) fn events_through(&self, at: Version) -> usize {
         self.after.events_to(at).min(self.events.len())
     }

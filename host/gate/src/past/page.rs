@@ -88,7 +88,8 @@ impl Page {
         rest
     }
 
-    /// The passages of a range with what was decided between their events; `read_to` is where the parts before these ended.
+    /// The passages of a range with what was decided between their events; `read_to` is where the
+    /// parts before these ended.
     pub(super) fn parts(
         &mut self,
         eventless: Vec<CommandRecord>,
@@ -109,7 +110,7 @@ impl Page {
             while let Some(record) = eventless.next_if(|next| place_of(next) <= end) {
                 decisions.push(eventless_decision(record));
             }
-            // What has left no event comes first: it has not moved the stream.
+            // Commands without events come first: they did not change the version.
             decisions.sort_by_key(|decision| (decision.at, !decision.events.is_empty()));
             let mut part = Part::new(passage.id, passage.after, passage.events);
             part.add(decisions);
@@ -147,8 +148,8 @@ impl Page {
     }
 }
 
-/// Those of successive events under the id of a command that followed from it. An import may have had the same id before it, on this or
-/// another stream.
+/// Selects the successive events under the id of a command that followed from that command. An
+/// import may have had the same id before, on this or another stream.
 fn decided(record: &CommandRecord, passage: &Passage, run: Range<usize>) -> Option<Range<usize>> {
     let first = passage.after.events_to(record.version).max(run.start);
     let is_its_own = record.stream.id() == passage.id && first < run.end;
@@ -159,9 +160,11 @@ fn decided(record: &CommandRecord, passage: &Passage, run: Range<usize>) -> Opti
     (is_its_own && has_events).then_some(first..run.end)
 }
 
-/// Adds a command of a stream of which no events are read, or of one whose events before it have been read.
+/// Adds a command of a stream of which no events are read, or of one whose events before it have
+/// been read.
 ///
-/// One that was decided at a later version is left out: its stream was read before the events that it builds on were appended.
+/// One that was decided at a later version is left out: its stream was read before the events that
+/// it builds on were appended.
 fn push_eventless(
     parts: &mut Vec<Part>,
     record: CommandRecord,

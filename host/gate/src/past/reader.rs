@@ -1,4 +1,4 @@
-//! Reading: pages of events and of commands, brought together.
+//! The reader: pages of events and of commands, brought together.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,21 +13,22 @@ use super::page::{Cut, Page, end_of, place_of};
 use super::{Manner, Part};
 use crate::Gate;
 
-/// How many commands are read at once: each may be as large as the body of a request.
+/// The number of commands that are read at once: each may be as large as the body of a request.
 const COMMANDS: u32 = 256;
-/// What the commands of a page take up in bytes, about; a page ends where they are more.
+/// The most bytes of the commands of a page, about; a page ends where there are more.
 const COMMANDS_BYTES: usize = 4 * PAGE_BYTES;
 
 fn page_size(has_company: bool) -> u32 {
     if has_company { SMALL_PAGE } else { PAGE }
 }
 
-/// Whether the commands are read as well.
+/// The choice whether the commands are read as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// The events only.
     Events,
-    /// The events, and the ledger of what was decided at these places or later ones of their streams, and on all of other streams.
+    /// The events, and the ledger of what was decided at these places or later ones of their
+    /// streams, and on all of other streams.
     DecisionsFrom(Arc<[Place]>),
 }
 
@@ -38,8 +39,8 @@ impl Reading {
     }
 }
 
-/// Reads the past of a range from its beginning to its end: while somebody works on a page, the commands of the next one are looked up, and the
-/// events of the one after that are read.
+/// Reads the past of a range from its beginning to its end: while somebody works on a page, the
+/// commands of the next one are looked up, and the events of the one after that are read.
 #[derive(Debug)]
 pub(crate) struct Reader {
     source: Source,
@@ -49,9 +50,9 @@ pub(crate) struct Reader {
     ahead: Option<Task<LookedUp>>,
     /// The end of the last page, when its last command goes on in the next.
     carried: Option<Cut>,
-    /// What is left of a page, when there are more commands without events than fit beside it.
+    /// The rest of a page, when there are more commands without events than fit beside it.
     left: Option<Page>,
-    /// Where the last part ended; before the first one, a place that no stream has.
+    /// The place where the last part ended; before the first one, a place that no stream has.
     read_to: Place,
     eventless: Eventless,
 }
@@ -71,7 +72,7 @@ struct Source {
 struct Events {
     passages: Vec<Passage>,
     is_last: bool,
-    /// How many to read next.
+    /// The number of events to read next.
     next_limit: u32,
 }
 
@@ -87,7 +88,7 @@ struct LookedUp {
 struct Eventless {
     read: VecDeque<CommandRecord>,
     after: (Place, CommandId),
-    /// How many to read, and to take, at a time.
+    /// The number of commands to read, and to take, at a time.
     limit: u32,
     is_over: bool,
 }
@@ -105,7 +106,7 @@ impl Gate {
 }
 
 impl Reader {
-    /// As [`Gate::reader`]. Must be called in an async runtime.
+    /// Makes a reader as [`Gate::reader`] does. Must be called in an async runtime.
     pub(super) fn new(
         store: Arc<dyn Store>,
         range: PastRange,
@@ -135,7 +136,8 @@ impl Reader {
         }
     }
 
-    /// The next parts; none at the end. Only the first one may go on with a stream that began earlier.
+    /// The next parts; none at the end. Only the first one may go on with a stream that began
+    /// earlier.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Part>>, Error> {
         let left = self.left.take();
         let page = match left {
@@ -300,7 +302,8 @@ impl End {
     }
 }
 
-/// The commands that events followed from, at the places of their streams that reading begins at or later; each with the end of its events.
+/// The commands that events followed from, at the places of their streams that reading begins at or
+/// later; each with the end of its events.
 fn commands_of(passages: &[Passage], from: &[Place]) -> Vec<(CommandId, End)> {
     let mut commands: Vec<(CommandId, End)> = Vec::new();
     for (number, passage) in passages.iter().enumerate() {
@@ -321,7 +324,8 @@ fn commands_of(passages: &[Passage], from: &[Place]) -> Vec<(CommandId, End)> {
 }
 
 impl Eventless {
-    /// All up to a place (inclusive), or up to the end, and no more than the limits are; and whether one of them was reached.
+    /// All up to a place (inclusive), or up to the end, and no more than the limits are; and
+    /// whether one of them was reached.
     async fn take_through(
         &mut self,
         source: &Source,

@@ -1,4 +1,4 @@
-//! What is read is what was recorded, wherever pages end.
+//! Tests that the reader gives what was recorded, wherever pages end.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ struct Past {
     range: PastRange,
 }
 
-/// What a command left: so many events, or a rejection.
+/// The trace of a command: so many events, or a rejection.
 #[derive(Clone, Copy)]
 enum Left {
     Events(usize),
@@ -166,7 +166,8 @@ impl Past {
     }
 }
 
-/// Decisions as (stream, version, events), in the order in which they are read, checked against the places of their events.
+/// Decisions as (stream, version, events), in the order in which they are read, checked against the
+/// places of their events.
 fn decisions(parts: &[Part]) -> Vec<(&str, u64, usize)> {
     let mut found = Vec::new();
     for part in parts {
@@ -188,7 +189,8 @@ fn decisions(parts: &[Part]) -> Vec<(&str, u64, usize)> {
 #[tokio::test]
 async fn a_command_comes_with_its_events_wherever_a_page_ends() {
     let past = Past::new().await;
-    // With three events for each command no page ends between two of them, and the long stream goes over several.
+    // With three events for each command no page ends between two of them, and the long stream goes
+    // over several.
     let mut expected = Vec::new();
     for (id, commands) in [("a", 5), ("b", 1_800), ("c", 5)] {
         let mut version = 0;
@@ -242,7 +244,8 @@ async fn what_has_left_no_event_comes_where_it_was_decided() {
 async fn commands_without_events_come_in_parts_of_a_bounded_size() {
     let past = Past::new().await;
     let mut expected = Vec::new();
-    // Of a stream without events, before the first event of others and between their events: more than a page holds, each time.
+    // Of a stream without events, before the first event of others and between their events: more
+    // than a page holds, each time.
     for (id, versions) in [("0", 0..1), ("m", 0..4), ("n", 0..1), ("z", 2..3)] {
         for at in 0..versions.end {
             for _ in 0..if versions.contains(&at) { 2_500 } else { 0 } {
@@ -386,7 +389,8 @@ async fn streams_that_are_read_from_versions_on_begin_there() {
         }
         past.record(id, events, Left::Rejection).await;
     }
-    // Where each is read from, and decided from: nothing but a rejection, several pages, one, and what goes before others that do not.
+    // Where each is read from, and decided from: nothing but a rejection, several pages, one, and
+    // what goes before others that do not.
     let cases: [&[(&str, u64, u64)]; 4] = [
         &[("n", 4, 4)],
         &[("m", 100, 2_400)],
