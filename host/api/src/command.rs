@@ -12,35 +12,35 @@ use uuid::Uuid;
 
 use super::{Event, ProblemBody, exact, metadata_schema, version};
 
-/// How a command is to be carried out.
+/// The options of a command.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CommandQuery {
-    /// Decide, and append nothing.
+    /// Decides, and appends nothing.
     #[param(required = false)]
     pub dry_run: bool,
-    /// What becomes of a command without an expected version that loses a race.
+    /// The handling of a command without an expected version that loses a race.
     #[param(inline, required = false)]
     pub on_conflict: OnConflict,
-    /// What to add to the answer.
+    /// An addition to the answer.
     #[serde(rename = "return")]
     #[param(inline, required = false, nullable = false)]
     pub returns: Option<Returns>,
 }
 
-/// What becomes of a lost race.
+/// The handling of a lost race.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnConflict {
     /// The host loads, decides and appends again, within bounds.
     #[default]
     Retry,
-    /// The sender is told at once.
+    /// The sender gets the conflict at once.
     Fail,
 }
 
-/// What can be added to an answer.
+/// An addition to an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Returns {
@@ -63,16 +63,17 @@ impl From<CommandQuery> for command::CommandOptions {
 #[serde(deny_unknown_fields)]
 #[schema(as = Command)]
 pub struct CommandBody {
-    /// Its name, in the imperative.
+    /// The name of the command, in the imperative.
     pub command: String,
-    /// Its payload, as the schema of the command asks.
+    /// The payload, valid under the command's schema.
     #[serde(default = "empty_object", deserialize_with = "exact")]
     #[schema(required = false)]
     pub data: Value,
-    /// Stored beside every event that follows. `actor`, `module` and `traceparent` are the host's.
+    /// Entries stored with every event that follows. The host sets `actor`, `module` and
+    /// `traceparent`.
     #[schema(schema_with = metadata_schema, required = false)]
     pub metadata: Option<BTreeMap<String, String>>,
-    /// The idempotency key as a UUID, for those who would rather not send the header.
+    /// The idempotency key as a UUID, an alternative to the header.
     pub command_id: Option<Uuid>,
     /// The version that the stream must be at; 0 means that it must be new.
     #[serde(default, deserialize_with = "version")]
@@ -80,12 +81,12 @@ pub struct CommandBody {
     pub expected_version: Option<Version>,
 }
 
-/// Several commands.
+/// A batch of commands.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Batch)]
 pub struct BatchBody {
-    /// Whether all are carried out or none, each seeing the events of those before it.
+    /// Carries out all commands or none, each on the state that those before it left.
     #[serde(default)]
     pub atomic: bool,
     /// The commands. Those of one stream are carried out in this order.
@@ -108,16 +109,17 @@ pub struct BatchItem {
         pattern = "^[^\\u0000-\\u001F\\u007F-\\u009F]+$"
     )]
     pub id: String,
-    /// Its name, in the imperative.
+    /// The name of the command, in the imperative.
     pub command: String,
-    /// Its payload, as the schema of the command asks.
+    /// The payload, valid under the command's schema.
     #[serde(default = "empty_object", deserialize_with = "exact")]
     #[schema(required = false)]
     pub data: Value,
-    /// Stored beside every event that follows.
+    /// Entries stored with every event that follows.
     #[schema(schema_with = metadata_schema, required = false)]
     pub metadata: Option<BTreeMap<String, String>>,
-    /// The idempotency key of this command; one is derived from that of the batch if it has one.
+    /// The idempotency key of this command. Default: derived from the key of the batch, if that has
+    /// one.
     pub command_id: Option<Uuid>,
     /// The version that the stream must be at; 0 means that it must be new.
     #[serde(default, deserialize_with = "version")]
@@ -129,7 +131,7 @@ fn empty_object() -> Value {
     Value::Object(serde_json::Map::new())
 }
 
-/// What became of an accepted command.
+/// The outcome of an accepted command.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CommandAnswer<'a> {
     /// The command's id.
@@ -140,11 +142,11 @@ pub struct CommandAnswer<'a> {
     id: &'a str,
     /// The newest version of the stream right after the command.
     version: u64,
-    /// Whether this is the outcome of an earlier command with the same key.
+    /// True if this is the recorded outcome of an earlier command with the same key.
     replayed: bool,
     /// The digest of the module that decided.
     module: String,
-    /// What follows from it.
+    /// The events that follow from the command.
     events: Vec<Event<'a>>,
     /// The state after the command, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -170,16 +172,16 @@ impl<'a> From<&'a command::CommandAnswer> for CommandAnswer<'a> {
 /// The answers to the commands of a batch.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BatchAnswer<'a> {
-    /// In the order of the commands.
+    /// The results, in the order of the commands.
     pub results: Vec<CommandResult<'a>>,
 }
 
-/// The answer to one command of a batch, or why it was not carried out.
+/// The answer to one command of a batch, or the problem that kept it from being carried out.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum CommandResult<'a> {
-    /// Carried out.
+    /// The answer to a command that was carried out.
     Answer(CommandAnswer<'a>),
-    /// Not carried out.
+    /// The problem of a command that was not carried out.
     Problem(ProblemBody),
 }

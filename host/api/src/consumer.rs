@@ -1,4 +1,4 @@
-//! Consumers, and what is leased to their workers.
+//! Consumers, and the leases of their workers.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,29 +13,32 @@ use uuid::Uuid;
 
 use super::{Event, Limit, tags_schema};
 
-/// How a consumer is to be served. What is left out has its default, also in a consumer that is there already.
+/// The settings of a consumer. Members left out get their defaults, even if the consumer exists
+/// already.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConsumerBody {
-    /// Which events are wanted; all unless told.
+    /// The events that the consumer gets. Default: all.
     #[serde(default)]
     pub filter: ConsumerFilter,
-    /// Where a new consumer begins; has no meaning for one that is there already. Default: `beginning`.
+    /// The place in the log where a new consumer begins; ignored for an existing consumer. Default:
+    /// `beginning`.
     #[serde(default)]
     pub start: Start,
-    /// How long a lease holds unless it is extended, in milliseconds.
+    /// The duration of a lease unless it is extended, in milliseconds.
     #[serde(default = "lock_timeout_ms")]
     #[schema(default = 30_000, minimum = 1, maximum = 86_400_000)]
     pub lock_timeout_ms: u64,
-    /// How often an event is delivered before its stream is parked.
+    /// The number of times that an event is delivered before its stream is parked.
     #[serde(default = "max_attempts")]
     #[schema(default = 5, minimum = 1, maximum = 1_000_000)]
     pub max_attempts: u32,
-    /// How long a stream rests after its first failure, in milliseconds; twice as long after each further one, an hour at most.
+    /// The delay after a stream's first failure, in milliseconds. Each further failure doubles the
+    /// delay, up to one hour.
     #[serde(default = "backoff_ms")]
     #[schema(default = 1_000, minimum = 0, maximum = 3_600_000)]
     pub backoff_ms: u64,
-    /// Where the host delivers by itself; nowhere unless told.
+    /// The receiver that the host pushes events to. Default: none; workers ask for leases.
     #[serde(default)]
     #[schema(nullable = true)]
     pub push: Option<PushBody>,
@@ -53,7 +56,7 @@ fn backoff_ms() -> u64 {
     1_000
 }
 
-/// Which events a consumer wants; all conditions hold together, and an empty list is none.
+/// A filter of events. All conditions hold together; an empty list is no condition.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConsumerFilter {
@@ -68,78 +71,81 @@ pub struct ConsumerFilter {
     pub tags: Vec<String>,
 }
 
-/// Where in the log a consumer begins.
+/// The place in the log where a consumer begins.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
-    /// With the first event.
+    /// The first event of the log.
     #[default]
     Beginning,
-    /// With the first event that is committed from now on.
+    /// The first event that is committed from now on.
     Now,
-    /// With the first event after this position.
+    /// The first event after this position.
     Position(String),
-    /// With the first event created at this time or later (RFC 3339).
+    /// The first event created at this time or later (RFC 3339).
     Time(#[serde(with = "time::serde::rfc3339")] OffsetDateTime),
 }
 
-/// Where the host delivers to.
+/// The receiver that the host pushes events to.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PushBody {
     /// An `http` or `https` URL.
     #[schema(format = "uri", max_length = 2_048)]
     pub url: String,
-    /// What deliveries are signed with; not signed unless told.
+    /// The secret that deliveries are signed with. Default: none, and deliveries are not signed.
     #[schema(min_length = 1, max_length = 1_024, nullable = false)]
     pub secret: Option<String>,
 }
 
-/// A consumer, and how far it has come.
+/// A consumer, and its progress.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Consumer<'a> {
-    /// Its name.
+    /// The name of the consumer.
     name: &'a str,
-    /// Which events are wanted.
+    /// The events that the consumer gets.
     filter: ConsumerFilter,
-    /// How long a lease holds unless it is extended, in milliseconds.
+    /// The duration of a lease unless it is extended, in milliseconds.
     lock_timeout_ms: u64,
-    /// How often an event is delivered before its stream is parked.
+    /// The number of times that an event is delivered before its stream is parked.
     max_attempts: u32,
-    /// How long a stream rests after its first failure, in milliseconds.
+    /// The delay after a stream's first failure, in milliseconds.
     backoff_ms: u64,
-    /// Where the host delivers by itself; null for consumers that ask.
+    /// The receiver that the host pushes events to; null if workers ask for leases.
     push: Option<Push<'a>>,
-    /// Whether nothing is leased until it is resumed.
+    /// True while the consumer is paused: nothing is leased until it is resumed.
     paused: bool,
-    /// Why the host has paused it; null if it is not paused, or somebody else has paused it.
+    /// The reason for which the host paused the consumer; null if it is not paused, or was paused
+    /// by a request.
     paused_reason: Option<&'a str>,
-    /// When it was created.
+    /// The time at which the consumer was created.
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
-    /// How many wanted events are not done, those in flight or parked among them; of those that nothing was leased of yet, as many as were looked at.
+    /// The number of events of the filter that are not done, including those in flight or parked.
+    /// Events after the last leased one count only as far as the host has looked ahead.
     lag_events: u64,
-    /// How old the oldest of them is, in seconds.
+    /// The age of the oldest event that is not done, in seconds.
     lag_seconds: f64,
-    /// How many streams are leased.
+    /// The number of leased streams.
     in_flight: u64,
-    /// How many streams are parked.
+    /// The number of parked streams.
     parked: u64,
-    /// Why the receiver takes nothing at present, as the host that is asked has found; null while it does.
+    /// The reason for which the receiver takes nothing at present, as seen by the host that
+    /// answers; null while the receiver works.
     last_error: Option<String>,
-    /// How often in a row it has failed; null while it has not.
+    /// The number of failures of the receiver in a row; null while the receiver works.
     attempt: Option<u32>,
-    /// When it is tried again; null while it does not fail.
+    /// The time of the next attempt; null while the receiver works.
     #[serde(with = "time::serde::rfc3339::option")]
     retry_at: Option<OffsetDateTime>,
 }
 
-/// Where the host delivers to. The secret is not shown.
+/// A receiver that the host pushes events to. The secret is not shown.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Push<'a> {
-    /// The URL, without user and password if somebody has stored them.
+    /// The URL, without a user and a password if any are stored.
     url: Cow<'a, str>,
-    /// Whether deliveries are signed.
+    /// True if deliveries are signed.
     signed: bool,
 }
 
@@ -147,7 +153,8 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A URL without user and password. Those that are taken have none; of one that plain SQL has written nothing is known.
+/// Removes user and password from a URL. The API accepts no URL that has any, but plain SQL may
+/// have written one. A text that is not a URL becomes empty.
 fn without_user(url: &str) -> Cow<'_, str> {
     match Url::parse(url) {
         Ok(parsed) if !has_user(&parsed) => Cow::Borrowed(url),
@@ -161,13 +168,13 @@ fn without_user(url: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether a URL names a user, or a password.
+/// Tells whether a URL holds a user or a password.
 pub fn has_user(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
 
 impl<'a> Consumer<'a> {
-    /// A consumer, and what this host knows of its receiver.
+    /// Combines a consumer with the outage of its receiver, if this host knows of one.
     pub fn new(consumer: &'a model::Consumer, outage: Option<Outage>) -> Self {
         let (last_error, attempt, retry_at) = match outage {
             Some(outage) => (
@@ -206,7 +213,7 @@ impl<'a> Consumer<'a> {
     }
 }
 
-/// Which consumers are wanted.
+/// A selection of consumers.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -214,7 +221,7 @@ pub struct ConsumerListQuery {
     /// Only consumers whose name sorts after this one.
     #[param(nullable = false)]
     pub after: Option<String>,
-    /// At most so many. Default: 100.
+    /// The most consumers on the page. Default: 100.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
     pub limit: Limit,
 }
@@ -224,21 +231,21 @@ pub struct ConsumerListQuery {
 pub struct ConsumerList<'a> {
     /// The consumers.
     pub consumers: Vec<Consumer<'a>>,
-    /// What to pass as `after` for the next page; null when there is none.
+    /// The value of `after` for the next page; null if there is none.
     pub next: Option<&'a str>,
 }
 
-/// What a worker takes on.
+/// The bounds of a request for leases.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LeaseBody {
-    /// At most so many streams.
+    /// The most streams to lease.
     #[schema(default = 16, minimum = 1, maximum = 1_000)]
     pub max_streams: u32,
-    /// At most so many events in all, shared out evenly among the streams.
+    /// The most events to lease in all, shared out evenly among the streams.
     #[schema(default = 100, minimum = 1, maximum = 1_000)]
     pub max_events: u32,
-    /// How long to wait when there is nothing, in milliseconds.
+    /// The time to wait while there is nothing to lease, in milliseconds.
     #[schema(default = 0, minimum = 0, maximum = 60_000)]
     pub wait_ms: u64,
 }
@@ -256,16 +263,16 @@ impl Default for LeaseBody {
 /// The next events of one stream, for one worker.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Lease<'a> {
-    /// Settles it: opaque, another for each lease.
+    /// The token that settles or extends the lease: opaque, and different for each lease.
     lease: Uuid,
     /// The decider that rules the stream.
     decider: &'a str,
     /// The stream.
     id: &'a str,
-    /// How often the first of the events has been delivered, this time included.
+    /// The number of deliveries of the first event, including this one.
     #[schema(minimum = 1)]
     attempt: u32,
-    /// When another worker may be given the same events.
+    /// The time from which another worker may lease the same events.
     #[serde(with = "time::serde::rfc3339")]
     expires_at: OffsetDateTime,
     /// The events, in the order of the stream.
@@ -294,7 +301,8 @@ struct Delivery<'a> {
     lease: Lease<'a>,
 }
 
-/// The body of a delivery: namespace and name of the consumer, and the lease as a worker is given it.
+/// Serializes the body of a delivery: the consumer's namespace and name, and the lease in the form
+/// that a worker gets.
 #[must_use]
 #[expect(clippy::missing_panics_doc, reason = "events are JSON")]
 pub fn delivery(id: &model::ConsumerId, lease: &model::Lease) -> Vec<u8> {
@@ -313,7 +321,7 @@ pub struct LeaseList<'a> {
     pub leases: Vec<Lease<'a>>,
 }
 
-/// What is done.
+/// An acknowledgement: all events up to a position are done.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AckBody {
@@ -321,22 +329,22 @@ pub struct AckBody {
     pub lease: String,
     /// The position of the last event of the lease that is done.
     pub through: String,
-    /// Whether to go on with the rest of the lease. It then holds for the lock timeout from now on.
+    /// Keeps the rest of the lease. It then holds for the lock timeout from now on.
     #[serde(default)]
     pub keep: bool,
 }
 
-/// What has failed.
+/// A report that the work on a lease failed.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NackBody {
     /// The lease.
     pub lease: String,
-    /// How long the stream rests, in milliseconds. Unless told, the backoff of the consumer.
+    /// The delay until the next delivery, in milliseconds. Default: the consumer's backoff.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 86_400_000, nullable = false)]
     pub delay_ms: Option<u64>,
-    /// Why, for those who look at what is parked.
+    /// The reason, shown with the parked stream.
     #[serde(default)]
     #[schema(max_length = 1_000)]
     pub reason: String,
@@ -350,20 +358,20 @@ pub struct ExtendBody {
     pub lease: String,
 }
 
-/// Until when the lease holds.
+/// The end of a lease.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LeaseEnd {
-    /// When another worker may be given the events; null when the lease has ended.
+    /// The time from which another worker may lease the events; null if the lease has ended.
     #[serde(with = "time::serde::rfc3339::option")]
     pub expires_at: Option<OffsetDateTime>,
 }
 
-/// What becomes of a stream that has failed.
+/// The consequence of a failure for its stream.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NackAnswer {
-    /// Whether that was its last attempt.
+    /// True if that was the last attempt, and the stream is now parked.
     parked: bool,
-    /// After how many milliseconds it is delivered again; null when it is parked.
+    /// The delay until the next delivery, in milliseconds; null if the stream is parked.
     retry_in_ms: Option<u64>,
 }
 
@@ -380,7 +388,7 @@ impl From<gavel_store::Nacked> for NackAnswer {
     }
 }
 
-/// Where to begin anew.
+/// The place to which a consumer is reset.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResetBody {
@@ -388,15 +396,15 @@ pub struct ResetBody {
     pub start: Start,
 }
 
-/// Which parked streams are wanted.
+/// A selection of parked streams.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ParkedQuery {
-    /// Only those that come after this one: the `next` of the page before.
+    /// Only streams after this one: the `next` of the page before.
     #[param(nullable = false)]
     pub after: Option<String>,
-    /// At most so many. Default: 100.
+    /// The most streams on the page. Default: 100.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
     pub limit: Limit,
 }
@@ -404,16 +412,16 @@ pub struct ParkedQuery {
 /// A page of parked streams.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ParkedList<'a> {
-    /// By decider and id.
+    /// The parked streams, by decider and id.
     pub parked: Vec<Parked<'a>>,
-    /// What to pass as `after` for the next page; null when there is none.
+    /// The value of `after` for the next page; null if there is none.
     pub next: Option<String>,
 }
 
-/// What was retried.
+/// The result of a retry.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RetriedParked {
-    /// How many streams were parked, and are delivered again.
+    /// The number of streams that were parked and are delivered again.
     pub retried: u64,
 }
 
@@ -426,13 +434,13 @@ pub struct Parked<'a> {
     id: &'a str,
     /// The version of the first event that is not done.
     version: u64,
-    /// Its place in the log.
+    /// The position of that event in the log.
     position: String,
-    /// How often it was delivered.
+    /// The number of deliveries of that event.
     attempts: u32,
-    /// What was said of the last failure.
+    /// The reason for the last failure.
     reason: &'a str,
-    /// When it was parked.
+    /// The time at which the stream was parked.
     #[serde(with = "time::serde::rfc3339")]
     parked_at: OffsetDateTime,
 }

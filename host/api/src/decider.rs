@@ -9,10 +9,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Limit, Text};
 
-/// A decider, and what it runs.
+/// A decider and its active module.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Decider<'a> {
-    /// Its name.
+    /// The name of the decider.
     decider: &'a str,
     /// The activation that is in force; null after a deactivation.
     active: Option<Active<'a>>,
@@ -27,7 +27,7 @@ impl<'a> From<&'a model::Activation> for Decider<'a> {
     }
 }
 
-/// Which deciders are wanted.
+/// A selection of deciders.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -35,7 +35,7 @@ pub struct DeciderListQuery {
     /// Only deciders whose name sorts after this one.
     #[param(nullable = false)]
     pub after: Option<String>,
-    /// At most so many. Default: 100.
+    /// The most deciders on the page. Default: 100.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
     pub limit: Limit,
 }
@@ -45,40 +45,40 @@ pub struct DeciderListQuery {
 pub struct DeciderList<'a> {
     /// The deciders.
     pub deciders: Vec<Decider<'a>>,
-    /// What to pass as `after` for the next page; null when there is none.
+    /// The value of `after` for the next page; null if there is none.
     pub next: Option<&'a str>,
 }
 
-/// Which activations of a decider are wanted.
+/// A selection of a decider's activations.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DeciderQuery {
-    /// Only activations that come after the one of this number, which are older: the `next` of the page before.
+    /// Only activations older than the one of this number: the `next` of the page before.
     #[param(minimum = 1, nullable = false)]
     pub after: Option<i64>,
-    /// At most so many. Default: 100.
+    /// The most activations on the page. Default: 100.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
     pub limit: Limit,
 }
 
-/// A decider, what it runs, and what it ran.
+/// A decider, its active module, and its activations.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeciderHistory<'a> {
-    /// Its name.
+    /// The name of the decider.
     pub decider: &'a str,
     /// The activation that is in force; null after a deactivation.
     pub active: Option<Active<'a>>,
-    /// The contract that the active module was built for. When it is another than the one of this
-    /// host, the module must be built with the present SDK and deployed again: until then commands
-    /// are answered with `module-outdated`.
+    /// The contract that the active module was built for. If this host speaks another contract, the
+    /// module must be built with the present SDK and deployed again: until then commands are
+    /// answered with `module-outdated`.
     pub contract: Option<String>,
     /// A page of the activations, newest first.
     pub activations: Vec<Active<'a>>,
-    /// What to pass as `after` for the next page of activations; null when there is none.
+    /// The value of `after` for the next page of activations; null if there is none.
     #[schema(minimum = 1)]
     pub next: Option<i64>,
-    /// Whether it is possible to go back now; null when there is no module to go back to.
+    /// The safety of a rollback now; null if there is no module to go back to.
     #[schema(value_type = Option<Object>)]
     pub rollback: Option<RollbackSafety>,
 }
@@ -88,19 +88,19 @@ pub struct DeciderHistory<'a> {
 pub struct Active<'a> {
     /// The module that works from here on; null for a deactivation.
     digest: Option<String>,
-    /// Its place in the activation log; the first is 1.
+    /// The number of the entry in the decider's activation log; the first is 1.
     #[schema(minimum = 1)]
     activation: i64,
     /// The module that worked until then; null for the first, and after a deactivation.
     replaces: Option<String>,
-    /// When.
+    /// The time of the activation.
     #[serde(with = "time::serde::rfc3339")]
     activated_at: OffsetDateTime,
-    /// By whom; null when authentication is off.
+    /// The holder of the token that activated it; null when authentication is off.
     activated_by: Option<&'a str>,
-    /// What the person said about it.
+    /// The message that was given with it.
     message: Option<&'a str>,
-    /// The findings of the gate that the person let pass.
+    /// The findings of the gate that were accepted, by name.
     accepted: &'a [String],
 }
 
@@ -150,7 +150,7 @@ impl<'a> From<&'a model::Activation> for Activation<'a> {
     }
 }
 
-/// What to activate.
+/// A request to activate a module.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ActivationRequest)]
@@ -158,33 +158,33 @@ pub struct ActivationBody {
     /// The module.
     #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
     pub digest: String,
-    /// Why; recorded.
+    /// The reason, for the activation log.
     #[schema(value_type = Option<String>, pattern = "^[^\\u0000]*$")]
     pub message: Option<Text>,
-    /// The findings to let pass, by name.
+    /// The findings to accept, by name.
     #[serde(default)]
     pub accept: Vec<String>,
 }
 
-/// What to say about ending a module's work.
+/// A request to deactivate a module.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = DeactivationRequest)]
 pub struct DeactivationBody {
-    /// Why; recorded.
+    /// The reason, for the activation log.
     #[schema(value_type = Option<String>, pattern = "^[^\\u0000]*$")]
     pub message: Option<Text>,
-    /// The findings to let pass, by name. There are none where a decider is deactivated.
+    /// The findings to accept, by name. A deactivation of a decider has none.
     #[serde(default)]
     pub accept: Vec<String>,
 }
 
-/// What to say about going back.
+/// A request to go back to the module before.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = RollbackRequest)]
 pub struct RollbackBody {
-    /// Why; recorded.
+    /// The reason, for the activation log.
     #[schema(value_type = Option<String>, pattern = "^[^\\u0000]*$")]
     pub message: Option<Text>,
 }

@@ -1,4 +1,4 @@
-//! Events, the same wherever they are shown.
+//! Events, in the one form in which all endpoints show them.
 
 use std::collections::BTreeMap;
 
@@ -17,33 +17,35 @@ pub struct Event<'a> {
     event_id: Uuid,
     /// The event before it in the stream; null for the first.
     previous_id: Option<Uuid>,
-    /// Its name, in the past tense.
+    /// The name of the event, in the past tense.
     event: &'a str,
-    /// The version of its schema; the first is 1.
+    /// The version of the payload's schema; the first is 1.
     #[schema(minimum = 1)]
     schema_version: u32,
     /// The decider that rules the stream.
     decider: &'a str,
     /// The stream.
     id: &'a str,
-    /// Its place in the stream; the first is 1.
+    /// The version of the event in its stream; the first is 1.
     #[schema(minimum = 1)]
     version: u64,
-    /// Its place in the log of all streams; null in a dry run, where it has none.
+    /// The position of the event in the log of all streams; null in a dry run, which stores
+    /// nothing.
     position: Option<String>,
-    /// What happened.
+    /// The payload.
     #[schema(value_type = serde_json::Value)]
     data: &'a RawValue,
-    /// Whether the stream ends with it.
+    /// True if the stream ends with this event.
     #[serde(rename = "final")]
     is_final: bool,
     /// Labels by which the log can be queried.
     tags: &'a [String],
-    /// The command it follows from.
+    /// The command that the event follows from.
     command_id: Uuid,
-    /// What the sender attached, and what the host did: `correlation_id`, `causation_id`, `traceparent`, `actor`, `module`.
+    /// The metadata of the sender and of the host: `correlation_id`, `causation_id`, `traceparent`,
+    /// `actor`, `module`.
     metadata: &'a BTreeMap<String, String>,
-    /// When the store took it.
+    /// The time at which the event was stored.
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
 }
@@ -87,20 +89,20 @@ impl<'a> From<&'a RecordedEvent> for Event<'a> {
 /// The end of the log, for now.
 #[derive(Debug, Serialize)]
 pub struct CaughtUp {
-    /// Where to go on.
+    /// The position to resume after.
     pub position: String,
 }
 
 /// A stored event that cannot be read.
 #[derive(Debug, Serialize)]
 pub struct MalformedEvent<'a> {
-    /// Its place in the log of all streams.
+    /// The position of the event in the log of all streams.
     position: String,
     /// The stream, as it is stored.
     stream: &'a str,
-    /// What is wrong with it.
+    /// The reason for which the event cannot be read.
     reason: &'a str,
-    /// Its payload, as it is stored.
+    /// The payload, as it is stored.
     raw: &'a str,
 }
 

@@ -1,7 +1,7 @@
-//! What goes over the wire, as the contract names it.
+//! The JSON bodies and the queries of the HTTP API.
 //!
-//! Answers borrow from what they show, and stored JSON goes out as the text it is. Bodies and queries refuse members that they do not
-//! know.
+//! Answers borrow from the values that they show, and stored JSON is sent as the very text that is
+//! stored. Bodies and queries refuse unknown members.
 
 mod command;
 mod consumer;

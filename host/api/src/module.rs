@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Limit, Text};
 
-/// Which modules are wanted.
+/// A selection of modules.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -21,15 +21,16 @@ pub struct ModuleQuery {
     /// Only modules of this kind: `decider`, `process` or `view`.
     #[param(pattern = "^(decider|process|view)?$", nullable = false)]
     pub kind: Option<String>,
-    /// Only modules that come after the one with this digest: the `next` of the page before.
+    /// Only modules after the one with this digest: the `next` of the page before.
     #[param(pattern = "^sha256:[0-9a-f]{64}$", nullable = false)]
     pub after: Option<String>,
-    /// At most so many. Default: 100.
+    /// The most modules on the page. Default: 100.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
     pub limit: Limit,
 }
 
-/// What is shown of modules of all kinds, which hides members of a manifest with such a name.
+/// The members that modules of all kinds have; a manifest's own members with these names are
+/// hidden.
 const OF_ALL: [&str; 8] = [
     "digest",
     "kind",
@@ -41,37 +42,37 @@ const OF_ALL: [&str; 8] = [
     "uploaded_at",
 ];
 
-/// A module, and what it says of itself.
+/// A module, and the contents of its manifest.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Module {
-    /// Its name: `sha256:` and 64 hexadecimal digits.
+    /// The digest of the component: `sha256:` and 64 hexadecimal digits.
     digest: String,
     /// `decider`, `process` or `view`.
     kind: &'static str,
-    /// The contract that it was built for. When it is another than the one of this host, it must be
-    /// built with the present SDK and deployed again.
+    /// The contract that the module was built for. If this host speaks another contract, the module
+    /// must be built with the present SDK and deployed again.
     contract: String,
     /// The name under which it is activated unless another is given.
     name: String,
-    /// The size of the component.
+    /// The size of the component, in bytes.
     size_bytes: u64,
-    /// What the component imports.
+    /// The interfaces that the component imports.
     imports: Vec<String>,
-    /// The SDK that made it.
+    /// The SDK that the module was built with.
     sdk: Option<String>,
     #[serde(flatten)]
     #[schema(value_type = OfDecider)]
     of_decider: Option<OfDecider>,
-    /// What else a module of another kind says of itself.
+    /// The further members of the manifest of a module of another kind.
     #[serde(flatten)]
     #[schema(ignore)]
     of_other: Map<String, Value>,
-    /// When it was first stored.
+    /// The time at which the module was first stored.
     #[serde(with = "time::serde::rfc3339")]
     uploaded_at: OffsetDateTime,
 }
 
-/// What else a decider says of itself.
+/// The further members of a decider's manifest.
 #[derive(Debug, Serialize, ToSchema)]
 struct OfDecider {
     /// The commands that it decides: `name`, and the JSON Schema of the payload as `schema`.
@@ -80,20 +81,21 @@ struct OfDecider {
     /// The events that it folds: `name`, `schema_version`, `schema`.
     #[schema(value_type = Vec<Object>, required = false)]
     events: Vec<EventDeclaration>,
-    /// The JSON Schema of its states.
+    /// The JSON Schema of the decider's states.
     #[schema(required = false)]
     state_schema: Value,
-    /// Its specifications: `title`, `given`, `when`, `then`.
+    /// The specifications: `title`, `given`, `when`, `then`.
     #[schema(value_type = Vec<Object>, required = false)]
     specs: Vec<Spec>,
 }
 
 impl Module {
-    /// A module that is stored, with what it says of itself.
+    /// Combines a stored module with the contents of its manifest.
     ///
     /// # Errors
     ///
-    /// What is wrong with its manifest, which was checked before it was stored.
+    /// The faults of the manifest. There are none unless the stored row was changed: an upload is
+    /// checked.
     pub fn new(stored: &StoredModule) -> Result<Self, Vec<String>> {
         let mut module = Self {
             digest: stored.digest.to_string(),
@@ -137,7 +139,7 @@ impl Module {
 pub struct ModuleList {
     /// The modules.
     pub modules: Vec<Module>,
-    /// What to pass as `after` for the next page; null when there is none.
+    /// The value of `after` for the next page; null if there is none.
     pub next: Option<String>,
 }
 

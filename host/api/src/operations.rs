@@ -3,14 +3,14 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// That the host is well.
+/// The answer to a health check.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Status {
     /// `live` or `ready`.
     pub status: &'static str,
 }
 
-/// What answers here.
+/// The host that answers.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Info {
     /// `gavel`.
@@ -19,21 +19,21 @@ pub struct Info {
     pub version: &'static str,
     /// The versions of this API that are served.
     pub api_versions: [&'static str; 1],
-    /// Whether requests need a credential.
+    /// True if requests need a credential.
     pub authentication: bool,
-    /// What requests must keep within.
+    /// The limits of a request.
     pub limits: Limits,
 }
 
-/// What requests must keep within.
+/// The limits of a request.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Limits {
-    /// The most bytes of a JSON body.
+    /// The most bytes in a JSON body.
     pub command_body_bytes: usize,
-    /// The most bytes of a module.
+    /// The most bytes in a module.
     pub module_body_bytes: usize,
     /// The most commands in a batch.
     pub batch_commands: usize,
-    /// The most things on a page.
+    /// The most elements on a page.
     pub page_size: u32,
 }

@@ -1,4 +1,4 @@
-//! What modules have written.
+//! The output that modules wrote to stdout and stderr.
 
 use gavel_engine::catalog::Output;
 use serde::{Deserialize, Serialize};
@@ -6,19 +6,19 @@ use time::OffsetDateTime;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-/// How much of it is wanted: all that is kept unless told.
+/// A selection of a module's output. Default: all that is kept.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct OutputQuery {
-    /// Only so many of those that are kept: the newest.
+    /// The most of the kept lines to return, the newest ones. Default: all.
     #[param(nullable = false)]
     pub tail: Option<u32>,
-    /// Whether to go on with what is written later.
+    /// Continues with the output that is written from now on.
     pub follow: bool,
 }
 
-/// What a module has written in one piece of work.
+/// The output of a module in one piece of work.
 #[derive(Debug, Serialize)]
 pub struct OutputLine<'a> {
     #[serde(with = "time::serde::rfc3339")]

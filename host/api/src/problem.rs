@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// Why a request was not fulfilled (RFC 9457). Programs match `code`.
+/// The reason why a request was not fulfilled (RFC 9457). Programs match `code`.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
@@ -23,7 +23,7 @@ pub struct ProblemBody {
     pub instance: String,
     /// The kind of problem, for programs.
     pub code: String,
-    /// What programs may want to know, by code.
+    /// Facts for programs, depending on `code`.
     #[serde(flatten)]
     #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub facts: Map<String, Value>,

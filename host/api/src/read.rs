@@ -1,4 +1,4 @@
-//! How core values are read from bodies and queries.
+//! Reads core values from bodies and queries.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
 
-/// The number of things on a page: 1 to 1000, 100 unless told.
+/// The number of elements on a page: 1 to 1000, by default 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u32")]
 pub struct Limit(u32);
@@ -55,7 +55,7 @@ pub fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Err
     Json::exact_value(text.get()).map_err(D::Error::custom)
 }
 
-/// A text of a client's. It does not hold U+0000, which no column of text can hold on every store.
+/// A text from a client. It does not hold U+0000, which not every store can keep in a text column.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Text(String);
@@ -92,7 +92,7 @@ pub fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vers
     number.map(version).transpose()
 }
 
-/// What is said of a time that [`in_utc`] has refused.
+/// The error message for a time that [`in_utc`] refuses.
 pub const TIME_RULE: &str = "give a time of the years 1 to 9999, in UTC";
 
 /// Reads an optional time (RFC 3339).
@@ -135,7 +135,7 @@ pub fn position<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pos
     deserializer.deserialize_str(Text)
 }
 
-/// The labels of an event. Their length is limited in bytes, which a schema cannot say.
+/// The labels of an event. Their length is limited in bytes, which a schema cannot express.
 pub fn tags_schema() -> Schema {
     let tag = ObjectBuilder::new()
         .schema_type(Type::String)
@@ -151,7 +151,7 @@ pub fn tags_schema() -> Schema {
         .into()
 }
 
-/// What a sender may attach. Lengths are limited in bytes, which a schema cannot say.
+/// Metadata that a sender may attach. Lengths are limited in bytes, which a schema cannot express.
 pub fn metadata_schema() -> Schema {
     let text = || {
         ObjectBuilder::new()

@@ -1,4 +1,4 @@
-//! Rehearsals, and how far they are.
+//! Rehearsals and their progress.
 
 use gavel_gate as gate;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What to rehearse.
+/// A request to rehearse a module.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = RehearsalRequest)]
@@ -15,19 +15,19 @@ pub struct RehearsalBody {
     /// The candidate.
     #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
     pub digest: String,
-    /// On what. Default: `history`.
+    /// The commands and events to rehearse on. Default: `history`.
     #[serde(default)]
     pub mode: RehearsalMode,
-    /// The findings to let pass, by name.
+    /// The findings to accept, by name.
     #[serde(default)]
     pub accept: Vec<String>,
 }
 
-/// What a candidate is rehearsed on.
+/// The commands and events that a candidate is rehearsed on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RehearsalMode {
-    /// What is stored.
+    /// The recorded commands and events.
     #[default]
     History,
     /// The commands that are decided from now on, until the rehearsal is cancelled.
@@ -52,19 +52,19 @@ impl From<gate::Rehearsed> for RehearsalMode {
     }
 }
 
-/// How far a rehearsal is.
+/// The status of a rehearsal.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RehearsalStatus {
-    /// It is under way.
+    /// The rehearsal is running.
     Running,
-    /// Nothing stands in the way of the candidate.
+    /// The gate would activate the candidate.
     Passed,
-    /// Something does.
+    /// The gate would refuse the candidate.
     Refused,
-    /// A person has ended it. Of a shadow this is the usual end.
+    /// A person ended the rehearsal. For a shadow, this is the usual end.
     Cancelled,
-    /// It could not be brought to its end.
+    /// The rehearsal was interrupted by an error.
     Failed,
 }
 
@@ -80,10 +80,10 @@ impl From<gate::Status> for RehearsalStatus {
     }
 }
 
-/// The gate without the activation.
+/// A run of the gate without an activation.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Rehearsal<'a> {
-    /// Its id.
+    /// The id of the rehearsal.
     rehearsal: Uuid,
     /// `decider`.
     kind: &'static str,
@@ -91,44 +91,44 @@ pub struct Rehearsal<'a> {
     decider: &'a str,
     /// The candidate.
     digest: String,
-    /// On what it is rehearsed.
+    /// The commands and events that it is rehearsed on.
     mode: RehearsalMode,
-    /// How far it is.
+    /// The status of the rehearsal.
     status: RehearsalStatus,
-    /// By whom it was asked for; null when authentication is off.
+    /// The holder of the token that requested the rehearsal; null when authentication is off.
     requested_by: Option<&'a str>,
-    /// When it was asked for.
+    /// The time of the request.
     #[serde(with = "time::serde::rfc3339")]
     started_at: OffsetDateTime,
-    /// When it ended; null while it runs.
+    /// The time at which the rehearsal ended; null while it runs.
     #[serde(with = "time::serde::rfc3339::option")]
     ended_at: Option<OffsetDateTime>,
-    /// What has been done.
+    /// The progress of the rehearsal.
     progress: RehearsalProgress,
-    /// The report of the gate, as for an activation; of a shadow, so far.
+    /// The report of the gate, as for an activation; for a shadow, the report so far.
     #[schema(value_type = Option<Object>)]
     report: Option<&'a RawValue>,
-    /// Why it failed, one sentence.
+    /// The reason for which the rehearsal failed, in one sentence.
     error: Option<&'a str>,
 }
 
-/// What has been done.
+/// The progress of a rehearsal.
 #[derive(Debug, Serialize, ToSchema)]
 struct RehearsalProgress {
-    /// The step of the gate that is under way, or was when it ended.
+    /// The step of the gate that is running, or that was running at the end.
     #[schema(value_type = Option<String>)]
     step: Option<gate::Step>,
-    /// Streams that this step is done with.
+    /// Streams that this step has finished.
     streams: u64,
     /// Events that this step has folded.
     events: u64,
-    /// Events that it has to fold, as they were counted when it began.
+    /// Events that this step has to fold, as counted when it began.
     events_total: u64,
     /// Commands that have been decided again.
     commands: u64,
     /// Events per second in this step.
     events_per_second: f64,
-    /// Seconds until this step ends, if it goes on like this; null when that cannot be told.
+    /// Seconds until this step ends, at the present rate; null if there is no estimate.
     seconds_left: Option<f64>,
 }
 

@@ -14,20 +14,21 @@ use uuid::Uuid;
 
 use super::{Event, Limit, Text, exact, metadata_schema, position, tags_schema, time, version};
 
-/// Which state of a stream is wanted; the newest by the active module unless told.
+/// A selection of a state of a stream. Default: the newest, folded by the active module.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct StateQuery {
-    /// After the event of this version. Excludes `at`.
+    /// The version of the stream to show the state at. Excludes `at`.
     #[serde(deserialize_with = "version")]
     #[param(value_type = Option<i64>, minimum = 0, nullable = false)]
     pub version: Option<Version>,
-    /// After the last event created at or before this time (RFC 3339).
+    /// The time to show the state at (RFC 3339): the state after the last event created at or
+    /// before it.
     #[serde(deserialize_with = "time")]
     #[param(value_type = Option<String>, format = "date-time", nullable = false)]
     pub at: Option<OffsetDateTime>,
-    /// Folded by the module with this digest.
+    /// The digest of the module to fold with.
     #[param(pattern = "^sha256:[0-9a-f]{64}$", nullable = false)]
     pub module: Option<String>,
 }
@@ -41,7 +42,7 @@ pub struct StreamState<'a> {
     id: &'a str,
     /// The version that the state belongs to.
     version: u64,
-    /// Whether the stream ended with that version.
+    /// True if the stream ended with that version.
     #[serde(rename = "final")]
     is_final: bool,
     /// The state, as the module shows it.
@@ -64,7 +65,7 @@ impl<'a> From<&'a StateAnswer> for StreamState<'a> {
     }
 }
 
-/// Which events of a stream are wanted.
+/// A selection of a stream's events.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -73,7 +74,7 @@ pub struct StreamEventsQuery {
     #[serde(deserialize_with = "version")]
     #[param(value_type = Option<i64>, minimum = 0, nullable = false)]
     pub after_version: Option<Version>,
-    /// At most so many. Default: 100.
+    /// The most events on the page. Default: 100.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
     pub limit: Limit,
 }
@@ -81,13 +82,13 @@ pub struct StreamEventsQuery {
 /// A page of the events of a stream.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StreamEvents<'a> {
-    /// By ascending version.
+    /// The events, by ascending version.
     pub events: Vec<Event<'a>>,
-    /// What to pass as `after_version` for the next page; null when there is none.
+    /// The value of `after_version` for the next page; null if there is none.
     pub next_after_version: Option<u64>,
 }
 
-/// Which streams of a decider are wanted.
+/// A selection of a decider's streams.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -95,7 +96,7 @@ pub struct StreamListQuery {
     /// Only streams whose id sorts after this one, by its bytes.
     #[param(value_type = Option<String>, pattern = "^[^\\u0000]*$", nullable = false)]
     pub after: Option<Text>,
-    /// At most so many. Default: 100.
+    /// The most streams on the page. Default: 100.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
     pub limit: Limit,
 }
@@ -103,23 +104,23 @@ pub struct StreamListQuery {
 /// A page of the streams of a decider.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StreamList<'a> {
-    /// By id.
+    /// The streams, by id.
     pub streams: Vec<StreamSummary<'a>>,
-    /// What to pass as `after` for the next page; null when there is none.
+    /// The value of `after` for the next page; null if there is none.
     pub next: Option<&'a str>,
 }
 
 /// A stream in a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StreamSummary<'a> {
-    /// Its id.
+    /// The id of the stream.
     id: &'a str,
-    /// The version of its newest event.
+    /// The version of the newest event.
     version: u64,
-    /// Whether it has ended.
+    /// True if the stream has ended.
     #[serde(rename = "final")]
     is_final: bool,
-    /// When its newest event was created.
+    /// The time at which the newest event was created.
     #[serde(with = "time::serde::rfc3339")]
     updated_at: OffsetDateTime,
 }
@@ -135,26 +136,29 @@ impl<'a> From<&'a store::StreamSummary> for StreamSummary<'a> {
     }
 }
 
-/// Which events of the log are wanted. All conditions hold together.
+/// A selection of events of the log. All conditions hold together.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LogQuery {
-    /// Only events behind this position, which an answer of the host has named. Default: from the beginning.
+    /// Only events after this position, which comes from an answer of the host. Default: from the
+    /// beginning.
     #[serde(deserialize_with = "position")]
     #[param(value_type = Option<String>, nullable = false)]
     pub after: Option<Position>,
-    /// At most so many. Default: 100 on a page, no limit when following.
+    /// The most events. Default: 100 on a page, no limit when following.
     #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
     pub limit: Option<Limit>,
-    /// Goes on behind the end of the log with what is appended later. With `application/x-ndjson`, where the answer ends with a page
-    /// otherwise, and with `text/event-stream`, which follows anyway.
+    /// Continues after the end of the log with events as they are appended. Applies to
+    /// `application/x-ndjson`, where the answer otherwise ends with a page; `text/event-stream`
+    /// always follows.
     #[param(required = false)]
     pub follow: bool,
     /// Only events of this decider, or of one of these.
     #[param(required = false)]
     pub decider: Vec<String>,
-    /// Only events of streams whose id is this or matches it, by dot-separated token: `*` is any one token, `>` at the end any rest.
+    /// Only events of streams with this id, or with an id that this pattern matches by
+    /// dot-separated token: `*` is any one token, `>` at the end any rest.
     #[param(nullable = false)]
     pub id: Option<String>,
     /// Only events of this name, or of one of these.
@@ -168,12 +172,12 @@ pub struct LogQuery {
 /// A page of the log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LogPage<'a> {
-    /// By ascending position.
+    /// The events, by ascending position.
     pub events: Vec<Event<'a>>,
-    /// What to pass as `after` to go on, now or later.
+    /// The value of `after` for the next page, now or later.
     pub next: String,
-    /// Whether there was nothing more when the page was made. When not, and `next` is where the page began, something is committed and withheld
-    /// until an older transaction ends: ask again in a while.
+    /// True if there was nothing more when the page was made. If false while `next` has not moved,
+    /// committed events are withheld until an older transaction ends: ask again later.
     pub caught_up: bool,
 }
 
@@ -182,11 +186,12 @@ pub struct LogPage<'a> {
 #[serde(deny_unknown_fields)]
 #[schema(as = Import)]
 pub struct ImportBody {
-    /// The version that the stream must be at; 0 means that it must be new. Needed here or in a header.
+    /// The version that the stream must be at; 0 means that the stream must be new. Required here
+    /// or in a header.
     #[serde(default, deserialize_with = "version")]
     #[schema(value_type = Option<i64>, minimum = 0)]
     pub expected_version: Option<Version>,
-    /// In order.
+    /// The events, in order.
     #[schema(min_items = 1)]
     pub events: Vec<ImportItem>,
 }
@@ -196,26 +201,26 @@ pub struct ImportBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = ImportEvent)]
 pub struct ImportItem {
-    /// Its name, as it is registered.
+    /// The name of the event, as it is registered.
     #[schema(min_length = 1, pattern = "^[^\\u0000]+$")]
     pub event: String,
-    /// Its id; one is chosen unless it is given.
+    /// The id of the event. Default: a new one.
     pub event_id: Option<Uuid>,
-    /// The version of its schema. Default: 1.
+    /// The version of the payload's schema. Default: 1.
     #[serde(default = "first")]
     #[schema(minimum = 1, required = false)]
     pub schema_version: u32,
-    /// What happened.
+    /// The payload.
     #[serde(deserialize_with = "exact")]
     pub data: Value,
-    /// Whether the stream ends with it.
+    /// True if the stream ends with this event.
     #[serde(default, rename = "final")]
     pub is_final: bool,
     /// Labels by which the log can be queried, without duplicates.
     #[serde(default)]
     #[schema(schema_with = tags_schema, required = false)]
     pub tags: Vec<String>,
-    /// Stored beside it.
+    /// Entries stored with the event.
     #[schema(schema_with = metadata_schema, required = false)]
     pub metadata: Option<BTreeMap<String, String>>,
 }
@@ -224,10 +229,10 @@ fn first() -> u32 {
     1
 }
 
-/// What was appended.
+/// The result of an import.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ImportAnswer<'a> {
-    /// What the events have as their command.
+    /// The command id that the events are stored with.
     pub command_id: Uuid,
     /// The decider that rules the stream.
     pub decider: &'a str,
@@ -235,6 +240,6 @@ pub struct ImportAnswer<'a> {
     pub id: &'a str,
     /// The newest version of the stream.
     pub version: u64,
-    /// As they are stored.
+    /// The events, as they are stored.
     pub events: Vec<Event<'a>>,
 }

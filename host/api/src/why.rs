@@ -1,4 +1,4 @@
-//! Recorded decisions, and what they would be now.
+//! Recorded decisions, and the same decisions made again.
 
 use std::collections::BTreeMap;
 
@@ -13,29 +13,32 @@ use uuid::Uuid;
 
 use super::{Event, ProblemBody};
 
-/// A decision with all it was decided on, and the same decision made again by the very module that made it.
+/// A decision with all its inputs, and the same decision made again by the very module that made
+/// it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Why<'a> {
-    /// The event that was asked about; null when it was the command.
+    /// The event in question; null if the request named a command.
     event: Option<Event<'a>>,
     /// The command as it is recorded; null for an event that was imported.
     command: Option<RecordedCommand<'a>>,
     /// All events that followed from the command.
     events: Vec<Event<'a>>,
-    /// The state that was decided on; null for an event that was imported, or when it cannot be folded.
+    /// The state before the decision; null for an event that was imported, or if the state cannot
+    /// be folded.
     #[schema(value_type = Option<serde_json::Value>)]
     state_before: Option<&'a RawValue>,
-    /// What the module decides now; null for an event that was imported, and where the ledger keeps keys only.
+    /// The decision made again; null for an event that was imported, and where the ledger keeps
+    /// keys only.
     again: Option<Again<'a>>,
-    /// What the module writes to stdout and stderr as it decides now; null if that is nothing.
+    /// The output to stdout and stderr of the decision made again; null if there is none.
     output: Option<&'a str>,
-    /// Whether both are the same, byte for byte; null when nothing was decided again.
+    /// True if both decisions are the same, byte for byte; null if nothing was decided again.
     equal: Option<bool>,
-    /// In what they differ, a sentence each.
+    /// The differences between both decisions, a sentence each.
     differences: &'a [String],
 }
 
-/// A command as it is recorded, with all it was decided on.
+/// A command as it is recorded, with all inputs of its decision.
 #[derive(Debug, Serialize, ToSchema)]
 struct RecordedCommand<'a> {
     /// The command's id.
@@ -44,16 +47,16 @@ struct RecordedCommand<'a> {
     decider: &'a str,
     /// The stream.
     id: &'a str,
-    /// Its name, in the imperative.
+    /// The name of the command, in the imperative.
     command: &'a str,
-    /// Its payload; null where the ledger keeps keys only.
+    /// The payload; null where the ledger keeps keys only.
     #[schema(value_type = serde_json::Value)]
     data: &'a RawValue,
-    /// How much the ledger keeps of it: all, or all but the payload.
+    /// The part of the command that the ledger keeps: all, or all but the payload.
     ledger: LedgerMode,
-    /// What the decider saw of the sender's metadata.
+    /// The sender's metadata that the decider saw.
     metadata: &'a BTreeMap<String, String>,
-    /// Who sent it; null when authentication was off.
+    /// The sender: the holder of the token; null when authentication was off.
     actor: Option<&'a str>,
     /// The time that the decider saw.
     #[serde(with = "time::serde::rfc3339")]
@@ -61,54 +64,54 @@ struct RecordedCommand<'a> {
     /// The random number that the decider saw: 64 bits, as decimal text.
     #[schema(pattern = "^[0-9]{1,20}$")]
     seed: String,
-    /// The version of the stream that was decided at.
+    /// The version of the stream before the decision.
     version: u64,
     /// The digest of the module that decided.
     module: String,
-    /// How the decision ended.
+    /// The outcome of the decision.
     outcome: Outcome,
-    /// What the decider said; null when it accepted the command.
+    /// The rejection; null if the decider accepted the command.
     rejection: Option<RecordedRejection<'a>>,
-    /// What deciding cost, in units of fuel.
+    /// The cost of deciding, in units of fuel.
     fuel: u64,
 }
 
-/// How much the ledger keeps of a command.
+/// The part of a command that the ledger keeps.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = LedgerMode)]
 enum LedgerMode {
-    /// All it was decided on.
+    /// All inputs of the decision.
     Full,
-    /// All but the payload, so that it cannot be decided again.
+    /// All but the payload, so that the command cannot be decided again.
     Keys,
 }
 
-/// How a decision ended.
+/// The outcome of a decision.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = CommandOutcome)]
 enum Outcome {
-    /// With events, or none.
+    /// The command was accepted, with events or without.
     Accepted,
-    /// With a rejection.
+    /// The command was rejected.
     Rejected,
 }
 
-/// The decider said no.
+/// A rejection: the decider said no.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Rejection)]
 struct RecordedRejection<'a> {
-    /// For programs.
+    /// The kind of rejection, for programs.
     code: &'a str,
-    /// One sentence for people.
+    /// The reason for people, in one sentence.
     message: &'a str,
     /// Facts for programs.
     #[schema(value_type = Option<serde_json::Value>)]
     data: Option<&'a RawValue>,
 }
 
-/// What a module decides now.
+/// A decision made again.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Again<'a> {
@@ -120,21 +123,21 @@ enum Again<'a> {
     Failed(String),
 }
 
-/// An event as a decider makes it: without place, time and ids.
+/// An event as a decider returns it: without position, time and ids.
 #[derive(Debug, Serialize, ToSchema)]
 struct DecidedEvent<'a> {
-    /// Its name, in the past tense.
+    /// The name of the event, in the past tense.
     event: &'a str,
-    /// The version of its schema; the first is 1.
+    /// The version of the payload's schema; the first is 1.
     #[schema(minimum = 1)]
     schema_version: u32,
-    /// What happened.
+    /// The payload.
     #[schema(value_type = serde_json::Value)]
     data: &'a RawValue,
-    /// Whether the stream ends with it.
+    /// True if the stream ends with this event.
     #[serde(rename = "final")]
     is_final: bool,
-    /// Its labels.
+    /// The labels of the event.
     tags: &'a [String],
 }
 
@@ -215,7 +218,7 @@ impl<'a> From<&'a model::Event> for DecidedEvent<'a> {
     }
 }
 
-/// What is to be verified; all of the namespace unless told.
+/// A selection of streams to verify. Default: all of the namespace.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -228,21 +231,21 @@ pub struct VerifyQuery {
     pub id: Option<String>,
 }
 
-/// What a verification says, a line each.
+/// A line of a verification.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VerificationLine<'a> {
-    /// How far it is.
+    /// The progress so far.
     Progress(Verified),
-    /// What it has found.
+    /// A difference from the recorded decision or state.
     Difference(Difference<'a>),
-    /// It is over.
+    /// The totals at the end.
     Done(Verified),
-    /// It could not be brought to its end.
+    /// The reason for which the verification was interrupted.
     Failed(ProblemBody),
 }
 
-/// What has been verified so far.
+/// The totals of a verification so far.
 #[derive(Debug, Serialize)]
 pub struct Verified {
     streams: u64,
@@ -253,7 +256,7 @@ pub struct Verified {
     differences: u64,
 }
 
-/// Something that is not as it was recorded.
+/// A difference from what was recorded.
 #[derive(Debug, Serialize)]
 pub struct Difference<'a> {
     decider: &'a str,

@@ -4,16 +4,17 @@
 ///
 /// ```text
 /// area! {
-///     /// What the area is about.
+///     /// The subject of the area.
 ///     pub struct Server in "server" {
-///         /// What the setting does, with its unit.
+///         /// The effect of the setting, with its unit.
 ///         max_connections: u64 = 4096, within 1..=1_000_000;
 ///     }
 /// }
 /// ```
 ///
-/// It generates the struct, its `Default`, and `read`, which asks a [`Reader`](super::reader::Reader) for each setting in the order of
-/// the table. Bounds are inclusive at both ends. A type is usable when it is a [`Setting`](super::setting::Setting).
+/// The macro generates the struct, its `Default`, and `read`, which asks a
+/// [`Reader`](super::reader::Reader) for each setting in the order of the table. Bounds are
+/// inclusive at both ends. A type is usable when it is a [`Setting`](super::setting::Setting).
 macro_rules! area {
     (
         $(#[$area_doc:meta])*

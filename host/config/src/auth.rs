@@ -1,4 +1,4 @@
-//! Who may do what.
+//! Bearer tokens and their scopes.
 
 use std::collections::BTreeSet;
 
@@ -13,11 +13,12 @@ use super::area::area;
 use super::setting::Setting;
 
 area! {
-    /// Who may do what.
+    /// The authentication of requests.
     pub struct Auth in "auth" {
-        /// Serve an address that others can reach although no token is configured.
+        /// Serves an address that others can reach although no token is configured.
         insecure_no_auth: bool = false;
-        /// The bearer tokens that are let in. Without any, everything is allowed, and only the loopback address is served.
+        /// The bearer tokens that requests may carry. Without any token, everything is allowed, and
+        /// only the loopback address is served.
         tokens: Vec<Token> = Vec::new();
     }
 }
@@ -26,23 +27,24 @@ area! {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
-    /// Names the holder: the `actor` of its commands, and `activated_by` of its activations.
+    /// The name of the holder: the `actor` of its commands, and `activated_by` of its activations.
     pub name: String,
     /// The SHA-256 of the token; 64 hexadecimal digits in `gavel.toml`.
     #[serde(deserialize_with = "sha256")]
     pub sha256: [u8; 32],
-    /// What the holder may do.
+    /// The scopes of the holder.
     pub scopes: BTreeSet<Scope>,
-    /// The time from which on the token is not let in (inclusive), as RFC 3339 in `gavel.toml`; none when it holds for ever.
+    /// The time from which the token is refused (inclusive), as RFC 3339 in `gavel.toml`; none for
+    /// a token that never expires.
     #[serde(default, deserialize_with = "time")]
     pub expires_at: Option<OffsetDateTime>,
-    /// The namespaces in which the holder may do it; none for all of them.
+    /// The namespaces in which the token is valid; none for all of them.
     #[serde(default, deserialize_with = "namespaces")]
     pub namespaces: Option<BTreeSet<Namespace>>,
 }
 
 impl Token {
-    /// A token that the host knows by its hash. It holds for ever, in all namespaces.
+    /// A token without an expiry, valid in all namespaces.
     pub fn new(
         name: impl Into<String>,
         sha256: [u8; 32],
@@ -57,25 +59,25 @@ impl Token {
         }
     }
 
-    /// What the host knows of a token that a holder has.
+    /// The SHA-256 of a token, by which the host knows it.
     #[must_use]
     pub fn hash(secret: &str) -> [u8; 32] {
         Sha256::digest(secret).into()
     }
 
-    /// Whether the holder may do what needs `scope`.
+    /// Tells whether the holder has `scope`, or the scope of an administrator.
     #[must_use]
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
     }
 
-    /// Whether the token is not let in any more at `now`.
+    /// Tells whether the token has expired at `now`.
     #[must_use]
     pub fn has_expired(&self, now: OffsetDateTime) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
 
-    /// Whether the holder may do something in `namespace`.
+    /// Tells whether the token is valid in `namespace`.
     #[must_use]
     pub fn holds_in(&self, namespace: &Namespace) -> bool {
         let own = self.namespaces.as_ref();
@@ -83,21 +85,22 @@ impl Token {
     }
 }
 
-/// What a token allows.
+/// A permission of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// Read state, events and modules.
+    /// The right to read state, events and modules.
     Read,
-    /// Send commands. Their answers show the events, and the state to whoever asks for it, also of a dry run.
+    /// The right to send commands. Answers show the events, and on request the state, even in a dry
+    /// run.
     Command,
-    /// Upload, activate and roll back modules.
+    /// The right to upload, activate and roll back modules.
     Deploy,
-    /// Append events without a decider.
+    /// The right to append events without a decider.
     Append,
-    /// Create consumers, and work for them.
+    /// The right to create consumers and to lease their events.
     Consume,
-    /// Everything.
+    /// All rights.
     Admin,
 }
 
@@ -123,7 +126,7 @@ fn sha256<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Err
     Ok(bytes)
 }
 
-/// A time of TOML's own, or a text.
+/// Reads a time, either as TOML's own type or as text.
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OffsetDateTime>, D::Error> {
     let text = match toml::Value::deserialize(deserializer)? {
         toml::Value::String(text) => text,

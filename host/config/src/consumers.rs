@@ -1,11 +1,11 @@
-//! How many consumers there may be.
+//! The limits for consumers.
 
 use super::area::area;
 
 area! {
-    /// How many consumers there may be.
+    /// The limits for consumers.
     pub struct Consumers in "consumers" {
-        /// Most consumers of one namespace that are made through the API.
+        /// The most consumers of one namespace that can be created through the API.
         per_namespace: u32 = 1_000, within 1..=1_000_000;
     }
 }

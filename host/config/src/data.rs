@@ -1,13 +1,14 @@
-//! Where the host keeps files of its own.
+//! The directory of the host's own files.
 
 use std::path::PathBuf;
 
 use super::area::area;
 
 area! {
-    /// Where the host keeps files of its own.
+    /// The directory of the host's own files.
     pub struct Data in "data" {
-        /// Directory of compiled modules and, unless `store.url` says otherwise, the database. Created when missing.
+        /// The directory of compiled modules and, unless `store.url` says otherwise, of the
+        /// database. Created if missing.
         dir: PathBuf = PathBuf::from(".gavel");
     }
 }

@@ -1,31 +1,31 @@
-//! One line of `gavel config`.
+//! A line of `gavel config`.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
-/// What one setting is, and where that came from.
+/// A setting, its value, and the source of the value.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {
-    /// Area and name, as in `server.listen`.
+    /// The area and name, as in `server.listen`.
     pub key: String,
-    /// The environment variable that sets it.
+    /// The environment variable of the setting.
     pub variable: String,
     /// The value, without secrets.
     pub value: serde_json::Value,
-    /// Where the value came from.
+    /// The source of the value.
     pub source: Source,
-    /// What it would be if nothing set it.
+    /// The value in the absence of any source.
     pub default: serde_json::Value,
-    /// What it does, with its unit.
+    /// The effect of the setting, with its unit.
     pub description: &'static str,
 }
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Nothing set it.
+    /// The default: nothing sets the value.
     Default,
     /// A file.
     File(PathBuf),

@@ -1,15 +1,16 @@
-//! The part of the environment that is the host's.
+//! The settings in the environment.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::Problem;
 
-/// Variables with our prefix that are read elsewhere: by the command line for its clients, and by the tests.
+/// Variables with our prefix that are read elsewhere: by the command line for client commands, and
+/// by the tests.
 const READ_ELSEWHERE: [&str; 3] = ["GAVEL_SERVER", "GAVEL_NAMESPACE", "GAVEL_TOKEN"];
 const READ_BY_TESTS: &str = "GAVEL_TEST_";
 
-/// Picks the settings out of `variables`, and what is wrong with them.
+/// Picks the settings out of `variables`, with the problems found in them.
 pub(super) fn settings(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> (BTreeMap<String, String>, Vec<Problem>) {
@@ -34,7 +35,8 @@ pub(super) fn settings(
     (settings, problems)
 }
 
-/// Whether Kubernetes made the variable for a service called `gavel` or `gavel-…`: it gives those to every container beside it.
+/// Tells whether Kubernetes made the variable for a service called `gavel` or `gavel-…`: every
+/// container of the namespace gets such variables.
 fn is_service_link(name: &str, value: &str) -> bool {
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")

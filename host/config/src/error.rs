@@ -1,11 +1,11 @@
-//! Why a host does not start on its settings.
+//! The errors that keep a host from starting with its settings.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::Source;
 
-/// The settings make no sense; says everything that is wrong with them.
+/// The settings are invalid; the error lists all of their problems.
 #[derive(Debug, PartialEq)]
 pub struct Error {
     problems: Vec<Problem>,
@@ -16,7 +16,7 @@ impl Error {
         Self { problems }
     }
 
-    /// Everything that is wrong; at least one problem.
+    /// The problems of the settings; at least one.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -39,7 +39,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// One thing that is wrong with the settings.
+/// A problem of the settings.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum Problem {
     /// A value is not what the setting needs.
@@ -47,21 +47,21 @@ pub enum Problem {
     BadValue {
         /// The setting.
         key: String,
-        /// Where the value came from.
+        /// The source of the value.
         origin: Source,
-        /// What the setting needs.
+        /// The kind of value that the setting needs.
         expected: String,
         /// The value; hidden when it may be secret.
         found: String,
     },
-    /// Nothing is called so.
+    /// No setting has this name.
     #[error("`{name}` {}: there is no such setting{}", place(.origin), hint(.did_you_mean))]
     Unknown {
         /// The name.
         name: String,
-        /// Where it came from.
+        /// The source of the name.
         origin: Source,
-        /// The setting with the most similar name.
+        /// The setting with the most similar name, if any is similar enough.
         did_you_mean: Option<String>,
     },
     /// The value of a variable is not UTF-8.
@@ -75,7 +75,7 @@ pub enum Problem {
     UnreadableFile {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The reason that the system gives.
         reason: String,
     },
     /// The file is not TOML.
@@ -83,14 +83,14 @@ pub enum Problem {
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where, from 1.
+        /// The line of the error, from 1.
         line: usize,
-        /// Why.
+        /// The error in one sentence.
         message: String,
     },
 }
 
-/// A variable is its own source: it is not named twice.
+/// The source for an error message. A variable is its own source and is not named twice.
 fn place(origin: &Source) -> String {
     match origin {
         Source::Variable(_) => "in the environment".to_owned(),

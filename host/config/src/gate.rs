@@ -1,4 +1,4 @@
-//! What is asked of a module before it becomes active.
+//! The conditions for activating a module.
 
 use gavel_model::{DeciderName, LedgerMode, Namespace};
 use serde::de::Error as _;
@@ -8,35 +8,40 @@ use serde_json::{Map, Value};
 use super::area::area;
 use super::setting::Setting;
 
-/// The largest increase of fuel that can be let pass, as a share: a million times as much.
+/// The largest increase of fuel that can be allowed, as a ratio: a million times as much.
 const MOST_FUEL_INCREASE: f64 = 1_000_000.0;
 
 area! {
-    /// What is asked of a module before it becomes active.
+    /// The conditions for activating a module.
     pub struct Gate in "gate" {
-        /// `enforce` stops an activation on what the gate finds, `warn` only reports it.
+        /// `enforce` refuses an activation on findings of the gate, `warn` only reports the
+        /// findings.
         mode: GateMode = GateMode::Enforce;
-        /// Most recorded commands that may be decided otherwise than by the active module, as a share of those that were decided again; 1 never
-        /// stands in the way.
+        /// The largest allowed share of recorded commands that are decided otherwise than by the
+        /// active module, among those that were decided again; 1 allows any.
         max_changed_decisions: f64 = 1.0, within 0.0..=1.0;
-        /// Most that a command may need more fuel than with the active module, as a share of what it needs there; 1 is twice as much.
+        /// The largest allowed increase of a command's fuel over the active module, as a ratio: 1.0
+        /// allows twice the fuel.
         max_fuel_increase: f64 = 1.0, within 0.0..=MOST_FUEL_INCREASE;
-        /// How much the ledger keeps of commands: `full`, or `keys` without payloads, which cannot be decided again.
+        /// The part of a command that the ledger keeps: `full`, or `keys` without the payload, and
+        /// then the command cannot be decided again.
         ledger: LedgerMode = LedgerMode::Full;
-        /// Rehearsals of a namespace that run at one time on this host, and as many shadows, and as many verifications, besides; more are
-        /// answered with 503.
+        /// Rehearsals of a namespace that run at one time on this host; shadows and verifications
+        /// have the same limit each. More are answered with 503.
         rehearsals: u64 = 2, within 1..=64;
-        /// The same of all namespaces together.
+        /// Rehearsals of all namespaces together that run at one time on this host, with the same
+        /// limit each for shadows and verifications.
         all_rehearsals: u64 = 8, within 1..=1_024;
-        /// Milliseconds that the specs of a candidate may run, all together; those that were not begun by then stand in its way.
+        /// Milliseconds that all specs of a candidate may run together; specs that have not begun
+        /// by then are findings.
         specs_deadline_ms: u64 = 30_000, within 1..=3_600_000;
-        /// What holds for a namespace or a decider instead, where it is another thing.
+        /// Overrides for one namespace or decider.
         policies: Vec<DeciderPolicy> = Vec::new();
     }
 }
 
 impl Gate {
-    /// The policies; what a decider's leaves out is filled in from its namespace's.
+    /// The policies, each decider's completed from its namespace's.
     pub fn filled_policies(&self) -> impl Iterator<Item = DeciderPolicy> {
         self.policies.iter().map(|own| {
             let mut others = self.policies.iter();
@@ -47,13 +52,13 @@ impl Gate {
     }
 }
 
-/// Whether what the gate finds stops an activation.
+/// The consequence of the gate's findings for an activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateMode {
-    /// It does.
+    /// A finding refuses the activation.
     Enforce,
-    /// It is reported only.
+    /// A finding is only reported.
     Warn,
 }
 
@@ -97,24 +102,26 @@ impl Setting for LedgerMode {
     }
 }
 
-/// What holds for the modules of one decider, or of all of a namespace. What a decider's leaves out is as in its namespace's, and what that
-/// leaves out as for all.
+/// Overrides for the modules of one decider, or of all deciders of a namespace. A decider's policy
+/// falls back to its namespace's, and that one to the settings for all.
 #[derive(Clone, Debug, PartialEq, PartialOrd, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeciderPolicy {
-    /// The namespace of the decider; `default` unless told.
+    /// The namespace of the decider; by default `default`.
     #[serde(default, deserialize_with = "namespace")]
     pub namespace: Namespace,
     /// The decider; none for all of the namespace.
     #[serde(default, deserialize_with = "decider")]
     pub decider: Option<DeciderName>,
-    /// Whether what the gate finds stops an activation.
+    /// The consequence of the gate's findings for an activation.
     pub mode: Option<GateMode>,
-    /// Most recorded commands that may be decided otherwise, from 0 to 1 (inclusive).
+    /// The largest allowed share of recorded commands that are decided otherwise, from 0 to 1
+    /// (inclusive).
     pub max_changed_decisions: Option<f64>,
-    /// Most that a command may need more fuel, from 0 to 1,000,000 (inclusive).
+    /// The largest allowed increase of a command's fuel as a ratio, from 0 to 1,000,000
+    /// (inclusive).
     pub max_fuel_increase: Option<f64>,
-    /// How much the ledger keeps of commands.
+    /// The part of a command that the ledger keeps.
     #[serde(default, deserialize_with = "ledger")]
     pub ledger: Option<LedgerMode>,
 }
@@ -150,7 +157,7 @@ impl DeciderPolicy {
         self.namespace == other.namespace && self.decider == other.decider
     }
 
-    /// What is wrong with its numbers, if anything.
+    /// The bounds of the first number that violates them; none if no number does.
     fn objection(&self) -> Option<String> {
         let is_within =
             |share: Option<f64>, most| share.is_none_or(|share| (0.0..=most).contains(&share));

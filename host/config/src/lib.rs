@@ -1,13 +1,16 @@
-//! The settings of a host: what they are, where they come from, what they must be.
+//! The settings of a host: names, sources, types and bounds.
 //!
-//! Each area is one struct in one file, declared in an `area!` table: name, type, default, bound and description of a
-//! setting stand in one place, and the key in `gavel.toml`, the environment variable and the lines of `gavel config` follow from it.
-//! The setting `listen` of the area `server` is `listen` under `[server]` in `gavel.toml` and `GAVEL_SERVER_LISTEN` in the environment.
+//! Each area is one struct in one file, declared in an `area!` table: name, type, default, bound
+//! and description of a setting stand in one place. The key in `gavel.toml`, the environment
+//! variable and the lines of `gavel config` follow from the table. The setting `listen` of the area
+//! `server` is `listen` under `[server]` in `gavel.toml` and `GAVEL_SERVER_LISTEN` in the
+//! environment.
 //!
-//! Layers, each over the one before: defaults, `gavel.toml`, the environment, flags. Every layer is checked, also where a higher one
-//! hides it, and all problems are reported at once.
+//! Layers, each over the one before: defaults, `gavel.toml`, the environment, flags. Every layer is
+//! checked, even where a higher one hides it, and all problems are reported at once.
 //!
-//! **Invariant:** nothing else in the host reads the environment, and a host never starts on a setting it does not understand.
+//! **Invariant:** nothing else in the host reads the environment, and a host never starts with a
+//! setting that it does not understand.
 
 mod area;
 mod auth;

@@ -1,4 +1,4 @@
-//! Puts the layers together.
+//! Merges the layers of settings.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,46 +9,46 @@ use super::{
     Auth, Commands, Consumers, Data, Entry, Error, Gate, Log, Problem, Push, Sandbox, Server, Store,
 };
 
-/// The file that is read when none is named, and it exists.
+/// The file that is read if none is named and this one exists.
 const DEFAULT_FILE: &str = "gavel.toml";
 
 /// All settings of a host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
-    /// How the host listens.
+    /// The listener, and the limits of requests.
     pub server: Server,
-    /// Where the host keeps files of its own.
+    /// The directory of the host's own files.
     pub data: Data,
-    /// Where events, commands and modules are kept.
+    /// The store of events, commands and modules.
     pub store: Store,
-    /// How commands are run.
+    /// The limits of running commands.
     pub commands: Commands,
-    /// What a module may use.
+    /// The limits of a module.
     pub sandbox: Sandbox,
-    /// What is asked of a module before it becomes active.
+    /// The conditions for activating a module.
     pub gate: Gate,
-    /// How many consumers there may be.
+    /// The limits for consumers.
     pub consumers: Consumers,
-    /// How events are pushed.
+    /// The limits of pushing events.
     pub push: Push,
-    /// Who may do what.
+    /// The bearer tokens.
     pub auth: Auth,
-    /// What is logged.
+    /// The log.
     pub log: Log,
 }
 
 /// A setting given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {
-    /// Area and name of the setting, as in `server.listen`.
+    /// The area and name of the setting, as in `server.listen`.
     pub key: &'static str,
     /// The flag, as in `--listen`.
     pub flag: &'static str,
-    /// Its value.
+    /// The value, as text.
     pub value: String,
 }
 
-/// The settings, and where each came from.
+/// The settings, and the source of each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loaded {
     /// The settings.
@@ -58,7 +58,8 @@ pub struct Loaded {
 }
 
 impl Config {
-    /// Reads `file`, the environment and `flags`. Without `file`, `gavel.toml` in the working directory is read if it exists.
+    /// Reads `file`, the environment and `flags`. Without `file`, `gavel.toml` in the working
+    /// directory is read if it exists.
     ///
     /// # Errors
     ///
@@ -109,7 +110,7 @@ impl Config {
     }
 }
 
-/// The file's path and text; none when no file is named and the default one does not exist.
+/// The path and text of the file; none if no file is named and the default one does not exist.
 fn read_file(named: Option<&Path>) -> Result<Option<(PathBuf, String)>, Problem> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE)).to_owned();
     match std::fs::read_to_string(&path) {
@@ -122,7 +123,8 @@ fn read_file(named: Option<&Path>) -> Result<Option<(PathBuf, String)>, Problem>
     }
 }
 
-/// The line of a syntax error, from 1. The line itself is not shown: it may hold a password.
+/// The line of a syntax error, from 1. The contents of the line are not shown: they may hold a
+/// password.
 fn line_of(text: &str, error: &toml::de::Error) -> usize {
     let before = error.span().and_then(|span| text.get(..span.start));
     before.map_or(1, |before| before.matches('\n').count().saturating_add(1))

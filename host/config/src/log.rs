@@ -1,4 +1,4 @@
-//! What the host logs, and in which form.
+//! The filter and the form of the log.
 
 use tracing_subscriber::EnvFilter;
 
@@ -6,9 +6,10 @@ use super::area::area;
 use super::setting::Setting;
 
 area! {
-    /// What the host logs to standard error, and in which form.
+    /// The log that the host writes to standard error.
     pub struct Log in "log" {
-        /// Which lines are written: a level such as `info`, or levels by module as in `info,gavel_postgres=debug`.
+        /// The lines to write: a level such as `info`, or levels by module as in
+        /// `info,gavel_postgres=debug`.
         filter: LogFilter = LogFilter("info".to_owned());
         /// `text` for people, `json` for programs; `auto` is text on a terminal, else JSON.
         format: LogFormat = LogFormat::Auto;
@@ -48,7 +49,7 @@ impl Setting for LogFilter {
 /// The form of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub enum LogFormat {
-    /// Text on a terminal, else JSON.
+    /// Text on a terminal, otherwise JSON.
     Auto,
     /// Lines for people.
     Text,

@@ -1,4 +1,4 @@
-//! What the host may do as a client: delivering events to those who asked for it.
+//! The limits of the host as a client that pushes events.
 
 use std::net::IpAddr;
 
@@ -9,26 +9,28 @@ use super::area::area;
 use super::setting::Setting;
 
 area! {
-    /// How events are pushed to the URLs of consumers.
+    /// The limits of pushing events to the URLs of consumers.
     pub struct Push in "push" {
-        /// Longest time for a receiver to answer, in milliseconds.
+        /// The longest time for a receiver to answer, in milliseconds.
         deadline_ms: u64 = 30_000, within 100..=600_000;
-        /// Where events may be pushed to: hosts (`hooks.example`, `*.hooks.example`), networks (`10.0.0.0/8`), and `public` for all public addresses.
-        /// Unless told: `public`, and this machine while `server.listen` is a loopback address. The port that the host listens on never is.
+        /// The receivers that may be pushed to: hosts (`hooks.example`, `*.hooks.example`),
+        /// networks (`10.0.0.0/8`), and `public` for all public addresses. By default `public`, and
+        /// this machine while `server.listen` is a loopback address. The port that the host listens
+        /// on is never allowed.
         allow: Option<Vec<PushTarget>> = None;
     }
 }
 
-/// Receivers that may be pushed to.
+/// A set of receivers that may be pushed to.
 #[derive(Clone, Debug, PartialEq, PartialOrd)]
 pub enum PushTarget {
     /// All public addresses.
     Public,
     /// The addresses of a network.
     Network(IpNet),
-    /// A host, whatever its address.
+    /// A host at any address.
     Host(HostName),
-    /// All hosts whose names end in a dot and this one, whatever their addresses.
+    /// All hosts whose names end in a dot and this name, at any address.
     Below(HostName),
 }
 

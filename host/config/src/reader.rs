@@ -1,4 +1,4 @@
-//! Asks the layers for one setting after the other.
+//! Reads one setting after the other from all layers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -9,16 +9,16 @@ use toml::{Table, Value};
 use super::setting::Setting;
 use super::{Entry, Flag, Problem, Source};
 
-/// Names less alike than this are not offered as what was meant; 1 is equal.
+/// The least similarity of a name that is suggested for an unknown one; 1 is equal.
 const SIMILARITY: f64 = 0.8;
 
-/// The layers above the defaults, and what came of asking them.
+/// The layers above the defaults, with the entries and problems found so far.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     file: PathBuf,
-    /// By dotted key.
+    /// Values by dotted key.
     file_values: BTreeMap<String, Value>,
-    /// By name of the variable.
+    /// Values by name of the variable.
     variables: BTreeMap<String, String>,
     flags: Vec<Flag>,
     entries: Vec<Entry>,
@@ -37,7 +37,7 @@ impl Reader {
         self.variables.extend(variables);
     }
 
-    /// Adds flags; of two for one setting the last one counts.
+    /// Adds flags; of two for one setting, the last one wins.
     pub(super) fn add_flags(&mut self, flags: Vec<Flag>) {
         self.flags.extend(flags);
     }
@@ -47,7 +47,8 @@ impl Reader {
         self.problems.extend(problems);
     }
 
-    /// The setting from the highest layer that has it, else `default`. Bad values are noted, in whatever layer.
+    /// The setting from the highest layer that has it, else `default`. A bad value in any layer
+    /// becomes a problem.
     pub(super) fn setting<T: Setting>(
         &mut self,
         key: &'static str,
@@ -84,7 +85,8 @@ impl Reader {
         setting
     }
 
-    /// What was asked for so far, and what is wrong. What nothing has asked for is unknown.
+    /// The entries of all settings that were read, and all problems. A name that no setting was
+    /// read by is unknown.
     pub(super) fn finish(mut self) -> (Vec<Entry>, Vec<Problem>) {
         let keys: BTreeSet<&str> = self
             .entries

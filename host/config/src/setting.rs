@@ -1,4 +1,4 @@
-//! The types a setting can have.
+//! The types of settings.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,12 +7,13 @@ use toml::Value;
 
 /// A type that a setting can have.
 pub(super) trait Setting: PartialOrd + Sized {
-    /// Whether a bad value must not be repeated in an error.
+    /// True if a bad value must not be repeated in an error.
     const SECRET: bool = false;
 
-    /// Takes the value from `gavel.toml`, or from a variable or flag, whose text comes as a [`Value::String`].
+    /// Parses a value from `gavel.toml`, or from a variable or flag, whose text comes as a
+    /// [`Value::String`].
     ///
-    /// The error says what was expected instead.
+    /// The error names the expected kind of value.
     fn from_toml(value: &Value) -> Result<Self, String>;
 
     /// The value as `gavel config` shows it, without secrets.
@@ -97,7 +98,7 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
-/// An array in `gavel.toml`; in a variable, separated by commas.
+/// A list: an array in `gavel.toml`, items separated by commas in a variable.
 impl<T: Setting> Setting for Vec<T> {
     const SECRET: bool = T::SECRET;
 

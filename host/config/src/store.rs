@@ -1,4 +1,4 @@
-//! Where events, commands and modules are kept.
+//! The store of events, commands and modules.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,17 @@ use super::area::area;
 use super::setting::Setting;
 
 area! {
-    /// Where events, commands and modules are kept.
+    /// The store of events, commands and modules.
     pub struct Store in "store" {
-        /// The store: `sqlite://PATH`, `postgres://…` or `memory:`; by default SQLite in the data directory.
+        /// The store: `sqlite://PATH`, `postgres://…` or `memory:`; by default SQLite in the data
+        /// directory.
         url: StoreUrl = StoreUrl::Sqlite(PathBuf::from(".gavel/gavel.db"));
-        /// Whether the schema is brought up to date at start; if not, an older one is refused.
+        /// Migrates an older schema at start; otherwise an older schema is refused.
         migrate: bool = true;
-        /// Whether to take a PostgreSQL server that can lose what it has acknowledged, having `fsync`, `full_page_writes` or `synchronous_commit` off.
+        /// Accepts a PostgreSQL server that can lose acknowledged data because `fsync`,
+        /// `full_page_writes` or `synchronous_commit` is off.
         allow_unsafe_durability: bool = false;
-        /// Most connections to the database.
+        /// The most connections to the database.
         pool_size: u32 = 8, within 1..=1_000;
     }
 }
@@ -30,10 +32,10 @@ impl Store {
     }
 }
 
-/// Names a store. Neither `Display` nor `Debug` shows a password.
+/// The location of a store. Neither `Display` nor `Debug` shows a password.
 #[derive(Clone, PartialEq, PartialOrd)]
 pub enum StoreUrl {
-    /// In memory: gone when the host stops.
+    /// A store in memory, lost when the host stops.
     Memory,
     /// A SQLite database in the file.
     Sqlite(PathBuf),
@@ -50,7 +52,8 @@ impl Setting for StoreUrl {
             return Ok(Self::Memory);
         }
         match text.split_once("://") {
-            // SQLite would take it for a URI, with parameters by which nothing is kept, or for no file at all.
+            // SQLite would take it for a URI, with parameters by which nothing is kept, or for no
+            // file at all.
             Some(("sqlite", path)) if path.starts_with(':') || path.starts_with("file:") => {
                 Err("the path of a file, and not a URI; `memory:` is what keeps nothing".to_owned())
             }
@@ -86,7 +89,8 @@ impl fmt::Debug for StoreUrl {
     }
 }
 
-/// Cuts the password and the parameters, which may hold one too, out of a URL. Whatever is unclear is left out.
+/// Removes the password and the parameters, which may hold one too, from a URL. Unclear parts are
+/// left out.
 fn without_password(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", ""));
     let (credentials, place) = match rest.rsplit_once('@') {

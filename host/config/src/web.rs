@@ -1,4 +1,4 @@
-//! What tells our own web pages from foreign ones: hosts and origins.
+//! Hosts and origins, which tell our own web pages from foreign ones.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use super::setting::Setting;
 pub struct HostName(String);
 
 impl HostName {
-    /// The host of `name` or `name:port`; none if that is neither.
+    /// The host of `name` or `name:port`; none if the text is neither.
     #[must_use]
     pub fn of(authority: &str) -> Option<Self> {
         Origin::parse(&format!("http://{authority}")).map(|origin| origin.host())
@@ -23,13 +23,13 @@ impl HostName {
         &self.0
     }
 
-    /// Whether only this machine is meant.
+    /// Tells whether the host is this machine only.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.0 == "localhost" || self.address().is_some_and(|address| address.is_loopback())
     }
 
-    /// The address, if it is one and not a name.
+    /// The address; none for a name.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
         let text = self.0.trim_start_matches('[').trim_end_matches(']');
@@ -53,7 +53,7 @@ impl Setting for HostName {
     }
 }
 
-/// Where a web page comes from: scheme, host and port.
+/// The origin of a web page: scheme, host and port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd)]
 pub struct Origin {
     host: String,
@@ -61,7 +61,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// An origin such as `https://gavel.example`; none if it says more or less than that.
+    /// Parses an origin such as `https://gavel.example`; none if the text says more or less than
+    /// that.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
