@@ -1,4 +1,4 @@
-//! What a host answers when it has done what it was asked for.
+//! The successful answer of a host.
 
 use serde::de::DeserializeOwned;
 

@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder, Response, Url, redirect};
 
 use super::{Answer, Error, Problem, Result};
 
-/// Longest time to connect. There is no limit on the answer: a gate may take minutes.
+/// The longest time to connect. There is no limit on the answer: a gate may take minutes.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A connection to one host, in one namespace.
@@ -87,7 +87,8 @@ impl Client {
         Ok(self.http.request(method, url))
     }
 
-    /// Sends a request and waits for the answer. If dropped midway, the host may or may not have acted on it.
+    /// Sends a request and waits for the answer. If dropped midway, the host may or may not have
+    /// acted on it.
     ///
     /// # Errors
     ///
@@ -102,7 +103,8 @@ impl Client {
         Ok(Answer::new(status, body))
     }
 
-    /// Sends a request and waits for the head of a successful answer, whose body is left to be read.
+    /// Sends a request and waits for the head of a successful answer, whose body is left to be
+    /// read.
     ///
     /// # Errors
     ///

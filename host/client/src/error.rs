@@ -1,13 +1,13 @@
-//! Why there is no successful answer.
+//! The errors of a request: no successful answer has come.
 
 use thiserror::Error;
 
 use super::Problem;
 
-/// What asking a host gives back.
+/// The result of a request to a host.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a host has not done what it was asked for.
+/// The reason why a host has not done what the request asked for.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The request cannot be sent as it is; says why.
@@ -21,7 +21,7 @@ pub enum Error {
     Unreachable {
         /// The address that was tried.
         server: String,
-        /// What the system says.
+        /// The reason that the system gives.
         reason: String,
     },
     /// The host may or may not have done it.
@@ -31,10 +31,10 @@ pub enum Error {
     Broken {
         /// The address that was asked.
         server: String,
-        /// What the system says.
+        /// The reason that the system gives.
         reason: String,
     },
-    /// Something answers that is no host.
+    /// The answer is not one of a host.
     #[error("{server} answered {status}, but not in the way of a Gavel host; is this its address?")]
     Foreign {
         /// The address that was asked.

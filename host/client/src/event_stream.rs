@@ -3,19 +3,20 @@
 /// A message of the host.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// Its name.
+    /// The name of the message.
     pub event: String,
-    /// Its payload; messages without one are no messages.
+    /// The payload; a message without one is not delivered.
     pub data: String,
 }
 
 /// Puts messages together from whatever pieces they come in.
 #[derive(Debug, Default)]
 pub struct EventStream {
-    /// What came after the last line break.
+    /// The bytes after the last line break.
     rest: Vec<u8>,
     message: Message,
-    /// Counts when its block has ended: before that, the message that it is the id of may not have come.
+    /// Counts when its block has ended: before that, the message that it is the id of may not have
+    /// come.
     next_id: Option<String>,
     last_id: Option<String>,
 }
@@ -35,7 +36,8 @@ impl EventStream {
         messages
     }
 
-    /// Gives the newest id of what has come in full, be it with or without data: where to go on.
+    /// Gives the newest id that has arrived in full, with or without data: the position to resume
+    /// after.
     pub fn last_id(&self) -> Option<&str> {
         self.last_id.as_deref()
     }

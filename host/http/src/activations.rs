@@ -1,5 +1,5 @@
-//! `/v1/{deciders, …}/{name}/activations` and what stands beside it: which module works under a
-//! name. The same for each kind of module that this host runs.
+//! `/v1/{deciders, …}/{name}/activations` and its neighbours: the module that works under a name.
+//! The routes are the same for each kind of module that this host runs.
 
 use axum::Extension;
 use axum::Json;
@@ -122,7 +122,7 @@ async fn roll_back(
     Ok(recorded(&activated.await?))
 }
 
-/// What has become an entry of the activation log.
+/// Answers with a new entry of the activation log.
 fn recorded(activation: &model::Activation) -> Response {
     let key = &activation.key;
     let location = format!("/v1/{}/{}", key.kind().plural(), key.name());

@@ -1,4 +1,5 @@
-//! What every answer has in common: an id, a log line when the host is to blame, and its place in the metrics.
+//! The common parts of every answer: an id, a log line for a fault of the host, and an entry in the
+//! metrics.
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
@@ -20,11 +21,12 @@ use crate::state::AppState;
 pub(super) struct RequestId(HeaderValue);
 
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-/// Longest id that is taken over from a client, in bytes (inclusive).
+/// The longest request id that is accepted from a client, in bytes (inclusive).
 const REQUEST_ID_LIMIT: usize = 128;
 
 impl RequestId {
-    /// The id that the client gave, if it is one that can be logged and sent back, otherwise a new one.
+    /// The id that the client gave, if it is one that can be logged and sent back, otherwise a new
+    /// one.
     fn of(headers: &HeaderMap) -> Self {
         let sane = |id: &&HeaderValue| {
             (1..=REQUEST_ID_LIMIT).contains(&id.len())

@@ -1,8 +1,9 @@
 //! The HTTP API: extract, call, respond.
 //!
-//! Handlers translate; nothing is decided here. What a client may send is checked in `extract`, what it may be told is chosen in
-//! `error`, and each resource has a folder of its own. **Invariants:** every answer carries `Request-Id`; every error is a problem
-//! document (RFC 9457) with a stable code; text that was not written for clients never reaches one.
+//! Handlers translate; nothing is decided here. `extract` checks everything that a client may send,
+//! `error` chooses everything that a client may learn of a failure, and each resource has a folder
+//! of its own. **Invariants:** every answer carries `Request-Id`; every error is a problem document
+//! (RFC 9457) with a stable code; text that was not written for clients never reaches one.
 
 mod activations;
 mod answer;

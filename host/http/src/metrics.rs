@@ -1,4 +1,4 @@
-//! What is counted at this layer.
+//! The metrics of the HTTP layer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,15 +27,15 @@ pub(super) const SUBSCRIPTIONS: &str = "gavel_subscriptions";
 pub(super) const SUBSCRIPTION_EVENTS: &str = "gavel_subscription_events_total";
 const GUEST_FAULTS: &str = "gavel_guest_faults_total";
 
-/// Upper bounds of the histograms of durations, in seconds.
+/// The upper bounds of the histograms of durations, in seconds.
 const SECONDS: [f64; 14] = [
     0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 5.0, 30.0,
 ];
 
-/// Upper bounds of the histogram of how many appends share a transaction.
+/// The upper bounds of the histogram of how many appends share a transaction.
 const BATCH_SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// A recorder for all metrics of the host; to be installed once, by whoever starts the process.
+/// A recorder for all metrics of the host. The process installs it once, at start.
 ///
 /// # Errors
 ///
@@ -102,12 +102,13 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
     Ok(recorder)
 }
 
-/// Counts the samples that histograms hold on to. Until somebody looks at the metrics, or this sorts them in, each takes up memory.
+/// Counts the samples that histograms hold. Each sample takes up memory until the metrics are
+/// rendered, or until this counter has them sorted into buckets.
 #[derive(Debug, Default)]
 pub(super) struct Samples(AtomicU64);
 
 impl Samples {
-    /// How many requests are answered between two times of sorting in.
+    /// The number of answered requests after which the samples are sorted into buckets.
     const LIMIT: u64 = 10_000;
 
     pub(super) fn count(&self, metrics: &PrometheusHandle) {
@@ -118,7 +119,8 @@ impl Samples {
 }
 
 pub(super) fn count_request(method: &Method, route: &str, status: StatusCode, duration: Duration) {
-    // What matches no route is counted under one name: a client must not be able to make up label values. So with methods.
+    // What matches no route is counted under one name: a client must not be able to make up label
+    // values. So with methods.
     let method = match *method {
         Method::GET => "GET",
         Method::POST => "POST",

@@ -19,7 +19,7 @@ use crate::{
 
 /// Routes with the same conditions.
 pub(super) struct Group {
-    /// What their requests have to fulfil.
+    /// The conditions that requests to the routes have to fulfil.
     pub(super) conditions: Conditions,
     /// The routes, each with its description.
     pub(super) routes: OpenApiRouter<AppState>,
@@ -95,7 +95,7 @@ pub(super) fn groups() -> [Group; 9] {
         (admitted(Scope::Command), command),
         (admitted(Scope::Consume), work),
         (changing(Scope::Consume), manage),
-        // Those who wait for events have places of their own.
+        // Long polls have their own concurrency limit.
         (open_to(Scope::Consume), lease),
         (changing(Scope::Deploy), deploy),
         (admitted(Scope::Append), append),

@@ -10,18 +10,20 @@ use crate::auth::tokens::Tokens;
 /// Bounds on connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// The longest a connection may take from being ready for a request to having sent its whole header, and so the longest that an
-    /// idle connection is kept. Default: 10 s.
+    /// The longest a connection may take from being ready for a request to having sent its whole
+    /// header, and so the longest that an idle connection is kept. Default: 10 s.
     pub header_timeout: Duration,
     /// The longest that a client may refuse to take the next bytes of an answer. Default: 30 s.
     pub write_timeout: Duration,
     /// The most bytes of a request's line and header together. At least 8192. Default: 64 KiB.
     pub header_limit_bytes: usize,
-    /// The most connections at a time; others wait in the queue of the operating system. Default: 16,384.
+    /// The most connections at a time; others wait in the queue of the operating system. Default:
+    /// 16,384.
     pub max_connections: usize,
-    /// The longest that requests may go on after the server was told to stop. Default: 8 s.
+    /// The longest time that open requests may take after the start of a drain. Default: 8 s.
     pub drain_timeout: Duration,
-    /// The longest that bytes nobody wants are taken from a client that has been answered, so that it can read the answer. Default: 2 s.
+    /// The longest time that the rest of an unwanted body is read and dropped, so that the client
+    /// can read its answer. Default: 2 s.
     pub linger_timeout: Duration,
 }
 
@@ -50,29 +52,30 @@ pub struct BodyLimit {
 /// Bounds on requests, and who may make them.
 #[derive(Debug, Clone)]
 pub struct ApiSettings {
-    /// For everything that is JSON. Default: 256 KiB within 10 s.
+    /// The limit of JSON bodies. Default: 256 KiB within 10 s.
     pub command_body: BodyLimit,
-    /// The most bytes of bodies that are arriving, of all connections together and modules aside; a body that does not fit is turned away.
-    /// Default: 256 MiB.
+    /// The most bytes of bodies that are arriving, of all connections together and modules aside; a
+    /// body that does not fit is turned away. Default: 256 MiB.
     pub bodies_bytes: usize,
-    /// For modules. Default: 16 MiB within 60 s.
+    /// The limit of modules. Default: 16 MiB within 60 s.
     pub module_body: BodyLimit,
-    /// The most requests that are worked on at a time; others are turned away at once. Default: 1024.
+    /// The most requests that are worked on at a time; others are turned away at once. Default:
+    /// 1024.
     pub max_requests_in_flight: usize,
-    /// The most subscriptions to the log, verifications, and workers that ask for events, at a time; others are turned away at once.
-    /// Default: 10,000.
+    /// The most subscriptions to the log, verifications, and workers that ask for events, at a
+    /// time; others are turned away at once. Default: 10,000.
     pub max_subscriptions: usize,
     /// The most consumers of a namespace; further ones are not made. Default: 1,000.
     pub consumers_per_namespace: u32,
-    /// How long a subscription says nothing before it says that it is still there. Default: 15 s.
+    /// The longest silence of a subscription before it sends a sign of life. Default: 15 s.
     pub keep_alive: Duration,
-    /// Who may make requests. Default: none, which lets everybody do everything.
+    /// The tokens that requests may carry. Default: none, and everybody may do everything.
     pub tokens: Tokens,
     /// The address that is listened on. Default: 127.0.0.1.
     pub listen: IpAddr,
     /// Hosts that requests may name besides this machine, while there are no tokens. Default: none.
     pub allowed_hosts: Vec<HostName>,
-    /// Where browsers see the host. Default: at `http://` and what they name in `Host`.
+    /// The origin of the host for browsers. Default: `http://` and the host in `Host`.
     pub public_url: Option<Origin>,
     /// Origins of other web pages that may make requests. Default: none.
     pub cors_origins: Vec<Origin>,

@@ -1,4 +1,4 @@
-//! What handlers work with.
+//! The state that handlers share.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::modules::uploads::Uploads;
 use crate::openapi;
 use crate::settings::ApiSettings;
 
-/// What does the work.
+/// The services behind the API.
 #[derive(Debug, Clone)]
 pub struct Services {
-    /// Carries out commands, and tells states.
+    /// Runs commands, and computes states.
     pub commands: Commands,
     /// Keeps modules.
     pub modules: Modules,
@@ -36,12 +36,12 @@ pub struct Services {
     pub log: Log,
     /// Lets consumers be worked for.
     pub consumers: Consumers,
-    /// Is read directly where nothing needs to be decided or folded.
+    /// The store, read directly where nothing needs to be decided or folded.
     pub store: Arc<dyn Store>,
 }
 
 impl Services {
-    /// All that works on `store`, with modules in `runtime`.
+    /// Builds all services on `store`, with modules in `runtime`.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
@@ -67,7 +67,7 @@ impl Services {
     }
 }
 
-/// What handlers work with; cheap to clone.
+/// The state that handlers share; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AppState(Arc<Shared>);
 
@@ -97,7 +97,8 @@ pub struct Shared {
 }
 
 impl AppState {
-    /// A state that is not ready yet. When `drain` is cancelled, no further request is let in, and subscriptions end.
+    /// A state that is not ready yet. Once `drain` is cancelled, further requests are refused, and
+    /// subscriptions end.
     #[must_use]
     pub fn new(
         services: Services,

@@ -74,7 +74,8 @@ impl Api {
         }
     }
 
-    /// Sends a request: `GET /path`, headers, and a body. The body of the answer is left to be read.
+    /// Sends a request: `GET /path`, headers, and a body. The body of the answer is left to be
+    /// read.
     pub(super) async fn open(
         &self,
         line: &str,
@@ -93,7 +94,7 @@ impl Api {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
-    /// As [`Api::open`], with the whole answer.
+    /// Sends as [`Api::open`] does, and returns the whole answer.
     pub(super) async fn send(
         &self,
         line: &str,

@@ -1,4 +1,5 @@
-//! What all routes have in common. What each does with a real module is tested end to end.
+//! Tests of the parts that all routes have in common. Each route with a real module is tested end
+//! to end.
 
 use axum::body::Body;
 use axum::http::StatusCode;

@@ -1,7 +1,8 @@
-//! Who asks, and whether they may.
+//! The authentication and authorization of requests.
 //!
-//! Static bearer tokens, of which only the SHA-256 is kept: a token is 256 random bits, so that a hash that can be computed quickly gives
-//! nothing away. Without any token configured, everybody may do everything and nobody is named.
+//! The credentials are static bearer tokens, of which only the SHA-256 is kept: a token is 256
+//! random bits, so that even a fast hash reveals nothing. Without any token configured, everybody
+//! may do everything, and no actor is recorded.
 
 pub(crate) mod tokens;
 
@@ -31,7 +32,8 @@ impl Actor {
         &self.0.name
     }
 
-    /// Who is to know of some modules only; none for a token that holds everywhere.
+    /// The viewer whose view of modules is restricted; none for a token that is valid in all
+    /// namespaces.
     pub(crate) fn viewer(&self) -> Option<ModuleViewer> {
         let namespaces = self.0.namespaces.as_ref()?;
         Some(ModuleViewer {
@@ -84,11 +86,12 @@ pub(crate) fn authenticate(
     }
 }
 
-/// In the extensions of an answer that goes on for as long as its reader likes: it ends with the token of its reader.
+/// A mark in the extensions of an answer without an end, such as a subscription: the answer ends
+/// when the token of its reader is refused.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Endless;
 
-/// Has an answer without an end, to `actor`, end once its token is not let in any more.
+/// Ends an answer without an end to `actor` as soon as the actor's token is refused.
 pub(crate) fn end_with_token(state: &AppState, actor: Option<Actor>, answer: Response) -> Response {
     match actor {
         Some(actor) if answer.extensions().get::<Endless>().is_some() => {

@@ -1,4 +1,4 @@
-//! The tokens that are let in, which can be changed while the host runs.
+//! The tokens that requests may carry; replaceable while the host runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +9,14 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// How often it is looked at whether a token has expired.
+/// The interval between two checks for expired tokens.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// The tokens that are let in right now. Clones share them.
+/// The tokens that requests may carry right now. Clones share them.
 ///
-/// **Invariant:** whether there are any never changes: without one everybody may do everything, which is nothing that a file being
-/// edited may bring about.
+/// **Invariant:** a host that was started without tokens stays without, and a host with tokens
+/// keeps at least one. Without a token everybody may do everything, and no edit of a file may bring
+/// that about.
 #[derive(Debug, Clone)]
 pub struct Tokens {
     is_empty: bool,
@@ -25,10 +26,10 @@ pub struct Tokens {
 /// An attempt to begin, or to cease, to ask for tokens. It takes a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ReplaceError {
-    /// There were tokens, and there would be none.
+    /// The last token would be removed, which would open the host to everybody.
     #[error("no token is left, which would let everybody in")]
     NoneLeft,
-    /// There was none, and there would be tokens.
+    /// A first token would be added to a host that was started without any.
     #[error("the host was started without tokens")]
     NoneBefore,
 }
@@ -43,17 +44,18 @@ impl Tokens {
         }
     }
 
-    /// Whether everybody is let in.
+    /// Tells whether there is no token, so that everybody may make requests.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.is_empty
     }
 
-    /// Lets in who has one of `tokens` from now on, and nobody else.
+    /// Replaces all tokens.
     ///
     /// # Errors
     ///
-    /// [`ReplaceError`] when everybody would be let in from now on, or not any more. Nothing has changed.
+    /// [`ReplaceError`] if the last token would be removed, or a first one added. Nothing has
+    /// changed.
     pub fn replace(&self, tokens: Vec<Token>) -> Result<(), ReplaceError> {
         match (self.is_empty(), tokens.is_empty()) {
             (true, false) => Err(ReplaceError::NoneBefore),
@@ -66,7 +68,8 @@ impl Tokens {
         }
     }
 
-    /// Waits until a token is not let in any more as it is: it was taken away or changed, or has expired.
+    /// Waits until a token is refused in its present form: it was removed or changed, or has
+    /// expired.
     pub(crate) async fn until_refused(self, token: Arc<Token>) {
         let mut tokens = self.tokens.subscribe();
         let replaced = tokens.wait_for(|tokens| !tokens.contains(&token));
@@ -76,7 +79,7 @@ impl Tokens {
         }
     }
 
-    /// The token with this hash, if it is let in.
+    /// The token with this hash, if there is one.
     pub(crate) fn find(&self, sha256: [u8; 32]) -> Option<Arc<Token>> {
         let tokens = self.tokens.borrow();
         tokens.iter().find(|token| token.sha256 == sha256).cloned()
@@ -84,7 +87,7 @@ impl Tokens {
 }
 
 impl Default for Tokens {
-    /// None, which lets everybody in.
+    /// No tokens, so that everybody may make requests.
     fn default() -> Self {
         Self::new(Vec::new())
     }

@@ -23,17 +23,19 @@ use crate::extract::{
 use crate::metrics;
 use crate::state::AppState;
 
-/// Most commands in a batch (inclusive).
+/// The most commands in a batch (inclusive).
 pub(crate) const BATCH_LIMIT: usize = 1000;
-/// How many streams of a batch are worked on at the same time: enough to share commits, and so few that their answers, each within the limits of
-/// the sandbox, add little to `commands.batch_bytes`.
+/// The number of streams of a batch that are processed at one time: enough to share commits, and so
+/// few that their answers, each within the limits of the sandbox, add little to
+/// `commands.batch_bytes`.
 const STREAMS_AT_ONCE: usize = 64;
 const ROUTE: &str = "/v1/commands";
 
 /// Sends several commands
 ///
-/// Atomic: all are carried out or none. Otherwise each has its own outcome, which is an answer or a problem. Once the answers take up
-/// `commands.batch_bytes`, what has not begun yet is not carried out, and is answered with `too-large`.
+/// Atomic: all are carried out or none. Otherwise each has its own outcome, which is an answer or a
+/// problem. Once the answers take up `commands.batch_bytes`, what has not begun yet is not carried
+/// out, and is answered with `too-large`.
 #[utoipa::path(
     post, path = "/v1/commands", tag = "commands", request_body = BatchBody,
     params(
@@ -146,8 +148,8 @@ async fn execute_atomic(
     outcome
 }
 
-/// Carries out the commands of each stream in order, and streams at the same time, so that they share commits; as many as there is room to
-/// answer.
+/// Carries out the commands of each stream in order, and streams at the same time, so that they
+/// share commits; as many as there is room to answer.
 async fn execute_each(
     state: &AppState,
     requests: Vec<CommandRequest>,
@@ -182,7 +184,7 @@ async fn execute_each(
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-/// What an outcome takes up until it is answered, in bytes; about right.
+/// The approximate memory of an outcome until it is answered, in bytes.
 fn size_bytes(outcome: &Result<CommandAnswer, command::Error>) -> usize {
     match outcome {
         Ok(answer) => answer.size_bytes(),

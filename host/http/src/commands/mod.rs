@@ -20,7 +20,8 @@ use crate::state::AppState;
 
 /// Sends one command
 ///
-/// The decider decides on the newest state of the stream. What it answers is stored before this answers.
+/// The decider decides on the newest state of the stream. What it answers is stored before this
+/// answers.
 #[utoipa::path(
     post, path = "/v1/deciders/{decider}/{id}/commands", tag = "commands", request_body = CommandBody,
     params(

@@ -24,14 +24,15 @@ use crate::extract::{
 };
 use crate::state::AppState;
 
-/// How many events of the log after its cursor are looked at to say how far a consumer lags behind.
+/// The number of events of the log after a consumer's cursor that are examined to compute its lag.
 const LOOK: u32 = 100_000;
 /// The same for each of many.
 const LIST_LOOK: u32 = 10_000;
 
 /// Lists consumers
 ///
-/// By name, each with how far it has come. Of events that nothing was leased of yet, the next 10,000 of the log are looked at.
+/// By name, each with how far it has come. Of events that nothing was leased of yet, the next
+/// 10,000 of the log are looked at.
 #[utoipa::path(
     get, path = "/v1/consumers", tag = "consumers", params(ConsumerListQuery),
     responses((status = 200, description = "A page of consumers.", body = ConsumerList))
@@ -66,7 +67,8 @@ pub(crate) async fn list_consumers(
 
 /// Shows a consumer
 ///
-/// With how far it has come. Of events that nothing was leased of yet, the next 100,000 of the log are looked at.
+/// With how far it has come. Of events that nothing was leased of yet, the next 100,000 of the log
+/// are looked at.
 #[utoipa::path(
     get, path = "/v1/consumers/{name}", tag = "consumers",
     responses(
@@ -140,8 +142,8 @@ pub(crate) async fn delete_consumer(
 
 /// Leases streams
 ///
-/// Each with its next events, in their order, to one worker until it acknowledges them or time is up. All of them take up about 512 KiB at
-/// most, unless it is one event.
+/// Each with its next events, in their order, to one worker until it acknowledges them or time is
+/// up. All of them take up about 512 KiB at most, unless it is one event.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/leases", tag = "consumers",
     request_body(content = Option<LeaseBody>, description = "May be left out."),
@@ -198,7 +200,8 @@ pub(crate) async fn acknowledge(
 
 /// Reports a failure
 ///
-/// The events of the lease are delivered again, after the delay. After the last attempt their stream is parked.
+/// The events of the lease are delivered again, after the delay. After the last attempt their
+/// stream is parked.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/nack", tag = "consumers", request_body = NackBody,
     responses(
@@ -293,7 +296,8 @@ pub(crate) async fn retry_parked(
 
 /// Retries all parked streams
 ///
-/// As after an outage of a worker: the next event of each is delivered again, as if for the first time.
+/// As after an outage of a worker: the next event of each is delivered again, as if for the first
+/// time.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/parked/retry", tag = "consumers",
     responses(
@@ -312,7 +316,7 @@ pub(crate) async fn retry_all_parked(
 
 /// Skips a parked event
 ///
-/// The stream goes on with the event after the one that has failed.
+/// The stream continues with the event after the one that has failed.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/parked/{decider}/{id}/skip", tag = "consumers",
     responses(
@@ -327,9 +331,9 @@ pub(crate) async fn skip_parked(
     unpark(&state, &id, &stream, Unpark::Skip).await
 }
 
-/// Begins anew
+/// Resets a consumer
 ///
-/// At `start`. All leases are lost, and nothing is parked any more.
+/// The consumer begins again at `start`. All leases are lost, and no stream is parked any more.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/reset", tag = "consumers", request_body = ResetBody,
     responses(

@@ -20,7 +20,7 @@ use crate::extract::{DeciderPath, Query};
 use crate::log::follow::{self, Format, streamed, write_line};
 use crate::state::AppState;
 
-/// What is left to be told to one client.
+/// The rest of the output for one client.
 struct Feed {
     followed: FollowedOutputs,
     _place: follow::Place,
@@ -30,10 +30,11 @@ struct Feed {
 
 /// Reads what modules have written
 ///
-/// To stdout and stderr, while they decided commands and folded events of this decider on this host, which keeps the newest of it in
-/// memory, up to 256 KiB of a decider. One object a line: `{"time", "decider", "id", "command_id", "module", "text"}`, the oldest first;
-/// `command_id` is null for what was written as recorded events were folded. With `follow=true` the lines do not end: what is written
-/// later comes as it is, and an empty line means that the host is still there.
+/// To stdout and stderr, while they decided commands and folded events of this decider on this
+/// host, which keeps the newest of it in memory, up to 256 KiB of a decider. One object a line:
+/// `{"time", "decider", "id", "command_id", "module", "text"}`, the oldest first; `command_id` is
+/// null for what was written as recorded events were folded. With `follow=true` the lines do not
+/// end: what is written later comes as it is, and an empty line means that the host is still there.
 #[utoipa::path(
     get, path = "/v1/deciders/{decider}/logs", tag = "deciders", params(OutputQuery),
     responses(
@@ -67,7 +68,7 @@ pub(crate) async fn read_output(
 }
 
 impl Feed {
-    /// What to send next, as soon as there is something; none at the end.
+    /// The next chunk, as soon as there is one; none at the end.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         let outputs = tokio::select! {
             biased;

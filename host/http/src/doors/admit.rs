@@ -1,4 +1,4 @@
-//! Who is let in: nobody any more while draining, and no more than can be worked on.
+//! The admission of requests: none while draining, and no more at one time than the limits allow.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +11,8 @@ use crate::state::AppState;
 
 /// The place of a request among those that are worked on; in its extensions.
 ///
-/// A request that waits for its own client works on nothing: it gives its place to others until its body is there.
+/// A request that waits for its own client works on nothing: it gives its place to others until its
+/// body is there.
 #[derive(Debug, Clone)]
 pub(crate) struct Admission {
     places: Arc<Semaphore>,
@@ -28,7 +29,8 @@ impl Admission {
         Ok(admission)
     }
 
-    /// Gives up the place of a request that has a body to wait for; none if there is nothing to give up.
+    /// Gives up the place of a request that has a body to wait for; none if there is nothing to
+    /// give up.
     pub(crate) fn step_aside(request: &Request) -> Option<Self> {
         let admission = request.extensions().get::<Self>()?;
         if request.body().is_end_stream() {
@@ -55,7 +57,8 @@ impl Admission {
     }
 }
 
-/// Takes a place for a request, or turns it away at once rather than letting it wait in a queue that grows.
+/// Takes a place for a request, or turns it away at once rather than letting it wait in a queue
+/// that grows.
 pub(crate) fn admit(state: &AppState, request: &mut Request) -> Result<Admission, Problem> {
     refuse_while_draining(state)?;
     let admission = Admission::take(&state.admissions)?;
@@ -63,7 +66,8 @@ pub(crate) fn admit(state: &AppState, request: &mut Request) -> Result<Admission
     Ok(admission)
 }
 
-/// Also for those whose requests wait, and are counted elsewhere.
+/// Refuses a request while draining. Requests that wait for events use this too: they are counted
+/// elsewhere.
 pub(crate) fn refuse_while_draining(state: &AppState) -> Result<(), Problem> {
     if !state.drain.is_cancelled() {
         return Ok(());
@@ -71,7 +75,8 @@ pub(crate) fn refuse_while_draining(state: &AppState) -> Result<(), Problem> {
     Err(draining())
 }
 
-/// What those are told who come too late, or whose answer is broken off.
+/// The problem for a request that comes after the start of a drain, or whose answer is cut off by
+/// it.
 pub(crate) fn draining() -> Problem {
     Problem::new(
         Code::Draining,

@@ -1,4 +1,4 @@
-//! Who has changed what, and who was not let in: in the log.
+//! The audit log: all changes with their authors, and all refused credentials.
 
 use std::mem;
 use std::net::SocketAddr;
@@ -15,8 +15,8 @@ use gavel_model::Namespace;
 use crate::auth::Actor;
 use crate::extract::namespace;
 
-/// Lets a request through, and logs the change that it has made, with who has made it; also when its sender hangs up: the change may be
-/// made all the same.
+/// Lets a request through, and logs the change that it has made, with who has made it; also when
+/// its sender hangs up: the change may be made all the same.
 pub(crate) async fn record(request: Request, next: Next) -> Response {
     let mut change = Change {
         actor: request.extensions().get::<Actor>().cloned(),
@@ -37,13 +37,13 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
     response
 }
 
-/// A change that somebody wants to make.
+/// A requested change.
 struct Change {
     actor: Option<Actor>,
     namespace: Option<Namespace>,
     method: Method,
     path: String,
-    /// Whether it is known what came of it.
+    /// True once the outcome is known.
     is_answered: bool,
 }
 
@@ -71,7 +71,7 @@ impl Drop for Change {
     }
 }
 
-/// Counts wrong credentials, so that whoever tries many of them does not fill the log.
+/// Counts wrong credentials, so that a sender who tries many of them does not fill the log.
 #[derive(Debug, Default)]
 pub(crate) struct WrongCredentials(Mutex<Untold>);
 
@@ -85,7 +85,7 @@ impl WrongCredentials {
     /// The time between two lines in the log.
     const PERIOD: Duration = Duration::from_secs(1);
 
-    /// Logs that a sender was not let in, or leaves it to the next one.
+    /// Logs that a credential was refused, or leaves that to a later line.
     pub(crate) fn record(&self, sender: &Extensions) {
         if let Some(count) = self.count(Instant::now()) {
             let peer = sender.get::<ConnectInfo<SocketAddr>>();

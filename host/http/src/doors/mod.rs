@@ -1,4 +1,5 @@
-//! The door of a route: who comes in, and who is written down. One layer for all of it, since each costs every request.
+//! The door of a route: who comes in, and who is written down. One layer for all of it, since each
+//! costs every request.
 
 pub(crate) mod admit;
 pub(crate) mod audit;
@@ -16,14 +17,14 @@ use crate::auth::{Actor, authenticate, end_with_token};
 use crate::error::Problem;
 use crate::state::AppState;
 
-/// What a request has to fulfil.
+/// The conditions that a request has to fulfil.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Conditions {
-    /// What a credential has to allow; none lets everybody in.
+    /// The scope that a credential needs; none if no credential is needed.
     pub(crate) scope: Option<Scope>,
-    /// Whether requests are turned away when there are too many, or the host drains.
+    /// True if requests are refused beyond the limits, or while the host drains.
     pub(crate) is_admitted: bool,
-    /// Whether the log says who was here.
+    /// True if the audit log records requests and their senders.
     pub(crate) is_change: bool,
 }
 

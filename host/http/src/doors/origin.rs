@@ -17,17 +17,17 @@ use crate::extract::{Place, malformed};
 use crate::settings::ApiSettings;
 use crate::state::AppState;
 
-/// Whose page a request comes from, as far as its browser says.
+/// The page that a request comes from, as reported by the browser.
 #[derive(Debug, PartialEq, Eq)]
 enum Sender {
-    /// Our own, or no page.
+    /// Our own page, or no page.
     Own,
-    /// One that is in `server.cors_origins`.
+    /// A page of an origin in `server.cors_origins`.
     Allowed,
 }
 
-/// Lets a request through, unless it names another host, or comes from a foreign page. Tells browsers what the pages of the allowed origins
-/// may do.
+/// Lets a request through, unless it names another host, or comes from a foreign page. Tells
+/// browsers what the pages of the allowed origins may do.
 pub(crate) async fn guard(state: &AppState, request: Request, next: Next) -> Response {
     let sender = match check(&state.settings, request.version(), request.headers()) {
         Ok(sender) => sender,
@@ -54,7 +54,7 @@ pub(crate) async fn guard(state: &AppState, request: Request, next: Next) -> Res
     response
 }
 
-/// Whether a browser asks what a page may do, before it lets the page do it.
+/// Tells whether this is a preflight: a browser asks for permission before a page's request.
 fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS
         && request
@@ -62,7 +62,8 @@ fn is_preflight(request: &Request) -> bool {
             .contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The answer to such a question: what the page wants to do. Whether there is such a thing, and who may do it, is said when it does.
+/// The answer to such a question: what the page wants to do. Whether there is such a thing, and who
+/// may do it, is said when it does.
 fn allow_all(asked: &HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     for (wanted, allowed) in [
@@ -81,7 +82,8 @@ fn check(settings: &ApiSettings, version: Version, headers: &HeaderMap) -> Resul
     if host.is_none() && version == Version::HTTP_11 {
         return Err(malformed(Place::Header("Host"), "it is missing"));
     }
-    // A page whose name was made to lead here counts as ours to a browser, but still sends its own name. With tokens it has none.
+    // A page whose name was made to lead here counts as ours to a browser, but still sends its own
+    // name. With tokens it has none.
     if settings.tokens.is_empty()
         && let Some(host) = host
         && !is_ours(settings, host)
@@ -91,7 +93,8 @@ fn check(settings: &ApiSettings, version: Version, headers: &HeaderMap) -> Resul
             "`Host` names neither this machine nor one of the setting `server.allowed_hosts`.",
         ));
     }
-    // Pushed by a host, for somebody who may make a consumer there: no request of anybody who may make one here.
+    // Pushed by a host, for somebody who may make a consumer there: no request of anybody who may
+    // make one here.
     if headers.contains_key(DELIVERY) {
         return Err(Problem::new(
             Code::Forbidden,

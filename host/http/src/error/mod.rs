@@ -1,6 +1,7 @@
 //! The one place where our errors become problems.
 //!
-//! A sentence of ours is shown when it was written for senders; what a store, a compiler or a bug says goes to the log only.
+//! A sentence of ours is shown when it was written for senders; what a store, a compiler or a bug
+//! says goes to the log only.
 
 mod code;
 pub(crate) mod problem;
@@ -154,7 +155,7 @@ impl From<command::Error> for Problem {
     }
 }
 
-/// What the sender is told; a variant that is translated elsewhere needs no sentence here.
+/// The detail of a problem. A variant that is translated elsewhere needs no sentence here.
 fn sentence(error: &command::Error) -> String {
     use command::Error as E;
     match error {
@@ -206,7 +207,8 @@ fn rejection_fact(rejection: &Rejection) -> Value {
     json!({ "code": rejection.code, "message": rejection.message, "data": data })
 }
 
-/// Faults of a module are its author's to see; the texts of [`Fault`] are bounded and name nothing of the host.
+/// Faults of a module are its author's to see; the texts of [`Fault`] are bounded and name nothing
+/// of the host.
 fn of_fault(module: ModuleDigest, fault: Fault) -> Problem {
     let problem = Problem::new(
         code_of_fault(&fault),
@@ -341,19 +343,19 @@ impl From<gate::Error> for Problem {
     }
 }
 
-/// No rehearsal is called `id`, be it a UUID or any other text.
+/// The problem of a missing rehearsal; `id` is a UUID or any other text.
 pub(super) fn rehearsal_not_found(id: &str) -> Problem {
     let detail = format!("There is no rehearsal `{id}` in this namespace.");
     Problem::new(Code::RehearsalNotFound, detail).with("rehearsal", id)
 }
 
-/// No event is called `id`, be it a UUID or any other text.
+/// The problem of a missing event; `id` is a UUID or any other text.
 pub(super) fn event_not_found(id: &str) -> Problem {
     let detail = format!("There is no event `{id}` in this namespace.");
     Problem::new(Code::EventNotFound, detail).with("event_id", id)
 }
 
-/// No command is called `id`, be it a UUID or any other text.
+/// The problem of a missing command; `id` is a UUID or any other text.
 pub(super) fn command_not_found(id: &str) -> Problem {
     let detail = format!("No command `{id}` is on record in this namespace.");
     Problem::new(Code::CommandNotFound, detail).with("command_id", id)

@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): what a client is told when it does not get what it asked for.
+//! Problem documents (RFC 9457): the answers to requests that were not fulfilled.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -14,12 +14,13 @@ use crate::error::Code;
 
 /// The media type of problem documents.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
-/// What precedes a code in the `type` of a problem. An identifier: the same from every host, whatever address it answers at.
+/// The prefix of a code in the `type` of a problem. It is an identifier: the same from every host,
+/// regardless of the host's address.
 const TYPE_BASE: &str = "https://gavel.dev/problems/";
 
-/// Why a client does not get what it asked for, in words and facts that are meant for it.
+/// A reason why a request was not fulfilled, in words and facts for the client.
 ///
-/// What is not meant for it travels as the `cause`, which is logged where the answer leaves the host.
+/// Text for the operator travels as the `cause`, which is logged where the answer leaves the host.
 #[derive(Debug, Clone)]
 pub struct Problem(Box<Inner>);
 
@@ -131,8 +132,8 @@ impl IntoResponse for Problem {
             | Code::Draining => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            // What is left of the body is not read, so that no other request can follow it: a client that kept the connection for its
-            // next one would lose that one.
+            // What is left of the body is not read, so that no other request can follow it: a
+            // client that kept the connection for its next one would lose that one.
             Code::TooLarge | Code::RequestTimeout => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

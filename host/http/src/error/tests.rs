@@ -1,4 +1,4 @@
-//! Which problem an error becomes.
+//! Tests of the problem that each error becomes.
 
 use std::time::Duration;
 
@@ -256,7 +256,8 @@ fn bugs_and_outages_are_one_opaque_line() {
         "outcome-unknown",
         &json!({ "command_id": Uuid::from_u128(7) }),
     );
-    // The sender of a command can do nothing about a stored module that has become invalid; the log has the reasons.
+    // The sender of a command can do nothing about a stored module that has become invalid; the log
+    // has the reasons.
     let rotten = E::Module(catalog::Error::Invalid {
         reasons: vec!["hunter2".into()],
     });

@@ -1,4 +1,5 @@
-//! Bodies: of one media type, of bounded size, within a bounded time; and all that arrive together of bounded size, too.
+//! Bodies: of one media type, of bounded size, within a bounded time; and all that arrive together
+//! of bounded size, too.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::modules::uploads::Turn;
 use crate::settings::BodyLimit;
 use crate::state::AppState;
 
-/// How often it is looked at whether a module that arrives slowly keeps others from their turn.
+/// The interval between two checks for a slow upload that keeps others waiting.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A JSON document. Members that are unknown are refused.
@@ -57,7 +58,7 @@ impl<T: DeserializeOwned + Default> FromRequest<AppState> for OptionalJsonBody<T
 #[derive(Debug)]
 pub(crate) struct WasmBody {
     pub(crate) wasm: Vec<u8>,
-    /// To be kept as long as the bytes are.
+    /// The turn, to be kept as long as the bytes are.
     pub(crate) turn: Turn,
 }
 
@@ -159,7 +160,8 @@ fn too_large(limit: BodyLimit) -> Problem {
     .with("limit_bytes", limit.bytes)
 }
 
-/// The whole body of a request that is no upload, and its share of the bytes that all of these may have.
+/// The whole body of a request that is no upload, and its share of the bytes that all of these may
+/// have.
 async fn read(request: Request, state: &AppState) -> Result<(Vec<u8>, Share<'_>), Problem> {
     let limit = state.settings.command_body;
     check(request.headers(), limit)?;
@@ -175,7 +177,8 @@ async fn read(request: Request, state: &AppState) -> Result<(Vec<u8>, Share<'_>)
     Ok((arriving.bytes, share))
 }
 
-/// What a body that has not been worked on takes up, of what all of them may: the bytes that have arrived, not those that were announced.
+/// The share of an unprocessed body in the memory for all bodies: the bytes that have arrived, not
+/// those that were announced.
 #[derive(Debug)]
 struct Share<'s>(Option<SemaphorePermit<'s>>);
 
@@ -200,7 +203,8 @@ struct Arriving {
     body: Body,
     limit: BodyLimit,
     begun: Instant,
-    /// What has arrived. Copied out of the connection's buffer, of which a frame of one byte would hold the whole.
+    /// The bytes that have arrived. They are copied out of the connection's buffer, the whole of
+    /// which a frame of one byte would keep alive.
     bytes: Vec<u8>,
 }
 
@@ -214,7 +218,8 @@ impl Arriving {
         }
     }
 
-    /// Waits for more, and tells how many bytes that are; none at the end. Dropped midway, nothing is lost.
+    /// Waits for more bytes, and returns their number; none at the end. Dropped midway, nothing is
+    /// lost.
     async fn more(&mut self) -> Result<Option<usize>, Problem> {
         let deadline = self.begun + self.limit.timeout;
         let frame = timeout_at(deadline, self.body.frame()).await.map_err(|_| {
@@ -235,7 +240,7 @@ impl Arriving {
         Ok(Some(data.len()))
     }
 
-    /// How much has arrived, in hundredths of the largest body.
+    /// The number of bytes that have arrived, as a percentage of the largest body.
     fn percent(&self) -> u32 {
         let percent = self.bytes.len().saturating_mul(100) / self.limit.bytes.max(1);
         u32::try_from(percent).unwrap_or(100)
@@ -247,7 +252,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(bytes).or_else(|_| parse_tracked(bytes))
 }
 
-/// The same, for a body that is refused: tells at which place.
+/// Parses a body that [`parse`] has refused, and finds the place of the mistake.
 fn parse_tracked<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let refused = |pointer, message| malformed(Place::pointer(pointer), message);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);

@@ -16,19 +16,19 @@ use super::{NamespaceHeader, Place, decider_name, malformed, stream_id};
 use crate::error::Problem;
 use crate::state::AppState;
 
-/// Longest lease, and longest rest that a worker may ask for, in milliseconds: a day.
+/// The longest lease, and longest rest that a worker may ask for, in milliseconds: a day.
 const LONGEST_LEASE_MS: u64 = 86_400_000;
-/// Most attempts before a stream is parked.
+/// The most attempts before a stream is parked.
 const MOST_ATTEMPTS: u32 = 1_000_000;
-/// Most names in each list of a filter.
+/// The most names in each list of a filter.
 const FILTER_NAMES: usize = 100;
-/// Longest URL that is pushed to, in bytes.
+/// The longest URL that is pushed to, in bytes.
 const PUSH_URL_BYTES: usize = 2_048;
-/// Longest secret, in bytes.
+/// The longest secret, in bytes.
 const PUSH_SECRET_BYTES: usize = 1_024;
-/// Most streams, and most events, in the leases of one request.
+/// The most streams, and most events, in the leases of one request.
 const LEASE_LIMIT: u32 = 1_000;
-/// How long a request waits for events at most, in milliseconds.
+/// The longest time that a request waits for events, in milliseconds.
 const LONGEST_WAIT_MS: u64 = 60_000;
 
 /// `{name}` of the path, in its namespace.

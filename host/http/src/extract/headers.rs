@@ -15,9 +15,10 @@ use crate::state::AppState;
 
 pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// Longest idempotency key, in characters (inclusive).
+/// The longest idempotency key, in characters (inclusive).
 const KEY_LIMIT: usize = 255;
-/// Under which keys that are no UUID are hashed into one: chosen once, never to change, or retries would run twice.
+/// The namespace in which keys that are not UUIDs are hashed into one. It must never change, or
+/// retries would run twice.
 const KEY_SPACE: Uuid = Uuid::from_u128(0x5f0e_8c5b_54a1_4c0f_9d55_1f6e_3a7b_2c90);
 
 /// The sender's name for its command, as a command id.
@@ -72,7 +73,7 @@ impl FromRequestParts<AppState> for IdempotencyKey {
     }
 }
 
-/// Who sends the request, and as part of which trace.
+/// The sender of a request, and the trace that the request belongs to.
 #[derive(Debug)]
 pub(crate) struct Sender(pub(crate) Origin);
 

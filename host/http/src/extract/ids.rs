@@ -1,4 +1,5 @@
-//! What is named by a UUID in the path. A text that is none names nothing, and is answered as one that nothing has.
+//! Resources that a UUID in the path names. A text that is not a UUID is answered like the UUID of
+//! a missing resource.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;

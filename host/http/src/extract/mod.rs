@@ -1,6 +1,7 @@
-//! What clients may send, checked once, on the way in.
+//! Extractors: input from clients is checked once, on the way in.
 //!
-//! Every rejection is a [`Problem`] that names the place of the mistake. Whoever holds an extracted value need not check it again.
+//! Every rejection is a [`Problem`] that names the place of the mistake. An extracted value need
+//! not be checked again.
 
 mod body;
 mod consumer;
@@ -87,7 +88,8 @@ fn pointer(path: &Path) -> String {
             Segment::Map { key } => {
                 pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")))
             }
-            // Variants are no level of the document, and an unknown place is as far as one can point.
+            // Variants are no level of the document, and an unknown place is as far as one can
+            // point.
             Segment::Enum { .. } | Segment::Unknown => {}
         }
     }

@@ -1,4 +1,5 @@
-//! Modules, from paths, queries and bodies: of those that the sender may not know of, nobody says that they are there.
+//! Modules in paths, queries and bodies. A module that the sender must not know of is answered like
+//! a missing one.
 
 use std::convert::Infallible;
 
@@ -14,7 +15,7 @@ use crate::auth::Actor;
 use crate::error::Problem;
 use crate::state::AppState;
 
-/// What the sender of a request may know of modules; all when there is no viewer.
+/// The modules that the sender of a request may know of; all without a viewer.
 #[derive(Debug)]
 pub(crate) struct KnownModules(pub(crate) Option<ModuleViewer>);
 

@@ -18,7 +18,8 @@ use crate::state::AppState;
 
 pub(crate) const NAMESPACE: &str = "Gavel-Namespace";
 
-/// The namespace that a request is about; the default one when it names none. Its sender may do something there.
+/// The namespace that a request is about; the default one when it names none. Its sender may do
+/// something there.
 #[derive(Debug)]
 pub(crate) struct NamespaceHeader(pub(crate) Namespace);
 
@@ -34,7 +35,7 @@ impl FromRequestParts<AppState> for NamespaceHeader {
     }
 }
 
-/// The namespace that a request names, whoever sends it.
+/// The namespace that a request names, not yet checked against its token.
 pub(crate) fn namespace(headers: &HeaderMap) -> Result<Namespace, Problem> {
     let mut values = headers.get_all(NAMESPACE).iter();
     let refused = || {

@@ -1,4 +1,5 @@
-//! What a request expects of a stream before anything is done: `If-Match` and `If-None-Match` (RFC 9110, section 13.1).
+//! The preconditions of a request on its stream: `If-Match` and `If-None-Match` (RFC 9110, section
+//! 13.1).
 
 use axum::extract::FromRequestParts;
 use axum::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
@@ -10,7 +11,7 @@ use super::{Place, malformed};
 use crate::error::{Code, Problem};
 use crate::state::AppState;
 
-/// What `If-Match` and `If-None-Match` say.
+/// The contents of `If-Match` and `If-None-Match`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Preconditions {
     if_match: Option<Tags>,
@@ -28,11 +29,11 @@ enum Tags {
 #[derive(Debug, PartialEq, Eq)]
 struct Tag {
     is_weak: bool,
-    /// What is between the quotes.
+    /// The text between the quotes.
     opaque: String,
 }
 
-/// What a command demands of its stream.
+/// The requirement of a command on its stream.
 #[derive(Debug, PartialEq, Eq)]
 enum Demand {
     Nothing,
@@ -41,11 +42,13 @@ enum Demand {
 }
 
 impl Preconditions {
-    /// What is expected of the stream that a request is to change. A weak tag is never the stream's, which may have changed.
+    /// The expected version of the stream that a request is to change. A weak tag never matches:
+    /// the stream may have changed since.
     ///
     /// # Errors
     ///
-    /// When nothing that is there could meet it, or it contradicts `expected_version` of the body.
+    /// A problem if no present state of the stream could meet the preconditions, or if they
+    /// contradict `expected_version` of the body.
     pub(crate) async fn expected(
         self,
         state: &AppState,
@@ -72,11 +75,11 @@ impl Preconditions {
         Err(malformed(Place::Header("If-Match"), reason))
     }
 
-    /// Whether who asks for what has the tag `opaque` has it already.
+    /// Tells whether the client has the representation with the tag `opaque` already.
     ///
     /// # Errors
     ///
-    /// When they want something else or nothing.
+    /// A problem if the client asked for another representation only.
     pub(crate) fn is_known(&self, opaque: &str) -> Result<bool, Problem> {
         let is_same = |tag: &Tag| tag.opaque == opaque;
         if let Some(Tags::These(tags)) = &self.if_match
@@ -151,7 +154,7 @@ impl Tag {
     }
 }
 
-/// What it means to expect a version, or none.
+/// Translates an optional version into an expectation; none expects nothing.
 pub(crate) fn expected(version: Option<Version>) -> ExpectedVersion {
     match version {
         None => ExpectedVersion::Any,

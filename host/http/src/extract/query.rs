@@ -9,8 +9,8 @@ use super::{Place, malformed, pointer};
 use crate::error::Problem;
 use crate::state::AppState;
 
-/// The parameters of a query. One that is unknown, repeated where it must not be, or out of range is refused: a mistyped `dry_run` must
-/// not become a command.
+/// The parameters of a query. One that is unknown, repeated where it must not be, or out of range
+/// is refused: a mistyped `dry_run` must not become a command.
 #[derive(Debug)]
 pub(crate) struct Query<T>(pub(crate) T);
 

@@ -1,7 +1,8 @@
 //! Answers without an end: the log as it grows, as server-sent events or as lines of JSON.
 //!
-//! The connection pulls: what comes next is read when the socket has taken what was there, so that a reader who is slow holds one page.
-//! One who takes nothing at all is dropped by the server's write deadline, and goes on from the last position it has.
+//! The connection pulls: the next page is read when the socket has taken the one before, so that a
+//! slow reader holds one page. A reader who takes nothing at all is dropped by the server's write
+//! deadline, and resumes from the last position received.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -32,10 +33,11 @@ use crate::state::AppState;
 const CAUGHT_UP: &str = "caught-up";
 /// The name of the server-sent event that stands for a stored one which cannot be read.
 const MALFORMED: &str = "malformed";
-/// Names that a decider's event must not have on the wire: our own, and those under which a browser's `EventSource` tells of its connection.
+/// Names that a decider's event must not have on the wire: our own, and those by which a browser's
+/// `EventSource` reports on its connection.
 const TAKEN_NAMES: [&str; 4] = [CAUGHT_UP, MALFORMED, "open", "error"];
 
-/// How the events look on the wire.
+/// The form of events on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// `text/event-stream`.
@@ -44,18 +46,18 @@ pub(crate) enum Format {
     Lines,
 }
 
-/// One of the subscriptions that the host has room for.
+/// A permit for one of the subscriptions that the host has room for.
 #[derive(Debug)]
 pub(crate) struct Place {
     format: Format,
     _permit: OwnedSemaphorePermit,
 }
 
-/// What is left to be sent to one reader.
+/// The rest of a subscription for one reader.
 struct Feed {
     subscription: Subscription,
     place: Place,
-    /// How many more events are wanted; none for all.
+    /// The number of events that are still wanted; none for all.
     left: Option<usize>,
     keep_alive: Duration,
     drain: CancellationToken,
@@ -137,7 +139,7 @@ pub(crate) fn streamed(
 }
 
 impl Feed {
-    /// What to send next, as soon as there is something; none at the end.
+    /// The next chunk, as soon as there is one; none at the end.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
             if self.left == Some(0) {
@@ -211,7 +213,7 @@ impl Format {
         }
     }
 
-    /// Who reads lines sees only events.
+    /// Only server-sent events announce the end of the log; lines are events only.
     fn write_caught_up(self, chunk: &mut Vec<u8>, position: Position) {
         if self == Self::ServerSentEvents {
             write_head(chunk, position, Some(CAUGHT_UP));
@@ -221,8 +223,8 @@ impl Format {
         }
     }
 
-    /// A comment, or an empty line. Without data, an id is no event: it only moves the place from which a client goes on, past what its
-    /// filter has left out.
+    /// A comment, or an empty line. An id without data is not an event: it only moves the position
+    /// that a client resumes from, past events that the filter left out.
     fn write_keep_alive(self, chunk: &mut Vec<u8>, position: Position) {
         match self {
             Self::ServerSentEvents => write(chunk, format_args!(":\nid: {position}\n\n")),
@@ -231,12 +233,14 @@ impl Format {
     }
 }
 
-/// The fields before the data of a server-sent event, and the name of the field with the data. An event without a name is a `message`.
+/// The fields before the data of a server-sent event, and the name of the field with the data. An
+/// event without a name is a `message`.
 fn write_head(chunk: &mut Vec<u8>, position: Position, name: Option<&str>) {
     write(chunk, format_args!("id: {position}\n"));
     if let Some(name) = name {
         chunk.extend_from_slice(b"event: ");
-        // What has been registered with plain SQL may hold line breaks, which would begin another field.
+        // What has been registered with plain SQL may hold line breaks, which would begin another
+        // field.
         let characters = name.bytes().map(|byte| match byte {
             b'\n' | b'\r' => b' ',
             byte => byte,
@@ -247,7 +251,8 @@ fn write_head(chunk: &mut Vec<u8>, position: Position, name: Option<&str>) {
     chunk.extend_from_slice(b"data: ");
 }
 
-/// Writes a document on one line. Stored JSON goes out as the text it is, and may hold line breaks as white space.
+/// Writes a document on one line. Stored JSON goes out as the text it is, and may hold line breaks
+/// as white space.
 pub(crate) fn write_line(chunk: &mut Vec<u8>, document: &impl Serialize) {
     let start = chunk.len();
     serde_json::to_writer(&mut *chunk, document)

@@ -19,18 +19,23 @@ use crate::state::AppState;
 
 /// Reads the log, or follows it
 ///
-/// In the order of positions, from which no reader ever misses an event. A page ends early when its events take up about 512 KiB; one may be larger.
-/// It ends before an event that cannot be read; a page that would begin with it is answered with `internal`, and `malformed` tells its position.
+/// In the order of positions, from which no reader ever misses an event. A page ends early when its
+/// events take up about 512 KiB; one event may be larger. It ends before an event that cannot be
+/// read; a page that would begin with such an event is answered with `internal`, and `malformed`
+/// holds the position of the event.
 ///
-/// As JSON, or with `Accept: application/x-ndjson` as one event a line: a page; `Link` tells where to go on. With `follow=true` the lines do
-/// not end with the page: all that is stored behind `after` comes, then what is appended, as it is. An empty line means that the host is
-/// still there; `{"malformed": …}` is a stored event that cannot be read.
+/// As JSON, or with `Accept: application/x-ndjson` as one event a line: a page; `Link` is the
+/// address of the next one. With `follow=true` the lines do not end with the page: they are all
+/// events stored after `after`, then events as they are appended. An empty line is a sign of life;
+/// `{"malformed": …}` is a stored event that cannot be read.
 ///
-/// With `Accept: text/event-stream`, the same as server-sent events: `id` is the position, `event` the event's name, `data` the event.
-/// An event that is called `caught-up`, `malformed`, `open` or `error` comes without a name, as a `message`, for these have a meaning of their own.
-/// `caught-up` says that the end of the log was reached, `malformed` that a stored event cannot be read. There is a comment at least every
-/// 15 seconds. A client that connects again sends the last `id` as `Last-Event-ID`, and misses nothing; one that takes nothing for longer
-/// than the host's write deadline is cut off.
+/// With `Accept: text/event-stream`, the same as server-sent events: `id` is the position, `event`
+/// the event's name, `data` the event. An event that is called `caught-up`, `malformed`, `open` or
+/// `error` comes without a name, as a `message`, for these names have a meaning of their own.
+/// `caught-up` means that the end of the log was reached, `malformed` that a stored event cannot be
+/// read. There is a comment at least every 15 seconds. A client that connects again sends the last
+/// `id` as `Last-Event-ID`, and misses nothing; a client that takes nothing for longer than the
+/// host's write deadline is cut off.
 #[utoipa::path(
     get, path = "/v1/events", tag = "log",
     params(
@@ -105,7 +110,7 @@ fn page_response(uri: &Uri, format: Option<Format>, page: &store::LogPage) -> Re
     (link, Json(body)).into_response()
 }
 
-/// Tells which event a page begins with that cannot be read, so that whoever reads can go on behind it.
+/// Names the unreadable event that a page begins with, so that a reader can resume after it.
 fn unreadable(error: store::Error) -> Problem {
     let store::Error::Malformed {
         stream,
@@ -173,7 +178,8 @@ fn filter(query: LogQuery) -> Result<LogFilter, Problem> {
     })
 }
 
-/// The format other than JSON that is named before JSON; whoever names none of them gets JSON.
+/// The first format other than JSON in `Accept`; none if JSON comes first, or no known format is
+/// named.
 fn format(headers: &HeaderMap) -> Option<Format> {
     let accepted = headers
         .get_all(ACCEPT)

@@ -1,5 +1,6 @@
-//! `/v1/modules`: immutable, named by their digest, the same in all namespaces. A token that holds in some of them knows of those modules only that
-//! are or were active there, or that it has uploaded.
+//! `/v1/modules`: immutable, named by their digest, the same in all namespaces. A token that holds
+//! in some of them knows of those modules only that are or were active there, or that it has
+//! uploaded.
 
 pub(crate) mod uploads;
 
@@ -48,7 +49,9 @@ pub(crate) async fn upload_module(
 
 /// Lists modules
 ///
-/// Newest first. A page ends early when its modules take up about 512 KiB; one may be larger. For a token of some namespaces: those that are or were active there, or that it has uploaded; no other is there for it.
+/// Newest first. A page ends early when its modules take up about 512 KiB; one may be larger. For a
+/// token of some namespaces: those that are or were active there, or that it has uploaded; no other
+/// is there for it.
 #[utoipa::path(
     get, path = "/v1/modules", tag = "modules", params(ModuleQuery),
     responses(

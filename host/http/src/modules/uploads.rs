@@ -1,4 +1,5 @@
-//! Uploads of modules, in line: whoever waits holds no bytes, and no actor keeps the others from their turn.
+//! The queue of uploads: an upload that waits holds no bytes, and no actor keeps others from their
+//! turn.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,22 +9,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Code, Problem};
 
-/// How many uploads have a turn at a time: one is compiled while others arrive.
+/// The number of uploads that have a turn at one time: one is compiled while others arrive.
 const TURNS: usize = 4;
-/// How many of these are of one actor, at most.
+/// The most turns of one actor at one time.
 const ACTOR_TURNS: usize = 2;
-/// How many uploads of one actor wait or have a turn, at most.
+/// The most uploads of one actor that wait or have a turn.
 const ACTOR_PLACES: usize = 16;
-/// How far a module may stay behind the pace at which the largest arrives in time, when others wait for a turn.
+/// The delay that a module may have against the pace at which the largest one arrives in time,
+/// while others wait for a turn.
 const HEADSTART: Duration = Duration::from_secs(5);
 
-/// Those who upload. Each actor has a line of its own, whose first come to the turns of all in the order in which they have got there.
+/// All uploads that wait or have a turn. Each actor has a queue; the heads of all queues get turns
+/// in the order of their arrival there.
 #[derive(Debug)]
 pub(crate) struct Uploads {
     turns: Arc<Semaphore>,
-    /// By name; as many as there are tokens.
+    /// The queues by actor; as many as there are tokens.
     lines: Mutex<HashMap<String, Line>>,
-    /// Each who waits for a turn holds one.
+    /// A token that each waiting upload holds a clone of.
     waiting: Arc<()>,
 }
 
@@ -52,7 +55,8 @@ impl Default for Uploads {
 }
 
 impl Uploads {
-    /// A turn for an upload of `actor`, as soon as there is one. Refused when too many of the same actor wait already.
+    /// A turn for an upload of `actor`, as soon as there is one. Refused when too many of the same
+    /// actor wait already.
     pub(crate) async fn turn(&self, actor: &str) -> Result<Turn, Problem> {
         let line = self.line(actor);
         let Ok(place) = line.places.try_acquire_owned() else {
@@ -74,7 +78,8 @@ impl Uploads {
         }
     }
 
-    /// Whether others wait for a turn that a module of which `percent` has arrived `after` it was begun keeps from them.
+    /// Tells whether an upload has to give up its turn to others that wait: `percent` of it has
+    /// arrived `after` its begin.
     pub(crate) fn is_too_slow(&self, percent: u32, limit: Duration, after: Duration) -> bool {
         after > HEADSTART + limit * percent / 100 && Arc::strong_count(&self.waiting) > 1
     }

@@ -1,4 +1,4 @@
-//! What all operations have in common.
+//! The parts that all operations have in common.
 
 use gavel_api::ProblemBody;
 use gavel_config::Scope;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::error::problem::PROBLEM_JSON;
 use crate::settings::ApiSettings;
 
-/// Whose resources belong to a namespace, as those of all kinds of modules do.
+/// The paths whose resources belong to a namespace, in addition to those of all kinds of modules.
 const NAMESPACED: [&str; 5] = [
     "/v1/commands",
     "/v1/consumers",
@@ -18,7 +18,7 @@ const NAMESPACED: [&str; 5] = [
     "/v1/verify",
 ];
 
-/// What operations refer to.
+/// The components that operations refer to.
 pub(super) fn components(settings: &ApiSettings) -> Value {
     let header =
         |description: &str| json!({ "description": description, "schema": { "type": "string" } });
@@ -98,7 +98,8 @@ pub(super) fn complete(operation: &mut Value, path: &str, needed: Option<Scope>,
     operation["responses"] = Value::Object(responses);
 }
 
-/// A parameter that may be left out is described as one that may be null, which text on a wire cannot be.
+/// A parameter that may be left out is described as one that may be null, which text on a wire
+/// cannot be.
 fn never_null(parameter: &mut Value) {
     if let Some(types) = parameter["schema"]["type"].as_array_mut() {
         types.retain(|kind| kind != "null");

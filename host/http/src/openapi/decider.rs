@@ -1,4 +1,5 @@
-//! The description of one decider: the operations on its streams, with the types of its active module.
+//! The description of one decider: the operations on its streams, with the types of its active
+//! module.
 
 use gavel_engine::catalog::Manifest;
 use gavel_model::DeciderName;
@@ -17,7 +18,8 @@ const ABOUT_THE_DECIDER: [&str; 6] = [
     "rollback",
 ];
 
-/// Takes the operations on streams from the whole document, and puts the types of the module in the place of the general ones.
+/// Takes the operations on streams from the whole document, and puts the types of the module in the
+/// place of the general ones.
 pub(super) fn typed(document: &Value, decider: &DeciderName, manifest: &Manifest) -> Value {
     let mut typed = document.clone();
     typed["info"]["title"] = json!(decider.as_str());
@@ -90,7 +92,8 @@ impl Schemas {
         reference
     }
 
-    /// Adds a schema that was a document of its own: its definitions become components too, and what refers to them follows.
+    /// Adds a schema that was a document of its own: its definitions become components too, and
+    /// what refers to them follows.
     fn add(&mut self, name: &str, schema: &Value) -> Value {
         // Without a schema, anything goes.
         let mut schema = if schema.is_null() {

@@ -1,6 +1,7 @@
 //! The served descriptions of the API: of all of it, and of one decider with its types.
 //!
-//! Routes describe what is theirs. What every route has in common is added here, by rule, so that it cannot be forgotten.
+//! Routes describe what is theirs. What every route has in common is added here, by rule, so that
+//! it cannot be forgotten.
 
 mod common;
 mod decider;

@@ -1,4 +1,4 @@
-//! Health, metrics, and what answers here.
+//! Health, metrics, and the description of the host.
 
 #[cfg(test)]
 mod tests;

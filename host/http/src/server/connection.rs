@@ -29,16 +29,16 @@ use super::stall::StallGuard;
 use super::unread::WatchedBody;
 use crate::settings::ServerSettings;
 
-/// What all connections of a server share.
+/// The parts that all connections of a server share.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
     pub(super) router: Router,
     pub(super) settings: Arc<ServerSettings>,
     /// The requests whose answer has not been handed over in full.
     pub(super) requests: TaskTracker,
-    /// No further request is wanted.
+    /// A token that is cancelled when no further request is accepted.
     pub(super) drain: CancellationToken,
-    /// Nothing that is worth waiting for is under way any more.
+    /// A token that is cancelled when no open request is worth waiting for.
     pub(super) stop: CancellationToken,
 }
 
@@ -49,7 +49,8 @@ pub(super) async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared
     let was_used = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(StallGuard::new(stream, shared.settings.write_timeout));
     let service = service(&shared, peer, was_used.clone());
-    // Who closes their side is gone: `half_close` stays off, so that nothing is folded, leased or followed for them any more.
+    // Who closes their side is gone: `half_close` stays off, so that nothing is folded, leased or
+    // followed for them any more.
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.settings.header_timeout)
@@ -63,12 +64,14 @@ pub(super) async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared
             ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
             () = shared.drain.cancelled(), if !is_draining => {
                 is_draining = true;
-                // A connection without a request so far would be closed by this, before it can be told why.
+                // A connection without a request so far would be closed by this, before it can be
+                // told why.
                 if was_used.load(Ordering::Relaxed) {
                     Pin::new(&mut connection).graceful_shutdown();
                 }
             }
-            // Whoever has sent no request loses nothing. The others end with the answer that is under way.
+            // Whoever has sent no request loses nothing. The others end with the answer that is
+            // under way.
             () = shared.stop.cancelled(), if is_draining && !was_used.load(Ordering::Relaxed) => return,
         }
     };
@@ -108,13 +111,15 @@ fn service(
         let drain = drain.clone();
         Box::pin(async move {
             let mut answer = answer.await?;
-            // hyper gives up a connection on which a body was left unread. A client that is not told may send its next request there.
+            // hyper gives up a connection on which a body was left unread. A client that is not
+            // told may send its next request there.
             if drain.is_cancelled() || is_unread.load(Ordering::Relaxed) {
                 answer
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            // The frames' mapper is dropped with the body, when the last of it has been handed over.
+            // The frames' mapper is dropped with the body, when the last of it has been handed
+            // over.
             Ok(answer.map(|body| {
                 Body::new(body.map_frame(move |frame| {
                     let _ = &under_way;
@@ -125,8 +130,9 @@ fn service(
     })
 }
 
-/// Takes what the client still sends. A socket that is closed with unread bytes resets the connection, and the client may never read
-/// the answer that tells it why, such as that its body is too large.
+/// Reads and drops the bytes that the client still sends. A socket that is closed with unread bytes
+/// resets the connection, and the client might never read its answer, for instance that the body is
+/// too large.
 async fn linger(mut stream: StallGuard<TcpStream>, timeout: Duration) {
     if stream.shutdown().await.is_err() {
         return;

@@ -1,4 +1,4 @@
-//! Accepting connections, and the end of it.
+//! The loop that accepts connections, and its end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,13 +15,16 @@ use tokio_util::task::TaskTracker;
 use super::connection::{Shared, serve_connection};
 use crate::settings::ServerSettings;
 
-/// The pause after the operating system could not give another connection, which is mostly for want of file descriptors.
+/// The pause after the operating system could not give another connection, which is mostly for want
+/// of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` on `listener` until `drain` is cancelled and what was let in before has been answered.
+/// Serves `router` on `listener` until `drain` is cancelled and all requests from before then have
+/// been answered.
 ///
-/// While requests are still being worked on, new connections are taken and hear that the host drains, at most for
-/// [`ServerSettings::drain_timeout`]. Dropped midway, it stops accepting; open connections go on by themselves.
+/// While such requests are still being processed, new connections are accepted and answered that
+/// the host drains, at most for [`ServerSettings::drain_timeout`]. Dropped midway, the server stops
+/// accepting; open connections continue by themselves.
 pub async fn serve(
     listener: TcpListener,
     router: Router,

@@ -1,7 +1,8 @@
 //! The server's own loop, since `axum::serve` sets no deadlines.
 //!
-//! **Invariants:** no connection is open without a deadline running, unless a request of it is being worked on; told to stop, the server
-//! answers what it has let in, turns the rest away, and ends.
+//! **Invariants:** no connection is open without a running deadline, unless a request of it is
+//! being processed; once asked to stop, the server answers the requests that it has accepted,
+//! refuses all others, and ends.
 
 mod connection;
 mod listen;

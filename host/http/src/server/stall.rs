@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Fails a write that makes no progress for `timeout`. Reads are not timed here: how long they may take depends on what is read.
+/// Fails a write that makes no progress for `timeout`. Reads are not timed here: how long they may
+/// take depends on what is read.
 #[derive(Debug)]
 pub(super) struct StallGuard<S> {
     stream: S,

@@ -1,4 +1,5 @@
-//! The server over real sockets. Nothing sleeps: each test waits for what the server does to the connection.
+//! The server over real sockets. Nothing sleeps: each test waits for what the server does to the
+//! connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ struct Server {
     address: SocketAddr,
     drain: CancellationToken,
     ended: JoinHandle<()>,
-    /// Lets one request to `/slow` go on.
+    /// Lets one request to `/slow` finish.
     release: Arc<Notify>,
     /// Tells that a request to `/slow` has begun.
     begun: Arc<Notify>,
@@ -91,7 +92,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
         .expect("the server does what the test waits for")
 }
 
-/// What the server sends until it closes the connection.
+/// Reads all that the server sends until it closes the connection.
 async fn rest(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     // A connection that is reset is closed as well.
@@ -161,7 +162,8 @@ async fn a_request_may_be_worked_on_for_longer_than_its_header_may_take() {
     .await;
     let stream = server.send(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n").await;
     within(server.begun.notified()).await;
-    // By the time that another connection has idled for too long, this one has been worked on for as long.
+    // By the time that another connection has idled for too long, this one has been worked on for
+    // as long.
     rest(server.connect().await).await;
     server.release.notify_one();
     assert!(rest(stream).await.ends_with("slow answer"));

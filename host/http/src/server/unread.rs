@@ -1,4 +1,4 @@
-//! Whether a request's body was read to its end before it was answered.
+//! A body that knows whether it was read to its end.
 
 use std::pin::Pin;
 use std::sync::Arc;

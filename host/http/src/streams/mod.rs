@@ -26,8 +26,8 @@ use crate::state::AppState;
 
 /// Shows the state of a stream
 ///
-/// Now or then, folded by the active module or by another. Whoever has it already (`If-None-Match`) is told so, unless another module became
-/// active since its last event.
+/// Now or then, folded by the active module or by another. A client that has the state already
+/// (`If-None-Match`) gets 304, unless another module became active since the stream's last event.
 #[utoipa::path(
     get, path = "/v1/deciders/{decider}/{id}", tag = "streams", 
     params(
@@ -85,7 +85,8 @@ pub(crate) async fn get_stream(
     Ok((etag, Json(StreamState::from(&answer))).into_response())
 }
 
-/// Whether there was one state of this version only: since its last event no other module has become active.
+/// Tells whether there was only one state of this version: no other module has become active since
+/// the stream's last event.
 async fn is_all_of_its_version(state: &AppState, answer: &StateAnswer) -> Result<bool, Problem> {
     let stream = &answer.stream;
     let newest = StreamRange {

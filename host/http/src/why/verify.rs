@@ -1,6 +1,7 @@
-//! `GET /v1/verify`: recorded decisions made again, told line by line for as long as it takes.
+//! `GET /v1/verify`: recorded decisions made again, reported line by line.
 //!
-//! As with the log, the connection pulls: a client that takes nothing holds the verification up, and one that is gone ends it.
+//! As with the log, the connection pulls: a client that takes nothing holds the verification up,
+//! and a client that disconnects ends it.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::state::AppState;
 
 const ROUTE: &str = "/v1/verify";
 
-/// What is left to be told to one client.
+/// The rest of a verification for one client.
 struct Feed {
     verification: mpsc::Receiver<Verification>,
     _place: follow::Place,
@@ -36,13 +37,14 @@ struct Feed {
 
 /// Verifies recorded decisions
 ///
-/// Makes every decision again with the very module that made it, and compares byte for byte: what has been tampered with, and what is
-/// not deterministic, comes out.
+/// Makes every decision again with the very module that made it, and compares byte for byte: what
+/// has been tampered with, and what is not deterministic, comes out.
 ///
-/// One object a line, as it goes: `{"progress": {"streams", "events", "commands", "keys_only", "outdated", "differences"}}` says how far it is,
-/// `{"difference": {"decider", "id", "version", "command_id", "reason", "recorded", "again"}}` what was found. The last line is
-/// `{"done": …}`, with the same members as `progress`, or `{"failed": …}` with a problem. An empty line means that the host is still
-/// there.
+/// One object a line, as it goes: `{"progress": {"streams", "events", "commands", "keys_only",
+/// "outdated", "differences"}}` says how far it is, `{"difference": {"decider", "id", "version",
+/// "command_id", "reason", "recorded", "again"}}` what was found. The last line is `{"done": …}`,
+/// with the same members as `progress`, or `{"failed": …}` with a problem. An empty line means that
+/// the host is still there.
 #[utoipa::path(
     get, path = "/v1/verify", tag = "gate", params(VerifyQuery),
     responses((status = 200, description = "Lines, until it is done.", content((String = "application/x-ndjson"))))
@@ -106,7 +108,7 @@ fn answer(
 }
 
 impl Feed {
-    /// What to send next, as soon as there is something; none after the last word.
+    /// The next chunk, as soon as there is one; none after the last line.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         if self.is_over {
             return None;
