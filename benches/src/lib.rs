@@ -1,7 +1,8 @@
-//! What measures the host: a load driver, the figures of processes and databases, and the benches that use them.
+//! Measures the host: a load driver, the figures of processes and databases, and the benches that
+//! use them.
 //!
-//! Everything runs on one thread, since the driver shares the machine with what it measures. Programs are measured from outside, as
-//! processes that answer HTTP: nothing here links the host.
+//! Everything runs on one thread, since the driver shares the machine with what it measures.
+//! Programs are measured from outside, as processes that answer HTTP: nothing here links the host.
 
 mod lab;
 mod load;

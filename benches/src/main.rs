@@ -1,4 +1,5 @@
-//! `gavel-bench`: runs one bench, prints its tables and writes them as JSON. `cargo xtask bench` builds what it needs and calls it.
+//! `gavel-bench`: runs one bench, prints its tables and writes them as JSON. `cargo xtask bench`
+//! builds what it needs and calls it.
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -8,7 +9,7 @@ use tokio::task::LocalSet;
 /// Measures a `gavel` from outside.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// What to measure.
+    /// The bench to run.
     #[arg(value_enum)]
     bench: Bench,
     #[command(flatten)]
@@ -17,15 +18,15 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Bench {
-    /// What it costs to send commands.
+    /// The cost of sending commands.
     Commands,
-    /// How long a host with many modules takes to be ready.
+    /// The time until a host with many modules is ready.
     Startup,
-    /// How fast history is folded.
+    /// The speed of folding history.
     Replay,
-    /// What subscribers and consumers cost, and how fast they are served.
+    /// The cost and the speed of subscribers and consumers.
     Streaming,
-    /// How fast modules are rehearsed, and what that costs commands.
+    /// The speed of rehearsing modules, and the cost of that for commands.
     Gate,
     /// The same load on other event stores.
     Peers,

@@ -9,7 +9,7 @@ use crate::lab::{Lab, Meter};
 use crate::load::{Stop, Workload, closed};
 use crate::report::{Figures, Row, figure, median};
 
-/// What goes on beside a load until this is dropped. A task that ends has failed.
+/// Background tasks that run during a load, until this is dropped. A task that ends has failed.
 pub(crate) type Company = JoinSet<Error>;
 
 /// A closed loop that is measured several times.
@@ -36,13 +36,13 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// With a label of its row.
+    /// Adds a label to the row.
     pub(crate) fn label(mut self, name: &'static str, value: impl ToString) -> Self {
         self.row.labels.push((name, value.to_string()));
         self
     }
 
-    /// With something that is prepared anew before each run, and goes on beside it.
+    /// Adds background tasks, which are started before each run and last until its end.
     pub(crate) fn beside<F>(self, company: impl Fn() -> F + 'a) -> Self
     where
         F: Future<Output = Result<Company>> + 'a,
@@ -52,24 +52,27 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Runs the loads one after the other, and all of them again for each further run, every other time from the last to the first: what is stored
-/// grows, and none is to have more of it than the others. A row for each, with the medians.
+/// Runs the loads one after the other, then all of them again for each further run, every second
+/// time in reverse order: the stored data grows, and no load is to meet more of it than the others.
+/// Returns a row for each load, with the medians.
 ///
 /// # Errors
 ///
-/// When a server has gone.
+/// An error when a server has ended.
 pub(crate) async fn alternate(lab: &Lab, cases: Vec<Case<'_>>) -> Result<Vec<Row>> {
     let mut groups = [cases];
     take_turns(lab, &mut groups).await?;
     Ok(rows(groups))
 }
 
-/// The same in groups, which stay in their order: each leaves its server something to do, and all of a group are to meet that equally often. Each
-/// run is compared with that of the first of its group beside it, in throughput and p99; the medians of these ratios come first in the rows.
+/// Runs loads in turns as [`alternate`] does, but in groups that keep their order: each load leaves
+/// work for its server, and all loads of a group are to meet that work equally often. Each run is
+/// compared with the run of the group's first load in the same turn, in throughput and p99; the
+/// medians of these ratios come first in the rows.
 ///
 /// # Errors
 ///
-/// When a server has gone, or what is to go on beside a load cannot be started.
+/// An error when a server has ended, or when background tasks cannot be started.
 pub(crate) async fn against_the_first(
     lab: &Lab,
     mut groups: Vec<Vec<Case<'_>>>,
@@ -137,7 +140,7 @@ async fn take_turns(lab: &Lab, groups: &mut [Vec<Case<'_>>]) -> Result<()> {
     Ok(())
 }
 
-/// What has ended beside a load, in words; empty if nothing has.
+/// Describes the background tasks that have ended; empty if none has.
 fn failures(company: &mut Company) -> Result<String> {
     let mut failures = Vec::new();
     while let Some(failure) = company.try_join_next() {

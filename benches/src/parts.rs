@@ -1,4 +1,4 @@
-//! How a bench runs those of its parts that were asked for.
+//! Runs the selected parts of a bench.
 
 /// Runs each part whose name is wanted, in this order, and names the one that fails.
 macro_rules! run_parts {

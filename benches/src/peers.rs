@@ -1,4 +1,5 @@
-//! `peers`: twins of the account on other event stores, beside Gavel, with the same requests in the same run.
+//! `peers`: twins of the account on other event stores, and Gavel, with the same requests in the
+//! same run.
 
 use std::process::Command;
 
@@ -12,7 +13,8 @@ use crate::load::{Requests, Stop, Workload, closed};
 use crate::paired::{Case, alternate};
 use crate::report::Report;
 
-/// Each twin as its packages come, and with what a user would set after a day of measuring.
+/// The variants of each twin: with the settings that its packages come with, and with those that a
+/// user would choose after a day of measuring.
 const VARIANTS: [&str; 2] = ["default", "best"];
 
 /// Twins whose store is a child of theirs.

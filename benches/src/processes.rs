@@ -1,4 +1,4 @@
-//! What processes use, as the kernel tells in `/proc`.
+//! The resources that processes use, as the kernel reports them in `/proc`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 /// The unit of processor times in `/proc`: a hundredth of a second on every Linux that we know.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The processor time of a process and all that it has started, living or waited for. Accurate to 10 ms.
+/// The processor time of a process and all that it has started, living or waited for. Accurate to
+/// 10 ms.
 ///
 /// # Errors
 ///
@@ -19,7 +20,8 @@ pub(crate) fn cpu_time(root: u32) -> Result<Duration> {
     Ok(TICK * family.iter().map(|(_, stat)| stat.ticks).sum::<u32>())
 }
 
-/// Bytes that a process and all that it has started have sent to the disk; those that have ended do not count.
+/// Bytes that a process and all that it has started have sent to the disk; those that have ended do
+/// not count.
 ///
 /// # Errors
 ///
@@ -104,7 +106,7 @@ pub(crate) fn parent(pid: u32) -> Result<u32> {
 struct Stat {
     parent: u32,
     own_ticks: u32,
-    /// In user and kernel mode, with that of the children that were waited for.
+    /// The time in user and kernel mode, including that of children that were waited for.
     ticks: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What a bench found: tables for people, JSON for programs.
+//! The results of a bench: tables for people, JSON for programs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,14 +11,14 @@ use serde_json::{Map, Value, json};
 /// Figures of one run, by name. The name holds the unit.
 pub(crate) type Figures = Vec<(&'static str, f64)>;
 
-/// One line of a table.
+/// A line of a table.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Row {
-    /// What was measured, as in `("store", "sqlite")`.
+    /// The conditions of the measurement, as in `("store", "sqlite")`.
     pub(crate) labels: Vec<(&'static str, String)>,
     /// The figures.
     pub(crate) figures: Figures,
-    /// What did not go as expected; usually empty.
+    /// The unexpected outcomes; usually empty.
     pub(crate) note: String,
 }
 
@@ -53,7 +53,7 @@ impl Report {
         self.facts.insert(name.into(), value.into());
     }
 
-    /// Adds a table and prints it, so that whoever waits sees something.
+    /// Adds a table and prints it at once, as a sign of progress.
     pub(crate) fn section(&mut self, name: &'static str, about: impl Into<String>, rows: Vec<Row>) {
         let about = about.into();
         let section = Section { name, about, rows };
@@ -139,7 +139,8 @@ impl Section {
     }
 }
 
-/// The median of each figure over the runs, and how far the runs lie apart in the first one, in percent of its median.
+/// The median of each figure over the runs, and how far the runs lie apart in the first one, in
+/// percent of its median.
 pub(crate) fn median(runs: &[Figures]) -> Figures {
     let all = |name| -> Vec<f64> {
         let found = runs.iter().filter_map(|run| find(run, name).copied());
@@ -189,7 +190,7 @@ fn find<'a, T>(list: &'a [(&'static str, T)], name: &str) -> Option<&'a T> {
         .find_map(|(known, value)| (*known == name).then_some(value))
 }
 
-/// Three digits, or all before the point.
+/// Rounds a figure to three digits, but keeps all digits before the point.
 fn rounded(figure: f64) -> String {
     match figure.abs() {
         _ if figure.is_nan() => "-".to_owned(),

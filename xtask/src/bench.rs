@@ -11,7 +11,7 @@ use crate::{cargo, modules, peers, target};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to measure; everything unless told.
+    /// The benches to run; by default all.
     #[arg(value_enum)]
     bench: Vec<Bench>,
 
@@ -23,31 +23,34 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
 
-    /// PostgreSQL to measure on, as a superuser. Without it a private server is started, with `fsync` on.
+    /// PostgreSQL to measure on, as a superuser. Without it a private server is started, with
+    /// `fsync` on.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 
-    /// Given to `gavel-bench`, e.g. `-- --store sqlite --runs 5`; `-- --help` shows all.
+    /// Arguments for `gavel-bench`, e.g. `-- --store sqlite --runs 5`; `-- --help` shows all.
     #[arg(last = true, value_name = "OPTION")]
     options: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Bench {
-    /// What it costs to send commands.
+    /// The cost of sending commands.
     Commands,
-    /// How long a host with many modules takes to be ready.
+    /// The time until a host with many modules is ready.
     Startup,
-    /// How fast history is folded.
+    /// The speed of folding history.
     Replay,
-    /// What subscribers and consumers cost, and how fast they are served.
+    /// The cost and the speed of subscribers and consumers.
     Streaming,
-    /// How fast modules are rehearsed, and what that costs commands.
+    /// The speed of rehearsing modules, and the cost of that for commands.
     Gate,
     /// The same load on other event stores; `--only` picks some of them by name.
     Peers,
 }
 
+/// Builds the host and the benches, and runs the benches.
+///
 /// # Errors
 ///
 /// When something does not compile, or a bench cannot be run.
@@ -99,7 +102,7 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Each package by itself, so that the host is compiled with the features that its users get.
+/// Builds each package by itself, so that the host is compiled with the features that users get.
 fn build(sh: &Shell, package: &str, binary: &str) -> Result<PathBuf> {
     cargo::build_binary(
         cmd!(

@@ -11,18 +11,21 @@ use crate::{cargo, modules};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only the cases whose name contains this; without it all.
+    /// Only the cases whose name contains this; by default all.
     case: Option<String>,
 
-    /// How often each case is run.
+    /// The number of runs of each case.
     #[arg(long, value_name = "N", default_value_t = 10)]
     rounds: u32,
 
-    /// Seed of the first round; the rounds after it have the numbers after it. Without it one by chance, which is printed.
+    /// The seed of the first round; the rounds after it have the numbers after it. Without it one
+    /// by chance, which is printed.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
 
+/// Runs the cases in rounds, each with a seed of its own.
+///
 /// # Errors
 ///
 /// When a case fails. The seed of its round is in what it printed.

@@ -6,10 +6,11 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
-/// A call of cargo as it would be made in a shell, without what `cargo run` tells this program of itself.
+/// A call of cargo as it would be made in a shell, without the variables that `cargo run` sets for
+/// this program.
 ///
-/// Build scripts ask for variables of these names, so that a cargo which inherits ours, or a later one which does not, would compile
-/// all that depends on such a script anew.
+/// Build scripts depend on variables of these names: a cargo that inherits ours, and a later one
+/// that does not, would each compile again everything that depends on such a script.
 pub(crate) fn as_in_a_shell(mut call: Cmd<'_>) -> Cmd<'_> {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
@@ -22,7 +23,8 @@ pub(crate) fn as_in_a_shell(mut call: Cmd<'_>) -> Cmd<'_> {
 
 /// Builds the `gavel` binary for development and returns its path.
 ///
-/// The whole workspace is selected so that dependencies get the features they have in the tests, and are compiled only once.
+/// The whole workspace is selected so that dependencies get the features they have in the tests,
+/// and are compiled only once.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
 //! A `rustc` for guests from Debian's packages, for machines where rustup can download nothing.
 //!
-//! Debian testing packages `rustc` with `wasm32-wasip2`. The packages are checked by apt against the keys of this machine,
-//! unpacked into `target/wasm-toolchain` and run from there with their own libraries: nothing is installed, and no root is
-//! needed.
+//! Debian testing packages `rustc` with `wasm32-wasip2`. The packages are checked by apt against
+//! the keys of this machine, unpacked into `target/wasm-toolchain` and run from there with their
+//! own libraries: nothing is installed, and no root is needed.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -16,7 +16,8 @@ use crate::{target, toolchain};
 /// The first suite whose compiler is new enough for the guests' dependencies.
 const SUITE: &str = "forky";
 
-/// The packages that `rustc` needs at run time, by the start of their names. Compilers for C come along and are left packed.
+/// The packages that `rustc` needs at run time, by the start of their names. Compilers for C come
+/// along and are left packed.
 const NEEDED: [&str; 15] = [
     "rustc_",
     "libstd-rust-",
@@ -35,10 +36,12 @@ const NEEDED: [&str; 15] = [
     "libmd0_",
 ];
 
-/// Linkers that Debian does not package. They come from the toolchain that compiles the host, and fit any newer compiler.
+/// Linkers that Debian does not package. They come from the toolchain that compiles the host, and
+/// fit any newer compiler.
 const LINKERS: [&str; 3] = ["rust-lld", "wasm-component-ld", "gcc-ld"];
 
-/// Starts the unpacked compiler with its own loader and libraries, since those of this machine may be older.
+/// Starts the unpacked compiler with its own loader and libraries, since those of this machine may
+/// be older.
 const WRAPPER: &str = r#"#!/bin/sh
 usr=${0%/*}/usr
 lib=$usr/lib/x86_64-linux-gnu
@@ -103,7 +106,8 @@ fn home() -> PathBuf {
     target().join("wasm-toolchain")
 }
 
-/// Fetches the packages with lists of their own, below `apt`, from the mirror that this machine uses already.
+/// Fetches the packages with lists of their own, below `apt`, from the mirror that this machine
+/// uses already.
 fn download(sh: &Shell, apt: &Path) -> Result<Vec<PathBuf>> {
     let sites = cmd!(
         sh,

@@ -1,4 +1,5 @@
-//! `cargo xtask demo`: from nothing to a restaurant that takes orders, and a change of its rules while orders come in.
+//! `cargo xtask demo`: from nothing to a restaurant that takes orders, and a change of its rules
+//! while orders come in.
 //!
 //! Each step is a `gavel` command, shown before it runs, and each result is checked.
 
@@ -15,24 +16,27 @@ use crate::{modules, net};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Stop the host at the end instead of serving on, and leave no data. It then listens on a free port, unless told where.
+    /// Stop the host at the end instead of keeping it running, and leave no data. The host then
+    /// listens on a free port, unless an address is given.
     #[arg(long)]
     once: bool,
 
-    /// Where the host listens [default: 127.0.0.1:4000]
+    /// The address that the host listens on [default: 127.0.0.1:4000]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 }
 
 const RESTAURANT: &str = r#"{"identifier":"r-1","name":"Trattoria","menu":{"menu_id":"m-1","cuisine":"Italian","items":[{"id":"pizza","name":"Pizza","price":900}]}}"#;
 
-/// How long the orders in the background may take to come through.
+/// The time that the orders in the background may take to come through.
 const ORDERS_LIMIT: Duration = Duration::from_secs(60);
 
 /// The exit codes of `gavel` for what was done, and for a command that the decider rejected.
 const DONE: i32 = 0;
 const REJECTED: i32 = 3;
 
+/// Runs the demo.
+///
 /// # Errors
 ///
 /// When a step does not do what it is said to do.
@@ -57,7 +61,8 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
     host.serve_on()
 }
 
-/// Deploys the restaurant, places orders and changes its rules, against a host with an empty database.
+/// Deploys the restaurant, places orders and changes its rules, against a host with an empty
+/// database.
 ///
 /// # Errors
 ///

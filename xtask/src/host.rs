@@ -16,11 +16,11 @@ use xshell::Shell;
 use crate::kept::Kept;
 use crate::{cargo, net, root, target};
 
-/// Where a host listens when it is not told otherwise.
+/// The address that a host listens on by default.
 pub(crate) const DEFAULT_ADDRESS: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4000);
 
-/// How long a start may take on a busy machine.
+/// The time that a start may take on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running host.
@@ -35,7 +35,8 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Starts a host whose data is in `target/<name>` and stays there when it has stopped. Data of a former run is removed.
+    /// Starts a host whose data is in `target/<name>` and stays there when it has stopped. Data of
+    /// a former run is removed.
     ///
     /// # Errors
     ///
@@ -166,7 +167,7 @@ impl Host {
             .with_context(|| format!("`gavel {}` printed no JSON", args.join(" ")))
     }
 
-    /// Serves until somebody stops the host.
+    /// Serves until the host is stopped from outside.
     ///
     /// # Errors
     ///
@@ -181,7 +182,7 @@ impl Host {
         Ok(())
     }
 
-    /// Sends SIGTERM and waits until the host is gone.
+    /// Sends SIGTERM and waits until the host has ended.
     ///
     /// # Errors
     ///

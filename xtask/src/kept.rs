@@ -1,8 +1,9 @@
 //! Runs a program that cannot outlive us, and waits for it to be ready.
 //!
-//! The program's parent is a small shell whose standard input is a pipe from us. However we end (a return, an error, Ctrl-C,
-//! SIGKILL), the pipe closes; the shell then signals the program, waits for it and removes its scratch directory. So there is
-//! no signal handler to write, and nothing stays behind.
+//! The program's parent is a small shell whose standard input is a pipe from us. However we end (a
+//! return, an error, Ctrl-C, SIGKILL), the pipe closes; the shell then signals the program, waits
+//! for it and removes its scratch directory. So there is no signal handler to write, and nothing
+//! stays behind.
 
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Arguments: the signals that stop the program, the scratch directory or nothing, the program, its arguments.
+/// Arguments: the signals that stop the program, the scratch directory or nothing, the program, its
+/// arguments.
 ///
-/// A shell gives its background jobs an empty standard input, hence the detour by descriptor 3, and lets them ignore SIGINT
-/// until they say otherwise, hence SIGTERM as the first signal for all.
+/// A shell gives its background jobs an empty standard input, hence the detour by descriptor 3, and
+/// lets them ignore SIGINT until they say otherwise, hence SIGTERM as the first signal for all.
 const KEEPER: &str = r#"
 signals=$1 scratch=$2; shift 2
 exec 3<&0
@@ -33,10 +35,11 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// The command to which the program and its arguments are to be added, then to be given to [`Kept::spawn`].
+    /// The command to which the program and its arguments are to be added, then to be given to
+    /// [`Kept::spawn`].
     ///
-    /// The program runs as `user` if one is given, is stopped by `signals`, which are words with a second between them, and
-    /// `scratch` is removed after it.
+    /// The program runs as `user` if one is given, is stopped by `signals`, which are words with a
+    /// second between them, and `scratch` is removed after it.
     pub(crate) fn command(user: Option<&str>, signals: &str, scratch: Option<&Path>) -> Command {
         let mut command = match user {
             None => Command::new("sh"),
@@ -51,7 +54,8 @@ impl Kept {
         command
     }
 
-    /// Starts `command` in a process group of its own: Ctrl-C on the terminal reaches the program only through us.
+    /// Starts `command` in a process group of its own: Ctrl-C on the terminal reaches the program
+    /// only through us.
     ///
     /// # Errors
     ///
@@ -100,7 +104,7 @@ impl Kept {
         Ok(status)
     }
 
-    /// Signals the program and waits until it is gone.
+    /// Signals the program and waits until it has ended.
     ///
     /// # Errors
     ///

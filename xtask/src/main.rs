@@ -1,7 +1,7 @@
 //! `cargo xtask`: everything a person or CI runs, one file per command.
 //!
-//! Progress goes to stderr. Nothing is written outside `target/`, but for the private PostgreSQL, which lives in the system's
-//! temporary directory and is removed with it.
+//! Progress goes to stderr. Nothing is written outside `target/`, but for the private PostgreSQL,
+//! which lives in the system's temporary directory and is removed with it.
 
 mod bench;
 mod campaign;
@@ -29,7 +29,8 @@ use xshell::Shell;
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask")]
 enum Command {
-    /// From nothing to a restaurant that takes orders, and a change of its rules while orders come in.
+    /// From nothing to a restaurant that takes orders, and a change of its rules while orders come
+    /// in.
     Demo(demo::Args),
     /// Runs what CI runs, in the same order, up to the first failure.
     Test(test::Args),
@@ -45,7 +46,8 @@ fn main() -> ExitCode {
     let Err(error) = run(Command::parse()) else {
         return ExitCode::SUCCESS;
     };
-    // Without the backtrace that `RUST_BACKTRACE` would add: the reader wants to know which step of theirs failed.
+    // Without the backtrace that `RUST_BACKTRACE` would add: the reader wants to know which step of
+    // theirs failed.
     eprintln!("\nerror: {error:#}");
     ExitCode::FAILURE
 }
@@ -69,7 +71,7 @@ fn root() -> &'static Path {
         .expect("xtask is a folder of the repository")
 }
 
-/// Where everything we make goes, whatever cargo's own target directory is.
+/// The folder of everything that we build, regardless of cargo's own target directory.
 fn target() -> PathBuf {
     root().join("target")
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask modules`: builds every guest into `target/modules/<name>.wasm`.
 //!
-//! A module has the name of its crate, or of the crate's example that it is. The folder holds what the last build made and nothing else.
+//! A module has the name of its crate, or of the crate's example that it is. The folder holds what
+//! the last build made and nothing else.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -59,7 +60,8 @@ fn compile(
     selection: &[&str],
 ) -> Result<Vec<Component>> {
     let target = toolchain::TARGET;
-    // Not the target directory of the host: compilers of different versions would undo each other's work.
+    // Not the target directory of the host: compilers of different versions would undo each other's
+    // work.
     let guest_build = self::target().join("guest-build");
     let build = cmd!(
         sh,

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// A port of 127.0.0.1 that nobody listens on. Another program may take it before it is used; the user of it then says so.
+/// A free port of 127.0.0.1. Another program may take the port before it is used, which then is an
+/// error of the user of the port.
 ///
 /// # Errors
 ///
@@ -16,7 +17,7 @@ pub(crate) fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-/// Whether `GET path` is answered with status 200 within a second.
+/// Tells whether `GET path` is answered with status 200 within a second.
 pub(crate) fn answers_ok(address: SocketAddr, path: &str) -> bool {
     status_line(address, path).is_ok_and(|line| line.starts_with(b"HTTP/1.1 200"))
 }

@@ -1,4 +1,5 @@
-//! Builds the programs in `benches/peers`: each by itself and from public packages, with a lock file of its own.
+//! Builds the programs in `benches/peers`: each by itself and from public packages, with a lock
+//! file of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +9,10 @@ use xshell::{Shell, cmd};
 
 use crate::{cargo, root, target};
 
-/// What the twins in Rust share; no program.
+/// The part that the twins in Rust share; not a program.
 const SHARED: &str = "twin";
 
-/// Its packages compile the definition of their protocol.
+/// A twin whose dependencies compile the definition of their protocol.
 const NEEDS_PROTOC: &str = "umadb";
 
 /// A program that answers like the host does.
@@ -63,7 +64,7 @@ fn build_one(sh: &Shell, name: &str) -> Result<PathBuf> {
     cargo::build_binary(build, &format!("peer-{name}"))
 }
 
-/// As with PostgreSQL: what is missing comes from Debian, if it may.
+/// Finds `protoc`, or installs Debian's if that is allowed, as for PostgreSQL.
 fn require_protoc(sh: &Shell) -> Result<()> {
     if cmd!(sh, "protoc --version")
         .quiet()
@@ -83,7 +84,8 @@ fn require_protoc(sh: &Shell) -> Result<()> {
         .context("protoc is needed: install it (on Debian: `apt-get install protobuf-compiler`)")
 }
 
-/// Installs the packages beside a copy of the program, so that nothing is made within our sources.
+/// Installs the packages next to a copy of the program, so that nothing is written into our
+/// sources.
 fn install(sh: &Shell, folder: &Path, place: &Path) -> Result<PathBuf> {
     fs::create_dir_all(place)?;
     for file in fs::read_dir(folder)? {

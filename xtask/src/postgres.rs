@@ -1,7 +1,7 @@
 //! A private PostgreSQL for one test run.
 //!
-//! It has the settings of a real one (`fsync` is on), lives in a fresh directory, listens on a free port of 127.0.0.1 with a
-//! password nobody else knows, and is gone when we are.
+//! The server has the settings of a real one (`fsync` is on), lives in a fresh directory, listens
+//! on a free port of 127.0.0.1 with a random password, and ends when this program ends.
 
 use std::env;
 use std::fs::{self, File};
@@ -17,8 +17,9 @@ use crate::net;
 
 /// Arguments: the folder of the binaries, the scratch directory, the port.
 ///
-/// Both steps in one, so that a directory that is half initialised is cleaned up as well. The locale is fixed because sorting
-/// would differ from machine to machine; sockets are off because their paths have a length limit that ours may pass.
+/// Both steps in one, so that a directory that is half initialised is cleaned up as well. The
+/// locale is fixed because sorting would differ from machine to machine; sockets are off because
+/// their paths have a length limit that ours may pass.
 const SERVE: &str = r#"
 trap 'exit 1' TERM
 "$1/initdb" --pgdata="$2/data" --username=postgres --pwfile="$2/password" --auth=scram-sha-256 \
@@ -29,7 +30,7 @@ exec "$1/postgres" -D "$2/data" -p "$3" -c listen_addresses=127.0.0.1 -c unix_so
 /// Lets clients finish, then does not.
 const STOP: &str = "TERM INT";
 
-/// How long a start may take on a busy machine.
+/// The time that a start may take on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A server that runs until this is dropped.
@@ -40,11 +41,13 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Starts a server with the newest binaries of this machine; as root, installs Debian's package if there are none.
+    /// Starts a server with the newest binaries of this machine; as root, installs Debian's package
+    /// if there are none.
     ///
     /// # Errors
     ///
-    /// When there are no binaries and none can be installed, or the server does not come up; the message holds its log.
+    /// When there are no binaries and none can be installed, or the server does not come up; the
+    /// message holds its log.
     pub(crate) fn start(sh: &Shell) -> Result<Self> {
         let is_root = is_root(sh)?;
         let binaries = binaries(sh)?;
@@ -111,7 +114,8 @@ impl Postgres {
     }
 }
 
-/// The folder of the newest binaries of this machine; as root, installs Debian's package if there are none.
+/// The folder of the newest binaries of this machine; as root, installs Debian's package if there
+/// are none.
 ///
 /// # Errors
 ///
@@ -127,7 +131,7 @@ fn is_root(sh: &Shell) -> Result<bool> {
     Ok(cmd!(sh, "id -u").quiet().read()? == "0")
 }
 
-/// Debian's folders are not on the `PATH`; elsewhere that is the place to look.
+/// Finds PostgreSQL's programs: on Debian in folders outside the `PATH`, elsewhere on the `PATH`.
 fn find_binaries() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -163,7 +167,8 @@ fn install(sh: &Shell, is_root: bool) -> Result<PathBuf> {
     find_binaries().context("Debian's postgresql brought no initdb")
 }
 
-/// A password for as long as the server runs: others on this machine can reach its port, and a superuser can run programs.
+/// A password for as long as the server runs: others on this machine can reach its port, and a
+/// superuser can run programs.
 fn random_hex() -> Result<String> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;

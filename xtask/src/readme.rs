@@ -1,8 +1,9 @@
 //! Runs the commands that README.md shows, so that the page cannot lie.
 //!
-//! A fenced block of `sh` is run when the line `<!-- ci: run -->` stands before it. All of them run in one shell, in order,
-//! beside a host that is where the reader's is after `cargo xtask demo`. It listens on a free port instead of the usual one:
-//! the address is replaced in the text. A block of `text` after `<!-- ci: output -->` must be what they print, but for how long things took.
+//! A fenced block of `sh` is run when the line `<!-- ci: run -->` stands before it. All of them run
+//! in one shell, in order, with a host at the stage where the reader's is after `cargo xtask demo`.
+//! The host listens on a free port instead of the usual one: the address is replaced in the text. A
+//! block of `text` after `<!-- ci: output -->` must equal their output, except for durations.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -30,6 +31,8 @@ struct Marked {
     fence: &'static str,
 }
 
+/// Runs the commands of README.md and compares their output.
+///
 /// # Errors
 ///
 /// When there is nothing to run, or a command fails.

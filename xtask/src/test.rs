@@ -11,15 +11,19 @@ use crate::{campaign, cargo, modules, readme};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// PostgreSQL for the tests, as a superuser: each test makes a database of its own. Without it a private server is started.
+    /// PostgreSQL for the tests, as a superuser: each test makes a database of its own. Without it
+    /// a private server is started.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 
-    /// Given to `cargo test`, e.g. `-- a_part_of_a_name` or `-- -p gavel-store`. Only the modules and these tests are run.
+    /// Arguments for `cargo test`, e.g. `-- a_part_of_a_name` or `-- -p gavel-store`. Only the
+    /// modules and these tests are run.
     #[arg(last = true, value_name = "FILTER")]
     filter: Vec<String>,
 }
 
+/// Runs the checks of CI, or the filtered tests.
+///
 /// # Errors
 ///
 /// With the name of the step that failed.
@@ -77,7 +81,8 @@ fn check_docs(sh: &Shell) -> Result<()> {
     Ok(())
 }
 
-/// As ordinary programs, without a host. The rules that demos change are tested as well.
+/// Tests the examples as ordinary programs, without a host. The changed rules of demos are tested
+/// as well.
 fn test_examples(sh: &Shell) -> Result<()> {
     let tests = cmd!(
         sh,

@@ -1,6 +1,7 @@
 //! Finds a `rustc` that compiles guest modules, which are `wasm32-wasip2` components.
 //!
-//! The normal way is `rustup target add`. Where rustup cannot download anything, Debian's package of the same target serves.
+//! The normal way is `rustup target add`. Where rustup cannot download anything, Debian's package
+//! of the same target serves.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ use crate::debian;
 
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 
-/// How long `rustup target add` may take: enough for its 25 MB on a slow line, and short where no line is.
+/// The time that `rustup target add` may take: enough for its 25 MB on a slow line, and short
+/// without a line.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(120);
 
 /// The `rustc` to compile guests with; none means the one that cargo takes by itself.

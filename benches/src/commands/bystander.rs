@@ -1,4 +1,4 @@
-//! What the users of one module notice of a neighbour who takes all that he can get.
+//! The effect on one module's users of a neighbour that takes all the resources it can get.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const SUSPECTS: u64 = 2_000;
 /// Connections whose bodies do not come: more than the host has places for requests.
 const TRICKLES: usize = 1_100;
 
-/// What the neighbour does.
+/// The work of the neighbour.
 #[derive(Debug, Clone, Copy)]
 enum Neighbour {
     Spins,
@@ -101,7 +101,8 @@ impl Neighbour {
         Ok(())
     }
 
-    /// Does it for so long, and says what came of it. Each `run` is on streams and with modules of its own.
+    /// Puts load on the host for the length of a run, and describes the outcome. Each `run` has
+    /// streams and modules of its own.
     async fn press(self, lab: &Lab, host: &Installation, run: usize) -> Result<String> {
         let (requests, length) = (host.requests(), lab.length());
         let commands = |body: String, streams: u64| {
@@ -158,7 +159,8 @@ impl Neighbour {
     }
 }
 
-/// How many of a load's requests were answered as expected, and what became of the others.
+/// Describes the outcome of a load: the number of requests that were answered as expected, and the
+/// other answers.
 async fn told(workload: Workload, connections: usize, length: Duration) -> Result<String> {
     let tally = closed(&workload, connections, Stop::After(length)).await?;
     let (expected, complaint) = (tally.commands, tally.complaint());
@@ -167,7 +169,8 @@ async fn told(workload: Workload, connections: usize, length: Duration) -> Resul
         .to_owned())
 }
 
-/// Keeps on sending the first byte of a body over one connection after the other. Says how many the host has ended.
+/// Keeps on sending the first byte of a body over one connection after the other. Says how many the
+/// host has ended.
 async fn trickle(host: &Installation, until: Instant) -> Result<usize> {
     let address = host.server().address();
     let head = format!(
@@ -185,7 +188,7 @@ async fn trickle(host: &Installation, until: Instant) -> Result<usize> {
     Ok(ended)
 }
 
-/// Deposits at half of the maximum, alone and beside a neighbour.
+/// Deposits at half of the maximum, alone and next to a neighbour.
 async fn beside(lab: &Lab, report: &mut Report, neighbour: Neighbour) -> Result<()> {
     let mut rows = Vec::new();
     for host in hosts(lab).await? {

@@ -1,4 +1,5 @@
-//! Open loops: what a client waits for when the host is not saturated, and while a module is swapped.
+//! Open loops: the latency for a client when the host is not saturated, and while a module is
+//! swapped.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,8 @@ const MAXIMUM: usize = 64;
 /// Connections that an open loop may use at a time.
 const OPEN: usize = 256;
 
-/// The throughput that the host reaches at `MAXIMUM` connections just now, in commands per second, over `length`, after half as long to warm up.
+/// The throughput that the host reaches at `MAXIMUM` connections just now, in commands per second,
+/// over `length`, after half as long to warm up.
 pub(crate) async fn maximum(workload: &Workload, length: Duration) -> Result<f64> {
     closed(workload, MAXIMUM, Stop::After(length / 2)).await?;
     let tally = closed(workload, MAXIMUM, Stop::After(length)).await?;
@@ -31,7 +33,7 @@ pub(crate) fn half_of(maximum: f64, length: Duration) -> OpenLoop {
     }
 }
 
-/// Latency from when a request was due, at half of the maximum.
+/// The latency since the due time of a request, at half of the maximum.
 pub(super) async fn at_half_of_the_maximum(lab: &Lab, report: &mut Report) -> Result<()> {
     let hosts = hosts(lab).await?;
     let mut rows: Vec<_> = hosts.iter().map(row).collect();
@@ -70,7 +72,7 @@ fn row(host: &Installation) -> Row {
     }
 }
 
-/// Activations of other modules while an open loop goes on.
+/// Activations of other modules during an open loop.
 pub(super) async fn around_a_swap(lab: &Lab, report: &mut Report) -> Result<()> {
     let hosts = hosts(lab).await?;
     let mut rows = Vec::new();

@@ -1,4 +1,4 @@
-//! What the host keeps in memory.
+//! The memory of the host.
 
 use anyhow::Result;
 

@@ -50,7 +50,7 @@ fn accounts(lab: &Lab) -> u64 {
     lab.pick(10_000, 1_000)
 }
 
-/// One host for each store, with open accounts.
+/// A host for each store, with open accounts.
 async fn hosts(lab: &Lab) -> Result<Vec<Installation>> {
     let mut hosts = Vec::new();
     for backend in lab.backends() {

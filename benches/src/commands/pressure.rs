@@ -1,4 +1,4 @@
-//! More than the host can do.
+//! Loads beyond the capacity of the host.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,10 @@ use crate::lab::{CommandKind, Installation, Lab, command, deposits};
 use crate::load::{Connection, OpenLoop, open};
 use crate::report::{Report, Row};
 
-/// Ten times what the host can sustain.
+/// A load ten times the maximum that the host can sustain.
 pub(super) async fn overload(lab: &Lab, report: &mut Report) -> Result<()> {
-    /// More than the host works on at a time by default.
+    /// The connections of the load: more than the requests that the host processes at one time by
+    /// default.
     const CONNECTIONS: usize = 2_000;
     let length = Duration::from_secs(lab.pick(30, 3));
     let mut rows = Vec::new();
@@ -64,7 +65,7 @@ pub(super) async fn overload(lab: &Lab, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// How long it takes until commands are answered as usual.
+/// The time until commands are answered as usual.
 async fn recover(host: &Installation, limit: Duration) -> Result<Duration> {
     let start = Instant::now();
     let mut connection = Connection::open(host.server().address()).await?;

@@ -1,4 +1,4 @@
-//! What becomes of the throughput as streams get longer and the store fuller.
+//! The throughput as streams get longer and the store fuller.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! Closed loops: how many commands a second, by store, connections and kind of request.
+//! Closed loops: commands per second, by store, connections and kind of request.
 
 use anyhow::Result;
 use hyper::StatusCode;
@@ -43,7 +43,7 @@ fn cases<'a, const N: usize>(
         .collect()
 }
 
-/// One command a request, spread over all accounts.
+/// Requests of one command each, spread over all accounts.
 pub(super) async fn by_connections(lab: &Lab, report: &mut Report) -> Result<()> {
     let accounts = accounts(lab);
     let hosts = hosts(lab).await?;
@@ -94,7 +94,7 @@ pub(super) async fn against_another(lab: &Lab, report: &mut Report) -> Result<()
     Ok(())
 }
 
-/// Many commands a request.
+/// Requests of many commands each.
 pub(super) async fn in_batches(lab: &Lab, report: &mut Report) -> Result<()> {
     let accounts = accounts(lab);
     let hosts = hosts(lab).await?;
@@ -111,7 +111,7 @@ pub(super) async fn in_batches(lab: &Lab, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// One command a request, all to the same account.
+/// Requests of one command each, all to the same account.
 pub(super) async fn on_one_stream(lab: &Lab, report: &mut Report) -> Result<()> {
     let hosts = hosts(lab).await?;
     let meters = meters(&hosts).await?;
@@ -127,7 +127,7 @@ pub(super) async fn on_one_stream(lab: &Lab, report: &mut Report) -> Result<()> 
     Ok(())
 }
 
-/// The same load with an idempotency key, and one that is rejected, beside the plain one.
+/// The same load with an idempotency key, and a rejected one, next to the plain one.
 pub(super) async fn variants(lab: &Lab, report: &mut Report) -> Result<()> {
     let accounts = accounts(lab);
     let hosts = hosts(lab).await?;

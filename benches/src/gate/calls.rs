@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use crate::lab::Installation;
 
-/// How often it is asked how far a rehearsal is.
+/// The interval between two requests for the progress of a rehearsal.
 pub(super) const GLANCE: Duration = Duration::from_millis(50);
 
 /// A rehearsal of the account.
@@ -36,11 +36,11 @@ impl<'a> Rehearsal<'a> {
         Ok(Self { host, path })
     }
 
-    /// Its report, once it has passed.
+    /// The report of the rehearsal, once it has passed; none while it runs.
     ///
     /// # Errors
     ///
-    /// When it has ended in any other way.
+    /// An error when the rehearsal has ended in any other way.
     pub(super) async fn report(&self) -> Result<Option<Value>> {
         let request = self.host.requests().get(&self.path);
         let mut answer = self.host.call(request).await?;
@@ -65,7 +65,7 @@ impl<'a> Rehearsal<'a> {
         }
     }
 
-    /// Ends it, and waits until nobody works on it any more.
+    /// Cancels the rehearsal, and waits until no work is done for it any more.
     ///
     /// # Errors
     ///

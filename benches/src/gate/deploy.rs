@@ -1,4 +1,4 @@
-//! How long an activation takes.
+//! The duration of an activation.
 
 use std::time::Instant;
 

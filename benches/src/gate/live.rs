@@ -1,4 +1,4 @@
-//! What commands wait for while a module is rehearsed.
+//! The latency of commands while a module is rehearsed.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -13,10 +13,11 @@ use crate::lab::{Installation, Lab, deposits};
 use crate::load::{OpenLoop, Workload, open};
 use crate::report::{Figures, Report, Row, figure, median};
 
-/// Over how long the maximum is measured at most: what it writes makes the rehearsals longer, and they are to end within a run.
+/// The longest time for which the maximum is measured: its events make the rehearsals longer, and
+/// these have to end within a run.
 const MAXIMUM_LENGTH: Duration = Duration::from_secs(2);
 
-/// Deposits in an open loop, in turns without and beside rehearsals.
+/// Deposits in an open loop, in turns without and with rehearsals.
 pub(super) async fn commands_beside_rehearsals(lab: &Lab, report: &mut Report) -> Result<()> {
     let mut rows = Vec::new();
     for backend in lab.backends() {
@@ -39,7 +40,8 @@ pub(super) async fn commands_beside_rehearsals(lab: &Lab, report: &mut Report) -
         for run in 1..=lab.runs() {
             let load = half_of(maximum(&workload, length).await?, lab.length());
             let mut turns: Vec<_> = cases.iter_mut().collect();
-            // What is stored grows, and neither is to have more of it than the other. Rehearsals come first where there is least of it.
+            // What is stored grows, and neither is to have more of it than the other. Rehearsals
+            // come first where there is least of it.
             if run % 2 == 1 {
                 turns.reverse();
             }
@@ -68,7 +70,8 @@ pub(super) async fn commands_beside_rehearsals(lab: &Lab, report: &mut Report) -
     Ok(())
 }
 
-/// One run, beside rehearsals of that module if there is one. What did not go as expected, and the figures.
+/// One run, with rehearsals of that module if one is given. Returns the unexpected outcomes, and
+/// the figures.
 async fn measure(
     host: &Installation,
     workload: &Workload,
@@ -108,7 +111,8 @@ async fn measure(
     Ok((complaint.trim().to_owned(), figures))
 }
 
-/// Rehearses until it is over, and cancels what is under way then. How many rehearsals came to their end.
+/// Rehearses until it is over, and cancels what is under way then. How many rehearsals came to
+/// their end.
 async fn rehearse_until(host: &Installation, candidate: &str, is_over: &Cell<bool>) -> Result<u32> {
     let mut ended = 0;
     while !is_over.get() {

@@ -1,4 +1,5 @@
-//! `gate`: how fast a module is rehearsed on what is stored, and what that costs those who send commands meanwhile.
+//! `gate`: how fast a module is rehearsed on what is stored, and what that costs those who send
+//! commands meanwhile.
 
 mod calls;
 mod deploy;
@@ -37,7 +38,7 @@ const STREAM: u64 = 10;
 struct Past {
     host: Installation,
     accounts: u64,
-    /// Each of them follows from a command of its own.
+    /// Stored events, each of which follows from a command of its own.
     events: u64,
 }
 
@@ -61,7 +62,8 @@ impl Past {
     }
 }
 
-/// Uploads a module that does what the active one does, and is another one nevertheless. Returns its digest.
+/// Uploads a module that does what the active one does, and is another one nevertheless. Returns
+/// its digest.
 async fn candidate(lab: &Lab, host: &Installation, number: u32) -> Result<String> {
     host.upload(variant(&lab.module("account")?, number)).await
 }

@@ -11,7 +11,7 @@ use crate::lab::{Installation, Lab};
 use crate::load::Tally;
 use crate::report::{Figures, Report, Row, median};
 
-/// What a step of the gate says of its speed, and the figure that shows it.
+/// A step of the gate that reports its speed, and the figure for it.
 #[derive(Debug)]
 pub(super) struct Speed {
     figure: &'static str,
@@ -32,7 +32,8 @@ const REDECIDE: Speed = Speed {
     counts: "commands",
 };
 
-/// A past of many short streams, made by commands: its events are folded, and its commands decided again.
+/// A past of many short streams, made by commands: its events are folded, and its commands decided
+/// again.
 pub(super) async fn of_many_streams(lab: &Lab, report: &mut Report) -> Result<()> {
     let mut rows = Vec::new();
     for backend in lab.backends() {
@@ -58,7 +59,7 @@ pub(super) async fn of_many_streams(lab: &Lab, report: &mut Report) -> Result<()
     Ok(())
 }
 
-/// One rehearsal after a restart of the host, which has so many events.
+/// Measures a rehearsal after a restart of the host, with so many stored events.
 pub(super) async fn measure(
     host: &mut Installation,
     candidate: &str,

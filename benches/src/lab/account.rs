@@ -1,4 +1,5 @@
-//! The workload: accounts that are opened once and take deposits. Gavel and its peers get the same requests.
+//! The workload: accounts that are opened once and take deposits. Gavel and its peers get the same
+//! requests.
 
 use http_body_util::Full;
 use hyper::Request;
@@ -14,7 +15,7 @@ pub(crate) enum CommandKind {
     Open,
     /// Adds an event.
     Deposit,
-    /// Is always rejected: a deposit of zero.
+    /// A deposit of zero, which is always rejected.
     DepositNothing,
 }
 
@@ -32,7 +33,7 @@ fn body(kind: CommandKind) -> &'static str {
     }
 }
 
-/// One command.
+/// The request of a single command.
 pub(crate) fn command(requests: &Requests, id: &str, kind: CommandKind) -> Request<Full<Bytes>> {
     let path = format!("/v1/deciders/account/{id}/commands");
     requests.post(&path, Bytes::from_static(body(kind).as_bytes()))

@@ -1,4 +1,4 @@
-//! A PostgreSQL database for one measurement, and what the server tells about itself.
+//! A PostgreSQL database for one measurement, and the statistics of its server.
 
 use std::fs;
 use std::str::FromStr as _;
@@ -45,7 +45,7 @@ impl Database {
         Ok(Self { server, name })
     }
 
-    /// Its URL.
+    /// The URL of the database.
     pub(crate) fn url(&self) -> String {
         with_database(&self.server, &self.name)
     }
@@ -89,8 +89,9 @@ impl Database {
         })
     }
 
-    /// Brings the server into a state that does not depend on what was measured before: what is due is written out, and autovacuum, which comes once
-    /// a minute, has nothing left to do in this database that would fall into one of two measurements.
+    /// Brings the server into a state that does not depend on what was measured before: what is due
+    /// is written out, and autovacuum, which comes once a minute, has nothing left to do in this
+    /// database that would fall into one of two measurements.
     ///
     /// # Errors
     ///
@@ -100,7 +101,7 @@ impl Database {
         execute(&self.url(), "CHECKPOINT".to_owned()).await
     }
 
-    /// Version and settings of the server.
+    /// The version and settings of the server.
     ///
     /// # Errors
     ///

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::load::{Connection, Requests};
 
-/// How long a start and an end may take.
+/// The time that a start and an end may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running program. It is killed when this is dropped.
@@ -20,7 +20,7 @@ pub(crate) struct Server {
     process: Child,
     log: PathBuf,
     address: SocketAddr,
-    /// From the start of the process until it was ready.
+    /// The time from the start of the process until it was ready.
     pub(crate) took: Duration,
 }
 
@@ -67,12 +67,12 @@ impl Server {
         Ok(server)
     }
 
-    /// Where it listens.
+    /// The address that the program listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process.
+    /// The id of the process.
     pub(crate) fn process(&self) -> u32 {
         self.process.id()
     }
@@ -98,7 +98,7 @@ impl Server {
         Ok(())
     }
 
-    /// What it has written so far.
+    /// The log of the program so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_else(|error| error.to_string())
     }
@@ -120,7 +120,8 @@ async fn answers(address: SocketAddr, path: &str) -> bool {
     answer.is_ok_and(|(status, _)| status == 200)
 }
 
-/// An address that nobody listens on. Another program may take it before it is used; the user of it then says so.
+/// A free address of this machine. Another program may take the port before it is used, which then
+/// is an error of the user of the address.
 ///
 /// # Errors
 ///

@@ -15,7 +15,7 @@ use super::{Build, Database, Lab, Meter, Server, free_address};
 use crate::load::{Connection, Requests, Stop, Workload, closed};
 use crate::processes;
 
-/// What events are kept in.
+/// The kind of store that events are kept in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backend {
     /// The server of `--database-url`.
@@ -25,7 +25,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// As a label of a row.
+    /// The store as a label of a row.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
@@ -172,11 +172,11 @@ impl Installation {
         }
     }
 
-    /// Memory now and at most so far, in MB.
+    /// The memory now and at most so far, in MB.
     ///
     /// # Errors
     ///
-    /// When the host has gone.
+    /// An error when the host has ended.
     #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 bytes")]
     pub(crate) fn resident_mb(&self) -> Result<(f64, f64)> {
         let (now, most) = processes::resident_bytes(self.server().process())?;
@@ -266,7 +266,8 @@ impl Installation {
         Ok(())
     }
 
-    /// Opens `streams` accounts and adds Deposits to them as if at random, until there are `length` times as many events. How many these are.
+    /// Opens `streams` accounts and adds Deposits to them as if at random, until there are `length`
+    /// times as many events. How many these are.
     ///
     /// # Errors
     ///
@@ -282,7 +283,8 @@ impl Installation {
         Ok(streams + batches * BATCH)
     }
 
-    /// Makes a stream of `length` events: the account is opened, the rest is imported, many events at a time.
+    /// Makes a stream of `length` events: the account is opened, the rest is imported, many events
+    /// at a time.
     ///
     /// # Errors
     ///
@@ -335,7 +337,8 @@ pub(crate) async fn meters(hosts: &[Installation]) -> Result<Vec<Meter<'_>>> {
     Ok(meters)
 }
 
-/// The same component with another digest: a custom section with a number is added, which changes nothing else.
+/// The same component with another digest: a custom section with a number is added, which changes
+/// nothing else.
 pub(crate) fn variant(component: &[u8], number: u32) -> Vec<u8> {
     let name = b"bench";
     let mut content = vec![u8::try_from(name.len()).unwrap_or(0)];

@@ -1,4 +1,4 @@
-//! What the figures depend on: the machine, the programs and their settings.
+//! The conditions of the figures: the machine, the programs and their settings.
 
 use std::fs;
 use std::process::Command;

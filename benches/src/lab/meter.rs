@@ -1,4 +1,4 @@
-//! What a load costs: processor time, memory and bytes written, from before it to after it.
+//! The cost of a load: processor time, memory and bytes written, from before it to after it.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ struct Reading {
 }
 
 impl<'a> Meter<'a> {
-    /// For a program that stores in a database.
+    /// A meter of a program that stores in a database.
     ///
     /// # Errors
     ///
@@ -40,7 +40,7 @@ impl<'a> Meter<'a> {
         })
     }
 
-    /// For a program that stores in files, itself or through a child.
+    /// A meter of a program that stores in files, itself or through a child.
     pub(crate) fn with_files(app: u32) -> Self {
         let (store, database) = (None, None);
         Self {
@@ -66,7 +66,7 @@ impl<'a> Meter<'a> {
     ///
     /// # Errors
     ///
-    /// When the load cannot be run or a process has gone.
+    /// An error when the load cannot be run or a process has ended.
     pub(crate) async fn measure(
         &self,
         load: impl AsyncFnOnce() -> Result<Tally>,

@@ -21,7 +21,7 @@ pub(crate) use installation::{Installation, meters, variant};
 pub(crate) use machine::describe;
 pub(crate) use meter::Meter;
 
-/// What `gavel-bench` is told.
+/// The command line of `gavel-bench`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// The `gavel` to measure, built for release.
@@ -30,7 +30,7 @@ pub struct Options {
     /// The folder of the compiled modules.
     #[arg(long, value_name = "DIR")]
     pub modules: PathBuf,
-    /// Where results are written, and scratch files live meanwhile.
+    /// The folder of results, and of scratch files during a run.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// A PostgreSQL server on this machine, as a superuser.
@@ -42,28 +42,33 @@ pub struct Options {
     /// Only the parts whose name contains this; may be repeated.
     #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,
-    /// Only this store; both unless told.
+    /// Only this store; by default both.
     #[arg(long, value_enum)]
     pub store: Option<Backend>,
     /// Runs of each case; their median is shown [default: 3, quick: 1].
     #[arg(long, value_name = "NUMBER")]
     pub runs: Option<usize>,
-    /// Length of a run, in seconds [default: 8, quick: 2].
+    /// The length of a run, in seconds [default: 8, quick: 2].
     #[arg(long, value_name = "SECONDS")]
     pub seconds: Option<f64>,
-    /// Stored events of the growth part [default: 1000000, quick: 20000]. The goal is written for 10000000.
+    /// Stored events of the growth part [default: 1000000, quick: 20000]. The goal is written for
+    /// 10000000.
     #[arg(long, value_name = "NUMBER")]
     pub growth_events: Option<u64>,
-    /// Stored events of the parts of `gate`, about [default: 200000, quick: 10000; of `long-history` five times as many]. Its goal is written for 10000000.
+    /// Stored events of the parts of `gate`, about [default: 200000, quick: 10000; of
+    /// `long-history` five times as many]. Its goal is written for 10000000.
     #[arg(long, value_name = "NUMBER")]
     pub gate_events: Option<u64>,
-    /// A variable of the host, as in `GAVEL_STORE_POOL_SIZE=4`; may be repeated. All others have their defaults.
+    /// A variable of the host, as in `GAVEL_STORE_POOL_SIZE=4`; may be repeated. All others have
+    /// their defaults.
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub host_setting: Vec<(String, String)>,
-    /// Another `gavel`, of another commit for example: part `against` of `commands` compares with it, and runs only with it.
+    /// Another `gavel`, of another commit for example: part `against` of `commands` compares with
+    /// it, and runs only with it.
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
-    /// The modules of `against`, where it runs those of another contract [default: those of `modules`].
+    /// The modules of `against`, where it runs those of another contract [default: those of
+    /// `modules`].
     #[arg(long, value_name = "DIR", requires = "against")]
     pub against_modules: Option<PathBuf>,
     /// A program that answers like the host does, as in `plain=path/to/program`; may be repeated.
@@ -98,7 +103,7 @@ impl Lab {
         Ok(Self { options, scratch })
     }
 
-    /// Whether a part was asked for.
+    /// Tells whether a part is selected.
     pub(crate) fn wants(&self, part: &str) -> bool {
         let only = &self.options.only;
         only.is_empty() || only.iter().any(|name| part.contains(name.as_str()))
@@ -111,17 +116,17 @@ impl Lab {
         }
     }
 
-    /// How often each case is run.
+    /// The number of runs of each case.
     pub(crate) fn runs(&self) -> usize {
         self.options.runs.unwrap_or(self.pick(3, 1)).max(1)
     }
 
-    /// How long a run is.
+    /// The duration of a run.
     pub(crate) fn length(&self) -> Duration {
         Duration::from_secs_f64(self.options.seconds.unwrap_or(self.pick(8.0, 2.0)))
     }
 
-    /// How long the load goes on before a run is measured.
+    /// The duration of the load before a run is measured.
     pub(crate) fn warm_up(&self) -> Duration {
         self.length() / 4
     }
@@ -187,7 +192,7 @@ pub(crate) struct Build<'l> {
 }
 
 impl Build<'_> {
-    /// As [`Lab::module`].
+    /// The component of a module, as [`Lab::module`] gives it.
     pub(crate) fn module(&self, name: &str) -> Result<Vec<u8>> {
         module(self.modules, name)
     }

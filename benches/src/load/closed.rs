@@ -7,12 +7,12 @@ use anyhow::Result;
 
 use super::{Connection, Tally, Workload};
 
-/// When a closed loop ends.
+/// The end of a closed loop.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stop {
-    /// No request is sent after this.
+    /// The time after which no request is sent.
     After(Duration),
-    /// As many requests are sent, over all connections.
+    /// The number of requests to send, over all connections.
     Count(u64),
 }
 

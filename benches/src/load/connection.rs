@@ -1,4 +1,4 @@
-//! One kept-alive HTTP/1.1 connection.
+//! A kept-alive HTTP/1.1 connection.
 
 use std::net::SocketAddr;
 
@@ -23,7 +23,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When nobody listens there.
+    /// An error when nothing listens there.
     pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
         Ok(Self {
             address,
@@ -50,7 +50,8 @@ impl Connection {
     }
 }
 
-/// Connects, with the task that drives the connection. It ends by itself once nothing is left to do; how shows in the requests.
+/// Connects, with the task that drives the connection. It ends by itself once nothing is left to
+/// do; how shows in the requests.
 pub(super) async fn connect(
     address: SocketAddr,
 ) -> Result<(SendRequest<Full<Bytes>>, JoinHandle<()>)> {

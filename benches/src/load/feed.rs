@@ -14,16 +14,16 @@ use tokio::time::timeout;
 
 use super::connection::connect;
 
-/// Longest silence. The host says every 15 s that it is still there.
+/// The longest silence. The host says every 15 s that it is still there.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Room of a reader that never reads, in bytes; the system takes a little more.
+/// The room of a reader that never reads, in bytes; the system takes a little more.
 const STUCK_BUFFER_BYTES: u32 = 4 * 1024;
 
 /// An open answer. Its connection is closed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Feed {
     body: Incoming,
-    /// What has come of messages that are not whole or not asked for yet.
+    /// The bytes of messages that are incomplete or not asked for yet.
     received: Vec<u8>,
     connection: JoinHandle<()>,
 }
@@ -31,9 +31,9 @@ pub(crate) struct Feed {
 /// A server-sent event, without its data.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// Its place in the log.
+    /// The position of the event in the log.
     pub(crate) id: String,
-    /// Its name; empty if it only says that the host is still there.
+    /// The name of the event; empty for a sign of life.
     pub(crate) event: String,
 }
 
@@ -126,7 +126,8 @@ fn take_message(received: &mut Vec<u8>) -> Option<Message> {
     })
 }
 
-/// Asks for a path as server-sent events, sees that the answer begins, and never reads what follows.
+/// Asks for a path as server-sent events, sees that the answer begins, and never reads what
+/// follows.
 ///
 /// # Errors
 ///

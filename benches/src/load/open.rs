@@ -12,7 +12,8 @@ use tokio::sync::{Notify, mpsc};
 use super::schedule::Schedule;
 use super::{Connection, Tally, Workload};
 
-/// How long requests that are due but not sent are kept after the end, for a connection to become free.
+/// The time after the end for which requests that are due but not sent still wait for a free
+/// connection.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A rate, for a while.
@@ -20,11 +21,12 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct OpenLoop {
     /// Requests that become due per second.
     pub(crate) rate_per_s: f64,
-    /// For how long.
+    /// The duration of the load.
     pub(crate) length: Duration,
-    /// Most requests at a time. One that is due while all are taken waits, and its latency counts that.
+    /// The most requests at a time. One that is due while all are taken waits, and its latency
+    /// counts that.
     pub(crate) connections: usize,
-    /// Whether the latencies are kept one by one as well.
+    /// Keeps each single latency as well.
     pub(crate) with_timeline: bool,
 }
 
@@ -80,7 +82,8 @@ pub(crate) async fn open(workload: &Workload, load: OpenLoop) -> Result<Tally> {
     Ok(tally)
 }
 
-/// A thread that tells when requests are due: the timers of the runtime are accurate to a millisecond, a thread that sleeps to 0.1.
+/// Starts a thread that reports due requests: the timers of the runtime are accurate to a
+/// millisecond, a thread that sleeps to 0.1 ms.
 fn clock(start: Instant, schedule: Schedule) -> mpsc::UnboundedReceiver<Instant> {
     let (sender, receiver) = mpsc::unbounded_channel();
     thread::spawn(move || {
@@ -98,7 +101,7 @@ fn clock(start: Instant, schedule: Schedule) -> mpsc::UnboundedReceiver<Instant>
     receiver
 }
 
-/// What is due and not sent yet, oldest first.
+/// The requests that are due and not sent yet, oldest first.
 #[derive(Debug, Default)]
 struct Queue {
     state: RefCell<Waiting>,
@@ -117,7 +120,7 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Drops the rest and returns how much that is. Whoever waits gets nothing.
+    /// Drops the rest and returns its number. Waiting connections get no request.
     fn close(&self) -> u64 {
         let mut state = self.state.borrow_mut();
         state.is_closed = true;

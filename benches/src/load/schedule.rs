@@ -1,4 +1,4 @@
-//! When the requests of an open loop are due. Pure: the clock is the caller's.
+//! The due times of the requests of an open loop. Pure: the clock is the caller's.
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ impl Schedule {
         Self { rate_per_s, count }
     }
 
-    /// How many there are.
+    /// The number of requests.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// When request `number` (from 0) is due, from the start. It does not depend on what became of those before it, so that lateness
-    /// never adds up.
+    /// The due time of request `number` (from 0), since the start. It does not depend on the
+    /// outcome of earlier requests, so that lateness never adds up.
     #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 requests")]
     pub(super) fn due(&self, number: u64) -> Duration {
         Duration::from_secs_f64(number as f64 / self.rate_per_s)
@@ -49,8 +49,9 @@ mod tests {
         assert_eq!(Schedule::new(0.1, Duration::from_secs(1)).count(), 1);
     }
 
-    /// One server takes 1 ms for a request, and once stalls for 100 ms. A driver that waits for each answer sees one slow request;
-    /// the stall is in the latencies of all that were due meanwhile.
+    /// One server takes 1 ms for a request, and once stalls for 100 ms. A driver that waits for
+    /// each answer sees one slow request; the stall is in the latencies of all that were due
+    /// meanwhile.
     #[test]
     fn a_stall_is_in_the_latency_of_every_request_that_it_held_up() {
         let schedule = Schedule::new(500.0, Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! What became of the requests.
+//! The outcomes of requests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,11 +16,12 @@ pub(crate) struct Tally {
     pub(crate) others: BTreeMap<u16, u64>,
     /// Requests whose connection broke.
     pub(crate) broken: u64,
-    /// Requests of an open loop that were due and never sent, because no connection was free in time.
+    /// Requests of an open loop that were due and never sent, because no connection was free in
+    /// time.
     pub(crate) unsent: u64,
-    /// From the first request to the last answer.
+    /// The time from the first request to the last answer.
     pub(crate) elapsed: Duration,
-    /// When each expected answer came, from the start, and its latency. Only if it was asked for.
+    /// The time of each expected answer, since the start, and its latency; empty unless asked for.
     pub(crate) timeline: Vec<(Duration, Duration)>,
 }
 
@@ -42,7 +43,7 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// So much work within that time, whose parts were not timed.
+    /// A tally of work whose parts were not timed.
     pub(crate) fn untimed(commands: u64, elapsed: Duration) -> Self {
         Self {
             commands,
@@ -79,7 +80,7 @@ impl Tally {
         micros_to_ms(self.latencies_us.max())
     }
 
-    /// What did not go as expected, in words; empty if all did.
+    /// Describes the unexpected outcomes; empty if there is none.
     pub(crate) fn complaint(&self) -> String {
         let mut parts: Vec<_> = self
             .others

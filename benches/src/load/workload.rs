@@ -1,4 +1,4 @@
-//! What is sent, and what is expected in return.
+//! The requests of a load, and their expected answers.
 
 use std::cell::Cell;
 use std::fmt;
@@ -26,7 +26,7 @@ impl Requests {
         Self { address, host }
     }
 
-    /// Where they go.
+    /// The address that the requests go to.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -93,12 +93,12 @@ impl Workload {
         }
     }
 
-    /// That are to be answered with this status instead.
+    /// Expects this status of the answers instead.
     pub(crate) fn expecting(self, expected: StatusCode) -> Self {
         Self { expected, ..self }
     }
 
-    /// That are batches of as many commands, all of which are to be carried out.
+    /// Counts each request as a batch of so many commands, all of which have to be carried out.
     pub(crate) fn of_batches(self, commands: u64) -> Self {
         Self { commands, ..self }
     }
@@ -145,13 +145,14 @@ impl fmt::Debug for Workload {
     }
 }
 
-/// How many commands of a batch were carried out: only their results have this member.
+/// Counts the commands of a batch that were carried out: only their results have this member.
 fn accepted(body: &[u8]) -> u64 {
     let text = str::from_utf8(body).unwrap_or_default();
     text.matches("\"replayed\":").count() as u64
 }
 
-/// A number that looks random and depends on `number` alone (splitmix64), so that every run sends the same.
+/// A number that looks random and depends on `number` alone (splitmix64), so that every run sends
+/// the same.
 pub(crate) fn scattered(number: u64) -> u64 {
     let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! One reader who follows a log that is there already.
+//! A reader that follows a log with many stored events.
 
 use std::time::Instant;
 

@@ -16,11 +16,11 @@ use crate::load::{Requests, Tally};
 use crate::report::{Figures, Report, Row, median};
 
 const CONSUMER: &str = "bench";
-/// How many workers share the work.
+/// The numbers of workers that share the work.
 const WORKERS: [usize; 2] = [1, 8];
-/// Longest that they may take.
+/// The longest time that all workers may take.
 const LIMIT: Duration = Duration::from_secs(600);
-/// How long a worker who finds nothing waits: the others have what is left.
+/// The pause of a worker that finds nothing: the others have the rest.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// All events of many streams, leased and acknowledged.
@@ -57,7 +57,7 @@ pub(super) async fn leases_and_acks(lab: &Lab, report: &mut Report) -> Result<()
     Ok(())
 }
 
-/// One run over all events.
+/// A run over all events.
 async fn consume(host: &Installation, workers: usize, events: u64) -> Result<(Tally, Figures)> {
     consumers::reset(host, CONSUMER).await?;
     let (meter, requests) = (host.meter().await?, host.requests());
@@ -84,7 +84,7 @@ async fn consume(host: &Installation, workers: usize, events: u64) -> Result<(Ta
     Ok((acks, all))
 }
 
-/// One worker, until all together have acknowledged so many events.
+/// The work of one worker, until all together have acknowledged so many events.
 async fn work(
     requests: &Requests,
     events: u64,

@@ -28,7 +28,7 @@ struct LeaseList {
 }
 
 impl Lease {
-    /// How many events it holds.
+    /// The number of events in the lease.
     pub(super) fn len(&self) -> u64 {
         self.events.len() as u64
     }
@@ -61,18 +61,18 @@ pub(super) async fn delete(host: &Installation, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Lets a consumer begin anew, with the first event.
+/// Resets a consumer to the first event.
 ///
 /// # Errors
 ///
-/// When the host refuses that.
+/// An error when the host refuses that.
 pub(super) async fn reset(host: &Installation, name: &str) -> Result<()> {
     let path = format!("/v1/consumers/{name}/reset");
     let request = host.requests().post(&path, r#"{"start":"beginning"}"#);
     host.call(request).await.map(drop)
 }
 
-/// Whoever leases from a consumer.
+/// A worker that leases from a consumer.
 #[derive(Debug)]
 pub(super) struct Worker {
     connection: Connection,
@@ -85,7 +85,7 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// When nobody listens there.
+    /// An error when nothing listens there.
     pub(super) async fn connect(requests: &Requests, consumer: &str) -> Result<Self> {
         Ok(Self {
             connection: Connection::open(requests.address()).await?,
@@ -94,7 +94,8 @@ impl Worker {
         })
     }
 
-    /// Asks for leases with the limits that are the default, and waits for them for as long as `wait`. How long the answer took, too.
+    /// Asks for leases with the limits that are the default, and waits for them for as long as
+    /// `wait`. How long the answer took, too.
     ///
     /// # Errors
     ///

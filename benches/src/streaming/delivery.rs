@@ -1,4 +1,4 @@
-//! How long an event takes to a subscriber when nothing else happens.
+//! The latency of an event to a subscriber of an otherwise idle host.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,11 @@ use crate::paired::Company;
 use crate::report::{Figures, Report, Row, median};
 
 const ACCOUNTS: u64 = 100;
-/// Longest that an event may take.
+/// The longest time that an event may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// One subscriber, and one command after the other; on PostgreSQL also with the subscriber at another host.
+/// The latency for one subscriber, with one command after the other; on PostgreSQL also with the
+/// subscriber at another host.
 pub(super) async fn one_by_one(lab: &Lab, report: &mut Report) -> Result<()> {
     let mut rows = Vec::new();
     for backend in lab.backends() {

@@ -10,7 +10,7 @@ use crate::lab::Installation;
 use crate::load::{Feed, Requests, stuck_reader};
 use crate::paired::Company;
 
-/// What an idle subscriber follows.
+/// The part of the log that an idle subscriber follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Idle {
     /// A namespace in which nothing happens.

@@ -1,4 +1,4 @@
-//! Commands beside consumers that nothing is done for.
+//! Commands in the presence of consumers without work.
 
 use std::time::Duration;
 
@@ -10,12 +10,13 @@ use crate::lab::{Installation, Lab, deposits, meters};
 use crate::paired::{Case, Company, against_the_first};
 use crate::report::Report;
 
-/// Consumers beside the load.
+/// Consumers during the load.
 const CONSUMERS: u32 = 50;
 /// Connections of the load.
 const CONNECTIONS: usize = 64;
 
-/// The same load without consumers, with some that nobody asks, and with as many whose workers wait for what never comes.
+/// The same load without consumers, with some that have no workers, and with as many whose workers
+/// wait for events that never come.
 pub(super) async fn idle_consumers(lab: &Lab, report: &mut Report) -> Result<()> {
     let accounts = lab.pick(10_000, 1_000);
     let mut hosts = Vec::new();

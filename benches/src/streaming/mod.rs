@@ -1,4 +1,5 @@
-//! `streaming`: what those who follow the log and those who consume it cost, and how fast they are served.
+//! `streaming`: what those who follow the log and those who consume it cost, and how fast they are
+//! served.
 
 mod catch_up;
 mod consume;
@@ -34,7 +35,7 @@ pub async fn run(lab: &Lab) -> Result<Report> {
     Ok(report)
 }
 
-/// Those figures of a load that are costs, per event.
+/// The costs among the figures of a load, per event.
 fn costs(figures: Figures) -> impl Iterator<Item = (&'static str, f64)> {
     const COSTS: [&str; 6] = [
         "app_cpu_us",

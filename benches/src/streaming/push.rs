@@ -25,7 +25,7 @@ use crate::load::Tally;
 use crate::paired::Company;
 use crate::report::{Figures, Report, Row, median};
 
-/// Longest that delivering everything may take.
+/// The longest time that delivering everything may take.
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// All events of many streams, to a receiver that takes them at once.
@@ -54,7 +54,7 @@ pub(super) async fn to_one_receiver(lab: &Lab, report: &mut Report) -> Result<()
     Ok(())
 }
 
-/// One run over all events.
+/// A run over all events.
 async fn push(
     host: &Installation,
     receiver: &Receiver,

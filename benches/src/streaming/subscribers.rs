@@ -1,4 +1,5 @@
-//! Subscribers that are there and take nothing: what they cost in memory, and what commands cost beside them.
+//! Subscribers that are connected and receive nothing: their cost in memory, and the cost of
+//! commands next to them.
 
 use std::time::Duration;
 
@@ -10,14 +11,14 @@ use crate::load::Connection;
 use crate::paired::{Case, Company, against_the_first};
 use crate::report::{Report, Row};
 
-/// Those that never read.
+/// Subscribers that never read.
 const STUCK: usize = 10;
 /// Connections of the load.
 const CONNECTIONS: usize = 64;
-/// How long until those that never read have all that the system takes for them.
+/// The time until the system's buffers for subscribers that never read are full.
 const UNTIL_STUCK: Duration = Duration::from_secs(2);
 
-/// Memory with and without subscribers; then the same load in turns with and without them.
+/// The memory with and without subscribers; then the same load in turns with and without them.
 pub(super) async fn memory_and_commands(lab: &Lab, report: &mut Report) -> Result<()> {
     /// Events of one imported stream.
     const STREAM: u64 = 1_000;
@@ -80,7 +81,7 @@ async fn memory(host: &Installation, backend: Backend, count: usize) -> Result<V
     Ok(rows)
 }
 
-/// How many subscriptions by server-sent events the host says there are.
+/// The number of subscriptions by server-sent events, as the host reports it.
 async fn subscriptions(host: &Installation) -> Result<f64> {
     let mut connection = Connection::open(host.server().address()).await?;
     let (_, body) = connection.send(host.requests().get("/metrics")).await?;

@@ -1,4 +1,4 @@
-//! What a host answers, as far as people are shown it. As JSON it is passed on as received.
+//! Answers of a host, as far as people see them. As JSON an answer is printed as received.
 
 use std::fmt::Write as _;
 
@@ -25,19 +25,19 @@ pub(super) struct Event {
     data: Box<RawValue>,
     #[serde(rename = "final", default)]
     is_final: bool,
-    /// None in the answer to a dry run, which stores nothing.
+    /// The time of the event; none in the answer to a dry run, which stores nothing.
     #[serde(default)]
     created_at: Option<String>,
 }
 
 impl Event {
-    /// What happened, where the stream is known.
+    /// Describes the event, for output in which the stream is known.
     pub(super) fn in_words(&self) -> String {
         let end = if self.is_final { "  (final)" } else { "" };
         format!("v{}  {}  {}{end}", self.version, self.event, self.data)
     }
 
-    /// What happened, when and in which stream.
+    /// Describes the event with its time and its stream.
     pub(super) fn in_words_with_stream(&self) -> String {
         let mut words = String::new();
         if let Some(created_at) = &self.created_at {
@@ -64,7 +64,7 @@ pub(super) struct State {
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
     pub(super) events: Vec<Box<RawValue>>,
-    /// Where to go on; none when there was nothing to read yet.
+    /// The value of `after` for the next page; none if there was nothing to read yet.
     pub(super) next: Option<String>,
     pub(super) caught_up: bool,
 }
@@ -76,15 +76,15 @@ pub(super) struct Rehearsal {
     pub(super) mode: Mode,
     pub(super) status: Status,
     pub(super) progress: Progress,
-    /// None while there is nothing to say.
+    /// The report of the gate; none while there is none.
     #[serde(default)]
     pub(super) report: Option<serde_json::Value>,
-    /// Why it failed, one sentence.
+    /// The reason for which the rehearsal failed, in one sentence.
     #[serde(default)]
     pub(super) error: Option<String>,
 }
 
-/// What a rehearsal runs on: what is stored, or what comes.
+/// The input of a rehearsal: recorded commands, or commands from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Mode {
@@ -92,7 +92,7 @@ pub(super) enum Mode {
     Shadow,
 }
 
-/// How far a rehearsal is.
+/// The status of a rehearsal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Status {
@@ -103,7 +103,7 @@ pub(super) enum Status {
     Failed,
 }
 
-/// What a rehearsal has done.
+/// The progress of a rehearsal.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Progress {

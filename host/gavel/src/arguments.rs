@@ -12,7 +12,7 @@ use super::{
     state, test, token, verify, why,
 };
 
-/// What was asked for.
+/// The command line of `gavel`.
 #[derive(Debug, Parser)]
 #[command(
     name = "gavel",
@@ -27,13 +27,13 @@ pub struct Arguments {
     /// The command.
     #[command(subcommand)]
     pub command: Command,
-    /// Form of the answer: `text` for people, `json` for programs.
+    /// The form of the answer: `text` for people, `json` for programs.
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub output: Format,
-    /// How to reach a host.
+    /// The connection to a host.
     #[command(flatten)]
     pub connection: Connection,
-    /// Where the settings come from.
+    /// The sources of the settings.
     #[command(flatten)]
     pub(super) settings: SettingsArguments,
 }
@@ -41,13 +41,13 @@ pub struct Arguments {
 /// The form of the answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
-/// How a client command reaches a host.
+/// The connection of a client command to a host.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Client")]
 pub struct Connection {
@@ -75,14 +75,14 @@ impl Connection {
     }
 }
 
-/// Where the settings of the commands that do a host's work come from.
+/// The sources of the settings, for commands that do a host's work.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Settings")]
 pub(super) struct SettingsArguments {
     /// The file to read settings from [default: gavel.toml, if it exists].
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Form of the log on standard error [default: text on a terminal, else json].
+    /// The form of the log on standard error [default: text on a terminal, else json].
     #[arg(long, global = true, value_parser = ["auto", "text", "json"], value_name = "FORMAT")]
     log_format: Option<String>,
 }
@@ -144,9 +144,9 @@ pub enum Command {
     Test(test::Arguments),
     /// Show what is in a module, without a host.
     Inspect(inspect::Arguments),
-    /// Make a token that a host lets in.
+    /// Make a token that a host accepts.
     Token(token::Arguments),
-    /// Show each setting and where it came from.
+    /// Show each setting and the source of its value.
     Config(config::Arguments),
 }
 

@@ -1,11 +1,11 @@
-//! What a host says when it is ready.
+//! The message of a host that is ready.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use gavel_config::{Config, StoreUrl};
 
-/// What a host says when it is ready: a few lines for people on a terminal, else one line of log.
+/// The message of a host that is ready: a few lines for people on a terminal, else one line of log.
 #[derive(Debug)]
 pub(super) struct Banner {
     listen: SocketAddr,
@@ -16,7 +16,8 @@ pub(super) struct Banner {
 }
 
 impl Banner {
-    /// For a host that listens on `listen`, which may be another port than the configured one.
+    /// The message of a host that listens on `listen`, which may be another port than the
+    /// configured one.
     pub(super) fn new(config: &Config, listen: SocketAddr) -> Self {
         let tokens = config.auth.tokens.len();
         Self {

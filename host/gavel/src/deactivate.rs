@@ -15,7 +15,7 @@ use super::output::Output;
 pub(super) struct Arguments {
     /// The decider.
     decider: String,
-    /// Why, for the activation log.
+    /// The reason, for the activation log.
     #[arg(short, long)]
     message: Option<String>,
 }

@@ -24,10 +24,10 @@ use super::{modules, report};
 pub(super) struct Arguments {
     /// A component, built for wasm32-wasip2.
     module: PathBuf,
-    /// The decider that shall run it [default: the name in the module's manifest].
+    /// The decider to activate it for [default: the name in the module's manifest].
     #[arg(long, value_name = "NAME")]
     decider: Option<String>,
-    /// What has changed, for the activation log.
+    /// A description of the change, for the activation log.
     #[arg(short, long)]
     message: Option<String>,
     /// Show what would change, and whether the gate would refuse it; activate nothing.
@@ -69,12 +69,13 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
 }
 
 impl Arguments {
-    /// Whether `--yes` stands without names. The gate takes names only, so that the rehearsal tells them.
+    /// Tells whether `--yes` was given without names. The gate takes names only, so the rehearsal
+    /// has to find them first.
     fn accepts_all(&self) -> bool {
         self.yes.as_ref().is_some_and(Vec::is_empty)
     }
 
-    /// Whether `--yes` names a finding, or stands without names.
+    /// Tells whether `--yes` names a finding, or was given without names.
     fn accepts(&self, finding: &str) -> bool {
         let named = self.yes.iter().flatten().any(|name| name == finding);
         named || self.accepts_all()
@@ -143,7 +144,7 @@ async fn activate(
     Ok(client.send(request).await?)
 }
 
-/// What an activation, or a rollback, has changed.
+/// Describes the result of an activation or of a rollback.
 pub(super) fn now_runs(name: &str, activation: &Activation) -> String {
     let mut words = format!(
         "{name} now runs {} (activation {})",
@@ -178,7 +179,7 @@ mod tests {
         rehearsal("passed", report)
     }
 
-    /// Nothing stands in the way, but there is something to say.
+    /// A report that passes, but with a finding.
     fn remarked() -> (u16, Value) {
         let mut report = report::tests::refused();
         report["passed"] = json!(true);

@@ -11,9 +11,9 @@ use super::exit::Result;
 use super::follow;
 use super::output::Output;
 
-/// Most events in one request.
+/// The most events in one request.
 const PAGE: u64 = 500;
-/// Most events without `--limit`, unless the log is followed.
+/// The most events without `--limit`, unless the log is followed.
 const DEFAULT_LIMIT: u64 = 100;
 
 #[derive(Debug, Args)]
@@ -25,13 +25,13 @@ pub(super) struct Arguments {
     pub(super) decider: Option<String>,
     /// Only events of this stream; `*` stands for one dot-separated token, `>` for the rest.
     pub(super) id: Option<String>,
-    /// Start behind this position instead of at the beginning.
+    /// Start after this position instead of at the beginning.
     #[arg(long, value_name = "POSITION")]
     pub(super) after: Option<String>,
-    /// Most events to show [default: 100; without end when following].
+    /// The most events to show [default: 100; without end when following].
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
-    /// Go on with what is appended later, until Ctrl-C.
+    /// Continue with events that are appended later, until Ctrl-C.
     #[arg(short, long)]
     follow: bool,
 }

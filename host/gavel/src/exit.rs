@@ -1,4 +1,4 @@
-//! How a command ends.
+//! The end of a command: exit codes and failures.
 
 use std::process::ExitCode;
 
@@ -12,15 +12,15 @@ use super::problem;
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done: 0.
+    /// The command did what it was asked for: 0.
     Done,
-    /// Something went wrong: 1.
+    /// The command failed: 1.
     Error,
     /// The command line, or a setting, makes no sense: 2.
     Usage,
     /// The decider rejected the command, or the gate refused the module: 3.
     Refused,
-    /// Something else was there first: 4.
+    /// A conflict with an earlier change: 4.
     Conflict,
     /// The store is for newer hosts: 5.
     Outdated,
@@ -39,10 +39,10 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What a command gives back.
+/// The result of a command.
 pub(super) type Result<T = ()> = std::result::Result<T, Failure>;
 
-/// Why a command did not do what it was asked for.
+/// The reason why a command did not do what it was asked for.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The arguments make no sense; says why.
@@ -53,11 +53,11 @@ pub(super) enum Failure {
     Problem(Box<Problem>),
     /// The gate, or the person who was asked, said no. What there is to say has been shown.
     Refused,
-    /// Whoever read standard output has gone, as `head` does: not worth a word.
+    /// The reader of standard output closed it, as `head` does. This needs no message.
     ReaderGone,
     /// The schema of the store asks for another program than this one.
     Outdated(Outdated),
-    /// Everything else.
+    /// Any other failure.
     Error(anyhow::Error),
 }
 

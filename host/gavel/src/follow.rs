@@ -29,7 +29,7 @@ struct Malformed {
     reason: String,
 }
 
-/// What is left to show.
+/// The rest of the log to show.
 struct Follower<'a, 'b> {
     arguments: &'a Arguments,
     client: &'a Client,
@@ -59,7 +59,8 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
 }
 
 impl Follower<'_, '_> {
-    /// Shows events until there were as many as are wanted. What fails at first is an error, later it is tried again.
+    /// Shows events until there were as many as are wanted. What fails at first is an error, later
+    /// it is tried again.
     async fn follow(&mut self) -> Result {
         if self.left == 0 {
             return Ok(());

@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     module: PathBuf,
 }
 
-/// What was found in a file.
+/// The findings in a file.
 #[derive(Debug, Serialize)]
 struct Inspection {
     #[serde(flatten)]
@@ -35,7 +35,7 @@ struct Inspection {
     exports: Vec<&'static str>,
     /// The imports that a host would not link; with any, the module cannot be uploaded.
     refused_imports: Vec<String>,
-    /// How long it took to compile.
+    /// The time that the compilation took, in milliseconds.
     compile_ms: u64,
 }
 
@@ -69,7 +69,8 @@ async fn show(wasm: Vec<u8>, config: &Config, output: &mut Output<'_>) -> Result
     ))
 }
 
-/// Compiles `wasm` as a host would at upload, and reads its manifest, be its imports such that no host takes it or not.
+/// Compiles `wasm` as a host would at upload, and reads its manifest, be its imports such that no
+/// host takes it or not.
 async fn inspect(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Inspection> {
     let runtime = parts::inspecting_runtime(config)?;
     let size_bytes = wasm.len() as u64;

@@ -1,10 +1,11 @@
 //! The command line: `gavel`, server and client in one binary.
 //!
-//! One file per command. Data goes to standard output, progress and logs to standard error; `-o json` is for programs.
-//! The client commands speak the public HTTP API and nothing else: whatever they do, `curl` can do.
+//! One file per command. Data goes to standard output, progress and logs to standard error; `-o
+//! json` is for programs. The client commands speak the public HTTP API and nothing else: whatever
+//! they do, `curl` can do.
 //!
-//! **Invariant:** a command ends with one of the six codes of [`Exit`], and text from a server or module reaches a terminal
-//! only with its control characters escaped.
+//! **Invariant:** a command ends with one of the six codes of [`Exit`], and text from a server or
+//! module reaches a terminal only with its control characters escaped.
 
 mod answer;
 mod arguments;

@@ -18,15 +18,15 @@ use super::output::Output;
 pub(super) struct Arguments {
     /// The decider.
     decider: String,
-    /// Go on with what is written later, until Ctrl-C.
+    /// Continue with output that is written later, until Ctrl-C.
     #[arg(short, long)]
     follow: bool,
-    /// Only the newest so many of those that the host keeps.
+    /// Show only so many of the lines that the host keeps: the newest.
     #[arg(long, value_name = "N")]
     tail: Option<u32>,
 }
 
-/// What a module has written in one piece of work.
+/// The output of a module in one piece of work.
 #[derive(Debug, Deserialize)]
 struct Written {
     time: String,

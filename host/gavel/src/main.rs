@@ -7,12 +7,14 @@ use clap::Parser as _;
 use gavel_cli::{self as cli, Arguments, Output};
 use gavel_sandbox::{COMPILE_ARGUMENT, compile_child};
 
-/// A request is many small allocations that are freed on another thread, which costs the system's allocator a third of the host's time.
+/// A request is many small allocations that are freed on another thread, which costs the system's
+/// allocator a third of the host's time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Ahead of all else: the process that compiles a component reads no setting and starts no thread before it has bound itself.
+    // Ahead of all else: the process that compiles a component reads no setting and starts no
+    // thread before it has bound itself.
     if std::env::args_os()
         .nth(1)
         .is_some_and(|argument| argument == COMPILE_ARGUMENT)

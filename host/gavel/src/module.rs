@@ -1,4 +1,4 @@
-//! What is in a module, in words.
+//! Describes the contents of a module.
 
 use std::fmt::Write as _;
 
@@ -29,7 +29,7 @@ pub(super) struct Module {
     pub(super) state_schema: Value,
     #[serde(default)]
     pub(super) specs: Vec<Spec>,
-    /// None for a module that is not uploaded.
+    /// The time of the upload; none for a module that is not uploaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) uploaded_at: Option<String>,
 }
@@ -56,7 +56,7 @@ pub(super) struct Spec {
 }
 
 impl Module {
-    /// Where modules of its kind are, in the paths of the HTTP API.
+    /// The collection of modules of this kind, in the paths of the HTTP API.
     pub(super) fn collection(&self) -> anyhow::Result<&'static str> {
         let kind = ModuleKind::from_name(&self.kind);
         let kind = kind.with_context(|| format!("this gavel knows no kind `{}`", self.kind))?;
@@ -118,7 +118,8 @@ fn section(words: &mut String, title: &str, lines: impl IntoIterator<Item = Stri
     }
 }
 
-/// The fields of an object schema, with `?` behind those that may be missing. Only `-o json` shows a schema in full.
+/// The fields of an object schema, with `?` behind those that may be missing. Only `-o json` shows
+/// a schema in full.
 fn fields(schema: &Value) -> String {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
         return String::new();

@@ -72,7 +72,8 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
     Ok(std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?)
 }
 
-/// Uploads a component. The answer is the module object, with status 201, or 200 if it was there before.
+/// Uploads a component. The answer is the module object, with status 201, or 200 if it was there
+/// before.
 pub(super) async fn upload(wasm: Vec<u8>, client: &Client) -> Result<Answer> {
     let request = client
         .request(Method::POST, &["v1", "modules"])?

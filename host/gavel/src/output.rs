@@ -1,4 +1,4 @@
-//! Where a command writes.
+//! The streams that a command writes to.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
@@ -10,13 +10,13 @@ use serde::Serialize;
 use super::Format;
 use super::exit::{Failure, Result};
 
-/// Where a command writes: its answer, and what it has to say beside.
+/// The streams that a command writes to: one for its answer, and one for all other messages.
 #[expect(missing_debug_implementations, reason = "a writer has nothing to show")]
 pub struct Output<'a> {
     format: Format,
     data: &'a mut dyn Write,
     notes: &'a mut dyn Write,
-    /// What a person answers to questions; none when nobody is there.
+    /// The answers of a person to questions; none without a person at the terminal.
     answers: Option<&'a mut dyn BufRead>,
     draws: bool,
 }
@@ -33,26 +33,28 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Also asks a person, whose answers come from `answers`. Without this, nobody is asked.
+    /// Lets questions be asked, with answers from `answers`. Without this call, no question is
+    /// asked.
     #[must_use]
     pub fn asking(mut self, answers: &'a mut dyn BufRead) -> Self {
         self.answers = Some(answers);
         self
     }
 
-    /// Also draws on standard error, which is a terminal. Without this, progress is told in lines.
+    /// Lets progress be drawn on standard error, which is a terminal. Without this call, progress
+    /// is printed in lines.
     #[must_use]
     pub fn drawing(mut self) -> Self {
         self.draws = true;
         self
     }
 
-    /// Whether there is a person who can be asked.
+    /// Tells whether questions can be asked.
     pub(super) fn can_ask(&self) -> bool {
         self.answers.is_some() && !self.is_json()
     }
 
-    /// Whether progress can be drawn.
+    /// Tells whether progress can be drawn.
     pub(super) fn can_draw(&self) -> bool {
         self.draws
     }
@@ -70,7 +72,7 @@ impl<'a> Output<'a> {
         read.is_ok() && matches!(answer.as_str(), "y" | "yes")
     }
 
-    /// Whether the answer is for programs.
+    /// Tells whether the answer is for programs.
     pub(super) fn is_json(&self) -> bool {
         self.format == Format::Json
     }
@@ -92,7 +94,7 @@ impl<'a> Output<'a> {
         self.write(&document.trim().replace(['\n', '\r'], " "))
     }
 
-    /// Tells people something beside the answer. That nobody listens is no failure.
+    /// Prints a message for people, apart from the answer. A failure to write it is ignored.
     pub(super) fn note(&mut self, text: &str) {
         let _ = writeln!(self.notes, "{}", printable(text).trim_end());
     }
@@ -158,7 +160,7 @@ pub(super) fn number(number: u64) -> String {
     apart
 }
 
-/// How many of a thing there are; `thing` takes an `s` unless there is one.
+/// A number of things; `thing` gets an `s` unless there is exactly one.
 pub(super) fn count(of: u64, thing: &str) -> String {
     let plural = if of == 1 { "" } else { "s" };
     format!("{} {thing}{plural}", number(of))

@@ -18,10 +18,11 @@ use gavel_sandbox::{Limits, Runtime, RuntimeOptions};
 use gavel_sqlite::SqliteStore;
 use gavel_store::{MemoryStore, OpenError, Store};
 
-/// Where compiled code is kept below the data directory.
+/// The folder of compiled code, below the data directory.
 const CODE_CACHE: &str = "compiled";
 
-/// A sandbox within the configured limits, with the cache of compiled code below the data directory.
+/// A sandbox within the configured limits, with the cache of compiled code below the data
+/// directory.
 pub(super) fn caching_runtime(config: &Config) -> anyhow::Result<Runtime> {
     let cache_dir = config.data.dir.join(CODE_CACHE);
     runtime(config, limits(config), Some(cache_dir))
@@ -32,7 +33,8 @@ pub(super) fn passing_runtime(config: &Config) -> anyhow::Result<Runtime> {
     runtime(config, limits(config), None)
 }
 
-/// The same for a module that no host may take: what it imports beside the stand-ins is there, and traps.
+/// A sandbox for inspecting a module that no host may run: imports other than the stand-ins exist,
+/// and trap.
 pub(super) fn inspecting_runtime(config: &Config) -> anyhow::Result<Runtime> {
     let limits = Limits {
         any_import: true,
@@ -75,7 +77,7 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// What bounds the commands that are carried out.
+/// The limits of commands.
 pub(super) fn commands(config: &Config) -> CommandSettings {
     let commands = &config.commands;
     let ledger = config.gate.ledger;
@@ -96,7 +98,7 @@ pub(super) fn commands(config: &Config) -> CommandSettings {
     }
 }
 
-/// What is asked of a module before it becomes active.
+/// The conditions for activating a module.
 pub(super) fn gate(config: &Config) -> GateSettings {
     let gate = &config.gate;
     let default = Policy {
@@ -131,7 +133,7 @@ fn mode(mode: GateMode) -> Mode {
     }
 }
 
-/// What the API takes from clients, and from whom.
+/// The settings of the API: limits of requests, and tokens.
 pub(super) fn api(config: &Config) -> ApiSettings {
     let server = &config.server;
     let body = |bytes, deadline_ms| BodyLimit {
@@ -154,7 +156,7 @@ pub(super) fn api(config: &Config) -> ApiSettings {
     }
 }
 
-/// What the server takes from connections.
+/// The settings of connections.
 pub(super) fn server(config: &Config) -> ServerSettings {
     let server = &config.server;
     ServerSettings {
@@ -167,7 +169,7 @@ pub(super) fn server(config: &Config) -> ServerSettings {
     }
 }
 
-/// Who is pushed to, and how, by a host that listens on `bound`.
+/// The settings for pushing, of a host that listens on `bound`.
 pub(super) fn push(config: &Config, bound: SocketAddr) -> PushSettings {
     PushSettings {
         timeout: Duration::from_millis(config.push.deadline_ms),
@@ -175,12 +177,14 @@ pub(super) fn push(config: &Config, bound: SocketAddr) -> PushSettings {
     }
 }
 
-/// A setting as a size in memory. On a machine with smaller addresses, what is larger than all of them is no limit.
+/// A setting as a size in memory. On a machine with smaller addresses, what is larger than all of
+/// them is no limit.
 pub(super) fn size(setting: u64) -> usize {
     usize::try_from(setting).unwrap_or(usize::MAX)
 }
 
-/// The store that the settings name, opened and, unless forbidden, with its schema brought up to date.
+/// The store that the settings name, opened and, unless forbidden, with its schema brought up to
+/// date.
 pub(super) async fn store(config: &Config) -> Result<Arc<dyn Store>, OpenError> {
     let settings = &config.store;
     let clock = Arc::new(SystemClock);

@@ -1,4 +1,4 @@
-//! How problems read, and how a command ends that met one.
+//! The text of a problem, and the exit code of a command that met one.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ pub(super) fn exit(problem: &Problem) -> Exit {
     }
 }
 
-/// What is wrong and what is known about it, in a line or more.
+/// Describes a problem and its facts, in one or more lines.
 pub(super) fn in_words(problem: &Problem) -> String {
     match (
         problem.members().get("rejection"),
@@ -80,7 +80,7 @@ fn facts(problem: &Problem) -> String {
     lines
 }
 
-/// What a decider said when it said no.
+/// Describes a decider's rejection.
 pub(super) fn rejection_in_words(rejection: &Value) -> String {
     let member = |name: &str| rejection.get(name).map(plain).unwrap_or_default();
     let mut words = format!("rejected: {}: {}", member("code"), member("message"));
@@ -93,7 +93,7 @@ pub(super) fn rejection_in_words(rejection: &Value) -> String {
     words
 }
 
-/// One of several faults: a sentence, or an object that says where and what.
+/// A fault in a list of faults: a sentence, or an object with a place and a reason.
 fn fault(item: &Value) -> String {
     let place = ["pointer", "parameter", "header"]
         .iter()

@@ -1,4 +1,5 @@
-//! How far a host is with something that takes its time: a line that is drawn anew on a terminal, else a line now and then.
+//! The progress of a long task of the host: a line that is redrawn on a terminal, otherwise a line
+//! from time to time.
 
 use std::time::{Duration, Instant};
 
@@ -6,15 +7,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 use super::output::{Output, printable};
 
-/// How long nothing is said about the same step where nothing can be drawn.
+/// The least time between two lines about the same step, where nothing can be drawn.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// What is shown of how far something is. What is drawn is gone when this is dropped.
+/// The display of progress. Dropping it removes the drawn line.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// None where nothing can be drawn.
+    /// The drawn line; none where nothing can be drawn.
     bar: Option<ProgressBar>,
-    /// The step that was told last, and when.
+    /// The step that was printed last, and the time of that.
     told: Option<(String, Instant)>,
 }
 
@@ -27,7 +28,8 @@ impl Progress {
         Self { bar, told: None }
     }
 
-    /// Shows that `step` has done `part` of a whole, if that is known, and more of it in `words`, which may be empty.
+    /// Shows that `step` has done `part` of a whole, if that is known, and more of it in `words`,
+    /// which may be empty.
     pub(super) fn show(
         &mut self,
         step: &str,

@@ -14,22 +14,23 @@ use super::output::{Output, count, number};
 use super::progress::Progress;
 use super::report;
 
-/// The pause before looking for the first time; doubles up to [`LONGEST_PAUSE`], so that a short rehearsal is over at once.
+/// The pause before looking for the first time; doubles up to [`LONGEST_PAUSE`], so that a short
+/// rehearsal is over at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// What is to be rehearsed.
+/// A module to be rehearsed.
 #[derive(Debug)]
 pub(super) struct Candidate<'a> {
-    /// Where modules of its kind are, in the paths of the HTTP API.
+    /// The collection of modules of this kind, in the paths of the HTTP API.
     pub(super) collection: &'a str,
     /// The name that it would be activated under.
     pub(super) name: &'a str,
     pub(super) digest: &'a str,
-    /// The findings to let pass, by name.
+    /// The findings to accept, by name.
     pub(super) accept: &'a [String],
-    /// On the commands that come from now on, instead of what is stored.
+    /// Rehearses on the commands that come from now on, instead of recorded ones.
     pub(super) shadow: bool,
 }
 
@@ -40,7 +41,8 @@ pub(super) struct Rehearsed {
     rehearsal: Rehearsal,
 }
 
-/// Rehearses, and shows how far it is, until it is over. Ctrl-C cancels it, which is how a shadow ends.
+/// Rehearses, and shows how far it is, until it is over. Ctrl-C cancels it, which is how a shadow
+/// ends.
 pub(super) async fn run(
     candidate: &Candidate<'_>,
     client: &Client,
@@ -75,7 +77,8 @@ async fn begin(candidate: &Candidate<'_>, client: &Client) -> Result<Rehearsed> 
     Rehearsed::new(client.send(request).await?)
 }
 
-/// Waits for the end. A rehearsal that is interrupted is cancelled and nothing else must follow from it, unless it is a shadow.
+/// Waits for the end. A rehearsal that is interrupted is cancelled and nothing else must follow
+/// from it, unless it is a shadow.
 async fn watch(
     begun: Rehearsed,
     interrupted: impl Future<Output = std::io::Result<()>>,
@@ -131,7 +134,8 @@ async fn look(id: &str, client: &Client) -> Result<Rehearsed> {
     Rehearsed::new(client.send(request).await?)
 }
 
-/// How far a step is, what matters most first, as lines are short; empty when there is nothing to count.
+/// Describes the progress of a step, with the most important facts first, as lines are short; empty
+/// if there is nothing to count.
 fn in_words(progress: &answer::Progress) -> String {
     let mut words = Vec::new();
     if progress.events_total > 0 {
@@ -166,7 +170,7 @@ impl Rehearsed {
         Ok(Self { answer, rehearsal })
     }
 
-    /// What the gate has found; null when it has found nothing yet.
+    /// The report of the gate; null if there is none yet.
     pub(super) fn report(&self) -> &Value {
         self.rehearsal.report.as_ref().unwrap_or(&Value::Null)
     }
@@ -185,9 +189,10 @@ impl Rehearsed {
         }
     }
 
-    /// Whether nothing stands in the way; of a shadow, whether nothing has come up.
+    /// Tells whether the gate would activate the candidate; for a shadow, whether it has no
+    /// finding.
     ///
-    /// Fails when that is not known, because the rehearsal has failed or was cancelled.
+    /// Fails if that is unknown, because the rehearsal has failed or was cancelled.
     pub(super) fn has_passed(&self) -> Result<bool> {
         match self.rehearsal.status {
             Status::Passed => Ok(true),
@@ -247,7 +252,8 @@ pub(super) mod tests {
         Rehearsed::new(Answer::new(status, body.to_string())).unwrap()
     }
 
-    /// Watches what has begun until it ends, or, if `is_interrupted`, until it is looked at for the first time.
+    /// Watches what has begun until it ends, or, if `is_interrupted`, until it is looked at for the
+    /// first time.
     fn watched(
         server: &TestServer,
         first: (u16, Value),

@@ -22,10 +22,11 @@ pub(super) struct Arguments {
     /// The decider that it would run for [default: the name in the module's manifest].
     #[arg(long, value_name = "NAME")]
     decider: Option<String>,
-    /// Decide the commands that come from now on, without any effect, until Ctrl-C; not those that are recorded.
+    /// Decide the commands that come from now on, without any effect, until Ctrl-C, and not the
+    /// recorded ones.
     #[arg(long)]
     shadow: bool,
-    /// Let the named findings of the gate pass.
+    /// Accept the named findings of the gate.
     #[arg(long, value_name = "FINDING,…", value_delimiter = ',')]
     accept: Vec<String>,
 }

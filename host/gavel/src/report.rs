@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The finding about recorded commands that would be decided otherwise.
 pub(super) const DECISIONS: &str = "decisions";
 
-/// What the gate found.
+/// The report of the gate.
 #[derive(Debug, Default, Deserialize)]
 struct Report {
     /// The module that is active; none before the first activation.
@@ -22,7 +22,7 @@ struct Report {
 
 #[derive(Debug, Deserialize)]
 struct Rollback {
-    /// Whether it will be possible to go back, one sentence.
+    /// The safety of a rollback, in one sentence.
     summary: String,
 }
 
@@ -31,7 +31,7 @@ struct Step {
     step: String,
     /// `passed` or `refused`.
     outcome: String,
-    /// One sentence.
+    /// The result of the step, in one sentence.
     summary: String,
 }
 
@@ -41,7 +41,7 @@ struct Finding {
     name: String,
     /// The step that found it.
     step: String,
-    /// One sentence.
+    /// The finding, in one sentence.
     summary: String,
     /// Facts, of which people are shown the lines of `example`.
     #[serde(default)]
@@ -98,7 +98,7 @@ pub(super) fn in_words(report: &Value) -> String {
     words.trim_end().to_owned()
 }
 
-/// The names of the findings that stand in the way.
+/// The names of the findings that refuse the candidate.
 pub(super) fn blocking(report: &Value) -> Vec<String> {
     let findings = Report::deserialize(report).unwrap_or_default().findings;
     let blocking = findings
@@ -107,13 +107,13 @@ pub(super) fn blocking(report: &Value) -> Vec<String> {
     blocking.map(|finding| finding.name).collect()
 }
 
-/// Whether recorded commands would be decided otherwise.
+/// Tells whether recorded commands would be decided otherwise.
 pub(super) fn changes_decisions(report: &Value) -> bool {
     let findings = Report::deserialize(report).unwrap_or_default().findings;
     findings.iter().any(|finding| finding.name == DECISIONS)
 }
 
-/// Whether a person has to think before the candidate replaces what is active.
+/// Tells whether a person should confirm the replacement of the active module.
 pub(super) fn is_worth_a_question(report: &Value) -> bool {
     let report = Report::deserialize(report).unwrap_or_default();
     report.active.is_some() && !report.findings.is_empty()

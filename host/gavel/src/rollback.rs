@@ -16,7 +16,7 @@ use super::report;
 pub(super) struct Arguments {
     /// The decider.
     decider: String,
-    /// Why, for the activation log.
+    /// The reason, for the activation log.
     #[arg(short, long)]
     message: Option<String>,
 }

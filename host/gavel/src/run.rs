@@ -12,7 +12,7 @@ use super::{
     serve, state, test, token, verify, why,
 };
 
-/// Runs the command. What went wrong is written to `output`; the caller ends the process with the code.
+/// Runs the command. A failure is written to `output`; the caller ends the process with the code.
 pub fn run(arguments: &Arguments, output: &mut Output<'_>) -> Exit {
     match dispatch(arguments, output) {
         Ok(()) => Exit::Done,
@@ -54,8 +54,8 @@ fn block_on(command: impl Future<Output = Result>) -> Result {
         .block_on(command)
 }
 
-/// Says what went wrong. A server's answer is data, also when it is a problem: as JSON it goes to standard output whatever it is,
-/// as text if it is an outcome, as a rejection or a report is.
+/// Reports a failure. A server's answer is data, even if it is a problem: as JSON it always goes to
+/// standard output, as text only if it is an outcome, such as a rejection or a report.
 fn report(failure: &Failure, output: &mut Output<'_>) {
     match failure {
         Failure::Usage(message) => output.note(&format!("error: {message}")),

@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     /// Decide only if the stream is at this version; 0 means that it must not exist.
     #[arg(long, value_name = "VERSION")]
     expect: Option<u64>,
-    /// Idempotency key: the same key again gives the first outcome again.
+    /// The idempotency key: the same key again gives the first outcome again.
     #[arg(long, value_parser = idempotency_key)]
     key: Option<String>,
     /// Decide, but append nothing.

@@ -20,10 +20,11 @@ use super::exit::{Failure, Result};
 use super::logging::{load, load_settings};
 use super::{parts, shutdown};
 
-/// What a host may take to end, beside twice the time to drain: first for requests, then for what is pushed and rehearsed.
+/// The time that a host may need to end, in addition to twice the time to drain: once for requests,
+/// then once for pushes and rehearsals.
 const LAST_STEPS: Duration = Duration::from_secs(5);
 
-/// How long the store may take to close, as a part of the last steps.
+/// The time that the store may take to close, within the last steps.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(4);
 
 #[derive(Debug, Default, Args)]
@@ -37,7 +38,7 @@ pub(super) struct Arguments {
     /// sqlite://PATH, postgres://… or memory: [default: sqlite://.gavel/gavel.db].
     #[arg(long, value_name = "URL")]
     store: Option<String>,
-    /// Directory for files of the host [default: .gavel].
+    /// The directory for files of the host [default: .gavel].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
     /// Refuse to start on an older schema instead of bringing it up to date.
@@ -88,7 +89,8 @@ pub(super) async fn run(arguments: &Arguments, settings: &SettingsArguments) -> 
     Ok(())
 }
 
-/// Without a token everything is allowed, which is fine only for those who are on this machine anyway.
+/// Refuses an address that others can reach if no token is configured: everything is allowed then,
+/// which is acceptable only for users of this machine.
 fn refuse_open_address(config: &Config) -> Result {
     let address = config.server.listen;
     let is_protected = address.ip().to_canonical().is_loopback() || !config.auth.tokens.is_empty();
@@ -101,7 +103,8 @@ fn refuse_open_address(config: &Config) -> Result {
     )))
 }
 
-/// Reads the tokens again, where they were read at the start. When anything is wrong there, they stay as they are.
+/// Reads the tokens again, where they were read at the start. When anything is wrong there, they
+/// stay as they are.
 fn reload(tokens: &Tokens, settings: &SettingsArguments, flags: Vec<Flag>) {
     let replaced = load(settings, flags)
         .context("the settings are wrong")
@@ -116,8 +119,8 @@ fn reload(tokens: &Tokens, settings: &SettingsArguments, flags: Vec<Flag>) {
     }
 }
 
-/// Opens the store, calls `ready` when requests can be answered, and serves until `stop` is cancelled and the last request is
-/// answered, at most `server.drain_deadline_ms` later.
+/// Opens the store, calls `ready` when requests can be answered, and serves until `stop` is
+/// cancelled and the last request is answered, at most `server.drain_deadline_ms` later.
 async fn host(
     config: Config,
     api: ApiSettings,
@@ -173,8 +176,8 @@ async fn host(
     }
 }
 
-/// Has the host end, as a signal does, when another one has raised the schema's floor above what
-/// this one knows.
+/// Stops the host, as a signal does, when another host has raised the schema's floor above the
+/// version of this one.
 async fn end_when_outdated(store: Arc<dyn Store>, stop: CancellationToken) -> Option<Outdated> {
     tokio::select! {
         outdated = store.outdated() => {

@@ -1,4 +1,5 @@
-//! Turns signals into an orderly end, or at least an end; and SIGHUP into another look at the settings.
+//! Turns signals into an orderly end, or at least an end; and SIGHUP into another look at the
+//! settings.
 
 use std::sync::Arc;
 use std::thread;
@@ -8,16 +9,18 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// A token that the first SIGTERM or SIGINT cancels. The second one ends the process at once, for whoever cannot wait; so does
-/// `longest` after the first one, for what does not end by itself.
+/// A token that the first SIGTERM or SIGINT cancels. The second one ends the process at once; so
+/// does the end of `longest` after the first one, if the process has not ended by itself.
 ///
-/// Signals are waited for on a thread of their own: whatever keeps the program's other threads busy, it can be stopped.
+/// A thread of its own waits for signals, so that the program can be stopped even if all other
+/// threads are busy.
 ///
-/// Each SIGHUP calls `reload`, on yet another thread: a file that cannot be read to its end does not keep the program from being stopped.
+/// Each SIGHUP calls `reload`, on yet another thread: a file that blocks its reader does not keep
+/// the program from being stopped.
 ///
 /// # Errors
 ///
-/// When the thread cannot be started, or the system does not let signals be listened for.
+/// An error of the system, if the thread cannot be started or the signals cannot be listened for.
 pub(super) fn on_signal(
     longest: Duration,
     reload: impl Fn() + Send + Sync + 'static,
@@ -81,9 +84,9 @@ mod tests {
 
     use rustix::process::{Signal, getpid, kill_process};
 
-    /// Longer than any test runs.
+    /// A time longer than any test runs.
     const NEVER: Duration = Duration::from_secs(86_400);
-    /// Until then a signal has been noticed.
+    /// The time within which a signal is noticed.
     const LIMIT: Duration = Duration::from_secs(30);
 
     #[tokio::test]

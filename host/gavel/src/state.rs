@@ -18,13 +18,13 @@ pub(super) struct Arguments {
     decider: String,
     /// The stream, by its id within the decider.
     id: String,
-    /// As it was at this version.
+    /// Show the state at this version.
     #[arg(long, conflicts_with = "at")]
     version: Option<u64>,
-    /// As it was at this time (RFC 3339).
+    /// Show the state at this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
-    /// As this module folds it, instead of the active one.
+    /// Fold with this module instead of the active one.
     #[arg(long, value_name = "DIGEST")]
     module: Option<String>,
 }

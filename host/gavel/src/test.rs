@@ -25,14 +25,14 @@ pub(super) struct Arguments {
     modules: Vec<PathBuf>,
 }
 
-/// How the specs of one module went.
+/// The results of the specs of one module.
 #[derive(Debug, Default, Serialize)]
 struct Tested {
     /// All specs in the module.
     specs: usize,
-    /// Those that do not hold.
+    /// The specs that do not hold.
     failures: Vec<SpecFailure>,
-    /// What the module wrote to stdout and stderr in those that hold.
+    /// The module's output to stdout and stderr in specs that hold.
     outputs: Vec<SpecOutput>,
 }
 
@@ -40,15 +40,15 @@ struct Tested {
 #[derive(Debug, Serialize)]
 struct SpecFailure {
     title: String,
-    /// One sentence for people.
+    /// The reason for people, in one sentence.
     reason: String,
     expected: Value,
     actual: Value,
-    /// What the module wrote to stdout and stderr; null if that is nothing.
+    /// The module's output to stdout and stderr; null if there is none.
     output: Option<String>,
 }
 
-/// What a module wrote in a specification that holds.
+/// A module's output in a spec that holds.
 #[derive(Debug, Serialize)]
 struct SpecOutput {
     title: String,

@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 
 use super::{Arguments, Exit, Output};
 
-/// What a command has done.
+/// The effects of a command.
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) exit: Exit,
@@ -33,7 +33,7 @@ pub(super) fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
     Arguments::try_parse_from([&["gavel"], arguments].concat())
 }
 
-/// Runs a command as `main` does where nobody sits at a terminal.
+/// Runs a command as `main` does without a terminal.
 #[track_caller]
 pub(super) fn run(arguments: &[&str]) -> Ran {
     run_with(arguments, None)

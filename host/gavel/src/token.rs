@@ -12,7 +12,7 @@ use serde::{Deserialize as _, Serialize};
 use super::exit::Result;
 use super::output::Output;
 
-/// Bytes of a token: 256 bits, which nobody guesses.
+/// Bytes of a token: 256 bits, too many to guess.
 const TOKEN_BYTES: usize = 32;
 
 #[derive(Debug, Args)]
@@ -23,7 +23,8 @@ pub(super) struct Arguments {
     /// Names the holder: the `actor` of its commands.
     #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     name: String,
-    /// What the holder may do: read, command, deploy, append, consume or admin; more than one if given again.
+    /// A scope of the holder: read, command, deploy, append, consume or admin; repeat the flag for
+    /// more than one.
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = scope)]
     scopes: Vec<Scope>,
 }
@@ -36,7 +37,7 @@ struct NewToken<'a> {
     entry: &'a Entry<'a>,
 }
 
-/// What `gavel.toml` says of a token.
+/// The table of a token in `gavel.toml`.
 #[derive(Debug, Serialize)]
 struct Entry<'a> {
     name: &'a str,

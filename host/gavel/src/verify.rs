@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     id: Option<String>,
 }
 
-/// What a host says on one line, of which only one member is there. What a newer one says besides is passed over.
+/// A line of a verification, with exactly one member. Unknown members of a newer host are ignored.
 #[derive(Debug, Deserialize)]
 struct Line {
     progress: Option<Verified>,
@@ -35,7 +35,7 @@ struct Line {
     failed: Option<Box<RawValue>>,
 }
 
-/// What has been verified so far.
+/// The totals of a verification so far.
 #[derive(Debug, Deserialize)]
 struct Verified {
     streams: u64,
@@ -47,7 +47,7 @@ struct Verified {
     differences: u64,
 }
 
-/// Something that is not as it was recorded.
+/// A difference from what was recorded.
 #[derive(Debug, Deserialize)]
 struct Difference {
     decider: String,
@@ -131,7 +131,7 @@ impl Verified {
         words
     }
 
-    /// What has come out.
+    /// Describes the totals.
     fn sum(&self) -> String {
         let found = match self.differences {
             0 => "nothing differs".to_owned(),

@@ -60,7 +60,7 @@ struct Command {
     fuel: u64,
 }
 
-/// What the module decides now.
+/// The decision made again.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Again {
@@ -145,7 +145,7 @@ fn outcome(why: &Why, command: &Command) -> String {
     events.join("\n")
 }
 
-/// What the decision is now, as far as it is another one.
+/// Describes the decision made again, as far as it differs.
 fn again(why: &Why) -> String {
     if why.equal == Some(true) {
         return "the same, byte for byte".to_owned();
@@ -168,7 +168,7 @@ fn again(why: &Why) -> String {
     lines.join("\n")
 }
 
-/// A label, and lines beside it.
+/// A label, and the lines next to it.
 fn row(words: &mut String, label: &str, text: &str) {
     for (index, line) in text.lines().enumerate() {
         let label = if index == 0 { label } else { "" };

@@ -1,4 +1,5 @@
-//! Whatever guests and uploads do, the host's memory stays bounded. Alone in its process, since it watches the whole of it.
+//! Tests that the host's memory stays bounded under hostile guests and uploads. They are alone in
+//! their process, since they measure all of its memory.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

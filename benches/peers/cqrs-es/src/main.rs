@@ -1,4 +1,5 @@
-//! Twin: cqrs-es with postgres-es. Its tables are those of its documentation; a command's outcome holds neither version nor events.
+//! Twin: cqrs-es with postgres-es. Its tables are those of its documentation; a command's outcome
+//! holds neither version nor events.
 
 use std::fmt;
 

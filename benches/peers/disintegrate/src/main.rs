@@ -1,4 +1,5 @@
-//! Twin: disintegrate with disintegrate-postgres. The best variant keeps a snapshot after every ten events.
+//! Twin: disintegrate with disintegrate-postgres. The best variant keeps a snapshot after every ten
+//! events.
 
 use std::fmt;
 
@@ -9,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgPoolOptions;
 use twin::{Accounts, Arguments, Command, Error, Refusal, Stored};
 
-/// The package's own migration stops half-way on PostgreSQL 15, which knows no hexadecimal numbers. This is what it lacks: the function
-/// that announces a writer, with a decimal mask, and what the migration does for an identifier.
+/// The package's own migration stops half-way on PostgreSQL 15, which knows no hexadecimal numbers.
+/// This is what it lacks: the function that announces a writer, with a decimal mask, and what the
+/// migration does for an identifier.
 const FOR_POSTGRES_15: &str = "
 CREATE FUNCTION event_store_begin_epoch() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -131,7 +133,8 @@ impl Accounts for Disintegrate {
     }
 }
 
-/// It appends in serializable transactions, which may fail at any statement because of others.
+/// Tells whether an error is a conflict. Appends are serializable transactions, any statement of
+/// which may fail because of others.
 fn is_conflict(error: &(dyn std::error::Error + 'static)) -> bool {
     match error.downcast_ref() {
         Some(disintegrate_postgres::Error::Concurrency) => true,

@@ -1,6 +1,7 @@
 //! Twin: the schema of fstore-sql, through its functions `get_events` and `append_event`.
 //!
-//! The default variant has one view registered, without which nobody could follow the events. The best one has none.
+//! The default variant has one view registered, without which nothing could follow the events. The
+//! best one has none.
 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::types::Json;

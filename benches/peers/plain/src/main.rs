@@ -1,4 +1,5 @@
-//! Twin: a hand-written event table. What a good engineer writes in a day: load the stream, fold, decide, insert with the next version.
+//! Twin: a hand-written event table. What a good engineer writes in a day: load the stream, fold,
+//! decide, insert with the next version.
 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::types::Json;

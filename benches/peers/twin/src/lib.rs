@@ -1,7 +1,9 @@
-//! What all twins in Rust share: the account's rules, and an HTTP server that understands the requests that the driver sends to Gavel.
+//! The parts that all twins in Rust share: the account's rules, and an HTTP server that understands
+//! the requests that the driver sends to Gavel.
 //!
-//! A twin is started as `<program> ADDRESS DATABASE_URL VARIANT`. It makes its tables in an empty database, then answers
-//! `GET /readyz` and `POST /v1/deciders/account/{id}/commands`. Only how events are loaded and stored is its own.
+//! A twin is started as `<program> ADDRESS DATABASE_URL VARIANT`. It creates its tables in an empty
+//! database, then answers `GET /readyz` and `POST /v1/deciders/account/{id}/commands`. Twins differ
+//! only in the way in which they load and store events.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,13 +17,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Any error, as its text.
+/// An error, as its text.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// How often a command is decided again after it lost a race.
+/// The number of times that a command is decided again after losing a race.
 const ATTEMPTS: u32 = 10;
 
-/// What is asked for.
+/// A command for an account.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "command", content = "data")]
 pub enum Command {
@@ -29,7 +31,7 @@ pub enum Command {
     Deposit { amount: u64 },
 }
 
-/// What happened.
+/// An event of an account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     Opened { owner: String },
@@ -37,7 +39,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Its name.
+    /// The name of the event.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Opened { .. } => "Opened",
@@ -63,7 +65,7 @@ impl Account {
         account
     }
 
-    /// What follows from a command, or why nothing does.
+    /// Decides a command; an error is the code of a rejection.
     pub fn decide(&self, command: &Command) -> Result<Event, &'static str> {
         match command {
             Command::Open { .. } if self.open => Err("already-open"),
@@ -88,21 +90,21 @@ impl Account {
     }
 }
 
-/// What was stored.
+/// A stored event.
 #[derive(Debug)]
 pub struct Stored {
-    /// The version of the stream, if the store tells.
+    /// The version of the stream, if the store returns it.
     pub version: Option<u64>,
-    /// What was appended, if the store tells.
+    /// The event, if the store returns it.
     pub event: Option<Event>,
 }
 
-/// Why nothing was stored.
+/// The reason why nothing was stored.
 #[derive(Debug)]
 pub enum Refusal {
-    /// By the rules of the account.
+    /// The rules of the account reject the command.
     Rejected(String),
-    /// Another command came first: to be decided again.
+    /// Another command came first: the command is decided again.
     Conflict,
     /// The store failed.
     Failed(Error),
@@ -116,7 +118,8 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Refusal {
 
 /// A way to keep accounts.
 pub trait Accounts: Send + Sync + 'static {
-    /// Loads the account, decides once, and stores what follows, if nothing has been stored meanwhile.
+    /// Loads the account, decides once, and stores what follows, if nothing has been stored
+    /// meanwhile.
     fn attempt(
         &self,
         id: &str,
@@ -124,7 +127,7 @@ pub trait Accounts: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Stored, Refusal>> + Send;
 }
 
-/// What a twin is told on its command line.
+/// The command line of a twin.
 #[derive(Debug)]
 pub struct Arguments {
     pub address: SocketAddr,

@@ -1,6 +1,8 @@
-//! Twin: UmaDB, a store with a server of its own, which this program starts as a child. The database URL is not used.
+//! Twin: UmaDB, a store with a server of its own, which this program starts as a child. The
+//! database URL is not used.
 //!
-//! Each command reads the events of its account, decides, and appends on the condition that there is no newer event of the account.
+//! Each command reads the events of its account, decides, and appends on the condition that there
+//! is no newer event of the account.
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpListener};
@@ -61,7 +63,8 @@ impl Accounts for Umadb {
     }
 }
 
-/// UmaDB's server. It ends when its standard input does, so it cannot outlive this program.
+/// The server of UmaDB. It ends when its standard input is closed, so it cannot outlive this
+/// program.
 struct Server(Child);
 
 impl Drop for Server {

@@ -1,4 +1,4 @@
-//! Hot states against a full replay, while everything happens to them that can.
+//! Tests of hot states against a full replay, under faults, evictions and races.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ const STREAMS: u32 = 60;
 const SENDERS: u64 = 20;
 const COMMANDS_EACH: usize = 500;
 
-/// So little room that states come and go all the time.
+/// Settings with so little memory that states are evicted all the time.
 fn cramped() -> CommandSettings {
     CommandSettings {
         conflict_retries: 1_000,
@@ -30,7 +30,7 @@ fn cramped() -> CommandSettings {
     }
 }
 
-/// How many events each stream has, by what senders were answered.
+/// The number of events of each stream, by the answers to senders.
 type Counts = Arc<Mutex<HashMap<StreamId, u64>>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,5 @@
-//! Tests of commands with real components: what is kept hot is a cache, and nothing that is answered shows otherwise.
+//! Tests of commands with real components: what is kept hot is a cache, and nothing that is
+//! answered shows otherwise.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::{Host, folded, newest, send};
 
-/// How many events make a page.
+/// The number of events on a page.
 const PAGE: usize = 1_000;
 
 /// Appends `count` events that the counter counts.
@@ -36,7 +36,7 @@ async fn import(host: &Host, stream: &StreamId, names: Vec<&str>) {
         .unwrap();
 }
 
-/// Every host folds for itself, from the first event on.
+/// Settings without snapshots, so that every host folds from the first event on.
 fn settings() -> CommandSettings {
     CommandSettings {
         snapshots: SnapshotPolicy {

@@ -54,7 +54,7 @@ impl Host {
         }
     }
 
-    /// Another host on the same store, with nothing in its memory.
+    /// A second host on the same store, with nothing in memory.
     pub(crate) fn beside(&self, settings: CommandSettings) -> Commands {
         commands(&self.store, &self.modules, settings)
     }

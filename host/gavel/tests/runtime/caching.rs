@@ -1,4 +1,4 @@
-//! Compiled code on disk is used again if this host wrote it, and never otherwise.
+//! Tests that compiled code on disk is used again only if this host wrote it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -19,7 +19,7 @@ async fn compile_into(folder: &Path) {
     runtime.prepare(digest(), wasm("hostile")).await.unwrap();
 }
 
-/// What a host finds in the cache when it starts.
+/// Loads the module from a cache, as a host does at start.
 async fn load_from(folder: &Path) -> Option<Module> {
     runtime(Limits::default(), Some(folder))
         .load(digest())

@@ -1,4 +1,5 @@
-//! What is no module is refused with its own reason, and no component takes the host down with it.
+//! Tests that a file that is not a module is refused for its own reason, and that no component
+//! takes the host down with it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -181,7 +182,7 @@ async fn compiling_that_takes_too_much_time_or_memory_is_stopped() {
     assert_works(&try_prepare(&wasm("hostile"), stingy, None).await.unwrap());
 }
 
-/// What becomes of a sound component where `program` is the compiler.
+/// Compiles a sound component with `program` as the compiler, and returns the error.
 async fn refused_by(program: &str) -> CompileError {
     let options = RuntimeOptions {
         program: PathBuf::from(program),
@@ -230,7 +231,8 @@ async fn mutated_components_crash_nothing() {
         wasm("manifest_not_json"),
     );
     for round in 0..1_000 {
-        // Most mutations of the small one reach the compiler; of the whole one, those that are harmless reach a guest.
+        // Most mutations of the small one reach the compiler; of the whole one, those that are
+        // harmless reach a guest.
         let mut wasm = if round % 10 == 0 {
             whole.clone()
         } else {

@@ -1,10 +1,12 @@
-//! Each way to misbehave meets its own fault, and the next command is answered as if nothing had happened.
+//! Tests that each way to misbehave has a fault of its own, and that the next command is answered
+//! as if nothing had happened.
 
 use gavel_sandbox::{Decision, Fault};
 
 use crate::support::{Guest, assert_works, hostile};
 
-/// Sends one command to a fresh instance, which then must be spent or whole as `spent` says; the next instance works.
+/// Sends one command to a fresh instance, which then must be spent or whole as `spent` says; the
+/// next instance works.
 #[track_caller]
 fn fault_of(command: &str, data: &str) -> Fault {
     let module = hostile();

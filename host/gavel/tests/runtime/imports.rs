@@ -1,4 +1,4 @@
-//! What a module sees of the world: nothing but its inputs, always the same.
+//! Tests of the environment of a module: the same inputs every time, and nothing else.
 
 use gavel_sandbox::{CompileError, Decision};
 use serde_json::json;

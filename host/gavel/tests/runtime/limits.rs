@@ -1,4 +1,4 @@
-//! Each limit has its own fault, with the limit in it.
+//! Tests that each limit has a fault of its own, which names the limit.
 
 use std::time::{Duration, Instant};
 

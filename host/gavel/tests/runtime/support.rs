@@ -1,4 +1,5 @@
-//! What the tests of the runtime share: hostile modules, compiled once, and short ways to call them.
+//! The parts that the tests of the runtime share: hostile modules, compiled once, and short ways to
+//! call them.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +13,8 @@ use gavel_sandbox::{
 };
 use tempfile::TempDir;
 
-/// A folder that holds the code of `hostile`, so that it is compiled once however many limits are tried on it.
+/// A folder that holds the code of `hostile`, so that it is compiled once however many limits are
+/// tried on it.
 static COMPILED: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = private_folder();
     let _ = block_on(try_prepare(
@@ -57,7 +59,7 @@ pub(crate) fn runtime(limits: Limits, cache: Option<&Path>) -> Runtime {
     Runtime::new(limits, options).unwrap()
 }
 
-/// Has a fresh runtime take a component in.
+/// Prepares a component in a fresh runtime.
 pub(crate) async fn try_prepare(
     wasm: &[u8],
     limits: Limits,
@@ -162,8 +164,8 @@ pub(crate) fn assert_works(module: &Module) {
     assert_eq!(snapshot.as_str(), "1");
 }
 
-/// A valid component that passes the look at its structure and takes compilers down: each of many locals is carried through each
-/// of many loops, in 82 KB.
+/// A valid component that passes the look at its structure and takes compilers down: each of many
+/// locals is carried through each of many loops, in 82 KB.
 pub(crate) fn compile_bomb() -> Vec<u8> {
     const LOCALS: u32 = 5_000;
     let sets: String = (0..LOCALS)
