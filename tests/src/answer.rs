@@ -9,7 +9,7 @@ use crate::Accepted;
 /// A whole answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// Method and path of the request, for messages.
+    /// The method and path of the request, for messages.
     pub(crate) request: String,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -29,7 +29,7 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body as it came.
+    /// The body, unchanged.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.body

@@ -35,7 +35,7 @@ pub fn idle_compiler() -> Child {
         .expect("the compiler starts")
 }
 
-/// Cargo hands a binary only to the tests of its own package.
+/// Builds the binary, since cargo hands one only to the tests of its own package.
 ///
 /// The whole workspace is selected so that dependencies get the features they have in its tests,
 /// and are compiled only once.

@@ -32,7 +32,7 @@ impl CliOutput {
         Self(command.output().expect("gavel can be run"))
     }
 
-    /// Checks how it ended.
+    /// Checks the exit status.
     ///
     /// # Panics
     ///

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use crate::{Answer, Consumer, Document, Stream, component};
 
-/// Longer than any answer takes, so that a host that hangs fails its test and not the whole run.
+/// A limit longer than any answer takes, so that a host that hangs fails its test and not the whole
+/// run.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
-/// Longer than anybody follows an answer that does not end.
+/// A limit longer than any test follows an answer that does not end.
 const FOLLOW_LIMIT: Duration = Duration::from_secs(600);
 
 /// Speaks to one host, within one namespace. Cheap to clone.
@@ -187,7 +188,7 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// When it is refused.
+    /// When the host refuses.
     pub async fn deploy_example(&self, name: &str) -> String {
         self.deploy(name, component(name)).await
     }
@@ -203,21 +204,21 @@ pub struct Request {
 }
 
 impl Request {
-    /// With a header.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.builder = self.builder.header(name, value);
         self
     }
 
-    /// With another parameter in the query.
+    /// Adds a parameter to the query.
     #[must_use]
     pub fn query(mut self, name: &str, value: impl ToString) -> Self {
         self.builder = self.builder.query(&[(name, value.to_string())]);
         self
     }
 
-    /// With a body.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, media_type: &str, body: impl Into<reqwest::Body>) -> Self {
         self.builder = self.builder.header(CONTENT_TYPE, media_type).body(body);
@@ -231,7 +232,7 @@ impl Request {
         self
     }
 
-    /// Sends it to a host that is expected to be there.
+    /// Sends the request to a host that is expected to answer.
     ///
     /// # Panics
     ///
@@ -243,7 +244,7 @@ impl Request {
             .unwrap_or_else(|error| panic!("no answer to {what}: {error:?}"))
     }
 
-    /// Sends it to a host that may be killed meanwhile.
+    /// Sends the request to a host that may be killed meanwhile.
     ///
     /// # Errors
     ///
@@ -280,7 +281,7 @@ impl Request {
         Ok(answer)
     }
 
-    /// Sends it, and leaves the body to be read piece by piece.
+    /// Sends the request, and leaves the body to be read piece by piece.
     ///
     /// # Panics
     ///

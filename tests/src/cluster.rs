@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::{LIMIT, eventually};
 
-/// Runs the program that its arguments name until its standard input ends, however that comes
-/// about; then stops it, at once.
+/// Runs the program that its arguments name until its standard input ends, for whatever reason;
+/// then stops the program, at once.
 ///
 /// A shell gives its background jobs an empty standard input, hence the detour by descriptor 3.
 const KEEPER: &str = r#"
@@ -102,7 +102,7 @@ impl Cluster {
         connection.close().await.expect("it can be closed again");
     }
 
-    /// Stops the server as a crash would, and waits until it is gone.
+    /// Stops the server as a crash would, and waits until it has ended.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! One consumer: what its workers and its keepers say to it.
+//! A consumer: the calls of its workers and of its operators.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ impl Consumer {
         }
     }
 
-    /// Creates or changes it.
+    /// Creates or changes the consumer.
     pub async fn put(&self, settings: Value) -> Answer {
         self.client
             .request(Method::PUT, &self.path(""))
@@ -33,7 +33,7 @@ impl Consumer {
     ///
     /// # Panics
     ///
-    /// When it is not there.
+    /// When the consumer does not exist.
     pub async fn report(&self) -> Value {
         self.client.get(&self.path("")).send().await.json(200)
     }
@@ -43,11 +43,11 @@ impl Consumer {
         self.post("/leases", &body).await
     }
 
-    /// The leases that it is given.
+    /// The leases that the host grants.
     ///
     /// # Panics
     ///
-    /// When it is refused.
+    /// When the host refuses.
     pub async fn leases(&self, body: Value) -> Vec<Value> {
         let answer = self.lease(body).await.json(200);
         answer["leases"]
@@ -89,7 +89,7 @@ impl Consumer {
     ///
     /// # Panics
     ///
-    /// When it is not there.
+    /// When the consumer does not exist.
     pub async fn parked(&self) -> Vec<Value> {
         let answer = self
             .client
@@ -103,7 +103,7 @@ impl Consumer {
             .clone()
     }
 
-    /// Deletes it.
+    /// Deletes the consumer.
     pub async fn delete(&self) -> Answer {
         self.client.delete(&self.path("")).send().await
     }

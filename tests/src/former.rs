@@ -17,7 +17,7 @@ const MANIFEST: &str = r#"{
 /// The id of the command that has incremented `c-1`.
 const COMMAND_ID: &str = "11111111-2222-4333-8444-555555555555";
 
-/// The history of migrations, as it is kept in every store since the first.
+/// The table of applied migrations, which every store has had since the first release.
 const HISTORY: &str = "CREATE TABLE _sqlx_migrations (
     version BIGINT PRIMARY KEY,
     description TEXT NOT NULL,

@@ -19,7 +19,7 @@ const SETTINGS: [(&str, &str); 2] = [
     ("GAVEL_SANDBOX_COMPILE_SECONDS", "60"),
 ];
 
-/// Lines of its log that are shown when a test fails.
+/// The number of lines of the log that are shown when a test fails.
 const LOG_TAIL_LINES: usize = 40;
 
 /// A `gavel serve` of our own. It is killed when this is dropped, and its files are removed.
@@ -83,7 +83,7 @@ impl Host {
         host
     }
 
-    /// Starts it again on the same data, after it has ended.
+    /// Starts the host again on the same data, after it has ended.
     ///
     /// # Panics
     ///
@@ -101,7 +101,7 @@ impl Host {
         self.become_ready().await;
     }
 
-    /// Speaks to it. After a restart, ask for another one: the address has changed.
+    /// A client of the host. After a restart, ask for another one: the address has changed.
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
@@ -113,7 +113,7 @@ impl Host {
         &self.address
     }
 
-    /// Ends it with SIGKILL, in the middle of whatever it does.
+    /// Ends the host with SIGKILL, in the middle of whatever it does.
     ///
     /// # Panics
     ///
@@ -123,7 +123,7 @@ impl Host {
         self.process.wait().expect("a child can be waited for");
     }
 
-    /// Asks it to end, with SIGTERM.
+    /// Asks the host to end, with SIGTERM.
     ///
     /// # Panics
     ///
@@ -132,7 +132,7 @@ impl Host {
         self.signal(Signal::TERM);
     }
 
-    /// Gives it another `gavel.toml`, and asks it to look, with SIGHUP.
+    /// Gives the host another `gavel.toml`, and asks it to reload the file, with SIGHUP.
     ///
     /// # Panics
     ///
@@ -142,7 +142,7 @@ impl Host {
         self.signal(Signal::HUP);
     }
 
-    /// Stops it in its tracks, with SIGSTOP, until it is [thawed](Self::thaw).
+    /// Suspends the host, with SIGSTOP, until it is [thawed](Self::thaw).
     ///
     /// # Panics
     ///
@@ -151,7 +151,7 @@ impl Host {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on.
+    /// Resumes the host.
     ///
     /// # Panics
     ///
@@ -160,7 +160,7 @@ impl Host {
         self.signal(Signal::CONT);
     }
 
-    /// Waits until it has ended.
+    /// Waits until the host has ended.
     ///
     /// # Panics
     ///
@@ -182,7 +182,7 @@ impl Host {
         fs::read_to_string(log_path(&self.home, self.starts)).expect("the log can be read")
     }
 
-    /// The memory that it takes up right now, in bytes.
+    /// The memory that the host takes up right now, in bytes.
     ///
     /// # Panics
     ///
@@ -192,8 +192,8 @@ impl Host {
         self.status_bytes("VmRSS:")
     }
 
-    /// The address space that it has reserved right now, in bytes, most of which is backed by no
-    /// memory.
+    /// The address space that the host has reserved right now, in bytes, most of which is backed by
+    /// no memory.
     ///
     /// # Panics
     ///
@@ -213,7 +213,7 @@ impl Host {
         self.status_bytes("VmPeak:")
     }
 
-    /// Lets it reserve so much address space, in bytes, and no more; none takes the limit away.
+    /// Limits the address space that the host can reserve, in bytes; none takes the limit away.
     ///
     /// # Panics
     ///

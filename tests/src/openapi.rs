@@ -9,7 +9,7 @@ use serde_json::Value;
 pub struct Document(Value);
 
 impl Document {
-    /// Takes the document as it was served.
+    /// Takes the document that was served.
     ///
     /// # Panics
     ///
@@ -30,7 +30,8 @@ impl Document {
         &self.0
     }
 
-    /// Each operation as its method in capitals and its path, as in `GET /v1/modules/{digest}`.
+    /// The operations, each as its method in capitals and its path, as in `GET
+    /// /v1/modules/{digest}`.
     ///
     /// # Panics
     ///

@@ -116,7 +116,7 @@ pub struct Refusal {
     pub sqlstate: String,
     /// The constraint that was broken, if any.
     pub constraint: Option<String>,
-    /// DETAIL, if there is any.
+    /// The DETAIL of the error, if there is any.
     pub detail: Option<String>,
     /// All that psql printed.
     pub report: String,
@@ -143,11 +143,11 @@ impl Session {
         self.finish()
     }
 
-    /// As [`Session::run`], for a statement that must not be refused.
+    /// Runs a statement that must not be refused, as [`Session::run`] does.
     ///
     /// # Panics
     ///
-    /// When it is refused.
+    /// When the statement is refused.
     #[track_caller]
     pub fn rows(&mut self, statement: &str) -> Vec<String> {
         match self.run(statement) {
@@ -156,11 +156,11 @@ impl Session {
         }
     }
 
-    /// As [`Session::rows`], for a statement that gives one row.
+    /// Runs a statement that gives one row, as [`Session::rows`] does.
     ///
     /// # Panics
     ///
-    /// When it is refused, or gives another number of rows.
+    /// When the statement is refused. or gives another number of rows.
     #[track_caller]
     pub fn row(&mut self, statement: &str) -> String {
         let mut rows = self.rows(statement);
@@ -168,7 +168,7 @@ impl Session {
         rows.remove(0)
     }
 
-    /// As [`Session::run`], for a statement that must be refused.
+    /// Runs a statement that must be refused, as [`Session::run`] does.
     ///
     /// # Panics
     ///

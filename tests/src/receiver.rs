@@ -12,10 +12,10 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-/// A delivery, as it came.
+/// A delivery, unchanged.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// The path that it was sent to.
+    /// The path of the request.
     pub path: String,
     /// The headers of the request.
     pub headers: HashMap<String, String>,
@@ -34,7 +34,7 @@ impl Delivery {
         serde_json::from_slice(&self.body).expect("a delivery is JSON")
     }
 
-    /// The stream that it is about.
+    /// The id of the stream that the delivery is about.
     #[must_use]
     pub fn id(&self) -> String {
         self.json()["id"].as_str().unwrap_or_default().to_owned()
@@ -43,8 +43,8 @@ impl Delivery {
 
 type Answer = dyn Fn(&Delivery) -> (u16, Vec<(&'static str, String)>) + Send + Sync;
 
-/// A server of our own, which keeps what it is sent, and answers as it is told. It ends when this
-/// is dropped.
+/// A server of our own, which keeps what it is sent, and answers as the test says. It ends when
+/// this is dropped.
 pub struct Receiver {
     address: String,
     shared: Arc<Shared>,

@@ -1,4 +1,4 @@
-//! A store for one test: empty at first, and gone afterwards.
+//! A store for one test: empty at first, and removed afterwards.
 
 use std::env;
 
@@ -95,7 +95,7 @@ impl Store {
         self.backend
     }
 
-    /// As `gavel serve --store` takes it.
+    /// The URL of the store, as `gavel serve --store` takes it.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url

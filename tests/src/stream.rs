@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{Answer, Client, Event, Request};
 
-/// Most events that are asked for at a time.
+/// The largest number of events that are asked for at a time.
 const PAGE_EVENTS: u64 = 500;
 
 /// One stream of one decider. Cheap to clone.
@@ -72,7 +72,7 @@ impl Stream {
         )
     }
 
-    /// All its events, page by page, as they came.
+    /// The events of the stream, page by page, unchanged.
     ///
     /// # Panics
     ///
@@ -97,7 +97,7 @@ impl Stream {
         }
     }
 
-    /// All its events.
+    /// The events of the stream.
     ///
     /// # Panics
     ///
@@ -139,46 +139,46 @@ pub struct CommandRequest {
 }
 
 impl CommandRequest {
-    /// With an idempotency key.
+    /// Sets the idempotency key.
     #[must_use]
     pub fn key(self, key: &str) -> Self {
         self.header("Idempotency-Key", key)
     }
 
-    /// Only if the stream is at this version.
+    /// Requires that the stream is at this version.
     #[must_use]
     pub fn if_version(self, version: u64) -> Self {
         self.header("If-Match", &format!("\"{version}\""))
     }
 
-    /// Only if the stream is new.
+    /// Requires that the stream is new.
     #[must_use]
     pub fn if_new(self) -> Self {
         self.header("If-None-Match", "*")
     }
 
-    /// With a header.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.request = self.request.header(name, value);
         self
     }
 
-    /// With a parameter in the query.
+    /// Adds a parameter to the query.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.request = self.request.query(name, value);
         self
     }
 
-    /// With another member of the body.
+    /// Adds a member to the body.
     #[must_use]
     pub fn with(mut self, member: &str, value: Value) -> Self {
         self.body[member] = value;
         self
     }
 
-    /// Sends it to a host that is expected to be there.
+    /// Sends the command to a host that is expected to answer.
     ///
     /// # Panics
     ///
@@ -190,7 +190,7 @@ impl CommandRequest {
             .await
     }
 
-    /// Sends it to a host that may be killed meanwhile.
+    /// Sends the command to a host that may be killed meanwhile.
     ///
     /// # Errors
     ///

@@ -1,5 +1,4 @@
-//! The event store for those who use it with SQL alone: every statement goes through `psql`, as
-//! theirs do.
+//! The event store for users of SQL alone: every statement goes through `psql`, as theirs do.
 
 use gavel_tests::postgres::{Database, Refusal, Session};
 

@@ -1,5 +1,5 @@
-//! Consumers for those who use them with SQL alone: views, as fstore-sql calls them. Every
-//! statement goes through `psql`, as theirs do.
+//! The consumers for users of SQL alone: views, as fstore-sql calls them. Every statement goes
+//! through `psql`, as theirs do.
 
 use std::time::{Duration, Instant};
 

@@ -45,7 +45,7 @@ const HOMES: [(&str, &[&str]); 5] = [
     ("wasmtime", &["sandbox"]),
 ];
 
-/// Lines of a file, its tests not counted.
+/// The largest number of lines of a file, its tests not counted.
 const MAX_LINES: usize = 500;
 
 /// Names at any depth of what is made or fetched, not written.
@@ -163,7 +163,7 @@ fn only_absolute_paths_are_machine_paths() {
 }
 
 struct Source {
-    /// Below the root, with `/`.
+    /// The path below the root, with `/`.
     path: String,
     text: String,
 }

@@ -55,16 +55,16 @@ pub enum Rejection {
     NotEmpty { balance: i64 },
 }
 
-/// Longest name of an owner, in bytes (inclusive).
+/// The longest name of an owner, in bytes (inclusive).
 const OWNER_BYTES: usize = 200;
 /// The lowest balance that a withdrawal may leave.
 const LOWEST_BALANCE: i64 = if cfg!(feature = "overdraft") { -100 } else { 0 };
 
-/// An account. It is open from its first event to its last.
+/// An account, which is open from its first event to its last.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 pub struct Account {
     open: bool,
-    /// Below zero, what the owner owes.
+    /// The balance; below zero, the owner's debt.
     balance: i64,
 }
 

@@ -1,4 +1,4 @@
-//! The smallest decider: it counts, and never below zero.
+//! The smallest decider: a counter that never falls below zero.
 
 use gavel::{Context, Decider, JsonSchema};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub enum Command {
     Increment {},
     Decrement {},
-    /// Goes to zero, if it is not there already.
+    /// Sets the counter to zero, if it is not zero already.
     Reset {},
 }
 

@@ -57,10 +57,10 @@ pub struct OrderLineItem {
     pub name: String,
 }
 
-/// Longest identifier, in bytes (inclusive): events are found by them, and a label has bounds.
+/// The longest identifier, in bytes (inclusive): events are found by them, and a label has bounds.
 const IDENTIFIER_BYTES: usize = 200;
 
-/// An order, once it is created.
+/// An order, or none before it is created.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 pub struct MaybeOrder(Option<Order>);
 

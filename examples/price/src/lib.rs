@@ -11,7 +11,7 @@ pub enum Command {
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, gavel::Event)]
 pub enum Event {
-    /// Written in version 2. Events in version 1 are in the streams for good, and come through
+    /// The event in version 2. Events in version 1 are in the streams for good, and come through
     /// `in_cents`.
     #[event(version = 2, upcast(1 = in_cents))]
     PriceSet { cents: u64 },
@@ -23,8 +23,8 @@ struct PriceInEuros {
     euros: u64,
 }
 
-/// The data of `PriceSet` in version 2. It mirrors the variant, so that a third version can leave
-/// this step as it is.
+/// The data of `PriceSet` in version 2. The type mirrors the variant, so that a third version can
+/// leave this step unchanged.
 #[derive(Serialize)]
 struct PriceInCents {
     cents: u64,
@@ -44,7 +44,7 @@ pub enum Rejection {
 
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 pub struct Article {
-    /// None before the first price is set.
+    /// The price; none before the first one is set.
     cents: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! A restaurant: it opens with a menu, changes it, and takes orders.
+//! A restaurant, which opens with a menu, changes the menu, and takes orders.
 //!
 //! With the feature `check-menu` it takes orders only for what is on the menu: a changed rule, to
 //! swap to in production.
@@ -74,7 +74,7 @@ pub struct RestaurantMenu {
 pub struct MenuItem {
     pub id: String,
     pub name: String,
-    /// In cents.
+    /// The price in cents.
     pub price: u64,
 }
 
@@ -113,10 +113,10 @@ pub struct OrderLineItem {
     pub name: String,
 }
 
-/// Longest identifier, in bytes (inclusive): events are found by them, and a label has bounds.
+/// The longest identifier, in bytes (inclusive): events are found by them, and a label has bounds.
 const IDENTIFIER_BYTES: usize = 200;
 
-/// A restaurant, once it is created.
+/// A restaurant, or none before it is created.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 pub struct MaybeRestaurant(Option<Restaurant>);
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-/// Everything a decider may know beside state and command.
+/// The inputs of a decision besides state and command.
 ///
-/// It is recorded with the command, so a decision can be made again on the very same inputs.
+/// The context is recorded with the command, so a decision can be made again on the very same
+/// inputs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Context {
@@ -29,8 +30,8 @@ pub struct Context {
     pub metadata: Vec<(String, String)>,
 }
 
-/// The context of a specification that says nothing of it: of the stream `spec` in the namespace
-/// `default`, and else of zeroes.
+/// The context of a specification that sets none: the stream `spec` in the namespace `default`, and
+/// zero everywhere else.
 impl Default for Context {
     fn default() -> Self {
         Self {
@@ -67,8 +68,8 @@ fn sorted_by_key<'de, D: Deserializer<'de>>(object: D) -> Result<Vec<(String, St
     Ok(BTreeMap::deserialize(object)?.into_iter().collect())
 }
 
-/// A deterministic source of random numbers (SplitMix64). Not for secrets: whoever can read the
-/// ledger knows them.
+/// A deterministic source of random numbers (SplitMix64). Not for secrets: a reader of the ledger
+/// can compute them.
 #[derive(Debug, Clone)]
 pub struct Random {
     state: u64,

@@ -40,16 +40,16 @@ pub trait Decider: Default + Serialize + DeserializeOwned + JsonSchema + 'static
     /// [`Event`](macro@crate::Event).
     type Event: Serialize + DeserializeOwned + Variants;
 
-    /// The reasons to say no; see the derive macro [`Rejection`](macro@crate::Rejection).
+    /// The rejections of commands; see the derive macro [`Rejection`](macro@crate::Rejection).
     type Rejection: Rejection;
 
-    /// Decides `command` at this state: what happens, or why nothing may happen.
+    /// Decides `command` at this state: returns the events to append, or a rejection.
     ///
     /// An empty list means accepted, with nothing to record.
     ///
     /// # Errors
     ///
-    /// A rejection: an expected outcome, of which nothing is stored but the fact that it happened.
+    /// A rejection: an expected outcome, of which only the command's row in the ledger is stored.
     fn decide(
         &self,
         command: Self::Command,

@@ -1,4 +1,4 @@
-//! Write a Gavel decider in plain Rust: one crate for WebAssembly and for native tests.
+//! A kit for Gavel deciders in plain Rust: one crate for WebAssembly and for native tests.
 //!
 //! ```toml
 //! [lib]
@@ -101,7 +101,7 @@ pub use gavel_guest_sdk_macros::{Event, JsonSchema, Rejection, decider};
 pub use manifest::describe;
 pub use rejection::Rejection;
 pub use schema::JsonSchema;
-/// For upcasters that take or make a [`serde_json::Value`].
+/// The crate of [`serde_json::Value`], for upcasters that take or make one.
 pub use serde_json;
 pub use testing::{Given, Outcome, given, given_state};
 

@@ -1,4 +1,4 @@
-//! The manifest: what a module says of itself.
+//! The manifest: a module's description of itself.
 
 use crate::schema::{Variants, command_document, document};
 use crate::{Module, Rejection};
@@ -6,7 +6,7 @@ use gavel_json::write_text;
 
 const SDK: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// The manifest of `D` as JSON: what the host reads at upload.
+/// The manifest of `D` as JSON, which the host reads at upload.
 ///
 /// The older versions of an event follow all current ones.
 #[must_use]

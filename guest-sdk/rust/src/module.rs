@@ -1,4 +1,4 @@
-//! The decider's exports as plain functions over text: what `export` binds to the component, and
+//! The decider's exports as plain functions over text, which `export` binds to the component, and
 //! tests run natively.
 
 use std::borrow::Cow;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::payload::{Encoded, decode, encode};
 use crate::{Context, Decider, Module, Rejection};
 
-/// An event as it is stored.
+/// The stored form of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredEvent {
     pub(crate) name: String,
@@ -52,7 +52,7 @@ pub(crate) fn read_event<D: Module>(
     decode(name, &current).map_err(|error| error.to_string())
 }
 
-/// Writes an event as it is stored.
+/// Writes the stored form of an event.
 ///
 /// # Panics
 ///
@@ -110,7 +110,7 @@ pub(crate) fn decide<D: Module>(
     Ok(events.iter().map(write_event::<D>).collect())
 }
 
-/// The data of a rejection: what serde makes of its variant's fields.
+/// The data of a rejection: its variant's fields, as serde writes them.
 ///
 /// # Panics
 ///

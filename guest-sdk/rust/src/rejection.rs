@@ -1,11 +1,12 @@
 //! The refusal of a command, in a form for people and one for programs.
 
-/// A reason to say no. Derive it with [`Rejection`](macro@crate::Rejection).
+/// The reason for which a decider refuses a command. Derive it with
+/// [`Rejection`](macro@crate::Rejection).
 pub trait Rejection {
     /// Every code that [`code`](Self::code) can return.
     const CODES: &'static [&'static str];
 
-    /// Stable, for programs.
+    /// The stable code, for programs.
     fn code(&self) -> &'static str;
 
     /// One sentence for people.
@@ -15,7 +16,7 @@ pub trait Rejection {
     fn data(&self) -> Option<String>;
 }
 
-/// For deciders that never say no.
+/// The rejection of deciders that never reject.
 impl Rejection for std::convert::Infallible {
     const CODES: &'static [&'static str] = &[];
 

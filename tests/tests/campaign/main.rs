@@ -1,5 +1,5 @@
 //! The cases that take long, need servers of their own, or depend on chance: `cargo xtask campaign`
-//! runs them as often as it is asked to.
+//! runs them, as many rounds as it is asked for.
 //!
 //! A case runs in rounds, each with a seed: that of the campaign, and those after it. CI runs one
 //! round of each.

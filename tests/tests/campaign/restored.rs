@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::rounds;
 
-/// Checks that a reader ahead of a restored log is told so, however long the log has become since,
+/// Checks that a reader ahead of a restored log is refused, however long the log has become since,
 /// and whether or not the host was stopped for the restore.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_ahead_of_a_restored_server_is_told() {

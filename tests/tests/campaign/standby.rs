@@ -1,4 +1,5 @@
-//! A commit that waits for a standby which is away: stored already, and shown to nobody.
+//! A commit that waits for a standby which is not reachable: stored already, and shown to no
+//! reader.
 
 use std::time::Duration;
 

@@ -4,10 +4,10 @@ use gavel_tests::{COUNTER, Host, Store, component, on_every_store};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Magic number and version 1 of layer 0: a core module with nothing in it.
+/// The magic number and version 1 of layer 0: a core module with nothing in it.
 const CORE_MODULE: [u8; 8] = [0, b'a', b's', b'm', 1, 0, 0, 0];
-/// Magic number and version 13 of layer 1: a component with nothing in it, which therefore exports
-/// no world.
+/// The magic number and version 13 of layer 1: a component with nothing in it, which therefore
+/// exports no world.
 const EMPTY_COMPONENT: [u8; 8] = [0, b'a', b's', b'm', 13, 0, 1, 0];
 
 on_every_store! {

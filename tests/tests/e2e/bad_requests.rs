@@ -1,4 +1,4 @@
-//! Requests that make no sense: each is told why, changes nothing, and costs no other request
+//! Requests that make no sense: each gets a reason, changes nothing, and costs no other request
 //! anything.
 
 use gavel_tests::{Answer, COUNTER, Client, Host, Store, on_every_store};

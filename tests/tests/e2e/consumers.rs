@@ -40,7 +40,7 @@ pub(super) fn versions(lease: &Value) -> Vec<u64> {
         .collect()
 }
 
-/// The leases, once there are so many at the same time.
+/// Waits until there are `count` leases at the same time, and returns them.
 async fn leases(consumer: &Consumer, count: usize) -> Vec<Value> {
     let mut leases = Vec::new();
     while leases.len() < count {

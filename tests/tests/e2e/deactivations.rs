@@ -101,8 +101,8 @@ async fn a_decider_that_was_deactivated_answers_no_command_and_stays_readable(st
     assert_eq!((next.module, next.version), (digest, 2));
 }
 
-/// Sends until it is told that there is no such decider. Gives how much was accepted, and when the
-/// last of that was sent.
+/// Sends until the host answers that there is no such decider. Gives how much was accepted, and
+/// when the last of that was sent.
 async fn send(
     client: Client,
     stream: String,

@@ -22,7 +22,7 @@ on_every_store! {
     what_a_fault_left_behind_is_not_seen_by_the_next_command,
 }
 
-/// A command and what it is to be answered with: a status, and one of these codes.
+/// A command and the expected answer: a status, and one of these codes.
 type Misdeed = (&'static str, Value, u16, &'static [&'static str]);
 
 const NEVER_ENDING: &[&str] = &["module-out-of-fuel", "module-deadline"];

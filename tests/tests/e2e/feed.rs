@@ -61,7 +61,7 @@ impl Feed {
         Self::open(client.get(&format!("/v1/events?{query}")), SSE).await
     }
 
-    /// Cuts the connection when so many more bytes have come.
+    /// Cuts the connection when `bytes` more bytes have come.
     pub(super) fn cut_after(&mut self, bytes: usize) {
         self.left = bytes;
     }

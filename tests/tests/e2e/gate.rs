@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 /// variants are `candidate-<change>`.
 pub(crate) const DECIDER: &str = "candidate";
 
-/// Longer than a rehearsal of ten thousand streams takes on a machine that is busy with other
-/// tests.
+/// A limit longer than a rehearsal of ten thousand streams takes on a machine that is busy with
+/// other tests.
 pub(crate) const REHEARSAL_LIMIT: Duration = Duration::from_secs(180);
 
 /// The size of the past that [`write_past`] writes.
@@ -151,7 +151,7 @@ pub(crate) fn assert_counts(facts: &Value, expected: &[(&str, u64)]) {
     }
 }
 
-/// Begins a rehearsal. Gives its path.
+/// Begins a rehearsal. Gives the path of the rehearsal.
 pub(crate) async fn rehearse(client: &Client, request: &Value) -> String {
     let path = format!("/v1/deciders/{DECIDER}/rehearsals");
     let answer = client.post(&path, request).send().await;
@@ -165,7 +165,7 @@ pub(crate) async fn rehearse(client: &Client, request: &Value) -> String {
     path
 }
 
-/// The rehearsal, once it is over.
+/// Waits until the rehearsal is over, and returns it.
 pub(crate) async fn over(client: &Client, path: &str) -> Value {
     eventually("the rehearsal is over", REHEARSAL_LIMIT, async || {
         let rehearsal = client.get(path).send().await.json(200);
@@ -174,13 +174,13 @@ pub(crate) async fn over(client: &Client, path: &str) -> Value {
     .await
 }
 
-/// A command, as it is sent in a batch.
+/// A command in the form of a batch.
 pub(crate) fn command(id: &str, command: &str, data: &Value) -> Value {
     json!({ "decider": DECIDER, "id": id, "command": command, "data": data })
 }
 
-/// Sends commands, some of them at once. Gives their results, in no order, of which none is
-/// anything but an answer or a rejection.
+/// Sends commands, several at once. Gives the results, in no order, each of which is an answer or a
+/// rejection.
 pub(crate) async fn send(client: &Client, commands: Vec<Value>) -> Vec<Value> {
     let batches: Vec<_> = commands.chunks(BATCH).map(<[Value]>::to_vec).collect();
     let sent = batches.into_iter().map(|commands| async move {

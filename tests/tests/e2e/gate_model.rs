@@ -26,9 +26,9 @@ const WALLETS: usize = 10_000;
 /// than the host reads at a time.
 const BUSY_WALLETS: usize = 8;
 const BUSY_SHARE: u32 = 10;
-/// One wallet in so many is never opened.
+/// The share of wallets that are never opened: one in this number.
 const CLOSED_SHARE: usize = 50;
-/// One step in so many is an import.
+/// The share of steps that are imports: one in this number.
 const IMPORT_SHARE: u32 = 1_000;
 const OWNERS: [&str; 4] = ["ann", "bob", "cem", "Ümit"];
 
@@ -109,7 +109,7 @@ enum Step {
     },
 }
 
-/// Takes the steps of each lane, one lane beside the other, and checks what comes of them.
+/// Takes the steps of each lane, all lanes concurrently, and checks the outcomes.
 async fn drive(client: &Client, lanes: Vec<Vec<Step>>) {
     let driven = lanes.into_iter().map(|steps| {
         let client = client.clone();
@@ -155,7 +155,7 @@ async fn take(client: &Client, steps: &[Step]) {
 }
 
 impl Step {
-    /// As a command of a batch.
+    /// The step as a command of a batch.
     fn to_json(&self) -> Value {
         let Self::Decide { id, command, .. } = self else {
             panic!("an import is no command: {self:?}");
@@ -224,12 +224,13 @@ impl Deed {
     }
 }
 
-/// All wallets, and how they came about.
+/// The wallets, and the steps that made them.
 struct History {
     random: StdRng,
     active: Release,
     ids: Vec<String>,
-    /// By id, whose bytes are in the order of reports. With the present state and version.
+    /// The wallets by id, whose bytes are in the order of reports, each with its present state and
+    /// version.
     wallets: BTreeMap<String, (Wallet, u64, Vec<Deed>)>,
     commands: usize,
     events: usize,
@@ -244,7 +245,7 @@ struct Change<'h> {
     before: Wallet,
     command: Command,
     recorded: &'h Answer,
-    /// Of the active release, where it is asked.
+    /// The answer of the active release, if it was asked.
     active: Option<Answer>,
     again: Answer,
 }
@@ -268,8 +269,8 @@ impl History {
         }
     }
 
-    /// Goes on until there are so many commands and events. Gives what was added, by lanes: a
-    /// wallet stays in one of them, so that its steps are taken in order.
+    /// Adds steps until there are `commands` commands and `events` events. Gives the new ones, by
+    /// lanes: a wallet stays in one lane, so that its steps are taken in order.
     fn grow(&mut self, commands: usize, events: usize) -> Vec<Vec<Step>> {
         let mut lanes: Vec<Vec<Step>> = (0..LANES).map(|_| Vec::new()).collect();
         while self.commands < commands || self.events < events {
@@ -357,7 +358,7 @@ impl History {
         events
     }
 
-    /// From now on another release decides.
+    /// Makes another release decide from now on.
     fn turn_to(&mut self, release: Release) {
         self.active = release;
         for (wallet, _, deeds) in self.wallets.values_mut() {
@@ -492,7 +493,7 @@ impl Change<'_> {
         json!([self.verdict, self.id, self.version])
     }
 
-    /// As a report shows it, without the messages that are for people.
+    /// The change as a report shows it, without the messages that are for people.
     fn example(&self, candidate: Release) -> Value {
         let after = |answer: &Answer| match answer {
             Answer::Events(events) => self.before.after(candidate, events).to_json(),
@@ -553,7 +554,7 @@ fn assert_examples(told: &[Value], candidate: Release, changes: &[Change<'_>]) {
     }
 }
 
-/// An example without what it says to people.
+/// An example without its messages for people.
 fn without_words(example: &Value) -> Value {
     let mut shown = example.clone();
     for whose in ["recorded", "active", "candidate"] {

@@ -22,7 +22,8 @@ on_every_store! {
     a_shadow_sees_payloads_that_are_not_kept_and_keeps_none,
 }
 
-/// With these a module that does not end holds its rehearsal for longer than any test takes.
+/// The settings with which a module that does not end holds its rehearsal for longer than any test
+/// takes.
 const PATIENT: [(&str, &str); 2] = [
     ("GAVEL_SANDBOX_FUEL", "1000000000000"),
     ("GAVEL_SANDBOX_DEADLINE_MS", "600000"),

@@ -57,7 +57,7 @@ async fn refusal(client: &Client, decider: &str, wasm: Vec<u8>) -> Value {
     refused.problem(422, "gate-refused")["report"].clone()
 }
 
-/// The names that its findings have, without what they have in common.
+/// The names of the findings, without their common prefix.
 fn found(report: &Value) -> Vec<String> {
     let findings = report["findings"].as_array().unwrap();
     let names = findings.iter().map(|finding| text(&finding["name"]));

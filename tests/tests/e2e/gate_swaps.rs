@@ -22,7 +22,7 @@ on_every_store! {
     the_way_back_is_open_until_an_event_is_written_that_it_cannot_read,
 }
 
-/// Checks that only `Charged` stands in the way back to this module, and how often it is written.
+/// Checks that only `Charged` prevents the way back to this module, and how often it is written.
 #[track_caller]
 fn assert_way_back(rollback: &Value, to: &str, written: u64) {
     assert_eq!(

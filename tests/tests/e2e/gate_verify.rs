@@ -59,7 +59,7 @@ async fn assert_sound(client: &Client, query: &str, streams: u64, events: u64, c
     assert_eq!(done, expected, "{query}");
 }
 
-/// The one difference there is, which is in this stream, where it was at this version.
+/// The one difference, which is in this stream at this version.
 async fn only_difference(client: &Client, id: &str, version: u64) -> Value {
     let (mut differences, _) = verify(client, &format!("?decider={DECIDER}")).await;
     assert_eq!(differences.len(), 1, "{differences:?}");

@@ -22,13 +22,13 @@ pub(crate) struct Sent {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Acknowledged(Accepted),
-    /// With a code by which nothing was stored.
+    /// The request was refused with a code by which nothing was stored.
     Refused(String),
     /// The connection broke, or the host does not know either.
     Unknown,
 }
 
-/// Many who send one command after the other.
+/// A number of senders, each of which sends one command after the other.
 #[derive(Debug)]
 pub(crate) struct Load {
     senders: Vec<JoinHandle<Vec<Sent>>>,
@@ -171,8 +171,8 @@ pub(crate) async fn assert_agrees(client: &Client, journal: &[Sent]) -> usize {
     found
 }
 
-/// Sends again, under its key, whatever was not acknowledged, until it is: each command then is
-/// there once.
+/// Sends again, under the same key, each command that was not acknowledged, until it is: each
+/// command then is stored once.
 pub(crate) async fn retry(client: &Client, journal: &mut [Sent]) {
     for sent in journal {
         if !matches!(sent.outcome, Outcome::Acknowledged(_)) {

@@ -19,7 +19,7 @@ on_every_store! {
     a_position_that_nobody_gave_is_refused,
 }
 
-/// The events of one page, and where to go on when it is not the last.
+/// The events of one page, and the position to continue from when it is not the last.
 async fn page(request: Request) -> (Vec<Event>, String, bool) {
     let page = request.send().await.json(200);
     let events = serde_json::from_value(page["events"].clone()).unwrap();

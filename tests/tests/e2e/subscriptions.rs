@@ -50,8 +50,8 @@ async fn write(clients: &[Client], name: &str, writers: usize, each: usize) {
 }
 
 /// Follows the log until `count` events have come, over connections each of which is cut after
-/// another number of bytes, `bytes` at most, and goes on at one of the hosts after the other. Gives
-/// the events, and how often it was cut.
+/// another number of bytes, `bytes` at most, and continues at one of the hosts after the other.
+/// Gives the events, and the number of cuts.
 async fn follow_with_cuts(clients: Vec<Client>, count: usize, bytes: usize) -> (Vec<Event>, usize) {
     let (mut events, mut cuts) = (Vec::new(), 0);
     let mut last_id = String::new();

@@ -22,7 +22,7 @@ on_every_store! {
     twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once,
 }
 
-/// A command, and when it was under way.
+/// A command, and the time for which it was under way.
 pub(crate) struct Decided {
     pub(crate) sent: Instant,
     pub(crate) answered: Instant,
@@ -34,7 +34,7 @@ pub(crate) struct Decided {
 pub(crate) struct Load {
     /// The number of commands that were decided so far.
     decided: AtomicUsize,
-    /// From here on only a few send at the same time.
+    /// The number of commands from which on only a few senders send at the same time.
     goal: AtomicUsize,
     few: Semaphore,
     stop: AtomicBool,
@@ -50,16 +50,16 @@ impl Load {
         })
     }
 
-    /// Waits until so many more commands are decided.
+    /// Waits until `more` further commands are decided.
     pub(crate) async fn wait_for(&self, more: usize) {
         let goal = self.decided.load(Ordering::Relaxed) + more;
         let reached = async || (self.decided.load(Ordering::Relaxed) >= goal).then_some(());
         eventually("more commands are decided", LIMIT, reached).await;
     }
 
-    /// As [`Self::wait_for`], and lets only a few send after that: commands come before rehearsals,
-    /// so that with all of them what has to be rehearsed would grow from one swap to the next as
-    /// fast as the host can decide.
+    /// Waits as [`Self::wait_for`] does, and lets only a few send after that: commands come before
+    /// rehearsals, so that with all senders the past to rehearse would grow from one swap to the
+    /// next as fast as the host can decide.
     async fn wait_at(&self, more: usize) {
         let goal = self.decided.load(Ordering::Relaxed) + more;
         self.goal.store(goal, Ordering::Relaxed);
@@ -71,7 +71,7 @@ impl Load {
     }
 }
 
-/// A swap, and when it was under way.
+/// A swap, and the time for which it was under way.
 pub(crate) struct Swap {
     pub(crate) requested: Instant,
     pub(crate) acknowledged: Instant,
@@ -168,8 +168,7 @@ async fn twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once(store: S
     assert_eq!(stored, decided.len());
 }
 
-/// Increments the counters `<name>-<number>`, one command after the other, until it is told to
-/// stop.
+/// Increments the counters `<name>-<number>`, one command after the other, until it is stopped.
 pub(crate) async fn send(
     client: Client,
     name: &str,

@@ -68,7 +68,7 @@ impl Command {
         }
     }
 
-    /// As it is sent, and as reports show it.
+    /// The command as it is sent, and as reports show it.
     pub(crate) fn to_json(self) -> Value {
         let data = match self {
             Self::Open(owner) | Self::Rename(owner) => json!({ "owner": owner }),
@@ -80,7 +80,7 @@ impl Command {
 }
 
 impl Event {
-    /// As it is imported, and as reports show it.
+    /// The event as it is imported, and as reports show it.
     pub(crate) fn to_json(self) -> Value {
         let (name, schema_version, data) = match self {
             Self::Opened(owner) => {
@@ -209,7 +209,7 @@ fn rejected(code: &'static str) -> Answer {
     }
 }
 
-/// The name of its module.
+/// Writes the name of the release's module.
 impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -20,11 +20,11 @@ on_every_store! {
 /// never see.
 #[derive(Debug, Default)]
 struct Ledger {
-    /// By stream, the versions that were acknowledged.
+    /// The versions that were acknowledged, by stream.
     done: BTreeMap<String, Vec<u64>>,
-    /// By stream, the newest version that somebody has begun to acknowledge.
+    /// The newest version that a worker has begun to acknowledge, by stream.
     begun: HashMap<String, u64>,
-    /// By stream, when the lease that nobody has settled expires.
+    /// The expiry of the lease that no worker has settled, by stream.
     held: HashMap<String, OffsetDateTime>,
 }
 
@@ -137,7 +137,7 @@ fn name(lease: &Value) -> String {
     lease["id"].as_str().unwrap().to_owned()
 }
 
-/// Both times are of the store's clock.
+/// Notes a lease. Both times are of the store's clock.
 fn note_lease(ledger: &Mutex<Ledger>, lease: &Value, lock_ms: i64) {
     let expires_at =
         OffsetDateTime::parse(lease["expires_at"].as_str().unwrap(), &Rfc3339).unwrap();

@@ -1,5 +1,5 @@
-//! The codec beside serde_json: what one reads the other reads, to the same value; what is written
-//! reads back.
+//! A comparison of the codec with serde_json: a text that one reads the other reads, to the same
+//! value; a text that is written reads back.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
-/// Equal documents, however their numbers are spelt: 1 is 1.0, as in JSON Schema.
+/// Compares documents, however their numbers are spelt: 1 is 1.0, as in JSON Schema.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => same_number(one, other),
@@ -28,7 +28,7 @@ fn same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// serde_json is allowed to read a float as the neighbour of the one that is nearest.
+/// Allows serde_json to read a float as the neighbour of the nearest one.
 fn same_number(one: &Number, other: &Number) -> bool {
     if !one.is_f64() && !other.is_f64() {
         return one == other;

@@ -46,15 +46,15 @@ pub fn decider(arguments: TokenStream, item: TokenStream) -> TokenStream {
         .into()
 }
 
-/// Gives a type the JSON Schema of what serde makes of it; doc comments become descriptions.
+/// Derives the JSON Schema of a type's serde form; doc comments become descriptions.
 ///
-/// It understands serde's attributes for names, defaults and skipped fields, `deny_unknown_fields`,
-/// `transparent`, `from` and `try_from`, and an enum's four representations. A field that serde
-/// reads in its own way (`flatten`, `with`) or whose type has no schema needs a type that has the
-/// same JSON: `#[schema(as = String)]`.
+/// The macro understands serde's attributes for names, defaults and skipped fields,
+/// `deny_unknown_fields`, `transparent`, `from` and `try_from`, and an enum's four representations.
+/// A field that serde reads in its own way (`flatten`, `with`) or whose type has no schema needs a
+/// type that has the same JSON: `#[schema(as = String)]`.
 ///
 /// The data of a command has its own fields only, and a host refuses any other by name.
-/// `#[schema(open)]` above the enum or a variant lets others pass, which serde ignores.
+/// `#[schema(open)]` above the enum or a variant allows other fields, which serde ignores.
 #[proc_macro_derive(JsonSchema, attributes(schema, serde))]
 pub fn derive_json_schema(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as syn::DeriveInput);
@@ -63,8 +63,8 @@ pub fn derive_json_schema(input: TokenStream) -> TokenStream {
         .into()
 }
 
-/// Says what is to be known of an event beside its data. Each attribute is optional, and so is the
-/// whole derive.
+/// Gives the facts of an event besides its data. Each attribute is optional, and so is the whole
+/// derive.
 ///
 /// On a variant:
 ///

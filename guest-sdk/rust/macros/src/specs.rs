@@ -90,7 +90,7 @@ struct Rejection {
     data: Option<Value>,
 }
 
-/// By hand, since an untagged enum does not say which member is unknown.
+/// Reads the members by hand, since an untagged enum does not say which member is unknown.
 impl<'de> Deserialize<'de> for Rejected {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct CodeOrDetails;
@@ -120,7 +120,8 @@ fn empty() -> Value {
 }
 
 impl Specs {
-    /// Adds those of a file in `folder`; one that ends in `.json` is JSON, any other YAML.
+    /// Adds the specifications of a file in `folder`; one that ends in `.json` is JSON, any other
+    /// YAML.
     ///
     /// # Errors
     ///
@@ -132,7 +133,7 @@ impl Specs {
         self.add(file, &text)
     }
 
-    /// As [`Specs::read`], of a file that holds `text`.
+    /// Reads a file that holds `text`, as [`Specs::read`] does.
     pub(crate) fn add(&mut self, file: &str, text: &str) -> Result<(), String> {
         let specs: Result<Vec<Spec>, String> = match Path::new(file).extension() {
             Some(extension) if extension == "json" => {

@@ -1,4 +1,4 @@
-//! From a name and data to an enum.
+//! Decoding of a name and data into an enum.
 
 use gavel_json::{Error, Reader};
 use serde::Deserializer;

@@ -1,4 +1,4 @@
-//! From an enum to a name and data.
+//! Encoding of an enum as a name and data.
 
 use gavel_json::{Error, Writer};
 use serde::Serialize;
@@ -12,7 +12,7 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 /// The name and data of one variant.
 pub(crate) struct Encoded {
     pub(crate) name: &'static str,
-    /// JSON; none for a unit variant.
+    /// The data as JSON; none for a unit variant.
     pub(crate) data: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Commands and events between their name and JSON data on one side, and a Rust enum on the other.
+//! Conversion of commands and events between a name with JSON data, and a Rust enum.
 //!
 //! Both directions go straight between text and the enum, with no tree of JSON values in between:
 //! this is the hot path.

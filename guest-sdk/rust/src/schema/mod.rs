@@ -41,17 +41,18 @@ pub trait Variants {
 pub struct Variant {
     /// The name of the command or event.
     pub name: &'static str,
-    /// Writes the schema of its data.
+    /// Writes the schema of the event's data.
     pub schema: fn(&mut SchemaWriter),
 }
 
-/// The schema of one type, complete in itself: what it refers to is in its `$defs`.
+/// The schema of one type, complete in itself: the types that it refers to are in its `$defs`.
 pub(crate) fn document(schema: fn(&mut SchemaWriter)) -> String {
     written(SchemaWriter::default(), schema)
 }
 
-/// As [`document`], of a command's data. An object takes no members but its fields, unless the type
-/// says otherwise: a field that nobody reads is a mistake of the sender.
+/// The schema of a command's data, as [`document`] gives it. An object takes no members but its
+/// fields, unless the type says otherwise: a field that the decider does not read is a mistake of
+/// the sender.
 pub(crate) fn command_document(schema: fn(&mut SchemaWriter)) -> String {
     written(SchemaWriter::closed(), schema)
 }

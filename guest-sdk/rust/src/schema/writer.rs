@@ -22,7 +22,7 @@ struct Definition {
     /// The type's path, which tells types of the same name apart.
     path: &'static str,
     name: String,
-    /// Empty while it is being written.
+    /// The text of the definition; empty while it is being written.
     text: String,
 }
 
@@ -35,12 +35,12 @@ pub struct Field {
     pub description: &'static str,
     /// Tells whether the field must be present.
     pub required: bool,
-    /// Writes the schema of its value.
+    /// Writes the schema of the field's value.
     pub schema: fn(&mut SchemaWriter),
 }
 
 impl SchemaWriter {
-    /// Writes of the outermost object that it has no members but its fields, where it does not say
+    /// Closes the outermost object: it allows no members but its fields, unless its type says
     /// otherwise.
     pub(super) fn closed() -> Self {
         Self {
@@ -49,7 +49,7 @@ impl SchemaWriter {
         }
     }
 
-    /// Appends JSON as it is.
+    /// Appends JSON unchanged.
     pub fn raw(&mut self, json: &str) {
         self.begun = true;
         self.text.push_str(json);
@@ -57,7 +57,7 @@ impl SchemaWriter {
 
     /// Writes the schema of `T`, or refers to it if it is written elsewhere already.
     ///
-    /// `write` writes it; `T` is called `name` where that is not another type's name.
+    /// `write` writes the schema; its name is `name`, unless another type has that name.
     pub fn define<T: ?Sized>(&mut self, name: &'static str, write: fn(&mut Self)) {
         if !std::mem::replace(&mut self.begun, true) {
             return write(self);
@@ -107,7 +107,7 @@ impl SchemaWriter {
         unique
     }
 
-    /// Writes what `schema` writes, an object, with a description in front.
+    /// Writes the object that `schema` writes, with a description in front.
     pub fn described(&mut self, description: &str, schema: fn(&mut Self)) {
         let start = self.text.len();
         schema(self);

@@ -1,7 +1,7 @@
 //! Given/when/then, for native tests: written in Rust, or as the data of a specifications' file.
 //!
-//! Events and states pass through their stored form, as they do in production, so that one which
-//! does not survive it fails here.
+//! Events and states pass through their stored form, as they do in production, so that a value
+//! which changes on the way fails its test.
 
 mod specs;
 mod verbs;

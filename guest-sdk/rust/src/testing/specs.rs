@@ -1,5 +1,5 @@
-//! Specifications as data, in the manifest's form. `wit/specs.md` says what they mean, here and on
-//! a host.
+//! Specifications as data, in the manifest's form. Their meaning, here and on a host, is in
+//! `wit/specs.md`.
 
 use serde::Deserialize;
 use serde_json::Value;

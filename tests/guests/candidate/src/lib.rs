@@ -1,5 +1,5 @@
-//! An account, and what a next version of it can do otherwise. Each [`Change`] is one thing; all
-//! else stays as it is.
+//! An account, and the changes that a next version of it can make. Each [`Change`] is a single one;
+//! all else stays the same.
 //!
 //! A variant is a module that makes one of the changes: one line in a file of `variants`.
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::Change;
 
-/// Most money that a command or an event is about, unless it is said otherwise.
+/// The largest amount of a command or an event, unless a variant says otherwise.
 const MOST: i64 = 1_000_000_000;
 
 pub fn manifest(change: Change) -> String {

@@ -1,3 +1,3 @@
-//! Never ends when it folds a deposit of 13.
+//! A variant that never ends when it folds a deposit of 13.
 
 candidate::export!(LoopsOnEvent);

@@ -1,3 +1,3 @@
-//! Cannot fold a deposit of 13, and says so.
+//! A variant that cannot fold a deposit of 13, and says so.
 
 candidate::export!(RefusesEvent);

@@ -1,3 +1,3 @@
-//! Decides as it should, and needs several times the fuel.
+//! A variant that decides correctly, and needs several times the fuel.
 
 candidate::export!(Thirsty);

@@ -1,3 +1,3 @@
-//! Traps when it folds a deposit of 13.
+//! A variant that traps when it folds a deposit of 13.
 
 candidate::export!(TrapsOnEvent);

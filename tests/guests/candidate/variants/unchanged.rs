@@ -1,3 +1,3 @@
-//! The account as it is; what the others want to replace.
+//! The unchanged account, which the variants want to replace.
 
 candidate::export!(Nothing);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 type Outcome = Result<Vec<Event>, Rejection>;
 type Act = fn(&Value, &Context) -> Outcome;
 
-/// All commands, by name. Their data says how much, where there is a measure.
+/// The commands, by name. Their data give the amount, where there is one.
 pub const ACTS: &[(&str, Act)] = &[
     ("Ok", |_, _| Ok(Vec::new())),
     ("Increment", |_, _| Ok(vec![event("Incremented", "{}")])),
@@ -187,8 +187,8 @@ pub fn loop_for_ever() -> ! {
     }
 }
 
-/// Has no value in memory, so that it is the host's stack that runs out; and no shape that a
-/// compiler makes a loop of.
+/// Recurses on the host's stack, since the function has no value in memory; and in a shape that a
+/// compiler does not turn into a loop.
 fn recurse(depth: u64) -> u64 {
     if depth == u64::MAX {
         return depth;
@@ -213,7 +213,8 @@ fn fill_memory(_data: &Value, _context: &Context) -> Outcome {
     Ok(Vec::new())
 }
 
-/// Many events that share one long text: small for the guest, huge for a host that copies each.
+/// Returns many events that share one long text: small for the guest, huge for a host that copies
+/// each.
 fn aliased_events(data: &Value, _context: &Context) -> Outcome {
     let text: &'static mut [u8] = vec![b'1'; 1 << 20].leak();
     let (pointer, length) = (text.as_mut_ptr(), text.len());

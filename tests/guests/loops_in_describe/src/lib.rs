@@ -1,4 +1,4 @@
-//! Never says what it is.
+//! A module that never describes itself.
 
 base::module!(loop {
     std::hint::spin_loop();

@@ -1,9 +1,9 @@
-//! Says what it is in a text that a test writes into the component, over `MARK` and the spaces
-//! behind it.
+//! A module that describes itself with a text that a test writes into the component, over `MARK`
+//! and the spaces behind it.
 
 use std::hint::black_box;
 
-/// As much as a host takes of a manifest, in bytes.
+/// The size of the largest manifest that a host takes, in bytes.
 const ROOM: usize = 1 << 20;
 const MARK: &[u8] = b"{the manifest of this module}";
 

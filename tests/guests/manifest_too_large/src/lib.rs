@@ -1,3 +1,3 @@
-//! Says what it is in two million characters.
+//! A module that describes itself in two million characters.
 
 base::module!(format!("\"{}\"", "x".repeat(2_000_000)));

@@ -17,7 +17,7 @@ pub enum Command {
     },
     /// Answers with what the context says.
     Tell,
-    /// Answers with what the state holds beside its snapshot.
+    /// Answers with the part of the state that its snapshot leaves out.
     Recall,
     Refuse,
     End,

@@ -1,4 +1,4 @@
-//! A wallet, as it is first written: whole coins, a fee for each withdrawal, and points for large
+//! The wallet's first release: whole coins, a fee for each withdrawal, and points for large
 //! deposits.
 
 use gavel::{Context, Decider, JsonSchema};
@@ -24,7 +24,7 @@ pub enum Command {
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, gavel::Event)]
 pub enum Event {
-    /// With what only the context of the command can tell.
+    /// The opening, with data that only the context of the command can tell.
     Opened {
         owner: String,
         number: u64,

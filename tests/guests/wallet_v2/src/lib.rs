@@ -1,5 +1,5 @@
-//! The wallet's second release: deposits are written in cents, and limited; what is left is told in
-//! cents.
+//! The wallet's second release: deposits are written in cents, and limited; the remaining money is
+//! given in cents.
 
 use gavel::{Context, Decider, JsonSchema};
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ pub enum Command {
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, gavel::Event)]
 pub enum Event {
-    /// With what only the context of the command can tell.
+    /// The opening, with data that only the context of the command can tell.
     Opened {
         owner: String,
         number: u64,
@@ -81,7 +81,7 @@ pub enum Rejection {
 const FEE: u64 = 1;
 /// A deposit from this on earns points.
 const LARGE: u64 = 50;
-/// Most that can be deposited.
+/// The largest deposit.
 const LIMIT: u64 = 900;
 
 #[derive(Default, Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,6 @@
-//! The wallet's third release: some points are gold and count twice, who has many pays no fee, and
-//! a wallet may be overdrawn a little. Deposits are limited further, withdrawals are bounded by
-//! their type, and nobody can rename a wallet any more.
+//! The wallet's third release: some points are gold and count twice, an owner with many pays no
+//! fee, and a wallet may be overdrawn a little. Deposits are limited further, withdrawals are
+//! bounded by their type, and a wallet can no longer be renamed.
 //!
 //! It has a mistake, too: it cannot touch a wallet that is not open.
 
@@ -24,7 +24,7 @@ pub enum Command {
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, gavel::Event)]
 pub enum Event {
-    /// With what only the context of the command can tell.
+    /// The opening, with data that only the context of the command can tell.
     Opened {
         owner: String,
         number: u64,
@@ -101,11 +101,11 @@ pub enum Rejection {
 const FEE: u64 = 1;
 /// A deposit from this on earns points.
 const LARGE: u64 = 50;
-/// Most that can be deposited.
+/// The largest deposit.
 const LIMIT: u64 = 700;
-/// A reward of so many points is gold.
+/// The number of points from which a reward is gold.
 const GOLD: u64 = 65;
-/// With so many points there is no fee.
+/// The number of points from which there is no fee.
 const FREE: u64 = 200;
 /// The lowest balance that a withdrawal may leave, in cents.
 const LOWEST_CENTS: i64 = -5_000;

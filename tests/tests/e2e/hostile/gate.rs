@@ -237,7 +237,7 @@ async fn shadows_of_a_namespace_leave_room_for_rehearsals_and_for_others(store: 
     assert!(here.metric(ended).await >= 3.0);
 }
 
-/// Deposits 1 on one account after the other until it is told to stop.
+/// Deposits 1 on one account after the other until it is stopped.
 async fn deposit(client: Client, accounts: Vec<String>, stop: Arc<AtomicBool>) {
     for id in accounts.iter().cycle() {
         if stop.load(Ordering::Relaxed) {

@@ -1,7 +1,7 @@
 //! Deciders that are held while a candidate is shown the last of their events: whatever the
-//! candidate does then, and whatever becomes of the host, what others append goes on, and nothing
-//! becomes active that was not shown all of it. Sessions of the database's own let the cases begin
-//! at that moment.
+//! candidate does then, and whatever becomes of the host, the appends of others continue, and no
+//! module becomes active that was not shown all events. Sessions of the database's own let the
+//! cases begin at that moment.
 
 use gavel_tests::postgres::Session;
 use gavel_tests::{Answer, Backend, Host, LIMIT, Store, component, eventually, revision};
@@ -25,14 +25,15 @@ struct AboutToHold {
     store: Store,
     one: Host,
     two: Host,
-    /// Has the fence's lock as an append has it.
+    /// A session that has the fence's lock as an append has it.
     appending: Session,
-    /// Has appended [`IMPORT`], which is not committed.
+    /// A session that has appended [`IMPORT`] and not committed it.
     importing: Session,
     activating: JoinHandle<Answer>,
 }
 
-/// With a component, after all other looks at it.
+/// Starts to activate a component, and waits until all looks at it are over but the one under the
+/// hold.
 async fn about_to_hold(candidate: Vec<u8>) -> AboutToHold {
     let store = Store::new(Backend::Postgres).await;
     let (one, two) = (Host::start(&store).await, Host::start(&store).await);
@@ -58,14 +59,14 @@ async fn about_to_hold(candidate: Vec<u8>) -> AboutToHold {
 }
 
 impl AboutToHold {
-    /// Lets it hold the decider.
+    /// Lets the activation hold the decider.
     fn let_hold(&mut self) {
         self.appending
             .rows(&format!("SELECT pg_advisory_unlock_shared({FENCE})"));
     }
 
-    /// Lets it hold the decider, and waits until it does. On a machine so slow that this is not
-    /// seen it has let go already, and refused.
+    /// Lets the activation hold the decider, and waits until it does. On a machine so slow that the
+    /// hold is not seen, the activation has released it already, and refused.
     async fn until_held(&mut self) {
         self.let_hold();
         let held = format!(
@@ -80,8 +81,8 @@ impl AboutToHold {
     }
 }
 
-/// Has a host carry out a command of the decider, and swap its module for another one that can fold
-/// everything.
+/// Checks that a host carries out a command of the decider, and swaps its module for another one
+/// that can fold everything.
 async fn assert_goes_on(host: &Host) {
     let client = host.client();
     let deposit = json!({ "amount": 1 });

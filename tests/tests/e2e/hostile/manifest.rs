@@ -1,5 +1,5 @@
-//! Modules whose schemas keep a host busy: dear ones are refused, and the dearest that is taken
-//! holds up nobody else.
+//! Modules whose schemas keep a host busy: too expensive ones are refused, and the most expensive
+//! one that is accepted blocks no other request.
 
 use std::cell::Cell;
 use std::thread::available_parallelism;

@@ -11,8 +11,8 @@ on_every_store! {
     large_reads_and_writes_are_whole_beside_commands,
 }
 
-/// Each of them gets an instance of its own once it has broken one, and each instance reserves
-/// gigabytes of address space.
+/// Checks that the streams do not use up the address space: each gets an instance of its own once
+/// it has broken one, and each instance reserves gigabytes.
 async fn streams_that_break_their_instances_do_not_use_up_the_address_space(store: Store) {
     let host = Host::start(&store).await;
     let client = host.client();

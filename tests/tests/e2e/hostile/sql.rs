@@ -97,7 +97,8 @@ async fn take_every_path(client: &Client, consumer: &Consumer, round: u8) {
     consume(consumer).await;
 }
 
-/// Takes another module through its life: uploaded, rehearsed, active, and gone back from.
+/// Takes another module through its life: it is uploaded, rehearsed, activated, and replaced by the
+/// one before.
 async fn swap(client: &Client, round: u8) {
     let upload = async |number| {
         let uploaded = client.upload(revision(component(COUNTER), number)).await;
@@ -126,7 +127,8 @@ async fn swap(client: &Client, round: u8) {
     client.post(path, &json!({})).send().await.expect(201);
 }
 
-/// Takes a consumer through its life, which ends as it began: with nothing to do.
+/// Takes a consumer through its life, at the end of which it has nothing to do, as in the
+/// beginning.
 async fn consume(consumer: &Consumer) {
     let settings = json!({ "max_attempts": 1, "backoff_ms": 1 });
     let answer = consumer.put(settings.clone()).await;

@@ -30,7 +30,7 @@ async fn all_is_done(consumer: &Consumer) {
     .await;
 }
 
-/// Answers with a status while it is told to, and takes everything afterwards.
+/// Answers with a status while it is asked to, and accepts everything afterwards.
 async fn failing_with(status: u16) -> (Receiver, Arc<AtomicBool>) {
     let fails = Arc::new(AtomicBool::new(true));
     let shared = Arc::clone(&fails);

@@ -98,7 +98,7 @@ impl<'de> Reader<'de> {
         })
     }
 
-    /// The next value is not of the type that `expected` wants.
+    /// The error of a next value that is not of the type that `expected` wants.
     fn mismatch(&mut self, expected: &dyn Expected) -> Error {
         let found = match self.peek() {
             Some(b'{') => Unexpected::Map,

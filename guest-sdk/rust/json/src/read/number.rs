@@ -7,7 +7,7 @@ use serde::de::{Error as _, Unexpected, Visitor};
 use super::{Error, Reader, Result};
 
 impl<'de> Reader<'de> {
-    /// Takes a number, which it does not interpret.
+    /// Takes a number without interpreting it.
     pub(super) fn number(&mut self) -> Result<&'de str> {
         let length = self
             .rest

@@ -79,7 +79,7 @@ impl Shape {
 }
 
 impl Field {
-    /// None for a field that serde leaves out.
+    /// Reads a field; none for one that serde leaves out.
     fn of(
         field: &syn::Field,
         rename_all: Option<&LitStr>,
