@@ -1,5 +1,5 @@
-//! Has cargo embed migrations that were added since the last build; of those that were changed the
-//! compiler knows itself.
+//! Tells cargo to embed migrations that were added since the last build; the compiler itself
+//! notices changed ones.
 
 fn main() {
     println!("cargo::rerun-if-changed=../../migrations/postgres");

@@ -39,24 +39,25 @@ impl fmt::Display for ActivationNumber {
     }
 }
 
-/// A fact of the activation log: from now on this module works under this name, or none does.
+/// An entry of the activation log: from now on this module is active under this name, or none is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activation {
     /// The pointer that was moved.
     pub key: ActivationKey,
     /// The place of the activation in the activation log.
     pub number: ActivationNumber,
-    /// The module that works from here on; none for a deactivation.
+    /// The module that is active from now on; none for a deactivation.
     pub digest: Option<ModuleDigest>,
-    /// The module that worked until then; none for the first, and after a deactivation.
+    /// The module that was active until then; none for the first activation, and after a
+    /// deactivation.
     pub replaces: Option<ModuleDigest>,
     /// The time of the activation.
     pub activated_at: OffsetDateTime,
-    /// By whom; none when authentication is off.
+    /// The name of the user who activated; none when authentication is off.
     pub activated_by: Option<String>,
     /// The comment of the person who activated.
     pub message: Option<String>,
-    /// The findings that the person let pass, by name.
+    /// The findings that the person accepted, by name.
     pub accepted: Vec<String>,
     /// The report of the gate.
     pub report: Json,

@@ -1,4 +1,4 @@
-//! Time is an input.
+//! The clock, through which time is an input.
 
 use std::fmt::Debug;
 
@@ -10,9 +10,8 @@ pub const EARLIEST: OffsetDateTime = datetime!(0001-01-01 00:00 UTC);
 /// The last time that is taken, stored and shown; databases keep microseconds.
 pub const LATEST: OffsetDateTime = datetime!(9999-12-31 23:59:59.999999 UTC);
 
-/// The time in UTC, unless it is not between [`EARLIEST`] and [`LATEST`]: every time that comes in,
-/// from a client or a store, comes through here, so that whatever reckons with it or shows it can
-/// do so.
+/// The time in UTC, unless it is not between [`EARLIEST`] and [`LATEST`]: every time from a client
+/// or a store passes this check, so that all code that computes with it or shows it can do so.
 #[must_use]
 pub fn in_utc(time: OffsetDateTime) -> Option<OffsetDateTime> {
     time.checked_to_offset(UtcOffset::UTC)

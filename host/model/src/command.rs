@@ -10,8 +10,7 @@ use super::{Json, Metadata, ModuleDigest, StreamId, Version};
 /// Identifies one command within its namespace. A repeated id gives the first outcome.
 pub type CommandId = Uuid;
 
-/// SHA-256 over what a command asks for, by which a key that is used again for something else is
-/// found out.
+/// The SHA-256 of a command's content, which shows that a key is used again for another command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
@@ -28,8 +27,8 @@ impl Fingerprint {
         Self(hash.finalize().into())
     }
 
-    /// The fingerprint of a command to `stream`; `data` is its payload, which counts as
-    /// `serde_json` prints it: that is how all fingerprints were made that are in ledgers.
+    /// The fingerprint of a command to `stream`; `data` is its payload, as `serde_json` prints it:
+    /// all fingerprints in ledgers were made in that way.
     #[must_use]
     pub fn of_command(stream: &StreamId, command: &str, data: &Value, metadata: &Metadata) -> Self {
         let data = data.to_string();
@@ -53,10 +52,10 @@ impl Fingerprint {
     }
 }
 
-/// The decider said no.
+/// A refusal by the decider.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rejection {
-    /// Stable, for programs.
+    /// The stable code, for programs.
     pub code: String,
     /// One sentence for people.
     pub message: String,
@@ -65,7 +64,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// The memory of its texts, in bytes.
+    /// The memory of the command's texts, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let data = self.data.as_ref().map_or(0, |data| data.as_str().len());
@@ -76,22 +75,23 @@ impl Rejection {
 /// The outcome of a decision.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CommandOutcome {
-    /// With this many events, from none upwards: those right after the version that was decided at.
+    /// The command was accepted with this many events, from none upwards: those right after the
+    /// version that was decided at.
     Accepted {
         /// The number of events.
         events: u32,
     },
-    /// With a rejection; no event was stored.
+    /// The command was rejected; no event was stored.
     Rejected(Rejection),
 }
 
 /// The part of a command that the ledger keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum LedgerMode {
-    /// All it was decided on, so that it can be decided again.
+    /// All that the decision was made on, so that it can be made again.
     #[default]
     Full,
-    /// Everything but the payload: enough to answer it again when it is sent again, but not to
+    /// The command without its payload: enough to answer it again when it is sent again, but not to
     /// decide it again.
     Keys,
 }
@@ -116,7 +116,7 @@ pub struct CommandRecord {
     pub stream: StreamId,
     /// The command's name, in the imperative.
     pub command: String,
-    /// The command's payload. Read from a ledger that does not keep it: `null`.
+    /// The command's payload; `null` when read from a ledger that does not keep it.
     pub data: Json,
     /// The part of the command that the ledger keeps.
     pub ledger: LedgerMode,

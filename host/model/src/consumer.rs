@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::{EventFilter, NameError, Namespace, Position, RecordedEvent, StreamId, Version};
 
-/// Longest name of a consumer, in bytes (inclusive).
+/// The longest name of a consumer, in bytes (inclusive).
 const CONSUMER_NAME_LIMIT: usize = 128;
 
-/// Identifies one lease; whoever holds it may settle what was leased. A new one for each lease, so
-/// that a late holder cannot be taken for the one that has taken over.
+/// Identifies one lease; its holder may settle what was leased. A new one for each lease, so that a
+/// late holder cannot be taken for its successor.
 pub type LeaseId = Uuid;
 
 /// Names one consumer of the whole installation.
@@ -41,7 +41,7 @@ impl ConsumerId {
         }
     }
 
-    /// The namespace whose events it reads.
+    /// The namespace whose events the consumer reads.
     #[must_use]
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
@@ -105,7 +105,7 @@ pub struct Push {
     pub secret: Option<String>,
 }
 
-/// Without the secret, which belongs into no log.
+/// Leaves out the secret, which belongs into no log.
 impl fmt::Debug for Push {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Push")
@@ -117,14 +117,14 @@ impl fmt::Debug for Push {
 /// The place in the log where a consumer begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// With the first event.
+    /// The consumer begins with the first event.
     Beginning,
-    /// With the first event that is committed after this.
+    /// The consumer begins with the first event that is committed after this.
     Now,
-    /// With the first event after a position.
+    /// The consumer begins with the first event after a position.
     After(Position),
-    /// With the first event created at this time or later; earlier ones are left out, wherever they
-    /// are in the log.
+    /// The consumer begins with the first event created at this time or later; earlier ones are
+    /// left out, wherever they are in the log.
     Since(OffsetDateTime),
 }
 
@@ -170,7 +170,7 @@ impl Consumer {
 /// The next events of one stream, handed to one worker until `expires_at`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lease {
-    /// Settles it.
+    /// The id by which the lease is settled.
     pub id: LeaseId,
     /// The stream.
     pub stream: StreamId,
@@ -182,7 +182,7 @@ pub struct Lease {
     pub events: Vec<RecordedEvent>,
 }
 
-/// A stream that is not delivered any more until somebody has looked at it.
+/// A stream that is not delivered any more until a person has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {
     /// The stream.
@@ -191,7 +191,7 @@ pub struct Parked {
     pub version: Version,
     /// The position of the event in the log.
     pub position: Position,
-    /// The number of its deliveries.
+    /// The number of deliveries of the event.
     pub attempts: u32,
     /// The reason for the last failure, cut to [`Parked::REASON_CHARACTERS`].
     pub reason: String,
@@ -200,10 +200,10 @@ pub struct Parked {
 }
 
 impl Parked {
-    /// Most characters that are kept of what is said of a failure.
+    /// The largest number of characters that are kept of the reason for a failure.
     pub const REASON_CHARACTERS: usize = 1_000;
 
-    /// As much of what is said of a failure as is kept.
+    /// Cuts the reason for a failure to the part that is kept.
     #[must_use]
     pub fn cut_reason(reason: &str) -> &str {
         let end = reason.char_indices().nth(Self::REASON_CHARACTERS);

@@ -93,7 +93,7 @@ pub fn check_tags(tags: &[String]) -> Result<(), TagError> {
 /// An event that is to be appended. The store adds version, position, previous id and time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewEvent {
-    /// The id under which it will be known; the store refuses one that it already has.
+    /// The id of the event; the store refuses one that it already has.
     pub event_id: EventId,
     /// The event's name, in the past tense.
     pub event: String,
@@ -107,14 +107,14 @@ pub struct NewEvent {
     pub tags: Vec<String>,
     /// The sender's and the host's metadata.
     pub metadata: Metadata,
-    /// The command it follows from.
+    /// The command that the event follows from.
     pub command_id: CommandId,
 }
 
-/// An event as it is stored, for ever.
+/// An event of the store, which never changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedEvent {
-    /// The stream it belongs to.
+    /// The stream of the event.
     pub stream: StreamId,
     /// The place of the event in the stream.
     pub version: Version,
@@ -125,14 +125,14 @@ pub struct RecordedEvent {
     /// The time at which the store took the event. Never earlier than that of the event before it
     /// in the stream.
     pub created_at: OffsetDateTime,
-    /// The event as it was appended.
+    /// The event that was appended.
     pub event: NewEvent,
 }
 
 impl Event {
-    /// Most tags of an event.
+    /// The largest number of tags of an event (inclusive).
     pub const MOST_TAGS: usize = 64;
-    /// Longest tag, in bytes (inclusive).
+    /// The longest tag, in bytes (inclusive).
     pub const TAG_BYTES: usize = 255;
 
     /// The approximate memory of an event besides its texts, in bytes.

@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Chooses events by what is known of them without their data. All conditions hold together, and an
-/// empty list is none.
+/// Selects events without looking at their data. All conditions hold together, and an empty list is
+/// no condition.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventFilter {
-    /// Any of these deciders.
+    /// The deciders of which events are selected.
     pub deciders: Vec<String>,
-    /// Any of these event names.
+    /// The names of the events that are selected.
     pub events: Vec<String>,
-    /// All of these tags.
+    /// The tags that an event must have, all of them.
     pub tags: Vec<String>,
 }
 
@@ -27,13 +27,13 @@ impl EventFilter {
         names_one(&self.deciders, decider) && names_one(&self.events, event)
     }
 
-    /// Tells whether events with these tags are wanted, by the tags alone.
+    /// Tells whether the tags alone select events that have them.
     #[must_use]
     pub fn passes_tags(&self, tags: &[String]) -> bool {
         self.tags.iter().all(|tag| tags.contains(tag))
     }
 
-    /// Tells what the filter takes up in memory, in bytes; about right.
+    /// The approximate memory of the filter, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let names = self.deciders.iter().chain(&self.events).chain(&self.tags);

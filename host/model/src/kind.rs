@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-/// A kind of module: a module folds events, and its kind says what is done with the state. Kinds
+/// A kind of module: a module folds events, and its kind determines the use of the state. Kinds
 /// sort as their names do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ModuleKind {
-    /// Decides commands.
+    /// A module that decides commands.
     Decider,
-    /// Lists what is to be done next.
+    /// A module that lists the tasks to be done next.
     Process,
-    /// Keeps rows that people query.
+    /// A module that keeps rows that people query.
     View,
 }
 

@@ -1,7 +1,7 @@
 //! The vocabulary: names, numbers and envelopes that every other module speaks.
 //!
 //! Pure values only: no I/O, no runtime, no clock but the [`Clock`] trait. **Invariant:** a value
-//! of a type here has passed its checks; whoever holds a `StreamId` or a `Json` need not check it
+//! of a type here has passed its checks; code that gets a `StreamId` or a `Json` need not check it
 //! again.
 
 mod activation;

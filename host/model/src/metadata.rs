@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-/// Most entries that a sender may attach (inclusive).
+/// The largest number of entries that a sender may attach (inclusive).
 const METADATA_ENTRIES_LIMIT: usize = 16;
-/// Longest key or value, in bytes (inclusive).
+/// The longest key or value, in bytes (inclusive).
 const METADATA_TEXT_LIMIT_BYTES: usize = 1024;
 
 /// Keys that the host fills in; a sender cannot.
@@ -13,7 +13,7 @@ pub mod reserved {
     pub const CORRELATION_ID: &str = "correlation_id";
     /// The id of the event or command that led to this one.
     pub const CAUSATION_ID: &str = "causation_id";
-    /// W3C trace context, from the request's header.
+    /// The key of the W3C trace context, from the request's header.
     pub const TRACEPARENT: &str = "traceparent";
     /// The key of the sender's name, as authenticated.
     pub const ACTOR: &str = "actor";
@@ -21,14 +21,14 @@ pub mod reserved {
     pub const MODULE: &str = "module";
 }
 
-/// String to string, sorted by key.
+/// A map from text to text, sorted by key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metadata(BTreeMap<String, String>);
 
 /// The reason for which a sender's metadata was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
-    /// More than 16 entries.
+    /// The metadata has more than 16 entries.
     #[error("metadata has {entries} entries, {METADATA_ENTRIES_LIMIT} are allowed")]
     TooMany {
         /// The number of entries.
@@ -55,8 +55,8 @@ pub enum MetadataError {
 }
 
 impl Metadata {
-    /// Checks what a sender attached. A sender may set `correlation_id` and `causation_id`, but no
-    /// other reserved key.
+    /// Checks the metadata of a sender. A sender may set `correlation_id` and `causation_id`, but
+    /// no other reserved key.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Metadata {
         Ok(Self(entries))
     }
 
-    /// Takes what a store gives back.
+    /// Takes the metadata that a store read, without checks.
     #[must_use]
     pub fn from_stored(entries: BTreeMap<String, String>) -> Self {
         Self(entries)

@@ -1,17 +1,17 @@
-//! The names that modules are activated under, and what a pointer to one is found by.
+//! The names under which modules are activated, and the keys of pointers to modules.
 
 use std::fmt;
 
 use super::name::{NameError, is_decider_name};
 use super::{DeciderName, ModuleKind, Namespace, StreamId};
 
-/// Longest name of a view, in bytes (inclusive): PostgreSQL holds no longer one.
+/// The longest name of a view, in bytes (inclusive): PostgreSQL has no longer names.
 const VIEW_NAME_LIMIT: usize = 63;
 
-/// The name that a module is activated under. It belongs to one kind within a namespace, for good.
+/// The name under which a module is activated. Within a namespace it belongs to one kind for good.
 ///
 /// Each is also the name of a decider's streams: those of a decider, or those in which a process
-/// keeps what has become of its tasks.
+/// keeps the outcomes of its tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModuleName(String);
 
@@ -56,7 +56,7 @@ impl fmt::Display for ModuleName {
     }
 }
 
-/// Finds a pointer, and all that is kept beside it: activations, fences, rehearsals.
+/// The key of a pointer, and of all that is kept with it: activations, fences, rehearsals.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ActivationKey {
     namespace: Namespace,

@@ -1,12 +1,12 @@
-//! Names: of namespaces, deciders and streams; those of consumers are in `consumer.rs`.
+//! The names of namespaces, deciders and streams; those of consumers are in `consumer.rs`.
 
 use std::fmt;
 
 use super::ModuleName;
 
-/// Longest decider name, in bytes (inclusive).
+/// The longest decider name, in bytes (inclusive).
 const DECIDER_NAME_LIMIT: usize = 128;
-/// Longest stream id within its decider, in bytes (inclusive).
+/// The longest stream id within its decider, in bytes (inclusive).
 const STREAM_ID_LIMIT: usize = 255;
 
 /// Ids that would collide with a resource below `/v1/deciders/{decider}/`.
@@ -20,31 +20,31 @@ const RESERVED_STREAM_IDS: [&str; 7] = [
     "streams",
 ];
 
-/// A name was refused. The text says which rule it breaks.
+/// The reason for which a name was refused. The text says which rule is broken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Not `[a-z0-9][a-z0-9-]{0,62}`.
+    /// The text is not `[a-z0-9][a-z0-9-]{0,62}`.
     #[error("a namespace is 1 to 63 characters of a-z, 0-9 and `-`, and does not start with `-`")]
     Namespace,
-    /// Not `[A-Za-z][A-Za-z0-9_-]{0,127}`.
+    /// The text is not `[A-Za-z][A-Za-z0-9_-]{0,127}`.
     #[error(
         "a decider's name is 1 to 128 characters of A-Z, a-z, 0-9, `_` and `-`, and starts with a letter"
     )]
     Decider,
-    /// Not `[A-Za-z][A-Za-z0-9_-]{0,127}`.
+    /// The text is not `[A-Za-z][A-Za-z0-9_-]{0,127}`.
     #[error(
         "a process's name is 1 to 128 characters of A-Z, a-z, 0-9, `_` and `-`, and starts with a letter"
     )]
     Process,
-    /// Not `[a-z][a-z0-9_-]{0,62}`.
+    /// The text is not `[a-z][a-z0-9_-]{0,62}`.
     #[error(
         "a view's name is 1 to 63 characters of a-z, 0-9, `_` and `-`, and starts with a letter"
     )]
     View,
-    /// Empty, too long, or holding a control character.
+    /// The text is empty, too long, or holds a control character.
     #[error("a stream id is 1 to 255 bytes of text without control characters")]
     StreamId,
-    /// Not `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`.
+    /// The text is not `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`.
     #[error(
         "a consumer's name is 1 to 128 characters of A-Z, a-z, 0-9, `.`, `_` and `-`, and starts with a letter or a digit"
     )]
@@ -112,7 +112,7 @@ impl fmt::Display for Namespace {
     }
 }
 
-/// The name of a kind of stream and of the logic that rules it.
+/// The name of a kind of stream, and of the logic that decides on it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeciderName(String);
 
@@ -242,7 +242,7 @@ impl StreamId {
         &self.decider
     }
 
-    /// The id within its decider.
+    /// The id of the stream within its decider.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id

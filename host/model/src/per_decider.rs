@@ -27,8 +27,8 @@ impl<T> PerDecider<T> {
         }
     }
 
-    /// With another value for a decider, or, without one, for all of a namespace that have none of
-    /// their own. What is said last counts.
+    /// Sets another value for a decider, or, without a decider, for all deciders of a namespace
+    /// that have no value of their own. The last value set counts.
     #[must_use]
     pub fn with(mut self, namespace: Namespace, decider: Option<DeciderName>, value: T) -> Self {
         let none = || InNamespace {

@@ -19,13 +19,13 @@ pub struct Position {
     offset: u64,
 }
 
-/// The text is not a position.
+/// The error of a text that is not a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a position: pass one that an answer of this host named, unchanged")]
 pub struct PositionError;
 
 impl Position {
-    /// Before the first event.
+    /// The position before the first event.
     pub const BEGINNING: Self = Self {
         generation: 0,
         transaction: 0,

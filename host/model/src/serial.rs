@@ -1,5 +1,4 @@
-//! Values as they are written to where serde writes: by their texts, and checked when they come
-//! back.
+//! Serialization of values by their texts, which are checked when they are read.
 
 use std::str::FromStr as _;
 
@@ -9,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{Json, ModuleDigest, ModuleKind, Namespace, Position, Version};
 
-/// Writes a type by its text, and reads it by what makes the type of a text or fails.
+/// Implements serde for a type by its text, which a parser that may fail turns into the type.
 macro_rules! by_text {
     ($($type:ty, $parse:expr;)*) => {$(
         impl Serialize for $type {

@@ -70,11 +70,12 @@ impl fmt::Display for Version {
 /// The version that a writer expects of a stream at the moment of the append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExpectedVersion {
-    /// Nothing.
+    /// The stream may be at any version.
     Any,
-    /// That it has no event.
+    /// The stream MUST have no event.
     NoStream,
-    /// That its newest event has this version; `Exact(0)` means the same as `NoStream`.
+    /// The newest event of the stream MUST have this version; `Exact(0)` means the same as
+    /// `NoStream`.
     Exact(Version),
 }
 

@@ -18,13 +18,14 @@ use super::error::{is_lost_race, meet};
 use super::query::{Failure, answered, of_stream, run_on};
 use super::rows::BatchOutcome;
 
-/// The server ends it with `idle_in_transaction_session_timeout`, so that a host that is stuck
-/// keeps nobody away for long.
+/// A claim in a transaction. The server ends it with `idle_in_transaction_session_timeout`, so that
+/// a host that hangs does not block others for long.
 #[derive(Debug)]
 struct PostgresClaim {
     store: PostgresStore,
     transaction: Kept,
-    /// Before the stream's lock: whoever holds the decider waits for those who wait for that lock.
+    /// The place in the line of the decider, taken before the stream's lock: a hold of the decider
+    /// waits for all that wait for that lock.
     passed: Passed,
     _permit: OwnedSemaphorePermit,
 }
@@ -39,7 +40,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Must be called in an async runtime.
+    /// Keeps a transaction. MUST be called in an async runtime.
     pub(super) fn new(transaction: Transaction<'static, Postgres>) -> Self {
         Self {
             transaction: Some(transaction),
@@ -47,7 +48,7 @@ impl Kept {
         }
     }
 
-    /// To use it, once.
+    /// Takes the transaction for its one use.
     pub(super) fn take(&mut self) -> Option<Transaction<'static, Postgres>> {
         self.transaction.take()
     }

@@ -41,7 +41,7 @@ struct Idle {
 }
 
 impl Session {
-    /// The connection if it is known to be alive, else another one.
+    /// Takes the connection if it is known to be alive, and otherwise connects.
     async fn take(&mut self, connect: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
         if let Some(mut idle) = self.0.take()
             && (idle.since.elapsed() < TRUSTED_IDLE || idle.connection.ping().await.is_ok())
@@ -58,7 +58,7 @@ impl Session {
 impl Commit for Database {
     type Session = Session;
 
-    /// The server works on it at the same time.
+    /// The size of a large append, on which the server works at the same time as on the others.
     const LARGE_BYTES: usize = LARGE_APPEND_BYTES;
 
     async fn commit(
@@ -111,11 +111,11 @@ impl Database {
     }
 }
 
-/// On which connection a batch is run.
+/// The connection on which a batch is run.
 enum Way<'a> {
-    /// That of a committer, whom nothing must keep waiting but the disk.
+    /// The connection of a committer, which MUST wait for nothing but the disk.
     Own(&'a mut PgConnection),
-    /// Any, to wait until the streams are free.
+    /// Any connection of the pool, to wait until the streams are free.
     Pool(&'a PgPool),
 }
 

@@ -82,8 +82,8 @@ fn refused_setting(message: &str) -> Option<&str> {
 }
 
 /// Refuses a connection that leads to a standby, where reads are old, that may only read, or that
-/// skips the triggers which number events; and begins a generation when the server is another one
-/// than before: nobody writes on a connection that was not asked.
+/// skips the triggers which number events; and begins a generation when the server is not the same
+/// as before: no connection writes before this check.
 pub(super) async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let server = sqlx::query(
         "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::BOOLEAN, \

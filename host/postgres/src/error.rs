@@ -1,5 +1,5 @@
-//! The meaning of the server's error codes. Errors are told apart by SQLSTATE and constraint, never
-//! by text; the list is in `migrations/postgres/README.md`.
+//! The meaning of the server's error codes. Errors are distinguished by SQLSTATE and constraint,
+//! never by text; the list is in `migrations/postgres/README.md`.
 
 use gavel_model::{ActivationNumber, ModuleKind, Position};
 use gavel_store::toolkit::group::Failed;
@@ -15,7 +15,7 @@ const UNIQUE_VIOLATION: &str = "23505";
 /// Classes of what passes by itself: connections, states of transactions and objects, resources,
 /// operators, and the system.
 const PASSING_CLASSES: [&str; 7] = ["08", "25", "40", "53", "55", "57", "58"];
-/// A stream has moved on, or ended, between the look at it and the write.
+/// The codes of a stream that has moved on, or ended, between the look at it and the write.
 const STREAM_MOVED: [&str; 2] = ["GV001", "GV002"];
 const SERIALIZATION_FAILURE: &str = "40001";
 const DEADLOCK_DETECTED: &str = "40P01";
@@ -32,7 +32,7 @@ const LEASE_LOST: &str = "GV007";
 const NOT_LEASED: &str = "GV008";
 const NOT_PARKED: &str = "GV009";
 const NAME_TAKEN: &str = "GV011";
-/// The schema is for newer hosts than this one.
+/// The code of a schema that is for newer hosts than this one.
 const OUTDATED: &str = "GV012";
 
 /// Offsets come from a sequence: one that is taken is nothing that another writer was faster with.

@@ -145,8 +145,8 @@ impl EventStore for PostgresStore {
         self.read(|| sqlx::query("SELECT 1")).await.map(|_| ())
     }
 
-    /// The floor is met by appends, and by whoever looks for what is withheld, as each host does
-    /// all the time.
+    /// Waits for the floor, which appends meet, and the search for withheld events, which each host
+    /// does all the time.
     async fn outdated(&self) -> Outdated {
         self.floor.outdated().await
     }

@@ -13,8 +13,8 @@ use sqlx::{Decode, Postgres, Type};
 use super::PostgresStore;
 use super::query::of_stream;
 
-/// The columns that [`past_events`] reads, in the order of [`place`]. `data` comes as it is: the
-/// detour by way of TEXT costs two copies.
+/// The columns that [`past_events`] reads, in the order of [`place`]. `data` comes in its binary
+/// form: the detour by way of TEXT costs two copies.
 macro_rules! history_columns {
     () => {
         "event, event_version, data, final, tags, version, event_id"
@@ -22,7 +22,7 @@ macro_rules! history_columns {
 }
 pub(super) use history_columns;
 
-/// The number of those columns.
+/// The number of columns of `history_columns!`.
 pub(super) const HISTORY_COLUMNS: usize = 7;
 
 /// The places of [`history_columns`] in a row; others may follow.
@@ -131,7 +131,8 @@ impl Filling {
         self.history.head.map(|head| head.version)
     }
 
-    /// Adds rows with the columns of `history_columns!`, of which so many were wanted.
+    /// Adds rows with the columns of `history_columns!`, and compares their number with the number
+    /// wanted.
     pub(super) fn add<'r>(
         &mut self,
         rows: impl IntoIterator<Item = &'r PgRow>,

@@ -13,14 +13,14 @@ use super::modules::{activated, bind_key, moving};
 use super::past::moved_since;
 use super::query::{answered, run_on};
 
-/// The server ends it after [`HOLD`], whatever has become of the host.
+/// A hold in a transaction. The server ends it after [`HOLD`], whatever has become of the host.
 #[derive(Debug)]
 struct PostgresHold {
     transaction: Kept,
-    /// Of the schema, what this host knows.
+    /// The schema version that this host knows.
     known: i64,
-    /// The appends of this host wait here and not in the database: each would keep a connection
-    /// from whoever looks at the past.
+    /// The hold within this process: its appends wait here and not in the database, where each
+    /// would take a connection from the activation that looks at the past.
     _held: Held,
 }
 
@@ -59,7 +59,7 @@ impl Hold for PostgresHold {
     }
 }
 
-/// Dropped midway, the transaction is rolled back.
+/// Activates in the transaction of the hold. Dropped midway, the transaction is rolled back.
 async fn activate(
     mut transaction: Transaction<'static, Postgres>,
     activation: NewActivation,

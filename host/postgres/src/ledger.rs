@@ -1,5 +1,5 @@
-//! The ledger: the columns of its table, which nobody else names, and looking commands up, many in
-//! one statement.
+//! The ledger: the columns of its table, which no other file names, and look-ups of commands, many
+//! in one statement.
 
 use std::collections::BTreeMap;
 
@@ -124,9 +124,9 @@ pub(super) fn read(row: &PgRow) -> Read<CommandRecord> {
     })
 }
 
-/// LIMIT keeps it at one step into the index for each, whatever the planner thinks of the table:
-/// statements are planned once, when it may have been small. Of commands that are not there, which
-/// is most of them, there is no row.
+/// Finds commands, each in one step into the index, whatever the planner thinks of the table: that
+/// is why there is a LIMIT. Statements are planned once, when the table may have been small. A
+/// command that is not in the ledger, as most are not, gives no row.
 const FIND: &str = concat!(
     "SELECT wanted.place, command.* FROM unnest($1::TEXT[], $2::UUID[]) WITH ORDINALITY AS wanted (namespace, command_id, place) \
      CROSS JOIN LATERAL ( \

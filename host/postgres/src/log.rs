@@ -19,8 +19,8 @@ const SCAN: u32 = 1_000;
 /// unless they take up more than this, in bytes.
 const SCAN_BYTES: usize = 8 * PAGE_BYTES;
 
-/// Only what no transaction can come before any more. A row without an event tells of a page
-/// without any. `OFFSET 0` has the state looked at once, and not row by row.
+/// Selects only events that no open transaction can precede any more. A row without an event stands
+/// for a page without any. `OFFSET 0` makes the state be looked at once, and not row by row.
 const LOG: &str = concat!(
     "SELECT state.is_withheld, page.* \
      FROM ( \
@@ -40,8 +40,9 @@ const LOG: &str = concat!(
      ) AS page ON TRUE"
 );
 
-/// By the newest event of all namespaces, which the others are as good as never behind; and the
-/// floor of the schema. A row without a holder tells of nothing that is withheld.
+/// Selects the transaction that withholds events, by comparison with the newest event of all
+/// namespaces, which the others are practically never behind; and the floor of the schema. A row
+/// without a holder means that nothing is withheld.
 const WITHHOLDING: &str = "SELECT gavel_schema_floor() AS floor, withheld.* FROM (SELECT) AS always LEFT JOIN ( \
      SELECT coalesce('process ' || a.pid, 'prepared transaction ' || p.gid, 'a session of another role') AS holder, \
      (extract(EPOCH FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) * 1000)::BIGINT AS age_ms \

@@ -6,7 +6,7 @@ use sqlx::postgres::PgPool;
 
 use super::error::{is_undefined_function, is_undefined_table};
 
-/// The schema's history, as it was when this program was built.
+/// The schema's history at the time when this program was built.
 pub(super) fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!("../../migrations/postgres");
     // A newer host may have been here: a migration leaves the schema usable for the release before

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A notice says that something was committed, and nothing else. It may be lost, with a connection
-//! or because a pooler between us and the server does not pass it on: whoever waits polls as well.
+//! or because a pooler between us and the server does not pass it on: a reader that waits polls as
+//! well.
 //!
 //! **Invariant:** no notice is sent by the transaction of an append. Those that send one stand in a
 //! single line, and appends with them.
@@ -25,8 +26,9 @@ use super::query::run;
 
 /// The channel of all hosts on a database; the payload is the schema and the host.
 const CHANNEL: &str = "gavel_events";
-/// A notice has nothing that must last, so that it waits for no disk. While it did, its transaction
-/// would hold back what others commit: readers stay below the oldest one that is under way.
+/// Sends a notice. It has nothing that must last, so that it waits for no disk. While it did, its
+/// transaction would hold back what others commit: readers stay below the oldest one that is under
+/// way.
 const TELL: &str = "SELECT set_config('synchronous_commit', 'off', true), \
                     pg_notify('gavel_events', current_schema() || ' ' || $1)";
 /// The shortest time between two notices of a host.
@@ -62,12 +64,12 @@ impl Notices {
         }
     }
 
-    /// Changes after commits of this host, and when another one has told of its own.
+    /// Changes after commits of this host, and after another host's notice of its own.
     pub(super) fn wakeups(&self) -> watch::Receiver<()> {
         self.wakeups.subscribe()
     }
 
-    /// Ends the tasks. What was committed in the last moment may not be told.
+    /// Ends the tasks. A notice of the last commits may be lost.
     pub(super) async fn close(&self) {
         let mut tasks = {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -38,8 +38,8 @@ pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database?sslmode=…`, as libpq reads it. `options=-c
     /// search_path=…` chooses the schema.
     pub url: String,
-    /// At most so many connections at a time, two of them for appends and one to listen; never
-    /// fewer than five.
+    /// The largest number of connections at a time, two of them for appends and one to listen;
+    /// never fewer than five.
     pub max_connections: u32,
     /// Brings the schema up to date if set; otherwise an outdated schema is an error.
     pub migrate: bool,

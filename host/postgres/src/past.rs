@@ -87,11 +87,12 @@ macro_rules! passage_columns {
     };
 }
 
-/// The places of those that follow the columns of a history.
+/// The places of the columns after those of a history.
 const COMMAND_ID: usize = HISTORY_COLUMNS;
 const DECIDER_ID: usize = HISTORY_COLUMNS + 1;
 
-/// For a page, and for whole events instead; each for all streams and for some.
+/// The statements for a page, and those for whole events instead; each for all streams and for
+/// some.
 pub(super) const PASSAGES: [&str; 2] = [
     of_all_streams!(passage_columns!()),
     of_some_streams!(passage_columns!()),
@@ -114,7 +115,7 @@ macro_rules! between_moments {
     };
 }
 
-/// For all streams and for some, as above.
+/// The statements for commands without events, for all streams and for some.
 pub(super) const EVENTLESS: [&str; 2] = [
     concat!(
         "SELECT ",
@@ -134,7 +135,8 @@ pub(super) const EVENTLESS: [&str; 2] = [
     ),
 ];
 
-/// LIMIT keeps it at one step into the index for each id, whatever the planner thinks of the table.
+/// Finds commands by id, each in one step into the index, whatever the planner thinks of the table:
+/// that is why there is a LIMIT.
 const COMMANDS: &str = concat!(
     "SELECT found.* FROM unnest($2::UUID[]) AS wanted (id) CROSS JOIN LATERAL (SELECT ",
     ledger_columns!(),
@@ -232,12 +234,12 @@ const MOVED_SINCE: &str = concat!(
 const MOMENT: &str = "SELECT h.generation, h.transaction_id::TEXT::BIGINT AS oldest_open, \
      pg_current_snapshot()::TEXT AS snapshot, extract(epoch FROM clock_timestamp())::BIGINT AS seconds FROM gavel_horizon() AS h";
 
-/// By how much the clocks of hosts may differ from the database's, and how long an append may take,
-/// together: after this a command without events is not looked for among those that were stored
-/// after a moment.
+/// The difference of the hosts' clocks to the database's that is allowed for, plus the time that an
+/// append may take. A command without events that was decided earlier than this before a moment is
+/// not looked for among those stored after it.
 const LATENESS: Duration = Duration::hours(1);
 
-/// After how many transactions the lower bits of their ids may mean others.
+/// The number of transactions after which the lower bits of their ids may mean others.
 const TRANSACTIONS_TOLD_APART: u64 = 1 << 30;
 
 /// The mark of a moment: the snapshot, and the time in seconds since 1970.

@@ -26,7 +26,7 @@ pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 pub(super) enum Failure {
     /// The statement never reached the server.
     NotSent(Source),
-    /// The server refused it, and took back all it did.
+    /// The server refused the statement, and rolled it back.
     Refused(Box<PgDatabaseError>),
     /// The session is of no use for it, which was not carried out. Another session may be.
     Unfit(Source),
@@ -51,8 +51,8 @@ pub(super) async fn run(pool: &PgPool, statement: Statement<'_>) -> Result<Vec<P
     answer
 }
 
-/// As [`run`], on a connection that must not be used again once it is [`Failure::Lost`] or
-/// [`Failure::Unfit`].
+/// Runs a statement as [`run`] does, on a connection that MUST NOT be used again once it is
+/// [`Failure::Lost`] or [`Failure::Unfit`].
 pub(super) async fn run_on(
     connection: &mut PgConnection,
     statement: Statement<'_>,
@@ -72,8 +72,8 @@ impl PostgresStore {
         read(&self.pool, statement).await
     }
 
-    /// As many items of a list as there is room for. The statement gives so many of those behind
-    /// the last one that is known.
+    /// Reads as many items of a list as there is room for. The statement selects that many rows
+    /// after the last one that is known.
     pub(super) async fn read_page<'q, T: Sync>(
         &self,
         limit: u32,
@@ -108,7 +108,7 @@ impl PostgresStore {
     }
 }
 
-/// As [`PostgresStore::read`], for those who have no more than the pool.
+/// Reads as [`PostgresStore::read`] does, for callers that have only the pool.
 pub(super) async fn read<'q>(
     pool: &PgPool,
     statement: impl Fn() -> Statement<'q> + Send + Sync,

@@ -13,7 +13,8 @@ use super::modules::bind_key;
 use super::query::run;
 use super::rows::{self, rehearsal_columns};
 
-/// Both parts see what was there before: what is forgotten makes room for one that is new.
+/// Replaces a rehearsal, and forgets old ones. Both parts see the rows of before: a forgotten row
+/// makes room for a new one.
 const PUT: &str = "WITH forgotten AS ( \
          DELETE FROM rehearsals \
          WHERE namespace = $1 AND kind = $2 AND name = $3 AND is_over AND id <= ( \

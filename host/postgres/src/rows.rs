@@ -156,7 +156,7 @@ pub(super) struct PartOutcome {
 #[derive(Debug)]
 pub(super) struct BatchOutcome {
     pub(super) parts: Vec<PartOutcome>,
-    /// Of all events that are stored, in order.
+    /// The positions of all events that were stored, in order.
     pub(super) positions: Vec<Position>,
 }
 

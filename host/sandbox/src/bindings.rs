@@ -1,5 +1,5 @@
-//! The seam to the guest: bindings that are generated from `wit/`. Nothing else in the host knows
-//! the component's types.
+//! The bindings to the guest, generated from `wit/`. No other file of the host knows the
+//! component's types.
 //!
 //! The world is the host's own and names every interface that it calls or checks. A component
 //! exports some of them: each is looked up by itself, by its `GuestIndices`.

@@ -1,9 +1,9 @@
 //! Compiled code on disk, so that a restart does not compile again.
 //!
-//! Compiled code is machine code: whoever can write it runs as this host. So the folder belongs to
-//! the host's user alone, and each file carries an HMAC under a random key that is kept in the
-//! folder: a file that this host did not write for this very module and engine is never loaded. It
-//! is compiled again instead, as is one that is missing or cut short.
+//! Compiled code is machine code: a user who can write it can run anything as this host. So the
+//! folder belongs to the host's user alone, and each file carries an HMAC under a random key that
+//! is kept in the folder: a file that this host did not write for this very module and engine is
+//! never loaded. The module is compiled again instead, as with a file that is missing or cut short.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -125,8 +125,8 @@ fn read_or_make_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     Ok(key)
 }
 
-/// Refuses what somebody else may have written, rather than tightening its permissions when it is
-/// too late.
+/// Refuses files that another user may have written, rather than tightening their permissions when
+/// it is too late.
 fn check_private(metadata: &fs::Metadata, mode: u32) -> io::Result<()> {
     if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o777 & !mode != 0
     {
@@ -168,7 +168,7 @@ fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
 }
 
 impl std::fmt::Debug for CodeCache {
-    /// Without the key.
+    /// Leaves out the key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CodeCache")
             .field("folder", &self.folder)

@@ -30,8 +30,8 @@ enum Part {
     Segments,
 }
 
-/// Chosen generously rather than measured; the one figure known is a component that brings Python
-/// along, with 108 core instances.
+/// The limits on the parts. Chosen generously rather than measured; the one figure known is a
+/// component that brings Python along, with 108 core instances.
 const PARTS: [(&str, u64); 11] = [
     ("core modules", 500),
     ("nested components", 100),
@@ -46,12 +46,12 @@ const PARTS: [(&str, u64); 11] = [
     ("segments", 200_000),
 ];
 
-/// Most local variables of one function (inclusive): the memory that compiling takes grows with
-/// their square.
+/// The largest number of local variables of one function (inclusive): the memory that compiling
+/// takes grows with its square.
 const LOCALS_PER_FUNCTION: u64 = 5_000;
-/// Largest function (inclusive), with room for the interpreter loop of a language.
+/// The largest function in bytes (inclusive), with room for the interpreter loop of a language.
 const FUNCTION_BYTES: u64 = 1 << 20;
-/// Deepest nesting of components (inclusive); tools make two levels.
+/// The deepest nesting of components (inclusive); tools make two levels.
 const DEPTH: u64 = 8;
 
 /// Checks sizes, counts and imports of `wasm`.

@@ -26,18 +26,18 @@ use super::{CompileError, Limits, engine};
 /// The hidden first argument with which this program compiles instead of doing anything else.
 pub const COMPILE_ARGUMENT: &str = "__compile";
 
-/// The child's way to say that the component is not valid; why is on its stderr.
+/// The exit code for a component that is not valid; the reason is on stderr.
 const INVALID: u8 = 65;
-/// The child's way to say that its address space is used up.
+/// The exit code for a child whose address space is used up.
 const OUT_OF_MEMORY: u8 = 71;
 /// The factor of its time limit that a child may take on the clock if it hardly gets the processor.
 const PATIENCE: u32 = 4;
 /// The shortest pause between two looks at the child's processor time.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
-/// As much of the child's stderr as is read.
+/// The part of the child's stderr that is read, in bytes.
 const STDERR_BYTES: u64 = 4096;
 
-/// Machine code that this program has made: [`compile`] or the cache vouch for it.
+/// The machine code that this program has made: [`compile`] or the cache vouch for it.
 #[derive(Debug)]
 pub(super) struct CompiledCode(pub(super) Vec<u8>);
 

@@ -7,7 +7,7 @@ use gavel_model::{ModuleDigest, ModuleKind};
 
 use super::CONTRACT;
 
-/// A call into a module failed. A rejection is not among these: it is a decision.
+/// The failure of a call into a module. A rejection is not among these: it is a decision.
 ///
 /// Texts that come from the module are bounded and hold no control characters; none of them names
 /// anything of the host.
@@ -26,7 +26,7 @@ pub enum Fault {
         /// The limit that was exceeded.
         limit: Duration,
     },
-    /// The call used up its fuel.
+    /// The call used up the fuel that it had.
     #[error("the call needs more than {limit} units of fuel")]
     OutOfFuel {
         /// The limit that was exceeded.
@@ -130,13 +130,13 @@ impl Fault {
     }
 }
 
-/// A component was not accepted.
+/// The reason for which a component was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// Not WebAssembly at all.
+    /// The bytes are no WebAssembly.
     #[error("not a WebAssembly component: it does not begin with the bytes of one")]
     NotWasm,
-    /// WebAssembly, but a core module.
+    /// The bytes are WebAssembly, but a core module.
     #[error(
         "a core WebAssembly module, not a component: build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`"
     )]
@@ -152,7 +152,7 @@ pub enum CompileError {
         "the component is built for `{contract}`, and this host runs modules of `{CONTRACT}`: build it with the SDK of this release"
     )]
     OtherContract {
-        /// The contract that it is built for, bounded.
+        /// The contract that the component is built for, bounded.
         contract: String,
     },
     /// A module of a kind that this host does not run.
@@ -173,7 +173,7 @@ pub enum CompileError {
         /// The digest that was asked for.
         digest: ModuleDigest,
     },
-    /// Too many bytes.
+    /// The component has too many bytes.
     #[error("the component is larger than {limit_bytes} bytes")]
     TooLarge {
         /// The limit that was exceeded.
@@ -187,19 +187,19 @@ pub enum CompileError {
         /// The limit that was exceeded.
         limit: u64,
     },
-    /// Compiling took too long.
+    /// The compilation took too long.
     #[error("compiling takes longer than {} s", limit.as_secs())]
     Timeout {
         /// The limit that was exceeded.
         limit: Duration,
     },
-    /// Compiling needs too much memory.
+    /// The compilation needs too much memory.
     #[error("compiling needs more than {limit_bytes} bytes of memory")]
     OutOfMemory {
         /// The limit that was exceeded.
         limit_bytes: u64,
     },
-    /// Not valid WebAssembly, or something that is switched off here.
+    /// The component is not valid WebAssembly, or uses a feature that is switched off here.
     #[error("the component is not valid: {reason}")]
     Invalid {
         /// The compiler's message, bounded.
@@ -264,7 +264,7 @@ impl CompileError {
     }
 }
 
-/// The runtime could not start.
+/// The reason for which the runtime could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The engine refuses this machine or its configuration.
@@ -295,7 +295,7 @@ impl StartError {
     }
 }
 
-/// A job was not run to its end on the guests' threads.
+/// The reason for which a job was not run to its end on the guests' threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// The queue is full; the job was not begun.

@@ -12,12 +12,12 @@ pub const CONTRACT: &str = "gavel:module@0.1.0";
 
 /// The package of [`CONTRACT`] in the names of its interfaces.
 const PACKAGE: &str = "gavel:module/";
-/// The end of the names of its interfaces: additions count the last number up.
+/// The end of the names of the contract's interfaces: additions increase the last number.
 const VERSION: &str = "@0.1.";
-/// Longest text of a component's that an error repeats, in characters.
+/// The longest part of a component's text that an error repeats, in characters.
 const CONTRACT_CHARS: usize = 100;
 
-/// An interface that a module exports if it has something to say there.
+/// An interface that a module may export or leave out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OptionalInterface {
     /// The events that a command is decided on, instead of those of one stream.
@@ -26,7 +26,7 @@ pub enum OptionalInterface {
     Sources,
     /// The labels of events that were stored before they had any.
     Tags,
-    /// Stored events in their newest schema.
+    /// The interface that brings stored events to their newest schema.
     Upcast,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Exports {
 }
 
 impl Exports {
-    /// Reads them off the names of all exports.
+    /// Reads the interfaces off the names of all exports.
     ///
     /// # Errors
     ///

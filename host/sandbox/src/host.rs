@@ -60,8 +60,8 @@ impl Host {
         prompt
     }
 
-    /// Lets a call that takes long go on with lower priority, and with rests beside live calls,
-    /// until its deadline.
+    /// Lets a call that takes long continue with lower priority, and with rests while live calls
+    /// are made, until its deadline.
     pub(super) fn is_late(&mut self) -> wasmtime::Result<UpdateDeadline> {
         let left = self.ticks_left.take().ok_or(Trap::Interrupt)?;
         scheduling::give_way();
@@ -96,9 +96,9 @@ impl Host {
     }
 }
 
-/// Steele, Lea and Flood's generator. Written out here, since replay needs these very numbers for
-/// ever and the generators of crates may change with a release. Not for secrets: a module has none
-/// to make.
+/// The generator of Steele, Lea and Flood. Written out here, since replay needs these very numbers
+/// for ever and the generators of crates may change with a release. Not for secrets: a module has
+/// none to make.
 #[derive(Debug)]
 struct SplitMix64(u64);
 

@@ -12,26 +12,26 @@ use super::trap;
 /// instances and needs 13 MiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Fuel for one call, about one unit per WebAssembly instruction. Deterministic: the limit of
-    /// record. Default 500,000,000.
+    /// The fuel of one call, about one unit per WebAssembly instruction. Deterministic: the limit
+    /// of record. Default 500,000,000.
     pub fuel: u64,
-    /// Wall-clock time of one call. A guard for what fuel does not see; not deterministic. Default
-    /// 500 ms.
+    /// The wall-clock time of one call. A guard for what fuel does not see; not deterministic.
+    /// Default 500 ms.
     pub deadline: Duration,
-    /// Linear memory of one instance in bytes, all of its memories together. Default 64 MiB.
+    /// The linear memory of one instance in bytes, all of its memories together. Default 64 MiB.
     pub memory_bytes: usize,
     /// Elements in all tables of one instance together. Default 200,000.
     pub table_elements: usize,
     /// Tables of one instance. Default 200.
     pub tables: usize,
-    /// Linear memories of one instance. Default 16.
+    /// The number of linear memories of one instance. Default 16.
     pub memories: usize,
-    /// Core instances that one component is made of. Default 250.
+    /// The number of core instances that one component is made of. Default 250.
     pub instances: usize,
-    /// Resource handles that are alive in one instance: each state is one, and a guest can make its
-    /// own. Default 100,000.
+    /// The number of resource handles that are alive in one instance: each state is one, and a
+    /// guest can make its own. Default 100,000.
     pub handles: usize,
-    /// Stack of one call in bytes. Default 512 KiB.
+    /// The stack of one call in bytes. Default 512 KiB.
     pub stack_bytes: usize,
     /// Bytes that the host allocates for what a guest passes out in one call, before it looks at
     /// them: more than `output_bytes` and `manifest_bytes`, since lists and their items count too.
@@ -39,7 +39,7 @@ pub struct Limits {
     pub hostcall_bytes: usize,
     /// Events of one decision. Default 1,000.
     pub events: usize,
-    /// Text that one call gives back in bytes: all events of a decision, a rejection, or a
+    /// The text that one call gives back in bytes: all events of a decision, a rejection, or a
     /// snapshot. Default 1 MiB.
     pub output_bytes: usize,
     /// The manifest in bytes. Default 1 MiB.
@@ -52,7 +52,7 @@ pub struct Limits {
     /// Tells whether a component may import what has no stand-in, to inspect the component. Such an
     /// import traps when it is called. Default false.
     pub any_import: bool,
-    /// Time of compiling one component, whatever its size. Default 10 s.
+    /// The time of compiling one component, whatever its size. Default 10 s.
     pub compile_time: Duration,
     /// The additional time for each MiB of the component that is begun. Default 2 s.
     pub compile_time_per_mib: Duration,
@@ -87,7 +87,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The time of compiling a component of so many bytes.
+    /// The time for compiling a component of `bytes` bytes.
     pub(super) fn compile_time_of(&self, bytes: usize) -> Duration {
         let mib = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
         let of_size = self.compile_time_per_mib.saturating_mul(mib);
@@ -158,12 +158,12 @@ impl Limiter {
         }
     }
 
-    /// Forgets the growth that a former call was denied and survived.
+    /// Forgets the growth that an earlier call was denied and survived.
     pub(super) fn begin_call(&mut self) {
         self.denied = None;
     }
 
-    /// Linear memory that the instance holds, in bytes.
+    /// The linear memory that the instance holds, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         self.memory.used
     }

@@ -66,7 +66,7 @@ impl Log {
     }
 }
 
-/// At most the first 1,024 bytes of `text`, with control characters escaped: fit for one line of a
+/// Escapes the control characters of the first 1,024 bytes of `text` at most: fit for one line of a
 /// log or an answer.
 pub fn printable(text: &str) -> String {
     let mut printable = String::new();

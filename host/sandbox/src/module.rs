@@ -75,14 +75,14 @@ impl Module {
         self.exports.kind
     }
 
-    /// The optional interfaces that it exports, sorted.
+    /// The optional interfaces that the component exports, sorted.
     #[must_use]
     pub fn optional_interfaces(&self) -> &[OptionalInterface] {
         &self.exports.optional
     }
 
-    /// The component's imports but those of the contract, sorted. Behind all of them are harmless
-    /// stand-ins, and traps behind the refused.
+    /// The component's imports without those of the contract, sorted. Each has a harmless stand-in,
+    /// or a trap if no host provides it.
     #[must_use]
     pub fn imports(&self) -> &[String] {
         &self.imports

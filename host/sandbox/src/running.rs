@@ -69,7 +69,7 @@ impl Running {
         self.store.data_mut().log_mut().take()
     }
 
-    /// Linear memory that the guest has asked for so far, in bytes.
+    /// The linear memory that the guest has asked for so far, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         self.store.data().limiter().memory_bytes()
     }

@@ -147,7 +147,7 @@ impl Runtime {
         .await
     }
 
-    /// The module `digest` if the cache has it. None otherwise: have its bytes
+    /// Loads the module `digest` if the cache has it. None otherwise: have its bytes
     /// [prepared](Self::prepare).
     pub async fn load(&self, digest: ModuleDigest) -> Option<Module> {
         let inner = Arc::clone(&self.inner);
@@ -161,7 +161,7 @@ impl Runtime {
     /// # Errors
     ///
     /// - [`RunError::Overloaded`]: the job was not begun. Try later.
-    /// - [`RunError::Panicked`]: a bug of the host; what the job owned is gone.
+    /// - [`RunError::Panicked`]: a bug of the host; what the job owned is lost.
     pub async fn run<T: Send + 'static>(
         &self,
         module: &Module,
@@ -171,7 +171,8 @@ impl Runtime {
         self.run_for_reader(module, job).await
     }
 
-    /// As [`Runtime::run`], for somebody who only reads: nobody keeps out of the way of it.
+    /// Runs a job as [`Runtime::run`] does, for a client that only reads: background work does not
+    /// make way for it.
     ///
     /// # Errors
     ///
@@ -184,9 +185,9 @@ impl Runtime {
         self.inner.threads.run(module.lane(), job).await
     }
 
-    /// As [`Runtime::run`], for the first calls of a module of which nobody knows anything: once
-    /// more, and with much more time, when the first try `is_late`. A busy machine is slow, though
-    /// never that slow; what computes without end uses up its fuel meanwhile.
+    /// Runs the first calls of an unknown module as [`Runtime::run`] does: once more, and with much
+    /// more time, when the first try `is_late`. A busy machine is slow, though never that slow; a
+    /// module that computes without end uses up its fuel meanwhile.
     ///
     /// # Errors
     ///
@@ -226,8 +227,8 @@ impl Runtime {
         self.inner.threads.run(Lane::Background, job)
     }
 
-    /// As [`Runtime::run_in_background`], without the rests: for little work, for the end of which
-    /// a decider is kept waiting.
+    /// Runs a job as [`Runtime::run_in_background`] does, without the rests: for little work, while
+    /// a decider waits for its end.
     ///
     /// # Errors
     ///
@@ -246,7 +247,7 @@ impl Runtime {
         trap::times_without_room()
     }
 
-    /// For other work in the background.
+    /// The courtesy that other background work owes to live calls.
     #[must_use]
     pub fn courtesy(&self) -> &Courtesy {
         self.inner.threads.courtesy()
@@ -293,7 +294,7 @@ impl Inner {
     }
 }
 
-/// Runs work that computes or waits for the disk where it holds up nobody.
+/// Runs work that computes or waits for the disk on a thread where it blocks no other task.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, CompileError> + Send + 'static,
 ) -> Result<T, CompileError> {

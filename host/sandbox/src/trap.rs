@@ -71,8 +71,8 @@ fn denied(host: &Host, limits: &Limits) -> Option<Fault> {
     })
 }
 
-/// Limits that wasmtime enforces and reports by nothing but a text. A release that words one
-/// differently is found by the tests, and the fault is then told as a trap with that text.
+/// Finds a limit that wasmtime enforces and reports by a text only. A release that words one
+/// differently is found by the tests, and the fault is then reported as a trap with that text.
 fn exceeded(text: &str, limits: &Limits) -> Option<Fault> {
     let out_of = |what, limit| Some(Fault::OutOfMemory { what, limit });
     if text.contains("fuel allocated for hostcalls has been exhausted") {

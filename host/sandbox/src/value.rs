@@ -11,7 +11,7 @@ use super::{Fault, Limits};
 pub struct GuestCommand {
     /// One of the names that the manifest declares.
     pub name: String,
-    /// Valid against that command's schema.
+    /// The data, valid against that command's schema.
     pub data: Json,
 }
 
@@ -40,9 +40,9 @@ pub struct GuestContext {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
     /// The command is accepted, with these events; none means that there is nothing to record.
-    /// Whether the manifest declares them, and their schemas fit, is not checked here.
+    /// Their names and schemas are not checked here.
     Accepted(Vec<Event>),
-    /// The decider said no.
+    /// The command is rejected.
     Rejected(Rejection),
 }
 

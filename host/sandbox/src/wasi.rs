@@ -4,7 +4,7 @@
 //! them, and the same call sees the same. There is no environment, no argument, no file; stdin is
 //! at its end; stdout and stderr go to the module's log; time stands still at the command's `now`,
 //! and random numbers follow from the command's `seed`. A function of these interfaces that has no
-//! stand-in, such as those on files (which nobody can have), traps when it is called.
+//! stand-in, such as those on files (which no guest can have), traps when it is called.
 //!
 //! **Invariant:** there is no stand-in for anything else. A component with another import is
 //! refused.
@@ -18,7 +18,8 @@ use wasmtime::{Result, StoreContextMut, bail};
 
 use super::host::Host;
 
-/// Most random bytes that one call may ask for (inclusive): the host allocates them.
+/// The largest number of random bytes that one call may ask for (inclusive): the host allocates
+/// them.
 const RANDOM_BYTES_LIMIT: u64 = 64 << 10;
 
 /// The number of bytes that a stream's `check-write` permits; there is no back-pressure.
@@ -310,9 +311,9 @@ fn streams(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
     )
 }
 
-/// Asked for once per instance, by whichever call first makes a hash map. The order of a `HashMap`
-/// is not among the things that a decider may let show: it also depends on how many were made
-/// before.
+/// Links the seed of hash maps, which an instance asks for once, in the first call that makes one.
+/// The order of a `HashMap` is not among the things that a decider may let show: it also depends on
+/// how many were made before.
 fn insecure_seed(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
     instance.func_wrap("insecure-seed", |mut store: Store<'_>, ()| {
         let host = store.data_mut();

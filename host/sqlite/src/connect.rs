@@ -23,11 +23,11 @@ const CHECKPOINT_PAGES: u32 = 4_000;
 /// cut in each turn has to grow in each, which costs waits for the disk.
 const LOG_BYTES: u32 = CHECKPOINT_PAGES * 2 * 4_096;
 
-/// Size of the page cache, in KiB: the inner pages and the ends of all indexes, and the leaves of
-/// streams that are written to.
+/// The size of the page cache, in KiB: the inner pages and the ends of all indexes, and the leaves
+/// of streams that are written to.
 const CACHE_KIB: i32 = 16 * 1024;
 
-/// Creates the file if it is not there, with the log beside it that lets others read while one
+/// Creates the file if it does not exist, with a write-ahead log that lets others read while one
 /// writes.
 pub(super) fn creating(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = connect(
@@ -38,8 +38,9 @@ pub(super) fn creating(path: &Path) -> Result<Connection, rusqlite::Error> {
     keep_what_is_committed(connection)
 }
 
-/// Has the file keep its log beside it from now on. Of several that do this to a new file at a
-/// time, SQLite lets none wait, and refuses all but one; they find it done when they come again.
+/// Switches the file to a write-ahead log for good. When several connections do this to a new file
+/// at the same time, SQLite refuses all but one without waiting; the others find it done when they
+/// try again.
 fn keep_log_beside(connection: &Connection) -> Result<(), rusqlite::Error> {
     let end = Instant::now() + BUSY_TIMEOUT;
     loop {

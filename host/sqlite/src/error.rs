@@ -2,7 +2,7 @@
 
 use gavel_store::{ConsumerError, Error, ResumeError};
 
-/// Primary result codes (the low byte of an extended one) of a store that may answer later.
+/// The primary result codes (the low byte of an extended one) of a store that may answer later.
 const OUTAGES: [i32; 10] = [
     5,  // SQLITE_BUSY: another process writes
     6,  // SQLITE_LOCKED
@@ -19,8 +19,8 @@ const OUTAGES: [i32; 10] = [
 /// The extended result code of a row that another row refers to.
 const CONSTRAINT_FOREIGN_KEY: i32 = 787;
 
-/// The error of a function that works on a connection: of the store, or of SQLite and told in the
-/// words of the store.
+/// The error of a function that works on a connection: one of the store, or one of SQLite in the
+/// terms of the store.
 #[derive(Debug)]
 pub(crate) struct SqliteError(Error);
 

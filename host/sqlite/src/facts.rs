@@ -23,7 +23,7 @@ const EVENT_ID: &str = "SELECT 1 FROM events WHERE event_id = ?1";
 
 const LAST_OFFSET: &str = r#"SELECT max("offset") FROM events"#;
 
-/// Everything that `appends` can touch, as it is inside this transaction.
+/// Loads all facts that `appends` can touch, as they are inside this transaction.
 pub(super) fn load_in_tx(tx: &Connection, appends: &[Append]) -> Result<Facts, SqliteError> {
     let parts = || appends.iter().flat_map(|append| &append.parts);
     let mut facts = Facts::default();

@@ -1,7 +1,8 @@
 //! The files of the database: whether those at the path are still the ones that are open.
 //!
-//! Files that were deleted or replaced can be written to as long as they are open, and all of it is
-//! gone with the host. So the store asks before it acknowledges, or answers, anything.
+//! Files that were deleted or replaced can be written to as long as they are open, and what was
+//! written is lost when the host ends. So the store checks the files before it acknowledges, or
+//! answers, anything.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -23,10 +24,10 @@ struct Known {
     identities: [Identity; 3],
 }
 
-/// Device and number of a file. None where the system has no such thing.
+/// The device and number of a file. None where the system has no such thing.
 type Identity = Option<(u64, u64)>;
 
-/// The files at the path are others than those that are open.
+/// The error of files at the path that are not those that are open.
 #[derive(Debug, thiserror::Error)]
 #[error("the files of the database at {path} were removed or replaced: start anew")]
 struct Replaced {
@@ -34,7 +35,8 @@ struct Replaced {
 }
 
 impl Files {
-    /// The files at `path`, which somebody has open and keeps open until somebody else does.
+    /// Identifies the files at `path`, which a connection has open, and keeps open until another
+    /// one does.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let paths = SUFFIXES.map(|suffix| with_suffix(path, suffix));
         let identities = identities(&paths)?;

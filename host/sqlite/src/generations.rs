@@ -16,8 +16,8 @@ use super::error::SqliteError;
 use super::rows;
 use super::tables::Tables;
 
-/// The number is that of the clock, so that it differs from those which were begun since the copy
-/// was made that this file may be.
+/// Begins a generation. Its number is that of the clock, so that it differs from those that were
+/// begun since a copy was made that this file may be.
 const BEGIN: &str = r#"
 INSERT OR REPLACE INTO generations (begins_after, generation)
 SELECT coalesce(max("offset"), 0), max(?1, (SELECT max(generation) + 1 FROM generations)) FROM events"#;
@@ -81,9 +81,10 @@ pub(super) struct Generations<'c> {
 #[derive(Debug, Clone, Copy, Default)]
 struct Generation {
     number: u64,
-    /// Exclusive.
+    /// The offset after which the generation begins; exclusive.
     begins_after: i64,
-    /// Inclusive; of the newest it is all there can be.
+    /// The last offset of the generation; inclusive. That of the newest generation is the largest
+    /// possible one.
     through: i64,
 }
 

@@ -8,8 +8,8 @@ use gavel_store::{ActivateError, Hold, Moment, NewActivation};
 use super::SqliteStore;
 use super::modules::activate;
 
-/// A decider is held in this process. Another one that has the file open is not kept waiting: what
-/// it appends is noticed.
+/// A hold of a decider in this process. Another process that has the file open is not kept waiting:
+/// its appends are noticed.
 #[derive(Debug)]
 pub(super) struct SqliteHold<'s> {
     pub(super) store: &'s SqliteStore,

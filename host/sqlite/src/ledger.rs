@@ -1,4 +1,4 @@
-//! The ledger: the columns of its table, which nobody else names, and looking commands up.
+//! The ledger: the columns of its table, which no other file names, and look-ups of commands.
 
 use async_trait::async_trait;
 use gavel_model::{CommandOutcome, CommandRecord, Fingerprint, Json, LedgerMode, Rejection};

@@ -11,8 +11,8 @@ use super::error::SqliteError;
 use super::generations::Generations;
 use super::rows::{self, log_columns};
 
-/// Within a namespace the rowid ascends; hides the other index that begins with it, by which the
-/// log would have to be sorted.
+/// Selects the newest offset of a namespace, in which the rowid ascends. `INDEXED BY` excludes the
+/// other index that begins with the namespace, by which the log would have to be sorted.
 const NEWEST: &str = r#"
 SELECT "offset" FROM events INDEXED BY events_namespace
 WHERE namespace = ?1 ORDER BY "offset" DESC LIMIT 1"#;

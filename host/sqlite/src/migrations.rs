@@ -20,7 +20,7 @@ impl Migration {
     }
 }
 
-/// All of them, by number.
+/// The migrations by number.
 const MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
 const CREATE_HISTORY: &str = "
@@ -40,7 +40,7 @@ const UNFINISHED: &str =
 
 const CHECKSUM: &str = "SELECT checksum FROM _sqlx_migrations WHERE version = ?1";
 
-/// Without the time that it took, which nobody reads.
+/// Records a migration without its execution time, which nothing reads.
 const RECORD: &str = "
 INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (?1, ?2, TRUE, ?3, -1)";
 

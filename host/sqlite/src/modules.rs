@@ -70,8 +70,8 @@ const NEWEST: &str = "
 SELECT number, digest FROM activations
 WHERE namespace = ?1 AND kind = ?2 AND name = ?3 ORDER BY number DESC LIMIT 1";
 
-/// To which other kind a name belongs that has no activation of this one. Events of a name without
-/// any activation are a decider's.
+/// Finds another kind that owns the name, which has no activation of this kind. Events of a name
+/// without any activation are a decider's.
 const TAKEN: &str = "
 SELECT kind FROM activations WHERE namespace = ?1 AND kind <> ?2 AND name = ?3
 UNION ALL
@@ -389,8 +389,8 @@ fn activation_page(
     )
 }
 
-/// As many rows of a statement as there is room for. It gives one more than `limit`, by which is
-/// known whether there is more.
+/// Reads as many rows of a statement as there is room for. The statement gives one more than
+/// `limit`, which shows whether there is more.
 fn page<T>(
     database: &Connection,
     statement: &str,

@@ -116,8 +116,8 @@ fn unreachable(path: &Path, source: Source) -> OpenError {
     }
 }
 
-/// Creates a folder that only its owner may enter. One that is there may be meant for others as
-/// well, and stays as it is.
+/// Creates a folder that only its owner may enter. An existing folder may be meant for others as
+/// well, and is left unchanged.
 fn create_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
@@ -125,8 +125,9 @@ fn create_folder(folder: &Path) -> std::io::Result<()> {
     builder.recursive(true).create(folder)
 }
 
-/// Takes the file, and those that SQLite keeps beside it, from all but their owner: events are in
-/// them, and the secrets of consumers. What SQLite creates later is like the file.
+/// Takes the file, and those that SQLite keeps next to it, from all but their owner: they hold
+/// events, and the secrets of consumers. A file that SQLite creates later gets the same
+/// permissions.
 #[cfg(unix)]
 fn keep_from_others(path: &Path) {
     for suffix in files::SUFFIXES {

@@ -54,7 +54,8 @@ pub(super) const EVENTLESS_OF_STREAM: &str = concat!(
 /// after all that is.
 const MOMENT: &str = "SELECT (SELECT coalesce(max(\"offset\"), 0) FROM events), (SELECT coalesce(max(rowid), 0) FROM commands)";
 
-/// The indexes keep it to what is behind a moment, however much there is of the decider.
+/// Selects the streams that have moved since a moment. The indexes limit the work to the rows after
+/// the moment, however many the decider has.
 const MOVED_SINCE: &str = "
 SELECT decider_id, min(version) FROM (
     SELECT decider_id, version - 1 AS version FROM events INDEXED BY events_namespace

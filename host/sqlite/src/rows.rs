@@ -1,4 +1,4 @@
-//! Rows, and what they mean. A row that cannot be read is reported, never left out.
+//! The conversion of rows. A row that cannot be read is reported, never left out.
 
 use gavel_model::{
     Activation, ActivationKey, ActivationNumber, CommandId, Event, ModuleDigest, ModuleKind,

@@ -42,13 +42,14 @@ pub(super) enum WriteError<E> {
     NotBegun(Source),
     /// The work in the transaction failed, and all of it is undone.
     Undone(E),
-    /// COMMIT failed, the files were gone after it, or the host shut down meanwhile. What was
-    /// written may be there, or appear after a crash.
+    /// The COMMIT failed, the files were replaced after it, or the host shut down meanwhile. The
+    /// writes may be there, or appear after a crash.
     Unknown(Source),
 }
 
 impl<E> WriteError<E> {
-    /// For callers to whom a COMMIT that failed is like any other outage.
+    /// Turns the failure into the store's error, for callers to whom a failed COMMIT is like any
+    /// other outage.
     pub(super) fn into_error<O: From<E>>(self, store: impl FnOnce(Error) -> O) -> O {
         match self {
             Self::Undone(error) => error.into(),
@@ -106,8 +107,9 @@ impl Writer {
     /// Runs `work` in a transaction and makes it durable, or undoes it if `work` fails.
     ///
     /// The write lock is held from the start, so that what `work` reads is not outdated when it
-    /// writes. If the future is dropped once the transaction has begun, or is about to, it goes on
-    /// without it. A future that is kept and not polled holds up nobody.
+    /// writes. If the future is dropped once the transaction has begun, or is about to, the
+    /// transaction continues without it. A future that is kept and not polled blocks no other
+    /// write.
     pub(super) async fn write<T, E>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,

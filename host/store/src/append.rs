@@ -13,7 +13,7 @@ use super::AppendError;
 /// One or more parts that are stored together, or not at all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Append {
-    /// In order; several may be on the same stream. All MUST be in one namespace.
+    /// The parts, in order; several may be on the same stream. All MUST be in one namespace.
     pub parts: Vec<StreamAppend>,
 }
 
@@ -26,7 +26,7 @@ pub struct StreamAppend {
     pub expected: ExpectedVersion,
     /// The id of the newest event that the writer knows, after the parts before this one; none
     /// leaves it unchecked. A version alone may be that of another event, in a database that was
-    /// put back to an earlier state.
+    /// restored to an earlier state.
     pub expected_previous_id: Option<EventId>,
     /// The events, from none upwards: a rejected or empty command appends nothing but its ledger
     /// row.
@@ -34,8 +34,8 @@ pub struct StreamAppend {
     /// The ledger row; none for an import. Its payload MUST NOT be stored where it says
     /// `LedgerMode::Keys`.
     pub command: Option<CommandRecord>,
-    /// The activation that decided. Any part may say instead that a kind of module has not begun
-    /// the name.
+    /// The fence of the module that decided. Any part may require instead that a kind of module has
+    /// not begun the name.
     pub fence: Option<Fence>,
 }
 
@@ -46,8 +46,8 @@ impl Append {
     }
 }
 
-/// An append of more bytes keeps a database busy for so long that others notice, as
-/// [`StreamAppend::size_bytes`] counts them.
+/// The size in bytes above which an append occupies a database for so long that other appends
+/// notice, as [`StreamAppend::size_bytes`] counts them.
 pub const LARGE_APPEND_BYTES: usize = 256 * 1024;
 
 /// The cost of a row besides its texts, as a number of bytes that take a store as long: about 20
@@ -87,18 +87,18 @@ fn rejection_bytes(rejection: &Rejection) -> usize {
 }
 
 /// Refuses an append when another activation than this is the newest of its kind under the name of
-/// the stream: the module that has decided is not active any more. With [`ActivationNumber::NONE`]
-/// the append is refused when a module of the kind has ever worked there.
+/// the stream: the module that decided is no longer active. With [`ActivationNumber::NONE`] the
+/// append is refused when a module of the kind was ever active under the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fence {
     /// The kind of the module.
     pub kind: ModuleKind,
-    /// The activation by which it worked.
+    /// The activation under which the module decided.
     pub number: ActivationNumber,
 }
 
 impl Fence {
-    /// The fence of what a decider has decided.
+    /// The fence of a decider's decision.
     #[must_use]
     pub fn of_decider(number: ActivationNumber) -> Self {
         Self {
@@ -114,15 +114,15 @@ impl Fence {
     }
 }
 
-/// A stream that no other writer appends to until this is dropped, or has appended; nor for more
-/// than a few seconds.
+/// A claim of a stream: no other writer appends to the stream until this is dropped or has
+/// appended, for a few seconds at most.
 #[async_trait]
 pub trait Claim: Debug + Send {
-    /// As `EventStore::append`, on the stream that is claimed, which is free afterwards.
+    /// Appends to the claimed stream, as `EventStore::append` does, and releases it.
     ///
     /// # Errors
     ///
-    /// As there; a claim that has lasted too long is [`AppendError::Unavailable`].
+    /// As `EventStore::append`; for a claim that has lasted too long [`AppendError::Unavailable`].
     async fn append(self: Box<Self>, append: Append) -> Result<Vec<Appended>, AppendError>;
 }
 

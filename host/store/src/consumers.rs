@@ -1,4 +1,4 @@
-//! Consumers, as stores keep them.
+//! The storage of consumers.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -21,27 +21,28 @@ use super::{Error, Page};
 ///
 /// Everything before the cursor has been *handed out* to the streams that it belongs to: a stream
 /// has a row while events of it before the cursor are not done. `lease` moves the cursor on before
-/// it looks for streams, so that an append does nothing for any consumer, and a consumer that
-/// nobody asks costs nothing.
+/// it looks for streams, so that an append does nothing for any consumer, and a consumer without
+/// workers costs nothing.
 ///
 /// - Events of one stream MUST be leased in order, and never under two leases that have not expired
 ///   at once.
 /// - Every wanted event after the start MUST be leased until it is acknowledged or skipped, however
 ///   late it is committed.
 /// - Of the streams that are free, the one whose next event is the oldest MUST come first.
-/// - What happens to one stream MUST NOT hold up another. No lock and no transaction outlives a
+/// - A failure or a delay of one stream MUST NOT delay another. No lock and no transaction outlives
+///   a
 ///   call.
 /// - A lease that was taken over, settled, parked, or whose consumer was reset, MUST be refused
-///   with `LeaseLost`, and change nothing. One that has expired and that nobody has taken over is
-///   still good.
+///   with `LeaseLost`, and change nothing. An expired lease that no worker has taken over is still
+///   valid.
 #[async_trait]
 pub trait ConsumerStore: Debug + Send + Sync {
-    /// Creates a consumer that begins at `start`, or changes the settings of the one there is,
-    /// which stays where it is. True if it is new.
+    /// Creates a consumer that begins at `start`, or changes the settings of an existing one, whose
+    /// place stays the same. True if the consumer is new.
     ///
     /// # Errors
     ///
-    /// [`Error`] when it cannot be written.
+    /// [`Error`] when the store cannot be written.
     async fn put_consumer(
         &self,
         id: &ConsumerId,
@@ -49,8 +50,8 @@ pub trait ConsumerStore: Debug + Send + Sync {
         start: Start,
     ) -> Result<bool, Error>;
 
-    /// A consumer, and how far it has come: for what it lags behind, up to `look` events of the log
-    /// after its cursor are looked at.
+    /// A consumer with its progress. To measure its lag, up to `look` events of the log after the
+    /// cursor are looked at.
     ///
     /// # Errors
     ///
@@ -67,10 +68,10 @@ pub trait ConsumerStore: Debug + Send + Sync {
         id: &ConsumerId,
     ) -> Result<(ConsumerSettings, Position), ConsumerError>;
 
-    /// Lets a consumer leave events behind that it does not want: if its cursor is at `from` or
-    /// behind that, but before `to`, and it still wants the events that `settings` say, the cursor
-    /// moves to `to`; otherwise nothing changes. The caller knows that it wants none of those after
-    /// `from` up to `to` (inclusive).
+    /// Moves the cursor of a consumer over unwanted events: if the cursor is at `from` or behind
+    /// that, but before `to`, and the consumer still has the filter of `settings`, the cursor moves
+    /// to `to`; otherwise nothing changes. The caller MUST know that the consumer wants none of the
+    /// events after `from` up to `to` (inclusive).
     ///
     /// # Errors
     ///
@@ -120,9 +121,9 @@ pub trait ConsumerStore: Debug + Send + Sync {
     /// [`ConsumerError::NotFound`] and [`ConsumerError::Store`].
     async fn pause_consumer(&self, id: &ConsumerId, is_paused: bool) -> Result<(), ConsumerError>;
 
-    /// Stops leasing if the consumer still has the receiver that `settings` say, and keeps why
-    /// until somebody pauses or resumes it. True if it has stopped by this; otherwise nothing
-    /// changes.
+    /// Stops leasing if the consumer still has the receiver that `settings` name, and keeps the
+    /// reason until the consumer is paused or resumed by a call. True if this call has stopped it;
+    /// otherwise nothing changes.
     ///
     /// # Errors
     ///
@@ -134,7 +135,7 @@ pub trait ConsumerStore: Debug + Send + Sync {
         reason: &str,
     ) -> Result<bool, ConsumerError>;
 
-    /// Begins anew at `start`. All leases are lost, and nothing is parked any more.
+    /// Moves the consumer back to `start`. All leases are lost, and no stream is parked any more.
     ///
     /// # Errors
     ///
@@ -159,14 +160,14 @@ pub trait ConsumerStore: Debug + Send + Sync {
         max_events: u32,
     ) -> Result<Leased, ConsumerError>;
 
-    /// The events of the lease through the position `through` are done. The lease ends, unless it
-    /// is to be kept and events of it are left: then it holds for the lock timeout from now on,
-    /// until the time that is given back.
+    /// Acknowledges the events of the lease through the position `through`. The lease ends, unless
+    /// it is to be kept and has events left: then it holds for the lock timeout from now on, until
+    /// the returned time.
     ///
     /// # Errors
     ///
-    /// [`ConsumerError::NotLeased`] when no event of the lease that is not done is at `through`,
-    /// else those of [`ConsumerStore::extend`].
+    /// [`ConsumerError::NotLeased`] when the lease has no unfinished event at `through`, else those
+    /// of [`ConsumerStore::extend`].
     async fn ack(
         &self,
         id: &ConsumerId,
@@ -175,9 +176,9 @@ pub trait ConsumerStore: Debug + Send + Sync {
         keep: bool,
     ) -> Result<Option<OffsetDateTime>, ConsumerError>;
 
-    /// The first event of the lease could not be processed: it is leased again after `delay`, or,
-    /// without one, after [`ConsumerSettings::rest_after`] the attempt; after the last attempt the
-    /// stream is parked.
+    /// Reports that the first event of the lease could not be processed: the event is leased again
+    /// after `delay`, or, without one, after [`ConsumerSettings::rest_after`] the attempt; after
+    /// the last attempt the stream is parked.
     ///
     /// # Errors
     ///
@@ -190,8 +191,8 @@ pub trait ConsumerStore: Debug + Send + Sync {
         reason: &str,
     ) -> Result<Nacked, ConsumerError>;
 
-    /// Gives the lease back: nothing was learnt of its first event, which is leased again after
-    /// `delay` as if this attempt had not been.
+    /// Gives the lease back without a result: its first event is leased again after `delay`, and
+    /// this attempt does not count.
     ///
     /// # Errors
     ///
@@ -203,7 +204,7 @@ pub trait ConsumerStore: Debug + Send + Sync {
         delay: Duration,
     ) -> Result<(), ConsumerError>;
 
-    /// Lets the lease hold for the lock timeout from now on, until the time that is given back.
+    /// Extends the lease by the lock timeout from now on, until the returned time.
     ///
     /// # Errors
     ///
@@ -239,8 +240,8 @@ pub trait ConsumerStore: Debug + Send + Sync {
         how: Unpark,
     ) -> Result<(), ConsumerError>;
 
-    /// Delivers all parked streams again, their first events as if for the first time, and tells
-    /// how many they are.
+    /// Delivers all parked streams again, their first events as if for the first time, and returns
+    /// their number.
     ///
     /// # Errors
     ///
@@ -265,7 +266,7 @@ pub struct Leased {
 pub enum Nacked {
     /// The stream may be leased again after this time.
     Delayed(Duration),
-    /// That was its last attempt.
+    /// The stream is parked, since that was its last attempt.
     Parked,
 }
 
@@ -278,7 +279,7 @@ pub enum Unpark {
     Skip,
 }
 
-/// A call on a consumer was refused.
+/// The reason for which a call on a consumer was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumerError {
     /// No consumer has this name.
@@ -287,7 +288,8 @@ pub enum ConsumerError {
     /// The lease has been settled, or another worker has taken over. Nothing was changed.
     #[error("the lease is lost")]
     LeaseLost,
-    /// No event of the lease that is not done is there. Nothing was changed, and the lease holds.
+    /// The lease has no unfinished event at that position. Nothing was changed, and the lease
+    /// holds.
     #[error("no event of the lease is at {through}")]
     NotLeased {
         /// The position that was to be acknowledged.

@@ -10,28 +10,28 @@ use super::{Fence, Outdated};
 /// The error of a database driver or a file system; for the log, never for a client.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// A read failed, or a write that is not an append.
+/// The failure of a read, or of a write that is not an append.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store did not answer, or not in time. Nothing was written.
     #[error("the store is unavailable")]
     Unavailable(#[source] Source),
-    /// The database refuses it, and will refuse it again. Nothing was written.
+    /// The database refuses the write, and will refuse it again. Nothing was written.
     #[error("the database refuses it: {0}")]
     Refused(String),
-    /// A stored row cannot be read. It is reported, never left out.
+    /// A stored event cannot be read. Such a row is reported, never left out.
     #[error("the event at {position} of stream {stream} cannot be read: {reason}")]
     Malformed {
         /// The stream, as the row names it.
         stream: String,
-        /// The row's place in the log.
+        /// The position of the row in the log.
         position: Position,
         /// The fault that was found in the stored data.
         reason: String,
-        /// The row's payload as it is stored.
+        /// The row's payload, unchanged.
         raw: String,
     },
-    /// A stored row that is no event cannot be read.
+    /// A stored row other than an event cannot be read.
     #[error("a stored {what} cannot be read: {reason}")]
     Corrupt {
         /// The kind of row.
@@ -79,9 +79,9 @@ impl Error {
 /// The limit that was reached: on all appends that wait, or on those of one decider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueLimit {
-    /// So many appends.
+    /// A limit on the number of appends.
     Appends(usize),
-    /// So many bytes of payload.
+    /// A limit on the bytes of payload.
     Bytes(usize),
 }
 
@@ -94,10 +94,10 @@ impl fmt::Display for QueueLimit {
     }
 }
 
-/// An append was refused, or its outcome is unknown.
+/// The failure of an append, or an unknown outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The stream is not where the writer expected it. Load, decide again, retry.
+    /// The stream is not at the version that the writer expected. Load, decide again, retry.
     #[error("stream {stream} is at version {current}, not {expected}")]
     VersionConflict {
         /// The stream.
@@ -112,7 +112,7 @@ pub enum AppendError {
     WrongPreviousId {
         /// The stream.
         stream: StreamId,
-        /// The id of its newest event.
+        /// The id of the stream's newest event.
         current: Option<Uuid>,
     },
     /// The stream has ended.
@@ -145,8 +145,8 @@ pub enum AppendError {
         /// The id.
         command_id: Uuid,
     },
-    /// Another activation is the newest. Decide again with its module, unless none of the kind was
-    /// to be there.
+    /// Another activation is the newest. Decide again with its module, unless the fence required
+    /// that there is none.
     #[error("{} {decider} is at activation {current}, not {}", .fence.kind, .fence.number)]
     Fenced {
         /// The name of the streams.
@@ -156,8 +156,7 @@ pub enum AppendError {
         /// The newest activation.
         current: ActivationNumber,
     },
-    /// More appends are waiting than the store takes, or more of this decider than its share;
-    /// nothing was written. Try later.
+    /// The queue is full, or the decider's share of it; nothing was written. Try later.
     #[error("{limit} are waiting already")]
     Overloaded {
         /// The limit that was reached.
@@ -176,7 +175,7 @@ pub enum AppendError {
     OutcomeUnknown(#[source] Source),
 }
 
-/// An append failed before its COMMIT.
+/// Converts a failure before the COMMIT of an append.
 impl From<Error> for AppendError {
     fn from(error: Error) -> Self {
         match error {
@@ -208,16 +207,17 @@ impl AppendError {
     }
 }
 
-/// A reader cannot go on where it wants to.
+/// The reason for which a reader cannot resume at its position.
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
-    /// This log has no event there: it was put back to an earlier state, or is another one than the
-    /// reader knows.
+    /// The log has no event at the position: it was restored to an earlier state, or is not the log
+    /// that the reader knows.
     #[error("the log holds no event at {position}")]
     Lost {
         /// The position after which the reader wants to read.
         position: Position,
-        /// The last event of the namespace before that: all behind it is new to the reader.
+        /// The last event of the namespace before that position: all later events are new to the
+        /// reader.
         end: Position,
     },
     /// The store failed.
@@ -236,7 +236,7 @@ impl ResumeError {
     }
 }
 
-/// A module was not deleted.
+/// The reason for which a module was not deleted.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteModuleError {
     /// No module has this digest.
@@ -261,7 +261,7 @@ impl DeleteModuleError {
     }
 }
 
-/// An activation did not take place.
+/// The reason for which an activation did not take place.
 #[derive(Debug, thiserror::Error)]
 pub enum ActivateError {
     /// Another activation came first: compare with that one.
@@ -270,8 +270,8 @@ pub enum ActivateError {
         /// The newest activation.
         current: ActivationNumber,
     },
-    /// Something was stored in its streams after the moment through which the past was looked at:
-    /// look at that as well.
+    /// The streams of the name have moved since the moment through which the past was looked at:
+    /// look at what was stored after it as well.
     #[error("more was stored than was looked at")]
     Overtaken,
     /// The name has events or activations of another kind in the namespace, to which it belongs for
@@ -301,7 +301,7 @@ impl ActivateError {
     }
 }
 
-/// A store could not be opened.
+/// The reason for which a store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// This program is older than the schema allows.

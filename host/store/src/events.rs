@@ -32,7 +32,8 @@ use super::{
 /// given no fence, takes events of all types, and has names to keep that no client can give, which
 /// [`DeciderName::from_stored`] and [`Namespace::from_stored`] read back.
 ///
-/// What can be had from the other methods is provided, for stores that have no faster way to it.
+/// Methods that can be built from the others have a provided implementation, for stores that have
+/// no faster way.
 #[async_trait]
 pub trait EventStore: Debug + Send + Sync {
     /// Appends all parts in one transaction, or none of them.
@@ -48,7 +49,7 @@ pub trait EventStore: Debug + Send + Sync {
     /// moved or ended.
     ///
     /// Calls MAY share a transaction with others that arrive at the same time; the outcome of each
-    /// is its own. A store that has more to write than it takes MUST refuse at once, with
+    /// is its own. A store whose queue is full MUST refuse at once, with
     /// [`AppendError::Overloaded`]. If the future is dropped after it was first polled, the append
     /// may or may not take place: look up the command id, or read the stream.
     ///
@@ -57,16 +58,16 @@ pub trait EventStore: Debug + Send + Sync {
     /// Each variant of [`AppendError`] but `OutcomeUnknown` means that nothing was written.
     async fn append(&self, append: Append) -> Result<Vec<Appended>, AppendError>;
 
-    /// Finishes what is under way, and lets go of the database, which then needs nothing of this
-    /// process. For the end of a host: a call that comes later fails, or opens the database anew.
+    /// Finishes what is under way, and closes the database, which then needs nothing of this
+    /// process. For the end of a host: a later call fails, or opens the database again.
     async fn close(&self) {}
 
-    /// Keeps the writers of all hosts away from a stream, once those before have finished, so that
-    /// what is decided on it then is not overtaken. For streams on which others have been faster;
-    /// the append is checked as ever.
+    /// Keeps the writers of all hosts away from a stream, once earlier ones have finished, so that
+    /// no other append overtakes the next decision on it. For streams on which other hosts have
+    /// been faster; the append is checked as always.
     ///
-    /// None where this store has one host only, or where too many streams are claimed already: then
-    /// appends as ever have to do.
+    /// None where the store has one host only, or where too many streams are claimed already: then
+    /// append without a claim.
     ///
     /// # Errors
     ///
@@ -189,9 +190,9 @@ pub trait EventStore: Debug + Send + Sync {
     /// [`Error::Unavailable`] when it does not.
     async fn ping(&self) -> Result<(), Error>;
 
-    /// Comes back once the schema's floor is above what this program knows, which has to end then.
-    /// Appends are refused by then, at the latest. Never comes back where nobody else can change
-    /// the schema.
+    /// Waits until the schema's floor is above what this program knows, whereupon the program has
+    /// to end. Appends are refused by then, at the latest. Never returns where no other process can
+    /// change the schema.
     async fn outdated(&self) -> Outdated {
         std::future::pending().await
     }

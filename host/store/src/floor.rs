@@ -1,9 +1,10 @@
-//! The schema's floor: what a host must know of the schema to go on. A migration may raise it under
-//! hosts that run.
+//! The schema's floor: the version of the schema that a host must know to continue. A migration may
+//! raise it under hosts that run.
 
 use tokio::sync::watch;
 
-/// The schema's floor is above what this program knows: another one has to be started.
+/// The error of a schema whose floor is above what this program knows: a newer program has to be
+/// started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "newer schema, update me: a host must know the schema of this database up to {floor}, and this one knows it up to {known}"
@@ -23,7 +24,7 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// Migrations up to the number `known` are known.
+    /// Makes a floor for a program that knows the migrations up to the number `known`.
     #[must_use]
     pub fn new(known: i64) -> Self {
         Self {
@@ -38,7 +39,7 @@ impl Floor {
         self.known
     }
 
-    /// Takes note of the floor as it is now.
+    /// Notes the current floor.
     ///
     /// # Errors
     ///
@@ -52,7 +53,7 @@ impl Floor {
         Err(Outdated { floor, known })
     }
 
-    /// Comes back once a floor is met that is above what is known.
+    /// Waits until a floor is met that is above what this program knows.
     pub async fn outdated(&self) -> Outdated {
         let known = self.known;
         let mut met = self.met.subscribe();

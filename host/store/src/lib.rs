@@ -56,7 +56,7 @@ pub use read::{Direction, History, PAGE_BYTES, Page, StreamHead, StreamRange, St
 pub use rehearsals::{Beat, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord, RehearsalStore};
 pub use snapshots::{Loaded, Snapshot, SnapshotPlace, SnapshotStore};
 
-/// Everything that a host keeps.
+/// The store of a host, with all capabilities.
 ///
 /// The times that a store keeps are those of its own clock: SQLite and memory have that of the
 /// host, read once for each write before it is carried out ([`toolkit::writes`]); PostgreSQL has

@@ -1,4 +1,4 @@
-//! The events of all streams in one order, for those who follow.
+//! The events of all streams in one order, for readers that follow them.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::{Error, ResumeError};
 
-/// The log: what [`EventStore`](super::EventStore) appends, by position.
+/// The log: all events that [`EventStore`](super::EventStore) appends, by position.
 ///
 /// - A reader that resumes after the last position it was given MUST see every event once, even
 ///   when an append that took its position early commits late.
@@ -17,7 +17,7 @@ use super::{Error, ResumeError};
 pub trait LogStore: Debug + Send + Sync {
     /// A page of the log of one namespace: the first events after `after` that pass the filter, at
     /// most `limit` of them and no more than take up [`PAGE_BYTES`](super::PAGE_BYTES), but one at
-    /// least. It MAY end earlier, where no more was looked at.
+    /// least. The page MAY end earlier, where the store stopped looking.
     ///
     /// A malformed event MAY end the page before it; it MUST fail the page that would begin with
     /// it. A reader that has reported it resumes after the position that the error names.
@@ -33,15 +33,16 @@ pub trait LogStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<LogPage, Error>;
 
-    /// Checks the position that a reader comes with. Good are [`Position::BEGINNING`] and the
-    /// positions of all events, whatever their namespace: no other was ever handed out by this log.
+    /// Checks the position from which a reader wants to resume. Valid are [`Position::BEGINNING`]
+    /// and the positions of all events, whatever their namespace: this log never handed out any
+    /// other.
     ///
-    /// A database that was put back to an earlier state goes on as another one: a position of what
-    /// was lost MUST be refused, even where the log has grown past it since.
+    /// A database that was restored to an earlier state counts as another one: a position of a lost
+    /// event MUST be refused, even where the log has grown past it since.
     ///
     /// # Errors
     ///
-    /// [`ResumeError::Lost`], which tells where the reader can go on, and [`ResumeError::Store`].
+    /// [`ResumeError::Lost`], which says where the reader can continue, and [`ResumeError::Store`].
     async fn check_position(
         &self,
         namespace: &Namespace,
@@ -60,7 +61,7 @@ pub trait LogStore: Debug + Send + Sync {
 
     /// Changes when there may be something new in [`LogStore::read_log`], once for many appends. An
     /// event that is held back because another transaction is under way, or that another program
-    /// has appended, MAY come without it: whoever waits MUST poll as well.
+    /// has appended, MAY come without a change: a caller that waits MUST poll as well.
     fn wakeups(&self) -> watch::Receiver<()>;
 }
 
@@ -133,8 +134,7 @@ pub struct LogPage {
     pub is_withheld: bool,
 }
 
-/// A transaction that is under way, and keeps readers from events that were committed since it
-/// began.
+/// An open transaction that keeps readers from events committed since it began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Withholding {
     /// The age of the transaction, if it can be seen.

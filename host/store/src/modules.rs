@@ -11,11 +11,11 @@ use time::OffsetDateTime;
 
 use super::{ActivateError, DeleteModuleError, Error, Moment, Page};
 
-/// The modules, and the append-only logs of which works under which name. Each log, and the pointer
-/// which is its newest entry, is found by an [`ActivationKey`]: two kinds share neither.
+/// The modules, and the append-only logs of their activations under names. Each log, and the
+/// pointer which is its newest entry, is found by an [`ActivationKey`]: two kinds share neither.
 #[async_trait]
 pub trait ModuleStore: Debug + Send + Sync {
-    /// Keeps a module. Gives back what is stored, and whether it was stored just now.
+    /// Keeps a module. Returns the stored module, and whether this call stored it.
     ///
     /// # Errors
     ///
@@ -37,7 +37,7 @@ pub trait ModuleStore: Debug + Send + Sync {
     async fn module_wasm(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>, Error>;
 
     /// The first `limit` modules that pass the filter after one of them, newest first; none after a
-    /// module that is not there.
+    /// module that does not exist.
     ///
     /// # Errors
     ///
@@ -49,8 +49,8 @@ pub trait ModuleStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Page<StoredModule>, Error>;
 
-    /// Notes who has uploaded a module, and may know of it from now on. Nothing is noted of a
-    /// module that is not there.
+    /// Notes that a user has uploaded a module, and may see it from now on. Nothing is noted for a
+    /// module that does not exist.
     ///
     /// # Errors
     ///
@@ -72,8 +72,8 @@ pub trait ModuleStore: Debug + Send + Sync {
     ///
     /// The first entry of a log begins a name, which from then on belongs to the kind in that
     /// namespace for good: it MUST NOT have entries of another kind, nor events while it has no
-    /// entry of the kind whose streams they are. Of two who begin a name at the same time as
-    /// different kinds, one is refused.
+    /// entry of the kind whose streams they are. Of two activations that begin a name at the same
+    /// time as different kinds, one is refused.
     ///
     /// # Errors
     ///
@@ -82,8 +82,8 @@ pub trait ModuleStore: Debug + Send + Sync {
     async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError>;
 
     /// Keeps the appends to the streams of a name waiting, once those under way have ended, so that
-    /// the last of their events can be looked at before the pointer moves. Appends to others MUST
-    /// NOT wait. Of two who hold one key the second waits for the first.
+    /// the last of their events can be looked at before the pointer moves. Appends to other streams
+    /// MUST NOT wait. A second hold of the same key waits for the first.
     ///
     /// # Errors
     ///
@@ -97,8 +97,8 @@ pub trait ModuleStore: Debug + Send + Sync {
     /// [`Error`] when the store cannot be read.
     async fn active(&self, key: &ActivationKey) -> Result<Option<Activation>, Error>;
 
-    /// The newest entry of each of the first `limit` activation logs that are wanted, after the one
-    /// of a key, in the order of keys.
+    /// The newest entry of each of the first `limit` activation logs that pass the filter, after
+    /// the log of a key, in the order of keys.
     ///
     /// # Errors
     ///
@@ -124,11 +124,12 @@ pub trait ModuleStore: Debug + Send + Sync {
     ) -> Result<Page<Activation>, Error>;
 }
 
-/// The appends of a decider wait, on every host, for as long as this is there, but no longer than
-/// some seconds. Dropping it lets them go.
+/// A hold of a decider: its appends wait, on every host, until this is dropped, but for a few
+/// seconds at most.
 #[async_trait]
 pub trait Hold: Debug + Send {
-    /// Moves the pointer as [`ModuleStore::activate`](ModuleStore::activate) does, and lets go.
+    /// Moves the pointer as [`ModuleStore::activate`](ModuleStore::activate) does, and ends the
+    /// hold.
     ///
     /// # Errors
     ///
@@ -142,7 +143,7 @@ pub trait Hold: Debug + Send {
     ) -> Result<Activation, ActivateError>;
 }
 
-/// A module to keep: it has been compiled and described.
+/// A module to keep, which has been compiled and described.
 #[derive(Debug, Clone)]
 pub struct NewModule {
     /// The digest of `wasm`.
@@ -198,13 +199,13 @@ impl StoredModule {
 /// A filter of modules. All conditions hold together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModuleFilter {
-    /// Only this module.
+    /// Selects only this module.
     pub digest: Option<ModuleDigest>,
-    /// Only modules that this one may know of.
+    /// Selects only modules that this user may see.
     pub viewer: Option<ModuleViewer>,
-    /// Only modules of this name.
+    /// Selects only modules of this name.
     pub name: Option<String>,
-    /// Only modules of this kind.
+    /// Selects only modules of this kind.
     pub kind: Option<ModuleKind>,
 }
 
@@ -212,7 +213,7 @@ pub struct ModuleFilter {
 /// one of the user's namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleViewer {
-    /// As whom they upload.
+    /// The name under which the user uploads.
     pub name: String,
     /// The namespaces that the user may see.
     pub namespaces: Vec<Namespace>,
@@ -221,13 +222,13 @@ pub struct ModuleViewer {
 /// A filter of activation logs. All conditions hold together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ActivationFilter {
-    /// Only those of this namespace.
+    /// Selects only logs of this namespace.
     pub namespace: Option<Namespace>,
-    /// Only those of this kind.
+    /// Selects only logs of this kind.
     pub kind: Option<ModuleKind>,
 }
 
-/// An entry of an activation log that is to be made.
+/// A new entry of an activation log.
 #[derive(Debug, Clone)]
 pub struct NewActivation {
     /// The pointer to move.
@@ -235,22 +236,23 @@ pub struct NewActivation {
     /// The activation that the gate compared with, [`ActivationNumber::NONE`] if there was none: it
     /// MUST still be the newest.
     pub after: ActivationNumber,
-    /// The module that works from here on, which MUST be stored; none for a deactivation.
+    /// The module that is active from now on, which MUST be stored; none for a deactivation.
     pub digest: Option<ModuleDigest>,
-    /// The events that it may append; they enter the registry of (decider, event, schema version).
+    /// The events that the module may append; they enter the registry of (decider, event, schema
+    /// version).
     pub events: Vec<EventType>,
-    /// By whom.
+    /// The name of the user who activates.
     pub activated_by: Option<String>,
     /// The reason, for people.
     pub message: Option<String>,
-    /// The findings that were let pass.
+    /// The findings that were accepted.
     pub accepted: Vec<String>,
     /// The report of the gate.
     pub report: Json,
 }
 
 impl NewActivation {
-    /// The step as it is recorded, once [`NewActivation::after`] is found to be the newest
+    /// Makes the entry of the log, once [`NewActivation::after`] is found to be the newest
     /// activation.
     pub fn into_activation(
         self,

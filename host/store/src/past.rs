@@ -1,4 +1,4 @@
-//! The whole past of a decider, stream by stream: what the gate takes a candidate through.
+//! The whole past of a decider, stream by stream, through which the gate takes a candidate.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -20,13 +20,13 @@ pub struct PastRange {
     pub namespace: Namespace,
     /// The decider.
     pub decider: DeciderName,
-    /// The only streams, each from behind a place in it; in order, and no stream twice. None for
-    /// all, from their beginnings.
+    /// The selected streams, each from after a place in it; in order, and no stream twice. None for
+    /// all streams, from their beginnings.
     pub streams: Option<Arc<[Place]>>,
-    /// Only what was stored before this moment; none for all.
+    /// The upper bound in time: only what was stored before this moment is read; none for all.
     pub through: Option<Moment>,
-    /// Of the commands without events, only those that were stored after this moment; none for all.
-    /// Events are not left out: folding needs those before, too.
+    /// The lower bound in time for commands without events: only those stored after this moment are
+    /// read; none for all. Events are not left out: folding needs the earlier ones, too.
     pub eventless_since: Option<Moment>,
 }
 
@@ -49,7 +49,7 @@ impl PastRange {
         Some(rest.map(|start| start.max_of_stream(after).clone()))
     }
 
-    /// As [`PastRange::starts_after`], for commands.
+    /// The places to continue from, as [`PastRange::starts_after`] gives them, for commands.
     pub fn command_starts_after<'s>(
         &'s self,
         (after, command_id): &'s (Place, CommandId),
@@ -73,8 +73,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The version of a stream among places that are in order; that of its beginning if it is not
-    /// there.
+    /// The version of a stream among places that are in order; 0 if the stream is not among them.
     #[must_use]
     pub fn of(id: &str, places: &[Self]) -> Version {
         let found = places.binary_search_by(|place| place.id.as_str().cmp(id));
@@ -82,7 +81,7 @@ impl Place {
         place.map_or(Version::EMPTY, |place| place.version)
     }
 
-    /// The later one of two, if they are in one stream.
+    /// The later of two places in one stream; this place if they are in two.
     fn max_of_stream<'p>(&'p self, other: &'p Self) -> &'p Self {
         match self.id == other.id {
             true => self.max(other),
@@ -91,7 +90,7 @@ impl Place {
     }
 }
 
-/// Successive events of one stream, as folding needs them.
+/// A run of successive events of one stream, as folding needs them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Passage {
     /// The id of the stream within its decider.
@@ -116,18 +115,20 @@ pub struct PastPage {
 /// The number of events in one part of a decider's past.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counted {
-    /// Events.
+    /// The number of events.
     pub events: u64,
     /// The end of the part, if more may follow.
     pub end: Option<Place>,
 }
 
-/// A moment: each event, and each row of the ledger, was stored before it or after it.
+/// A moment in the life of a store: each event, and each row of the ledger, was stored before it or
+/// after it.
 ///
 /// The default comes before everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Moment {
-    /// All events up to here (inclusive) were stored before, and few of those behind it.
+    /// The position up to which (inclusive) all events were stored before the moment; of later
+    /// events, only few were.
     pub settled: Position,
     /// The rest of the moment, in a form that only the store that named it reads.
     pub mark: String,
@@ -140,8 +141,9 @@ pub struct Moment {
 /// stream c:  1 2 3 4
 /// ```
 ///
-/// Each call is of one moment; what is appended between two of them MAY be left out, unless the
-/// range says through which [`Moment`] it is. Pages MUST cost the same wherever they begin.
+/// Each call reads the state at one moment; what is appended between two calls MAY be left out,
+/// unless the range names a [`Moment`] as its upper bound. Pages MUST cost the same wherever they
+/// begin.
 #[async_trait]
 pub trait PastStore: Debug + Send + Sync {
     /// The first `limit` events after `after`, by stream and version; no more than take up
@@ -194,7 +196,7 @@ pub trait PastStore: Debug + Send + Sync {
         event_id: EventId,
     ) -> Result<Option<RecordedEvent>, Error>;
 
-    /// The present moment. What was acknowledged before the call comes before it.
+    /// The present moment. Every write that was acknowledged before the call comes before it.
     ///
     /// # Errors
     ///
@@ -202,10 +204,10 @@ pub trait PastStore: Debug + Send + Sync {
     async fn moment(&self, namespace: &Namespace) -> Result<Moment, Error>;
 
     /// The streams of a decider in which something was stored after a moment, events or commands
-    /// without events, by id. Each with the version that it had at the moment: all that was decided
-    /// before was decided at this version or an earlier one, and all that was decided after it at
-    /// this version or a later one. None if there are more than `limit`, or if it cannot be told
-    /// any more.
+    /// without events, by id. Each with the version that the stream had at the moment: all
+    /// decisions before the moment were made at this version or an earlier one, and all decisions
+    /// after the moment at this version or a later one. None if there are more than `limit`, or if
+    /// the store no longer knows.
     ///
     /// # Errors
     ///
@@ -218,9 +220,9 @@ pub trait PastStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Option<Vec<Place>>, Error>;
 
-    /// Counts events from the beginning or the end of another count, for those who want to know how
-    /// long it will take to read them all. It looks at `limit` entries at most, one or more:
-    /// streams or events, whichever the store counts by.
+    /// Counts events from the beginning, or from the end of an earlier count, so that the time to
+    /// read them all can be estimated. The store looks at `limit` entries at most (at least 1),
+    /// which are streams or events as it likes.
     ///
     /// # Errors
     ///

@@ -3,30 +3,30 @@
 use gavel_model::{Event, EventId, RecordedEvent, Version};
 use time::OffsetDateTime;
 
-/// In which direction a stream is read.
+/// The direction in which a stream is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// From the oldest to the newest.
+    /// The order from the oldest to the newest.
     Forward,
-    /// From the newest to the oldest.
+    /// The order from the newest to the oldest.
     Backward,
 }
 
-/// Most that the events of a page of the log, of a stream or of a past, or of what is leased at
-/// once, take up in bytes; a single one may be larger.
+/// The largest size in bytes of the events of one page (of the log, of a stream or of a past), or
+/// of one lease; a single event may be larger.
 pub const PAGE_BYTES: usize = 512 * 1024;
 
 /// A page of a list. One that has more is not empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
-    /// In the order of the list; no more than take up [`PAGE_BYTES`], but one at least.
+    /// The items in the order of the list; no more than take up [`PAGE_BYTES`], but one at least.
     pub items: Vec<T>,
     /// Tells whether more items follow after the last one.
     pub has_more: bool,
 }
 
 impl<T> Page<T> {
-    /// As many of the items as there is room for, each of which has a size in bytes.
+    /// Takes as many of the items as there is room for, each of which has a size in bytes.
     pub fn of(
         items: impl IntoIterator<Item = T>,
         limit: u32,
@@ -62,7 +62,7 @@ impl Room {
     /// bytes.
     const GROWTH: usize = 4;
 
-    /// Room for so many events, and for as many as take up so many bytes.
+    /// Makes room for a number of events, and for as many as take up a number of bytes.
     pub fn new(events: u32, bytes: usize) -> Self {
         Self {
             events,
@@ -74,7 +74,7 @@ impl Room {
         }
     }
 
-    /// Room for a page of a [`History`] or of [`Passages`](super::Passage).
+    /// Makes room for a page of a [`History`] or of [`Passages`](super::Passage).
     pub fn of_history(events: u32) -> Self {
         Self {
             first_rows: Self::FIRST_ROWS_OF_HISTORY,
@@ -88,7 +88,7 @@ impl Room {
         self.take_bytes(event.size_bytes())
     }
 
-    /// As [`Room::take`], for an event of this size.
+    /// Takes an event of this size, as [`Room::take`] does.
     pub fn take_bytes(&mut self, bytes: usize) -> bool {
         let bytes = self.taken_bytes.saturating_add(bytes);
         self.is_full |= self.events == 0 || (self.taken_events > 0 && bytes > self.bytes);
@@ -130,15 +130,15 @@ impl Room {
 /// A part of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamRange {
-    /// Only events of a higher version; exclusive.
+    /// The version after which events are read; exclusive.
     pub after: Version,
-    /// Only events up to this version; inclusive; none for no bound.
+    /// The last version that is read; inclusive; none for no bound.
     pub through: Option<Version>,
-    /// At most so many events.
+    /// The largest number of events.
     pub limit: u32,
-    /// And no more than take up so many bytes, about; but one at least.
+    /// The largest size of the events, in bytes and approximate; one event is read at least.
     pub bytes: usize,
-    /// From which end the limit counts.
+    /// The end of the stream from which the limit counts.
     pub direction: Direction,
 }
 
@@ -211,7 +211,7 @@ pub struct StreamHead {
 /// A stream in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamSummary {
-    /// The id within its decider.
+    /// The id of the stream within its decider.
     pub id: String,
     /// The version of the newest event.
     pub version: Version,

@@ -26,7 +26,7 @@ pub struct Beat {
     pub seen_at: OffsetDateTime,
 }
 
-/// A rehearsal as it is stored. Its document is read by the gate only.
+/// A rehearsal, as stores keep it. Its document is read by the gate only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RehearsalRecord {
     /// The id of the rehearsal.
@@ -39,19 +39,18 @@ pub struct RehearsalRecord {
     pub is_over: bool,
     /// The last sign of life of the host that works on it, by that host's own clock.
     pub seen_at: OffsetDateTime,
-    /// Everything else.
+    /// The rest of the rehearsal.
     pub document: Json,
 }
 
 /// Keeps rehearsals.
 #[async_trait]
 pub trait RehearsalStore: Debug + Send + Sync {
-    /// Keeps a rehearsal, in the place of the one with the same id. One that is over MUST NOT be
-    /// replaced by one that is not: then nothing changes, and the answer is false.
+    /// Keeps a rehearsal, in the place of the one with the same id. A finished rehearsal MUST NOT
+    /// be replaced by an unfinished one: then nothing changes, and the answer is false.
     ///
-    /// With a rehearsal that is new, the store MUST forget those of the same key that were over
-    /// before it, but for the newest [`REHEARSALS_KEPT`] by id. It never forgets one that is not
-    /// over.
+    /// With a new rehearsal, the store MUST forget those of the same key that ended before it, but
+    /// for the newest [`REHEARSALS_KEPT`] by id. The store never forgets an unfinished one.
     ///
     /// # Errors
     ///
@@ -80,17 +79,16 @@ pub trait RehearsalStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<RehearsalRecord>, Error>;
 
-    /// The first of those that are not over, by id, in all namespaces; at most
-    /// [`REHEARSALS_WATCHED`].
+    /// The first unfinished rehearsals, by id, in all namespaces; at most [`REHEARSALS_WATCHED`].
     ///
     /// # Errors
     ///
     /// [`Error`] when the store cannot be read.
     async fn unfinished_rehearsals(&self) -> Result<Vec<Beat>, Error>;
 
-    /// Takes over a rehearsal that is not over and whose host has not been seen since `last`, and
-    /// sets `seen_at` to `now`, which MUST be another time; of hosts that ask at the same time, one
-    /// gets it.
+    /// Takes over an unfinished rehearsal whose host has not been seen since `last`, and sets
+    /// `seen_at` to `now`, which MUST be another time; of hosts that ask at the same time, one gets
+    /// the rehearsal.
     ///
     /// # Errors
     ///

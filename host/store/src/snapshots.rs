@@ -1,7 +1,7 @@
 //! Snapshots: states kept so that a long stream need not be folded from its start.
 //!
-//! **Invariant:** they are disposable. Deleting any or all of them changes no answer, only how long
-//! it takes.
+//! **Invariant:** snapshots are disposable. Deleting any or all of them changes no answer, only the
+//! time that it takes.
 
 use std::fmt::Debug;
 
@@ -28,7 +28,7 @@ pub struct Snapshot {
 pub struct Loaded {
     /// The snapshot to begin with; none to begin with the initial state.
     pub snapshot: Option<Snapshot>,
-    /// The events after it; as many as the limit if there are so many.
+    /// The events after the snapshot; as many as the limit if there are at least that many.
     pub history: History,
 }
 
@@ -63,9 +63,9 @@ pub trait SnapshotStore: Debug + Send + Sync {
 
     /// Keeps snapshots, in any order and of any streams.
     ///
-    /// One MUST NOT replace another of the same stream and module that is at the same or a higher
-    /// version. One at version 0, which says nothing, MUST be left out. If the future is dropped
-    /// midway, any of them may have been kept.
+    /// A snapshot MUST NOT replace another of the same stream and module at the same or a higher
+    /// version. A snapshot at version 0, which is the initial state, MUST be left out. If the
+    /// future is dropped midway, any of them may have been kept.
     ///
     /// # Errors
     ///
@@ -75,8 +75,8 @@ pub trait SnapshotStore: Debug + Send + Sync {
     /// Looks at the `limit` snapshots of a decider that come after a place, by id and module, and
     /// deletes those of no module in `kept`.
     ///
-    /// Gives the place of the last one that was looked at; none when there was none to look at. If
-    /// the future is dropped midway, any of them may have been deleted.
+    /// Returns the place of the last snapshot that was looked at; none when no snapshot was left.
+    /// If the future is dropped midway, any of them may have been deleted.
     ///
     /// # Errors
     ///
@@ -96,6 +96,6 @@ pub trait SnapshotStore: Debug + Send + Sync {
 pub struct SnapshotPlace {
     /// The id of the stream within its decider.
     pub id: String,
-    /// The module's digest, as it is stored.
+    /// The module's digest, as the row has it.
     pub module: String,
 }

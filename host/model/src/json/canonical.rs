@@ -91,7 +91,7 @@ impl fmt::Display for Plain<'_> {
 }
 
 impl Plain<'_> {
-    /// Compares its text with `expected`.
+    /// Compares the rest of the text with `expected`.
     fn is(&self, expected: &str) -> bool {
         struct Rest<'t>(&'t str);
         impl fmt::Write for Rest<'_> {

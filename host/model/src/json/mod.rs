@@ -27,7 +27,7 @@ pub struct Json(Box<RawValue>);
 /// The reason for which a text is not a [`Json`].
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// Not JSON, nested too deeply, or a number out of range.
+    /// The text is not JSON, nested too deeply, or has a number out of range.
     #[error("not a JSON document: {0}")]
     Syntax(String),
     /// A string or key holds U+0000.
@@ -37,7 +37,8 @@ pub enum JsonError {
     /// float.
     #[error("the number {0} cannot be kept exactly: send it as a string")]
     InexactNumber(String),
-    /// Written without exponents, its numbers are much longer than they were sent.
+    /// The numbers of the text are much longer than they were sent once they are written without
+    /// exponents.
     #[error("the numbers, written out, are more than {GROWTH_LIMIT_BYTES} bytes longer")]
     LongNumbers,
 }
@@ -60,8 +61,8 @@ impl Json {
         Self::from_value(&Self::exact_value(text)?)
     }
 
-    /// Parses `text`, a document in which every number is kept as it is written. Each number has
-    /// the type that its canonical text has: `1.0` is an integer.
+    /// Parses `text`, a document in which every number keeps its text. Each number has the type of
+    /// its canonical text: `1.0` is an integer.
     ///
     /// # Errors
     ///
@@ -169,8 +170,8 @@ fn holds_nul(value: &Value) -> bool {
     }
 }
 
-/// Equal when the documents are, whatever the order of keys, the white space, and the way in which
-/// a number is written: a JSONB column gives back `1e19` as an integer.
+/// Compares documents, whatever the order of keys, the white space, and the way in which a number
+/// is written: a JSONB column gives back `1e19` as an integer.
 impl PartialEq for Json {
     fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str() || are_equal(&self.to_value(), &other.to_value())

@@ -29,8 +29,8 @@ const LEASE: &str = concat!(
     " FROM gavel_lease($1, $2, $3, $4) AS leased CROSS JOIN LATERAL (SELECT (leased.recorded).*) AS recorded"
 );
 
-/// With what is handed out, and what is still to be looked at, be it below the oldest open
-/// transaction or not. The age of `-infinity` is no number.
+/// Selects consumers with the counts of what is handed out, and of what is still to be looked at,
+/// be it below the oldest open transaction or not. The age of `-infinity` is no number.
 const CONSUMERS: &str = concat!(
     "SELECT namespace, consumer, paused, paused_reason, created_at, ",
     settings_columns!(),
@@ -136,7 +136,7 @@ fn answer<T>(rows: &[PgRow], read: impl FnOnce(&PgRow) -> Read<T>) -> Result<T, 
 }
 
 impl PostgresStore {
-    /// So many consumers of a namespace, or of all, after the one of these names.
+    /// Reads a page of the consumers of a namespace, or of all, after the consumer of these names.
     async fn consumers(
         &self,
         namespace: Option<&str>,

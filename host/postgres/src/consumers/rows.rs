@@ -122,7 +122,7 @@ fn attempts(row: &PgRow) -> Read<u32> {
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// As many milliseconds as a row holds; none if they are negative.
+/// The duration of the milliseconds in a row; zero if they are negative.
 pub(crate) fn milliseconds(count: i64) -> Duration {
     Duration::from_millis(count.try_into().unwrap_or_default())
 }

@@ -19,8 +19,8 @@ fn settings() -> ConsumerSettings {
     }
 }
 
-/// The leases, once so many events are leased of these streams: other tests on the server may hold
-/// events back for a moment.
+/// Waits until the expected numbers of events are leased of these streams, and returns the leases:
+/// other tests on the server may hold events back for a moment.
 async fn lease_all(store: &PostgresStore, expected: &[(&str, usize)]) -> Vec<Lease> {
     let mut last = Vec::new();
     let leasing = async {

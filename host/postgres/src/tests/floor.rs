@@ -19,7 +19,7 @@ fn outdated() -> Outdated {
     }
 }
 
-/// A database as hosts have left it that knew of deciders only.
+/// Makes a database as it was left by hosts that knew of deciders only.
 async fn of_deciders_only(database: &Database) {
     let known = migrator();
     let before = known.iter().filter(|known| known.version < 34);

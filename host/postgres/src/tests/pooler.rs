@@ -13,7 +13,7 @@ const ENCRYPTION: i32 = 80_877_103;
 /// The response of a pooler to the settings that a session asks for at its start.
 #[derive(Debug, Clone, Copy)]
 enum Asked {
-    /// With this message.
+    /// The pooler refuses the settings with this message.
     Refused(&'static str),
     Ignored,
 }

@@ -43,7 +43,7 @@ pub struct State {
 /// The result of restoring a snapshot.
 #[derive(Debug)]
 pub enum Restored {
-    /// The state that it described.
+    /// The state that the snapshot described.
     State(State),
     /// The module does not know it, for the reason it gives: fold the events instead.
     Refused(String),
@@ -154,7 +154,7 @@ impl Instance {
         })
     }
 
-    /// Decides `command` at `state`, which stays as it is. WASI's clocks and random numbers follow
+    /// Decides `command` at `state`, which does not change. WASI's clocks and random numbers follow
     /// the context.
     ///
     /// # Errors
@@ -220,7 +220,7 @@ impl Instance {
         self.running.id()
     }
 
-    /// Linear memory that the guest has asked for so far, in bytes; it never shrinks.
+    /// The linear memory that the guest has asked for so far, in bytes; it never shrinks.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.running.memory_bytes()

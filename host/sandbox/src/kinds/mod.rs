@@ -18,7 +18,7 @@ pub(super) struct Kind {
     kind: ModuleKind,
     /// Checks the types of what its interface exports, as wasmtime does when it loads them.
     pub(super) load: fn(&InstancePre<Host>, &mut Store<Host>, &Started) -> wasmtime::Result<()>,
-    /// Has a fresh instance describe itself.
+    /// Lets a fresh instance describe itself.
     pub(super) describe: fn(&Module) -> Result<Json, Fault>,
 }
 

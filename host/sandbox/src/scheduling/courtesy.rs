@@ -1,4 +1,4 @@
-//! Work that nobody waits for keeps out of the way of live calls, and so do those who read much.
+//! Courtesy towards live calls: background work, and clients that read much, give way to them.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use super::table::{
 #[derive(Debug, Clone)]
 pub struct Courtesy {
     start: Instant,
-    /// As [`Calls`] are packed.
+    /// The count of live calls, packed as [`Calls`].
     calls: Arc<AtomicU64>,
     cores: f64,
     /// The lock of background work, which each piece of work holds through the rest after it.
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// The same of reads that somebody waits for.
+    /// The lock of large reads that a client waits for, held in the same way.
     reading: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -68,7 +68,7 @@ impl Calls {
 }
 
 impl Default for Courtesy {
-    /// No call was made yet.
+    /// Starts without any call.
     fn default() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -82,7 +82,7 @@ impl Default for Courtesy {
 }
 
 impl Courtesy {
-    /// A live call is made: a command, or another that a guest is needed for.
+    /// Notes a live call: a command, or another call that needs a guest.
     pub fn note_call(&self) {
         let (window, _) = self.window();
         let count = |packed| {
@@ -122,7 +122,7 @@ impl Courtesy {
         rests.min(LIVE_RESTS)
     }
 
-    /// Live calls per millisecond and core.
+    /// The live calls per millisecond and core.
     fn calls(&self) -> f64 {
         let (window, elapsed) = self.window();
         let calls = Calls::unpack(self.calls.load(Ordering::Relaxed)).at(window);
@@ -131,8 +131,8 @@ impl Courtesy {
         number / milliseconds / self.cores
     }
 
-    /// Does a piece of work, of a few milliseconds at most. If live calls are made, one piece is
-    /// done at a time, whoever wants it done, and a rest follows. Tells whether they are.
+    /// Runs a piece of work, of a few milliseconds at most. While live calls are made, one piece is
+    /// run at a time, whoever asks for it, and a rest follows. Tells whether live calls are made.
     pub async fn take_turns<T>(&self, work: impl Future<Output = T>) -> (T, bool) {
         let _turn = match self.has_company() {
             true => Some(self.turn.lock().await),
@@ -147,10 +147,10 @@ impl Courtesy {
         (done, rest.is_some())
     }
 
-    /// Reads up to `events` events for somebody who waits for them, and does what there is to do
-    /// with them: a few milliseconds of work at most. If live calls are made, one large read is
-    /// done at a time, whoever wants it done, and a rest follows: as long as it took, or twice that
-    /// where they are many.
+    /// Reads up to `events` events for a client that waits for them, and processes them: a few
+    /// milliseconds of work at most. While live calls are made, one large read is done at a time,
+    /// whoever asks for it, and a rest follows: as long as the read took, or twice that if live
+    /// calls are many.
     pub async fn read_in_turn<T>(&self, events: u32, read: impl Future<Output = T>) -> T {
         if events <= SMALL_READ_EVENTS || !self.has_company() {
             return read.await;

@@ -1,5 +1,5 @@
-//! Scheduling of computation: guests on threads of their own, those that compute much behind the
-//! others, and background work between live calls.
+//! The scheduling of computation: guests on threads of their own, those that compute much behind
+//! the others, and background work between live calls.
 //!
 //! Every number of this is in one table.
 

@@ -26,10 +26,10 @@ pub(crate) enum Lane {
 /// The fuel that one module has used lately; all of its instances share the count.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// In a period, in units of fuel; from this on a module is heavy.
+    /// The fuel used in a period from which on a module is heavy.
     limit: u64,
     started: Instant,
-    /// Since `period_ms`.
+    /// The fuel used since `period_ms`.
     used: AtomicU64,
     /// The beginning of the period, in milliseconds since `started`, as below.
     period_ms: AtomicU64,
@@ -48,7 +48,7 @@ impl Pace {
         }
     }
 
-    /// A call has used `fuel`.
+    /// Notes that a call has used `fuel`.
     pub(crate) fn used(&self, fuel: u64) {
         let before = self.used.fetch_add(fuel.min(self.limit), Ordering::Relaxed);
         if before.saturating_add(fuel) < self.limit {

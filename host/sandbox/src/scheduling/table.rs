@@ -18,8 +18,8 @@ pub(crate) const PROMPT: Duration = Duration::from_millis(50);
 /// busy machine.
 pub(super) const GIVING_WAY: i32 = 10;
 
-/// The niceness of a thread of the background. Somebody may wait for an activation, so that such a
-/// thread has about a quarter of what others get.
+/// The niceness of a background thread. A client may wait for an activation, so that such a thread
+/// has about a quarter of what others get.
 pub(super) const GIVING_WAY_IN_BACKGROUND: i32 = 5;
 
 /// The period in which the fuel of a module is counted.
@@ -37,19 +37,19 @@ pub const TURN: Duration = Duration::from_millis(2);
 /// The time over which live calls are counted, and half of that for which they are remembered.
 pub(super) const WINDOW: Duration = Duration::from_millis(20);
 
-/// The rest after a piece of work in the background, as a multiple of its time, for each call that
-/// is made per millisecond and core. Priorities are not enough: the store has none, and on a kernel
-/// that does not preempt, whoever wakes up waits for a slice to end. A live call costs the whole
+/// The rest after a piece of background work, as a multiple of its time, for each call that is made
+/// per millisecond and core. Priorities are not enough: the store has none, and on a kernel that
+/// does not preempt, a thread that wakes up waits for a slice to end. A live call costs the whole
 /// machine a few tenths of a millisecond, so that one a millisecond and core leaves little of it.
 pub(super) const REST: f64 = 8.0;
 
-/// The shortest rest beside live calls, however few there are, and the longest, however many, as
-/// multiples like [`REST`].
+/// The shortest rest while live calls are made, however few there are, and the longest, however
+/// many, as multiples like [`REST`].
 pub(super) const RESTS: (f64, f64) = (1.0, 20.0);
 
 /// The longest rest. Work that takes longer than it should does so on a machine that is full, or
-/// for a module that has other limits: with a longer rest, whoever waits for the end of the work
-/// would wait without end.
+/// for a module that has other limits: with a longer rest, a client that waits for the end of the
+/// work would wait without end.
 pub(super) const LONGEST_REST: Duration = Duration::from_millis(20);
 
 /// The same as [`REST`] for a live call that computes without end.
@@ -71,16 +71,16 @@ pub(super) const LONGEST_TURN: Duration = Duration::from_millis(250);
 /// The events, and the commands without events, that the gate reads of the past at a time.
 pub const PAGE: u32 = 2_000;
 
-/// The same while live calls are made: the store has a few tenths of a millisecond of work with
-/// them. What keeps a processor for longer makes all commands wait, most of all those of the one
-/// connection that appends.
+/// The page size while live calls are made: the store has a few tenths of a millisecond of work
+/// with such a page. Work that keeps a processor for longer makes all commands wait, most of all
+/// those of the one connection that appends.
 pub const SMALL_PAGE: u32 = 50;
 
 /// The events and decisions of a batch of the gate's: a thread of the background works for about a
 /// millisecond, and looks up.
 pub const BATCH_EVENTS: usize = 250;
 
-/// The same while live calls are made, as for pages.
+/// The batch size while live calls are made, as for pages.
 pub const SMALL_BATCH_EVENTS: usize = 50;
 
 /// The streams or events that are counted at a time: the store has about half a millisecond of work

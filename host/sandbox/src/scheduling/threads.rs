@@ -35,7 +35,7 @@ enum Manner {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A handle to the threads. They end when the last handle is gone and the queues are empty.
+/// A handle to the threads. They end when the last handle is dropped and the queues are empty.
 #[derive(Debug, Clone)]
 pub(crate) struct GuestThreads {
     light: Arc<Handle>,
@@ -50,7 +50,7 @@ struct Handle(Arc<Queue>);
 struct Queue {
     lane: Lane,
     stack_bytes: usize,
-    /// All queues share it.
+    /// The courtesy, which all queues share.
     courtesy: Courtesy,
     /// The number of threads that take jobs.
     threads: u32,
@@ -60,7 +60,7 @@ struct Queue {
 }
 
 struct Waiting {
-    /// Each as one of its lane.
+    /// The waiting jobs, each with its lane.
     jobs: VecDeque<(Lane, Job)>,
     closed: bool,
 }
@@ -93,7 +93,7 @@ impl GuestThreads {
         })
     }
 
-    /// Of the live calls that are run here.
+    /// The courtesy towards the live calls that are run here.
     pub(crate) fn courtesy(&self) -> &Courtesy {
         &self.courtesy
     }
@@ -133,8 +133,8 @@ impl GuestThreads {
     }
 }
 
-/// Lets the other threads of the machine come before this guest's thread, from now on: what it does
-/// takes long. Any other thread stays as it is.
+/// Gives the other threads of the machine precedence over this guest's thread from now on, since
+/// its call takes long. On any other thread nothing changes.
 pub fn give_way() {
     if MANNER.get() != Some(Manner::Equal) {
         return;

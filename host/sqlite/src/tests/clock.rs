@@ -11,7 +11,7 @@ use super::*;
 
 const NOON: OffsetDateTime = datetime!(2026-02-03 12:00 UTC);
 
-/// Tells the time that it was set to.
+/// A clock that tells the time to which it was set.
 #[derive(Debug)]
 struct SetClock(Mutex<OffsetDateTime>);
 

@@ -9,7 +9,7 @@ use crate::migrations;
 const RAISE: &str = "PRAGMA user_version = 1000000";
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-/// A file as hosts have left it that knew of deciders only.
+/// Makes a file as it was left by hosts that knew of deciders only.
 fn of_deciders_only(file: &File) {
     std::fs::create_dir_all(file.path().parent().unwrap()).unwrap();
     let mut sql = file.plain_sql();

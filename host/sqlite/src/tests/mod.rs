@@ -51,7 +51,7 @@ impl File {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// In a folder that is not there yet.
+    /// The path of the file, in a folder that does not exist yet.
     fn path(&self) -> PathBuf {
         self.0.path().join("data").join("gavel.db")
     }
@@ -60,7 +60,7 @@ impl File {
         open(&self.path(), true).await.unwrap()
     }
 
-    /// A connection as any other program has it.
+    /// Opens a connection as any other program does.
     fn plain_sql(&self) -> Connection {
         Connection::open(self.path()).unwrap()
     }

@@ -1,8 +1,8 @@
-//! The catalog of modules: what is known of them in the whole installation.
+//! The catalog of modules, for the whole installation.
 //!
 //! An activation records here what it needs of it (its events in the registry, who may know of the
-//! module, that the module is not deleted) before it takes place. One that is then overtaken leaves
-//! that behind, which allows no more than the activation would have.
+//! module, that the module is not deleted) before it takes place. An activation that is then
+//! overtaken leaves its record behind, which allows no more than the activation would have.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -15,16 +15,16 @@ use super::journal::{Fold, corrupt};
 use crate::toolkit::admit::{RegistryKey, registry_key};
 use crate::{Append, Error, ModuleFilter, ModuleViewer, NewActivation, Page, StoredModule};
 
-/// All modules, and what is known of them.
+/// All modules, with their uploads, uses and events.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Catalog {
-    /// Oldest first.
+    /// The modules, oldest first.
     modules: Vec<StoredModule>,
-    /// The modules and those who have uploaded them.
+    /// The modules, and the users who have uploaded each.
     pub(super) uploads: BTreeSet<(ModuleDigest, String)>,
     /// The namespaces in which modules were active.
     pub(super) uses: BTreeMap<ModuleDigest, BTreeSet<Namespace>>,
-    /// Under what there are activations.
+    /// The keys that have activations.
     pub(super) keys: BTreeSet<ActivationKey>,
     /// The kinds of event that may be stored.
     registry: HashSet<RegistryKey>,
@@ -51,7 +51,7 @@ pub(super) struct Stored {
     pub(super) imports: Vec<String>,
 }
 
-/// A module, if it is one, is about to be activated.
+/// A pointer that is about to move, to a module or to none.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Used {
     pub(super) namespace: Namespace,

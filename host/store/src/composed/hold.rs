@@ -11,7 +11,7 @@ use super::names::{Name, NameEntry};
 use super::{Composed, Core};
 use crate::{ActivateError, AppendError, Hold, Moment, NewActivation};
 
-/// A name is held.
+/// A hold of a name.
 #[derive(Debug)]
 pub(super) struct HeldName<'s, B: Core> {
     pub(super) store: &'s Composed<B>,
@@ -31,7 +31,8 @@ impl<B: Core> Hold for HeldName<'_, B> {
     }
 }
 
-/// Lets go, as soon as the backend answers; until then appends wait no longer than for any hold.
+/// Ends the hold, as soon as the backend answers; until then appends wait no longer than for any
+/// hold.
 impl<B: Core> Drop for HeldName<'_, B> {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {

@@ -1,8 +1,9 @@
-//! Journals: what a capability keeps, as entries in a stream of the backend, and what they come to.
+//! Journals: the data of a capability as entries in a stream of the backend, and the state that
+//! they fold to.
 //!
 //! Each entry is decided on all entries before it, and is appended where those end: of two writers,
-//! be it of two hosts, the second finds out, reads on, and decides again. That is the house's own
-//! `decide` and `evolve`, used on itself.
+//! be it of two hosts, the second finds out, reads on, and decides again. That is event sourcing,
+//! with `decide` and `evolve`, for the store's own data.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -22,7 +23,7 @@ use crate::{Append, AppendError, Error, StreamAppend, StreamHead, StreamRange};
 /// The type of all events of journals.
 const EVENT: &str = "Recorded";
 
-/// The state that the entries of one journal come to.
+/// The state that the entries of one journal fold to.
 pub(super) trait Fold: Debug + Default + Clone + Send + Sync + 'static {
     /// An entry.
     type Entry: Serialize + DeserializeOwned + Send;
@@ -49,12 +50,12 @@ pub(super) struct Known<F> {
     pub(super) stream: StreamId,
     /// The last entry that was read.
     pub(super) head: StreamHead,
-    /// The state that the entries up to there come to.
+    /// The state that the entries up to the head fold to.
     pub(super) state: Arc<F>,
 }
 
-/// A journal as it was when it was opened; no other of this process writes to it until this is
-/// dropped.
+/// A journal in the state in which it was opened; no other writer of this process writes to the
+/// journal until this is dropped.
 #[derive(Debug)]
 pub(super) struct Opened<F>(OwnedMutexGuard<Known<F>>);
 
@@ -148,7 +149,7 @@ impl<F: Fold> Known<F> {
 }
 
 impl<F: Fold> Opened<F> {
-    /// The state that all entries come to.
+    /// The state that all entries fold to.
     pub(super) fn state(&self) -> &Arc<F> {
         &self.0.state
     }
@@ -183,7 +184,7 @@ impl<F: Fold> Opened<F> {
         Ok(recorded)
     }
 
-    /// The entry after those that are known.
+    /// Reads the first entry that is not known yet.
     async fn next(&self, core: &impl Core) -> Result<Option<RecordedEvent>, Error> {
         let range = StreamRange::only(self.next_version());
         let next = core.read_stream(&self.0.stream, range).await?;
@@ -303,8 +304,7 @@ pub(super) fn unconditional(stream: StreamId, events: Vec<NewEvent>) -> StreamAp
     }
 }
 
-/// Makes of an append's failure that of another write, of which there is no other outcome than done
-/// or not done.
+/// Converts an append's failure into that of a write that either is done or is not.
 pub(super) fn failed(error: AppendError) -> Error {
     match error {
         AppendError::Unavailable(source) | AppendError::OutcomeUnknown(source) => {

@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(super) struct Ends(Arc<Mutex<HashMap<Namespace, Position>>>);
 
 impl Ends {
-    /// The end of a log, once all that was appended before is at its place.
+    /// The end of a log, once all earlier appends are at their places.
     pub(super) async fn find(
         &self,
         core: &impl Core,

@@ -1,4 +1,4 @@
-//! A whole store on a backend that has the two traits of the core alone.
+//! A whole store on a backend that implements only the two traits of the core.
 //!
 //! A backend appends, reads streams and their ends, keeps the ledger ([`EventStore`]), and shows
 //! its log ([`LogStore`]). Everything else that a store keeps is kept here in streams of the
@@ -12,8 +12,8 @@
 //!                           _consumers/<namespace>/<name>
 //! ```
 //!
-//! A backend begins so. A capability that is too dear in journals, which keep all that they ever
-//! held, the backend takes over by implementing its trait itself.
+//! A new backend begins in this way. Journals keep all that they ever held: a capability that is
+//! too expensive in them the backend takes over by implementing its trait itself.
 
 mod catalog;
 mod consumers;
@@ -55,7 +55,7 @@ pub trait Core: EventStore + LogStore + 'static {}
 
 impl<T: EventStore + LogStore + 'static> Core for T {}
 
-/// A store of which a backend keeps the streams and the log, and nothing else.
+/// A store whose backend keeps the streams and the log, and nothing else.
 #[derive(Debug)]
 pub struct Composed<B: Core> {
     core: Arc<B>,

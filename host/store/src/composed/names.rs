@@ -1,4 +1,4 @@
-//! Names of modules, each with a journal: whose it is, what has worked under it, and who holds it.
+//! Names of modules, each with a journal of its kind, its activations and its holds.
 //!
 //! ```text
 //! journal of the name `counter`:   Claimed(decider)  Activated(1)  Held(h)  Activated(2)
@@ -6,9 +6,9 @@
 //! ```
 //!
 //! **Invariant:** an append to streams of a name is stored while the journal ends where it ended
-//! when the append was checked against it. Thus what was decided before an activation is never
-//! stored behind it, of two kinds that begin a name one is refused, and whoever holds it is
-//! overtaken by nobody unnoticed.
+//! when the append was checked against it. Thus a decision made before an activation is never
+//! stored behind it, of two kinds that begin a name one is refused, and no append overtakes a hold
+//! unnoticed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -31,12 +31,12 @@ use crate::{Append, AppendError, Error, StreamAppend};
 /// without a wake-up.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// A name, as its journal tells of it.
+/// A name in the state that its journal describes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Name {
-    /// The kind to which it belongs for good.
+    /// The kind that owns the name for good.
     pub(super) kind: Option<ModuleKind>,
-    /// The newest entry of its activation log.
+    /// The newest entry of the name's activation log.
     pub(super) newest: Option<Activation>,
     /// The versions of the entries of its activation log, by their numbers less 1.
     pub(super) activations: Vec<Version>,
@@ -49,7 +49,7 @@ pub(super) struct Name {
 pub(super) enum NameEntry {
     /// The name belongs to the kind, for it has events.
     Claimed(ModuleKind),
-    /// Something works under it from now on, or nothing.
+    /// An activation or a deactivation under the name.
     Activated(Activated),
     /// A hold begins: appends to streams of the name wait.
     Held(Uuid),
@@ -57,7 +57,7 @@ pub(super) enum NameEntry {
     LetGo,
 }
 
-/// An activation, but for what its place in the journal tells.
+/// An activation without the facts that follow from its place in the journal.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Activated {
     pub(super) kind: ModuleKind,
@@ -202,7 +202,7 @@ impl<B: Core> Composed<B> {
         Ok(names)
     }
 
-    /// Waits until a name is not held. Whether it still is, after as long as anybody waits.
+    /// Waits until a name is not held. Tells whether the name still is, after the longest wait.
     pub(super) async fn wait_for_the_end_of_a_hold(
         &self,
         name: &mut Known<Name>,
@@ -261,8 +261,8 @@ impl<B: Core> Composed<B> {
     }
 }
 
-/// The part that stores nothing once the journal of a name goes on. The first events of a name
-/// claim it.
+/// The part of an append that stores nothing once the journal of a name has more entries. The first
+/// events of a name claim it.
 fn guard(
     name: &Known<Name>,
     append: &Append,

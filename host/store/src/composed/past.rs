@@ -21,7 +21,7 @@ use crate::{
 /// The number of streams that are listed in one step.
 const PAGE_STREAMS: u32 = 1_000;
 
-/// A command without events was decided.
+/// The mark of a command without events.
 #[derive(Debug, Serialize, Deserialize)]
 struct Mark {
     version: Version,

@@ -1,4 +1,4 @@
-//! Rehearsals: one journal for all, of which the newest entry of each is what is kept.
+//! Rehearsals: one journal for all, in which the newest entry of each rehearsal is its state.
 
 use std::collections::BTreeMap;
 
@@ -34,13 +34,13 @@ struct Kept {
 pub(super) enum RehearsalEntry {
     /// The whole of a rehearsal, in the place of what was there.
     Put(Box<Written>),
-    /// Another host works on it.
+    /// The rehearsal, which another host works on from now on.
     Adopted(Namespace, RehearsalId, OffsetDateTime),
     /// A rehearsal is not kept any more, for there are enough newer ones.
     Forgotten(Namespace, RehearsalId),
 }
 
-/// A rehearsal, as it is written down.
+/// The stored form of a rehearsal.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Written {
     namespace: Namespace,

@@ -12,7 +12,7 @@ use crate::{Error, EventStore as _, Loaded, Snapshot, SnapshotPlace, SnapshotSto
 /// The most bytes (inclusive) that the states of all snapshots take up in memory.
 pub(super) const SNAPSHOTS_BYTES: usize = 64 * 1024 * 1024;
 
-/// Snapshots, of which those go first that were not read for the longest time.
+/// The snapshots; those that were not read for the longest time are dropped first.
 #[derive(Debug)]
 pub(super) struct Snapshots {
     kept: LruCache<(StreamId, ModuleDigest), Snapshot>,

@@ -1,4 +1,5 @@
-//! Several hosts on one backend, and a backend that loses what it had or does not say what it did.
+//! The cases of several hosts on one backend, and of a backend that loses data or does not report
+//! the outcome.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

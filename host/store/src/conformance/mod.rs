@@ -44,7 +44,7 @@ use std::sync::Arc;
 
 use crate::Store;
 
-/// The cases as they are written; what is not listed below is dead code here.
+/// The cases as they are written; one that is not listed below is dead code here.
 mod cases {
     pub(super) use super::append::*;
     pub(super) use super::atomic::*;

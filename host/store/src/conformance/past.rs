@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::support::*;
 use crate::{Fence, Moment, Passage, PastRange, Place, Store, StreamAppend};
 
-/// In the order of their bytes, which no collation gives them.
+/// The ids in the order of their bytes, which no collation gives them.
 const IDS: [&str; 7] = ["A", "a", "a\u{20}", "a-", "aa", "a\u{10000}", "ä"];
 
 /// One event of the past: the id of its stream, its version, itself, and its command.

@@ -12,7 +12,7 @@ use crate::{History, Store};
 /// The largest payload that the host takes by default.
 const LARGEST_PAYLOAD_BYTES: usize = 256 * 1024;
 
-/// Text that has broken stores before.
+/// The texts that have broken stores before.
 const AWKWARD_TEXTS: [&str; 12] = [
     "'; DROP TABLE events; --",
     "\"double\" and 'single' and `back`",

@@ -153,7 +153,7 @@ pub fn incremented() -> NewEvent {
     event("Incremented")
 }
 
-/// An event whose payload has so many bytes, and two more.
+/// An event whose payload has `bytes` bytes, and two more.
 pub fn sized(bytes: usize) -> NewEvent {
     NewEvent {
         data: json(&format!("\"{}\"", "x".repeat(bytes))),
@@ -199,7 +199,7 @@ pub fn closed() -> NewEvent {
     }
 }
 
-/// As many events that may be followed by others.
+/// Makes `count` events that do not end the stream.
 pub fn increments(count: usize) -> Vec<NewEvent> {
     (0..count).map(|_| incremented()).collect()
 }
@@ -372,8 +372,8 @@ pub async fn page_of(
     in_time.expect("nothing is withheld for long")
 }
 
-/// Asks after a position that is lost until the end of the log is told as `end`: it is told too
-/// early while others hold events back.
+/// Asks for a lost position until the store reports the end of the log as `end`: while other
+/// transactions hold events back, it reports an earlier one.
 pub async fn end_told(store: &dyn Store, namespace: &Namespace, lost: Position, end: Position) {
     let asking = async {
         loop {

@@ -22,16 +22,16 @@ type Stream = Vec<Arc<RecordedEvent>>;
 /// All events, by stream and in the order of the log.
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    /// Everything that appends are judged by.
+    /// The facts that appends are checked against.
     facts: Facts,
-    /// By ascending position.
+    /// The events by ascending position.
     log: Vec<Arc<RecordedEvent>>,
     streams: HashMap<(Namespace, DeciderName), BTreeMap<String, Stream>>,
     commands: HashMap<(Namespace, CommandId), CommandRecord>,
 }
 
 impl Events {
-    /// None yet, of this generation.
+    /// Makes an empty log of this generation.
     pub(super) fn new(generation: u64) -> Self {
         let facts = Facts {
             generation,
@@ -203,7 +203,7 @@ fn head_after(event: &RecordedEvent) -> StreamHead {
     }
 }
 
-/// As many as there is room for.
+/// Copies as many events as there is room for.
 fn fitting<'e>(
     events: impl Iterator<Item = &'e Arc<RecordedEvent>>,
     room: &mut Room,

@@ -1,6 +1,6 @@
 //! The backend that forgets: streams and log in memory, for tests and for trying things out.
 //!
-//! The contract holds but for one word, *durable*: what is acknowledged is gone with the process.
+//! The contract holds but for one word, *durable*: acknowledged writes are lost with the process.
 
 mod events;
 

@@ -42,10 +42,10 @@ pub struct Facts {
     pub last_offset: u64,
 }
 
-/// The newest end of a stream, and when it became that.
+/// The newest end of a stream, and its time.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tip {
-    /// The newest version and its event.
+    /// The newest version of the stream, and its event.
     pub head: StreamHead,
     /// The creation time of the newest event; none without events.
     pub updated_at: Option<OffsetDateTime>,
@@ -61,11 +61,11 @@ pub struct Admitted {
 }
 
 impl Facts {
-    /// Judges an append that would be written at `now`.
+    /// Checks an append that would be written at `now`.
     ///
     /// # Errors
     ///
-    /// The reason for which it is refused; then nothing of it is to be written.
+    /// The reason for which the append is refused; then none of its rows may be written.
     pub fn admit(&mut self, append: Append, now: OffsetDateTime) -> Result<Admitted, AppendError> {
         self.check_fences(&append.parts)?;
         self.check_commands(&append.parts)?;
@@ -106,7 +106,7 @@ impl Facts {
         Ok(())
     }
 
-    /// Checks each stream as it will be when the parts before this one are written.
+    /// Checks each stream in the state after the earlier parts.
     fn check_streams(&self, parts: &[StreamAppend]) -> Result<(), AppendError> {
         let mut heads: HashMap<&StreamId, StreamHead> = HashMap::new();
         for part in parts {

@@ -1,5 +1,5 @@
-//! Holds within a process: the appends of a decider wait, while somebody looks at the last of its
-//! events and moves the pointer.
+//! Holds within a process: the appends of a decider wait, while an activation looks at the last of
+//! its events and moves the pointer.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,25 +11,24 @@ use tokio::time::timeout;
 
 use crate::Error;
 
-/// The longest that a hold keeps an append waiting, whatever has become of whoever holds. What goes
-/// on after that overtakes the activation.
+/// The longest time that a hold keeps an append waiting, whatever has become of the holder. An
+/// append that continues after that overtakes the activation.
 pub const HOLD: Duration = Duration::from_secs(2);
 
-/// The deciders of this process: each held by one at most, or passed by any number of appends.
+/// The deciders of this process: each has one hold at most, or any number of appends under way.
 #[derive(Debug, Default)]
 pub struct Holds(Mutex<HashMap<Namespace, Deciders>>);
 
 type Deciders = HashMap<DeciderName, Arc<RwLock<()>>>;
 
-/// Appends of a decider wait for the end of this.
+/// A hold within this process: appends of the decider wait until this is dropped.
 pub type Held = OwnedRwLockWriteGuard<()>;
 
-/// An append is under way for as long as this is kept.
+/// The guards of an append, which is under way for as long as they are kept.
 pub type Passed = Vec<OwnedRwLockReadGuard<()>>;
 
 impl Holds {
-    /// Has the appends wait that come from now on to the streams of a module's name, once those
-    /// under way have ended.
+    /// Makes new appends to the streams of a module's name wait, once those under way have ended.
     ///
     /// # Errors
     ///

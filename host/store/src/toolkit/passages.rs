@@ -1,10 +1,10 @@
-//! A page of a past, put together.
+//! The assembly of a page of a past.
 
 use gavel_model::{CommandId, Event, Version};
 
 use crate::{Passage, PastPage, Place};
 
-/// Puts events that come by stream and version together to passages.
+/// Groups events that come by stream and version into passages.
 #[derive(Debug, Default)]
 pub struct Passages(Vec<Passage>);
 

@@ -1,4 +1,4 @@
-//! Snapshots before they are written.
+//! The preparation of snapshots before they are written.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use gavel_model::{ModuleDigest, StreamId, Version};
 
 use crate::Snapshot;
 
-/// The newest of each stream and module, in one order for everyone who writes them, so that no two
-/// writers deadlock.
+/// The newest snapshot of each stream and module, in one order for all writers, so that no two of
+/// them deadlock.
 pub fn newest_of(snapshots: Vec<Snapshot>) -> Vec<Snapshot> {
     let mut newest: BTreeMap<(StreamId, ModuleDigest), Snapshot> = BTreeMap::new();
     for snapshot in snapshots {

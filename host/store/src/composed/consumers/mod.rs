@@ -1,4 +1,4 @@
-//! Consumers: a journal for each, of what the rules of the toolkit have changed.
+//! Consumers: a journal for each, with the changes that the rules of the toolkit have made.
 
 mod served;
 mod working;
@@ -112,7 +112,7 @@ impl<B: Core> Composed<B> {
     }
 }
 
-/// Does work that waits for the backend on a thread that may wait.
+/// Runs work that waits for the backend on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {

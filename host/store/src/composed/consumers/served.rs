@@ -1,4 +1,4 @@
-//! The journal of a consumer, and the state that it comes to.
+//! The journal of a consumer, and the state that its entries fold to.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::toolkit::consumers::rows::{Backlog, Registered, named};
 /// The decider of the journals of consumers.
 pub(super) const CONSUMERS: &str = "consumers";
 
-/// A consumer, and what it has not done.
+/// A consumer, and the events that it has not done.
 #[derive(Debug, Clone, Default)]
 pub(in crate::composed) struct Served {
     /// The settings and the cursor; none if there is no such consumer.
@@ -24,7 +24,8 @@ pub(in crate::composed) struct Served {
 /// An entry of the journal of a consumer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::composed) enum ServedEntry {
-    /// Nothing is left, but for what follows in the same event.
+    /// The consumer is deleted, with its backlogs; later entries of the same event may register it
+    /// again.
     Cleared,
     /// The settings and the cursor, in the place of those there were.
     Registered(Box<Registered>),

@@ -17,7 +17,7 @@ use crate::{Error, LogFilter, StreamRange};
 /// The number of events of the log that are read first: most often there are few, or one is enough.
 const FIRST_EVENTS: u32 = 16;
 
-/// Consumers while a rule is at work on them: what it changes is changed here alone.
+/// A working copy of consumers for one rule, whose changes are made here only.
 #[derive(Debug)]
 pub(super) struct Working<B: Core> {
     pub(super) core: Arc<B>,

@@ -1,4 +1,4 @@
-//! Consumers as they are made, changed, looked at and removed.
+//! The creation, change, inspection and removal of consumers.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -35,7 +35,7 @@ fn settings() -> ConsumerSettings {
     }
 }
 
-/// Events of these names.
+/// A filter of events with these names.
 fn of_events(names: &[&str]) -> EventFilter {
     EventFilter {
         events: names.iter().map(|&name| name.to_owned()).collect(),

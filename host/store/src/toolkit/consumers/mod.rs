@@ -1,4 +1,4 @@
-//! Consumers as rows: what a store keeps of them, and what becomes of that.
+//! Consumers as rows, and the rules by which the rows change.
 
 pub mod rows;
 pub mod rules;

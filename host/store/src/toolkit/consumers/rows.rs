@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 
 use crate::Error;
 
-/// A consumer, as it is kept.
+/// The stored form of a consumer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Registered {
     /// The consumer's settings.
@@ -22,7 +22,7 @@ pub struct Registered {
     pub is_paused: bool,
     /// The reason for which a host paused the consumer.
     pub paused_reason: Option<String>,
-    /// The time of its creation.
+    /// The time at which the consumer was created.
     pub created_at: OffsetDateTime,
     /// The end of the part of the log that is handed out, inclusive.
     pub cursor: Position,
@@ -48,24 +48,24 @@ impl Registered {
 /// The place of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Place {
-    /// The version in its stream.
+    /// The version of the event in its stream.
     pub version: Version,
     /// The position in the log.
     pub position: Position,
-    /// The time at which it was stored.
+    /// The time at which the event was stored.
     pub created_at: OffsetDateTime,
 }
 
-/// An event without what it says.
+/// An event without its payload.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The decider of its stream.
+    /// The decider of the event's stream.
     pub decider: String,
-    /// The id of its stream.
+    /// The id of the event's stream.
     pub id: String,
-    /// The name of its type.
+    /// The name of the event's type.
     pub event: String,
-    /// The labels; none if they cannot be read: then the event is taken for wanted, and reported
+    /// The labels; none if they cannot be read: then the event counts as wanted, and is reported
     /// once it is read as a whole.
     pub tags: Option<Vec<String>>,
     /// The place in stream and log.
@@ -130,7 +130,7 @@ impl Backlog {
         self.note(reason);
     }
 
-    /// Keeps what is said of a failure.
+    /// Keeps the reason for a failure.
     pub(super) fn note(&mut self, reason: &str) {
         Parked::cut_reason(reason).clone_into(&mut self.reason);
     }
@@ -142,13 +142,13 @@ impl Backlog {
         self.rest(now, Duration::ZERO);
     }
 
-    /// Leaves it to nobody for so long.
+    /// Ends the lease, and lets the stream rest for `length`.
     pub(super) fn rest(&mut self, now: OffsetDateTime, length: Duration) {
         self.lease = None;
         self.last(now, length);
     }
 
-    /// Lets the lease or rest last for so long from now on.
+    /// Lets the lease or rest last for `length` from now on.
     pub(super) fn last(&mut self, now: OffsetDateTime, length: Duration) {
         (self.available_since, self.available_at) = (now, now + length);
     }
@@ -188,7 +188,7 @@ pub trait Rows {
     fn find(&self, id: &ConsumerId) -> Result<Option<Registered>, Error>;
     /// Replaces what there is.
     fn keep(&mut self, id: &ConsumerId, consumer: &Registered) -> Result<(), Error>;
-    /// With all its backlogs, whatever is in them. Whether there was one.
+    /// Removes a consumer with all its backlogs, whatever is in them. Tells whether it existed.
     fn remove(&mut self, id: &ConsumerId) -> Result<bool, Error>;
 
     /// Finds the backlog of a stream.
@@ -234,7 +234,7 @@ pub trait Rows {
     /// The last place before all events of the log that are created at `time` or later; its end if
     /// there are none.
     fn before(&self, id: &ConsumerId, time: OffsetDateTime) -> Result<Position, Error>;
-    /// Of the stream, from and through these versions.
+    /// Visits the entries of the stream, from and through these versions.
     fn each_entry(
         &self,
         stream: &StreamId,
@@ -242,7 +242,7 @@ pub trait Rows {
         through: Version,
         visit: Visit<'_, Entry>,
     ) -> Result<(), Error>;
-    /// Of the stream, from and through these versions.
+    /// Visits the entries of the stream, from and through these versions.
     fn each_event(
         &self,
         stream: &StreamId,
@@ -252,7 +252,7 @@ pub trait Rows {
     ) -> Result<(), Error>;
 }
 
-/// A parked backlog, as it is shown.
+/// The public form of a parked backlog.
 pub fn parked(stream: StreamId, backlog: Backlog) -> Option<Parked> {
     Some(Parked {
         stream,

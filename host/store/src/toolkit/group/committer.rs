@@ -1,4 +1,4 @@
-//! A committer: takes a batch, has it stored, answers, and takes the next.
+//! A committer, which takes a batch, stores it, answers, and takes the next.
 
 use std::error::Error;
 use std::panic::AssertUnwindSafe;
@@ -30,7 +30,7 @@ pub(super) struct Committer<C> {
     pub(super) lane: Lane,
     pub(super) queue: Arc<Queue>,
     pub(super) database: Arc<C>,
-    /// Permits for appends that are held up and run on their own.
+    /// Permits for appends that are blocked and run on their own.
     pub(super) held: Arc<Semaphore>,
     /// Changes after every commit.
     pub(super) committed: watch::Sender<()>,
@@ -90,7 +90,8 @@ impl<C: Commit> Committer<C> {
         self.committed.send_replace(());
     }
 
-    /// Runs an append beside the committers. It keeps its place in the queue until it is answered.
+    /// Runs an append concurrently with the committers. The append keeps its place in the queue
+    /// until it is answered.
     fn run_held(&self, append: Append, ticket: Ticket) {
         let (database, held) = (Arc::clone(&self.database), Arc::clone(&self.held));
         let committed = self.committed.clone();
@@ -108,7 +109,7 @@ impl<C: Commit> Committer<C> {
     }
 }
 
-/// Answers all of a batch with what became of the whole.
+/// Answers all appends of a batch with the failure of the whole.
 fn fail(tickets: impl IntoIterator<Item = Ticket>, failed: Failed) {
     let (source, wrap): (_, fn(_) -> AppendError) = match failed {
         Failed::NotSent(source) => (source, AppendError::Unavailable),

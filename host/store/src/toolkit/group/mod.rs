@@ -11,14 +11,16 @@
 //!             committers: take what is ready, commit it, answer; again
 //! ```
 //!
-//! There is no timer before a small one: a committer that is free takes at once what is there, so
-//! that a lone append waits for nobody, and batches grow just as long as commits take. What a batch
-//! means to a database is behind [`Commit`]; this module knows only who goes with whom, and when.
+//! There is no timer before a small one: a free committer takes at once the appends that wait, so
+//! that a lone append waits for no other, and batches grow just as long as commits take. [`Commit`]
+//! hides what a batch means to a database; this module only decides which appends go together, and
+//! when.
 //!
-//! A decider that writes much holds up others for a few milliseconds at most: they come before what
-//! it has piled up (`fair.rs`), and batches are small while several deciders write. What is too
-//! large for such a batch is stored beside the others, by a committer that rests while they come
-//! in: a database that can do one thing at a time does theirs for most of it.
+//! A decider that writes much delays others for a few milliseconds at most: their appends come
+//! before its backlog (`fair.rs`), and batches are small while several deciders write. An append
+//! that is too large for such a batch is stored by a committer of its own, which rests while small
+//! appends come in: a database that can do one thing at a time works on the small ones for most of
+//! the time.
 //!
 //! **Invariant:** two appends that share a stream, a command id or an event id are never under way
 //! at the same time. The later one begins when the outcome of the earlier one is known.
@@ -41,10 +43,12 @@ use self::committer::Committer;
 use self::queue::{Lane, Queue};
 use crate::{Append, AppendError, Appended, Source};
 
-/// Most appends in a batch. More save next to nothing, and all of them wait for the last.
+/// The largest number of appends in a batch. More save next to nothing, and all of them wait for
+/// the last.
 const MAX_BATCH_APPENDS: usize = 256;
-/// Most in a batch, in bytes as [`StreamAppend::size_bytes`](crate::StreamAppend::size_bytes)
-/// counts them; an append that is larger goes alone. As many small appends as may go together.
+/// The largest size of a batch, in bytes as
+/// [`StreamAppend::size_bytes`](crate::StreamAppend::size_bytes) counts them; a larger append goes
+/// alone. As many small appends as may go together.
 const MAX_BATCH_BYTES: usize = 640 * 1024;
 /// The same while several deciders write: some milliseconds of work, since each of them waits for
 /// the batches of the others.
@@ -58,15 +62,15 @@ pub type Outcome = Result<Vec<Appended>, AppendError>;
 /// The bounds on waiting appends, above which `append` is refused.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most appends that are not answered yet.
+    /// The largest number of appends that are not answered yet.
     pub appends: usize,
     /// The same in bytes; a single append may be larger.
     pub bytes: usize,
 }
 
 impl Default for Limits {
-    /// 8,192 appends, which is some tenths of a second's work, and 128 MiB. One decider alone may
-    /// have half of that.
+    /// Allows 8,192 appends, which is some tenths of a second's work, and 128 MiB. One decider
+    /// alone may have half of that.
     fn default() -> Self {
         Self {
             appends: 8_192,
@@ -105,7 +109,7 @@ pub trait Commit: Send + Sync + 'static {
     /// after a panic.
     type Session: Default + Send;
 
-    /// Appends of more bytes are stored one by one beside the others, by a committer of their own.
+    /// The size in bytes above which appends are stored one by one, by a committer of their own.
     const LARGE_BYTES: usize;
 
     /// Stores the batch in one transaction, and gives a verdict for each append in order. MUST NOT

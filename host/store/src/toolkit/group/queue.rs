@@ -22,7 +22,7 @@ use super::{Limits, MAX_BATCH_APPENDS, MAX_BATCH_BYTES, Outcome, SHARED_BATCH_BY
 use crate::metrics::QUEUE;
 use crate::{Append, AppendError, QueueLimit, StreamAppend};
 
-/// For how long a small append tells that more of them will come.
+/// The time for which a small append counts as a sign that more of them will come.
 const COMPANY: Duration = Duration::from_secs(1);
 
 /// A stream, a command id, an event id or a decider, as a hash: two that collide wait for each
@@ -35,9 +35,9 @@ pub(super) type Number = u64;
 /// The committer that takes an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// One of those that take many at a time.
+    /// A committer that takes many appends at a time.
     Together,
-    /// The one that takes large ones, one by one, beside the others.
+    /// The committer that takes large appends, one by one, concurrently with the others.
     Beside,
 }
 
@@ -58,19 +58,19 @@ pub(super) struct Queue {
 struct State {
     is_closed: bool,
     next: Number,
-    /// Not taken by a committer yet.
+    /// The appends that no committer has taken yet.
     waiting: HashMap<Number, Waiting>,
-    /// The first of all their lines.
+    /// The small appends that are the first in all of their lines.
     together: Fair,
     /// The same, of the large ones.
     beside: Fair,
     /// The arrival of the newest small append.
     small_at: Option<Instant>,
-    /// A line is there while somebody is in it; its first is left out.
+    /// The lines that are not empty, each without its first append.
     lines: HashMap<Key, VecDeque<Number>>,
-    /// Of all appends that are not answered.
+    /// The total of all appends that are not answered.
     unanswered: Share,
-    /// The same by payer; nothing of a payer without any.
+    /// The total of each payer that has unanswered appends.
     shares: HashMap<Key, Share>,
 }
 
@@ -83,7 +83,7 @@ struct Share {
 #[derive(Debug)]
 struct Waiting {
     job: Job,
-    /// In how many lines others come before it.
+    /// The number of lines in which other appends come before it.
     behind: usize,
 }
 
@@ -101,7 +101,8 @@ pub(super) struct Ticket {
     place: Place,
 }
 
-/// Leaves the lines when dropped, so that whatever happens to an append, those behind it go on.
+/// A place in the lines, which is left when this is dropped: whatever happens to an append, those
+/// behind it continue.
 #[derive(Debug)]
 struct Place {
     queue: Arc<Queue>,
@@ -129,7 +130,8 @@ impl Queue {
         }
     }
 
-    /// Each change is whole before anything can panic, so that a poisoned lock guards sound data.
+    /// Locks the state. Each change is complete before anything can panic, so that a poisoned lock
+    /// guards sound data.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -285,8 +287,8 @@ impl Queue {
 }
 
 impl State {
-    /// A payer may have half of what the others leave. So there is room for another one, however
-    /// much they all write.
+    /// Finds the limit that an append would exceed. A payer may have half of what the others leave,
+    /// so that there is room for another payer, however much all of them write.
     fn limit_reached(&self, limits: Limits, cost: Cost) -> Option<QueueLimit> {
         let (all, own) = (self.unanswered, self.share(cost.payer));
         if all.appends >= limits.appends {
@@ -344,7 +346,7 @@ impl State {
         self.lane(cost.lane).push(number, cost.payer, cost.bytes);
     }
 
-    /// Joins the lines, and says in how many of them others come first.
+    /// Joins the lines, and returns the number of lines in which others come first.
     fn line_up(&mut self, number: Number, keys: &[Key]) -> usize {
         let mut behind = 0;
         for key in keys {
@@ -358,7 +360,8 @@ impl State {
         behind
     }
 
-    /// Removes the first of these lines, and says whether anybody has become ready by that.
+    /// Removes the first append of each of these lines, and tells whether another one has become
+    /// ready.
     fn step_up(&mut self, keys: &[Key]) -> bool {
         let mut is_ready = false;
         for key in keys {
@@ -402,7 +405,8 @@ impl State {
 }
 
 impl Ticket {
-    /// Answers, and lets those behind go on. A caller who is gone is no loss.
+    /// Answers, and lets the appends behind this one continue. A caller who no longer waits is no
+    /// loss.
     pub(super) fn settle(self, outcome: Outcome) {
         let Self { answer, place } = self;
         drop(place);

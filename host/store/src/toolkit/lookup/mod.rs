@@ -1,4 +1,4 @@
-//! Look-ups in the ledger: those that come while a statement is under way share the next one.
+//! Look-ups in the ledger: all that come while a statement is under way share the next one.
 //!
 //! As with appends there is no timer. A lone look-up is sent at once, and many wait for one round
 //! trip before their own, however many they are.
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::Error;
 
-/// Most look-ups in a statement; more wait for the one after it.
+/// The largest number of look-ups in a statement; more wait for the one after it.
 const MAX_TOGETHER: usize = 256;
 
 /// The identity of a command.
@@ -39,7 +39,7 @@ pub trait Ledger: Send + Sync + 'static {
     async fn find(&self, wanted: Vec<Key>) -> Result<Vec<Found>, Error>;
 }
 
-/// The way into a ledger for all who look something up.
+/// The shared access to a ledger for look-ups.
 ///
 /// When the last of its clones is dropped, the task that asks the ledger ends.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ impl Lookups {
     }
 }
 
-/// Asks for what is wanted by then, answers, and asks again.
+/// Looks up all commands that are wanted by then, answers, and starts over.
 async fn ask(ledger: impl Ledger, mut incoming: mpsc::Receiver<Wanted>) {
     let mut wanted: Vec<Wanted> = Vec::new();
     while incoming.recv_many(&mut wanted, MAX_TOGETHER).await > 0 {

@@ -62,7 +62,7 @@ async fn look_up(lookups: &Lookups, id: CommandId) -> BoxFuture<'static, Found> 
     asking
 }
 
-/// The ids of so many commands.
+/// The ids of `N` commands.
 fn ids<const N: usize>() -> [CommandId; N] {
     [(); N].map(|()| Uuid::now_v7())
 }

@@ -151,7 +151,7 @@ pub fn nothing_to_lease(
     Ok(Some(nothing(next_in(rows, id, now)?)))
 }
 
-/// Ids for the leases of so many streams.
+/// Makes ids for the leases of `max_streams` streams.
 pub fn new_leases(max_streams: u32) -> Vec<LeaseId> {
     (0..max_streams).map(|_| Uuid::new_v4()).collect()
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::conformance::support::{import, stream};
 use crate::{LARGE_APPEND_BYTES, QueueLimit};
 
-/// A database that commits when it is told to.
+/// A database that commits only when the test says so.
 #[derive(Debug)]
 struct Gate {
     open: Semaphore,
@@ -21,7 +21,7 @@ impl Gate {
         self.batches.lock().unwrap().iter().map(Vec::len).collect()
     }
 
-    /// Waits until so many batches have begun.
+    /// Waits until `batches` batches have begun.
     async fn begun(&self, batches: usize) {
         while self.batches.lock().unwrap().len() < batches {
             tokio::task::yield_now().await;
@@ -65,7 +65,7 @@ fn alone(id: usize) -> Append {
     of("counter", id, 1)
 }
 
-/// So many events of a decider, on a stream of their own.
+/// Makes an append of `events` events of a decider, on a stream of its own.
 fn of(decider: &str, id: usize, events: usize) -> Append {
     let stream = stream_of("default", decider, &format!("s{id}"));
     Append {
@@ -73,7 +73,7 @@ fn of(decider: &str, id: usize, events: usize) -> Append {
     }
 }
 
-/// More than any test has waiting.
+/// The limits of a queue with more room than any test needs.
 const ROOMY: Limits = Limits {
     appends: 100_000,
     bytes: usize::MAX / 4,

@@ -1,7 +1,8 @@
 //! A simulation: random schedules against a database that fails, stalls and refuses, on one thread,
 //! from a seed.
 //!
-//! The clock stands still and goes on for those who rest: a slow commit is one that yields often.
+//! The clock is paused, and moves only for tasks that sleep: a slow commit is one that yields
+//! often.
 
 mod batches;
 
@@ -34,7 +35,7 @@ struct State {
     rng: StdRng,
     /// Streams, command ids and event ids of what is under way.
     busy: HashSet<String>,
-    /// In the order of their commits.
+    /// The appends in the order of their commits.
     committed: Vec<Number>,
     /// The appends that fail every batch that contains them.
     poisonous: HashSet<Number>,
@@ -47,7 +48,7 @@ impl Unreliable {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Marks what the appends touch as busy: nobody else may.
+    /// Marks all that the appends touch as busy, so that no other batch may touch it.
     fn begin(&self, batch: &[Append]) -> Vec<String> {
         let touched: Vec<String> = batch.iter().flat_map(touched).collect();
         let mut state = self.state();
