@@ -111,8 +111,8 @@ async fn measure(
     Ok((complaint.trim().to_owned(), figures))
 }
 
-/// Rehearses until it is over, and cancels what is under way then. How many rehearsals came to
-/// their end.
+/// Rehearses again and again until `is_over`, then cancels the running rehearsal. Returns the
+/// number of finished rehearsals.
 async fn rehearse_until(host: &Installation, candidate: &str, is_over: &Cell<bool>) -> Result<u32> {
     let mut ended = 0;
     while !is_over.get() {

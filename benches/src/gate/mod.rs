@@ -1,5 +1,4 @@
-//! `gate`: how fast a module is rehearsed on what is stored, and what that costs those who send
-//! commands meanwhile.
+//! `gate`: the speed of rehearsals on stored events, and their cost for commands meanwhile.
 
 mod calls;
 mod deploy;

@@ -94,8 +94,8 @@ impl Worker {
         })
     }
 
-    /// Asks for leases with the limits that are the default, and waits for them for as long as
-    /// `wait`. How long the answer took, too.
+    /// Asks for leases within the default limits, waiting for up to `wait`. Returns the leases and
+    /// the latency of the answer.
     ///
     /// # Errors
     ///

@@ -104,7 +104,7 @@ async fn deliver(lab: &Lab, commands: &Requests, subscriber: &Requests) -> Resul
     ])
 }
 
-/// Tells when the next event came.
+/// Notes the time at which the next event arrives.
 async fn note_arrival(
     feed: &mut Feed,
     arrived: &mpsc::UnboundedSender<(String, Instant)>,

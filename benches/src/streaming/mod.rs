@@ -1,5 +1,4 @@
-//! `streaming`: what those who follow the log and those who consume it cost, and how fast they are
-//! served.
+//! `streaming`: the cost and the speed of following the log and of consuming it.
 
 mod catch_up;
 mod consume;

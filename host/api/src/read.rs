@@ -49,7 +49,7 @@ impl TryFrom<u32> for Limit {
 ///
 /// # Errors
 ///
-/// The error of the deserializer when the text is none.
+/// The error of the deserializer if the text is not such a document.
 pub fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
     let text = <&RawValue>::deserialize(deserializer)?;
     Json::exact_value(text.get()).map_err(D::Error::custom)
@@ -83,7 +83,7 @@ impl TryFrom<String> for Text {
 ///
 /// # Errors
 ///
-/// The error of the deserializer when the text is none.
+/// The error of the deserializer if the text is not a version.
 pub fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Version>, D::Error> {
     let number = Option::<u64>::deserialize(deserializer)?;
     let version = |number| {
@@ -99,7 +99,7 @@ pub const TIME_RULE: &str = "give a time of the years 1 to 9999, in UTC";
 ///
 /// # Errors
 ///
-/// The error of the deserializer when the text is none.
+/// The error of the deserializer if the text is not a time.
 pub fn time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<OffsetDateTime>, D::Error> {
@@ -108,11 +108,11 @@ pub fn time<'de, D: Deserializer<'de>>(
         .transpose()
 }
 
-/// Reads an optional position; an empty text is none.
+/// Reads an optional position; an empty text means none.
 ///
 /// # Errors
 ///
-/// The error of the deserializer when the text is none.
+/// The error of the deserializer if the text is not a position.
 pub fn position<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Position>, D::Error> {
     struct Text;
 

@@ -69,14 +69,14 @@ pub(super) struct Page {
     pub(super) caught_up: bool,
 }
 
-/// A rehearsal, and how far it is.
+/// A rehearsal and its progress.
 #[derive(Debug, Deserialize)]
 pub(super) struct Rehearsal {
     pub(super) rehearsal: String,
     pub(super) mode: Mode,
     pub(super) status: Status,
     pub(super) progress: Progress,
-    /// The report of the gate; none while there is none.
+    /// The report of the gate, once there is one.
     #[serde(default)]
     pub(super) report: Option<serde_json::Value>,
     /// The reason for which the rehearsal failed, in one sentence.

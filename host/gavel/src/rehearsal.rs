@@ -41,8 +41,8 @@ pub(super) struct Rehearsed {
     rehearsal: Rehearsal,
 }
 
-/// Rehearses, and shows how far it is, until it is over. Ctrl-C cancels it, which is how a shadow
-/// ends.
+/// Rehearses, and shows the progress until the end. Ctrl-C cancels the rehearsal; this is the usual
+/// end of a shadow.
 pub(super) async fn run(
     candidate: &Candidate<'_>,
     client: &Client,

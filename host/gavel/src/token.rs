@@ -1,4 +1,4 @@
-//! `gavel token`: make a token that a host lets in.
+//! `gavel token`: make a token that a host accepts.
 
 use std::collections::BTreeSet;
 

@@ -46,8 +46,8 @@ fn of_all_kinds(routes: fn() -> OpenApiRouter<AppState>) -> OpenApiRouter<AppSta
 
 /// Activates a module
 ///
-/// If the gate lets it pass. Once this has answered, no host decides another command of the decider
-/// with the former module.
+/// The module becomes active if the gate accepts it. Once this has answered, no host decides
+/// another command of the decider with the module before.
 #[utoipa::path(
     post, path = "/activations", tag = "deciders", request_body = ActivationBody,
     responses(
@@ -75,7 +75,7 @@ async fn activate_module(
     Ok(recorded(&state.gate.activate(request).await?))
 }
 
-/// Ends a module's work
+/// Deactivates a module
 ///
 /// Afterwards no module is active: commands are answered with `decider-not-found`, streams and
 /// events stay readable, and an activation or a rollback begins the work again. Once this has
@@ -99,9 +99,9 @@ async fn deactivate_module(
     Ok(recorded(&deactivated.await?))
 }
 
-/// Goes back
+/// Rolls back an activation
 ///
-/// Activates the module that was active before, or until a deactivation, if the gate lets it pass.
+/// Activates the module that was active before, or until a deactivation, if the gate accepts it.
 #[utoipa::path(
     post, path = "/rollback", tag = "deciders", request_body(content = Option<RollbackBody>, description = "May be left out."),
     responses(
@@ -136,9 +136,9 @@ fn recorded(activation: &model::Activation) -> Response {
 
 /// Begins a rehearsal
 ///
-/// The gate without the activation, in the background: watch it at `Location`. With `mode` `shadow`
-/// the candidate decides the commands that come from now on too, without any effect, until the
-/// rehearsal is cancelled.
+/// Runs the gate without the activation, in the background: watch it at `Location`. With `mode`
+/// `shadow` the candidate also decides the commands that come from now on, without any effect,
+/// until the rehearsal is cancelled.
 #[utoipa::path(
     post, path = "/rehearsals", tag = "gate", request_body = RehearsalBody,
     responses(
@@ -171,7 +171,7 @@ async fn start_rehearsal(
 
 /// Lists rehearsals
 ///
-/// The newest of a name, newest first.
+/// The newest rehearsals of a name, newest first.
 #[utoipa::path(
     get, path = "/rehearsals", tag = "gate",
     responses((status = 200, description = "The rehearsals; none when there was none.", body = RehearsalList))

@@ -35,7 +35,7 @@ pub enum ReplaceError {
 }
 
 impl Tokens {
-    /// Lets in who has one of `tokens`; everybody when there is none.
+    /// Allows requests with one of `tokens`; all requests if there is none.
     #[must_use]
     pub fn new(tokens: Vec<Token>) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl Default for Tokens {
 }
 
 async fn until_expired(token: &Token) {
-    // No sleep is told of a clock that was set.
+    // A sleep does not notice that the clock was set.
     while !token.has_expired(SystemClock.now()) {
         let left = token.expires_at.map(|end| end - SystemClock.now());
         let left = left.and_then(|left| Duration::try_from(left).ok());

@@ -33,9 +33,9 @@ const ROUTE: &str = "/v1/commands";
 
 /// Sends several commands
 ///
-/// Atomic: all are carried out or none. Otherwise each has its own outcome, which is an answer or a
-/// problem. Once the answers take up `commands.batch_bytes`, what has not begun yet is not carried
-/// out, and is answered with `too-large`.
+/// With `atomic`, all commands are carried out or none. Otherwise each command has its own outcome:
+/// an answer or a problem. Once the answers take up `commands.batch_bytes`, commands that have not
+/// begun are not carried out, and are answered with `too-large`.
 #[utoipa::path(
     post, path = "/v1/commands", tag = "commands", request_body = BatchBody,
     params(

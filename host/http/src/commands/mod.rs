@@ -20,8 +20,8 @@ use crate::state::AppState;
 
 /// Sends one command
 ///
-/// The decider decides on the newest state of the stream. What it answers is stored before this
-/// answers.
+/// The decider decides on the newest state of the stream. The outcome is stored before it is
+/// answered.
 #[utoipa::path(
     post, path = "/v1/deciders/{decider}/{id}/commands", tag = "commands", request_body = CommandBody,
     params(

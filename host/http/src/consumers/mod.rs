@@ -31,8 +31,8 @@ const LIST_LOOK: u32 = 10_000;
 
 /// Lists consumers
 ///
-/// By name, each with how far it has come. Of events that nothing was leased of yet, the next
-/// 10,000 of the log are looked at.
+/// A page of consumers by name, each with its progress. The lag includes events of which nothing
+/// was leased yet only up to 10,000 events of the log ahead.
 #[utoipa::path(
     get, path = "/v1/consumers", tag = "consumers", params(ConsumerListQuery),
     responses((status = 200, description = "A page of consumers.", body = ConsumerList))
@@ -67,8 +67,8 @@ pub(crate) async fn list_consumers(
 
 /// Shows a consumer
 ///
-/// With how far it has come. Of events that nothing was leased of yet, the next 100,000 of the log
-/// are looked at.
+/// The consumer with its progress. The lag includes events of which nothing was leased yet only up
+/// to 100,000 events of the log ahead.
 #[utoipa::path(
     get, path = "/v1/consumers/{name}", tag = "consumers",
     responses(
@@ -85,7 +85,7 @@ pub(crate) async fn get_consumer(
 
 /// Creates or changes a consumer
 ///
-/// A new one begins at `start`. One that is there already stays where it is, whatever is changed.
+/// A new consumer begins at `start`. An existing one keeps its progress, whatever is changed.
 #[utoipa::path(
     put, path = "/v1/consumers/{name}", tag = "consumers", request_body = ConsumerBody,
     responses(
@@ -123,7 +123,7 @@ pub(crate) async fn put_consumer(
 
 /// Deletes a consumer
 ///
-/// With its checkpoints. Its leases are lost.
+/// The consumer's checkpoints are deleted too, and its leases are lost.
 #[utoipa::path(
     delete, path = "/v1/consumers/{name}", tag = "consumers",
     responses(
@@ -142,8 +142,9 @@ pub(crate) async fn delete_consumer(
 
 /// Leases streams
 ///
-/// Each with its next events, in their order, to one worker until it acknowledges them or time is
-/// up. All of them take up about 512 KiB at most, unless it is one event.
+/// Leases the next events of each stream, in their order, to one worker until it acknowledges them
+/// or the lease expires. All events together take up about 512 KiB at most; a single event may be
+/// larger.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/leases", tag = "consumers",
     request_body(content = Option<LeaseBody>, description = "May be left out."),
@@ -177,7 +178,8 @@ pub(crate) async fn lease_streams(
 
 /// Acknowledges events
 ///
-/// Through the one at `through`. The lease ends, unless it is to be kept and events of it are left.
+/// Acknowledges the events up to and including the one at `through`. The lease ends, unless it is
+/// to be kept and holds further events.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/ack", tag = "consumers", request_body = AckBody,
     responses(
@@ -200,7 +202,7 @@ pub(crate) async fn acknowledge(
 
 /// Reports a failure
 ///
-/// The events of the lease are delivered again, after the delay. After the last attempt their
+/// The events of the lease are delivered again after the delay. After the last attempt, their
 /// stream is parked.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/nack", tag = "consumers", request_body = NackBody,
@@ -224,7 +226,7 @@ pub(crate) async fn report_failure(
 
 /// Extends a lease
 ///
-/// It then holds for the lock timeout from now on.
+/// The lease then holds for the lock timeout from now on.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/extend", tag = "consumers", request_body = ExtendBody,
     responses(
@@ -248,7 +250,7 @@ pub(crate) async fn extend_lease(
 
 /// Lists parked streams
 ///
-/// Those whose next event has failed as often as it was allowed to.
+/// A page of the streams whose next event has failed as often as the consumer allows.
 #[utoipa::path(
     get, path = "/v1/consumers/{name}/parked", tag = "consumers", params(ParkedQuery),
     responses(
@@ -279,7 +281,7 @@ pub(crate) async fn list_parked(
 
 /// Retries a parked stream
 ///
-/// Its next event is delivered again, as if for the first time.
+/// The stream's next event is delivered again, as if for the first time.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/parked/{decider}/{id}/retry", tag = "consumers",
     responses(
@@ -296,8 +298,8 @@ pub(crate) async fn retry_parked(
 
 /// Retries all parked streams
 ///
-/// As after an outage of a worker: the next event of each is delivered again, as if for the first
-/// time.
+/// The next event of each stream is delivered again, as if for the first time. Useful after an
+/// outage of a worker.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/parked/retry", tag = "consumers",
     responses(
@@ -356,7 +358,7 @@ pub(crate) async fn reset_consumer(
 
 /// Pauses a consumer
 ///
-/// Nothing is leased until it is resumed. Leases that are out stay good.
+/// Nothing is leased until the consumer is resumed. Open leases stay valid.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/pause", tag = "consumers",
     responses(
@@ -373,7 +375,7 @@ pub(crate) async fn pause_consumer(
 
 /// Resumes a consumer
 ///
-/// After a pause.
+/// Streams are leased again.
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/resume", tag = "consumers",
     responses(

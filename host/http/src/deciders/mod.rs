@@ -15,7 +15,7 @@ use crate::state::AppState;
 
 /// Lists deciders
 ///
-/// Those that have or had an active module, by name.
+/// All deciders that have or had an active module, by name.
 #[utoipa::path(
     get, path = "/v1/deciders", tag = "deciders", params(DeciderListQuery),
     responses((status = 200, description = "A page of deciders.", body = DeciderList))
@@ -46,7 +46,7 @@ pub(crate) async fn list_deciders(
 
 /// Shows a decider
 ///
-/// With its activations, newest first, in pages.
+/// The decider with its activations, newest first, in pages.
 #[utoipa::path(
     get, path = "/v1/deciders/{decider}", tag = "deciders", params(DeciderQuery),
     responses(
@@ -84,7 +84,7 @@ pub(crate) async fn get_decider(
 
 /// Describes a decider as a typed API
 ///
-/// OpenAPI 3.1, made from the schemas of the active module.
+/// An OpenAPI 3.1 document, made from the schemas of the active module.
 #[utoipa::path(
     get, path = "/v1/deciders/{decider}/openapi.json", tag = "deciders",
     responses(

@@ -28,13 +28,13 @@ struct Feed {
     drain: CancellationToken,
 }
 
-/// Reads what modules have written
+/// Reads the output of modules
 ///
-/// To stdout and stderr, while they decided commands and folded events of this decider on this
-/// host, which keeps the newest of it in memory, up to 256 KiB of a decider. One object a line:
+/// The output to stdout and stderr of modules that decided commands or folded events of this
+/// decider on this host, which keeps the newest 256 KiB of a decider in memory. One object a line:
 /// `{"time", "decider", "id", "command_id", "module", "text"}`, the oldest first; `command_id` is
-/// null for what was written as recorded events were folded. With `follow=true` the lines do not
-/// end: what is written later comes as it is, and an empty line means that the host is still there.
+/// null for output that was written while recorded events were folded. With `follow=true` the lines
+/// do not end: later output follows as it is written, and an empty line is a sign of life.
 #[utoipa::path(
     get, path = "/v1/deciders/{decider}/logs", tag = "deciders", params(OutputQuery),
     responses(

@@ -26,8 +26,8 @@ enum Sender {
     Allowed,
 }
 
-/// Lets a request through, unless it names another host, or comes from a foreign page. Tells
-/// browsers what the pages of the allowed origins may do.
+/// Lets a request through unless it names another host or comes from a foreign page. Answers
+/// browsers that ask for the permissions of pages of the allowed origins.
 pub(crate) async fn guard(state: &AppState, request: Request, next: Next) -> Response {
     let sender = match check(&state.settings, request.version(), request.headers()) {
         Ok(sender) => sender,

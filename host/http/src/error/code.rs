@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use gavel_model::ModuleKind;
 
-/// Tells programs what is wrong; stable, unlike the sentence for people.
+/// A kind of problem, for programs; stable, unlike the sentence for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the title of each says it, one line below")]
 pub enum Code {
@@ -57,7 +57,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// Says that no module of this kind is active under a name.
+    /// The code of a name under which no module of this kind is active.
     pub(crate) fn not_active(kind: ModuleKind) -> Self {
         match kind {
             ModuleKind::Decider => Self::DeciderNotFound,

@@ -20,11 +20,12 @@ use crate::state::AppState;
 pub(crate) struct KnownModules(pub(crate) Option<ModuleViewer>);
 
 impl KnownModules {
-    /// Checks the name of a module.
+    /// Checks the digest of a module.
     ///
     /// # Errors
     ///
-    /// When it is none, and as for a module that is not there when the sender may not know of it.
+    /// A problem if the text is not a digest, or if the sender must not know of the module; the
+    /// latter is the problem of a missing module.
     pub(crate) async fn digest(
         self,
         state: &AppState,

@@ -19,23 +19,23 @@ use crate::state::AppState;
 
 /// Reads the log, or follows it
 ///
-/// In the order of positions, from which no reader ever misses an event. A page ends early when its
-/// events take up about 512 KiB; one event may be larger. It ends before an event that cannot be
-/// read; a page that would begin with such an event is answered with `internal`, and `malformed`
-/// holds the position of the event.
+/// Events come in the order of positions, in which no reader ever misses an event. A page ends
+/// early when its events take up about 512 KiB; one event may be larger. It ends before an event
+/// that cannot be read; a page that would begin with such an event is answered with `internal`, and
+/// `malformed` holds the position of the event.
 ///
-/// As JSON, or with `Accept: application/x-ndjson` as one event a line: a page; `Link` is the
-/// address of the next one. With `follow=true` the lines do not end with the page: they are all
-/// events stored after `after`, then events as they are appended. An empty line is a sign of life;
-/// `{"malformed": …}` is a stored event that cannot be read.
+/// As JSON, or with `Accept: application/x-ndjson` as one event a line, the answer is a page, and
+/// `Link` is the address of the next one. With `follow=true` the lines do not end with the page:
+/// they are all events stored after `after`, then events as they are appended. An empty line is a
+/// sign of life; `{"malformed": …}` is a stored event that cannot be read.
 ///
-/// With `Accept: text/event-stream`, the same as server-sent events: `id` is the position, `event`
-/// the event's name, `data` the event. An event that is called `caught-up`, `malformed`, `open` or
-/// `error` comes without a name, as a `message`, for these names have a meaning of their own.
-/// `caught-up` means that the end of the log was reached, `malformed` that a stored event cannot be
-/// read. There is a comment at least every 15 seconds. A client that connects again sends the last
-/// `id` as `Last-Event-ID`, and misses nothing; a client that takes nothing for longer than the
-/// host's write deadline is cut off.
+/// With `Accept: text/event-stream`, the answer is the same events as server-sent events: `id` is
+/// the position, `event` the event's name, `data` the event. An event that is called `caught-up`,
+/// `malformed`, `open` or `error` comes without a name, as a `message`, for these names have a
+/// meaning of their own. `caught-up` means that the end of the log was reached, `malformed` that a
+/// stored event cannot be read. There is a comment at least every 15 seconds. A client that
+/// connects again sends the last `id` as `Last-Event-ID`, and misses nothing; a client that takes
+/// nothing for longer than the host's write deadline is cut off.
 #[utoipa::path(
     get, path = "/v1/events", tag = "log",
     params(

@@ -20,7 +20,8 @@ use crate::state::AppState;
 
 /// Uploads a module
 ///
-/// It is compiled, linked and described before anything is stored. The same bytes are stored once.
+/// The module is compiled, linked and described before anything is stored. The same bytes are
+/// stored once.
 #[utoipa::path(
     post, path = "/v1/modules", tag = "modules",
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "The component."),
@@ -49,9 +50,9 @@ pub(crate) async fn upload_module(
 
 /// Lists modules
 ///
-/// Newest first. A page ends early when its modules take up about 512 KiB; one may be larger. For a
-/// token of some namespaces: those that are or were active there, or that it has uploaded; no other
-/// is there for it.
+/// The list starts with the newest module. A page ends early when its modules take up about 512
+/// KiB; one module may be larger. A token of some namespaces sees only modules that are or were
+/// active there, and modules that it has uploaded.
 #[utoipa::path(
     get, path = "/v1/modules", tag = "modules", params(ModuleQuery),
     responses(
@@ -124,7 +125,7 @@ pub(crate) async fn get_module_wasm(
 
 /// Deletes a module
 ///
-/// Only one that was never active.
+/// Only a module that was never active can be deleted.
 #[utoipa::path(
     delete, path = "/v1/modules/{digest}", tag = "modules",
     responses(

@@ -22,7 +22,7 @@ pub(crate) async fn get_liveness() -> Json<Status> {
 
 /// Tells whether requests should be sent here
 ///
-/// The store answers and the active modules are compiled. No more while the host drains.
+/// The store answers and the active modules are compiled. A host that drains is not ready.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
     responses(
@@ -46,7 +46,8 @@ pub(crate) async fn get_readiness(State(state): State<AppState>) -> Result<Json<
 
 /// Shows the metrics
 ///
-/// In the text format of Prometheus. A token that holds in some namespaces only does not show them.
+/// In the text format of Prometheus. A token that is valid in some namespaces only does not allow
+/// it.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations",
     responses((status = 200, description = "The metrics.", content_type = "text/plain", body = String))
@@ -75,7 +76,7 @@ pub(crate) async fn get_openapi(State(state): State<AppState>) -> impl IntoRespo
     ([(CONTENT_TYPE, "application/json")], state.openapi.text())
 }
 
-/// Tells what answers here
+/// Describes this host
 #[utoipa::path(get, path = "/v1/info", tag = "operations", responses((status = 200, description = "The host.", body = Info)))]
 pub(crate) async fn get_info(State(state): State<AppState>) -> Json<Info> {
     let settings = &state.settings;

@@ -15,7 +15,7 @@ use crate::state::AppState;
 
 /// Shows a rehearsal
 ///
-/// How far it is, and what was found.
+/// The rehearsal with its progress, and its report so far.
 #[utoipa::path(
     get, path = "/v1/rehearsals/{id}", tag = "gate",
     responses(
@@ -33,7 +33,7 @@ pub(crate) async fn get_rehearsal(
 
 /// Cancels a rehearsal
 ///
-/// Its report so far is kept. One that is over stays as it is.
+/// The report so far is kept. A rehearsal that has ended stays as it is.
 #[utoipa::path(
     delete, path = "/v1/rehearsals/{id}", tag = "gate",
     responses(

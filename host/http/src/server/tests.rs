@@ -29,7 +29,7 @@ struct Server {
     ended: JoinHandle<()>,
     /// Lets one request to `/slow` finish.
     release: Arc<Notify>,
-    /// Tells that a request to `/slow` has begun.
+    /// Notifies that a request to `/slow` has begun.
     begun: Arc<Notify>,
 }
 

@@ -16,8 +16,8 @@ use crate::state::AppState;
 
 /// Appends events without a decider
 ///
-/// All of them, or none. They have to be registered, which an activation of a module that declares
-/// them does, and the name must not belong to a module of another kind.
+/// All events are appended, or none. The events have to be registered, which the activation of a
+/// module that declares them does, and the name must not belong to a module of another kind.
 #[utoipa::path(
     post, path = "/v1/deciders/{decider}/{id}/events", tag = "streams", request_body = ImportBody,
     params(

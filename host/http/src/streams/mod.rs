@@ -26,8 +26,9 @@ use crate::state::AppState;
 
 /// Shows the state of a stream
 ///
-/// Now or then, folded by the active module or by another. A client that has the state already
-/// (`If-None-Match`) gets 304, unless another module became active since the stream's last event.
+/// The state now or at an earlier version or time, folded by the active module or by another. A
+/// client that has the state already (`If-None-Match`) gets 304, unless another module became
+/// active since the stream's last event.
 #[utoipa::path(
     get, path = "/v1/deciders/{decider}/{id}", tag = "streams", 
     params(
@@ -106,7 +107,8 @@ async fn is_all_of_its_version(state: &AppState, answer: &StateAnswer) -> Result
 
 /// Lists the events of a stream
 ///
-/// Oldest first. A page ends early when its events take up about 512 KiB; one may be larger.
+/// The list starts with the oldest event. A page ends early when its events take up about 512 KiB;
+/// one event may be larger.
 #[utoipa::path(
     get, path = "/v1/deciders/{decider}/{id}/events", tag = "streams", params(StreamEventsQuery),
     responses(
@@ -149,7 +151,7 @@ pub(crate) async fn list_stream_events(
 
 /// Lists the streams of a decider
 ///
-/// By id, in the order of its bytes.
+/// The list is ordered by the bytes of the ids.
 #[utoipa::path(
     get, path = "/v1/deciders/{decider}/streams", tag = "streams", params(StreamListQuery),
     responses(

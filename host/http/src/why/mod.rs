@@ -13,8 +13,8 @@ use crate::state::AppState;
 
 /// Explains an event
 ///
-/// The command it follows from, the state that was decided on, and the same decision made again by
-/// the very module that made it.
+/// Shows the command that the event follows from, the state before the decision, and the same
+/// decision made again by the very module that made it.
 #[utoipa::path(
     get, path = "/v1/events/{event_id}/why", tag = "gate",
     responses(
@@ -34,8 +34,8 @@ pub(crate) async fn explain_event(
 
 /// Explains a decision
 ///
-/// What was decided on a command and on what, and the same decision made again by the very module
-/// that made it. Also of a command that was rejected, or had no effect.
+/// Shows the inputs and the outcome of the decision on a command, and the same decision made again
+/// by the very module that made it. Works for commands that were rejected or had no effect, too.
 #[utoipa::path(
     get, path = "/v1/commands/{command_id}/why", tag = "gate",
     responses(

@@ -37,14 +37,14 @@ struct Feed {
 
 /// Verifies recorded decisions
 ///
-/// Makes every decision again with the very module that made it, and compares byte for byte: what
-/// has been tampered with, and what is not deterministic, comes out.
+/// Makes every decision again with the very module that made it, and compares byte for byte. This
+/// reveals records that have been tampered with, and modules that are not deterministic.
 ///
-/// One object a line, as it goes: `{"progress": {"streams", "events", "commands", "keys_only",
-/// "outdated", "differences"}}` says how far it is, `{"difference": {"decider", "id", "version",
-/// "command_id", "reason", "recorded", "again"}}` what was found. The last line is `{"done": …}`,
-/// with the same members as `progress`, or `{"failed": …}` with a problem. An empty line means that
-/// the host is still there.
+/// Each line is an object: `{"progress": {"streams", "events", "commands", "keys_only", "outdated",
+/// "differences"}}` holds the totals so far, `{"difference": {"decider", "id", "version",
+/// "command_id", "reason", "recorded", "again"}}` a difference. The last line is `{"done": …}`,
+/// with the same members as `progress`, or `{"failed": …}` with a problem. An empty line is a sign
+/// of life.
 #[utoipa::path(
     get, path = "/v1/verify", tag = "gate", params(VerifyQuery),
     responses((status = 200, description = "Lines, until it is done.", content((String = "application/x-ndjson"))))
