@@ -50,7 +50,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate in front of `modules`.
+    /// Makes a gate in front of `modules`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, modules: Modules, settings: GateSettings) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Gate {
 
     /// Activates the module that was active before the present one, or until a deactivation,
     /// through the same gate. The specifications of the module that is left behind are run too, but
-    /// do not stand in the way.
+    /// do not block the rollback.
     ///
     /// # Errors
     ///
@@ -198,8 +198,8 @@ impl Gate {
         })
     }
 
-    /// The report of a look, unless the host had no room for instances meanwhile: then the report
-    /// speaks against a candidate without reason.
+    /// Gives the report of a look, unless the host had no room for instances meanwhile: then the
+    /// report speaks against a candidate without reason.
     pub(super) async fn if_there_was_room(
         &self,
         look: impl Future<Output = Result<Report, Error>>,
@@ -226,8 +226,8 @@ impl Gate {
         }
     }
 
-    /// The candidate's current report: the findings of a rehearsal, if there was one, and what
-    /// happened since.
+    /// Gives the candidate's current report: the findings of a rehearsal, if there was one, and
+    /// what happened since.
     async fn look(&self, subject: &Subject) -> Result<(Report, Option<Seen>), Error> {
         if let Some(rehearsed) = self.rehearsed(subject).await? {
             // Where more has been stored since than there was, the rehearsal has not seen what
@@ -251,7 +251,7 @@ impl Gate {
     }
 }
 
-/// The step that a request asks for, after what a report says.
+/// Makes the activation that a request asks for, with the report.
 fn activation_of(subject: &Subject, request: &ActivationRequest, report: &Report) -> NewActivation {
     NewActivation {
         key: request.key.clone(),

@@ -57,7 +57,7 @@ impl Seen {
         })
     }
 
-    /// All that was stored before has been looked at.
+    /// Gives the moment through which everything stored has been looked at.
     pub(super) fn through(&self) -> &Moment {
         &self.through
     }
@@ -97,7 +97,7 @@ impl Gate {
     }
 
     /// Looks at what was stored meanwhile, until there is little of it or it does not become less.
-    /// Gives whether that could be told, and was of no more than `most` streams at a time.
+    /// False when that cannot be determined, or when more than `most` streams have moved at a time.
     pub(super) async fn catch_up(
         &self,
         subject: &Subject,
@@ -118,8 +118,8 @@ impl Gate {
         Ok(true)
     }
 
-    /// Looks at what was stored meanwhile, once. Gives of how many streams it was; none if that
-    /// cannot be told, or if they are more than `most`. Dropped midway, nothing was seen.
+    /// Looks once at what was stored meanwhile. Gives the number of streams; none if that cannot be
+    /// determined, or if they are more than `most`. Dropped midway, nothing was seen.
     pub(super) async fn look_again(
         &self,
         subject: &Subject,
@@ -146,7 +146,7 @@ impl Gate {
         Ok(Some(count))
     }
 
-    /// The report of the steps, with what was seen since.
+    /// Makes the report of the steps, with what was seen since.
     pub(super) fn report_of(&self, subject: &Subject, seen: &Seen) -> Report {
         let Seen {
             decisions, folded, ..

@@ -50,7 +50,7 @@ impl Verdict {
         Self::Failed,
     ];
 
-    /// The one that reports name so.
+    /// Finds the verdict that has this name in reports.
     pub(super) fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|verdict| verdict.name() == name)
     }
@@ -217,7 +217,7 @@ impl Checks {
         }
     }
 
-    /// The rejection that stands for what a host answers without asking the module.
+    /// Makes the rejection that stands for an answer that a host gives without asking the module.
     fn rejection(&self, decider: &Decider, record: &CommandRecord) -> Option<Rejection> {
         let known = self.fitting.get(&record.module);
         if known.is_some_and(|names| names.contains(&record.command)) {

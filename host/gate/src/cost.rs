@@ -64,7 +64,8 @@ impl Cost {
         cost
     }
 
-    /// The step for the report. More than `max_increase`, a share, stands in the way.
+    /// Makes the result of the step for the report. An increase above `max_increase`, a share,
+    /// blocks.
     pub(super) fn result(&self, max_increase: f64) -> StepResult {
         let dearer = self.by_command.iter();
         let dearer: Vec<_> = dearer

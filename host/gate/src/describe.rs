@@ -173,8 +173,8 @@ impl History<'_> {
         Ok(Some(finding(summary, details, breaks.is_some())))
     }
 
-    /// The first event of this type, in the order of the log; with a schema, the first one that
-    /// does not fit.
+    /// Finds the first event of this type, in the order of the log; with a schema, the first one
+    /// that does not fit.
     async fn first(
         &self,
         event: &EventDeclaration,
@@ -205,7 +205,7 @@ impl History<'_> {
         }
     }
 
-    /// The first event whose data do not fit: looked for in the background, in short turns.
+    /// Finds the first event whose data do not fit, in the background, in short turns.
     async fn first_unfit(
         &self,
         events: Vec<RecordedEvent>,

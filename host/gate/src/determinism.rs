@@ -43,8 +43,7 @@ struct Example {
 }
 
 impl Gate {
-    /// Decides a sample twice. Gives what the instance that was kept has made of each stream as
-    /// well.
+    /// Decides a sample twice. Gives also what the instance that was kept decided on each stream.
     pub(super) async fn twice(
         &self,
         sample: &Arc<[Part]>,
@@ -114,7 +113,7 @@ impl Gate {
     }
 }
 
-/// The streams of a sample, by the job that takes them.
+/// Divides the streams of a sample into jobs.
 fn jobs(sample: &[Part]) -> impl Iterator<Item = Range<usize>> {
     let (begins, end) = ((0..sample.len()).step_by(STREAMS_PER_JOB), sample.len());
     begins.map(move |begin| begin..end.min(begin + STREAMS_PER_JOB))
@@ -167,7 +166,7 @@ impl Twice {
         }
     }
 
-    /// The step for the report.
+    /// Makes the result of the step for the report.
     pub(super) fn result(&self) -> StepResult {
         let findings = if self.different > 0 {
             vec![self.finding()]

@@ -28,7 +28,7 @@ pub enum Error {
         /// The pointer.
         key: ActivationKey,
     },
-    /// The gate has found something that nobody has accepted.
+    /// The gate has a blocking finding that nobody has accepted.
     #[error("the gate refuses the module")]
     Refused {
         /// The report of the gate.

@@ -35,7 +35,7 @@ pub(super) struct Subject {
     pub(super) after: ActivationNumber,
     pub(super) active: Option<Arc<Active>>,
     pub(super) direction: Direction,
-    /// The findings to let pass, by name.
+    /// The findings to accept, by name.
     pub(super) accept: Vec<String>,
     /// The checks that hosts make around decisions.
     pub(super) checks: Arc<Checks>,
@@ -44,8 +44,8 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// All streams, as they were at a moment: what is stored meanwhile does not make the way
-    /// longer.
+    /// Selects all streams as they were at a moment: events that are stored meanwhile do not make
+    /// the reading longer.
     pub(super) fn range(&self, through: Moment) -> PastRange {
         PastRange {
             namespace: self.namespace.clone(),
@@ -61,7 +61,7 @@ impl Subject {
         *record.stream.namespace() == self.namespace && *record.stream.decider() == self.decider
     }
 
-    /// A report without any step, of what was stored before `as_of`.
+    /// Makes a report without any step, of what was stored before `as_of`.
     pub(super) fn empty_report(&self, as_of: &Moment) -> Report {
         let active = self.active.as_ref().map(|active| active.decider.digest());
         let candidate = self.candidate.digest();
@@ -76,7 +76,7 @@ impl Subject {
 }
 
 impl Gate {
-    /// A candidate, beside what is active now.
+    /// Pairs a candidate with the module that is active now.
     pub(super) async fn subject(
         &self,
         key: &ActivationKey,
@@ -109,9 +109,8 @@ impl Gate {
         })
     }
 
-    /// Takes a candidate through all steps. A step whose finding leaves nothing for those after it
-    /// to look at is the last one. Remembers what streams have come to, if somebody goes on from
-    /// there.
+    /// Takes a candidate through all steps. A step whose finding leaves nothing for later steps to
+    /// look at is the last one. The last states of the streams are put into `ends`, if it is given.
     pub(super) async fn examine(
         &self,
         subject: &Subject,

@@ -67,7 +67,7 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// The module has failed.
+    /// Counts a failure of the module.
     pub(super) fn lose(&mut self, fault: &Fault) {
         let weight = if fault.is_limit() { 100 } else { 1 };
         self.0 = self.0.saturating_sub(weight);
@@ -104,7 +104,7 @@ impl Folder {
         &self.decider
     }
 
-    /// The version that the stream has come to.
+    /// Gives the version that the stream has reached.
     pub(super) fn version(&self) -> Version {
         self.version
     }
@@ -114,8 +114,8 @@ impl Folder {
         self.begin_at(None)
     }
 
-    /// Begins a stream at a state that the module has come to before; the one before it is let go
-    /// of.
+    /// Begins a stream at a state that the module has reached before; the previous stream is
+    /// dropped.
     pub(super) fn begin_at(&mut self, start: Option<&Snapshot>) -> Result<(), Fault> {
         self.end();
         self.streams += 1;
@@ -188,7 +188,7 @@ impl Folder {
         output.or(self.last_words.take())
     }
 
-    /// The present state.
+    /// Gives the present state.
     pub(super) fn snapshot(&mut self) -> Result<Json, Fault> {
         self.with(|guest, state| guest.snapshot(state))
     }
@@ -254,7 +254,7 @@ impl Folder {
     }
 }
 
-/// The state of a snapshot that the same module has made.
+/// Restores the state of a snapshot that the same module has made.
 fn restored(guest: &mut Instance, snapshot: &Json) -> Result<State, Fault> {
     match guest.restore(snapshot)? {
         Restored::State(state) => Ok(state),

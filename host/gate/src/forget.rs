@@ -1,5 +1,5 @@
-//! Letting go of states that nobody will ask for: a module that is rehearsed or activated leaves
-//! one of each long stream.
+//! The deletion of snapshots that nobody will ask for: a module that is rehearsed or activated
+//! leaves one of each long stream.
 
 use gavel_model::{ActivationKey, DeciderName, ModuleDigest, Namespace};
 use gavel_store::SnapshotPlace;
@@ -42,7 +42,7 @@ impl Gate {
         Ok(())
     }
 
-    /// The modules whose states may be asked for soon.
+    /// Lists the modules whose states may be asked for soon.
     async fn wanted(
         &self,
         namespace: &Namespace,

@@ -124,7 +124,7 @@ impl Work for Both {
 
 impl Gate {
     /// Folds streams that had a version at one moment, and decides again what was decided on them
-    /// from then until another. What is known of their states is used, and put.
+    /// from then until another. Known states of these streams are used, and the new ones are put.
     pub(super) async fn look_at_moved(
         &self,
         subject: &Subject,
@@ -168,8 +168,8 @@ impl Gate {
         Ok((self.folded_by_all(folded, subject).await?, decisions))
     }
 
-    /// The states that are known, and of other long streams those that are kept: none is later than
-    /// the place, for what comes behind that is decided again.
+    /// Collects the known states, and the stored snapshots of other long streams: none is later
+    /// than the place, for commands after it are decided again.
     async fn starts(
         &self,
         subject: &Subject,
@@ -210,7 +210,7 @@ impl Gate {
         Ok(starts)
     }
 
-    /// The state that is kept of a stream for a module, if it is not later than a version.
+    /// Reads the stored state of a stream for a module, if it is not later than a version.
     async fn kept_state(
         &self,
         stream: &StreamId,

@@ -39,7 +39,7 @@ impl Gate {
         Ok((decisions, sample))
     }
 
-    /// A worker that begins streams at `starts`.
+    /// Makes a worker that begins streams at `starts`.
     pub(super) fn deciding(
         &self,
         subject: &Subject,

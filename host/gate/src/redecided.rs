@@ -103,7 +103,7 @@ impl Decisions {
             .sum()
     }
 
-    /// The step for the report. More than `max_changed`, a share, stands in the way.
+    /// Makes the result of the step for the report. A share of changes above `max_changed` blocks.
     pub(super) fn result(&self, max_changed: f64, seconds: f64) -> StepResult {
         let mut findings = Vec::new();
         if self.of(Verdict::Failed) > 0 {

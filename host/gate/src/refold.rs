@@ -1,5 +1,5 @@
-//! Step 4: the candidate folds every stream, and what it makes of them is compared with what the
-//! active module makes of them.
+//! Step 4: the candidate folds every stream, and its states are compared with those of the active
+//! module.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use super::refolded::{Example, Failure, Refolded, first_by};
 use super::{Error, Gate, Watch};
 
 impl Gate {
-    /// Has the candidate fold the streams of `range`. Remembers where they have ended, for whoever
-    /// goes on from there.
+    /// Makes the candidate fold the streams of `range`. Puts their last states into `ends`, if it
+    /// is given.
     pub(super) async fn refold(
         &self,
         range: PastRange,
@@ -42,7 +42,7 @@ impl Gate {
         self.folded_by_all(folded, subject).await
     }
 
-    /// A worker that begins streams at `starts`.
+    /// Makes a worker that begins streams at `starts`.
     pub(super) fn folding(
         &self,
         subject: &Subject,
@@ -175,7 +175,7 @@ impl Folding {
         stream.version = part.end();
     }
 
-    /// Compares what the modules have come to.
+    /// Compares the last states of the modules.
     fn end_stream(&mut self) {
         // Where nothing but rejections is recorded there is nothing to fold.
         let stream = self.stream.take();
@@ -248,7 +248,7 @@ impl Folding {
         });
     }
 
-    /// Remembers where a stream has ended, for whoever goes on from there.
+    /// Remembers the last states of a stream, for a later look that continues from there.
     fn note_end(&mut self, stream: &Stream, candidate: &Json, active: Option<&Json>) {
         let Some(ends) = &mut self.ends else {
             return;

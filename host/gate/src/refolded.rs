@@ -71,7 +71,7 @@ impl Refolded {
         first_by(&mut self.failures, |failure| &failure.id);
     }
 
-    /// The step for the report.
+    /// Makes the result of the step for the report.
     pub(super) fn result(&self, has_active: bool, seconds: f64) -> StepResult {
         let mut findings = Vec::new();
         if self.failed > 0 {

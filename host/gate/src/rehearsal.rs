@@ -87,7 +87,7 @@ pub struct Progress {
     pub commands: u64,
     /// Events per second in this step.
     pub events_per_second: f64,
-    /// Seconds until this step ends, if it goes on like this; none when that cannot be told.
+    /// Seconds until this step ends, at the present rate; none when that cannot be estimated.
     pub seconds_left: Option<f64>,
 }
 
@@ -115,7 +115,7 @@ pub struct Rehearsal {
     pub begun: u32,
 }
 
-/// A rehearsal as it is kept, beside what the store needs to know of it.
+/// A rehearsal as it is stored, apart from the columns that the store needs.
 #[derive(Serialize, Deserialize)]
 struct Document {
     mode: Rehearsed,
@@ -151,7 +151,7 @@ impl Rehearsal {
         }
     }
 
-    /// The same, over.
+    /// Ends the rehearsal with `status`, at `now`.
     pub(super) fn ended(self, status: Status, now: OffsetDateTime) -> Self {
         Self {
             status,

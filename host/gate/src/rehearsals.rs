@@ -78,7 +78,7 @@ impl Rehearsals {
         Ok(rehearsal)
     }
 
-    /// A rehearsal of any host.
+    /// Reads a rehearsal of any host.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl Rehearsals {
         Ok(rehearsal)
     }
 
-    /// The newest rehearsals of a key, newest first.
+    /// Lists the newest rehearsals of a key, newest first.
     ///
     /// # Errors
     ///
@@ -139,8 +139,8 @@ impl Rehearsals {
         self.get(namespace, id).await
     }
 
-    /// Begins again what hosts that are gone have left behind, until `stop`. Those of this host end
-    /// then without an outcome, for another host to begin again.
+    /// Begins the rehearsals of lost hosts again, until `stop`. Then the rehearsals of this host
+    /// end without an outcome, for another host to begin them again.
     pub async fn keep(self, stop: CancellationToken) {
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -169,7 +169,7 @@ impl Report {
         }
     }
 
-    /// Enters a step. Gives whether nothing that it has found stands in the way.
+    /// Enters a step. Tells whether no finding of the step blocks the candidate.
     pub(super) fn enter(&mut self, result: StepResult, policy: &Policy, accept: &[String]) -> bool {
         let StepResult {
             step,
@@ -251,7 +251,8 @@ impl Report {
         }
     }
 
-    /// The moment through which the history was looked at; none in a report that does not tell.
+    /// Gives the moment through which the history was looked at; none in a report that does not
+    /// hold it.
     pub(super) fn moment(&self) -> Option<Moment> {
         Some(Moment {
             settled: self.as_of.parse().ok()?,
@@ -271,13 +272,13 @@ impl Report {
         Decisions::from_facts(self.facts(Step::Redecide)?)
     }
 
-    /// The names of the findings that were accepted.
+    /// Lists the names of the findings that were accepted.
     pub(super) fn accepted(&self) -> Vec<String> {
         let accepted = self.findings.iter().filter(|finding| finding.accepted);
         accepted.map(|finding| finding.name.clone()).collect()
     }
 
-    /// The report as it is stored and sent.
+    /// Writes the report as it is stored and sent.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "a report has only text keys")]
     pub fn to_json(&self) -> Json {

@@ -72,7 +72,7 @@ impl Sample {
         }
     }
 
-    /// The streams, in an order of their own.
+    /// Gives the streams, in an order of their own.
     pub(super) fn into_streams(self) -> Arc<[Part]> {
         self.0.into_values().collect()
     }

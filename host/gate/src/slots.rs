@@ -15,9 +15,9 @@ use super::{Error, GateSettings, Rehearsed};
 pub(super) enum Kind {
     /// A rehearsal on what is stored, which ends.
     Rehearsal,
-    /// A shadow, which ends when somebody cancels it.
+    /// A shadow, which ends when it is cancelled.
     Shadow,
-    /// A verification, which goes on as fast as its client takes what it says.
+    /// A verification, which runs as fast as its client takes the results.
     Verification,
 }
 

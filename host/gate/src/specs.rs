@@ -129,8 +129,8 @@ impl Promise {
     }
 }
 
-/// The candidate's own specifications, and those of the active module that it does not bring along
-/// unchanged.
+/// Lists the candidate's own specifications, and those of the active module that the candidate does
+/// not contain unchanged.
 fn promises(subject: &Subject) -> Vec<Promise> {
     let own = as_meant(subject.candidate.manifest());
     let former = subject.active.as_ref().map(|active| &active.decider);
@@ -155,7 +155,7 @@ fn promises(subject: &Subject) -> Vec<Promise> {
     own.chain(taken_over).collect()
 }
 
-/// The specifications of a module, in the schema versions that it means where it names none:
+/// Gives the specifications of a module, in the schema versions that it means where it names none:
 /// another module may have newer ones.
 fn as_meant(manifest: &Manifest) -> Vec<Spec> {
     let mut specs = manifest.specs.clone();

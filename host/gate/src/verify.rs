@@ -89,7 +89,7 @@ pub enum Verification {
 }
 
 impl Gate {
-    /// Verifies in the background, for as long as somebody listens. The last word is
+    /// Verifies in the background, for as long as the receiver is held. The last message is
     /// [`Verification::Done`] or [`Verification::Failed`].
     ///
     /// # Errors
@@ -335,7 +335,7 @@ impl Verifier {
         self.said.send(what).await.map_err(|_| Error::Cancelled)
     }
 
-    /// The module that made decisions; none if it was built for another contract.
+    /// Loads the module that made decisions; none if it was built for another contract.
     async fn decider(&mut self, digest: ModuleDigest) -> Result<Option<Arc<Decider>>, Error> {
         if let Some(known) = self.deciders.get(&digest) {
             return Ok(known.clone());
@@ -361,14 +361,14 @@ struct Found {
 struct Redecided {
     folder: Folder,
     found: Vec<Found>,
-    /// The place of the first decision that was not made again, for the stream has to be folded
-    /// anew.
+    /// The place of the first decision that was not made again, since the stream has to be folded
+    /// again for it.
     end: usize,
     /// The fault after which the stream has no state any more.
     fault: Option<Fault>,
 }
 
-/// Makes some of the decisions of a part again, up to one whose failure takes the stream away.
+/// Makes some of the decisions of a part again, up to one whose failure ends the stream's state.
 /// Where the stream cannot be folded to begin with, it is `lost` for all of them.
 fn redecide(
     mut folder: Folder,

@@ -52,7 +52,7 @@ impl Watch {
         Ok(())
     }
 
-    /// A step begins, with so many events before it.
+    /// Begins a step, with so many events to fold.
     pub(super) fn begin(&self, step: Step, events_total: u64) {
         let begun = Begun {
             step,
@@ -65,7 +65,7 @@ impl Watch {
         }
     }
 
-    /// A part of a stream is done.
+    /// Counts what is done of a stream.
     pub(super) fn did(&self, streams: u64, events: usize, commands: usize) {
         self.0.streams.fetch_add(streams, Ordering::Relaxed);
         self.0.events.fetch_add(events as u64, Ordering::Relaxed);

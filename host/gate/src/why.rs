@@ -143,7 +143,7 @@ impl Gate {
         })
     }
 
-    /// The state, and what is decided and written at it if the payload is known.
+    /// Gives the state, and what is decided and written at it if the payload is known.
     async fn decide_once(
         &self,
         mut folder: Folder,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// Most text of one document in a report, in bytes. A report is kept with its activation for ever.
 const EXCERPT_BYTES: usize = 4 << 10;
 
-/// A number with separators: `1,204,331`.
+/// Writes a number with separators: `1,204,331`.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -19,13 +19,13 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
-/// A number of things: `1 stream`, `2,000 streams`.
+/// Writes a number of things: `1 stream`, `2,000 streams`.
 pub(super) fn count_of(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {thing}{plural}", count(number))
 }
 
-/// A time that something took: `4 ms`, `1.4 s`, `38 s`.
+/// Writes a time that something took: `4 ms`, `1.4 s`, `38 s`.
 pub(super) fn seconds(seconds: f64) -> String {
     if seconds < 1.0 {
         format!("{:.0} ms", seconds * 1_000.0)
@@ -36,12 +36,12 @@ pub(super) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// A share in percent: `12 %`.
+/// Writes a share in percent: `12 %`.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// The beginning of a text that is too long to be shown.
+/// Gives a text, or its beginning if it is too long to be shown.
 pub(super) fn excerpt(text: &str) -> String {
     if text.len() <= EXCERPT_BYTES {
         return text.to_owned();
@@ -50,7 +50,7 @@ pub(super) fn excerpt(text: &str) -> String {
     format!("{}… ({} bytes)", &text[..end], text.len())
 }
 
-/// A document, or the beginning of its text if it is too long.
+/// Gives a document, or the beginning of its text if it is too long.
 pub(super) fn excerpt_json(json: &Json) -> Value {
     if json.as_str().len() <= EXCERPT_BYTES {
         json.to_value()
@@ -59,7 +59,7 @@ pub(super) fn excerpt_json(json: &Json) -> Value {
     }
 }
 
-/// The same for a value.
+/// Gives a value, or the beginning of its text if it is too long.
 pub(super) fn excerpt_value(value: Value) -> Value {
     let text = value.to_string();
     if text.len() <= EXCERPT_BYTES {
@@ -69,7 +69,7 @@ pub(super) fn excerpt_value(value: Value) -> Value {
     }
 }
 
-/// An event as a report holds it.
+/// Writes an event as a report holds it.
 pub(super) fn event_json(event: &Event) -> Value {
     let mut shown = json!({
         "event": event.name,
@@ -85,7 +85,7 @@ pub(super) fn event_json(event: &Event) -> Value {
     shown
 }
 
-/// A rejection as a report holds it.
+/// Writes a rejection as a report holds it.
 pub(super) fn rejection_json(rejection: &Rejection) -> Value {
     json!({
         "code": rejection.code,
@@ -94,7 +94,7 @@ pub(super) fn rejection_json(rejection: &Rejection) -> Value {
     })
 }
 
-/// A document of a report on one line.
+/// Writes a document of a report on one line.
 pub(super) fn document_line(shown: &Value) -> String {
     match Json::from_value(shown) {
         Ok(json) => excerpt(json.as_str()),

@@ -1,9 +1,9 @@
-//! The pointer: which module works under a name now.
+//! The pointers: for each name, the module that is active under it.
 //!
-//! Every host keeps the newest pointer that it knows, and may be behind. That is safe for whatever
-//! ends in an append, since the append carries the activation as its fence. Whatever does not end
-//! in an append MUST ask for the pointer anew. It may be ahead as well, of a store that was put
-//! back to an earlier state: what the store says counts.
+//! Every host keeps the newest pointer that it knows, and may be behind. That is safe for work that
+//! ends in an append, since the append carries the activation as its fence. Work that does not end
+//! in an append MUST ask the store for the pointer. A host may also be ahead of a store that was
+//! put back to an earlier state: then the store is right.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -64,8 +64,8 @@ impl Pointers {
         }
     }
 
-    /// Keeps what the store has told since this host knew `before`, whatever that is; or what this
-    /// host has learnt meanwhile, if that is newer. Gives back what the pointer is now.
+    /// Keeps the pointer that the store has given since this host knew `before`, or the one that
+    /// this host has learnt meanwhile, if that is newer. Gives the pointer that is kept.
     fn follow(
         &self,
         namespace: &Namespace,
@@ -155,8 +155,8 @@ impl Modules {
     ///
     /// # Errors
     ///
-    /// [`ActivateError`], after which the former module goes on unless the store has moved the
-    /// pointer all the same.
+    /// [`ActivateError`], after which the former module keeps deciding unless the store has moved
+    /// the pointer all the same.
     pub async fn activate(
         &self,
         activation: NewActivation,
@@ -166,7 +166,8 @@ impl Modules {
         Ok(self.obey(activation, Some(module)))
     }
 
-    /// The same, if nothing of the decider was stored after `looked_through`; by whom it is held.
+    /// Moves a pointer as `activate` does, if nothing of the decider was stored after
+    /// `looked_through`; `hold` keeps writers away.
     ///
     /// # Errors
     ///
@@ -195,7 +196,7 @@ impl Modules {
         Ok(self.obey(deactivation, None))
     }
 
-    /// Has this host go on with what the log says now.
+    /// Makes this host follow the newest entry of the activation log.
     fn obey(&self, activation: Activation, module: Option<Ready>) -> Activation {
         let key = &activation.key;
         if key.kind() == ModuleKind::Decider {

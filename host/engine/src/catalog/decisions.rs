@@ -45,7 +45,7 @@ impl Decisions {
         }
     }
 
-    /// All decisions from now on, of all namespaces and deciders.
+    /// Watches all decisions from now on, of all namespaces and deciders.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<CommandRecord> {
         self.0.subscribe()

@@ -48,7 +48,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The same, of a module that is active under a name.
+    /// Adds the name under which the module is active to an `Outdated` error.
     #[must_use]
     pub(super) fn of(self, active_as: &ModuleName) -> Self {
         match self {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// Most commands, and most schema versions of events, that a new module declares (inclusive): the
-/// decider's OpenAPI describes each of them anew.
+/// decider's OpenAPI document describes each of them.
 const DECLARATIONS: usize = 1_000;
 /// The one kind of module there is.
 const KIND_DECIDER: &str = "decider";
@@ -216,9 +216,9 @@ impl Manifest {
         manifest.checked(Vec::new())
     }
 
-    /// Parses what `describe` of a new module answered. Specifications may hold nothing that is not
-    /// known: it would be a check that is not made. Nor may it declare very much. What an older
-    /// host has stored keeps its module loadable whatever it holds.
+    /// Parses the answer of a new module to `describe`. A specification with an unknown member is
+    /// refused: that would be a check that is not made. So are too many declarations. A manifest
+    /// that an older host has stored stays loadable whatever it holds.
     ///
     /// # Errors
     ///
@@ -311,7 +311,7 @@ impl Manifest {
         reasons
     }
 
-    /// The entries of the registry that an activation makes.
+    /// Lists the entries of the registry that an activation makes.
     #[must_use]
     pub fn event_types(&self) -> Vec<EventType> {
         let description = |schema: &Value| {
@@ -331,7 +331,7 @@ impl Manifest {
             .collect()
     }
 
-    /// The newest schema version that is declared for an event.
+    /// Gives the newest schema version that is declared for an event.
     #[must_use]
     pub fn newest_schema_version(&self, event: &str) -> Option<u32> {
         self.events

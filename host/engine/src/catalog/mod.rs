@@ -57,7 +57,7 @@ struct Inner {
 }
 
 impl Modules {
-    /// The modules that `store` keeps, run by `runtime`.
+    /// Opens the modules that `store` keeps, run by `runtime`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, runtime: Runtime) -> Self {
         Self(Arc::new(Inner {
@@ -89,8 +89,8 @@ impl Modules {
         &self.0.outputs
     }
 
-    /// Takes a module in. Gives back what is stored, and whether it was stored just now. Whoever
-    /// has uploaded it may know of it from now on.
+    /// Stores a module. Gives what is stored, and whether it was stored just now. From then on
+    /// `uploaded_by` may see the module.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ impl Modules {
         self.0.store.put_module(module).await.map_err(Error::Store)
     }
 
-    /// One module, without its bytes.
+    /// Reads a module, without its bytes.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl Modules {
             .ok_or(Error::NotFound { digest })
     }
 
-    /// The bytes of a module.
+    /// Reads the bytes of a module.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl Modules {
             .ok_or(Error::NotFound { digest })
     }
 
-    /// The first `limit` modules that pass the filter after one of them, newest first.
+    /// Lists the first `limit` modules that pass the filter after one of them, newest first.
     ///
     /// # Errors
     ///
@@ -196,7 +196,7 @@ impl Modules {
             })
     }
 
-    /// A stored module, ready for the work of its kind.
+    /// Makes a stored module ready for the work of its kind.
     ///
     /// # Errors
     ///
@@ -228,7 +228,7 @@ impl Modules {
         Ok(ready)
     }
 
-    /// The same of a decider.
+    /// Makes a stored decider ready.
     ///
     /// # Errors
     ///
@@ -240,8 +240,8 @@ impl Modules {
         })
     }
 
-    /// Compiles a stored module. Whoever waits for another to be compiled holds no bytes, and finds
-    /// it done if it was the same.
+    /// Compiles a stored module. A caller that waits while another module is compiled holds no
+    /// bytes, and finds the module ready if it was the same.
     async fn compile(&self, digest: ModuleDigest) -> Result<Module, Error> {
         // It is never closed.
         let _turn = self.0.compiling.acquire().await;
@@ -262,8 +262,8 @@ impl Modules {
             .upgrade()
     }
 
-    /// The first `limit` entries of an activation log, newest first, older than `before` if that is
-    /// given.
+    /// Lists the first `limit` entries of an activation log, newest first, older than `before` if
+    /// that is given.
     ///
     /// # Errors
     ///
@@ -278,7 +278,7 @@ impl Modules {
         page.await.map_err(Error::Store)
     }
 
-    /// A whole activation log, newest first.
+    /// Reads a whole activation log, newest first.
     ///
     /// # Errors
     ///
@@ -296,8 +296,8 @@ impl Modules {
         }
     }
 
-    /// The newest entry of each of the first `limit` activation logs that are wanted, after one of
-    /// them, in the order of their keys.
+    /// Lists the newest entry of each of the first `limit` activation logs that are wanted, after
+    /// one of them, in the order of their keys.
     ///
     /// # Errors
     ///
@@ -312,7 +312,7 @@ impl Modules {
         page.await.map_err(Error::Store)
     }
 
-    /// The newest entry of each activation log that is wanted, in the order of their keys.
+    /// Lists the newest entry of each activation log that is wanted, in the order of their keys.
     ///
     /// # Errors
     ///
@@ -358,8 +358,8 @@ pub async fn examine(
     Ok((made(module, json.clone(), Ready::of_new).await?, json))
 }
 
-/// Brings a module and its manifest together where that holds up nobody: a manifest is as long as
-/// its author likes, within limits.
+/// Makes a module ready from its manifest, on a thread that holds up no other work: a manifest is
+/// as long as its author likes, within limits.
 async fn made(
     module: Module,
     manifest: Json,

@@ -166,7 +166,7 @@ impl Outputs {
         outputs.unwrap_or_default()
     }
 
-    /// The same, and then what is written from now on.
+    /// Gives the newest outputs as `newest` does, and follows those that come.
     #[must_use]
     pub fn follow(
         self: &Arc<Self>,
@@ -198,7 +198,7 @@ impl Outputs {
 }
 
 impl FollowedOutputs {
-    /// The outputs that come next, as soon as there are some. Dropped midway, nothing is lost.
+    /// Waits for the next outputs. Dropped midway, nothing is lost.
     pub async fn next(&mut self) -> Vec<Arc<Output>> {
         loop {
             let (namespace, decider) = &self.key;

@@ -22,11 +22,11 @@ const STEPS: u64 = 50_000_000;
 const PROMPT_STEPS: u64 = 2_500_000;
 /// Steps that a pattern takes for each byte of a text at most.
 const PATTERN_STEPS: u64 = 16;
-/// Steps that it takes to write down a part of a list that may hold nothing twice, beside those for
-/// the bytes of its texts.
+/// Steps that it takes to write down a part of a list with `uniqueItems`, apart from those for the
+/// bytes of its texts.
 const WRITING_STEPS: u64 = 4;
-/// Most memory that a list of violations may need to be told one by one, in bytes: it is made in
-/// full before it is cut.
+/// Most memory that a list of violations may need when they are listed one by one, in bytes: the
+/// list is made in full before it is cut.
 const VIOLATION_MEMORY_BYTES: u64 = 64 << 20;
 /// The size of a violation apart from the names that it repeats, in bytes.
 const VIOLATION_BYTES: u64 = 256;
@@ -172,7 +172,7 @@ fn in_words(error: &ValidationError<'_>, value: &Value) -> String {
 
 /// The size of a value.
 struct Size {
-    /// The values that it is made of, itself included.
+    /// The values within the value, itself included.
     parts: u64,
     /// The bytes of its texts and names.
     bytes: u64,
@@ -209,7 +209,7 @@ mod tests {
         Schema::compile(schema, &mut SchemaBudget::default())
     }
 
-    /// A tower of alternatives: each level has two, which are the level below.
+    /// Builds a tower of alternatives: each level has two, which are the level below.
     fn tower(levels: usize) -> Value {
         let mut definitions = json!({ "d0": { "type": "integer" } });
         for level in 1..=levels {

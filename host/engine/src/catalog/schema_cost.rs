@@ -91,7 +91,7 @@ impl SchemaCost {
     }
 }
 
-/// The number of values that a value is made of, itself included.
+/// Counts the values within a value, itself included.
 pub(super) fn nodes(value: &Value) -> usize {
     match value {
         Value::Array(items) => items.iter().map(nodes).sum::<usize>() + 1,
@@ -100,7 +100,7 @@ pub(super) fn nodes(value: &Value) -> usize {
     }
 }
 
-/// The bytes of the texts and names that a value is made of.
+/// Counts the bytes of the texts and names within a value.
 pub(super) fn text_bytes(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
@@ -113,7 +113,7 @@ pub(super) fn text_bytes(value: &Value) -> usize {
     }
 }
 
-/// The comparisons that it takes at most to tell whether a value is this one.
+/// Bounds the comparisons that it takes to tell whether a value is this one.
 fn weight(value: &Value) -> usize {
     nodes(value) + text_bytes(value) / COMPARED_BYTES
 }

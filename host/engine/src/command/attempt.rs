@@ -29,7 +29,7 @@ pub(super) enum Failure {
     Lost(BatchError),
     /// A swap came in between. Trying again helps.
     Disturbed(BatchError),
-    /// The append was broken off; it may have taken place. The ledger will tell.
+    /// The append was broken off; it may have taken place. The ledger has the outcome.
     InDoubt,
     /// Another host has carried out the command meanwhile. The ledger has its outcome.
     Recorded,
@@ -247,8 +247,9 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// A rejection as it is recorded: at the version that the stream has without the events of the
-    /// batch, which are dropped. One that builds on such events cannot be decided again.
+    /// Makes a rejection as it is recorded: at the version that the stream has without the events
+    /// of the batch, which are dropped. A rejection that builds on such events cannot be decided
+    /// again.
     fn on_durable(&self, mut part: StreamAppend) -> StreamAppend {
         let before = self
             .parts
@@ -379,8 +380,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// A refusal does not pass the fence of an append, so it is worth something only if no swap
-    /// came before it.
+    /// Refuses the batch unless a swap came first. A refusal does not pass the fence of an append,
+    /// so it holds only if no swap came before it.
     async fn refuse(&self, requests: &[CommandRequest], reason: BatchError) -> Failure {
         match self.overtaken(requests).await {
             Ok(true) => Failure::Disturbed(reason),

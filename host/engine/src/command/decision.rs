@@ -1,4 +1,4 @@
-//! One command and one state: what the decider is asked, and what comes of it.
+//! A command on its way through a decider: the task, and the decision made on one state.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -90,8 +90,8 @@ impl Task {
         })
     }
 
-    /// Checks the data against the command's schema, which the module's author has made as dear as
-    /// the bounds allow: call it on a guest's thread.
+    /// Checks the data against the command's schema, which the module's author may have made as
+    /// expensive as the bounds allow: call it on a guest's thread.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl Task {
         Ok(())
     }
 
-    /// The stream is at `current`, which is not what was expected of it.
+    /// Makes the conflict of a stream at `current`, which is not the expected version.
     pub(super) fn conflict(&self, current: Version) -> Error {
         Error::VersionConflict {
             stream: self.stream.clone(),
@@ -189,7 +189,7 @@ impl Task {
         })
     }
 
-    /// The ledger's row, as far as it is known before the decision.
+    /// Makes the ledger's row, as far as it is known before the decision.
     fn record(&self, now: OffsetDateTime, version: Version) -> CommandRecord {
         CommandRecord {
             command_id: self.command_id,
@@ -266,7 +266,7 @@ fn unfit_error(unfit: Unfit, stream: &StreamId, command: &str) -> Error {
     }
 }
 
-/// An event as it is appended: the host makes its id.
+/// Makes an event to append: the host makes its id.
 fn to_new_event(event: Event, command_id: CommandId, metadata: Metadata) -> NewEvent {
     let Event {
         name,

@@ -159,7 +159,7 @@ pub enum Error {
     /// The store did not answer; nothing was written.
     #[error("the store could not be used")]
     Store(#[source] store::Error),
-    /// The store broke off while committing, and has not told since what became of it.
+    /// The append was interrupted, and its outcome has not been learnt since.
     #[error("the outcome of command {command_id} is unknown")]
     OutcomeUnknown {
         /// The id under which to ask again.
@@ -179,7 +179,7 @@ pub struct BatchError {
 }
 
 impl BatchError {
-    /// The command at `index` was not carried out because of `error`.
+    /// Says that the command at `index` was not carried out because of `error`.
     #[must_use]
     pub fn new(index: usize, error: Error) -> Self {
         Self {

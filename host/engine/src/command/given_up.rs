@@ -1,9 +1,10 @@
-//! Commands that are never carried out: rows of the ledger that keep what was refused from being
+//! Commands that are never carried out: rows of the ledger that keep refused commands from being
 //! stored later.
 //!
-//! Two kinds: the commands of an atomic batch beside the one that was rejected, and commands that
-//! are refused while an append of theirs is in doubt. Such a row has the command's id, so that the
-//! append in doubt fails by it; no module has decided it, so that nobody decides it again.
+//! Two kinds of commands get such rows: the other commands of an atomic batch in which one was
+//! rejected, and commands that are refused while an append of theirs is in doubt. The row has the
+//! command's id, so that the append in doubt fails by it; no module has decided the row, so that
+//! nobody decides it again.
 
 use gavel_model::{
     CommandOutcome, CommandRecord, ExpectedVersion, Json, LedgerMode, ModuleDigest, Rejection,
@@ -14,7 +15,7 @@ use gavel_store::{Append, StreamAppend};
 use super::decision::fingerprint;
 use super::{CommandRequest, Commands, Error, Origin};
 
-/// Code of the rows beside the rejected command of an atomic batch.
+/// The code of the rows of the other commands in an atomic batch of which one was rejected.
 const BATCH_REJECTED: &str = "batch-rejected";
 /// Code of the row of a command that was refused while its outcome was in doubt.
 const GIVEN_UP: &str = "given-up";
@@ -57,8 +58,8 @@ pub(super) fn is_beside_rejection(record: &CommandRecord) -> bool {
 }
 
 impl Commands {
-    /// The part of an append that keeps the id of `request` from being used; `module` is the one
-    /// that would have decided.
+    /// Makes the part of an append that keeps the id of `request` from being used; `module` is the
+    /// one that would have decided.
     pub(super) fn never(
         &self,
         request: &CommandRequest,

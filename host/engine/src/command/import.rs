@@ -9,12 +9,12 @@ use super::{Commands, Error, ImportedEvent, Origin, refused_append};
 
 impl Commands {
     /// Appends events that no decider has decided: all of them, or none. The registry has to know
-    /// them, and the name has to be a decider's, or nobody's.
+    /// the events, and the name has to be a decider's, or unused.
     ///
     /// # Errors
     ///
     /// `NameTaken`, `VersionConflict`, `StreamFinal`, `DuplicateEventId`, `EventUnregistered`, or
-    /// what the store says.
+    /// the error of the store.
     #[expect(clippy::missing_panics_doc, reason = "a part has an outcome")]
     pub async fn import(
         &self,

@@ -1,8 +1,8 @@
-//! The one loop: load, evolve, decide, append.
+//! The command loop: load, evolve, decide, append.
 //!
 //! Every command passes through here, alone or as part of an atomic batch. **Invariants:** nothing
 //! is answered before it is durable; nothing is appended that was decided by a module that is not
-//! active any more; a state that was advanced for an append is gone when the append fails.
+//! active any more; a state that was advanced for an append is dropped when the append fails.
 
 mod attempt;
 mod decision;
@@ -111,7 +111,7 @@ impl Commands {
         }))
     }
 
-    /// The bound of what a batch may answer, in bytes.
+    /// Gives the bound of what a batch may answer, in bytes.
     #[must_use]
     pub fn batch_bytes(&self) -> usize {
         self.0.settings.batch_bytes
@@ -359,7 +359,7 @@ async fn pause(turn: u32) {
     tokio::time::sleep(pause).await;
 }
 
-/// Errors of an append that mean the same to whoever asked for it.
+/// Converts an error of an append that means the same to all callers.
 fn refused_append(error: AppendError, command_id: CommandId) -> Error {
     match error {
         AppendError::VersionConflict {

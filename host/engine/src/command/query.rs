@@ -6,12 +6,12 @@ use super::session::{Guests, Session};
 use super::{Commands, Error, Moment, StateAnswer};
 
 impl Commands {
-    /// The state of a stream at a moment, folded by the active module or by `module`.
+    /// Reads the state of a stream at a moment, folded by the active module or by `module`.
     ///
     /// # Errors
     ///
-    /// `StreamNotFound` when the stream had no event at that moment, or has not come to that
-    /// version yet; `DeciderNotFound`, `Module`, `Fault` and `Store` as ever.
+    /// `StreamNotFound` when the stream had no event at that moment, or has not reached that
+    /// version yet; otherwise `DeciderNotFound`, `Module`, `Fault` and `Store`.
     pub async fn state(
         &self,
         stream: &StreamId,

@@ -13,8 +13,8 @@ use super::{
 };
 
 impl Commands {
-    /// Refuses commands for what has become of their stream, unless it has become so by these very
-    /// commands: another host may have carried them out since the ledger was asked.
+    /// Refuses commands because of the head of their stream, unless these very commands have moved
+    /// it: another host may have carried them out since the ledger was asked.
     pub(super) async fn unless_recorded(
         &self,
         requests: &[CommandRequest],
@@ -49,7 +49,7 @@ impl Commands {
         }
     }
 
-    /// The outcomes of commands that the ledger has already; none when it has none of them.
+    /// Gives the outcomes of commands that the ledger has already; none when it has none of them.
     pub(super) async fn recorded(
         &self,
         requests: &[CommandRequest],
@@ -98,7 +98,7 @@ impl Commands {
         Ok((!answers.is_empty()).then_some(answers))
     }
 
-    /// The first outcome of a command, once more. The module is not asked again.
+    /// Gives the first outcome of a command once more. The module is not asked again.
     async fn replay(
         &self,
         record: CommandRecord,

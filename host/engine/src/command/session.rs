@@ -1,5 +1,5 @@
-//! One stream's state, alive in a guest for as long as somebody works on it, and the guests in
-//! which such states live.
+//! The state of one stream, alive in a guest while it is used, and the guests in which such states
+//! live.
 
 use std::sync::Arc;
 
@@ -112,8 +112,7 @@ impl Guests {
 
 /// A stream's state among the guests that it was loaded with.
 ///
-/// Methods that call the guest take the session and give it back: after a fault there is none left
-/// to go on with.
+/// Methods that call the guest take the session and give it back: after a fault no session is left.
 #[derive(Debug)]
 pub(super) struct Session {
     stream: StreamId,
@@ -125,7 +124,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// The state of `stream` through the version `through`, or through its newest event.
+    /// Loads the state of `stream` through the version `through`, or through its newest event.
     pub(super) async fn load(
         guests: &mut Guests,
         store: &dyn Store,
@@ -190,8 +189,8 @@ impl Session {
         }
     }
 
-    /// Goes on from a snapshot. False if the module does not know it any more: then the state is
-    /// that of a stream without events.
+    /// Restores the state from a snapshot. False if the module does not know the snapshot any more:
+    /// then the state is that of a stream without events.
     async fn restore(mut self, guests: &mut Guests, snapshot: Json) -> Result<(Self, bool), Error> {
         let (stream, company) = (self.stream.clone(), guests.company);
         let placed = guests
@@ -202,7 +201,8 @@ impl Session {
         Ok((self, is_restored))
     }
 
-    /// The newest event of the stream as this session knows it, its own undurable ones included.
+    /// Gives the head of the stream as this session knows it, with its own events that are not
+    /// durable.
     pub(super) fn head(&self) -> StreamHead {
         self.head
     }
@@ -227,7 +227,7 @@ impl Session {
         self.head = after(self.head, events);
     }
 
-    /// The state as JSON.
+    /// Gives the state as JSON.
     pub(super) async fn state(self, guests: &mut Guests) -> Result<(Self, Json), Error> {
         let unfolded = u32::try_from(self.unfolded.len()).unwrap_or(u32::MAX);
         let courtesy = guests.courtesy();
@@ -270,7 +270,7 @@ impl Session {
         Ok((self, done))
     }
 
-    /// The events as they would be stored now, for a dry run.
+    /// Gives the events as they would be stored now, for a dry run.
     pub(super) fn propose(&self, events: &[NewEvent], now: OffsetDateTime) -> Vec<RecordedEvent> {
         let mut head = self.head;
         let mut proposed = Vec::with_capacity(events.len());

@@ -1,5 +1,5 @@
-//! The consumers, as workers and those who look after them see them. There is no other way to them:
-//! what changes one tells those who wait.
+//! The consumers, as workers and operators see them. All access goes through here, so that every
+//! change wakes those who wait.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 /// noticed after so long.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The consumers of all namespaces, and whoever works for them. Cheap to clone.
+/// The consumers of all namespaces, for workers and operators. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Consumers {
     pub(super) store: Arc<dyn Store>,
@@ -40,7 +40,7 @@ pub struct Consumers {
 }
 
 impl Consumers {
-    /// The consumers in `store`, which is where `log` comes from.
+    /// Opens the consumers in `store`, which is where `log` comes from.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, log: Log, push: PushSettings) -> Self {
         Self {
@@ -59,7 +59,7 @@ impl Consumers {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets [`Consumers::outage`] tell of a receiver, or of it no more.
+    /// Sets the receiver whose outage [`Consumers::outage`] shows; none ends that.
     pub(super) fn watch(&self, id: &ConsumerId, receiver: Option<Arc<dyn Receiver>>) {
         match receiver {
             Some(receiver) => self.receivers().insert(id.clone(), receiver),
@@ -86,9 +86,9 @@ impl Consumers {
     }
 
     /// Leases as [`ConsumerStore::lease`](gavel_store::ConsumerStore::lease) does, as soon as there
-    /// is something within `wait`; none when there is not. Nothing is waited for once `stop` is
-    /// over, but what is being leased by then is given back all the same: nobody else would know of
-    /// it.
+    /// is an event within `wait`; none when there is not. Once `stop` is over this does not wait
+    /// any more, but a lease that is being taken by then is returned all the same: nobody else
+    /// would know of it.
     ///
     /// If the future is dropped, something may have been leased; it is free again when that
     /// expires.
@@ -156,7 +156,7 @@ impl Consumers {
         }
     }
 
-    /// The events that a consumer will be handed out.
+    /// Subscribes to the events that a consumer will be given.
     async fn arrivals(&self, id: &ConsumerId) -> Result<Arrivals, ConsumerError> {
         let (settings, cursor) = self.store.consumer_cursor(id).await?;
         let filter = LogFilter::from(settings.filter.clone());
@@ -167,8 +167,8 @@ impl Consumers {
         })
     }
 
-    /// The metrics of the consumers there are, in the text format of Prometheus; as the keeper has
-    /// found them last.
+    /// Writes the metrics of the present consumers, in the text format of Prometheus; as the keeper
+    /// has found them last.
     #[must_use]
     pub fn metrics(&self) -> String {
         self.figures.render()
@@ -192,8 +192,8 @@ struct Arrivals {
     events: Subscription,
 }
 
-/// Waits for an event that passes the filter, or that cannot be read: whoever is handed that one
-/// has to know.
+/// Waits for an event that passes the filter, or for one that cannot be read, which has to be
+/// reported as well.
 async fn wanted_events(events: &mut Subscription) {
     while matches!(events.next().await, Delivery::CaughtUp) {}
 }

@@ -1,4 +1,4 @@
-//! Events on their way out: live subscriptions, workers of consumers that wait, and receivers of
+//! The delivery of events: live subscriptions, workers of consumers that wait, and receivers of
 //! consumers, of which push is one.
 //!
 //! ```text
@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A subscription pulls: nothing is read for it before it is asked for the next delivery, so that a
-//! slow reader costs the page that it holds, and nobody else anything. What tells a tail that there
-//! is something new is the store's affair ([`LogStore::wakeups`]).
+//! slow reader costs the page that it holds, and others nothing. The store wakes a tail when there
+//! is something new ([`LogStore::wakeups`]).
 //!
 //! **Invariant:** a subscription hands over every event of its namespace that passes its filter and
 //! comes after its position, once, by ascending position; a stored event that cannot be read is
@@ -60,8 +60,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// The log in `store`. Nothing is read before somebody follows it; `clock` is for metrics
-    /// alone, and `courtesy` for those who catch up.
+    /// Opens the log in `store`. Nothing is read before somebody follows it; `clock` is for metrics
+    /// alone, and `courtesy` for subscriptions that catch up.
     #[must_use]
     pub fn new(store: Arc<dyn LogStore>, clock: Arc<dyn Clock>, courtesy: Courtesy) -> Self {
         Self {

@@ -25,7 +25,7 @@ pub(super) struct Page {
     pub(super) bytes: usize,
 }
 
-/// A stored event that cannot be read. It is reported in its place; reading goes on behind it.
+/// A stored event that cannot be read. It is reported in its place; reading continues after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
     /// The stream, as the row names it.
@@ -60,7 +60,7 @@ impl Events {
         (!is_empty).then_some(events)
     }
 
-    /// The events.
+    /// Iterates over the events.
     pub fn iter(&self) -> impl Iterator<Item = &RecordedEvent> {
         let start = self
             .page

@@ -44,8 +44,8 @@ impl Pages {
         }
     }
 
-    /// The same, with turns of its own: for tails, which are not to wait behind those who catch up
-    /// either.
+    /// Makes another reader with turns of its own: for tails, which are not to wait behind
+    /// subscriptions that catch up.
     pub(super) fn apart(&self) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(TURNS)),
@@ -60,7 +60,8 @@ impl Pages {
         self.store.wakeups()
     }
 
-    /// The first events behind `after` that pass the filter, as [`LogStore::read_log`] gives them.
+    /// Reads the first events after `after` that pass the filter, as [`LogStore::read_log`] gives
+    /// them.
     ///
     /// Waits as long as the store cannot be read, and tries again. Dropped midway, nothing has
     /// happened.
@@ -120,7 +121,7 @@ impl Pages {
         }
     }
 
-    /// Logs the first of several failures, whoever has met it.
+    /// Logs the first of several failures, once for all readers.
     fn store_is_away(&self, error: &Error) {
         if !self.is_away.swap(true, Ordering::Relaxed) {
             tracing::warn!(

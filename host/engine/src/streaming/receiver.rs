@@ -10,13 +10,13 @@ use tokio::time::Instant;
 
 /// Takes the events of one consumer.
 ///
-/// A worker hands them over, and does the rest whatever the receiver is: it leases, acknowledges,
-/// counts attempts, lets streams rest, and pauses the consumer. A receiver says what became of
-/// events, and knows nothing of leases and attempts.
+/// A worker hands the events over, and does the rest whatever the receiver is: it leases,
+/// acknowledges, counts attempts, lets streams rest, and pauses the consumer. A receiver reports
+/// the outcome of each delivery, and knows nothing of leases and attempts.
 #[async_trait]
 pub(super) trait Receiver: Debug + Send + Sync {
     /// Takes the events of a lease, or the first of them. An outcome that comes later than `within`
-    /// helps nobody: by then they may have been handed over again.
+    /// is of no use: by then the events may have been handed over again.
     async fn take(&self, lease: Lease, within: Duration) -> Outcome;
 
     /// Tells why nothing may ever be handed over, as far as that is known without any event.

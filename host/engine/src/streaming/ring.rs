@@ -30,7 +30,7 @@ pub(super) enum Found {
 }
 
 impl Ring {
-    /// A ring without pages; what is stored up to `end` has been read by others.
+    /// Makes a ring without pages; what is stored up to `end` has been read by others.
     pub(super) fn new(end: Position) -> Self {
         Self {
             pages: VecDeque::new(),
@@ -64,7 +64,7 @@ impl Ring {
         true
     }
 
-    /// Begins anew at `end`, unless it ends before it.
+    /// Empties the ring and starts it at `end`, unless the ring ends before that.
     pub(super) fn rewind(&mut self, end: Position) {
         if end < self.end {
             self.clear();

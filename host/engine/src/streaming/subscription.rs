@@ -153,7 +153,7 @@ impl Subscription {
     }
 }
 
-/// A reading that outlives a caller who stops waiting for it, as a task: it may have a turn, or a
+/// Reads in a task that outlives a caller who stops waiting for it: the task may have a turn, or a
 /// connection, that others wait for.
 fn read(
     tails: &Tails,

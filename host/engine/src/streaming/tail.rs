@@ -23,8 +23,8 @@ const FIRST_GAP: Duration = Duration::from_millis(2);
 /// The longest pause after a look that has found something: what is added to the delay of events
 /// under load.
 const BUSY_GAP: Duration = Duration::from_millis(10);
-/// The longest pause after a look for nothing, unless there are very many tails: many quiet
-/// namespaces beside a busy one are looked at no more often than this.
+/// The longest pause after a look for nothing, unless there are very many tails: while one
+/// namespace is busy, many quiet ones are looked at no more often than this.
 const QUIET_GAP: Duration = Duration::from_millis(40);
 /// The first pause before looking again without being woken, since committed events may be held
 /// back for a moment. Doubles up to [`IDLE_POLL`].

@@ -1,4 +1,4 @@
-//! The tails of all namespaces that somebody follows.
+//! The tails of all namespaces that are followed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -44,17 +44,17 @@ impl Budget {
         self.0.load(Ordering::Relaxed).max(1)
     }
 
-    /// The memory for its pages, in bytes.
+    /// Gives the memory for the pages of a tail, in bytes.
     pub(super) fn bytes(&self) -> usize {
         (ALL_RINGS_BYTES / self.tails() as usize).min(RING_BYTES)
     }
 
-    /// The shortest pause after a look for nothing.
+    /// Gives the shortest pause after a look for nothing.
     pub(super) fn quiet_gap(&self) -> Duration {
         Duration::from_secs(1) * self.tails() / QUIET_LOOKS
     }
 
-    /// The shortest pause before a look without being woken, once nothing comes.
+    /// Gives the shortest pause before a look without being woken, once nothing comes.
     pub(super) fn idle_poll(&self) -> Duration {
         Duration::from_secs(1) * self.tails() / IDLE_LOOKS
     }
@@ -66,7 +66,7 @@ struct Running {
     _task: AbortOnDropHandle<()>,
 }
 
-/// One follower's place at a tail, which runs for as long as there is one.
+/// The place of one follower at a tail, which runs for as long as it has a follower.
 #[derive(Debug)]
 pub(super) struct Follower {
     ring: watch::Receiver<Ring>,
@@ -89,7 +89,7 @@ impl Tails {
         &self.pages
     }
 
-    /// Joins the tail of a namespace. A new one begins at `end` (inclusive), where its first
+    /// Joins the tail of a namespace. A new tail begins at `end` (inclusive), where its first
     /// follower has just found the end of the log.
     pub(super) fn follow(&self, namespace: &Namespace, end: Position) -> Follower {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,8 +108,8 @@ impl Tails {
         }
     }
 
-    /// Corrects a tail that stands beyond the end of the log, as one does whose first follower gave
-    /// a position that nobody has been given.
+    /// Corrects a tail that is beyond the end of the log, because its first follower gave a
+    /// position that no event has ever had.
     pub(super) fn rewind(&self, namespace: &Namespace, end: Position) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tail) = running.get(namespace).and_then(Weak::upgrade) {
@@ -137,8 +137,8 @@ impl Tails {
 }
 
 impl Follower {
-    /// The page with what comes after `position` (exclusive), as soon as there is one; none when
-    /// the tail has let it go, and only the store has it. Dropped midway, nothing is lost.
+    /// Waits for the page with the events after `position` (exclusive); none when the tail has
+    /// dropped that page, and only the store has it. Dropped midway, nothing is lost.
     pub(super) async fn after(&mut self, position: Position) -> Option<Arc<Page>> {
         loop {
             let found = self.ring.borrow_and_update().after(position);

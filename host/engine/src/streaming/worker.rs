@@ -38,7 +38,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Hands over until it is stopped or the consumer is gone, and then finishes what is under way.
+    /// Hands over events until it is stopped or the consumer is deleted, and then finishes what is
+    /// under way.
     pub(super) async fn run(self, stop: CancellationToken) {
         if let Some(reason) = self.receiver.forbids() {
             self.pause(&reason).await;
@@ -83,8 +84,8 @@ impl Worker {
         while handing_over.join_next().await.is_some() {}
     }
 
-    /// Leases, and meanwhile clears away what has been handed over. A lease that is being taken is
-    /// not given up for that, nor to stop.
+    /// Leases, and meanwhile collects finished deliveries. A lease that is being taken is not given
+    /// up for them, nor to stop.
     async fn lease(
         &self,
         free: u32,
@@ -187,7 +188,7 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_secs(30);
 
-    /// Says of one lease after the other what it was told to say, and takes the rest.
+    /// Answers one lease after the other with a scripted outcome, and takes the rest.
     #[derive(Debug, Default)]
     struct Scripted {
         outcomes: Mutex<VecDeque<Outcome>>,

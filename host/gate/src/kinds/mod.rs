@@ -42,7 +42,7 @@ impl Gate {
         }
     }
 
-    /// A module that a pointer may be moved to: one of the kind.
+    /// Makes a module ready that the pointer may be moved to: one of the pointer's kind.
     pub(super) async fn candidate(
         &self,
         key: &ActivationKey,

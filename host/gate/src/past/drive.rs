@@ -19,7 +19,7 @@ const READERS: usize = 3;
 
 /// A worker that replays parts of streams. All methods run guest code.
 pub(crate) trait Work: Send + 'static {
-    /// Takes the next part. One that does not begin a stream goes on with the one before it.
+    /// Takes the next part. A part that does not begin a stream continues the one before it.
     fn take(&mut self, part: Part);
 
     /// Ends the stream that was read last: no more parts come.
@@ -120,7 +120,8 @@ impl<'r, W: Work> Crew<'r, W> {
         }
     }
 
-    /// Gives a batch to whoever may take it, and keeps what that worker has made before.
+    /// Gives a batch to a worker that may take it, and stores the snapshots that this worker has
+    /// made before.
     async fn hand_over(
         &mut self,
         store: &dyn SnapshotStore,

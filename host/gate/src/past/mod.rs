@@ -93,12 +93,12 @@ impl Part {
         self.after.events_to(at).min(self.events.len())
     }
 
-    /// The version after the last event.
+    /// Gives the version after the last event.
     pub(super) fn end(&self) -> Version {
         self.after.plus(self.events.len())
     }
 
-    /// Text of the payloads, in bytes.
+    /// Counts the bytes of the payloads' text.
     pub(super) fn bytes(&self) -> usize {
         let events: usize = self
             .events

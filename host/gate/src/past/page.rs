@@ -88,8 +88,8 @@ impl Page {
         rest
     }
 
-    /// The passages of a range with what was decided between their events; `read_to` is where the
-    /// parts before these ended.
+    /// Makes parts of the passages of a range, with what was decided between their events;
+    /// `read_to` is where the parts before these ended.
     pub(super) fn parts(
         &mut self,
         eventless: Vec<CommandRecord>,
@@ -122,7 +122,7 @@ impl Page {
         parts
     }
 
-    /// The decisions that the events of a passage followed from.
+    /// Gives the decisions that the events of a passage followed from.
     fn decisions(&mut self, passage: &Passage) -> Vec<PastDecision> {
         let mut decisions = Vec::new();
         let mut from = 0;
@@ -200,7 +200,7 @@ pub(super) fn place_of(record: &CommandRecord) -> Place {
     }
 }
 
-/// The place after a passage.
+/// Gives the place after a passage.
 pub(super) fn end_of(passage: &Passage) -> Place {
     Place {
         id: passage.id.clone(),

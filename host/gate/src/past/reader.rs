@@ -33,14 +33,14 @@ pub(crate) enum Reading {
 }
 
 impl Reading {
-    /// The events and the ledger.
+    /// Reads the events and the ledger.
     pub(crate) fn decisions() -> Self {
         Self::DecisionsFrom([].into())
     }
 }
 
-/// Reads the past of a range from its beginning to its end: while somebody works on a page, the
-/// commands of the next one are looked up, and the events of the one after that are read.
+/// Reads the past of a range from its beginning to its end: while a page is worked on, the commands
+/// of the next one are looked up, and the events of the one after that are read.
 #[derive(Debug)]
 pub(crate) struct Reader {
     source: Source,
@@ -48,7 +48,7 @@ pub(crate) struct Reader {
     events_ahead: Option<Task<Events>>,
     /// The next page; none before the first, and after the last.
     ahead: Option<Task<LookedUp>>,
-    /// The end of the last page, when its last command goes on in the next.
+    /// The end of the last page, when its last command continues on the next.
     carried: Option<Cut>,
     /// The rest of a page, when there are more commands without events than fit beside it.
     left: Option<Page>,
@@ -136,7 +136,7 @@ impl Reader {
         }
     }
 
-    /// The next parts; none at the end. Only the first one may go on with a stream that began
+    /// Reads the next parts; none at the end. Only the first one may continue a stream that began
     /// earlier.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Part>>, Error> {
         let left = self.left.take();
@@ -179,7 +179,7 @@ impl Reader {
         Ok(Some(parts))
     }
 
-    /// The next page, with whole commands.
+    /// Reads the next page, with whole commands.
     async fn page(&mut self) -> Result<Option<Page>, Error> {
         if self.ahead.is_none() {
             self.go_on().await?;
@@ -302,8 +302,8 @@ impl End {
     }
 }
 
-/// The commands that events followed from, at the places of their streams that reading begins at or
-/// later; each with the end of its events.
+/// Lists the commands that events followed from, at or after the places of their streams at which
+/// reading begins; each with the end of its events.
 fn commands_of(passages: &[Passage], from: &[Place]) -> Vec<(CommandId, End)> {
     let mut commands: Vec<(CommandId, End)> = Vec::new();
     for (number, passage) in passages.iter().enumerate() {
@@ -324,8 +324,8 @@ fn commands_of(passages: &[Passage], from: &[Place]) -> Vec<(CommandId, End)> {
 }
 
 impl Eventless {
-    /// All up to a place (inclusive), or up to the end, and no more than the limits are; and
-    /// whether one of them was reached.
+    /// Takes all commands up to a place (inclusive), or up to the end, within the limits; and says
+    /// whether a limit was reached.
     async fn take_through(
         &mut self,
         source: &Source,

@@ -73,7 +73,7 @@ impl Past {
         self.keep(LedgerMode::Full, id, at, left).await;
     }
 
-    /// The same; the ledger keeps so much of it.
+    /// Records a command, of which the ledger keeps as much as `ledger` says.
     async fn keep(&self, ledger: LedgerMode, id: &str, at: u64, left: Left) {
         let part = self.part(new_id(), ledger, id, at, left);
         self.append(part).await;

@@ -81,7 +81,7 @@ impl Decider {
         })
     }
 
-    /// The module's digest.
+    /// Gives the module's digest.
     #[must_use]
     pub fn digest(&self) -> ModuleDigest {
         self.module.digest()
@@ -93,7 +93,7 @@ impl Decider {
         &self.manifest
     }
 
-    /// The compiled module.
+    /// Gives the compiled module.
     #[must_use]
     pub fn module(&self) -> &Module {
         &self.module
@@ -157,7 +157,7 @@ impl Decider {
     }
 }
 
-/// The name among `names` that `command` is a typing mistake for.
+/// Finds the name among `names` that `command` is a typing mistake for.
 fn nearest<'n>(command: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
     // Comparing takes as long as the lengths multiplied, and a sender and a module choose them.
     let mut steps_left = SUGGESTION_STEPS;

@@ -35,7 +35,8 @@ impl Ready {
         }
     }
 
-    /// The same of a module that is stored, which keeps what an older host has taken.
+    /// Makes a stored module ready, as [`Ready::of_new`] does; keeps what an older host has
+    /// accepted.
     ///
     /// # Errors
     ///
@@ -49,7 +50,7 @@ impl Ready {
         }
     }
 
-    /// The compiled module.
+    /// Gives the compiled module.
     #[must_use]
     pub fn module(&self) -> &Module {
         match self {
@@ -57,7 +58,7 @@ impl Ready {
         }
     }
 
-    /// The name under which the module is activated unless another is given.
+    /// Gives the name under which the module is activated unless another is given.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -65,7 +66,7 @@ impl Ready {
         }
     }
 
-    /// The decider; none if it is a module of another kind.
+    /// Gives the decider; none if the module is of another kind.
     #[must_use]
     pub fn decider(&self) -> Option<&Arc<Decider>> {
         match self {

@@ -60,7 +60,7 @@ impl Budget {
         }
     }
 
-    /// The shard named `key`, made by `make` if there is none.
+    /// Gives the shard named `key`, made by `make` if there is none.
     pub(super) fn shard(&self, key: ShardKey, make: impl FnOnce() -> Shard) -> Arc<Shard> {
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         shards
@@ -81,7 +81,7 @@ impl Budget {
         shards.clear();
     }
 
-    /// A shard that kept `before` keeps `now`.
+    /// Counts that a shard that kept `before` keeps `now`.
     pub(super) fn change(&self, before: Holdings, now: Holdings) {
         change(&self.streams, before.streams, now.streams);
         change(&self.bytes, before.bytes, now.bytes);

@@ -49,7 +49,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// The page that begins at `start`. If it is not the last, reading the next one begins with it.
+    /// Reads the page that begins at `start`. Unless that page is the last, begins to read the next
+    /// one.
     pub(super) async fn read(&self, start: Start) -> Result<Page, Error> {
         let mut page = match start {
             Start::Newest => self.newest().await?,

@@ -86,7 +86,7 @@ impl Pending {
         self.job.task.command_id
     }
 
-    /// The command, to be decided again.
+    /// Gives the command back, to be decided again.
     pub(super) fn into_job(self) -> Job {
         self.job
     }

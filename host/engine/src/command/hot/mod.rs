@@ -191,8 +191,8 @@ impl Commands {
         })
     }
 
-    /// A refusal does not pass the fence of an append, so it is worth something only if no swap
-    /// came before it.
+    /// Confirms a refusal by the active module. A refusal does not pass the fence of an append, so
+    /// it holds only if no swap came before it.
     async fn confirmed(&self, active: &Active, stream: &StreamId, error: Error) -> Failure {
         let newest = self
             .0

@@ -15,8 +15,7 @@ const STATES_PER_INSTANCE: usize = 1_024;
 /// before. Each reserves gigabytes of address space, of which the budget of hot bytes sees nothing.
 const LONE_INSTANCES: usize = 16;
 
-/// Instances of one module for one namespace. A state lives in one of them; with its instance it is
-/// gone.
+/// The instances of one module for one namespace. A state lives in one instance, and ends with it.
 #[derive(Debug)]
 pub(in crate::command) struct Pool {
     module: Module,
@@ -86,18 +85,19 @@ impl Pool {
         }
     }
 
-    /// The same with so many instances at most. What has no place in them fails for want of memory.
+    /// Limits the pool to so many instances. A state that has no place in them fails for want of
+    /// memory.
     pub(in crate::command) fn of_at_most(self, limit: usize) -> Self {
         Self { limit, ..self }
     }
 
-    /// Linear memory of all instances, in bytes.
+    /// Gives the linear memory of all instances, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// A new state of `stream`: the one that `snapshot` describes if the module still knows it,
-    /// otherwise that of a stream without events. Says which of the two it is.
+    /// Makes a state of `stream`: the one that `snapshot` describes if the module still knows it,
+    /// otherwise that of a stream without events. Says whether the state is that of the snapshot.
     pub(in crate::command) fn place(
         &mut self,
         stream: &StreamId,
@@ -230,7 +230,7 @@ impl Pool {
         outcome
     }
 
-    /// An instance that takes another state. Half of its memory is left for those that it has to
+    /// Finds an instance that takes another state. Half of its memory is left for its states to
     /// grow into.
     fn with_room(&mut self, company: Company) -> Option<u64> {
         if company == Company::None {

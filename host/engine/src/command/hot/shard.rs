@@ -145,7 +145,7 @@ impl Shard {
         }
     }
 
-    /// Places for commands that wait; without one, a command is turned away.
+    /// Gives the places for commands that wait; without one, a command is refused.
     pub(super) fn places(&self) -> &Arc<Semaphore> {
         &self.places
     }
@@ -214,7 +214,7 @@ impl Shard {
         mailbox.messages.pop_front()
     }
 
-    /// Ends the shard if nothing is in it. Whoever comes later is given another one.
+    /// Ends the shard if nothing is in it. A later command gets another shard.
     pub(super) fn close_if_empty(&self) -> bool {
         let mut mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
         if mailbox.is_scheduled || self.oldest_ms() != u64::MAX {
@@ -237,7 +237,7 @@ impl Shard {
         drop(messages);
     }
 
-    /// A fault of the module as an answer.
+    /// Makes an answer of a fault of the module.
     pub(super) fn fault(&self, fault: Fault) -> Error {
         Error::Fault {
             module: self.module.digest(),
@@ -419,7 +419,7 @@ impl Desk {
         oldest.map_or(u64::MAX, |(_, stream)| stream.used_ms)
     }
 
-    /// Lets go of states that nobody waits for, those that were used least recently first.
+    /// Drops the states of idle streams, the least recently used first.
     fn evict(&mut self, excess: Holdings) {
         let mut evicted = 0;
         let goal = self.pool.bytes().saturating_sub(excess.bytes);

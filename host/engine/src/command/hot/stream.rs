@@ -6,10 +6,10 @@
 //!    └──── load, fold ◀──┴────────failed─────────┘
 //! ```
 //!
-//! A stream has one append under way at a time. What arrives meanwhile is decided on the state that
-//! this append is about to make true, and handed over together when it has. **Invariants:** nothing
-//! is refused on a state that is not durable yet; a state is gone when an append that it was
-//! advanced for fails.
+//! A stream has one append under way at a time. Commands that arrive meanwhile are decided on the
+//! state that this append is about to make durable, and their decisions are handed over together
+//! once it is. **Invariants:** nothing is refused on a state that is not durable yet; a state is
+//! dropped when an append that it was advanced for fails.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -128,13 +128,13 @@ impl HotStream {
         self.waiting.push_back(Waiting::Reservation(grant));
     }
 
-    /// The reservation has ended; whoever had it may have appended.
+    /// Ends a reservation; its holder may have appended.
     pub(super) fn released(&mut self, pool: &mut Pool) {
         self.is_reserved = false;
         self.forget(pool);
     }
 
-    /// The stream was found to be at `head`.
+    /// Takes in that the stream was found to be at `head`.
     pub(super) fn moved(&mut self, head: StreamHead, pool: &mut Pool) {
         if self.is_quiet() && self.head != head {
             self.forget(pool);
@@ -250,7 +250,7 @@ impl HotStream {
         }
     }
 
-    /// A call on `state` has failed.
+    /// Takes in that a call on `state` has failed.
     fn failed(&mut self, state: State, pool: &mut Pool, fault: &Fault) {
         self.is_suspect |= !pool.has(&state) && *fault != Fault::NoRoom;
         pool.release(state);
@@ -390,7 +390,7 @@ impl HotStream {
         Ok(is_overtaken.then_some(Start::Claimed(self.head.version)))
     }
 
-    /// Refuses all commands that wait for the history which cannot be had. What comes later has it
+    /// Refuses all commands that wait for a history that cannot be read. Later commands have it
     /// loaded again.
     fn refuse_waiting(&mut self, error: impl Fn() -> Error) {
         let waiting = std::mem::take(&mut self.waiting);

@@ -88,7 +88,7 @@ impl Health {
             .map_or(EVENTS as usize, |trouble| trouble.events)
     }
 
-    /// The receiver has taken a delivery that began at `began`.
+    /// Records that the receiver has taken a delivery that began at `began`.
     pub(super) fn taken(&self, id: &ConsumerId, stream: &StreamId, began: Instant) {
         let mut known = self.known();
         known.taken = known.taken.max(Some(began));
@@ -103,10 +103,10 @@ impl Health {
         known.answered(id, began);
     }
 
-    /// A delivery of `events` events that began at `began` was not taken at `now`.
+    /// Records that a delivery of `events` events that began at `began` was not taken at `now`.
     ///
-    /// A failure of the receiver is none of the stream, unless the receiver has taken something
-    /// else since it last failed for this one.
+    /// A failure of the receiver does not count against the stream, unless the receiver has taken
+    /// something else since it last failed for this stream.
     pub(super) fn refused(
         &self,
         id: &ConsumerId,
@@ -151,7 +151,8 @@ impl Health {
 }
 
 impl Known {
-    /// The receiver answers. Of a delivery from before the outage that says nothing.
+    /// Records that the receiver answers. An answer to a delivery from before the outage says
+    /// nothing.
     fn answered(&mut self, id: &ConsumerId, began: Instant) {
         if self
             .failing
@@ -163,8 +164,8 @@ impl Known {
         }
     }
 
-    /// The receiver fails, and is left alone for as long as is given back. What was under way when
-    /// it failed before tells nothing new.
+    /// Records a failure of the receiver, and gives the time for which the receiver is left alone.
+    /// A delivery that was under way when the receiver failed before says nothing new.
     fn failed(
         &mut self,
         id: &ConsumerId,

@@ -91,7 +91,7 @@ impl Refused {
         }
     }
 
-    /// A receiver that could not be asked, or has not answered.
+    /// Reports a receiver that could not be asked, or has not answered.
     fn unanswered(error: reqwest::Error, url: &Url) -> Self {
         let is_refusal = |error: &(dyn Error + 'static)| error.is::<NowhereAllowed>();
         if causes(&error).any(is_refusal) {
@@ -147,7 +147,7 @@ impl Poster {
         })
     }
 
-    /// The URL of a receiver, if it is one and, as far as it tells, allowed.
+    /// Gives the URL of a receiver, if it is valid and, as far as the URL shows, allowed.
     pub(super) fn url(&self, push: &Push) -> Result<Url, Refused> {
         let url = Url::parse(&push.url)
             .map_err(|error| Refused::because(Fault::Receiver, error.to_string()))?;
@@ -226,7 +226,7 @@ async fn finish(answer: &mut Response) {
     }
 }
 
-/// An error, and all that caused it.
+/// Writes an error, and all that caused it.
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     iter::successors(Some(error), |&error| error.source())
 }

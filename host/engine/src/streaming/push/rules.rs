@@ -29,8 +29,8 @@ pub struct NotAllowed {
 }
 
 impl PushRules {
-    /// The rules of a host that listens on `listen`: what the setting says, or those that hold
-    /// without it.
+    /// Makes the rules of a host that listens on `listen`: those of the setting, or the default
+    /// ones without it.
     #[must_use]
     pub fn new(allow: Option<Vec<PushTarget>>, listen: SocketAddr) -> Self {
         Self {
@@ -92,7 +92,7 @@ impl NotAllowed {
     }
 }
 
-/// The address that the host of a URL is, if it is no name.
+/// Reads the address that the host of a URL is, if it is no name.
 fn address(host: &str) -> Option<IpAddr> {
     host.trim_matches(['[', ']']).parse().ok()
 }
@@ -111,7 +111,7 @@ fn is_below(name: &str, host: &HostName) -> bool {
     rest.is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
 }
 
-/// A name without the dot that says that nothing comes after it.
+/// Removes the dot at the end of a fully qualified name.
 fn bare(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }

@@ -3,8 +3,8 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// The value of `Gavel-Signature`: `t=` the time in seconds since 1970, and `v1=` the HMAC-SHA-256,
-/// in hexadecimal digits, of that number, a dot and the body, under the secret.
+/// Computes the value of `Gavel-Signature`: `t=` the time in seconds since 1970, and `v1=` the
+/// HMAC-SHA-256, in hexadecimal digits, of that number, a dot and the body, under the secret.
 pub(super) fn sign(secret: &str, unix_seconds: i64, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key has any length");
     mac.update(format!("{unix_seconds}.").as_bytes());
