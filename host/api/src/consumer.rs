@@ -115,7 +115,7 @@ pub struct Consumer<'a> {
     push: Option<Push<'a>>,
     /// True while the consumer is paused: nothing is leased until it is resumed.
     paused: bool,
-    /// The reason for which the host paused the consumer; null if it is not paused, or was paused
+    /// The reason why the host paused the consumer; null if it is not paused, or was paused
     /// by a request.
     paused_reason: Option<&'a str>,
     /// The time at which the consumer was created.
@@ -130,7 +130,7 @@ pub struct Consumer<'a> {
     in_flight: u64,
     /// The number of parked streams.
     parked: u64,
-    /// The reason for which the receiver takes nothing at present, as seen by the host that
+    /// The reason why the receiver takes nothing at present, as seen by the host that
     /// answers; null while the receiver works.
     last_error: Option<String>,
     /// The number of failures of the receiver in a row; null while the receiver works.

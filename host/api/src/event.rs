@@ -100,7 +100,7 @@ pub struct MalformedEvent<'a> {
     position: String,
     /// The stream, as it is stored.
     stream: &'a str,
-    /// The reason for which the event cannot be read.
+    /// The reason why the event cannot be read.
     reason: &'a str,
     /// The payload, as it is stored.
     raw: &'a str,

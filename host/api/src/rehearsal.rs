@@ -108,7 +108,7 @@ pub struct Rehearsal<'a> {
     /// The report of the gate, as for an activation; for a shadow, the report so far.
     #[schema(value_type = Option<Object>)]
     report: Option<&'a RawValue>,
-    /// The reason for which the rehearsal failed, in one sentence.
+    /// The reason why the rehearsal failed, in one sentence.
     error: Option<&'a str>,
 }
 

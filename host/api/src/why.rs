@@ -241,7 +241,7 @@ pub enum VerificationLine<'a> {
     Difference(Difference<'a>),
     /// The totals at the end.
     Done(Verified),
-    /// The reason for which the verification was interrupted.
+    /// The reason why the verification was interrupted.
     Failed(ProblemBody),
 }
 

@@ -79,7 +79,7 @@ pub(super) struct Rehearsal {
     /// The report of the gate, once there is one.
     #[serde(default)]
     pub(super) report: Option<serde_json::Value>,
-    /// The reason for which the rehearsal failed, in one sentence.
+    /// The reason why the rehearsal failed, in one sentence.
     #[serde(default)]
     pub(super) error: Option<String>,
 }

@@ -31,8 +31,8 @@ const LIST_LOOK: u32 = 10_000;
 
 /// Lists consumers
 ///
-/// A page of consumers by name, each with its progress. The lag includes events of which nothing
-/// was leased yet only up to 10,000 events of the log ahead.
+/// A page of consumers by name, each with its progress. The lag counts events that were never
+/// leased only within the next 10,000 events of the log.
 #[utoipa::path(
     get, path = "/v1/consumers", tag = "consumers", params(ConsumerListQuery),
     responses((status = 200, description = "A page of consumers.", body = ConsumerList))
@@ -67,8 +67,8 @@ pub(crate) async fn list_consumers(
 
 /// Shows a consumer
 ///
-/// The consumer with its progress. The lag includes events of which nothing was leased yet only up
-/// to 100,000 events of the log ahead.
+/// The consumer with its progress. The lag counts events that were never leased only within the
+/// next 100,000 events of the log.
 #[utoipa::path(
     get, path = "/v1/consumers/{name}", tag = "consumers",
     responses(
