@@ -130,6 +130,12 @@ async fn what_is_under_way_is_decided_before_a_deactivation_or_not_at_all(store:
     };
     let client = host.client();
     client.deploy_example(COUNTER).await;
+    let mut counted = 0;
+    for stream in 0..SENDERS / 2 {
+        let stream = client.stream(COUNTER, &format!("c-{stream}"));
+        stream.increment().await.accepted();
+        counted += 1;
+    }
     let accepted = Arc::new(AtomicUsize::new(0));
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {
@@ -151,7 +157,6 @@ async fn what_is_under_way_is_decided_before_a_deactivation_or_not_at_all(store:
         stored_by_then += stream.history().await.len();
     }
 
-    let mut counted = 0;
     for sender in senders {
         let (count, last) = sender.await.unwrap();
         assert!(last.is_none_or(|last| last <= acknowledged));
