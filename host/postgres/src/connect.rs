@@ -1,4 +1,4 @@
-//! Connections to the server: what they ask for, and what the server must be.
+//! Connections to the server: their settings, and the checks of the server.
 
 use std::time::Duration;
 

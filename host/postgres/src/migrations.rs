@@ -1,4 +1,4 @@
-//! The schema: which migrations the database has had, and those that it lacks.
+//! The schema: the migrations that the database has had, and those that it lacks.
 
 use gavel_store::{Floor, OpenError};
 use sqlx::migrate::{MigrateError, Migrator};
@@ -34,7 +34,7 @@ pub(super) async fn require_floor(setup: &PgPool, floor: &Floor) -> Result<(), O
     }
 }
 
-/// Runs what the schema lacks.
+/// Runs the migrations that the schema lacks.
 pub(super) async fn run(setup: &PgPool) -> Result<(), OpenError> {
     let migrated = migrator().run(setup).await;
     migrated.map_err(|error| OpenError::Migrate(error.into()))

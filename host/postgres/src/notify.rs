@@ -5,9 +5,8 @@
 //!                     \--- tell ----> NOTIFY --- listen ---> wakeups of the other hosts
 //! ```
 //!
-//! A notice says that something was committed, and nothing else. It may be lost, with a connection
-//! or because a pooler between us and the server does not pass it on: a reader that waits polls as
-//! well.
+//! A notice only says that something was committed. It may be lost, with a connection or because a
+//! pooler between us and the server does not pass it on: a reader that waits polls as well.
 //!
 //! **Invariant:** no notice is sent by the transaction of an append. Those that send one stand in a
 //! single line, and appends with them.
@@ -38,7 +37,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause before listening again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The tasks that pass on what was committed. They end when this is closed or dropped.
+/// The tasks that announce commits. They end when this is closed or dropped.
 #[derive(Debug)]
 pub(super) struct Notices {
     wakeups: watch::Sender<()>,
@@ -46,7 +45,7 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    /// Starts to listen, on a connection of its own, and to tell of what `commits` tells of.
+    /// Starts to listen, on a connection of its own, and to announce the changes of `commits`.
     pub(super) fn start(
         connect: PgConnectOptions,
         pool: PgPool,
@@ -85,8 +84,7 @@ async fn relay(mut commits: watch::Receiver<()>, wakeups: watch::Sender<()>) {
     }
 }
 
-/// Sends a notice at once when there was none for a while, else one for all that was committed
-/// since the last.
+/// Sends a notice at once when there was none for a while, else one for all commits since the last.
 async fn tell(mut commits: watch::Receiver<()>, pool: PgPool, host: String) {
     while commits.changed().await.is_ok() {
         if let Err(failure) = run(&pool, sqlx::query(TELL).bind(&host)).await {

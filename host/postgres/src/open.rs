@@ -1,4 +1,4 @@
-//! Opening: what the server must be, its schema, and the pool.
+//! Opening: the checks of the server, its schema, and the pool.
 
 use std::str::FromStr as _;
 use std::sync::Arc;

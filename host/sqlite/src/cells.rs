@@ -1,4 +1,4 @@
-//! Cells of a row, and what they hold.
+//! The cells of a row, and the conversion of their values.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Connections to the file, and what they ask for.
+//! Connections to the file, and their settings.
 
 use std::path::Path;
 use std::thread;

@@ -1,4 +1,4 @@
-//! Looking up what a batch of appends is judged by.
+//! The look-up of the facts that a batch of appends is checked against.
 
 use std::collections::HashSet;
 

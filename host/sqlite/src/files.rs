@@ -1,4 +1,5 @@
-//! The files of the database: whether those at the path are still the ones that are open.
+//! The files of the database, and the check that those at the path are still the ones that are
+//! open.
 //!
 //! Files that were deleted or replaced can be written to as long as they are open, and what was
 //! written is lost when the host ends. So the store checks the files before it acknowledges, or

@@ -59,7 +59,7 @@ impl CarryOut<BeginGeneration> for Tables<'_> {
     }
 }
 
-/// Writes what changes nothing.
+/// Writes without changing anything.
 pub(super) fn touch_in_tx(tx: &Connection) -> Result<(), SqliteError> {
     tx.execute(TOUCH, [])?;
     Ok(())

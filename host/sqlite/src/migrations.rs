@@ -1,4 +1,4 @@
-//! The schema: which migrations the file has had, and those that it lacks.
+//! The schema: the migrations that the file has had, and those that it lacks.
 //!
 //! The history is in the table that `sqlx` kept it in when it ran them, and holds what it held: by
 //! that, either finds what the other has done.

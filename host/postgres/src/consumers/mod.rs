@@ -1,4 +1,5 @@
-//! Consumers. Their rules are functions of the database, for plain SQL as well; this calls them.
+//! Consumers. Their rules are functions of the database, for plain SQL as well; this module calls
+//! the functions.
 
 mod rows;
 
