@@ -17,6 +17,7 @@ mod postgres;
 mod readme;
 mod test;
 mod toolchain;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Command {
     Bench(bench::Args),
     /// Builds the guest modules into `target/modules`.
     Modules,
+    /// Checks how comments and names read, as far as that can be measured.
+    Words,
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test(args) => test::run(&sh, args),
         Command::Campaign(args) => campaign::run(&sh, &args),
         Command::Bench(args) => bench::run(&sh, &args),
+        Command::Words => words::check(&sh),
         Command::Modules => modules::build(&sh).map(drop),
     }
 }

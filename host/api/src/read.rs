@@ -160,7 +160,7 @@ pub fn metadata_schema() -> Schema {
     };
     ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
-        .description(Some("Stored beside every event that follows. `actor`, `module` and `traceparent` are the host's."))
+        .description(Some("Entries stored with every event that follows. `actor`, `module` and `traceparent` are the host's."))
         .max_properties(Some(16))
         .property_names(Some(
             text()

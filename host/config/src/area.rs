@@ -13,8 +13,8 @@
 /// ```
 ///
 /// The macro generates the struct, its `Default`, and `read`, which asks a
-/// [`Reader`](super::reader::Reader) for each setting in the order of the table. Bounds are
-/// inclusive at both ends. A type is usable when it is a [`Setting`](super::setting::Setting).
+/// [`LayerReader`](super::reader::LayerReader) for each setting in the order of the table. Bounds
+/// are inclusive at both ends. A type is usable when it is a [`Setting`](super::setting::Setting).
 macro_rules! area {
     (
         $(#[$area_doc:meta])*
@@ -47,7 +47,7 @@ macro_rules! area {
 
         impl $area {
             /// Takes each setting from the highest layer that has it, else from `self`.
-            pub(super) fn read(self, reader: &mut $crate::reader::Reader) -> Self {
+            pub(super) fn read(self, reader: &mut $crate::reader::LayerReader) -> Self {
                 Self {
                     $(
                         $field: reader.setting(

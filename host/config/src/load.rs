@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::environment;
-use super::reader::Reader;
+use super::reader::LayerReader;
 use super::{
     Auth, Commands, Consumers, Data, Entry, Error, Gate, Log, Problem, Push, Sandbox, Server, Store,
 };
@@ -65,7 +65,7 @@ impl Config {
     ///
     /// [`Error`] with everything that is wrong in any layer. Show it and stop.
     pub fn load(file: Option<&Path>, flags: Vec<Flag>) -> Result<Loaded, Error> {
-        let mut reader = Reader::default();
+        let mut reader = LayerReader::default();
         let (variables, problems) = environment::settings(std::env::vars_os());
         reader.add_problems(problems);
         reader.add_variables(variables);
@@ -85,7 +85,7 @@ impl Config {
         Self::read(reader)
     }
 
-    fn read(mut reader: Reader) -> Result<Loaded, Error> {
+    fn read(mut reader: LayerReader) -> Result<Loaded, Error> {
         let server = Server::default().read(&mut reader);
         let data = Data::default().read(&mut reader);
         let store = Store::in_directory(&data.dir).read(&mut reader);
@@ -140,7 +140,7 @@ mod tests {
         variables: &[(&str, &str)],
         flags: &[(&'static str, &str)],
     ) -> Result<Loaded, Error> {
-        let mut reader = Reader::default();
+        let mut reader = LayerReader::default();
         reader.add_file("gavel.toml".into(), toml::from_str(toml).unwrap());
         reader.add_variables(
             variables

@@ -14,7 +14,7 @@ const SIMILARITY: f64 = 0.8;
 
 /// The layers above the defaults, with the entries and problems found so far.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(super) struct LayerReader {
     file: PathBuf,
     /// Values by dotted key.
     file_values: BTreeMap<String, Value>,
@@ -25,7 +25,7 @@ pub(super) struct Reader {
     problems: Vec<Problem>,
 }
 
-impl Reader {
+impl LayerReader {
     /// Adds the contents of `file`.
     pub(super) fn add_file(&mut self, file: PathBuf, table: Table) {
         self.file = file;

@@ -10,9 +10,9 @@ use gavel_store::{ActivateError, NewActivation, Store};
 use tokio::time::timeout;
 
 use super::catch_up::{MOST_STREAMS, MOST_STREAMS_SINCE, Seen};
-use super::examine::{Direction, Subject};
+use super::examine::{Subject, Swap};
 use super::moved::Starts;
-use super::past::Manner;
+use super::past::Throttling;
 use super::slots::Slots;
 use super::{Error, GateSettings, Report, Step, Watch};
 
@@ -71,7 +71,7 @@ impl Gate {
     /// [`Error::Refused`] with the report, or why the gate could not be run. Nothing has changed
     /// then.
     pub async fn activate(&self, request: ActivationRequest) -> Result<Activation, Error> {
-        self.pass(&request, Direction::Forward).await
+        self.pass(&request, Swap::Forward).await
     }
 
     /// Activates the module that was active before the present one, or until a deactivation,
@@ -104,7 +104,7 @@ impl Gate {
             accept: Vec::new(),
             activated_by,
         };
-        self.pass(&request, Direction::Back).await
+        self.pass(&request, Swap::Back).await
     }
 
     /// Takes a decider through the gate, again and again while others come first.
@@ -112,7 +112,7 @@ impl Gate {
         &self,
         candidate: &Arc<Decider>,
         request: &ActivationRequest,
-        direction: Direction,
+        direction: Swap,
     ) -> Result<Activation, Error> {
         for _ in 0..ATTEMPTS {
             let ActivationRequest { key, accept, .. } = request;
@@ -150,8 +150,8 @@ impl Gate {
             // Where giving way has led to nothing, it is done at the cost of those who write so
             // much.
             let manner = match turn {
-                0 => Manner::GivesWay,
-                _ => Manner::Presses,
+                0 => Throttling::GivesWay,
+                _ => Throttling::Presses,
             };
             let most = MOST_STREAMS_SINCE;
             if !self.catch_up(subject, &mut seen, most, manner).await? {
@@ -162,7 +162,7 @@ impl Gate {
             let mut last = seen.clone();
             let hold = self.store.hold(&request.key).await;
             let hold = hold.map_err(Error::Store)?;
-            let look = self.look_again(subject, &mut last, most, Manner::Presses);
+            let look = self.look_again(subject, &mut last, most, Throttling::Presses);
             match timeout(LAST_LOOK, look).await {
                 Ok(Ok(Some(_))) => {}
                 Ok(Ok(None)) => return Ok(None),
@@ -238,7 +238,7 @@ impl Gate {
             let most = seen.min(MOST_STREAMS);
             if let Some(mut seen) = Seen::of(&rehearsed, Starts::default())
                 && self
-                    .catch_up(subject, &mut seen, most, Manner::GivesWay)
+                    .catch_up(subject, &mut seen, most, Throttling::GivesWay)
                     .await?
             {
                 return Ok((self.report_of(subject, &seen), Some(seen)));

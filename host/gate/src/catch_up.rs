@@ -4,10 +4,10 @@
 use gavel_model::ActivationKey;
 use gavel_store::Moment;
 
-use super::examine::{Direction, Subject};
+use super::examine::{Subject, Swap};
 use super::moved::Starts;
-use super::past::Manner;
-use super::redecided::Decisions;
+use super::past::Throttling;
+use super::redecided::Redecisions;
 use super::refolded::Refolded;
 use super::rehearsal::{Rehearsal, Rehearsed, Status};
 use super::{CaughtUp, Error, Gate, Report, Step};
@@ -32,7 +32,7 @@ pub(super) struct Seen {
     /// The report of the steps.
     report: Report,
     /// The results of deciding again, with all that was stored since.
-    decisions: Decisions,
+    decisions: Redecisions,
     /// The results of folding what was stored since.
     folded: Refolded,
     /// The number of commands that were decided again since.
@@ -67,7 +67,7 @@ impl Gate {
     /// Finds the report of the candidate's newest rehearsal, if the rehearsal compared the
     /// candidate with the module that is active now, and has gone through all steps.
     pub(super) async fn rehearsed(&self, subject: &Subject) -> Result<Option<Report>, Error> {
-        if subject.direction == Direction::Back {
+        if subject.direction == Swap::Back {
             return Ok(None);
         }
         let (namespace, decider) = (&subject.namespace, &subject.decider);
@@ -103,7 +103,7 @@ impl Gate {
         subject: &Subject,
         seen: &mut Seen,
         most: u32,
-        manner: Manner,
+        manner: Throttling,
     ) -> Result<bool, Error> {
         let mut fewest = usize::MAX;
         for _ in 0..ROUNDS {
@@ -125,7 +125,7 @@ impl Gate {
         subject: &Subject,
         seen: &mut Seen,
         most: u32,
-        manner: Manner,
+        manner: Throttling,
     ) -> Result<Option<usize>, Error> {
         let (namespace, decider) = (&subject.namespace, &subject.decider);
         let now = self.store.moment(namespace).await.map_err(Error::Store)?;

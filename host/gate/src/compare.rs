@@ -12,7 +12,7 @@ use super::words::{document_line, event_json, rejection_json};
 
 /// The difference between a decision made again and the recorded one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Verdict {
+pub(super) enum DecisionDiff {
     /// The two do not differ.
     Same,
     /// The two accept, with different events.
@@ -29,7 +29,7 @@ pub(super) enum Verdict {
     AsActive,
 }
 
-impl Verdict {
+impl DecisionDiff {
     /// All that change something.
     pub(super) const CHANGES: [Self; 5] = [
         Self::NowRejected,
@@ -89,23 +89,23 @@ impl Verdict {
 
 /// Compares what was recorded of a command, and the events that followed from it, with the same
 /// decision made again.
-pub(super) fn compare(record: &CommandRecord, events: &[Event], again: &Again) -> Verdict {
+pub(super) fn compare(record: &CommandRecord, events: &[Event], again: &Again) -> DecisionDiff {
     match (&record.outcome, again) {
-        (_, Err(_)) => Verdict::Failed,
+        (_, Err(_)) => DecisionDiff::Failed,
         (CommandOutcome::Accepted { .. }, Ok(Decision::Accepted(decided))) => {
             if events == decided.as_slice() {
-                Verdict::Same
+                DecisionDiff::Same
             } else {
-                Verdict::DifferentEvents
+                DecisionDiff::DifferentEvents
             }
         }
-        (CommandOutcome::Accepted { .. }, Ok(Decision::Rejected(_))) => Verdict::NowRejected,
-        (CommandOutcome::Rejected(_), Ok(Decision::Accepted(_))) => Verdict::NowAccepted,
+        (CommandOutcome::Accepted { .. }, Ok(Decision::Rejected(_))) => DecisionDiff::NowRejected,
+        (CommandOutcome::Rejected(_), Ok(Decision::Accepted(_))) => DecisionDiff::NowAccepted,
         (CommandOutcome::Rejected(recorded), Ok(Decision::Rejected(rejection))) => {
             if recorded == rejection {
-                Verdict::Same
+                DecisionDiff::Same
             } else {
-                Verdict::DifferentRejection
+                DecisionDiff::DifferentRejection
             }
         }
     }
@@ -113,16 +113,16 @@ pub(super) fn compare(record: &CommandRecord, events: &[Event], again: &Again) -
 
 /// Compares what the active module decides with what the candidate decides. None when only the
 /// active module fails: that is no measure.
-pub(super) fn against(active: &Again, again: &Again) -> Option<Verdict> {
+pub(super) fn against(active: &Again, again: &Again) -> Option<DecisionDiff> {
     Some(match (active, again) {
         (Err(_), Ok(_)) => return None,
-        (Err(_), Err(_)) => Verdict::AsActive,
-        (Ok(_), Err(_)) => Verdict::Failed,
-        (Ok(active), Ok(again)) if active == again => Verdict::AsActive,
-        (Ok(Decision::Accepted(_)), Ok(Decision::Accepted(_))) => Verdict::DifferentEvents,
-        (Ok(Decision::Accepted(_)), Ok(Decision::Rejected(_))) => Verdict::NowRejected,
-        (Ok(Decision::Rejected(_)), Ok(Decision::Accepted(_))) => Verdict::NowAccepted,
-        (Ok(Decision::Rejected(_)), Ok(Decision::Rejected(_))) => Verdict::DifferentRejection,
+        (Err(_), Err(_)) => DecisionDiff::AsActive,
+        (Ok(_), Err(_)) => DecisionDiff::Failed,
+        (Ok(active), Ok(again)) if active == again => DecisionDiff::AsActive,
+        (Ok(Decision::Accepted(_)), Ok(Decision::Accepted(_))) => DecisionDiff::DifferentEvents,
+        (Ok(Decision::Accepted(_)), Ok(Decision::Rejected(_))) => DecisionDiff::NowRejected,
+        (Ok(Decision::Rejected(_)), Ok(Decision::Accepted(_))) => DecisionDiff::NowAccepted,
+        (Ok(Decision::Rejected(_)), Ok(Decision::Rejected(_))) => DecisionDiff::DifferentRejection,
     })
 }
 

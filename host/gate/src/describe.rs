@@ -28,7 +28,7 @@ pub(super) async fn compare(
 ) -> Result<StepResult, Error> {
     let mut findings = Vec::new();
     if let Some(active) = active {
-        let history = History {
+        let history = DeciderHistory {
             store,
             runtime,
             namespace,
@@ -117,14 +117,14 @@ fn finding(summary: String, details: Value, blocks: bool) -> Finding {
 }
 
 /// The stored events of a decider.
-struct History<'a> {
+struct DeciderHistory<'a> {
     store: &'a dyn LogStore,
     runtime: &'a Runtime,
     namespace: &'a Namespace,
     decider: &'a DeciderName,
 }
 
-impl History<'_> {
+impl DeciderHistory<'_> {
     async fn removed(&self, event: &EventDeclaration) -> Result<Finding, Error> {
         let (name, version) = (&event.name, event.schema_version);
         let written = self.first(event, None).await?.is_some();

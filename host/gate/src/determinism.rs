@@ -30,11 +30,11 @@ const STREAMS_PER_JOB: usize = 8;
 pub(super) struct Twice {
     commands: u64,
     different: u64,
-    examples: Vec<Example>,
+    examples: Vec<DeterminismExample>,
 }
 
 #[derive(Debug)]
-struct Example {
+struct DeterminismExample {
     id: String,
     version: u64,
     command: Option<(String, String)>,
@@ -131,7 +131,7 @@ impl Twice {
                     let line = outcome_line(&shown);
                     (shown, line)
                 };
-                self.differ(Example {
+                self.differ(DeterminismExample {
                     id: part.id.clone(),
                     version: decision.at.get(),
                     command: Some(command(decision)),
@@ -149,7 +149,7 @@ impl Twice {
                     format!("state {}", excerpt(&state)),
                 )
             };
-            self.differ(Example {
+            self.differ(DeterminismExample {
                 id: part.id.clone(),
                 version: part.end().get(),
                 command: None,
@@ -159,7 +159,7 @@ impl Twice {
         }
     }
 
-    fn differ(&mut self, example: Example) {
+    fn differ(&mut self, example: DeterminismExample) {
         self.different += 1;
         if self.examples.len() < EXAMPLES {
             self.examples.push(example);
@@ -184,7 +184,7 @@ impl Twice {
             facts: json!({
                 "commands": self.commands,
                 "different": self.different,
-                "examples": self.examples.iter().map(Example::to_json).collect::<Vec<_>>(),
+                "examples": self.examples.iter().map(DeterminismExample::to_json).collect::<Vec<_>>(),
             }),
         }
     }
@@ -215,7 +215,7 @@ impl Twice {
     }
 }
 
-impl Example {
+impl DeterminismExample {
     fn to_json(&self) -> Value {
         let command = self.command.as_ref();
         json!({

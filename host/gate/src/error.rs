@@ -64,7 +64,7 @@ pub enum Error {
     Cancelled,
     /// This host has as many rehearsals, shadows or verifications under way as it takes, of the
     /// namespace or of all.
-    #[error("{limit} of the kind are under way")]
+    #[error("all {limit} slots for work of this kind are in use")]
     Busy {
         /// The most that the host takes.
         limit: usize,

@@ -19,7 +19,7 @@ use super::{Error, Gate, Report, Step, StepResult, Watch, describe};
 /// The direction of a change: to a candidate, or back to the module that the active one has
 /// replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(super) enum Swap {
     Forward,
     /// A rollback. The specifications of the module that is left behind do not block it.
     Back,
@@ -34,7 +34,7 @@ pub(super) struct Subject {
     /// The newest entry of the activation log, which the one of the candidate comes after.
     pub(super) after: ActivationNumber,
     pub(super) active: Option<Arc<Active>>,
-    pub(super) direction: Direction,
+    pub(super) direction: Swap,
     /// The findings to accept, by name.
     pub(super) accept: Vec<String>,
     /// The checks that hosts make around decisions.
@@ -81,7 +81,7 @@ impl Gate {
         &self,
         key: &ActivationKey,
         candidate: &Arc<Decider>,
-        direction: Direction,
+        direction: Swap,
         accept: &[String],
     ) -> Result<Subject, Error> {
         let (namespace, decider) = (key.namespace(), key.name().to_decider());
@@ -216,7 +216,7 @@ impl Gate {
     /// Counts the events to fold, page by page: a count of everything at once keeps a processor
     /// busy for long.
     async fn count_events(&self, subject: &Subject, watch: &Watch) -> Result<u64, Error> {
-        let courtesy = self.modules.runtime().courtesy();
+        let throttle = self.modules.runtime().throttle();
         let (namespace, decider) = (&subject.namespace, &subject.decider);
         let (mut events, mut after) = (0, Some(Place::default()));
         while let Some(place) = after {
@@ -224,7 +224,7 @@ impl Gate {
             let page = self
                 .store
                 .count_events(namespace, decider, &place, COUNT_PAGE);
-            let (counted, _) = courtesy.take_turns(page).await;
+            let (counted, _) = throttle.take_turns(page).await;
             let counted = counted.map_err(Error::Store)?;
             events += counted.events;
             after = counted.end;

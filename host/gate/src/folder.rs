@@ -38,7 +38,7 @@ pub(super) struct Folder {
 
 /// A failure that ended folding early.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Unfolded {
+pub(super) struct FoldError {
     /// The event that is to blame, and its version; none when the module failed somewhere in a call
     /// with many.
     pub(super) event: Option<(Version, Event)>,
@@ -46,7 +46,7 @@ pub(super) struct Unfolded {
     pub(super) fault: Fault,
 }
 
-impl From<Fault> for Unfolded {
+impl From<Fault> for FoldError {
     fn from(fault: Fault) -> Self {
         Self { event: None, fault }
     }
@@ -58,15 +58,15 @@ pub type Again = Result<Decision, Fault>;
 /// The number of failures after which a module is not asked any more. Running into a limit, which
 /// may take as long as a deadline, counts more.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience(u64);
+pub(super) struct FaultBudget(u64);
 
-impl Default for Patience {
+impl Default for FaultBudget {
     fn default() -> Self {
         Self(1_000)
     }
 }
 
-impl Patience {
+impl FaultBudget {
     /// Counts a failure of the module.
     pub(super) fn lose(&mut self, fault: &Fault) {
         let weight = if fault.is_limit() { 100 } else { 1 };
@@ -130,7 +130,7 @@ impl Folder {
     }
 
     /// Folds the events that come next, in calls of the size that commands have as well.
-    pub(super) fn fold(&mut self, events: &[Event]) -> Result<(), Unfolded> {
+    pub(super) fn fold(&mut self, events: &[Event]) -> Result<(), FoldError> {
         for piece in events.chunks(self.piece) {
             if let Err(fault) = self.with(|guest, state| guest.evolve(state, piece)) {
                 let index = match &fault {
@@ -142,7 +142,7 @@ impl Folder {
                     Some((self.version.plus(index + 1), piece.get(index)?.clone()))
                 });
                 self.end();
-                return Err(Unfolded { event, fault });
+                return Err(FoldError { event, fault });
             }
             self.version = self.version.plus(piece.len());
         }
@@ -150,7 +150,7 @@ impl Folder {
     }
 
     /// Folds what a part has up to a version (inclusive) and was not folded yet.
-    pub(super) fn fold_through(&mut self, part: &Part, through: Version) -> Result<(), Unfolded> {
+    pub(super) fn fold_through(&mut self, part: &Part, through: Version) -> Result<(), FoldError> {
         let (from, to) = (
             part.events_through(self.version),
             part.events_through(through),
@@ -272,7 +272,7 @@ impl Gate {
         mut folder: Folder,
         stream: &StreamId,
         through: Option<Version>,
-    ) -> Result<(Folder, Option<Unfolded>), Error> {
+    ) -> Result<(Folder, Option<FoldError>), Error> {
         let limit = u32::try_from(FOLD_EVENTS).unwrap_or(u32::MAX);
         let mut after = Version::EMPTY;
         loop {
@@ -283,7 +283,7 @@ impl Gate {
             let (is_first, read) = (after == Version::EMPTY, events.len());
             let job = move || {
                 let begun = if is_first { folder.begin() } else { Ok(()) };
-                let folded = begun.map_err(Unfolded::from);
+                let folded = begun.map_err(FoldError::from);
                 let folded = folded.and_then(|()| folder.fold(&events));
                 (folder, folded.err())
             };

@@ -36,7 +36,7 @@ impl Gate {
             let step = self
                 .store
                 .forget_snapshots(namespace, decider, &kept, &place, STEP);
-            let (step, _) = self.modules.runtime().courtesy().take_turns(step).await;
+            let (step, _) = self.modules.runtime().throttle().take_turns(step).await;
             after = step.map_err(Error::Store)?;
         }
         Ok(())

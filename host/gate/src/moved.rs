@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use futures::future::{self, try_join_all};
 use gavel_model::{ModuleDigest, StreamId, Version};
-use gavel_sandbox::Courtesy;
+use gavel_sandbox::BackgroundThrottle;
 use gavel_store::{Moment, PastRange, Place, Snapshot};
 
 use super::examine::Subject;
-use super::past::{Manner, Part, Reading, Work};
+use super::past::{Part, Reading, Throttling, Work};
 use super::redecide::Deciding;
-use super::redecided::Decisions;
+use super::redecided::Redecisions;
 use super::refold::Folding;
 use super::refolded::Refolded;
 use super::{Error, Gate, Watch};
@@ -131,10 +131,10 @@ impl Gate {
         places: Vec<Place>,
         (since, now): (&Moment, &Moment),
         known: &mut Starts,
-        manner: Manner,
-    ) -> Result<(Refolded, Decisions), Error> {
+        manner: Throttling,
+    ) -> Result<(Refolded, Redecisions), Error> {
         if places.is_empty() {
-            return Ok((Refolded::default(), Decisions::default()));
+            return Ok((Refolded::default(), Redecisions::default()));
         }
         let (starts, watch) = (
             self.starts(subject, &places, known, manner),
@@ -159,7 +159,7 @@ impl Gate {
             self.reader(range, Reading::DecisionsFrom(places), manner)
         });
         let workers = self.drive(readers, worker, manner, &watch).await?;
-        let (mut folded, mut decisions) = (Vec::new(), Decisions::default());
+        let (mut folded, mut decisions) = (Vec::new(), Redecisions::default());
         for worker in workers {
             known.add(worker.folding.ends.unwrap_or_default());
             folded.push(worker.folding.folded);
@@ -175,11 +175,11 @@ impl Gate {
         subject: &Subject,
         places: &[Place],
         known: &Starts,
-        manner: Manner,
+        manner: Throttling,
     ) -> Result<Starts, Error> {
-        let courtesy = match manner {
-            Manner::GivesWay => self.modules.runtime().courtesy().clone(),
-            Manner::Presses => Courtesy::default(),
+        let throttle = match manner {
+            Throttling::GivesWay => self.modules.runtime().throttle().clone(),
+            Throttling::Presses => BackgroundThrottle::default(),
         };
         let candidate = Some(subject.candidate.digest());
         let active = subject.active.as_ref();
@@ -201,7 +201,7 @@ impl Gate {
                 let of = |module| self.kept_state(stream, *version, module);
                 loads.push(future::try_join(of(candidate), of(active)));
             }
-            for (candidate, active) in courtesy.take_turns(try_join_all(loads)).await.0? {
+            for (candidate, active) in throttle.take_turns(try_join_all(loads)).await.0? {
                 let by_id = |snapshot: Snapshot| (snapshot.stream.id().to_owned(), snapshot);
                 starts.candidate.extend(candidate.map(by_id));
                 starts.active.extend(active.map(by_id));

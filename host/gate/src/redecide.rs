@@ -8,12 +8,12 @@ use gavel_sandbox::{Decision, Fault};
 use gavel_store::PastRange;
 use serde_json::{Value, json};
 
-use super::compare::{Checks, Verdict, against, compare, recorded_json, redecided_json};
+use super::compare::{Checks, DecisionDiff, against, compare, recorded_json, redecided_json};
 use super::examine::Subject;
-use super::folder::{Again, Folder, Patience, Unfolded};
+use super::folder::{Again, FaultBudget, FoldError, Folder};
 use super::moved::Starts;
-use super::past::{Manner, Part, PastDecision, Reading, Work};
-use super::redecided::{Decisions, Example};
+use super::past::{Part, PastDecision, Reading, Throttling, Work};
+use super::redecided::{DecisionExample, Redecisions};
 use super::sample::Sample;
 use super::words::excerpt_json;
 use super::{Error, Gate, Watch};
@@ -26,11 +26,11 @@ impl Gate {
         range: PastRange,
         subject: &Subject,
         watch: &Watch,
-    ) -> Result<(Decisions, Sample), Error> {
+    ) -> Result<(Redecisions, Sample), Error> {
         let worker = || self.deciding(subject, &Arc::default(), watch);
-        let readers = [self.reader(range, Reading::decisions(), Manner::GivesWay)];
-        let workers = self.drive(readers, worker, Manner::GivesWay, watch);
-        let mut decisions = Decisions::default();
+        let readers = [self.reader(range, Reading::decisions(), Throttling::GivesWay)];
+        let workers = self.drive(readers, worker, Throttling::GivesWay, watch);
+        let mut decisions = Redecisions::default();
         let mut sample = Sample::default();
         for worker in workers.await? {
             decisions.add(worker.judge.decisions);
@@ -63,7 +63,7 @@ impl Gate {
         Some(Incumbent {
             folder: self.folder(&active.decider),
             checks: checks.clone(),
-            patience: Patience::default(),
+            fault_budget: FaultBudget::default(),
         })
     }
 }
@@ -80,7 +80,7 @@ pub(super) struct Deciding {
 
 impl Deciding {
     /// Gives the results of the worker.
-    pub(super) fn into_decisions(self) -> Decisions {
+    pub(super) fn into_decisions(self) -> Redecisions {
         self.judge.decisions
     }
 }
@@ -117,7 +117,7 @@ impl Work for Deciding {
 struct Incumbent {
     folder: Folder,
     checks: Arc<Checks>,
-    patience: Patience,
+    fault_budget: FaultBudget,
 }
 
 impl Incumbent {
@@ -125,13 +125,13 @@ impl Incumbent {
     /// and where the module has failed on the stream, or too often.
     fn decide(&mut self, part: &Part, decision: &PastDecision) -> Option<Again> {
         let is_its_own = decision.record.module == self.folder.decider().digest();
-        if is_its_own || !self.folder.has_stream() || self.patience.is_over() {
+        if is_its_own || !self.folder.has_stream() || self.fault_budget.is_over() {
             return None;
         }
         self.folder.fold_through(part, decision.at).ok()?;
         let (decided, _) = self.checks.decide(&mut self.folder, &decision.record);
         if let Err(fault) = &decided {
-            self.patience.lose(fault);
+            self.fault_budget.lose(fault);
         }
         Some(decided)
     }
@@ -152,8 +152,8 @@ pub(super) struct Judge {
     /// The active module; none when all recorded decisions are its own.
     incumbent: Option<Incumbent>,
     starts: Arc<Starts>,
-    decisions: Decisions,
-    patience: Patience,
+    decisions: Redecisions,
+    fault_budget: FaultBudget,
 }
 
 impl Judge {
@@ -163,8 +163,8 @@ impl Judge {
             checks,
             incumbent: None,
             starts: Arc::default(),
-            decisions: Decisions::default(),
-            patience: Patience::default(),
+            decisions: Redecisions::default(),
+            fault_budget: FaultBudget::default(),
         }
     }
 
@@ -174,7 +174,7 @@ impl Judge {
     }
 
     /// Gives the results so far.
-    pub(super) fn decisions(&self) -> &Decisions {
+    pub(super) fn decisions(&self) -> &Redecisions {
         &self.decisions
     }
 
@@ -195,12 +195,12 @@ impl Judge {
     }
 
     fn is_out_of_patience(&mut self) -> bool {
-        self.decisions.is_cut_short |= self.patience.is_over();
-        self.patience.is_over()
+        self.decisions.is_cut_short |= self.fault_budget.is_over();
+        self.fault_budget.is_over()
     }
 
     /// Folds a part, and decides at each version where something was decided.
-    pub(super) fn play(&mut self, part: &Part) -> Result<(), Unfolded> {
+    pub(super) fn play(&mut self, part: &Part) -> Result<(), FoldError> {
         for decision in &part.decisions {
             self.folder.fold_through(part, decision.at)?;
             self.decide(part, decision);
@@ -215,7 +215,7 @@ impl Judge {
     }
 
     /// Rebuilds the state that a trap has destroyed.
-    fn catch_up(&mut self, part: &Part, through: Version) -> Result<(), Unfolded> {
+    fn catch_up(&mut self, part: &Part, through: Version) -> Result<(), FoldError> {
         if part.goes_on || self.is_out_of_patience() {
             return Err(Fault::Spent.into());
         }
@@ -228,11 +228,11 @@ impl Judge {
         let recorded = &part.events[decision.events.clone()];
         let (mut again, _) = self.checks.decide(&mut self.folder, record);
         if let Err(fault) = &again {
-            self.patience.lose(fault);
+            self.fault_budget.lose(fault);
         }
         let mut verdict = compare(record, recorded, &again);
         let mut state_candidate = None;
-        if verdict != Verdict::Same
+        if verdict != DecisionDiff::Same
             && let Ok(Decision::Accepted(events)) = &again
         {
             // A module that cannot fold what it decides would fail on a live command.
@@ -241,12 +241,12 @@ impl Judge {
                 Err(fault) => {
                     let reason = format!("it cannot fold what it decides: {fault}");
                     again = Err(Fault::BrokeContract { reason });
-                    verdict = Verdict::Failed;
+                    verdict = DecisionDiff::Failed;
                 }
             }
         }
         let mut formerly = None;
-        if verdict != Verdict::Same
+        if verdict != DecisionDiff::Same
             && let Some(incumbent) = &mut self.incumbent
             && let Some(active) = incumbent.decide(part, decision)
         {
@@ -259,7 +259,7 @@ impl Judge {
             if let Some(formerly) = &formerly {
                 example["active"] = redecided_json(formerly);
             }
-            let example = Example::new(verdict, &part.id, decision.at, example);
+            let example = DecisionExample::new(verdict, &part.id, decision.at, example);
             self.decisions.keep(verdict, example);
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use gavel_model::Version;
 use serde_json::{Map, Value, json};
 
-use super::compare::{Verdict, outcome_line};
+use super::compare::{DecisionDiff, outcome_line};
 use super::words::{count, count_of, document_line, percent, seconds as in_seconds};
 use super::{Finding, Step, StepResult};
 
@@ -14,36 +14,36 @@ const EXAMPLES: usize = 3;
 
 /// The results of deciding again.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Decisions {
+pub(super) struct Redecisions {
     pub(super) commands: u64,
     /// Commands that could not be put to the candidate, since it had failed before on their stream.
     pub(super) undecided: u64,
     /// Commands of which the ledger keeps keys only.
     pub(super) keys_only: u64,
     /// The number of commands, by verdict.
-    counts: BTreeMap<Verdict, u64>,
+    counts: BTreeMap<DecisionDiff, u64>,
     /// The number of commands by name and verdict, without those that are decided the same.
-    by_command: BTreeMap<String, BTreeMap<Verdict, u64>>,
+    by_command: BTreeMap<String, BTreeMap<DecisionDiff, u64>>,
     /// The first ones by stream and version, of each kind.
-    examples: BTreeMap<Verdict, Vec<Example>>,
+    examples: BTreeMap<DecisionDiff, Vec<DecisionExample>>,
     /// Tells whether so many decisions failed that the rest was not looked at.
     pub(super) is_cut_short: bool,
 }
 
 /// A command that is decided otherwise, as reports show it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Example {
+pub(super) struct DecisionExample {
     id: String,
     version: Version,
     shown: Value,
 }
 
-impl Decisions {
+impl Redecisions {
     /// Counts one.
-    pub(super) fn count(&mut self, command: &str, verdict: Verdict) {
+    pub(super) fn count(&mut self, command: &str, verdict: DecisionDiff) {
         self.commands += 1;
         *self.counts.entry(verdict).or_default() += 1;
-        if verdict != Verdict::Same {
+        if verdict != DecisionDiff::Same {
             let by_verdict = match self.by_command.get_mut(command) {
                 Some(by_verdict) => by_verdict,
                 None => self.by_command.entry(command.to_owned()).or_default(),
@@ -53,16 +53,16 @@ impl Decisions {
     }
 
     /// Tells whether a change would be among the first ones.
-    pub(super) fn wants(&self, verdict: Verdict, id: &str, at: Version) -> bool {
+    pub(super) fn wants(&self, verdict: DecisionDiff, id: &str, at: Version) -> bool {
         let Some(kept) = self.examples.get(&verdict) else {
             return true;
         };
-        let is_before = |last: &Example| (id, at) < (last.id.as_str(), last.version);
+        let is_before = |last: &DecisionExample| (id, at) < (last.id.as_str(), last.version);
         kept.len() < EXAMPLES || kept.last().is_some_and(is_before)
     }
 
     /// Keeps a change if it is among the first ones.
-    pub(super) fn keep(&mut self, verdict: Verdict, example: Example) {
+    pub(super) fn keep(&mut self, verdict: DecisionDiff, example: DecisionExample) {
         let kept = self.examples.entry(verdict).or_default();
         kept.push(example);
         kept.sort_by(|one, other| (&one.id, one.version).cmp(&(&other.id, other.version)));
@@ -91,13 +91,13 @@ impl Decisions {
         }
     }
 
-    fn of(&self, verdict: Verdict) -> u64 {
+    fn of(&self, verdict: DecisionDiff) -> u64 {
         self.counts.get(&verdict).copied().unwrap_or_default()
     }
 
     /// Commands that are decided otherwise than the active module would.
     fn changed(&self) -> u64 {
-        Verdict::CHANGES
+        DecisionDiff::CHANGES
             .map(|verdict| self.of(verdict))
             .iter()
             .sum()
@@ -106,10 +106,10 @@ impl Decisions {
     /// Makes the result of the step for the report. A share of changes above `max_changed` blocks.
     pub(super) fn result(&self, max_changed: f64, seconds: f64) -> StepResult {
         let mut findings = Vec::new();
-        if self.of(Verdict::Failed) > 0 {
+        if self.of(DecisionDiff::Failed) > 0 {
             findings.push(self.failed());
         }
-        let changed = self.changed() - self.of(Verdict::Failed);
+        let changed = self.changed() - self.of(DecisionDiff::Failed);
         if changed > 0 {
             findings.push(self.changes(changed, max_changed));
         }
@@ -126,11 +126,11 @@ impl Decisions {
             "{} re-decided in {}: {} same",
             count_of(self.commands, "command"),
             in_seconds(seconds),
-            count(self.of(Verdict::Same))
+            count(self.of(DecisionDiff::Same))
         );
-        for verdict in Verdict::ALL
+        for verdict in DecisionDiff::ALL
             .into_iter()
-            .filter(|verdict| *verdict != Verdict::Same && self.of(*verdict) > 0)
+            .filter(|verdict| *verdict != DecisionDiff::Same && self.of(*verdict) > 0)
         {
             let commands: Vec<String> = self
                 .by_command
@@ -158,12 +158,12 @@ impl Decisions {
     fn failed(&self) -> Finding {
         let mut summary = format!(
             "The candidate fails at {}",
-            count_of(self.of(Verdict::Failed), "command")
+            count_of(self.of(DecisionDiff::Failed), "command")
         );
         if self.is_cut_short {
             summary.push_str(", and the rest was not looked at");
         }
-        self.finding([Verdict::Failed].iter(), summary, true)
+        self.finding([DecisionDiff::Failed].iter(), summary, true)
     }
 
     fn changes(&self, changed: u64, max_changed: f64) -> Finding {
@@ -182,9 +182,9 @@ impl Decisions {
                 percent(max_changed)
             ));
         }
-        let changes = Verdict::CHANGES.iter();
+        let changes = DecisionDiff::CHANGES.iter();
         self.finding(
-            changes.filter(|verdict| **verdict != Verdict::Failed),
+            changes.filter(|verdict| **verdict != DecisionDiff::Failed),
             summary,
             blocks,
         )
@@ -192,7 +192,7 @@ impl Decisions {
 
     fn finding<'v>(
         &self,
-        verdicts: impl Iterator<Item = &'v Verdict>,
+        verdicts: impl Iterator<Item = &'v DecisionDiff>,
         mut summary: String,
         blocks: bool,
     ) -> Finding {
@@ -220,7 +220,7 @@ impl Decisions {
 
     fn facts(&self, seconds: f64) -> Value {
         let mut facts = json!({ "commands": self.commands, "undecided": self.undecided, "keys_only": self.keys_only, "seconds": seconds, "cut_short": self.is_cut_short });
-        for verdict in Verdict::ALL {
+        for verdict in DecisionDiff::ALL {
             facts[verdict.name()] = self.of(verdict).into();
         }
         let by_command: Map<String, Value> = self
@@ -250,7 +250,7 @@ impl Decisions {
             is_cut_short: facts["cut_short"].as_bool()?,
             ..Self::default()
         };
-        for verdict in Verdict::ALL {
+        for verdict in DecisionDiff::ALL {
             let count = number(verdict.name())?;
             if count > 0 {
                 decisions.counts.insert(verdict, count);
@@ -259,27 +259,27 @@ impl Decisions {
         for (command, counts) in facts["by_command"].as_object()? {
             let counts = counts.as_object()?.iter();
             let counts = counts
-                .map(|(name, number)| Some((Verdict::by_name(name)?, number.as_u64()?)))
+                .map(|(name, number)| Some((DecisionDiff::by_name(name)?, number.as_u64()?)))
                 .collect::<Option<_>>()?;
             decisions.by_command.insert(command.clone(), counts);
         }
         for shown in facts["examples"].as_array()? {
-            let example = Example {
+            let example = DecisionExample {
                 id: shown["id"].as_str()?.to_owned(),
                 version: Version::new(shown["version"].as_u64()?)?,
                 shown: shown.clone(),
             };
-            let verdict = Verdict::by_name(shown["verdict"].as_str()?)?;
+            let verdict = DecisionDiff::by_name(shown["verdict"].as_str()?)?;
             decisions.keep(verdict, example);
         }
         Some(decisions)
     }
 }
 
-impl Example {
+impl DecisionExample {
     /// Makes an example at a version of a stream; `shown` holds the other members that a report has
     /// of it.
-    pub(super) fn new(verdict: Verdict, id: &str, version: Version, mut shown: Value) -> Self {
+    pub(super) fn new(verdict: DecisionDiff, id: &str, version: Version, mut shown: Value) -> Self {
         shown["verdict"] = verdict.name().into();
         shown["id"] = id.into();
         shown["version"] = version.get().into();

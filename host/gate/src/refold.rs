@@ -7,10 +7,10 @@ use gavel_model::{DeciderName, Json, Namespace, StreamId, Version};
 use gavel_store::{PastRange, Snapshot};
 
 use super::examine::Subject;
-use super::folder::{Folder, Patience};
+use super::folder::{FaultBudget, Folder};
 use super::moved::Starts;
-use super::past::{Manner, Part, Reading, Work};
-use super::refolded::{Example, Failure, Refolded, first_by};
+use super::past::{Part, Reading, Throttling, Work};
+use super::refolded::{FoldFailure, Refolded, StateExample, first_by};
 use super::{Error, Gate, Watch};
 
 impl Gate {
@@ -30,8 +30,8 @@ impl Gate {
                 None => worker,
             }
         };
-        let readers = [self.reader(range, Reading::Events, Manner::GivesWay)];
-        let workers = self.drive(readers, worker, Manner::GivesWay, watch);
+        let readers = [self.reader(range, Reading::Events, Throttling::GivesWay)];
+        let workers = self.drive(readers, worker, Throttling::GivesWay, watch);
         let mut folded = Vec::new();
         for worker in workers.await? {
             if let (Some(ends), Some(of_worker)) = (&mut ends, worker.ends) {
@@ -59,7 +59,7 @@ impl Gate {
             starts: starts.clone(),
             stream: None,
             folded: Refolded::default(),
-            patience: Patience::default(),
+            fault_budget: FaultBudget::default(),
             snapshots: Vec::new(),
             ends: None,
             watch: watch.clone(),
@@ -86,7 +86,7 @@ impl Gate {
 
     /// Finds the event at which the candidate fails, one by one. Leaves it open when each alone can
     /// be folded: what failed was the whole.
-    async fn locate(&self, subject: &Subject, failure: &mut Failure) -> Result<(), Error> {
+    async fn locate(&self, subject: &Subject, failure: &mut FoldFailure) -> Result<(), Error> {
         let (namespace, decider) = (subject.namespace.clone(), subject.decider.clone());
         if let Ok(stream) = StreamId::from_stored(namespace, decider, &*failure.id) {
             let folder = self.folder(&subject.candidate).singly();
@@ -110,7 +110,7 @@ pub(super) struct Folding {
     starts: Arc<Starts>,
     stream: Option<Stream>,
     pub(super) folded: Refolded,
-    patience: Patience,
+    fault_budget: FaultBudget,
     snapshots: Vec<Snapshot>,
     /// The states to which the modules have come; none where nobody continues from there.
     pub(super) ends: Option<Starts>,
@@ -122,7 +122,7 @@ pub(super) struct Folding {
 struct Stream {
     id: String,
     version: Version,
-    failure: Option<Failure>,
+    failure: Option<FoldFailure>,
 }
 
 impl Work for Folding {
@@ -152,7 +152,7 @@ impl Folding {
     pub(super) fn fold(&mut self, part: &Part) {
         if !part.goes_on {
             self.end_stream();
-            if self.patience.is_over() {
+            if self.fault_budget.is_over() {
                 self.folded.is_cut_short = true;
                 return;
             }
@@ -166,7 +166,7 @@ impl Folding {
         if stream.failure.is_none()
             && let Err(unfolded) = self.candidate.fold_through(part, part.end())
         {
-            stream.failure = Some(Failure::new(&part.id, unfolded));
+            stream.failure = Some(FoldFailure::new(&part.id, unfolded));
         }
         if let Some(active) = self.active.as_mut().filter(|active| active.has_stream()) {
             // Where it fails its stream is gone, and that is all there is to know.
@@ -188,7 +188,7 @@ impl Folding {
             Some(failure) => Err(failure),
             None => {
                 let state = self.candidate.snapshot();
-                state.map_err(|fault| Failure::new(&stream.id, fault.into()))
+                state.map_err(|fault| FoldFailure::new(&stream.id, fault.into()))
             }
         };
         // Without a stream there is no snapshot, either.
@@ -206,14 +206,14 @@ impl Folding {
             (Err(_), None) if has_active => self.folded.failed_before += 1,
             (Err(failure), _) => {
                 self.folded.failed += 1;
-                self.patience.lose(&failure.fault);
+                self.fault_budget.lose(&failure.fault);
                 self.folded.failures.push(failure);
                 first_by(&mut self.folded.failures, |failure| &failure.id);
             }
             (Ok(candidate), Some(active)) if candidate != active => {
                 self.keep(&stream, &candidate);
                 self.folded.different += 1;
-                self.folded.differences.push(Example {
+                self.folded.differences.push(StateExample {
                     id: stream.id,
                     version: stream.version,
                     active,
@@ -240,7 +240,7 @@ impl Folding {
         }
         let failure = begun
             .err()
-            .map(|fault| Failure::new(&part.id, fault.into()));
+            .map(|fault| FoldFailure::new(&part.id, fault.into()));
         self.stream = Some(Stream {
             id: part.id.clone(),
             version: Version::EMPTY,

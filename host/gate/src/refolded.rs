@@ -4,7 +4,7 @@ use gavel_model::{Event, Json, Version};
 use gavel_sandbox::Fault;
 use serde_json::{Value, json};
 
-use super::folder::Unfolded;
+use super::folder::FoldError;
 use super::words::{count, count_of, event_json, excerpt, excerpt_json, seconds as in_seconds};
 use super::{Finding, Step, StepResult};
 
@@ -26,14 +26,14 @@ pub(super) struct Refolded {
     /// Tells whether so many streams failed that the rest was not looked at.
     pub(super) is_cut_short: bool,
     /// The first streams, by id, that are folded differently.
-    pub(super) differences: Vec<Example>,
+    pub(super) differences: Vec<StateExample>,
     /// The first streams, by id, that the candidate cannot fold.
-    pub(super) failures: Vec<Failure>,
+    pub(super) failures: Vec<FoldFailure>,
 }
 
 /// A stream of which two modules make two things.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Example {
+pub(super) struct StateExample {
     pub(super) id: String,
     pub(super) version: Version,
     pub(super) active: Json,
@@ -42,7 +42,7 @@ pub(super) struct Example {
 
 /// A stream that cannot be folded, and where that was seen.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Failure {
+pub(super) struct FoldFailure {
     pub(super) id: String,
     /// The event that is to blame, and its version, if that is known.
     pub(super) event: Option<(Version, Event)>,
@@ -118,8 +118,8 @@ impl Refolded {
     }
 
     fn facts(&self, seconds: f64) -> Value {
-        let failures = self.failures.iter().map(Failure::to_json);
-        let differences = self.differences.iter().map(Example::to_json);
+        let failures = self.failures.iter().map(FoldFailure::to_json);
+        let differences = self.differences.iter().map(StateExample::to_json);
         json!({
             "streams": self.streams,
             "events": self.events,
@@ -184,7 +184,7 @@ fn finding(name: &str, summary: String, details: Value) -> Finding {
     }
 }
 
-impl Example {
+impl StateExample {
     fn to_json(&self) -> Value {
         json!({
             "id": self.id,
@@ -195,9 +195,9 @@ impl Example {
     }
 }
 
-impl Failure {
-    pub(super) fn new(id: &str, unfolded: Unfolded) -> Self {
-        let Unfolded { event, fault } = unfolded;
+impl FoldFailure {
+    pub(super) fn new(id: &str, unfolded: FoldError) -> Self {
+        let FoldError { event, fault } = unfolded;
         Self {
             id: id.to_owned(),
             event,

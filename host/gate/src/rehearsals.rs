@@ -14,11 +14,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::examine::Direction;
+use super::examine::Swap;
 use super::metrics::REHEARSALS;
 use super::rehearsal::{Rehearsal, RehearsalRequest, Rehearsed, Status};
 use super::silence::Beats;
-use super::slots::{Kind, Slot};
+use super::slots::{Slot, SlotKind};
 use super::{Error, Gate, Report, Watch};
 
 /// The interval at which a host records that it is alive, and the progress of its rehearsals.
@@ -40,13 +40,13 @@ struct Inner {
     gate: Gate,
     clock: Arc<dyn Clock>,
     /// The rehearsals of this host.
-    running: Mutex<HashMap<RehearsalId, Running>>,
+    running: Mutex<HashMap<RehearsalId, RunningRehearsal>>,
     /// Ends those of this host, without an outcome.
     stopped: CancellationToken,
 }
 
 #[derive(Debug, Clone)]
-struct Running {
+struct RunningRehearsal {
     watch: Watch,
     over: watch::Receiver<bool>,
 }
@@ -158,7 +158,7 @@ impl Rehearsals {
             }
         }
         self.0.stopped.cancel();
-        let running: Vec<Running> = self.running().values().cloned().collect();
+        let running: Vec<RunningRehearsal> = self.running().values().cloned().collect();
         for mut running in running {
             let _ = running.over.wait_for(|over| *over).await;
         }
@@ -167,7 +167,7 @@ impl Rehearsals {
     /// Begins one again, the first that there is a slot for.
     async fn adopt(&self, beats: &mut Beats, now: Instant) -> Result<(), Error> {
         let Gate { slots, store, .. } = &self.0.gate;
-        if slots.are_gone(Kind::Rehearsal) && slots.are_gone(Kind::Shadow) {
+        if slots.are_gone(SlotKind::Rehearsal) && slots.are_gone(SlotKind::Shadow) {
             return Ok(());
         }
         let unfinished = store.unfinished_rehearsals().await;
@@ -220,7 +220,7 @@ impl Rehearsals {
     fn run(&self, rehearsal: Rehearsal, slot: Slot) {
         let (id, watch) = (rehearsal.id, Watch::default());
         let (sender, over) = watch::channel(false);
-        let running = Running {
+        let running = RunningRehearsal {
             watch: watch.clone(),
             over,
         };
@@ -331,7 +331,7 @@ impl Rehearsals {
             .map_err(Error::Store)
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<RehearsalId, Running>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<RehearsalId, RunningRehearsal>> {
         self.0
             .running
             .lock()
@@ -350,7 +350,7 @@ impl Gate {
         found: &watch::Sender<Option<Json>>,
     ) -> Result<Report, Error> {
         let RehearsalRequest { key, accept, .. } = request;
-        let subject = self.subject(key, candidate, Direction::Forward, accept);
+        let subject = self.subject(key, candidate, Swap::Forward, accept);
         let subject = subject.await?;
         match request.mode {
             Rehearsed::History => {
@@ -405,7 +405,7 @@ mod tests {
     async fn shadows_without_a_slot_do_not_keep_a_rehearsal_from_being_begun_again() {
         let (store, rehearsals) = host();
         let slots = &rehearsals.0.gate.slots;
-        let (home, kind) = (Namespace::default(), Kind::Shadow);
+        let (home, kind) = (Namespace::default(), SlotKind::Shadow);
         let _taken = [(); 2].map(|()| slots.take(kind, &home).unwrap());
         let now = SystemClock.now();
         for mode in [Rehearsed::Shadow, Rehearsed::Shadow, Rehearsed::History] {

@@ -5,7 +5,7 @@ use gavel_store::Moment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::redecided::Decisions;
+use super::redecided::Redecisions;
 use super::words::{count, count_of};
 use super::{Mode, Policy, RollbackSafety};
 
@@ -95,7 +95,7 @@ pub struct Report {
     /// Each step that has run, in order.
     pub steps: Vec<StepReport>,
     /// The streams and commands that were looked at after the steps, because they were stored after
-    /// the steps had begun. Decisions on them are counted in the step as well.
+    /// the steps had begun. Redecisions on them are counted in the step as well.
     #[serde(default)]
     pub caught_up: CaughtUp,
     /// All that was found, blocking or not.
@@ -268,8 +268,8 @@ impl Report {
     }
 
     /// Gives the results of deciding again; none if nothing was decided again.
-    pub(super) fn decisions(&self) -> Option<Decisions> {
-        Decisions::from_facts(self.facts(Step::Redecide)?)
+    pub(super) fn decisions(&self) -> Option<Redecisions> {
+        Redecisions::from_facts(self.facts(Step::Redecide)?)
     }
 
     /// Lists the names of the findings that were accepted.

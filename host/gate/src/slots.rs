@@ -12,7 +12,7 @@ use super::{Error, GateSettings, Rehearsed};
 
 /// The kinds of background work. One kind takes no slots from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum SlotKind {
     /// A rehearsal on what is stored, which ends.
     Rehearsal,
     /// A shadow, which ends when it is cancelled.
@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Verification,
 }
 
-impl Kind {
+impl SlotKind {
     fn name(self) -> &'static str {
         match self {
             Self::Rehearsal => "rehearsal",
@@ -31,7 +31,7 @@ impl Kind {
     }
 }
 
-impl From<Rehearsed> for Kind {
+impl From<Rehearsed> for SlotKind {
     fn from(rehearsed: Rehearsed) -> Self {
         match rehearsed {
             Rehearsed::History => Self::Rehearsal,
@@ -43,18 +43,18 @@ impl From<Rehearsed> for Kind {
 /// The slots of a host. A cheap clone: all clones are the same.
 #[derive(Debug, Clone)]
 pub(super) struct Slots {
-    taken: Arc<Mutex<Taken>>,
+    taken: Arc<Mutex<SlotCounts>>,
     of_namespace: usize,
     of_all: usize,
 }
 
-type Taken = HashMap<(Kind, Namespace), usize>;
+type SlotCounts = HashMap<(SlotKind, Namespace), usize>;
 
 /// A slot that is taken until it is dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Slots,
-    key: (Kind, Namespace),
+    key: (SlotKind, Namespace),
 }
 
 impl Slots {
@@ -71,7 +71,7 @@ impl Slots {
     /// # Errors
     ///
     /// [`Error::Busy`] when the namespace, or all of them together, have as many as they may.
-    pub(super) fn take(&self, kind: Kind, namespace: &Namespace) -> Result<Slot, Error> {
+    pub(super) fn take(&self, kind: SlotKind, namespace: &Namespace) -> Result<Slot, Error> {
         let mut taken = self.lock();
         let key = (kind, namespace.clone());
         if taken.get(&key).is_some_and(|own| *own >= self.of_namespace) {
@@ -89,11 +89,11 @@ impl Slots {
     }
 
     /// Tells whether no slot of this kind is left for any namespace.
-    pub(super) fn are_gone(&self, kind: Kind) -> bool {
+    pub(super) fn are_gone(&self, kind: SlotKind) -> bool {
         of_kind(&self.lock(), kind) >= self.of_all
     }
 
-    fn lock(&self) -> MutexGuard<'_, Taken> {
+    fn lock(&self) -> MutexGuard<'_, SlotCounts> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -111,12 +111,12 @@ impl Drop for Slot {
     }
 }
 
-fn of_kind(taken: &Taken, kind: Kind) -> usize {
+fn of_kind(taken: &SlotCounts, kind: SlotKind) -> usize {
     let own = taken.iter().filter(|((of, _), _)| *of == kind);
     own.map(|(_, count)| count).sum()
 }
 
-fn show(taken: &Taken, kind: Kind) {
+fn show(taken: &SlotCounts, kind: SlotKind) {
     #[expect(clippy::cast_precision_loss, reason = "a few dozens")]
     let shown = of_kind(taken, kind) as f64;
     gauge!(UNDER_WAY, "work" => kind.name()).set(shown);
@@ -140,16 +140,16 @@ mod tests {
             taken => panic!("{taken:?}"),
         };
 
-        let first = slots.take(Kind::Shadow, &one).unwrap();
-        let _second = slots.take(Kind::Shadow, &one).unwrap();
-        assert_eq!(limit(slots.take(Kind::Shadow, &one)), 2);
-        assert!(!slots.are_gone(Kind::Shadow));
-        let _of_other_kinds =
-            [Kind::Rehearsal, Kind::Verification].map(|kind| slots.take(kind, &one).unwrap());
-        let _third = slots.take(Kind::Shadow, &other).unwrap();
-        assert!(slots.are_gone(Kind::Shadow) && !slots.are_gone(Kind::Verification));
-        assert_eq!(limit(slots.take(Kind::Shadow, &other)), 3);
+        let first = slots.take(SlotKind::Shadow, &one).unwrap();
+        let _second = slots.take(SlotKind::Shadow, &one).unwrap();
+        assert_eq!(limit(slots.take(SlotKind::Shadow, &one)), 2);
+        assert!(!slots.are_gone(SlotKind::Shadow));
+        let _of_other_kinds = [SlotKind::Rehearsal, SlotKind::Verification]
+            .map(|kind| slots.take(kind, &one).unwrap());
+        let _third = slots.take(SlotKind::Shadow, &other).unwrap();
+        assert!(slots.are_gone(SlotKind::Shadow) && !slots.are_gone(SlotKind::Verification));
+        assert_eq!(limit(slots.take(SlotKind::Shadow, &other)), 3);
         drop(first);
-        slots.take(Kind::Shadow, &other).unwrap();
+        slots.take(SlotKind::Shadow, &other).unwrap();
     }
 }

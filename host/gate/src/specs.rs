@@ -11,7 +11,7 @@ use gavel_model::{Event, Json, Rejection};
 use gavel_sandbox::{Decision, Fault, GuestCommand, GuestContext, Instance, Restored, State};
 use serde_json::{Value, json};
 
-use super::examine::{Direction, Subject};
+use super::examine::{Subject, Swap};
 use super::words::{count, count_of, excerpt, excerpt_value, seconds};
 use super::{Error, Finding, Gate, Step, StepResult, Watch};
 
@@ -143,7 +143,7 @@ fn promises(subject: &Subject) -> Vec<Promise> {
                 former: Some(former.clone()),
                 // Going back must not fail on what only the module that is left behind has
                 // promised.
-                is_binding: subject.direction == Direction::Forward,
+                is_binding: subject.direction == Swap::Forward,
             })
     });
     let taken_over: Vec<_> = taken_over.collect();
@@ -257,7 +257,7 @@ fn run(
 }
 
 /// A specification that was carried out.
-struct Played {
+struct PlayedSpec {
     instance: Instance,
     /// The state that was decided at.
     before: Json,
@@ -266,7 +266,7 @@ struct Played {
     after: Json,
 }
 
-fn play(decider: &Decider, spec: &Spec, output: &mut Option<String>) -> Result<Played, Fault> {
+fn play(decider: &Decider, spec: &Spec, output: &mut Option<String>) -> Result<PlayedSpec, Fault> {
     let given = spec.given.iter().map(|event| {
         let newest = decider.manifest().newest_schema_version(&event.event);
         as_event(event, event.schema_version.or(newest))
@@ -309,7 +309,7 @@ fn play(decider: &Decider, spec: &Spec, output: &mut Option<String>) -> Result<P
         Ok((before, decision, after))
     })();
     *output = instance.take_output();
-    played.map(|(before, decision, after)| Played {
+    played.map(|(before, decision, after)| PlayedSpec {
         instance,
         before,
         decision,
@@ -326,7 +326,7 @@ fn restore(instance: &mut Instance, snapshot: &Json) -> Result<State, Fault> {
     }
 }
 
-impl Played {
+impl PlayedSpec {
     /// Gives the outcome of the command, in the form in which it is expected.
     fn seen(&self, then: &SpecOutcome) -> Value {
         match &self.decision {

@@ -18,10 +18,10 @@ use gavel_store::{ActivationFilter, PastRange, Place};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::compare::{Verdict, compare, recorded_json, redecided_json};
-use super::folder::{Again, Folder, Patience};
-use super::past::{Manner, Part, PastDecision, Reading};
-use super::slots::Kind;
+use super::compare::{DecisionDiff, compare, recorded_json, redecided_json};
+use super::folder::{Again, FaultBudget, Folder};
+use super::past::{Part, PastDecision, Reading, Throttling};
+use super::slots::SlotKind;
 use super::{Error, Gate};
 
 /// The interval at which the progress of a verification is reported.
@@ -97,7 +97,9 @@ impl Gate {
     /// [`Error::Busy`] when this host has as many under way as it takes of the namespace, or of
     /// all.
     pub fn verify(&self, request: VerifyRequest) -> Result<mpsc::Receiver<Verification>, Error> {
-        let slot = self.slots.take(Kind::Verification, &request.namespace)?;
+        let slot = self
+            .slots
+            .take(SlotKind::Verification, &request.namespace)?;
         let (said, heard) = mpsc::channel(16);
         let gate = self.clone();
         tokio::spawn(async move {
@@ -134,7 +136,7 @@ struct Current {
     /// The folder of the stream; none before the first decision, and after a failure.
     folder: Option<Folder>,
     /// The number of failed decisions after which the stream is not folded again.
-    patience: Patience,
+    fault_budget: FaultBudget,
 }
 
 impl Verifier {
@@ -167,7 +169,7 @@ impl Verifier {
             };
             let mut reader =
                 self.gate
-                    .reader(range.clone(), Reading::decisions(), Manner::GivesWay);
+                    .reader(range.clone(), Reading::decisions(), Throttling::GivesWay);
             let mut current = None;
             while let Some(parts) = reader.next().await.map_err(Error::Store)? {
                 for part in parts {
@@ -197,7 +199,7 @@ impl Verifier {
                 Current {
                     stream,
                     folder: None,
-                    patience: Patience::default(),
+                    fault_budget: FaultBudget::default(),
                 }
             }
         };
@@ -226,7 +228,7 @@ impl Verifier {
                         continue;
                     };
                     let (folder, at) = (self.gate.folder(&decider), part.decisions[from].at);
-                    if current.patience.is_over() {
+                    if current.fault_budget.is_over() {
                         (folder, Some(Fault::Spent))
                     } else {
                         let folded = self.gate.fold_stream(folder, &current.stream, Some(at));
@@ -253,9 +255,9 @@ impl Verifier {
             self.verified.commands += (end - from) as u64;
             current.folder = Some(folder).filter(Folder::has_stream);
             if let Some(fault) = fault {
-                current.patience.lose(&fault);
+                current.fault_budget.lose(&fault);
             }
-            for Found {
+            for Mismatch {
                 index,
                 reasons,
                 again,
@@ -350,7 +352,7 @@ impl Verifier {
 }
 
 /// A difference from what was recorded.
-struct Found {
+struct Mismatch {
     /// The decision's place in its part.
     index: usize,
     reasons: Vec<String>,
@@ -360,7 +362,7 @@ struct Found {
 /// Decisions that were made again.
 struct Redecided {
     folder: Folder,
-    found: Vec<Found>,
+    found: Vec<Mismatch>,
     /// The place of the first decision that was not made again, since the stream has to be folded
     /// again for it.
     end: usize,
@@ -391,7 +393,7 @@ fn redecide(
         reasons.extend(miscounts(&decision.record, decision.at, recorded));
         if !reasons.is_empty() {
             let again = redecided_json(&again);
-            found.push(Found {
+            found.push(Mismatch {
                 index,
                 reasons,
                 again,
@@ -454,8 +456,10 @@ pub(super) fn differences(record: &CommandRecord, events: &[Event], again: &Agai
     }
     let verdict = compare(record, events, again);
     match (verdict, again) {
-        (Verdict::Same, _) => {}
-        (Verdict::Failed, Err(fault)) => reasons.push(format!("decided again it fails: {fault}")),
+        (DecisionDiff::Same, _) => {}
+        (DecisionDiff::Failed, Err(fault)) => {
+            reasons.push(format!("decided again it fails: {fault}"))
+        }
         (verdict, _) => reasons.push(format!(
             "decided again it has another outcome: {}",
             verdict.words()

@@ -124,7 +124,7 @@ impl Follower<'_, '_> {
                 Ok(Ok(Some(piece))) => piece,
                 Ok(Ok(None)) => return Ok("the host has ended the connection"),
                 Ok(Err(_)) => return Ok("the connection has broken"),
-                Err(_) => return Ok("the host has fallen silent"),
+                Err(_) => return Ok("the host has sent nothing for too long"),
             };
             for message in stream.push(&piece) {
                 self.show(&message)?;

@@ -28,7 +28,7 @@ impl Lines {
         loop {
             let line = tokio::time::timeout(LONGEST_SILENCE, self.0.next_line())
                 .await
-                .context("the host has fallen silent")?
+                .context("the host has sent nothing for too long")?
                 .context("the connection has broken")?;
             // An empty line only says that the host is still there.
             if line.as_deref() != Some("") {

@@ -12,14 +12,14 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// The display of progress. Dropping it removes the drawn line.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct ProgressLine {
     /// The drawn line; none where nothing can be drawn.
     bar: Option<ProgressBar>,
     /// The step that was printed last, and the time of that.
     told: Option<(String, Instant)>,
 }
 
-impl Progress {
+impl ProgressLine {
     pub(super) fn new(output: &Output<'_>) -> Self {
         let bar = output.can_draw().then(|| {
             ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
@@ -74,7 +74,7 @@ mod tests {
     fn where_nothing_can_be_drawn_each_step_is_told_once() {
         let (mut data, mut notes) = (Vec::new(), Vec::new());
         let mut output = Output::new(Format::Text, &mut data, &mut notes);
-        let mut progress = Progress::new(&output);
+        let mut progress = ProgressLine::new(&output);
         progress.show("validate", None, "", &mut output);
         progress.show("re-fold", Some((1, 3)), "1 of 3 events", &mut output);
         progress.show("re-fold", Some((2, 3)), "2 of 3 events", &mut output);

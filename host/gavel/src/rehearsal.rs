@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::answer::{self, Mode, Rehearsal, Status};
 use super::exit::{Failure, Result};
 use super::output::{Output, count, number};
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use super::report;
 
 /// The pause before looking for the first time; doubles up to [`LONGEST_PAUSE`], so that a short
@@ -109,7 +109,7 @@ async fn until_over(
     client: &Client,
     output: &mut Output<'_>,
 ) -> Result<Rehearsed> {
-    let mut progress = Progress::new(output);
+    let mut progress = ProgressLine::new(output);
     let mut newest = begun;
     let mut pause = FIRST_PAUSE;
     while newest.rehearsal.status == Status::Running {

@@ -34,12 +34,12 @@ pub(super) struct Arguments {
 struct NewToken<'a> {
     token: &'a str,
     #[serde(flatten)]
-    entry: &'a Entry<'a>,
+    entry: &'a TokenEntry<'a>,
 }
 
 /// The table of a token in `gavel.toml`.
 #[derive(Debug, Serialize)]
-struct Entry<'a> {
+struct TokenEntry<'a> {
     name: &'a str,
     sha256: String,
     scopes: BTreeSet<&'static str>,
@@ -47,7 +47,7 @@ struct Entry<'a> {
 
 pub(super) fn run(arguments: &Arguments, output: &mut Output<'_>) -> Result {
     let token = hex::encode(rand::random::<[u8; TOKEN_BYTES]>());
-    let entry = Entry {
+    let entry = TokenEntry {
         name: &arguments.name,
         sha256: hex::encode(Token::hash(&token)),
         scopes: arguments

@@ -13,7 +13,7 @@ use super::difference;
 use super::exit::{Failure, Result};
 use super::lines::{Lines, MEDIA_TYPE};
 use super::output::{Output, count};
-use super::progress::Progress;
+use super::progress::ProgressLine;
 
 #[derive(Debug, Args)]
 #[command(
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 
 /// A line of a verification, with exactly one member. Unknown members of a newer host are ignored.
 #[derive(Debug, Deserialize)]
-struct Line {
+struct VerificationLine {
     progress: Option<Verified>,
     difference: Option<Difference>,
     done: Option<Verified>,
@@ -68,11 +68,11 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
         .request_with_query(Method::GET, &["v1", "verify"], &parameters)?
         .header(ACCEPT, MEDIA_TYPE);
     let mut lines = Lines::of(client.open(request).await?);
-    let mut progress = Progress::new(output);
+    let mut progress = ProgressLine::new(output);
     loop {
         let line = lines.next().await?;
         let line = line.context("the host has broken off")?;
-        let said: Line = serde_json::from_str(&line)
+        let said: VerificationLine = serde_json::from_str(&line)
             .context("the answer is not what this version of gavel knows")?;
         if let Some(verified) = said.progress {
             progress.show("verified", None, &verified.in_words(), output);

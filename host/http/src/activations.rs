@@ -18,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::error::Problem;
-use crate::extract::{JsonBody, KeyPath, KnownModules, OptionalJsonBody, Place, Sender};
+use crate::extract::{JsonBody, KeyPath, KnownModules, Location, OptionalJsonBody, Sender};
 use crate::state::AppState;
 
 /// The routes of all kinds that only read.
@@ -64,7 +64,7 @@ async fn activate_module(
     known: KnownModules,
     JsonBody(body): JsonBody<ActivationBody>,
 ) -> Result<Response, Problem> {
-    let digest = known.digest(&state, &body.digest, Place::pointer("/digest"));
+    let digest = known.digest(&state, &body.digest, Location::pointer("/digest"));
     let request = ActivationRequest {
         key,
         digest: digest.await?,
@@ -155,7 +155,7 @@ async fn start_rehearsal(
     known: KnownModules,
     JsonBody(body): JsonBody<RehearsalBody>,
 ) -> Result<Response, Problem> {
-    let digest = known.digest(&state, &body.digest, Place::pointer("/digest"));
+    let digest = known.digest(&state, &body.digest, Location::pointer("/digest"));
     let request = RehearsalRequest {
         key,
         digest: digest.await?,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Routes with the same conditions.
-pub(super) struct Group {
+pub(super) struct RouteGroup {
     /// The conditions that requests to the routes have to fulfil.
     pub(super) conditions: Conditions,
     /// The routes, each with its description.
@@ -26,7 +26,7 @@ pub(super) struct Group {
 }
 
 /// All routes. There is no other way in: a route is guarded and described, or it does not exist.
-pub(super) fn groups() -> [Group; 9] {
+pub(super) fn groups() -> [RouteGroup; 9] {
     let open = OpenApiRouter::default()
         .routes(routes!(operations::get_liveness))
         .routes(routes!(operations::get_readiness))
@@ -100,13 +100,13 @@ pub(super) fn groups() -> [Group; 9] {
         (changing(Scope::Deploy), deploy),
         (admitted(Scope::Append), append),
     ];
-    groups.map(|(conditions, routes)| Group { conditions, routes })
+    groups.map(|(conditions, routes)| RouteGroup { conditions, routes })
 }
 
 /// The whole API.
 pub fn router(state: AppState) -> Router {
     let mut router = Router::new();
-    for Group { conditions, routes } in groups() {
+    for RouteGroup { conditions, routes } in groups() {
         let mut routes = Router::from(routes);
         if conditions != Conditions::default() {
             let door = from_fn_with_state((state.clone(), conditions), doors::enter);

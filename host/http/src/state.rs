@@ -51,10 +51,10 @@ impl Services {
         push: PushSettings,
     ) -> Self {
         let clock = Arc::new(SystemClock);
-        let courtesy = runtime.courtesy().clone();
+        let throttle = runtime.throttle().clone();
         let modules = Modules::new(store.clone(), runtime);
         let gate = Gate::new(store.clone(), modules.clone(), gate);
-        let log = Log::new(store.clone(), clock.clone(), courtesy);
+        let log = Log::new(store.clone(), clock.clone(), throttle);
         Self {
             commands: Commands::new(store.clone(), modules.clone(), clock.clone(), commands),
             modules,
@@ -92,7 +92,7 @@ pub struct Shared {
     pub(super) uploads: Uploads,
     pub(super) subscriptions: Arc<Semaphore>,
     pub(super) drain: CancellationToken,
-    pub(super) openapi: openapi::Document,
+    pub(super) openapi: openapi::OpenApiDocument,
     ready: AtomicBool,
 }
 
@@ -131,7 +131,7 @@ impl AppState {
             uploads: Uploads::default(),
             subscriptions: Arc::new(semaphore(settings.max_subscriptions)),
             drain,
-            openapi: openapi::Document::new(&settings),
+            openapi: openapi::OpenApiDocument::new(&settings),
             ready: AtomicBool::new(false),
             settings,
         }))

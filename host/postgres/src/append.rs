@@ -4,7 +4,7 @@ use gavel_model::{ActivationNumber, Position, RecordedEvent, Version};
 use gavel_store::toolkit::group::{Outcome, Verdict};
 use gavel_store::{Append, AppendError, Appended, Fence, StreamAppend};
 
-use super::rows::{BatchOutcome, PartOutcome, Refused};
+use super::rows::{AppendRefusal, BatchOutcome, PartOutcome};
 
 /// The verdicts of a batch that was answered with `answer`.
 pub(super) fn verdicts(batch: &[Append], answer: BatchOutcome) -> Vec<Verdict> {
@@ -12,7 +12,10 @@ pub(super) fn verdicts(batch: &[Append], answer: BatchOutcome) -> Vec<Verdict> {
     let mut positions = answer.positions.into_iter();
     let verdicts = batch.iter().map(|append| {
         let parts: Vec<PartOutcome> = parts.by_ref().take(append.parts.len()).collect();
-        if parts.iter().any(|part| part.refused == Some(Refused::Held)) {
+        if parts
+            .iter()
+            .any(|part| part.refused == Some(AppendRefusal::Held))
+        {
             return Verdict::Held;
         }
         Verdict::Settled(outcome(append, &parts, &mut positions))
@@ -28,7 +31,7 @@ fn outcome(
     positions: &mut impl Iterator<Item = Position>,
 ) -> Outcome {
     let both = || append.parts.iter().zip(parts);
-    // Checks come in the order of `Refused`, each over all parts.
+    // Checks come in the order of `AppendRefusal`, each over all parts.
     let refused = both().filter_map(|(part, found)| Some((found.refused?, part, found)));
     if let Some((why, part, found)) = refused.min_by_key(|(why, ..)| *why) {
         return Err(refusal(why, part, found));
@@ -47,38 +50,38 @@ fn outcome(
     Ok(answers)
 }
 
-fn refusal(why: Refused, part: &StreamAppend, found: &PartOutcome) -> AppendError {
+fn refusal(why: AppendRefusal, part: &StreamAppend, found: &PartOutcome) -> AppendError {
     let stream = part.stream.clone();
     let version = Version::from_sql(found.number.unwrap_or_default()).unwrap_or_default();
     let event_id = found.id.unwrap_or_default();
     match why {
         // The committer has had it run on its own before it comes here.
-        Refused::Held => AppendError::Unavailable("the stream is locked".into()),
-        Refused::Fenced => AppendError::Fenced {
+        AppendRefusal::Held => AppendError::Unavailable("the stream is locked".into()),
+        AppendRefusal::Fenced => AppendError::Fenced {
             decider: stream.decider().clone(),
             fence: part
                 .fence
                 .unwrap_or(Fence::of_decider(ActivationNumber::NONE)),
             current: ActivationNumber::new(found.number.unwrap_or_default()),
         },
-        Refused::DuplicateCommand => AppendError::DuplicateCommand {
+        AppendRefusal::DuplicateCommand => AppendError::DuplicateCommand {
             command_id: part
                 .command
                 .as_ref()
                 .map(|command| command.command_id)
                 .unwrap_or_default(),
         },
-        Refused::Final => AppendError::StreamFinal { stream, version },
-        Refused::Conflict => AppendError::VersionConflict {
+        AppendRefusal::Final => AppendError::StreamFinal { stream, version },
+        AppendRefusal::Conflict => AppendError::VersionConflict {
             stream,
             expected: part.expected.version().unwrap_or_default(),
             current: version,
         },
-        Refused::WrongPreviousId => AppendError::WrongPreviousId {
+        AppendRefusal::WrongPreviousId => AppendError::WrongPreviousId {
             stream,
             current: found.id,
         },
-        Refused::Unregistered => {
+        AppendRefusal::Unregistered => {
             let event = part.events.iter().find(|event| event.event_id == event_id);
             AppendError::EventUnregistered {
                 decider: stream.decider().clone(),
@@ -86,7 +89,7 @@ fn refusal(why: Refused, part: &StreamAppend, found: &PartOutcome) -> AppendErro
                 schema_version: event.map(|event| event.schema_version).unwrap_or_default(),
             }
         }
-        Refused::DuplicateEvent => AppendError::DuplicateEventId { event_id },
+        AppendRefusal::DuplicateEvent => AppendError::DuplicateEventId { event_id },
     }
 }
 

@@ -29,7 +29,7 @@ static CALL: LazyLock<String> = LazyLock::new(|| {
 pub(super) struct Columns<'a> {
     parts: Parts<'a>,
     commands: Commands<'a>,
-    events: Events<'a>,
+    events: EventColumns<'a>,
     activations: Vec<(&'a str, &'a str, &'a str)>,
     kinds: Vec<(&'a str, &'a str, i64)>,
 }
@@ -52,7 +52,7 @@ struct Parts<'a> {
 }
 
 #[derive(Debug, Default)]
-struct Events<'a> {
+struct EventColumns<'a> {
     part: Vec<i32>,
     nth: Vec<i64>,
     kind: Vec<i32>,
@@ -67,7 +67,7 @@ struct Events<'a> {
 
 /// The effect of the earlier parts on one stream, seen from its head.
 #[derive(Default)]
-struct Ahead {
+struct StreamGrowth {
     events: usize,
     last_id: Option<Uuid>,
     ends_after: Option<usize>,
@@ -78,7 +78,7 @@ impl<'a> Columns<'a> {
         let mut columns = Self::default();
         let (mut fences, mut kinds) = (HashMap::new(), HashMap::new());
         for (number, append) in batch.iter().enumerate() {
-            let mut streams: HashMap<&StreamId, Ahead> = HashMap::new();
+            let mut streams: HashMap<&StreamId, StreamGrowth> = HashMap::new();
             let (mut commands, mut ids) = (HashSet::new(), HashSet::new());
             for part in &append.parts {
                 let stream = &part.stream;
@@ -186,7 +186,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-impl<'a> Events<'a> {
+impl<'a> EventColumns<'a> {
     fn push(
         &mut self,
         event: &'a NewEvent,
@@ -228,7 +228,7 @@ fn count(number: usize) -> i64 {
 }
 
 /// The number of events from the head to a final event that has others after it in the same part.
-fn ends_early(ahead: &Ahead, events: &[NewEvent]) -> Option<usize> {
+fn ends_early(ahead: &StreamGrowth, events: &[NewEvent]) -> Option<usize> {
     let last_is_at = events.iter().position(|event| event.is_final)? + 1;
     (last_is_at < events.len()).then_some(ahead.events + last_is_at)
 }

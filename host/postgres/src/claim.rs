@@ -15,7 +15,7 @@ use super::PostgresStore;
 use super::append::verdicts;
 use super::arguments::Columns;
 use super::error::{is_lost_race, meet};
-use super::query::{Failure, answered, of_stream, run_on};
+use super::query::{StatementError, answered, of_stream, run_on};
 use super::rows::BatchOutcome;
 
 /// A claim in a transaction. The server ends it with `idle_in_transaction_session_timeout`, so that
@@ -23,7 +23,7 @@ use super::rows::BatchOutcome;
 #[derive(Debug)]
 struct PostgresClaim {
     store: PostgresStore,
-    transaction: Kept,
+    transaction: OpenTransaction,
     /// The place in the line of the decider, taken before the stream's lock: a hold of the decider
     /// waits for all that wait for that lock.
     passed: Passed,
@@ -32,14 +32,14 @@ struct PostgresClaim {
 
 /// A transaction that is kept open for a while, and rolled back if it is dropped before it is used.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct OpenTransaction {
     /// The transaction until it is used.
     transaction: Option<Transaction<'static, Postgres>>,
     /// The runtime in which the connection can be given back.
     runtime: Handle,
 }
 
-impl Kept {
+impl OpenTransaction {
     /// Keeps a transaction. MUST be called in an async runtime.
     pub(super) fn new(transaction: Transaction<'static, Postgres>) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for OpenTransaction {
     fn drop(&mut self) {
         // On whatever thread this happens.
         let _entered = self.runtime.enter();
@@ -83,7 +83,7 @@ impl PostgresStore {
         run_on(&mut transaction, lock).await?;
         Ok(Some(Box::new(PostgresClaim {
             store: self.clone(),
-            transaction: Kept::new(transaction),
+            transaction: OpenTransaction::new(transaction),
             passed,
             _permit: permit,
         })))
@@ -101,7 +101,9 @@ impl Claim for PostgresClaim {
         let statement = Columns::of(batch).statement(self.store.floor.known(), true);
         let rows = match run_on(&mut transaction, statement).await {
             Ok(rows) => rows,
-            Err(failure) if is_lost_race(&failure) || matches!(failure, Failure::Unfit(_)) => {
+            Err(failure)
+                if is_lost_race(&failure) || matches!(failure, StatementError::Unfit(_)) =>
+            {
                 drop((transaction, std::mem::take(&mut self.passed)));
                 return self.store.append(append).await;
             }

@@ -14,7 +14,7 @@ use super::append::verdicts;
 use super::arguments::Columns;
 use super::connect::{CONNECT_TIMEOUT, TRUSTED_IDLE, require_primary};
 use super::error::{is_lock_timeout, is_lost_race, meet};
-use super::query::{Failure, run, run_on};
+use super::query::{StatementError, run, run_on};
 use super::rows::BatchOutcome;
 
 /// The number of times that a batch which loses races is run before it is given up.
@@ -22,7 +22,7 @@ const ATTEMPTS: u32 = 6;
 
 /// The database that batches are sent to.
 #[derive(Debug)]
-pub(super) struct Database {
+pub(super) struct PostgresDatabase {
     /// The options of a committer's connection, which is not one of the pool's: the pool checks
     /// each connection that is given back.
     pub(super) connect: PgConnectOptions,
@@ -32,7 +32,7 @@ pub(super) struct Database {
 
 /// The connection of a committer, kept until it is lost.
 #[derive(Debug, Default)]
-pub(super) struct Session(Option<Idle>);
+pub(super) struct CommitConnection(Option<Idle>);
 
 #[derive(Debug)]
 struct Idle {
@@ -40,7 +40,7 @@ struct Idle {
     since: Instant,
 }
 
-impl Session {
+impl CommitConnection {
     /// Takes the connection if it is known to be alive, and otherwise connects.
     async fn take(&mut self, connect: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
         if let Some(mut idle) = self.0.take()
@@ -55,25 +55,25 @@ impl Session {
 }
 
 #[async_trait]
-impl Commit for Database {
-    type Session = Session;
+impl Commit for PostgresDatabase {
+    type Session = CommitConnection;
 
     /// The size of a large append, on which the server works at the same time as on the others.
     const LARGE_BYTES: usize = LARGE_APPEND_BYTES;
 
     async fn commit(
         &self,
-        session: &mut Session,
+        session: &mut CommitConnection,
         batch: &[Append],
     ) -> Result<Vec<Verdict>, Failed> {
         let answer = match self.run_on_own(session, batch).await {
             // The next session is a new one.
-            Err(Failure::Unfit(_)) => self.run_on_own(session, batch).await,
+            Err(StatementError::Unfit(_)) => self.run_on_own(session, batch).await,
             answer => answer,
         };
         match answer {
             // Whoever it would wait for holds up nobody else: it waits beside.
-            Err(Failure::Refused(error)) if batch.len() == 1 && is_lock_timeout(&error) => {
+            Err(StatementError::Refused(error)) if batch.len() == 1 && is_lock_timeout(&error) => {
                 Ok(vec![Verdict::Held])
             }
             answer => Ok(verdicts(batch, answer?)),
@@ -90,20 +90,23 @@ impl Commit for Database {
     }
 }
 
-impl Database {
+impl PostgresDatabase {
     /// Runs a batch on the connection of a committer, and lets go of it if it must not be used
     /// again.
     async fn run_on_own(
         &self,
-        session: &mut Session,
+        session: &mut CommitConnection,
         batch: &[Append],
-    ) -> Result<BatchOutcome, Failure> {
+    ) -> Result<BatchOutcome, StatementError> {
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, session.take(&self.connect)).await;
         let mut connection = connected
-            .map_err(|elapsed| Failure::NotSent(elapsed.into()))?
-            .map_err(|error| Failure::NotSent(error.into()))?;
+            .map_err(|elapsed| StatementError::NotSent(elapsed.into()))?
+            .map_err(|error| StatementError::NotSent(error.into()))?;
         let answer = run_batch(Way::Own(&mut connection), &self.floor, batch).await;
-        if !matches!(answer, Err(Failure::Lost(_) | Failure::Unfit(_))) {
+        if !matches!(
+            answer,
+            Err(StatementError::Lost(_) | StatementError::Unfit(_))
+        ) {
             let since = Instant::now();
             session.0 = Some(Idle { connection, since });
         }
@@ -123,7 +126,7 @@ async fn run_batch(
     mut way: Way<'_>,
     floor: &Floor,
     batch: &[Append],
-) -> Result<BatchOutcome, Failure> {
+) -> Result<BatchOutcome, StatementError> {
     let known = floor.known();
     let columns = Columns::of(batch);
     let mut attempt = 1;
@@ -140,7 +143,7 @@ async fn run_batch(
                 attempt += 1;
             }
             // The pool has let go of that session.
-            Err(Failure::Unfit(_)) if matches!(way, Way::Pool(_)) && attempt < ATTEMPTS => {
+            Err(StatementError::Unfit(_)) if matches!(way, Way::Pool(_)) && attempt < ATTEMPTS => {
                 attempt += 1;
             }
             Err(failure) => {
@@ -150,6 +153,8 @@ async fn run_batch(
         }
     };
     // By now it is stored, or refused: only a look into the ledger tells.
-    let row = rows.first().ok_or_else(|| Failure::Lost("no row".into()))?;
-    BatchOutcome::from_row(row).map_err(|error| Failure::Lost(error.into()))
+    let row = rows
+        .first()
+        .ok_or_else(|| StatementError::Lost("no row".into()))?;
+    BatchOutcome::from_row(row).map_err(|error| StatementError::Lost(error.into()))
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
-use super::query::Failure;
+use super::query::StatementError;
 
 const FOREIGN_KEY_VIOLATION: &str = "23503";
 const UNIQUE_VIOLATION: &str = "23505";
@@ -43,10 +43,10 @@ const ACTIVATED_MODULE: &str = "activations_digest_fkey";
 ///
 /// A broken unique constraint is one: the append has looked for what it would collide with, and
 /// that was not there yet.
-pub(super) fn is_lost_race(failure: &Failure) -> bool {
+pub(super) fn is_lost_race(failure: &StatementError) -> bool {
     match failure {
-        Failure::Refused(error) => is_race(error),
-        Failure::NotSent(_) | Failure::Unfit(_) | Failure::Lost(_) => false,
+        StatementError::Refused(error) => is_race(error),
+        StatementError::NotSent(_) | StatementError::Unfit(_) | StatementError::Lost(_) => false,
     }
 }
 
@@ -80,12 +80,12 @@ fn refused(error: Box<PgDatabaseError>) -> Error {
 }
 
 /// Takes note of the schema's floor when that is why an append was refused.
-pub(super) fn meet(floor: &Floor, failure: &Failure) {
+pub(super) fn meet(floor: &Floor, failure: &StatementError) {
     #[derive(Deserialize)]
     struct Met {
         floor: i64,
     }
-    if let Failure::Refused(error) = failure
+    if let StatementError::Refused(error) = failure
         && error.code() == OUTDATED
         && let Ok(met) = serde_json::from_str(error.detail().unwrap_or_default())
     {
@@ -109,38 +109,40 @@ pub(super) fn is_undefined_function(error: &dyn DatabaseError) -> bool {
     error.code().is_some_and(|code| code == UNDEFINED_FUNCTION)
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl From<StatementError> for Error {
+    fn from(failure: StatementError) -> Self {
         match failure {
-            Failure::NotSent(source) | Failure::Unfit(source) | Failure::Lost(source) => {
-                Self::Unavailable(source)
+            StatementError::NotSent(source)
+            | StatementError::Unfit(source)
+            | StatementError::Lost(source) => Self::Unavailable(source),
+            StatementError::Refused(error) => refused(error),
+        }
+    }
+}
+
+impl From<StatementError> for Failed {
+    fn from(failure: StatementError) -> Self {
+        match failure {
+            StatementError::NotSent(source) | StatementError::Unfit(source) => {
+                Self::NotSent(source)
             }
-            Failure::Refused(error) => refused(error),
+            StatementError::Refused(error) => Self::Refused(refused(error).into()),
+            StatementError::Lost(source) => Self::Lost(source),
         }
     }
 }
 
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Self {
+impl From<StatementError> for DeleteModuleError {
+    fn from(failure: StatementError) -> Self {
         match failure {
-            Failure::NotSent(source) | Failure::Unfit(source) => Self::NotSent(source),
-            Failure::Refused(error) => Self::Refused(refused(error).into()),
-            Failure::Lost(source) => Self::Lost(source),
-        }
-    }
-}
-
-impl From<Failure> for DeleteModuleError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused(error) if breaks(&error, ACTIVATED_MODULE) => Self::InUse,
+            StatementError::Refused(error) if breaks(&error, ACTIVATED_MODULE) => Self::InUse,
             failure => Self::Store(failure.into()),
         }
     }
 }
 
-impl From<Failure> for ActivateError {
-    fn from(failure: Failure) -> Self {
+impl From<StatementError> for ActivateError {
+    fn from(failure: StatementError) -> Self {
         #[derive(Deserialize)]
         struct Moved {
             current: i64,
@@ -150,8 +152,10 @@ impl From<Failure> for ActivateError {
             kind: String,
         }
         match failure {
-            Failure::Refused(error) if breaks(&error, ACTIVATED_MODULE) => Self::ModuleNotFound,
-            Failure::Refused(error) if error.code() == NAME_TAKEN => {
+            StatementError::Refused(error) if breaks(&error, ACTIVATED_MODULE) => {
+                Self::ModuleNotFound
+            }
+            StatementError::Refused(error) if error.code() == NAME_TAKEN => {
                 let facts = serde_json::from_str(error.detail().unwrap_or_default());
                 let kind = facts
                     .ok()
@@ -161,7 +165,7 @@ impl From<Failure> for ActivateError {
                     |kind| Self::NameTaken { kind },
                 )
             }
-            Failure::Refused(error) if error.code() == ACTIVATION_MOVED => {
+            StatementError::Refused(error) if error.code() == ACTIVATION_MOVED => {
                 let facts = serde_json::from_str(error.detail().unwrap_or_default());
                 facts.map_or_else(
                     |_| Self::Store(Error::Unavailable(error)),
@@ -175,21 +179,21 @@ impl From<Failure> for ActivateError {
     }
 }
 
-impl From<Failure> for ConsumerError {
-    fn from(failure: Failure) -> Self {
+impl From<StatementError> for ConsumerError {
+    fn from(failure: StatementError) -> Self {
         match failure {
-            Failure::Refused(error) if error.code() == CONSUMER_UNKNOWN => Self::NotFound,
-            Failure::Refused(error) if error.code() == LEASE_LOST => Self::LeaseLost,
-            Failure::Refused(error) if error.code() == NOT_PARKED => Self::NotParked,
+            StatementError::Refused(error) if error.code() == CONSUMER_UNKNOWN => Self::NotFound,
+            StatementError::Refused(error) if error.code() == LEASE_LOST => Self::LeaseLost,
+            StatementError::Refused(error) if error.code() == NOT_PARKED => Self::NotParked,
             failure => Self::Store(failure.into()),
         }
     }
 }
 
 /// The error of a failed acknowledgement.
-pub(super) fn not_acknowledged(failure: Failure, through: Position) -> ConsumerError {
+pub(super) fn not_acknowledged(failure: StatementError, through: Position) -> ConsumerError {
     match failure {
-        Failure::Refused(error) if error.code() == NOT_LEASED => {
+        StatementError::Refused(error) if error.code() == NOT_LEASED => {
             ConsumerError::NotLeased { through }
         }
         failure => failure.into(),

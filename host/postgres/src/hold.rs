@@ -8,7 +8,7 @@ use gavel_store::{ActivateError, Error, Hold, Moment, NewActivation};
 use sqlx::{Postgres, Transaction};
 
 use super::PostgresStore;
-use super::claim::Kept;
+use super::claim::OpenTransaction;
 use super::modules::{activated, bind_key, moving};
 use super::past::moved_since;
 use super::query::{answered, run_on};
@@ -16,7 +16,7 @@ use super::query::{answered, run_on};
 /// A hold in a transaction. The server ends it after [`HOLD`], whatever has become of the host.
 #[derive(Debug)]
 struct PostgresHold {
-    transaction: Kept,
+    transaction: OpenTransaction,
     /// The schema version that this host knows.
     known: i64,
     /// The hold within this process: its appends wait here and not in the database, where each
@@ -39,7 +39,7 @@ impl PostgresStore {
         let lock = bind_key(sqlx::query(LOCK), key);
         run_on(&mut transaction, lock).await?;
         Ok(Box::new(PostgresHold {
-            transaction: Kept::new(transaction),
+            transaction: OpenTransaction::new(transaction),
             known: self.floor.known(),
             _held: held,
         }))

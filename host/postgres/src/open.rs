@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use gavel_store::toolkit::group::{Group, Limits};
+use gavel_store::toolkit::group::{Group, GroupLimits};
 use gavel_store::toolkit::lookup::Lookups;
 use gavel_store::{Floor, OpenError};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::Semaphore;
 
 use super::PostgresStore;
-use super::commit::Database;
+use super::commit::PostgresDatabase;
 use super::connect::{
     CONNECT_TIMEOUT, SESSION_SETTINGS, SETUP_SETTINGS, TRUSTED_IDLE, ignored_setting,
     require_primary,
@@ -151,14 +151,18 @@ impl PostgresStore {
             .connect_with(connect.clone())
             .await
             .map_err(|error| unreachable(error.into()))?;
-        let database = Database {
+        let database = PostgresDatabase {
             connect: connect
                 .clone()
                 .options([("lock_timeout", COMMITTER_LOCK_TIMEOUT)]),
             pool: pool.clone(),
             floor: Arc::clone(&floor),
         };
-        let group = Group::start(Arc::new(database), COMMITTERS as usize, Limits::default());
+        let group = Group::start(
+            Arc::new(database),
+            COMMITTERS as usize,
+            GroupLimits::default(),
+        );
         let notices = Notices::start(connect, pool.clone(), group.commits());
         Ok(Self {
             lookups: Lookups::start(PostgresLedger(pool.clone())),

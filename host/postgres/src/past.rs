@@ -8,7 +8,7 @@ use gavel_model::{
     CommandId, CommandRecord, DeciderName, Event, EventId, Namespace, Position, RecordedEvent,
     Version,
 };
-use gavel_store::toolkit::Passages;
+use gavel_store::toolkit::Segments;
 use gavel_store::{Counted, Error, Moment, PastPage, PastRange, PastStore, Place, Room};
 use sqlx::postgres::PgRow;
 use time::{Duration, OffsetDateTime};
@@ -174,7 +174,7 @@ fn page<'q>(
     statement
         .bind(i64::from(limit))
         .bind(through.map(generation_of))
-        .bind(through.map(|through| Mark::of(through).snapshot))
+        .bind(through.map(|through| MomentMark::of(through).snapshot))
 }
 
 /// The statement for a page of commands without events.
@@ -199,7 +199,7 @@ fn eventless<'q>(range: &PastRange, after: &(Place, CommandId), limit: u32) -> S
         }
     };
     let marks = [&range.eventless_since, &range.through];
-    let marks = marks.map(|moment| moment.as_ref().map(Mark::of));
+    let marks = marks.map(|moment| moment.as_ref().map(MomentMark::of));
     let statement = statement.bind(i64::from(limit));
     marks.into_iter().fold(statement, |statement, mark| {
         let (snapshot, recent_from) = mark.map(|mark| (mark.snapshot, mark.recent_from)).unzip();
@@ -243,14 +243,14 @@ const LATENESS: Duration = Duration::hours(1);
 const TRANSACTIONS_TOLD_APART: u64 = 1 << 30;
 
 /// The mark of a moment: the snapshot, and the time in seconds since 1970.
-struct Mark {
+struct MomentMark {
     snapshot: String,
     /// The decision time from which a command must be checked against the snapshot; earlier
     /// commands were stored before the moment.
     recent_from: OffsetDateTime,
 }
 
-impl Mark {
+impl MomentMark {
     /// A mark that comes before everything, if this store did not name the moment.
     fn of(moment: &Moment) -> Self {
         let parts = moment.mark.split_once(' ');
@@ -271,24 +271,24 @@ fn generation_of(moment: &Moment) -> i32 {
 }
 
 /// An event of the past: the id of its stream, its version, itself, and its command.
-type Step<'r> = (Cow<'r, str>, Version, Event, CommandId);
+type PastEvent<'r> = (Cow<'r, str>, Version, Event, CommandId);
 
 impl PostgresStore {
     /// A page of events, which `step` makes of rows.
     async fn past<E>(
         &self,
         statements: [&'static str; 2],
-        step: for<'r> fn(&'r PgRow) -> Result<Step<'r>, E>,
+        step: for<'r> fn(&'r PgRow) -> Result<PastEvent<'r>, E>,
         range: &PastRange,
         first: &Place,
         limit: u32,
     ) -> Result<Result<PastPage, E>, Error> {
         let mut room = Room::of_history(limit);
-        let mut passages = Passages::default();
+        let mut segments = Segments::default();
         let mut has_more = true;
         while has_more && !room.is_full() && !room.is_used_up() {
             let wanted = room.rows();
-            let after = passages.end();
+            let after = segments.end();
             let after = after.as_ref().unwrap_or(first);
             let found = self.read(|| page(statements, range, after, wanted)).await?;
             has_more = found.len() >= wanted as usize;
@@ -301,16 +301,16 @@ impl PostgresStore {
                     has_more = true;
                     break;
                 }
-                passages.push(&id, version, event, command_id);
+                segments.push(&id, version, event, command_id);
             }
         }
-        Ok(Ok(passages.into_page(has_more)))
+        Ok(Ok(segments.into_page(has_more)))
     }
 }
 
 #[async_trait]
 impl PastStore for PostgresStore {
-    async fn passages(
+    async fn segments(
         &self,
         range: &PastRange,
         after: &Place,
@@ -438,7 +438,7 @@ pub(super) fn moved_since<'q>(
     since: &Moment,
     most: i64,
 ) -> Statement<'q> {
-    let mark = Mark::of(since);
+    let mark = MomentMark::of(since);
     let statement = sqlx::query(MOVED_SINCE)
         .bind(namespace.as_str())
         .bind(decider.as_str())
@@ -448,7 +448,7 @@ pub(super) fn moved_since<'q>(
         .bind(mark.recent_from)
 }
 
-fn lean(row: &PgRow) -> Result<Step<'_>, Unusable> {
+fn lean(row: &PgRow) -> Result<PastEvent<'_>, Unusable> {
     let id: &str = history::column(row, DECIDER_ID)?;
     let command_id = history::column(row, COMMAND_ID)?;
     Ok((
@@ -459,7 +459,7 @@ fn lean(row: &PgRow) -> Result<Step<'_>, Unusable> {
     ))
 }
 
-fn whole(row: &PgRow) -> Result<Step<'_>, Error> {
+fn whole(row: &PgRow) -> Result<PastEvent<'_>, Error> {
     let recorded = rows::event(row)?;
     let (id, version) = (recorded.stream.id().to_owned(), recorded.version);
     let command_id = recorded.event.command_id;

@@ -23,7 +23,7 @@ pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// The reason for which a statement gave no rows.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum StatementError {
     /// The statement never reached the server.
     NotSent(Source),
     /// The server refused the statement, and rolled it back.
@@ -38,13 +38,19 @@ pub(super) enum Failure {
 ///
 /// Always to the end: the server commits after it has sent the rows, so that a first row proves
 /// nothing. Dropped midway, the statement may or may not be carried out.
-pub(super) async fn run(pool: &PgPool, statement: Statement<'_>) -> Result<Vec<PgRow>, Failure> {
+pub(super) async fn run(
+    pool: &PgPool,
+    statement: Statement<'_>,
+) -> Result<Vec<PgRow>, StatementError> {
     let mut connection = pool
         .acquire()
         .await
-        .map_err(|error| Failure::NotSent(error.into()))?;
+        .map_err(|error| StatementError::NotSent(error.into()))?;
     let answer = run_on(&mut connection, statement).await;
-    if matches!(answer, Err(Failure::Lost(_) | Failure::Unfit(_))) {
+    if matches!(
+        answer,
+        Err(StatementError::Lost(_) | StatementError::Unfit(_))
+    ) {
         // Back in the pool it would be tried first, and fail again.
         drop(connection.detach());
     }
@@ -52,14 +58,14 @@ pub(super) async fn run(pool: &PgPool, statement: Statement<'_>) -> Result<Vec<P
 }
 
 /// Runs a statement as [`run`] does, on a connection that MUST NOT be used again once it is
-/// [`Failure::Lost`] or [`Failure::Unfit`].
+/// [`StatementError::Lost`] or [`StatementError::Unfit`].
 pub(super) async fn run_on(
     connection: &mut PgConnection,
     statement: Statement<'_>,
-) -> Result<Vec<PgRow>, Failure> {
+) -> Result<Vec<PgRow>, StatementError> {
     match tokio::time::timeout(ANSWER_TIMEOUT, statement.fetch_all(connection)).await {
-        Ok(answer) => answer.map_err(Failure::from),
-        Err(elapsed) => Err(Failure::Lost(elapsed.into())),
+        Ok(answer) => answer.map_err(StatementError::from),
+        Err(elapsed) => Err(StatementError::Lost(elapsed.into())),
     }
 }
 
@@ -117,7 +123,9 @@ pub(super) async fn read<'q>(
     loop {
         match run(pool, statement()).await {
             Ok(rows) => return Ok(rows),
-            Err(Failure::Lost(_) | Failure::Unfit(_)) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(StatementError::Lost(_) | StatementError::Unfit(_)) if attempt < READ_ATTEMPTS => {
+                attempt += 1
+            }
             Err(failure) => return Err(failure.into()),
         }
     }
@@ -138,7 +146,7 @@ pub(super) async fn answered<T>(
     Ok(tokio::time::timeout(ANSWER_TIMEOUT, call).await??)
 }
 
-impl From<sqlx::Error> for Failure {
+impl From<sqlx::Error> for StatementError {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::Encode(_) => Self::NotSent(error.into()),

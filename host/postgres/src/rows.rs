@@ -113,7 +113,7 @@ pub(super) fn time(row: &PgRow, name: &str) -> Read<OffsetDateTime> {
 
 /// The reason for which `gavel_append` refused a part, in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Refused {
+pub(super) enum AppendRefusal {
     /// Another writer has the stream locked.
     Held,
     Fenced,
@@ -125,7 +125,7 @@ pub(super) enum Refused {
     DuplicateEvent,
 }
 
-impl Refused {
+impl AppendRefusal {
     fn from_code(code: &str) -> Read<Self> {
         Ok(match code {
             "held" => Self::Held,
@@ -144,7 +144,7 @@ impl Refused {
 /// The answer of `gavel_append` for one part.
 #[derive(Debug)]
 pub(super) struct PartOutcome {
-    pub(super) refused: Option<Refused>,
+    pub(super) refused: Option<AppendRefusal>,
     pub(super) number: Option<i64>,
     pub(super) id: Option<Uuid>,
     pub(super) version: Version,
@@ -178,7 +178,10 @@ impl BatchOutcome {
         let parts = parts.map(
             |((refused, (number, id)), ((version, previous_id), Time(created_at)))| {
                 Ok(PartOutcome {
-                    refused: refused.as_deref().map(Refused::from_code).transpose()?,
+                    refused: refused
+                        .as_deref()
+                        .map(AppendRefusal::from_code)
+                        .transpose()?,
                     number,
                     id,
                     version: Version::from_sql(version)

@@ -16,7 +16,7 @@ use super::{CompileError, Limits, wasi};
 /// A counted part of a component, with its name and the largest number in all modules of a
 /// component together (inclusive).
 #[derive(Debug, Clone, Copy)]
-enum Part {
+enum CountedPart {
     Modules,
     NestedComponents,
     Instances,
@@ -112,18 +112,18 @@ impl Census {
                 }
                 Ok(())
             }
-            Payload::ModuleSection { .. } => self.add(Part::Modules, 1),
-            Payload::ComponentSection { .. } => self.add(Part::NestedComponents, 1),
-            Payload::InstanceSection(section) => self.add(Part::Instances, section.count()),
+            Payload::ModuleSection { .. } => self.add(CountedPart::Modules, 1),
+            Payload::ComponentSection { .. } => self.add(CountedPart::NestedComponents, 1),
+            Payload::InstanceSection(section) => self.add(CountedPart::Instances, section.count()),
             Payload::ComponentInstanceSection(section) => {
-                self.add(Part::Instances, section.count())
+                self.add(CountedPart::Instances, section.count())
             }
-            Payload::TypeSection(section) => self.add(Part::Types, section.count()),
-            Payload::CoreTypeSection(section) => self.add(Part::Types, section.count()),
-            Payload::ComponentTypeSection(section) => self.add(Part::Types, section.count()),
-            Payload::ImportSection(section) => self.add(Part::Imports, section.count()),
+            Payload::TypeSection(section) => self.add(CountedPart::Types, section.count()),
+            Payload::CoreTypeSection(section) => self.add(CountedPart::Types, section.count()),
+            Payload::ComponentTypeSection(section) => self.add(CountedPart::Types, section.count()),
+            Payload::ImportSection(section) => self.add(CountedPart::Imports, section.count()),
             Payload::ComponentImportSection(section) => {
-                self.add(Part::Imports, section.count())?;
+                self.add(CountedPart::Imports, section.count())?;
                 if self.depth == 1 {
                     for import in section {
                         self.look_at_import(import.map_err(invalid)?.name.name);
@@ -131,9 +131,9 @@ impl Census {
                 }
                 Ok(())
             }
-            Payload::ExportSection(section) => self.add(Part::Exports, section.count()),
+            Payload::ExportSection(section) => self.add(CountedPart::Exports, section.count()),
             Payload::ComponentExportSection(section) => {
-                self.add(Part::Exports, section.count())?;
+                self.add(CountedPart::Exports, section.count())?;
                 if self.depth == 1 {
                     for export in section {
                         self.exports
@@ -142,10 +142,12 @@ impl Census {
                 }
                 Ok(())
             }
-            Payload::ComponentAliasSection(section) => self.add(Part::Aliases, section.count()),
-            Payload::FunctionSection(section) => self.add(Part::Functions, section.count()),
+            Payload::ComponentAliasSection(section) => {
+                self.add(CountedPart::Aliases, section.count())
+            }
+            Payload::FunctionSection(section) => self.add(CountedPart::Functions, section.count()),
             Payload::ComponentCanonicalSection(section) => {
-                self.add(Part::Functions, section.count())
+                self.add(CountedPart::Functions, section.count())
             }
             Payload::CodeSectionEntry(body) => {
                 let range = body.range();
@@ -164,17 +166,20 @@ impl Census {
                         locals,
                     )?;
                 }
-                self.add(Part::Locals, u32::try_from(locals).unwrap_or(u32::MAX))
+                self.add(
+                    CountedPart::Locals,
+                    u32::try_from(locals).unwrap_or(u32::MAX),
+                )
             }
-            Payload::GlobalSection(section) => self.add(Part::Globals, section.count()),
-            Payload::ElementSection(section) => self.add(Part::Segments, section.count()),
-            Payload::DataSection(section) => self.add(Part::Segments, section.count()),
+            Payload::GlobalSection(section) => self.add(CountedPart::Globals, section.count()),
+            Payload::ElementSection(section) => self.add(CountedPart::Segments, section.count()),
+            Payload::DataSection(section) => self.add(CountedPart::Segments, section.count()),
             // Bounded by the component's size, or refused by the compiler since it is switched off.
             _ => Ok(()),
         }
     }
 
-    fn add(&mut self, part: Part, count: u32) -> Result<(), CompileError> {
+    fn add(&mut self, part: CountedPart, count: u32) -> Result<(), CompileError> {
         let (what, limit) = PARTS[part as usize];
         let total = &mut self.counts[part as usize];
         *total += u64::from(count);

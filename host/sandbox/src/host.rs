@@ -5,7 +5,7 @@ use std::time::Duration;
 use wasmtime::{Trap, UpdateDeadline};
 
 use super::limits::Limiter;
-use super::log::Log;
+use super::log::CapturedOutput;
 use super::scheduling::{self, PROMPT, TICK};
 use super::{Limits, engine};
 
@@ -23,7 +23,7 @@ pub(super) struct Surroundings {
 #[derive(Debug)]
 pub(super) struct Host {
     limiter: Limiter,
-    log: Log,
+    log: CapturedOutput,
     now_ms: u64,
     random: SplitMix64,
     /// The number of ticks that are left until the call counts as long; none when it already does.
@@ -34,7 +34,7 @@ impl Host {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             limiter: Limiter::new(limits),
-            log: Log::new(limits.log_bytes),
+            log: CapturedOutput::new(limits.log_bytes),
             now_ms: 0,
             random: SplitMix64(0),
             ticks_left: None,
@@ -79,11 +79,11 @@ impl Host {
         &mut self.limiter
     }
 
-    pub(super) fn log(&self) -> &Log {
+    pub(super) fn log(&self) -> &CapturedOutput {
         &self.log
     }
 
-    pub(super) fn log_mut(&mut self) -> &mut Log {
+    pub(super) fn log_mut(&mut self) -> &mut CapturedOutput {
         &mut self.log
     }
 

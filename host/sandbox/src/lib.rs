@@ -32,6 +32,6 @@ pub use kinds::*;
 pub use limits::Limits;
 pub use log::printable;
 pub use module::Module;
-pub use scheduling::{Courtesy, SMALL_READ_EVENTS, give_way};
+pub use scheduling::{BackgroundThrottle, SMALL_READ_EVENTS, give_way};
 pub use service::{Runtime, RuntimeOptions};
 pub use value::{Decision, GuestCommand, GuestContext};

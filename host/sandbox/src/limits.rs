@@ -106,8 +106,8 @@ pub(super) enum Denied {
 /// each memory by itself.
 #[derive(Debug)]
 pub(super) struct Limiter {
-    memory: Budget,
-    elements: Budget,
+    memory: MemoryBudget,
+    elements: MemoryBudget,
     instances: usize,
     tables: usize,
     memories: usize,
@@ -115,14 +115,14 @@ pub(super) struct Limiter {
 }
 
 #[derive(Debug)]
-struct Budget {
+struct MemoryBudget {
     used: usize,
     limit: usize,
     /// The amount of the newest growth, to give it back when the growth fails after all.
     newest: usize,
 }
 
-impl Budget {
+impl MemoryBudget {
     fn new(limit: usize) -> Self {
         Self {
             used: 0,
@@ -149,8 +149,8 @@ impl Budget {
 impl Limiter {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            memory: Budget::new(limits.memory_bytes),
-            elements: Budget::new(limits.table_elements),
+            memory: MemoryBudget::new(limits.memory_bytes),
+            elements: MemoryBudget::new(limits.table_elements),
             instances: limits.instances,
             tables: limits.tables,
             memories: limits.memories,

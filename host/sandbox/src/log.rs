@@ -6,14 +6,14 @@ const REASON_BYTES: usize = 1024;
 
 /// The captured output of one instance.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(super) struct CapturedOutput {
     text: Vec<u8>,
     limit_bytes: usize,
     cut: bool,
     stderr: Vec<u8>,
 }
 
-impl Log {
+impl CapturedOutput {
     pub(super) fn new(limit_bytes: usize) -> Self {
         Self {
             text: Vec::new(),
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_log_keeps_its_beginning_and_says_that_it_was_cut() {
-        let mut log = Log::new(4);
+        let mut log = CapturedOutput::new(4);
         log.write(b"abc");
         log.write(b"def");
         let cut = "abcd\n[the module wrote more than its log holds]\n";
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_reason_of_a_trap_is_found_even_when_the_log_is_full() {
-        let mut log = Log::new(0);
+        let mut log = CapturedOutput::new(0);
         log.write_error(&[b'x'; 5000]);
         log.begin_call();
         log.write_error(b"\nthread '<unnamed>' panicked at src/lib.rs:7:5:\n");

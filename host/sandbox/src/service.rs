@@ -12,7 +12,7 @@ use wasmtime::Engine;
 use super::cache::CodeCache;
 use super::compile::CompiledCode;
 use super::log::printable;
-use super::scheduling::{Courtesy, GuestThreads, Lane};
+use super::scheduling::{BackgroundThrottle, GuestThreads, Lane};
 use super::{
     CompileError, Fault, Limits, Module, RunError, StartError, check, compile, engine, trap,
 };
@@ -167,7 +167,7 @@ impl Runtime {
         module: &Module,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RunError> {
-        self.courtesy().note_call();
+        self.throttle().note_call();
         self.run_for_reader(module, job).await
     }
 
@@ -247,10 +247,10 @@ impl Runtime {
         trap::times_without_room()
     }
 
-    /// The courtesy that other background work owes to live calls.
+    /// The throttle that other background work owes to live calls.
     #[must_use]
-    pub fn courtesy(&self) -> &Courtesy {
-        self.inner.threads.courtesy()
+    pub fn throttle(&self) -> &BackgroundThrottle {
+        self.inner.threads.throttle()
     }
 
     /// The number of threads on which guests run, without those for modules that compute without

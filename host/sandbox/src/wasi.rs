@@ -127,7 +127,7 @@ struct IoError;
 struct TerminalInput;
 struct TerminalOutput;
 
-type Store<'a> = StoreContextMut<'a, Host>;
+type HostStore<'a> = StoreContextMut<'a, Host>;
 
 #[derive(ComponentType, Lower, Lift)]
 #[component(variant)]
@@ -150,67 +150,67 @@ fn nothing(_: &mut LinkerInstance<'_, Host>) -> Result<()> {
 }
 
 fn environment(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    instance.func_wrap("get-environment", |_: Store<'_>, ()| {
+    instance.func_wrap("get-environment", |_: HostStore<'_>, ()| {
         Ok((Vec::<(String, String)>::new(),))
     })?;
-    instance.func_wrap("get-arguments", |_: Store<'_>, ()| {
+    instance.func_wrap("get-arguments", |_: HostStore<'_>, ()| {
         Ok((Vec::<String>::new(),))
     })?;
-    instance.func_wrap("initial-cwd", |_: Store<'_>, ()| Ok((None::<String>,)))
+    instance.func_wrap("initial-cwd", |_: HostStore<'_>, ()| Ok((None::<String>,)))
 }
 
 fn exit(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
     instance.func_wrap(
         "exit",
-        |_: Store<'_>, (_status,): (std::result::Result<(), ()>,)| -> Result<()> {
+        |_: HostStore<'_>, (_status,): (std::result::Result<(), ()>,)| -> Result<()> {
             bail!("the module called exit")
         },
     )
 }
 
 fn stdin(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    instance.func_wrap("get-stdin", |_: Store<'_>, ()| {
+    instance.func_wrap("get-stdin", |_: HostStore<'_>, ()| {
         Ok((Resource::<InputStream>::new_own(0),))
     })
 }
 
 fn stdout(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    instance.func_wrap("get-stdout", |_: Store<'_>, ()| {
+    instance.func_wrap("get-stdout", |_: HostStore<'_>, ()| {
         Ok((Resource::<OutputStream>::new_own(STDOUT),))
     })
 }
 
 fn stderr(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    instance.func_wrap("get-stderr", |_: Store<'_>, ()| {
+    instance.func_wrap("get-stderr", |_: HostStore<'_>, ()| {
         Ok((Resource::<OutputStream>::new_own(STDERR),))
     })
 }
 
 fn terminal_stdin(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    instance.func_wrap("get-terminal-stdin", |_: Store<'_>, ()| {
+    instance.func_wrap("get-terminal-stdin", |_: HostStore<'_>, ()| {
         Ok((None::<Resource<TerminalInput>>,))
     })
 }
 
 fn terminal_stdout(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    instance.func_wrap("get-terminal-stdout", |_: Store<'_>, ()| {
+    instance.func_wrap("get-terminal-stdout", |_: HostStore<'_>, ()| {
         Ok((None::<Resource<TerminalOutput>>,))
     })
 }
 
 fn terminal_stderr(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    instance.func_wrap("get-terminal-stderr", |_: Store<'_>, ()| {
+    instance.func_wrap("get-terminal-stderr", |_: HostStore<'_>, ()| {
         Ok((None::<Resource<TerminalOutput>>,))
     })
 }
 
 fn monotonic_clock(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    instance.func_wrap("now", |store: Store<'_>, ()| {
+    instance.func_wrap("now", |store: HostStore<'_>, ()| {
         Ok((store.data().now_ms().saturating_mul(1_000_000),))
     })?;
-    instance.func_wrap("resolution", |_: Store<'_>, ()| Ok((1_000_000_u64,)))?;
+    instance.func_wrap("resolution", |_: HostStore<'_>, ()| Ok((1_000_000_u64,)))?;
     // Waiting ends at once, and no time has passed.
-    let subscribe = |_: Store<'_>, (_when,): (u64,)| Ok((Resource::<Pollable>::new_own(0),));
+    let subscribe = |_: HostStore<'_>, (_when,): (u64,)| Ok((Resource::<Pollable>::new_own(0),));
     instance.func_wrap("subscribe-instant", subscribe)?;
     instance.func_wrap("subscribe-duration", subscribe)
 }
@@ -222,10 +222,10 @@ fn wall_clock(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
             nanoseconds: u32::try_from(ms % 1000).unwrap_or(0) * 1_000_000,
         },)
     };
-    instance.func_wrap("now", move |store: Store<'_>, ()| {
+    instance.func_wrap("now", move |store: HostStore<'_>, ()| {
         Ok(datetime(store.data().now_ms()))
     })?;
-    instance.func_wrap("resolution", move |_: Store<'_>, ()| Ok(datetime(1)))
+    instance.func_wrap("resolution", move |_: HostStore<'_>, ()| Ok(datetime(1)))
 }
 
 fn preopens(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
@@ -246,15 +246,15 @@ fn gives_a_list(function: &ComponentFunc) -> bool {
 fn poll(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
     instance.func_wrap(
         "[method]pollable.ready",
-        |_: Store<'_>, (_pollable,): (Resource<Pollable>,)| Ok((true,)),
+        |_: HostStore<'_>, (_pollable,): (Resource<Pollable>,)| Ok((true,)),
     )?;
     instance.func_wrap(
         "[method]pollable.block",
-        |_: Store<'_>, (_pollable,): (Resource<Pollable>,)| Ok(()),
+        |_: HostStore<'_>, (_pollable,): (Resource<Pollable>,)| Ok(()),
     )?;
     instance.func_wrap(
         "poll",
-        |_: Store<'_>, (pollables,): (Vec<Resource<Pollable>>,)| {
+        |_: HostStore<'_>, (pollables,): (Vec<Resource<Pollable>>,)| {
             let all_ready: Vec<u32> = (0_u32..).take(pollables.len()).collect();
             Ok((all_ready,))
         },
@@ -265,28 +265,28 @@ fn streams(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
     for name in ["read", "blocking-read"] {
         instance.func_wrap(
             &format!("[method]input-stream.{name}"),
-            |_: Store<'_>, (_stream, _length): (Resource<InputStream>, u64)| {
+            |_: HostStore<'_>, (_stream, _length): (Resource<InputStream>, u64)| {
                 Ok((Err::<Vec<u8>, _>(StreamError::Closed),))
             },
         )?;
     }
     instance.func_wrap(
         "[method]input-stream.subscribe",
-        |_: Store<'_>, (_stream,): (Resource<InputStream>,)| {
+        |_: HostStore<'_>, (_stream,): (Resource<InputStream>,)| {
             Ok((Resource::<Pollable>::new_own(0),))
         },
     )?;
 
     instance.func_wrap(
         "[method]output-stream.check-write",
-        |_: Store<'_>, (_stream,): (Resource<OutputStream>,)| {
+        |_: HostStore<'_>, (_stream,): (Resource<OutputStream>,)| {
             Ok((Ok::<_, StreamError>(WRITE_PERMIT_BYTES),))
         },
     )?;
     for name in ["write", "blocking-write-and-flush"] {
         instance.func_wrap(
             &format!("[method]output-stream.{name}"),
-            |mut store: Store<'_>, (stream, bytes): (Resource<OutputStream>, Vec<u8>)| {
+            |mut store: HostStore<'_>, (stream, bytes): (Resource<OutputStream>, Vec<u8>)| {
                 let log = store.data_mut().log_mut();
                 if stream.rep() == STDERR {
                     log.write_error(&bytes);
@@ -300,12 +300,14 @@ fn streams(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
     for name in ["flush", "blocking-flush"] {
         instance.func_wrap(
             &format!("[method]output-stream.{name}"),
-            |_: Store<'_>, (_stream,): (Resource<OutputStream>,)| Ok((Ok::<(), StreamError>(()),)),
+            |_: HostStore<'_>, (_stream,): (Resource<OutputStream>,)| {
+                Ok((Ok::<(), StreamError>(()),))
+            },
         )?;
     }
     instance.func_wrap(
         "[method]output-stream.subscribe",
-        |_: Store<'_>, (_stream,): (Resource<OutputStream>,)| {
+        |_: HostStore<'_>, (_stream,): (Resource<OutputStream>,)| {
             Ok((Resource::<Pollable>::new_own(0),))
         },
     )
@@ -315,19 +317,19 @@ fn streams(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
 /// The order of a `HashMap` is not among the things that a decider may let show: it also depends on
 /// how many were made before.
 fn insecure_seed(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    instance.func_wrap("insecure-seed", |mut store: Store<'_>, ()| {
+    instance.func_wrap("insecure-seed", |mut store: HostStore<'_>, ()| {
         let host = store.data_mut();
         Ok(((host.next_random(), host.next_random()),))
     })
 }
 
 fn random(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    instance.func_wrap("get-random-u64", |mut store: Store<'_>, ()| {
+    instance.func_wrap("get-random-u64", |mut store: HostStore<'_>, ()| {
         Ok((store.data_mut().next_random(),))
     })?;
     instance.func_wrap(
         "get-random-bytes",
-        |mut store: Store<'_>, (length,): (u64,)| {
+        |mut store: HostStore<'_>, (length,): (u64,)| {
             if length > RANDOM_BYTES_LIMIT {
                 bail!("the module asked for more than {RANDOM_BYTES_LIMIT} random bytes at once");
             }

@@ -11,10 +11,10 @@ use super::writer::{WriteError, Writer};
 
 /// The database that batches are sent to: the one file.
 #[derive(Debug)]
-pub(super) struct Database(pub(super) Arc<Writer>);
+pub(super) struct SqliteDatabase(pub(super) Arc<Writer>);
 
 #[async_trait]
-impl Commit for Database {
+impl Commit for SqliteDatabase {
     /// The writer keeps the connection.
     type Session = ();
 

@@ -17,10 +17,10 @@ pub(super) const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 /// The files of a database that is open. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Files(Arc<Known>);
+pub(super) struct Files(Arc<FileIdentities>);
 
 #[derive(Debug)]
-struct Known {
+struct FileIdentities {
     paths: [PathBuf; 3],
     identities: [Identity; 3],
 }
@@ -41,7 +41,7 @@ impl Files {
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let paths = SUFFIXES.map(|suffix| with_suffix(path, suffix));
         let identities = identities(&paths)?;
-        Ok(Self(Arc::new(Known { paths, identities })))
+        Ok(Self(Arc::new(FileIdentities { paths, identities })))
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -46,7 +46,7 @@ INSERT INTO _sqlx_migrations (version, description, success, checksum, execution
 
 /// The reason for which the schema cannot be brought up to date.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum MigrationError {
     #[error(
         "migration {0} is not the one that was run on this database: it has been changed since"
     )]
@@ -114,7 +114,7 @@ pub(super) fn run_before(connection: &mut Connection, number: i64) {
     run_missing(connection, number).unwrap();
 }
 
-fn run_missing(connection: &mut Connection, before: i64) -> Result<(), Refused> {
+fn run_missing(connection: &mut Connection, before: i64) -> Result<(), MigrationError> {
     // The write lock around all of it: of two processes that start together, one migrates and the
     // other finds it done.
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -123,7 +123,7 @@ fn run_missing(connection: &mut Connection, before: i64) -> Result<(), Refused> 
     for migration in missing.filter(|missing| missing.number < before) {
         let number = migration.number;
         tx.execute_batch(migration.sql)
-            .map_err(|source| Refused::Failed { number, source })?;
+            .map_err(|source| MigrationError::Failed { number, source })?;
         tx.execute(
             RECORD,
             params![number, migration.words, migration.checksum()],
@@ -134,13 +134,13 @@ fn run_missing(connection: &mut Connection, before: i64) -> Result<(), Refused> 
 
 /// The migrations that the file has not had, by number. They may be older than some that it has
 /// had.
-fn find_missing(connection: &Connection) -> Result<Vec<&'static Migration>, Refused> {
+fn find_missing(connection: &Connection) -> Result<Vec<&'static Migration>, MigrationError> {
     if !connection.prepare(HAS_HISTORY)?.exists([])? {
         return Ok(MIGRATIONS.iter().collect());
     }
     let unfinished = connection.query_row(UNFINISHED, [], |row| row.get(0));
     if let Some(number) = unfinished.optional()? {
-        return Err(Refused::Unfinished(number));
+        return Err(MigrationError::Unfinished(number));
     }
     let mut checksum = connection.prepare(CHECKSUM)?;
     let mut missing = Vec::new();
@@ -149,7 +149,7 @@ fn find_missing(connection: &Connection) -> Result<Vec<&'static Migration>, Refu
         match recorded.optional()? {
             None => missing.push(migration),
             Some(recorded) if recorded == migration.checksum() => {}
-            Some(_) => return Err(Refused::Changed(migration.number)),
+            Some(_) => return Err(MigrationError::Changed(migration.number)),
         }
     }
     Ok(missing)

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gavel_model::Clock;
-use gavel_store::toolkit::group::{Group, Limits};
+use gavel_store::toolkit::group::{Group, GroupLimits};
 use gavel_store::toolkit::hold::Holds;
 use gavel_store::toolkit::lookup::Lookups;
 use gavel_store::toolkit::writes::BeginGeneration;
@@ -20,7 +20,7 @@ use rusqlite::Connection;
 use tokio::task::spawn_blocking;
 
 use super::SqliteStore;
-use super::commit::Database;
+use super::commit::SqliteDatabase;
 use super::files::{self, Files};
 use super::readers::Readers;
 use super::writer::Writer;
@@ -67,9 +67,9 @@ impl SqliteStore {
             .map_err(|error| unreachable(error.into()))?;
         let begun = writer.carry_out(BeginGeneration {}).await;
         begun.map_err(|error| unreachable(error.into_error(identity::<Error>).into()))?;
-        let database = Database(Arc::clone(&writer));
+        let database = SqliteDatabase(Arc::clone(&writer));
         // One committer, for SQLite has one writer.
-        let group = Group::start(Arc::new(database), 1, Limits::default());
+        let group = Group::start(Arc::new(database), 1, GroupLimits::default());
         Ok(Self {
             clock,
             writer,

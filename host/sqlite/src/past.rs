@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use gavel_model::{CommandId, CommandRecord, DeciderName, EventId, Namespace, RecordedEvent};
-use gavel_store::toolkit::Passages;
+use gavel_store::toolkit::Segments;
 use gavel_store::{Counted, Error, Moment, PastPage, PastRange, PastStore, Place, Room};
 use rusqlite::{Connection, Row, Statement, params};
 
@@ -80,7 +80,7 @@ const COUNT: &str = "SELECT count(*) FROM events WHERE namespace = ?1 AND decide
 
 #[async_trait]
 impl PastStore for SqliteStore {
-    async fn passages(
+    async fn segments(
         &self,
         range: &PastRange,
         after: &Place,
@@ -231,7 +231,7 @@ fn passages_in(
         None => i64::MAX,
     };
     let (mut room, mut left) = (Room::of_history(limit), limit);
-    let mut passages = Passages::default();
+    let mut segments = Segments::default();
     // Gives whether there is room for more.
     let mut read = |select: &mut Statement<'_>, after: &Place| -> Result<bool, SqliteError> {
         let (namespace, decider) = (range.namespace.as_str(), range.decider.as_str());
@@ -243,7 +243,7 @@ fn passages_in(
             if !room.take_bytes(event.size_bytes()) {
                 break;
             }
-            passages.push(id, version, event, command_id);
+            segments.push(id, version, event, command_id);
             left -= 1;
         }
         Ok(!room.is_full() && !room.is_used_up())
@@ -263,7 +263,7 @@ fn passages_in(
             }
         }
     }
-    Ok(passages.into_page(!has_room))
+    Ok(segments.into_page(!has_room))
 }
 
 fn eventless_in(

@@ -53,7 +53,7 @@ impl Error {
 
     /// A copy for another waiter; the source is kept as text only.
     #[must_use]
-    pub fn retold(&self) -> Self {
+    pub fn clone_for_waiter(&self) -> Self {
         match self {
             Self::Unavailable(source) => Self::Unavailable(source.to_string().into()),
             Self::Refused(reason) => Self::Refused(reason.clone()),

@@ -50,7 +50,7 @@ pub use modules::{
     ActivationFilter, Hold, ModuleFilter, ModuleStore, ModuleViewer, NewActivation, NewModule,
     StoredModule,
 };
-pub use past::{Counted, Moment, Passage, PastPage, PastRange, PastStore, Place};
+pub use past::{Counted, Moment, PastPage, PastRange, PastStore, Place, Segment};
 pub use read::Room;
 pub use read::{Direction, History, PAGE_BYTES, Page, StreamHead, StreamRange, StreamSummary};
 pub use rehearsals::{Beat, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord, RehearsalStore};

@@ -92,7 +92,7 @@ impl Place {
 
 /// A run of successive events of one stream, as folding needs them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Passage {
+pub struct Segment {
     /// The id of the stream within its decider.
     pub id: String,
     /// The version before the first of the events.
@@ -106,8 +106,8 @@ pub struct Passage {
 /// A page of a past.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PastPage {
-    /// The passages, by stream and version.
-    pub passages: Vec<Passage>,
+    /// The segments, by stream and version.
+    pub segments: Vec<Segment>,
     /// Tells whether more may follow than the page has room for.
     pub has_more: bool,
 }
@@ -137,7 +137,7 @@ pub struct Moment {
 /// Reads the past of deciders in the order of their streams.
 ///
 /// ```text
-/// stream a:  1 2 3      passages(after a/2, limit 3):  a: 3 | c: 1 2
+/// stream a:  1 2 3      segments(after a/2, limit 3):  a: 3 | c: 1 2
 /// stream c:  1 2 3 4
 /// ```
 ///
@@ -152,7 +152,7 @@ pub trait PastStore: Debug + Send + Sync {
     /// # Errors
     ///
     /// As [`EventStore::history`](super::EventStore::history).
-    async fn passages(
+    async fn segments(
         &self,
         range: &PastRange,
         after: &Place,

@@ -74,7 +74,7 @@ impl Room {
         }
     }
 
-    /// Makes room for a page of a [`History`] or of [`Passages`](super::Passage).
+    /// Makes room for a page of a [`History`] or of [`Segments`](super::Segment).
     pub fn of_history(events: u32) -> Self {
         Self {
             first_rows: Self::FIRST_ROWS_OF_HISTORY,

@@ -15,7 +15,7 @@ pub struct Decisions(broadcast::Sender<CommandRecord>);
 /// Decisions on their way into the store.
 #[derive(Debug)]
 #[must_use]
-pub struct Undecided(Vec<CommandRecord>);
+pub struct PendingDecisions(Vec<CommandRecord>);
 
 impl Default for Decisions {
     fn default() -> Self {
@@ -25,11 +25,11 @@ impl Default for Decisions {
 
 impl Decisions {
     /// Collects the decisions that `parts` will store; none when nobody watches.
-    pub fn of(&self, parts: &[StreamAppend]) -> Undecided {
+    pub fn of(&self, parts: &[StreamAppend]) -> PendingDecisions {
         if self.0.receiver_count() == 0 {
-            return Undecided(Vec::new());
+            return PendingDecisions(Vec::new());
         }
-        Undecided(
+        PendingDecisions(
             parts
                 .iter()
                 .filter_map(|part| part.command.clone())
@@ -38,7 +38,7 @@ impl Decisions {
     }
 
     /// Publishes decisions that are now durable.
-    pub fn stored(&self, decisions: Undecided) {
+    pub fn stored(&self, decisions: PendingDecisions) {
         for decision in decisions.0 {
             // The last watcher may have left.
             let _ = self.0.send(decision);

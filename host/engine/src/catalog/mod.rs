@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use active::Active;
-pub use decisions::{Decisions, Undecided};
+pub use decisions::{Decisions, PendingDecisions};
 pub use error::Error;
 use gavel_model::{Activation, ActivationKey, ActivationNumber, Json, ModuleDigest};
 use gavel_sandbox::{CONTRACT, CompileError, Fault, Module, RunError, Runtime};

@@ -47,17 +47,17 @@ pub struct Output {
 
 /// The newest outputs of the modules on this host.
 #[derive(Debug)]
-pub struct Outputs(Mutex<Kept>);
+pub struct Outputs(Mutex<KeptOutputs>);
 
 #[derive(Debug)]
-struct Kept {
+struct KeptOutputs {
     newest: u64,
-    by_decider: LruCache<(Namespace, DeciderName), Ring>,
+    by_decider: LruCache<(Namespace, DeciderName), OutputRing>,
 }
 
 /// The newest outputs of one decider.
 #[derive(Debug)]
-struct Ring {
+struct OutputRing {
     outputs: VecDeque<Arc<Output>>,
     bytes: usize,
     changed: watch::Sender<()>,
@@ -84,7 +84,7 @@ pub struct FollowedOutputs {
 
 impl Default for Outputs {
     fn default() -> Self {
-        Self(Mutex::new(Kept {
+        Self(Mutex::new(KeptOutputs {
             newest: 0,
             by_decider: LruCache::new_unbounded(),
         }))
@@ -191,7 +191,7 @@ impl Outputs {
         self.lock().ring(key.clone()).changed.subscribe()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, KeptOutputs> {
         // Nothing in there is left half done by a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -216,13 +216,13 @@ impl FollowedOutputs {
     }
 }
 
-impl Kept {
-    fn ring(&mut self, key: (Namespace, DeciderName)) -> &mut Ring {
+impl KeptOutputs {
+    fn ring(&mut self, key: (Namespace, DeciderName)) -> &mut OutputRing {
         let rings = &mut self.by_decider;
         if rings.len() >= DECIDERS && !rings.contains_key(&key) {
             rings.remove_lru();
         }
-        rings.entry(key).or_insert_with(|| Ring {
+        rings.entry(key).or_insert_with(|| OutputRing {
             outputs: VecDeque::new(),
             bytes: 0,
             changed: watch::Sender::new(()),
@@ -235,7 +235,7 @@ impl Kept {
     }
 }
 
-impl Ring {
+impl OutputRing {
     fn push(&mut self, output: Arc<Output>) {
         self.bytes += size(&output);
         self.outputs.push_back(output);

@@ -149,7 +149,10 @@ impl SchemaBudget {
             violations: 1,
             ..SchemaCost::default()
         };
-        let mut pending = vec![Place::from([(std::ptr::from_ref(schema), (schema, 1))])];
+        let mut pending = vec![SchemasByAddress::from([(
+            std::ptr::from_ref(schema),
+            (schema, 1),
+        )])];
         let mut seen = HashSet::new();
         while let Some(place) = pending.pop() {
             let key: Vec<_> = place
@@ -159,7 +162,7 @@ impl SchemaBudget {
             if !seen.insert(key) {
                 continue;
             }
-            let mut visit = Visit {
+            let mut visit = SchemaVisit {
                 document: schema,
                 budget: self,
                 visits: 0,
@@ -229,7 +232,7 @@ impl SchemaBudget {
     fn below<'s>(
         &mut self,
         objects: &[Visited<'s>],
-        pending: &mut Vec<Place<'s>>,
+        pending: &mut Vec<SchemasByAddress<'s>>,
     ) -> Result<(), String> {
         let names: BTreeSet<_> = objects
             .iter()
@@ -238,7 +241,7 @@ impl SchemaBudget {
             .collect();
         // One name that no property has stands for all of those.
         for name in names.into_iter().map(Some).chain([None]) {
-            let mut place = Place::new();
+            let mut place = SchemasByAddress::new();
             for &(schema, times) in objects {
                 self.step()?;
                 let property = name.and_then(|name| object(schema, "properties")?.get(name));
@@ -257,7 +260,7 @@ impl SchemaBudget {
         }
         let longest = objects.iter().map(|(schema, _)| prefix(schema).len()).max();
         for index in 0..=longest.unwrap_or(0) {
-            let mut place = Place::new();
+            let mut place = SchemasByAddress::new();
             for &(schema, times) in objects {
                 self.step()?;
                 add(
@@ -269,7 +272,7 @@ impl SchemaBudget {
             }
             pending.push(place);
         }
-        let mut place = Place::new();
+        let mut place = SchemasByAddress::new();
         for &(schema, times) in objects {
             add(&mut place, schema.get("propertyNames"), times);
         }
@@ -281,12 +284,12 @@ impl SchemaBudget {
 
 /// The subschemas that start at one place of a value, by address, and along how many paths each is
 /// visited.
-type Place<'s> = BTreeMap<*const Value, (&'s Value, u64)>;
+type SchemasByAddress<'s> = BTreeMap<*const Value, (&'s Value, u64)>;
 
 /// A schema that was visited, and along how many paths.
 type Visited<'s> = (&'s Map<String, Value>, u64);
 
-fn add<'s>(place: &mut Place<'s>, schema: Option<&'s Value>, times: u64) {
+fn add<'s>(place: &mut SchemasByAddress<'s>, schema: Option<&'s Value>, times: u64) {
     // Only objects lead anywhere.
     if let Some(schema) = schema.filter(|schema| schema.is_object()) {
         let entry = place
@@ -297,7 +300,7 @@ fn add<'s>(place: &mut Place<'s>, schema: Option<&'s Value>, times: u64) {
 }
 
 /// A walk along all paths at one place of a value.
-struct Visit<'s, 'b> {
+struct SchemaVisit<'s, 'b> {
     document: &'s Value,
     budget: &'b mut SchemaBudget,
     visits: u64,
@@ -305,7 +308,7 @@ struct Visit<'s, 'b> {
     objects: BTreeMap<*const Map<String, Value>, Visited<'s>>,
 }
 
-impl<'s> Visit<'s, '_> {
+impl<'s> SchemaVisit<'s, '_> {
     fn enter(&mut self, node: &'s Value, times: u64, depth: usize) -> Result<(), String> {
         self.budget.step()?;
         self.visits = self.visits.saturating_add(times);

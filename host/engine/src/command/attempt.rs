@@ -13,7 +13,7 @@ use gavel_store::{Append, AppendError, Appended, StreamAppend};
 use uuid::Uuid;
 
 use super::decision::{Decided, Task};
-use super::given_up::Reason;
+use super::given_up::GivenUpReason;
 use super::hot::Company;
 use super::session::{Guests, Session};
 use super::{
@@ -24,7 +24,7 @@ use crate::catalog::Active;
 
 /// The end of an attempt without an answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum AttemptError {
     /// Another writer was faster. Trying again may help, if the sender leaves that to the host.
     Lost(BatchError),
     /// A swap came in between. Trying again helps.
@@ -58,12 +58,12 @@ pub(super) struct Attempt<'a> {
 }
 
 /// A command was stopped: with a rejection, which is worth recording, or otherwise.
-enum Stop {
+enum StoppedCommand {
     Rejected(Box<StreamAppend>, Error),
     Other(Error),
 }
 
-impl From<Error> for Stop {
+impl From<Error> for StoppedCommand {
     fn from(error: Error) -> Self {
         Self::Other(error)
     }
@@ -88,7 +88,7 @@ impl<'a> Attempt<'a> {
     pub(super) async fn run(
         mut self,
         requests: &[CommandRequest],
-    ) -> Result<Vec<CommandAnswer>, Failure> {
+    ) -> Result<Vec<CommandAnswer>, AttemptError> {
         // All before the first decision: a rejection leaves rows for the commands behind it, too,
         // which have to be sound.
         let mut tasks = VecDeque::with_capacity(requests.len());
@@ -110,12 +110,12 @@ impl<'a> Attempt<'a> {
         for (index, (request, task)) in requests.iter().zip(tasks).enumerate() {
             match self.decide(request, task).await {
                 Ok(()) => {}
-                Err(Stop::Rejected(part, rejected)) if !self.options.dry_run => {
+                Err(StoppedCommand::Rejected(part, rejected)) if !self.options.dry_run => {
                     self.record_rejection(requests, index, *part).await?;
-                    return Err(Failure::Refused(BatchError::new(index, rejected)));
+                    return Err(AttemptError::Refused(BatchError::new(index, rejected)));
                 }
                 // Together they have no room in one instance; alone each may have.
-                Err(Stop::Other(error))
+                Err(StoppedCommand::Other(error))
                     if self.company == Company::Others
                         && !self.sessions.is_empty()
                         && is_crowded(&error) =>
@@ -125,7 +125,7 @@ impl<'a> Attempt<'a> {
                     drop(self);
                     return Box::pin(apart.run(requests)).await;
                 }
-                Err(Stop::Rejected(_, error) | Stop::Other(error)) => {
+                Err(StoppedCommand::Rejected(_, error) | StoppedCommand::Other(error)) => {
                     return Err(self.refuse(requests, BatchError::new(index, error)).await);
                 }
             }
@@ -133,7 +133,7 @@ impl<'a> Attempt<'a> {
         if self.options.dry_run {
             return match self.overtaken(requests).await {
                 Ok(false) => Ok(self.answers),
-                Ok(true) => Err(Failure::Disturbed(swap_under_way(requests))),
+                Ok(true) => Err(AttemptError::Disturbed(swap_under_way(requests))),
                 Err(failure) => Err(failure),
             };
         }
@@ -176,7 +176,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Decides one command on the state that those before it have left.
-    async fn decide(&mut self, request: &CommandRequest, task: Task) -> Result<(), Stop> {
+    async fn decide(&mut self, request: &CommandRequest, task: Task) -> Result<(), StoppedCommand> {
         let active = task.active.clone();
         let (modules, store) = (&self.commands.0.modules, &*self.commands.0.store);
         let guests = self
@@ -208,7 +208,7 @@ impl<'a> Attempt<'a> {
                 module,
                 replayed,
             };
-            return Err(Stop::Rejected(Box::new(part), rejected));
+            return Err(StoppedCommand::Rejected(Box::new(part), rejected));
         }
         let proposed = if self.options.dry_run {
             session.propose(&part.events, now)
@@ -275,19 +275,19 @@ impl<'a> Attempt<'a> {
         requests: &[CommandRequest],
         index: usize,
         rejected: StreamAppend,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), AttemptError> {
         if requests.len() == 1 {
             self.parts.push(rejected);
             return self.append(requests).await;
         }
         // The fence of the rejection does not speak for the modules that have decided before it.
         if self.overtaken(requests).await? {
-            return Err(Failure::Disturbed(swap_under_way(requests)));
+            return Err(AttemptError::Disturbed(swap_under_way(requests)));
         }
         let Some(module) = rejected.command.as_ref().map(|record| record.module) else {
             return Ok(());
         };
-        let reason = Reason::BatchRejected(index);
+        let reason = GivenUpReason::BatchRejected(index);
         let never = |request| self.commands.never(request, module, self.origin, reason);
         let mut parts: Vec<_> = requests.iter().map(never).collect();
         parts[index] = rejected;
@@ -296,7 +296,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Appends what was decided, and completes the answers with it.
-    async fn append(&mut self, requests: &[CommandRequest]) -> Result<(), Failure> {
+    async fn append(&mut self, requests: &[CommandRequest]) -> Result<(), AttemptError> {
         let parts = std::mem::take(&mut self.parts);
         let decisions = self.commands.0.modules.decisions();
         let undecided = decisions.of(&parts);
@@ -313,7 +313,7 @@ impl<'a> Attempt<'a> {
         &self,
         requests: &[CommandRequest],
         parts: Vec<StreamAppend>,
-    ) -> Result<Vec<Appended>, Failure> {
+    ) -> Result<Vec<Appended>, AttemptError> {
         let first_id = parts
             .iter()
             .find_map(|part| part.command.as_ref())
@@ -330,7 +330,7 @@ impl<'a> Attempt<'a> {
         requests: &[CommandRequest],
         command_id: Uuid,
         error: AppendError,
-    ) -> Failure {
+    ) -> AttemptError {
         let concerned = |stream: &StreamId| {
             requests
                 .iter()
@@ -348,11 +348,11 @@ impl<'a> Attempt<'a> {
                         request.stream == *stream && request.expected != ExpectedVersion::Any
                     })
                     .unwrap_or_else(|| concerned(stream));
-                Failure::Lost(BatchError::new(index, refused_append(error, command_id)))
+                AttemptError::Lost(BatchError::new(index, refused_append(error, command_id)))
             }
             AppendError::StreamFinal { ref stream, .. } => {
                 let index = concerned(stream);
-                Failure::Refused(BatchError::new(index, refused_append(error, command_id)))
+                AttemptError::Refused(BatchError::new(index, refused_append(error, command_id)))
             }
             AppendError::Fenced { ref decider, .. } => {
                 let index = requests
@@ -361,37 +361,39 @@ impl<'a> Attempt<'a> {
                     .unwrap_or(0);
                 let namespace = requests[index].stream.namespace();
                 match self.commands.0.modules.active(namespace, decider).await {
-                    Ok(_) => Failure::Disturbed(BatchError::new(
+                    Ok(_) => AttemptError::Disturbed(BatchError::new(
                         index,
                         refused_append(error, command_id),
                     )),
-                    Err(error) => Failure::Refused(BatchError::new(index, Error::Module(error))),
+                    Err(error) => {
+                        AttemptError::Refused(BatchError::new(index, Error::Module(error)))
+                    }
                 }
             }
-            AppendError::OutcomeUnknown(_) => Failure::InDoubt,
-            AppendError::DuplicateCommand { .. } => Failure::Recorded,
+            AppendError::OutcomeUnknown(_) => AttemptError::InDoubt,
+            AppendError::DuplicateCommand { .. } => AttemptError::Recorded,
             AppendError::DuplicateEventId { .. }
             | AppendError::EventUnregistered { .. }
             | AppendError::Corrupt(_)
             | AppendError::Overloaded { .. }
             | AppendError::Unavailable(_) => {
-                Failure::Refused(BatchError::new(0, refused_append(error, command_id)))
+                AttemptError::Refused(BatchError::new(0, refused_append(error, command_id)))
             }
         }
     }
 
     /// Refuses the batch unless a swap came first. A refusal does not pass the fence of an append,
     /// so it holds only if no swap came before it.
-    async fn refuse(&self, requests: &[CommandRequest], reason: BatchError) -> Failure {
+    async fn refuse(&self, requests: &[CommandRequest], reason: BatchError) -> AttemptError {
         match self.overtaken(requests).await {
-            Ok(true) => Failure::Disturbed(reason),
-            Ok(false) => Failure::Refused(reason),
+            Ok(true) => AttemptError::Disturbed(reason),
+            Ok(false) => AttemptError::Refused(reason),
             Err(failure) => failure,
         }
     }
 
     /// Tells whether a module that this attempt has used is no longer the active one.
-    async fn overtaken(&self, requests: &[CommandRequest]) -> Result<bool, Failure> {
+    async fn overtaken(&self, requests: &[CommandRequest]) -> Result<bool, AttemptError> {
         let Some(first) = requests.first() else {
             return Ok(false);
         };
@@ -403,7 +405,7 @@ impl<'a> Attempt<'a> {
                 .active(first.stream.namespace(), decider)
                 .await;
             let newest = newest
-                .map_err(|error| Failure::Refused(BatchError::new(0, Error::Module(error))))?;
+                .map_err(|error| AttemptError::Refused(BatchError::new(0, Error::Module(error))))?;
             if newest.is_none_or(|newest| newest.activation.number != used.activation.number) {
                 return Ok(true);
             }

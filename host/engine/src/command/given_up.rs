@@ -22,14 +22,14 @@ const GIVEN_UP: &str = "given-up";
 
 /// A reason for which a command is never carried out.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Reason {
+pub(super) enum GivenUpReason {
     /// The command at this place of its atomic batch was rejected.
     BatchRejected(usize),
     /// The command was refused while its outcome was in doubt.
     Doubt,
 }
 
-impl Reason {
+impl GivenUpReason {
     fn rejection(self) -> Rejection {
         let (code, message) = match self {
             Self::BatchRejected(index) => (
@@ -65,7 +65,7 @@ impl Commands {
         request: &CommandRequest,
         module: ModuleDigest,
         origin: &Origin,
-        reason: Reason,
+        reason: GivenUpReason,
     ) -> StreamAppend {
         StreamAppend {
             stream: request.stream.clone(),
@@ -113,7 +113,12 @@ impl Commands {
             let Some(active) = active else {
                 return Ok(false);
             };
-            parts.push(self.never(request, active.decider.digest(), origin, Reason::Doubt));
+            parts.push(self.never(
+                request,
+                active.decider.digest(),
+                origin,
+                GivenUpReason::Doubt,
+            ));
         }
         Ok(self.0.store.append(Append { parts }).await.is_ok())
     }

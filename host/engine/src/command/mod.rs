@@ -27,11 +27,11 @@ use rand::Rng as _;
 pub use error::{BatchError, Error, SchemaViolation};
 pub use hot::SnapshotPolicy;
 pub use request::{
-    CommandAnswer, CommandOptions, CommandRequest, ImportedEvent, Moment, Origin, StateAnswer,
+    CommandAnswer, CommandOptions, CommandRequest, ImportedEvent, Origin, StateAnswer, StateAt,
 };
 
 use crate::catalog::Modules;
-use attempt::{Attempt, Failure};
+use attempt::{Attempt, AttemptError};
 use hot::{HotStreams, Reservation};
 
 /// The most times that a decision is repeated because of something other than the command itself: a
@@ -177,7 +177,7 @@ impl Commands {
             }
             match self.attempt(&requests, origin, options).await {
                 Ok(answers) => return Ok(answers),
-                Err(Failure::Disturbed(reason)) => match turns.disturbed(reason).await {
+                Err(AttemptError::Disturbed(reason)) => match turns.disturbed(reason).await {
                     Err(reason) if turns.in_doubt => {
                         return self
                             .refuse_in_doubt(&requests, origin, options, reason)
@@ -185,19 +185,19 @@ impl Commands {
                     }
                     waited => waited?,
                 },
-                Err(Failure::InDoubt) => {
+                Err(AttemptError::InDoubt) => {
                     turns.in_doubt = true;
                     turns.disturbed(outcome_unknown(&requests)).await?;
                 }
-                Err(Failure::Recorded) => turns.disturbed(outcome_unknown(&requests)).await?,
-                Err(Failure::Lost(conflict)) if turns.in_doubt => {
+                Err(AttemptError::Recorded) => turns.disturbed(outcome_unknown(&requests)).await?,
+                Err(AttemptError::Lost(conflict)) if turns.in_doubt => {
                     if let Err(conflict) = turns.disturbed(conflict).await {
                         return self
                             .refuse_in_doubt(&requests, origin, options, conflict)
                             .await;
                     }
                 }
-                Err(Failure::Lost(conflict)) => {
+                Err(AttemptError::Lost(conflict)) => {
                     ::metrics::counter!(metrics::CONFLICTS).increment(1);
                     // A command by itself has been decided again where the state is.
                     let may_retry = options.retry_conflicts
@@ -216,19 +216,19 @@ impl Commands {
                         };
                     }
                 }
-                Err(Failure::Refused(reason)) if turns.in_doubt => {
+                Err(AttemptError::Refused(reason)) if turns.in_doubt => {
                     return self
                         .refuse_in_doubt(&requests, origin, options, reason)
                         .await;
                 }
-                Err(Failure::Refused(reason))
+                Err(AttemptError::Refused(reason))
                     if ids_are_the_senders
                         && !options.dry_run
                         && is_about_the_stream(&reason.error) =>
                 {
                     return self.unless_recorded(&requests, options, reason).await;
                 }
-                Err(Failure::Refused(reason)) => return Err(reason),
+                Err(AttemptError::Refused(reason)) => return Err(reason),
             }
         }
     }
@@ -239,7 +239,7 @@ impl Commands {
         requests: &[CommandRequest],
         origin: &Origin,
         options: CommandOptions,
-    ) -> Result<Vec<CommandAnswer>, Failure> {
+    ) -> Result<Vec<CommandAnswer>, AttemptError> {
         match requests {
             [request] if !options.dry_run => self
                 .attempt_hot(request, origin, options)
@@ -257,7 +257,7 @@ impl Commands {
         requests: &[CommandRequest],
         origin: &Origin,
         options: CommandOptions,
-    ) -> Result<Vec<CommandAnswer>, Failure> {
+    ) -> Result<Vec<CommandAnswer>, AttemptError> {
         let _reserved = if options.dry_run {
             Vec::new()
         } else {
@@ -268,7 +268,7 @@ impl Commands {
 
     /// Keeps single commands away from the streams of a batch, so that neither loses races against
     /// the other.
-    async fn reserve(&self, requests: &[CommandRequest]) -> Result<Vec<Reservation>, Failure> {
+    async fn reserve(&self, requests: &[CommandRequest]) -> Result<Vec<Reservation>, AttemptError> {
         let streams: BTreeSet<&StreamId> = requests.iter().map(|request| &request.stream).collect();
         let mut reserved = Vec::with_capacity(streams.len());
         // In one order for everyone, so that two batches never wait for each other.
@@ -276,7 +276,7 @@ impl Commands {
             let (namespace, decider) = (stream.namespace(), stream.decider());
             let active = self.0.modules.known_active(namespace, decider).await;
             let active = active
-                .map_err(|error| Failure::Refused(BatchError::new(0, Error::Module(error))))?;
+                .map_err(|error| AttemptError::Refused(BatchError::new(0, Error::Module(error))))?;
             if let Some(active) = active {
                 reserved.extend(self.0.hot.reserve(&active, stream).await);
             }

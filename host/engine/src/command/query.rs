@@ -3,7 +3,7 @@
 use gavel_model::{ModuleDigest, StreamId, Version};
 
 use super::session::{Guests, Session};
-use super::{Commands, Error, Moment, StateAnswer};
+use super::{Commands, Error, StateAnswer, StateAt};
 
 impl Commands {
     /// Reads the state of a stream at a moment, folded by the active module or by `module`.
@@ -15,7 +15,7 @@ impl Commands {
     pub async fn state(
         &self,
         stream: &StreamId,
-        moment: Moment,
+        moment: StateAt,
         module: Option<ModuleDigest>,
     ) -> Result<StateAnswer, Error> {
         let decider = match module {
@@ -40,9 +40,9 @@ impl Commands {
         };
         let store = &*self.0.store;
         let through = match moment {
-            Moment::Newest => None,
-            Moment::Version(version) => Some(version),
-            Moment::Time(at) => Some(store.version_at(stream, at).await.map_err(Error::Store)?),
+            StateAt::Newest => None,
+            StateAt::Version(version) => Some(version),
+            StateAt::Time(at) => Some(store.version_at(stream, at).await.map_err(Error::Store)?),
         };
         let module = decider.digest();
         let mut guests = Guests::for_reader(&self.0.modules, decider);

@@ -110,7 +110,7 @@ pub struct ImportedEvent {
 
 /// The point of a stream's history at which its state is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum StateAt {
     /// The point after the stream's newest event.
     Newest,
     /// The point after the event of this version.

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use gavel_model::{
     Clock, CommandId, Event, Json, ModuleDigest, NewEvent, RecordedEvent, StreamId, Version,
 };
-use gavel_sandbox::{Courtesy, Fault, Instance, RunError, Runtime, SMALL_READ_EVENTS, State};
+use gavel_sandbox::{
+    BackgroundThrottle, Fault, Instance, RunError, Runtime, SMALL_READ_EVENTS, State,
+};
 use gavel_store::{self as store, Loaded, Store, StreamHead};
 use time::OffsetDateTime;
 
 use super::Error;
 use super::decision::{Decided, Task, after};
-use super::hot::{Company, Pool, Subject};
+use super::hot::{CallSubject, Company, Pool};
 use crate::catalog::{Decider, Modules};
 
 /// The number of events that are read and folded at a time.
@@ -82,8 +84,8 @@ impl Guests {
 
     /// Gives the throttle that keeps a reader out of the way of live calls; none when commands are
     /// decided.
-    fn courtesy(&self) -> Option<Courtesy> {
-        self.is_for_reader.then(|| self.runtime.courtesy().clone())
+    fn throttle(&self) -> Option<BackgroundThrottle> {
+        self.is_for_reader.then(|| self.runtime.throttle().clone())
     }
 
     /// Runs `work` on a guest thread.
@@ -137,13 +139,13 @@ impl Session {
             unfolded: Vec::new(),
             head: StreamHead::default(),
         };
-        let courtesy = guests.courtesy();
+        let throttle = guests.throttle();
         let read = async |after, limit| {
             let page = store.history(stream, after, through, limit).await;
             page.map_err(Error::Store)
         };
         // Whether a stream is long shows with its first events.
-        let mut limit = match courtesy {
+        let mut limit = match throttle {
             Some(_) => SMALL_READ_EVENTS,
             None => PAGE_EVENTS,
         };
@@ -180,8 +182,8 @@ impl Session {
             let next = read(session.head.version, limit);
             let folded = session.with_guest(guests, None, |_, _| Ok(()));
             let both = async { futures::join!(folded, next) };
-            let (folded, next) = match &courtesy {
-                Some(courtesy) => courtesy.read_in_turn(limit, both).await,
+            let (folded, next) = match &throttle {
+                Some(throttle) => throttle.read_in_turn(limit, both).await,
                 None => both.await,
             };
             session = folded?.0;
@@ -230,10 +232,10 @@ impl Session {
     /// Gives the state as JSON.
     pub(super) async fn state(self, guests: &mut Guests) -> Result<(Self, Json), Error> {
         let unfolded = u32::try_from(self.unfolded.len()).unwrap_or(u32::MAX);
-        let courtesy = guests.courtesy();
+        let throttle = guests.throttle();
         let state = self.with_guest(guests, None, |instance, state| instance.snapshot(state));
-        match courtesy {
-            Some(courtesy) => courtesy.read_in_turn(unfolded, state).await,
+        match throttle {
+            Some(throttle) => throttle.read_in_turn(unfolded, state).await,
             None => state.await,
         }
     }
@@ -258,7 +260,7 @@ impl Session {
                     instance.evolve(&state, &unfolded)
                 })?;
             }
-            let subject = Subject {
+            let subject = CallSubject {
                 stream: &stream,
                 command_id,
             };

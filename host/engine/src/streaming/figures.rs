@@ -40,12 +40,12 @@ pub(super) struct Figures(Mutex<BTreeMap<ConsumerId, OfConsumer>>);
 #[derive(Debug, Default)]
 struct OfConsumer {
     gauges: [f64; GAUGES.len()],
-    pushes: Pushes,
+    pushes: PushCounts,
 }
 
 /// Deliveries of this host.
 #[derive(Debug, Default, Clone, Copy)]
-struct Pushes {
+struct PushCounts {
     delivered: u64,
     failed: u64,
 }

@@ -40,7 +40,7 @@ mod workers;
 use std::sync::Arc;
 
 use gavel_model::{Clock, Namespace, Position};
-use gavel_sandbox::Courtesy;
+use gavel_sandbox::BackgroundThrottle;
 use gavel_store::{LogFilter, LogStore};
 
 pub use consumers::Consumers;
@@ -61,11 +61,15 @@ pub struct Log {
 
 impl Log {
     /// Opens the log in `store`. Nothing is read before somebody follows it; `clock` is for metrics
-    /// alone, and `courtesy` for subscriptions that catch up.
+    /// alone, and `throttle` for subscriptions that catch up.
     #[must_use]
-    pub fn new(store: Arc<dyn LogStore>, clock: Arc<dyn Clock>, courtesy: Courtesy) -> Self {
+    pub fn new(
+        store: Arc<dyn LogStore>,
+        clock: Arc<dyn Clock>,
+        throttle: BackgroundThrottle,
+    ) -> Self {
         Self {
-            tails: Arc::new(Tails::new(Pages::new(store, courtesy), clock)),
+            tails: Arc::new(Tails::new(Pages::new(store, throttle), clock)),
         }
     }
 

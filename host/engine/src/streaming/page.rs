@@ -8,7 +8,7 @@ use gavel_store::LogFilter;
 /// All that is in the log of a namespace behind `after` up to `next`, of what passed the filter
 /// that it was read with.
 #[derive(Debug, Default)]
-pub(super) struct Page {
+pub(super) struct TailPage {
     /// Exclusive.
     pub(super) after: Position,
     /// Inclusive.
@@ -42,7 +42,7 @@ pub struct Malformed {
 /// others, and cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Events {
-    page: Arc<Page>,
+    page: Arc<TailPage>,
     after: Position,
     filter: Arc<LogFilter>,
 }
@@ -50,7 +50,7 @@ pub struct Events {
 impl Events {
     /// Selects the events of the page after `after` (exclusive) that pass `filter`; none when there
     /// are none.
-    pub(super) fn of(page: Arc<Page>, after: Position, filter: Arc<LogFilter>) -> Option<Self> {
+    pub(super) fn of(page: Arc<TailPage>, after: Position, filter: Arc<LogFilter>) -> Option<Self> {
         let events = Self {
             page,
             after,

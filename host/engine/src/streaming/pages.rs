@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gavel_model::{Namespace, Position, RecordedEvent};
-use gavel_sandbox::Courtesy;
+use gavel_sandbox::BackgroundThrottle;
 use gavel_store::{Error, LogFilter, LogStore, PAGE_BYTES};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
-use super::page::{Malformed, Page};
+use super::page::{Malformed, TailPage};
 
 /// Most events on a page.
 pub(super) const PAGE_EVENTS: u32 = 1_000;
@@ -29,17 +29,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct Pages {
     store: Arc<dyn LogStore>,
     turns: Arc<Semaphore>,
-    courtesy: Courtesy,
+    throttle: BackgroundThrottle,
     /// Tells whether the store could not be read when it was last tried.
     is_away: Arc<AtomicBool>,
 }
 
 impl Pages {
-    pub(super) fn new(store: Arc<dyn LogStore>, courtesy: Courtesy) -> Self {
+    pub(super) fn new(store: Arc<dyn LogStore>, throttle: BackgroundThrottle) -> Self {
         Self {
             store,
             turns: Arc::new(Semaphore::new(TURNS)),
-            courtesy,
+            throttle,
             is_away: Arc::default(),
         }
     }
@@ -50,7 +50,7 @@ impl Pages {
         Self {
             turns: Arc::new(Semaphore::new(TURNS)),
             // One that knows of no live calls.
-            courtesy: Courtesy::default(),
+            throttle: BackgroundThrottle::default(),
             ..self.clone()
         }
     }
@@ -71,16 +71,16 @@ impl Pages {
         after: Position,
         filter: &LogFilter,
         limit: u32,
-    ) -> Page {
+    ) -> TailPage {
         let mut pause = FIRST_PAUSE;
         loop {
             // The semaphore is never closed.
             let turn = self.turns.acquire().await;
             let read = self.store.read_log(namespace, after, filter, limit);
-            let error = match self.courtesy.read_in_turn(limit, read).await {
+            let error = match self.throttle.read_in_turn(limit, read).await {
                 Ok(page) => {
                     self.store_is_back();
-                    return Page {
+                    return TailPage {
                         after,
                         next: page.next,
                         caught_up: page.caught_up,
@@ -103,11 +103,11 @@ impl Pages {
                         reason,
                         raw,
                     };
-                    return Page {
+                    return TailPage {
                         after,
                         next: position,
                         malformed: Some(malformed),
-                        ..Page::default()
+                        ..TailPage::default()
                     };
                 }
                 Err(
@@ -140,7 +140,7 @@ impl Pages {
 
 /// Estimates how many events to ask for, when events are as large as those on `page`, for which
 /// `limit` was asked.
-pub(super) fn limit_after(page: &Page, limit: u32) -> u32 {
+pub(super) fn limit_after(page: &TailPage, limit: u32) -> u32 {
     if page.events.is_empty() {
         return limit;
     }

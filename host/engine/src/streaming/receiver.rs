@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub(super) trait Receiver: Debug + Send + Sync {
     /// Takes the events of a lease, or the first of them. An outcome that comes later than `within`
     /// is of no use: by then the events may have been handed over again.
-    async fn take(&self, lease: Lease, within: Duration) -> Outcome;
+    async fn take(&self, lease: Lease, within: Duration) -> DeliveryOutcome;
 
     /// Tells why nothing may ever be handed over, as far as that is known without any event.
     fn forbids(&self) -> Option<String>;
@@ -31,7 +31,7 @@ pub(super) trait Receiver: Debug + Send + Sync {
 
 /// The outcome of handing over events.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum DeliveryOutcome {
     /// The events through this position (inclusive) are done.
     Taken(Position),
     /// The first one was refused: that was an attempt of its stream.

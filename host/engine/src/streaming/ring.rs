@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gavel_model::Position;
 
-use super::page::Page;
+use super::page::TailPage;
 
 /// Most pages in a ring, however small they are.
 const MOST_PAGES: usize = 256;
@@ -13,16 +13,16 @@ const MOST_PAGES: usize = 256;
 /// Adjacent pages up to the end of what has been read; the older ones make room.
 #[derive(Debug)]
 pub(super) struct Ring {
-    pages: VecDeque<Arc<Page>>,
+    pages: VecDeque<Arc<TailPage>>,
     bytes: usize,
     end: Position,
 }
 
 /// The result of looking up the page that comes next.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum RingRead {
     /// The page that holds what comes next.
-    Page(Arc<Page>),
+    Page(Arc<TailPage>),
     /// No event comes after the reader's position yet.
     End,
     /// The next page has been let go, or was never here: it has to be read from the store.
@@ -48,7 +48,7 @@ impl Ring {
     /// all of them if need be.
     ///
     /// A page that does not begin where the last one ends is not taken. Whether it was.
-    pub(super) fn push(&mut self, page: Page, bytes: usize) -> bool {
+    pub(super) fn push(&mut self, page: TailPage, bytes: usize) -> bool {
         if page.after != self.end {
             return false;
         }
@@ -79,14 +79,14 @@ impl Ring {
     }
 
     /// Finds the page to read next after everything up to `position` (inclusive).
-    pub(super) fn after(&self, position: Position) -> Found {
+    pub(super) fn after(&self, position: Position) -> RingRead {
         if position >= self.end {
-            return Found::End;
+            return RingRead::End;
         }
         let index = self.pages.partition_point(|page| page.next <= position);
         match self.pages.get(index) {
-            Some(page) if page.after <= position => Found::Page(Arc::clone(page)),
-            _ => Found::Gone,
+            Some(page) if page.after <= position => RingRead::Page(Arc::clone(page)),
+            _ => RingRead::Gone,
         }
     }
 }
@@ -99,20 +99,20 @@ mod tests {
         Position::new(0, 0, offset)
     }
 
-    fn page(after: u64, next: u64) -> Page {
-        Page {
+    fn page(after: u64, next: u64) -> TailPage {
+        TailPage {
             after: at(after),
             next: at(next),
             bytes: 100,
-            ..Page::default()
+            ..TailPage::default()
         }
     }
 
     fn next_of(ring: &Ring, position: u64) -> Option<u64> {
         match ring.after(at(position)) {
-            Found::Page(page) => Some(page.next.offset()),
-            Found::End => None,
-            Found::Gone => Some(0),
+            RingRead::Page(page) => Some(page.next.offset()),
+            RingRead::End => None,
+            RingRead::Gone => Some(0),
         }
     }
 

@@ -10,7 +10,7 @@ use gavel_store::LogFilter;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::page::{Events, Malformed, Page};
+use super::page::{Events, Malformed, TailPage};
 use super::pages::{FIRST_PAGE_EVENTS, limit_after};
 use super::tails::{Follower, Tails};
 
@@ -21,7 +21,7 @@ pub struct Subscription {
     filter: Arc<LogFilter>,
     position: Position,
     limit: u32,
-    place: Place,
+    place: ReaderState,
     /// The position after which the tail, itself further on, no longer had the next page.
     missed: Option<Position>,
     /// Tells whether an event was withheld at the end of the log, so that reaching the end has not
@@ -42,9 +42,9 @@ pub enum Delivery {
     CaughtUp,
 }
 
-enum Place {
+enum ReaderState {
     /// A place behind the tail's pages, perhaps with a page on its way.
-    Behind(Option<AbortOnDropHandle<Page>>),
+    Behind(Option<AbortOnDropHandle<TailPage>>),
     /// The end of the log, not reported yet.
     AtEnd,
     /// The end of the log, or a place within the tail's pages.
@@ -64,7 +64,7 @@ impl Subscription {
             filter: Arc::new(filter),
             position: after,
             limit: FIRST_PAGE_EVENTS,
-            place: Place::Behind(None),
+            place: ReaderState::Behind(None),
             missed: None,
             is_withheld: false,
         }
@@ -84,7 +84,7 @@ impl Subscription {
     pub async fn next(&mut self) -> Delivery {
         loop {
             let page = match &mut self.place {
-                Place::Behind(reading) => {
+                ReaderState::Behind(reading) => {
                     let page = reading
                         .get_or_insert_with(|| {
                             read(
@@ -105,9 +105,9 @@ impl Subscription {
                     self.limit = limit_after(&page, self.limit);
                     self.is_withheld = page.is_withheld;
                     self.place = if page.caught_up {
-                        Place::AtEnd
+                        ReaderState::AtEnd
                     } else {
-                        Place::Behind(None)
+                        ReaderState::Behind(None)
                     };
                     if page.caught_up && self.missed.take() == Some(page.next) {
                         // There was nothing to miss: the tail is where no event has ever been.
@@ -115,23 +115,23 @@ impl Subscription {
                     }
                     Arc::new(page)
                 }
-                Place::AtEnd => {
+                ReaderState::AtEnd => {
                     let follower = self.tails.follow(&self.namespace, self.position);
-                    self.place = Place::Following(follower);
+                    self.place = ReaderState::Following(follower);
                     if self.is_withheld {
                         continue;
                     }
                     return Delivery::CaughtUp;
                 }
-                Place::Following(follower) => {
+                ReaderState::Following(follower) => {
                     let Some(page) = follower.after(self.position).await else {
                         self.missed = Some(self.position);
-                        self.place = Place::Behind(None);
+                        self.place = ReaderState::Behind(None);
                         continue;
                     };
                     if self.is_withheld && page.caught_up && !page.is_withheld {
                         self.is_withheld = false;
-                        self.place = Place::AtEnd;
+                        self.place = ReaderState::AtEnd;
                     }
                     page
                 }
@@ -143,7 +143,7 @@ impl Subscription {
     }
 
     /// Moves to the end of the page, and gives what is on it.
-    fn take(&mut self, page: Arc<Page>) -> Option<Delivery> {
+    fn take(&mut self, page: Arc<TailPage>) -> Option<Delivery> {
         let after = self.position;
         self.position = after.max(page.next);
         if let Some(malformed) = &page.malformed {
@@ -161,7 +161,7 @@ fn read(
     after: Position,
     filter: &Arc<LogFilter>,
     limit: u32,
-) -> AbortOnDropHandle<Page> {
+) -> AbortOnDropHandle<TailPage> {
     let (pages, namespace, filter) = (tails.pages().clone(), namespace.clone(), Arc::clone(filter));
     let reading = async move { pages.read(&namespace, after, &filter, limit).await };
     AbortOnDropHandle::new(tokio::spawn(reading))

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::metrics::TAIL_LAG_SECONDS;
-use super::page::Page;
+use super::page::TailPage;
 use super::pages::{FIRST_PAGE_EVENTS, Pages, limit_after};
 use super::ring::Ring;
-use super::tails::Budget;
+use super::tails::TailBudget;
 
 /// The pause after a look, so that those who follow are woken once for what came meanwhile. Doubles
 /// while the store is busy.
@@ -39,7 +39,7 @@ pub(super) struct Tail {
     pub(super) namespace: Namespace,
     pub(super) pages: Pages,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) budget: Budget,
+    pub(super) budget: TailBudget,
     /// The pages that have been read; reading continues at the ring's end.
     pub(super) ring: watch::Sender<Ring>,
 }
@@ -110,7 +110,7 @@ impl Tail {
         }
     }
 
-    fn publish(&self, page: Page) {
+    fn publish(&self, page: TailPage) {
         if let Some(oldest) = page.events.first() {
             let lag = self.clock.now() - oldest.created_at;
             // The database's clock may be ahead of ours.

@@ -9,9 +9,9 @@ use gavel_model::{Clock, Namespace, Position};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::page::Page;
+use super::page::TailPage;
 use super::pages::Pages;
-use super::ring::{Found, Ring};
+use super::ring::{Ring, RingRead};
 use super::tail::Tail;
 
 /// Most that the pages of one tail take up, in bytes.
@@ -30,16 +30,16 @@ pub(super) struct Tails {
     pages: Pages,
     newest_pages: Pages,
     clock: Arc<dyn Clock>,
-    budget: Budget,
-    running: Mutex<HashMap<Namespace, Weak<Running>>>,
+    budget: TailBudget,
+    running: Mutex<HashMap<Namespace, Weak<RunningTail>>>,
 }
 
 /// The share of memory and looks that a single tail has: clients determine how many tails there
 /// are.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Budget(Arc<AtomicU32>);
+pub(super) struct TailBudget(Arc<AtomicU32>);
 
-impl Budget {
+impl TailBudget {
     fn tails(&self) -> u32 {
         self.0.load(Ordering::Relaxed).max(1)
     }
@@ -61,7 +61,7 @@ impl Budget {
 }
 
 #[derive(Debug)]
-struct Running {
+struct RunningTail {
     ring: watch::Sender<Ring>,
     _task: AbortOnDropHandle<()>,
 }
@@ -70,7 +70,7 @@ struct Running {
 #[derive(Debug)]
 pub(super) struct Follower {
     ring: watch::Receiver<Ring>,
-    _running: Arc<Running>,
+    _running: Arc<RunningTail>,
 }
 
 impl Tails {
@@ -79,7 +79,7 @@ impl Tails {
             newest_pages: pages.apart(),
             pages,
             clock,
-            budget: Budget::default(),
+            budget: TailBudget::default(),
             running: Mutex::default(),
         }
     }
@@ -120,7 +120,7 @@ impl Tails {
         }
     }
 
-    fn start(&self, namespace: &Namespace, end: Position) -> Running {
+    fn start(&self, namespace: &Namespace, end: Position) -> RunningTail {
         let ring = watch::Sender::new(Ring::new(end));
         let tail = Tail {
             namespace: namespace.clone(),
@@ -129,7 +129,7 @@ impl Tails {
             budget: self.budget.clone(),
             ring: ring.clone(),
         };
-        Running {
+        RunningTail {
             ring,
             _task: AbortOnDropHandle::new(tokio::spawn(tail.run())),
         }
@@ -139,14 +139,14 @@ impl Tails {
 impl Follower {
     /// Waits for the page with the events after `position` (exclusive); none when the tail has
     /// dropped that page, and only the store has it. Dropped midway, nothing is lost.
-    pub(super) async fn after(&mut self, position: Position) -> Option<Arc<Page>> {
+    pub(super) async fn after(&mut self, position: Position) -> Option<Arc<TailPage>> {
         loop {
             let found = self.ring.borrow_and_update().after(position);
             match found {
-                Found::Page(page) => return Some(page),
-                Found::Gone => return None,
+                RingRead::Page(page) => return Some(page),
+                RingRead::Gone => return None,
                 // Fails never: we hold a sender.
-                Found::End => self.ring.changed().await.ok()?,
+                RingRead::End => self.ring.changed().await.ok()?,
             }
         }
     }

@@ -9,7 +9,7 @@ use gavel_model::{
     DeciderName, Json, Metadata, Namespace, NewEvent, Position, RecordedEvent, StreamId,
     SystemClock, Version,
 };
-use gavel_sandbox::Courtesy;
+use gavel_sandbox::BackgroundThrottle;
 use gavel_store::{Error, LogFilter, LogPage, LogStore, PAGE_BYTES, ResumeError, Room};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -38,7 +38,11 @@ struct Insides {
 
 impl TestStore {
     pub(super) fn log(self: &Arc<Self>) -> Log {
-        Log::new(self.clone(), Arc::new(SystemClock), Courtesy::default())
+        Log::new(
+            self.clone(),
+            Arc::new(SystemClock),
+            BackgroundThrottle::default(),
+        )
     }
 
     fn insides(&self) -> MutexGuard<'_, Insides> {

@@ -11,7 +11,7 @@ use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Consumers;
-use super::receiver::{Outcome, Receiver};
+use super::receiver::{DeliveryOutcome, Receiver};
 
 /// The most streams of one consumer that are handed over at the same time.
 const STREAMS: u32 = 16;
@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 /// The number of attempts to record an outcome in the store. After that the events come again when
 /// their lease expires.
-const TELLINGS: u32 = 5;
+const SETTLE_ATTEMPTS: u32 = 5;
 
 /// Serves one consumer.
 ///
@@ -107,7 +107,9 @@ impl Worker {
     /// when its lease expires.
     async fn give_back(&self, leases: Vec<Lease>) {
         for lease in leases {
-            let released = self.tell(lease.id, &Outcome::Later(Duration::ZERO)).await;
+            let released = self
+                .tell(lease.id, &DeliveryOutcome::Later(Duration::ZERO))
+                .await;
             if let Err(error) = released {
                 tracing::warn!(
                     consumer = %self.id,
@@ -123,14 +125,14 @@ impl Worker {
         // An outcome that comes when the lease is over helps nobody.
         let within = self.settings.lock_timeout * 4 / 5;
         let outcome = self.receiver.take(lease, within).await;
-        for _ in 0..TELLINGS {
+        for _ in 0..SETTLE_ATTEMPTS {
             match self.tell(id, &outcome).await {
                 Err(error) if error.is_retryable() => sleep(PAUSE).await,
                 Ok(()) | Err(_) => break,
             }
         }
         // Only now, so that who sees it paused finds nothing leased.
-        if let Outcome::Forbidden { reason, .. } = outcome {
+        if let DeliveryOutcome::Forbidden { reason, .. } = outcome {
             self.pause(&reason).await;
         }
     }
@@ -152,16 +154,16 @@ impl Worker {
     }
 
     /// Lets the store know what becomes of a lease.
-    async fn tell(&self, lease: LeaseId, outcome: &Outcome) -> Result<(), ConsumerError> {
+    async fn tell(&self, lease: LeaseId, outcome: &DeliveryOutcome) -> Result<(), ConsumerError> {
         let (consumers, id) = (&self.consumers, &self.id);
         match outcome {
-            Outcome::Taken(through) => {
+            DeliveryOutcome::Taken(through) => {
                 consumers.ack(id, lease, *through, false).await?;
             }
-            Outcome::Refused { reason, rest } => {
+            DeliveryOutcome::Refused { reason, rest } => {
                 consumers.nack(id, lease, *rest, reason).await?;
             }
-            Outcome::Later(rest) | Outcome::Forbidden { rest, .. } => {
+            DeliveryOutcome::Later(rest) | DeliveryOutcome::Forbidden { rest, .. } => {
                 consumers.release(id, lease, *rest).await?;
             }
         }
@@ -176,7 +178,7 @@ mod tests {
 
     use async_trait::async_trait;
     use gavel_model::{EventFilter, Namespace, Push, Start, SystemClock};
-    use gavel_sandbox::Courtesy;
+    use gavel_sandbox::BackgroundThrottle;
     use gavel_store::conformance::support::{activate_counter, grow, stream};
     use gavel_store::{MemoryStore, Store};
     use tokio::task::JoinHandle;
@@ -191,7 +193,7 @@ mod tests {
     /// Answers one lease after the other with a scripted outcome, and takes the rest.
     #[derive(Debug, Default)]
     struct Scripted {
-        outcomes: Mutex<VecDeque<Outcome>>,
+        outcomes: Mutex<VecDeque<DeliveryOutcome>>,
         /// The first version and the attempt of each lease.
         seen: Mutex<Vec<(u64, u32)>>,
         forbids: Option<String>,
@@ -199,12 +201,12 @@ mod tests {
 
     #[async_trait]
     impl Receiver for Scripted {
-        async fn take(&self, lease: Lease, _: Duration) -> Outcome {
+        async fn take(&self, lease: Lease, _: Duration) -> DeliveryOutcome {
             let first = lease.events[0].version.get();
             self.seen.lock().unwrap().push((first, lease.attempt));
             let all = lease.events.last().unwrap().position;
             let next = self.outcomes.lock().unwrap().pop_front();
-            next.unwrap_or(Outcome::Taken(all))
+            next.unwrap_or(DeliveryOutcome::Taken(all))
         }
 
         fn forbids(&self) -> Option<String> {
@@ -231,7 +233,7 @@ mod tests {
     impl Case {
         /// Hands over a stream of three events.
         async fn start(
-            outcomes: impl FnOnce(&[gavel_model::RecordedEvent]) -> Vec<Outcome>,
+            outcomes: impl FnOnce(&[gavel_model::RecordedEvent]) -> Vec<DeliveryOutcome>,
             forbids: Option<&str>,
         ) -> Self {
             let clock = Arc::new(SystemClock);
@@ -258,7 +260,7 @@ mod tests {
                 forbids: forbids.map(str::to_owned),
                 ..Scripted::default()
             });
-            let log = Log::new(store.clone(), clock, Courtesy::default());
+            let log = Log::new(store.clone(), clock, BackgroundThrottle::default());
             let rules = PushRules::new(None, ([127, 0, 0, 1], 4000).into());
             let push = PushSettings {
                 timeout: DEADLINE,
@@ -298,13 +300,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_is_an_attempt_and_what_is_to_come_later_is_none() {
-        let refused = || Outcome::Refused {
+        let refused = || DeliveryOutcome::Refused {
             reason: "disk full".to_owned(),
             rest: None,
         };
         let outcomes = |events: &[gavel_model::RecordedEvent]| {
-            let first = Outcome::Taken(events[0].position);
-            vec![first, Outcome::Later(Duration::ZERO), refused(), refused()]
+            let first = DeliveryOutcome::Taken(events[0].position);
+            vec![
+                first,
+                DeliveryOutcome::Later(Duration::ZERO),
+                refused(),
+                refused(),
+            ]
         };
         let case = Case::start(outcomes, None).await;
         let (store, id) = (case.store.clone(), case.id.clone());
@@ -317,7 +324,7 @@ mod tests {
     #[tokio::test]
     async fn a_consumer_whose_receiver_is_forbidden_is_paused_and_loses_no_attempt() {
         let outcomes = |_: &[gavel_model::RecordedEvent]| {
-            vec![Outcome::Forbidden {
+            vec![DeliveryOutcome::Forbidden {
                 reason: "not there".to_owned(),
                 rest: Duration::ZERO,
             }]

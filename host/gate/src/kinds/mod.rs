@@ -4,7 +4,7 @@ use gavel_engine::catalog::{self, Ready};
 use gavel_model::{Activation, ActivationKey, Json, ModuleDigest};
 use tokio::sync::watch;
 
-use super::examine::Direction;
+use super::examine::Swap;
 use super::{ActivationRequest, Error, Gate, RehearsalRequest, Report, SpecRun, Watch, specs};
 
 /// Runs the specifications that a module holds. Calls the guest.
@@ -20,7 +20,7 @@ impl Gate {
     pub(super) async fn pass(
         &self,
         request: &ActivationRequest,
-        direction: Direction,
+        direction: Swap,
     ) -> Result<Activation, Error> {
         match self.candidate(&request.key, request.digest).await? {
             Ready::Decider(candidate) => self.pass_decider(&candidate, request, direction).await,

@@ -10,7 +10,7 @@ use gavel_store::{self as store, Snapshot, SnapshotStore};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Manner, Part, Reader};
+use super::{Part, PastReader, Throttling};
 use crate::{Error, Gate, Watch};
 
 /// The number of readers that read at the same time: each reads some of the streams that have
@@ -41,9 +41,9 @@ impl Gate {
     /// when a worker has panicked.
     pub(crate) async fn drive<W: Work>(
         &self,
-        readers: impl IntoIterator<Item = Reader>,
+        readers: impl IntoIterator<Item = PastReader>,
         worker: impl Fn() -> W,
-        manner: Manner,
+        manner: Throttling,
         watch: &Watch,
     ) -> Result<Vec<W>, Error> {
         let runtime = self.modules.runtime();
@@ -68,7 +68,7 @@ impl Gate {
                 for part in parts {
                     size += part.events.len() + part.decisions.len() + part.keys_only.len();
                     batch.push(part);
-                    let most = match runtime.courtesy().has_company() {
+                    let most = match runtime.throttle().live_calls_running() {
                         true => SMALL_BATCH_EVENTS,
                         false => BATCH_EVENTS,
                     };
@@ -102,7 +102,7 @@ async fn keep(store: &dyn SnapshotStore, snapshots: Vec<Snapshot>) {
 /// The workers, at rest or at work.
 struct Crew<'r, W> {
     runtime: &'r Runtime,
-    manner: Manner,
+    manner: Throttling,
     resting: Vec<(usize, W)>,
     working: FuturesUnordered<BoxFuture<'r, Result<(usize, W), RunError>>>,
     /// The worker that has the stream that was read last.
@@ -110,7 +110,7 @@ struct Crew<'r, W> {
 }
 
 impl<'r, W: Work> Crew<'r, W> {
-    fn new(runtime: &'r Runtime, workers: Vec<W>, manner: Manner) -> Self {
+    fn new(runtime: &'r Runtime, workers: Vec<W>, manner: Throttling) -> Self {
         Self {
             runtime,
             manner,
@@ -128,14 +128,14 @@ impl<'r, W: Work> Crew<'r, W> {
         batch: Vec<Part>,
     ) -> Result<(), Error> {
         let goes_on = batch.first().is_some_and(|part| part.goes_on);
-        let mut worker = self.hire(goes_on).await?;
+        let mut worker = self.take_worker(goes_on).await?;
         keep(store, worker.snapshots()).await;
         self.send(worker, batch);
         Ok(())
     }
 
     /// Waits for the worker that is free first, or for the one that had the last batch.
-    async fn hire(&mut self, the_same: bool) -> Result<W, Error> {
+    async fn take_worker(&mut self, the_same: bool) -> Result<W, Error> {
         loop {
             let found = match the_same {
                 true => self.resting.iter().position(|(name, _)| *name == self.last),
@@ -169,8 +169,8 @@ impl<'r, W: Work> Crew<'r, W> {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> BoxFuture<'r, Result<T, RunError>> {
         match self.manner {
-            Manner::GivesWay => Box::pin(self.runtime.run_in_background(job)),
-            Manner::Presses => Box::pin(self.runtime.run_pressing(job)),
+            Throttling::GivesWay => Box::pin(self.runtime.run_in_background(job)),
+            Throttling::Presses => Box::pin(self.runtime.run_pressing(job)),
         }
     }
 

@@ -2,7 +2,7 @@
 //! streams, handed to workers on background threads.
 //!
 //! ```text
-//! store --pages, two ahead--> Reader --batches of parts--> drive --a batch at a time--> a worker
+//! store --pages, two ahead--> PastReader --batches of parts--> drive --one at a time--> a worker
 //! ```
 //!
 //! **Invariant:** what is in memory is bounded by pages, whatever the history's size: three pages
@@ -19,11 +19,11 @@ use std::ops::Range;
 use gavel_model::{CommandRecord, Event, LedgerMode, Version};
 
 pub(super) use drive::Work;
-pub(super) use reader::{Reader, Reading};
+pub(super) use reader::{PastReader, Reading};
 
 /// The priority of replaying the past, against live calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(super) enum Throttling {
     /// A replay that nobody waits for: it rests whenever live calls are made.
     GivesWay,
     /// A short replay that commands wait for: it takes no rests.

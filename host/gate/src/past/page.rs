@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use gavel_model::{CommandId, CommandOutcome, CommandRecord};
-use gavel_store::{Passage, PastRange, Place};
+use gavel_store::{PastRange, Place, Segment};
 
 use super::{Part, PastDecision};
 
 /// Events in the order of their streams, with their commands.
 #[derive(Debug)]
-pub(super) struct Page {
-    pub(super) passages: Vec<Passage>,
+pub(super) struct DecisionPage {
+    pub(super) segments: Vec<Segment>,
     pub(super) commands: HashMap<CommandId, CommandRecord>,
     pub(super) is_last: bool,
 }
@@ -19,28 +19,28 @@ pub(super) struct Page {
 /// Events that wait for the page after theirs, and the row of their command.
 #[derive(Debug)]
 pub(super) struct Cut {
-    passage: Passage,
+    segment: Segment,
     record: CommandRecord,
 }
 
-impl Page {
+impl DecisionPage {
     pub(super) fn prepend(&mut self, cut: Cut) {
-        let Cut { passage, record } = cut;
+        let Cut { segment, record } = cut;
         self.commands.insert(record.command_id, record);
-        match self.passages.first_mut() {
-            Some(first) if first.id == passage.id => {
-                first.after = passage.after;
-                first.events.splice(0..0, passage.events);
-                first.command_ids.splice(0..0, passage.command_ids);
+        match self.segments.first_mut() {
+            Some(first) if first.id == segment.id => {
+                first.after = segment.after;
+                first.events.splice(0..0, segment.events);
+                first.command_ids.splice(0..0, segment.command_ids);
             }
             // The ledger promises more events than there are.
-            _ => self.passages.insert(0, passage),
+            _ => self.segments.insert(0, segment),
         }
     }
 
     /// Takes the last command off when some of its events are on the next page.
     pub(super) fn cut_off_unfinished(&mut self) -> Option<Cut> {
-        let last = self.passages.last_mut()?;
+        let last = self.segments.last_mut()?;
         let command_id = *last.command_ids.last()?;
         let record = self.commands.get(&command_id)?;
         let CommandOutcome::Accepted { events } = record.outcome else {
@@ -54,7 +54,7 @@ impl Page {
             return None;
         }
         let first = last.events.len() - here;
-        let passage = Passage {
+        let segment = Segment {
             id: last.id.clone(),
             after: last.after.plus(first),
             events: last.events.split_off(first),
@@ -62,22 +62,22 @@ impl Page {
         };
         let record = record.clone();
         if first == 0 {
-            self.passages.pop();
+            self.segments.pop();
         }
-        Some(Cut { passage, record })
+        Some(Cut { segment, record })
     }
 
     /// Takes off what comes after a place.
-    pub(super) fn split_off(&mut self, place: &Place) -> Vec<Passage> {
+    pub(super) fn split_off(&mut self, place: &Place) -> Vec<Segment> {
         let whole = self
-            .passages
-            .partition_point(|passage| end_of(passage) <= *place);
-        let mut rest = self.passages.split_off(whole);
+            .segments
+            .partition_point(|segment| end_of(segment) <= *place);
+        let mut rest = self.segments.split_off(whole);
         let cut = rest.first_mut().filter(|first| first.id == place.id);
         if let Some(first) = cut.filter(|first| first.after < place.version) {
             // Fewer than there are: it ends after that place.
             let here = first.after.events_to(place.version);
-            self.passages.push(Passage {
+            self.segments.push(Segment {
                 id: first.id.clone(),
                 after: first.after,
                 events: first.events.drain(..here).collect(),
@@ -88,7 +88,7 @@ impl Page {
         rest
     }
 
-    /// Makes parts of the passages of a range, with what was decided between their events;
+    /// Makes parts of the segments of a range, with what was decided between their events;
     /// `read_to` is where the parts before these ended.
     pub(super) fn parts(
         &mut self,
@@ -97,22 +97,22 @@ impl Page {
         read_to: &Place,
     ) -> Vec<Part> {
         let mut eventless = eventless.into_iter().peekable();
-        let mut parts = Vec::with_capacity(self.passages.len());
-        for passage in std::mem::take(&mut self.passages) {
+        let mut parts = Vec::with_capacity(self.segments.len());
+        for segment in std::mem::take(&mut self.segments) {
             // Streams of which nothing but rejections is recorded, and that sort before this one.
             while let Some(record) =
-                eventless.next_if(|next| next.stream.id() < passage.id.as_str())
+                eventless.next_if(|next| next.stream.id() < segment.id.as_str())
             {
                 push_eventless(&mut parts, record, range, read_to);
             }
-            let end = end_of(&passage);
-            let mut decisions = self.decisions(&passage);
+            let end = end_of(&segment);
+            let mut decisions = self.decisions(&segment);
             while let Some(record) = eventless.next_if(|next| place_of(next) <= end) {
                 decisions.push(eventless_decision(record));
             }
             // Commands without events come first: they did not change the version.
             decisions.sort_by_key(|decision| (decision.at, !decision.events.is_empty()));
-            let mut part = Part::new(passage.id, passage.after, passage.events);
+            let mut part = Part::new(segment.id, segment.after, segment.events);
             part.add(decisions);
             parts.push(part);
         }
@@ -122,22 +122,22 @@ impl Page {
         parts
     }
 
-    /// Gives the decisions that the events of a passage followed from.
-    fn decisions(&mut self, passage: &Passage) -> Vec<PastDecision> {
+    /// Gives the decisions that the events of a segment followed from.
+    fn decisions(&mut self, segment: &Segment) -> Vec<PastDecision> {
         let mut decisions = Vec::new();
         let mut from = 0;
-        while from < passage.events.len() {
-            let command_id = passage.command_ids[from];
-            let rest = passage.command_ids[from..].iter();
+        while from < segment.events.len() {
+            let command_id = segment.command_ids[from];
+            let rest = segment.command_ids[from..].iter();
             let to = from + rest.take_while(|id| **id == command_id).count();
             // An import has no row.
             let record = self.commands.get(&command_id);
-            let events = record.and_then(|record| decided(record, passage, from..to));
+            let events = record.and_then(|record| decided(record, segment, from..to));
             if let Some(events) = events
                 && let Some(record) = self.commands.remove(&command_id)
             {
                 decisions.push(PastDecision {
-                    at: passage.after.plus(events.start),
+                    at: segment.after.plus(events.start),
                     record,
                     events,
                 });
@@ -150,9 +150,9 @@ impl Page {
 
 /// Selects the successive events under the id of a command that followed from that command. An
 /// import may have had the same id before, on this or another stream.
-fn decided(record: &CommandRecord, passage: &Passage, run: Range<usize>) -> Option<Range<usize>> {
-    let first = passage.after.events_to(record.version).max(run.start);
-    let is_its_own = record.stream.id() == passage.id && first < run.end;
+fn decided(record: &CommandRecord, segment: &Segment, run: Range<usize>) -> Option<Range<usize>> {
+    let first = segment.after.events_to(record.version).max(run.start);
+    let is_its_own = record.stream.id() == segment.id && first < run.end;
     let has_events = !matches!(
         record.outcome,
         CommandOutcome::Rejected(_) | CommandOutcome::Accepted { events: 0 }
@@ -200,10 +200,10 @@ pub(super) fn place_of(record: &CommandRecord) -> Place {
     }
 }
 
-/// Gives the place after a passage.
-pub(super) fn end_of(passage: &Passage) -> Place {
+/// Gives the place after a segment.
+pub(super) fn end_of(segment: &Segment) -> Place {
     Place {
-        id: passage.id.clone(),
-        version: passage.after.plus(passage.events.len()),
+        id: segment.id.clone(),
+        version: segment.after.plus(segment.events.len()),
     }
 }

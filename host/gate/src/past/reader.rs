@@ -4,13 +4,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use gavel_model::{CommandId, CommandRecord};
-use gavel_sandbox::Courtesy;
+use gavel_sandbox::BackgroundThrottle;
 use gavel_sandbox::scheduling::{PAGE, SMALL_PAGE};
-use gavel_store::{Error, PAGE_BYTES, Passage, PastPage, PastRange, Place, Store};
+use gavel_store::{Error, PAGE_BYTES, PastPage, PastRange, Place, Segment, Store};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::page::{Cut, Page, end_of, place_of};
-use super::{Manner, Part};
+use super::page::{Cut, DecisionPage, end_of, place_of};
+use super::{Part, Throttling};
 use crate::Gate;
 
 /// The number of commands that are read at once: each may be as large as the body of a request.
@@ -18,8 +18,8 @@ const COMMANDS: u32 = 256;
 /// The most bytes of the commands of a page, about; a page ends where there are more.
 const COMMANDS_BYTES: usize = 4 * PAGE_BYTES;
 
-fn page_size(has_company: bool) -> u32 {
-    if has_company { SMALL_PAGE } else { PAGE }
+fn page_size(live_calls_running: bool) -> u32 {
+    if live_calls_running { SMALL_PAGE } else { PAGE }
 }
 
 /// The choice whether the commands are read as well.
@@ -42,35 +42,35 @@ impl Reading {
 /// Reads the past of a range from its beginning to its end: while a page is worked on, the commands
 /// of the next one are looked up, and the events of the one after that are read.
 #[derive(Debug)]
-pub(crate) struct Reader {
-    source: Source,
+pub(crate) struct PastReader {
+    source: PageSource,
     /// The events of the page after `ahead`; none after the last.
-    events_ahead: Option<Task<Events>>,
+    events_ahead: Option<ReadTask<EventsPage>>,
     /// The next page; none before the first, and after the last.
-    ahead: Option<Task<LookedUp>>,
+    ahead: Option<ReadTask<LookedUp>>,
     /// The end of the last page, when its last command continues on the next.
     carried: Option<Cut>,
     /// The rest of a page, when there are more commands without events than fit beside it.
-    left: Option<Page>,
+    left: Option<DecisionPage>,
     /// The place where the last part ended; before the first one, a place that no stream has.
     read_to: Place,
     eventless: Eventless,
 }
 
-type Task<T> = AbortOnDropHandle<Result<T, Error>>;
+type ReadTask<T> = AbortOnDropHandle<Result<T, Error>>;
 
 #[derive(Debug, Clone)]
-struct Source {
+struct PageSource {
     store: Arc<dyn Store>,
     range: PastRange,
     reading: Reading,
-    courtesy: Courtesy,
+    throttle: BackgroundThrottle,
 }
 
 /// A page of which the commands are not known yet.
 #[derive(Debug)]
-struct Events {
-    passages: Vec<Passage>,
+struct EventsPage {
+    segments: Vec<Segment>,
     is_last: bool,
     /// The number of events to read next.
     next_limit: u32,
@@ -79,8 +79,8 @@ struct Events {
 /// A page, and those of its events whose commands have found no room on it.
 #[derive(Debug)]
 struct LookedUp {
-    page: Page,
-    rest: Option<Events>,
+    page: DecisionPage,
+    rest: Option<EventsPage>,
 }
 
 /// The commands that have left no event, a page at a time.
@@ -95,30 +95,35 @@ struct Eventless {
 
 impl Gate {
     /// Reads `range`.
-    pub(crate) fn reader(&self, range: PastRange, reading: Reading, manner: Manner) -> Reader {
-        let courtesy = match manner {
-            Manner::GivesWay => self.modules.runtime().courtesy().clone(),
+    pub(crate) fn reader(
+        &self,
+        range: PastRange,
+        reading: Reading,
+        manner: Throttling,
+    ) -> PastReader {
+        let throttle = match manner {
+            Throttling::GivesWay => self.modules.runtime().throttle().clone(),
             // It knows of no calls.
-            Manner::Presses => Courtesy::default(),
+            Throttling::Presses => BackgroundThrottle::default(),
         };
-        Reader::new(self.store.clone(), range, reading, courtesy)
+        PastReader::new(self.store.clone(), range, reading, throttle)
     }
 }
 
-impl Reader {
+impl PastReader {
     /// Makes a reader as [`Gate::reader`] does. Must be called in an async runtime.
     pub(super) fn new(
         store: Arc<dyn Store>,
         range: PastRange,
         reading: Reading,
-        courtesy: Courtesy,
+        throttle: BackgroundThrottle,
     ) -> Self {
         let is_over = reading == Reading::Events;
-        let source = Source {
+        let source = PageSource {
             store,
             range,
             reading,
-            courtesy,
+            throttle,
         };
         Self {
             events_ahead: Some(source.read_ahead(Place::default(), SMALL_PAGE)),
@@ -147,8 +152,8 @@ impl Reader {
         let Some(mut page) = page else {
             return Ok(None);
         };
-        let end = match (page.is_last, page.passages.last()) {
-            (false, Some(passage)) => Some(end_of(passage)),
+        let end = match (page.is_last, page.segments.last()) {
+            (false, Some(segment)) => Some(end_of(segment)),
             // Nothing but the end of a command that goes on.
             (false, None) => return Ok(Some(Vec::new())),
             (true, _) => None,
@@ -172,15 +177,15 @@ impl Reader {
                 version: last.end(),
             };
         }
-        page.passages = rest.unwrap_or_default();
-        if !page.passages.is_empty() || (full.is_some() && page.is_last) {
+        page.segments = rest.unwrap_or_default();
+        if !page.segments.is_empty() || (full.is_some() && page.is_last) {
             self.left = Some(page);
         }
         Ok(Some(parts))
     }
 
     /// Reads the next page, with whole commands.
-    async fn page(&mut self) -> Result<Option<Page>, Error> {
+    async fn page(&mut self) -> Result<Option<DecisionPage>, Error> {
         if self.ahead.is_none() {
             self.go_on().await?;
         }
@@ -208,7 +213,7 @@ impl Reader {
         };
         let events = done(events).await?;
         if !events.is_last {
-            let end = events.passages.last().map(end_of).unwrap_or_default();
+            let end = events.segments.last().map(end_of).unwrap_or_default();
             self.events_ahead = Some(self.source.read_ahead(end, events.next_limit));
         }
         self.ahead = Some(self.source.look_up_ahead(events));
@@ -216,47 +221,47 @@ impl Reader {
     }
 }
 
-async fn done<T>(task: Task<T>) -> Result<T, Error> {
+async fn done<T>(task: ReadTask<T>) -> Result<T, Error> {
     // It has panicked, or the runtime is shutting down.
     task.await
         .unwrap_or_else(|error| Err(Error::Unavailable(error.into())))
 }
 
-impl Source {
-    fn read_ahead(&self, after: Place, limit: u32) -> Task<Events> {
+impl PageSource {
+    fn read_ahead(&self, after: Place, limit: u32) -> ReadTask<EventsPage> {
         let source = self.clone();
         let reading = async move {
-            let passages = source.store.passages(&source.range, &after, limit);
-            let (passages, has_company) = source.courtesy.take_turns(passages).await;
-            let PastPage { passages, has_more } = passages?;
-            Ok(Events {
-                passages,
+            let segments = source.store.segments(&source.range, &after, limit);
+            let (segments, live_calls_running) = source.throttle.take_turns(segments).await;
+            let PastPage { segments, has_more } = segments?;
+            Ok(EventsPage {
+                segments,
                 is_last: !has_more,
-                next_limit: page_size(has_company),
+                next_limit: page_size(live_calls_running),
             })
         };
         AbortOnDropHandle::new(tokio::spawn(reading))
     }
 
-    fn look_up_ahead(&self, events: Events) -> Task<LookedUp> {
+    fn look_up_ahead(&self, events: EventsPage) -> ReadTask<LookedUp> {
         let source = self.clone();
         let looking = async move { source.look_up(events).await };
         AbortOnDropHandle::new(tokio::spawn(looking))
     }
 
     /// Looks up the commands of events, as many as a page has room for.
-    async fn look_up(&self, events: Events) -> Result<LookedUp, Error> {
-        let Events {
-            passages,
+    async fn look_up(&self, events: EventsPage) -> Result<LookedUp, Error> {
+        let EventsPage {
+            segments,
             is_last,
             next_limit,
         } = events;
         let wanted = match &self.reading {
             Reading::Events => Vec::new(),
-            Reading::DecisionsFrom(from) => commands_of(&passages, from),
+            Reading::DecisionsFrom(from) => commands_of(&segments, from),
         };
-        let mut page = Page {
-            passages,
+        let mut page = DecisionPage {
+            segments,
             commands: HashMap::new(),
             is_last,
         };
@@ -264,16 +269,16 @@ impl Source {
         for wanted in wanted.chunks(COMMANDS as usize) {
             let ids: Vec<_> = wanted.iter().map(|(id, _)| *id).collect();
             let found = self.store.commands(&self.range.namespace, &ids);
-            let found = self.courtesy.take_turns(found).await.0?;
+            let found = self.throttle.take_turns(found).await.0?;
             bytes += found.values().map(CommandRecord::size_bytes).sum::<usize>();
             page.commands.extend(found);
             let last = wanted.last().filter(|_| bytes > COMMANDS_BYTES);
             if let Some((_, end)) = last {
-                let passages = page.split_off(&end.of(&page.passages));
-                if !passages.is_empty() {
+                let segments = page.split_off(&end.of(&page.segments));
+                if !segments.is_empty() {
                     page.is_last = false;
-                    rest = Some(Events {
-                        passages,
+                    rest = Some(EventsPage {
+                        segments,
                         is_last,
                         next_limit,
                     });
@@ -285,37 +290,37 @@ impl Source {
     }
 }
 
-/// The end of some events: so many of one passage among several.
+/// The end of some events: so many of one segment among several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct End {
-    passage: usize,
+    segment: usize,
     events: usize,
 }
 
 impl End {
-    fn of(self, passages: &[Passage]) -> Place {
-        let passage = &passages[self.passage];
+    fn of(self, segments: &[Segment]) -> Place {
+        let segment = &segments[self.segment];
         Place {
-            id: passage.id.clone(),
-            version: passage.after.plus(self.events),
+            id: segment.id.clone(),
+            version: segment.after.plus(self.events),
         }
     }
 }
 
 /// Lists the commands that events followed from, at or after the places of their streams at which
 /// reading begins; each with the end of its events.
-fn commands_of(passages: &[Passage], from: &[Place]) -> Vec<(CommandId, End)> {
+fn commands_of(segments: &[Segment], from: &[Place]) -> Vec<(CommandId, End)> {
     let mut commands: Vec<(CommandId, End)> = Vec::new();
-    for (number, passage) in passages.iter().enumerate() {
-        let known = passage.after.events_to(Place::of(&passage.id, from));
-        for (event, id) in passage.command_ids.iter().enumerate().skip(known) {
+    for (number, segment) in segments.iter().enumerate() {
+        let known = segment.after.events_to(Place::of(&segment.id, from));
+        for (event, id) in segment.command_ids.iter().enumerate().skip(known) {
             let end = End {
-                passage: number,
+                segment: number,
                 events: event + 1,
             };
             match commands.last_mut() {
                 // Those of one command follow each other.
-                Some((last, its_end)) if last == id && its_end.passage == number => *its_end = end,
+                Some((last, its_end)) if last == id && its_end.segment == number => *its_end = end,
                 _ => commands.push((*id, end)),
             }
         }
@@ -328,7 +333,7 @@ impl Eventless {
     /// whether a limit was reached.
     async fn take_through(
         &mut self,
-        source: &Source,
+        source: &PageSource,
         end: Option<&Place>,
     ) -> Result<(Vec<CommandRecord>, bool), Error> {
         let most = self.limit as usize;
@@ -349,10 +354,10 @@ impl Eventless {
             }
             let limit = self.limit.min(COMMANDS);
             let page = source.store.eventless(&source.range, &self.after, limit);
-            let (page, has_company) = source.courtesy.take_turns(page).await;
+            let (page, live_calls_running) = source.throttle.take_turns(page).await;
             let page = page?;
             self.is_over = page.len() < limit as usize;
-            self.limit = page_size(has_company);
+            self.limit = page_size(live_calls_running);
             if let Some(last) = page.last() {
                 self.after = (place_of(last), last.command_id);
             }

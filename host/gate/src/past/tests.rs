@@ -7,14 +7,14 @@ use gavel_model::{
     ExpectedVersion, Fingerprint, Json, LedgerMode, Metadata, ModuleDigest, ModuleKind, Namespace,
     NewEvent, Rejection, StreamId, SystemClock, Version, new_id,
 };
-use gavel_sandbox::{CONTRACT, Courtesy};
+use gavel_sandbox::{BackgroundThrottle, CONTRACT};
 use gavel_store::{
     Append, EventStore as _, MemoryStore, ModuleStore as _, NewActivation, NewModule, PastRange,
     Place, StreamAppend,
 };
 use time::OffsetDateTime;
 
-use super::{Part, Reader, Reading};
+use super::{Part, PastReader, Reading};
 
 struct Past {
     store: Arc<MemoryStore>,
@@ -151,9 +151,9 @@ impl Past {
         }
     }
 
-    fn reader(&self, reading: Reading) -> Reader {
+    fn reader(&self, reading: Reading) -> PastReader {
         let (store, range) = (self.store.clone(), self.range.clone());
-        Reader::new(store, range, reading, Courtesy::default())
+        PastReader::new(store, range, reading, BackgroundThrottle::default())
     }
 
     async fn read(&self, reading: Reading) -> Vec<Part> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use gavel_engine::catalog::Modules;
 use gavel_engine::command::{
-    CommandAnswer, CommandOptions, CommandRequest, CommandSettings, Commands, Error, Moment, Origin,
+    CommandAnswer, CommandOptions, CommandRequest, CommandSettings, Commands, Error, Origin,
+    StateAt,
 };
 use gavel_gate::{ActivationRequest, Gate, GateSettings};
 use gavel_model::{
@@ -102,13 +103,13 @@ pub(crate) async fn send(
 
 /// The state and version of a stream, by way of a snapshot if there is one.
 pub(crate) async fn newest(commands: &Commands, stream: &StreamId) -> (Value, Version) {
-    let answer = commands.state(stream, Moment::Newest, None).await.unwrap();
+    let answer = commands.state(stream, StateAt::Newest, None).await.unwrap();
     (answer.state.to_value(), answer.version)
 }
 
 /// The state at a version, folded from the first event on.
 pub(crate) async fn folded(commands: &Commands, stream: &StreamId, version: Version) -> Value {
-    let moment = Moment::Version(version);
+    let moment = StateAt::Version(version);
     let answer = commands.state(stream, moment, None).await.unwrap();
     answer.state.to_value()
 }

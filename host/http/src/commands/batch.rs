@@ -17,8 +17,8 @@ use crate::answer::{RequestId, report};
 use crate::commands::execute;
 use crate::error::Problem;
 use crate::extract::{
-    IdempotencyKey, JsonBody, NamespaceHeader, Place, Preconditions, Query, Sender, decider_name,
-    expected, malformed, metadata, stream_id,
+    IdempotencyKey, JsonBody, Location, NamespaceHeader, Preconditions, Query, Sender,
+    decider_name, expected, malformed, metadata, stream_id,
 };
 use crate::metrics;
 use crate::state::AppState;
@@ -97,12 +97,12 @@ fn to_requests(
 ) -> Result<Vec<CommandRequest>, Problem> {
     if items.len() > BATCH_LIMIT {
         return Err(malformed(
-            Place::pointer("/commands"),
+            Location::pointer("/commands"),
             format!("a batch may have {BATCH_LIMIT} commands"),
         ));
     }
     let to_request = |(index, item): (usize, BatchItem)| {
-        let place = |member: &str| Place::pointer(format!("/commands/{index}/{member}"));
+        let place = |member: &str| Location::pointer(format!("/commands/{index}/{member}"));
         let decider = decider_name(item.decider, place("decider"))?;
         Ok(CommandRequest {
             stream: stream_id(namespace.clone(), decider, item.id, place("id"))?,

@@ -13,7 +13,7 @@ use gavel_engine::command::{self, CommandOptions, CommandRequest, Origin};
 
 use crate::error::Problem;
 use crate::extract::{
-    IdempotencyKey, JsonBody, Place, Preconditions, Query, Sender, StreamPath, metadata,
+    IdempotencyKey, JsonBody, Location, Preconditions, Query, Sender, StreamPath, metadata,
 };
 use crate::metrics;
 use crate::state::AppState;
@@ -57,7 +57,7 @@ pub(crate) async fn send_command(
         stream,
         command: body.command,
         data: body.data.into(),
-        metadata: metadata(body.metadata, Place::pointer("/metadata"))?,
+        metadata: metadata(body.metadata, Location::pointer("/metadata"))?,
         command_id: key.with(body.command_id)?,
         expected,
     };

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::doors::admit::refuse_while_draining;
 use crate::error::{Code, Problem};
 use crate::extract::{
-    ConsumerPath, JsonBody, NamespaceHeader, OptionalJsonBody, ParkedPath, Place, Query,
+    ConsumerPath, JsonBody, Location, NamespaceHeader, OptionalJsonBody, ParkedPath, Query,
     consumer_settings, decider_name, failure, lease_limits, malformed, position, start, stream_id,
 };
 use crate::state::AppState;
@@ -45,7 +45,7 @@ pub(crate) async fn list_consumers(
     let after = query.after.filter(|after| !after.is_empty());
     let after = after.map(|after| {
         let id = ConsumerId::new(namespace.clone(), after);
-        id.map_err(|error| malformed(Place::parameter("after"), error.to_string()))
+        id.map_err(|error| malformed(Location::parameter("after"), error.to_string()))
     });
     let after = after.transpose()?;
     let limit = query.limit.get();
@@ -429,7 +429,7 @@ fn lease_id(text: &str) -> Result<LeaseId, Problem> {
 }
 
 fn after_of(id: &ConsumerId, text: &str) -> Result<StreamId, Problem> {
-    let place = || Place::parameter("after");
+    let place = || Location::parameter("after");
     let (decider, stream) = text
         .split_once('/')
         .ok_or_else(|| malformed(place(), "pass the `next` of the page before"))?;

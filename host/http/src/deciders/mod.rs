@@ -10,7 +10,7 @@ use gavel_model::{ActivationKey, ActivationNumber, DeciderName, ModuleKind};
 use gavel_store::ActivationFilter;
 
 use crate::error::{Code, Problem};
-use crate::extract::{DeciderPath, NamespaceHeader, Place, Query, decider_name};
+use crate::extract::{DeciderPath, Location, NamespaceHeader, Query, decider_name};
 use crate::state::AppState;
 
 /// Lists deciders
@@ -26,7 +26,7 @@ pub(crate) async fn list_deciders(
     Query(query): Query<DeciderListQuery>,
 ) -> Result<Response, Problem> {
     let after = query.after.filter(|after| !after.is_empty());
-    let after = after.map(|after| decider_name(after, Place::parameter("after")));
+    let after = after.map(|after| decider_name(after, Location::parameter("after")));
     let after = after.transpose()?;
     let after = after.map(|after| ActivationKey::of_decider(&namespace, &after));
     let filter = ActivationFilter {

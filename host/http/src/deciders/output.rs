@@ -21,9 +21,9 @@ use crate::log::follow::{self, Format, streamed, write_line};
 use crate::state::AppState;
 
 /// The rest of the output for one client.
-struct Feed {
+struct OutputFeed {
     followed: FollowedOutputs,
-    _place: follow::Place,
+    _place: follow::SubscriptionPermit,
     keep_alive: Duration,
     drain: CancellationToken,
 }
@@ -58,16 +58,19 @@ pub(crate) async fn read_output(
         let media_type = [(CONTENT_TYPE, Format::Lines.media_type())];
         return Ok((media_type, lines).into_response());
     }
-    let feed = Feed {
-        _place: follow::Place::take(&state.subscriptions, Format::Lines)?,
+    let feed = OutputFeed {
+        _place: follow::SubscriptionPermit::take(&state.subscriptions, Format::Lines)?,
         followed: outputs.follow(&namespace, &decider, tail),
         keep_alive: state.settings.keep_alive,
         drain: state.drain.clone(),
     };
-    Ok(streamed(Format::Lines, stream::unfold(feed, Feed::next)))
+    Ok(streamed(
+        Format::Lines,
+        stream::unfold(feed, OutputFeed::next),
+    ))
 }
 
-impl Feed {
+impl OutputFeed {
     /// The next chunk, as soon as there is one; none at the end.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         let outputs = tokio::select! {

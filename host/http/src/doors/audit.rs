@@ -18,7 +18,7 @@ use crate::extract::namespace;
 /// Lets a request through, and logs the change that it has made, with who has made it; also when
 /// its sender hangs up: the change may be made all the same.
 pub(crate) async fn record(request: Request, next: Next) -> Response {
-    let mut change = Change {
+    let mut change = AuditedChange {
         actor: request.extensions().get::<Actor>().cloned(),
         namespace: namespace(request.headers()).ok(),
         method: request.method().clone(),
@@ -38,7 +38,7 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
 }
 
 /// A requested change.
-struct Change {
+struct AuditedChange {
     actor: Option<Actor>,
     namespace: Option<Namespace>,
     method: Method,
@@ -47,7 +47,7 @@ struct Change {
     is_answered: bool,
 }
 
-impl Change {
+impl AuditedChange {
     fn tell(&self, location: Option<&str>, message: &str) {
         tracing::info!(
             actor = self.actor.as_ref().map(Actor::name),
@@ -60,7 +60,7 @@ impl Change {
     }
 }
 
-impl Drop for Change {
+impl Drop for AuditedChange {
     fn drop(&mut self) {
         if !self.is_answered {
             self.tell(

@@ -13,13 +13,13 @@ use gavel_config::{HostName, Origin};
 use gavel_engine::streaming::DELIVERY;
 
 use crate::error::{Code, Problem};
-use crate::extract::{Place, malformed};
+use crate::extract::{Location, malformed};
 use crate::settings::ApiSettings;
 use crate::state::AppState;
 
 /// The page that a request comes from, as reported by the browser.
 #[derive(Debug, PartialEq, Eq)]
-enum Sender {
+enum PageOrigin {
     /// Our own page, or no page.
     Own,
     /// A page of an origin in `server.cors_origins`.
@@ -34,8 +34,8 @@ pub(crate) async fn guard(state: &AppState, request: Request, next: Next) -> Res
         Err(problem) => return problem.into_response(),
     };
     let origin = match sender {
-        Sender::Own => None,
-        Sender::Allowed => request.headers().get(ORIGIN).cloned(),
+        PageOrigin::Own => None,
+        PageOrigin::Allowed => request.headers().get(ORIGIN).cloned(),
     };
     let mut response = if origin.is_some() && is_preflight(&request) {
         allow_all(request.headers())
@@ -77,10 +77,14 @@ fn allow_all(asked: &HeaderMap) -> Response {
     response
 }
 
-fn check(settings: &ApiSettings, version: Version, headers: &HeaderMap) -> Result<Sender, Problem> {
+fn check(
+    settings: &ApiSettings,
+    version: Version,
+    headers: &HeaderMap,
+) -> Result<PageOrigin, Problem> {
     let host = only(headers, "Host")?;
     if host.is_none() && version == Version::HTTP_11 {
-        return Err(malformed(Place::Header("Host"), "it is missing"));
+        return Err(malformed(Location::Header("Host"), "it is missing"));
     }
     // A page whose name was made to lead here counts as ours to a browser, but still sends its own
     // name. With tokens it has none.
@@ -104,14 +108,14 @@ fn check(settings: &ApiSettings, version: Version, headers: &HeaderMap) -> Resul
     let origin = only(headers, "Origin")?;
     let site = only(headers, "Sec-Fetch-Site")?;
     let sender = match origin {
-        None => (site != Some("cross-site")).then_some(Sender::Own),
+        None => (site != Some("cross-site")).then_some(PageOrigin::Own),
         Some(origin) => Origin::parse(origin).and_then(|origin| {
             let seen = || Origin::parse(&format!("http://{}", host?));
             if settings.public_url.clone().or_else(seen).as_ref() == Some(&origin) {
-                return Some(Sender::Own);
+                return Some(PageOrigin::Own);
             }
             let is_allowed = settings.cors_origins.contains(&origin);
-            is_allowed.then_some(Sender::Allowed)
+            is_allowed.then_some(PageOrigin::Allowed)
         }),
     };
     sender.ok_or_else(|| {
@@ -140,7 +144,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str
     let value = values.next().map(HeaderValue::to_str).transpose();
     match (value, values.next()) {
         (Ok(value), None) => Ok(value),
-        _ => Err(malformed(Place::Header(name), "it is no single text")),
+        _ => Err(malformed(Location::Header(name), "it is no single text")),
     }
 }
 
@@ -152,7 +156,7 @@ mod tests {
     use crate::Tokens;
 
     #[track_caller]
-    fn outcome(settings: &ApiSettings, given: &[(&'static str, &str)]) -> Result<Sender, Code> {
+    fn outcome(settings: &ApiSettings, given: &[(&'static str, &str)]) -> Result<PageOrigin, Code> {
         let mut headers = HeaderMap::new();
         for (name, value) in given {
             headers.append(*name, value.parse().unwrap());
@@ -165,7 +169,7 @@ mod tests {
         let to = |settings: &_, host| outcome(settings, &[("host", host)]);
         let mut settings = ApiSettings::default();
         for host in ["localhost", "LOCALHOST:4000", "127.9.9.9:1", "[::1]:4000"] {
-            assert_eq!(to(&settings, host), Ok(Sender::Own), "{host}");
+            assert_eq!(to(&settings, host), Ok(PageOrigin::Own), "{host}");
         }
         let foreign = [
             "evil.example",
@@ -184,7 +188,7 @@ mod tests {
         settings.public_url = Origin::parse("https://public.example");
         settings.listen = "10.0.0.1".parse().unwrap();
         for host in ["gavel.example:80", "public.example", "10.0.0.1:4000"] {
-            assert_eq!(to(&settings, host), Ok(Sender::Own), "{host}");
+            assert_eq!(to(&settings, host), Ok(PageOrigin::Own), "{host}");
         }
     }
 
@@ -195,7 +199,7 @@ mod tests {
             settings.listen = listen.parse().unwrap();
             for host in ["10.0.0.1:4000", "[fd00::1]:4000", "localhost:4000"] {
                 let named = outcome(&settings, &[("host", host)]);
-                assert_eq!(named, Ok(Sender::Own), "{host}");
+                assert_eq!(named, Ok(PageOrigin::Own), "{host}");
             }
             let named = outcome(&settings, &[("host", "evil.example")]);
             assert_eq!(named, Err(Code::Forbidden));
@@ -210,7 +214,7 @@ mod tests {
             ..ApiSettings::default()
         };
         let host = ("host", "gavel.example");
-        assert_eq!(outcome(&settings, &[host]), Ok(Sender::Own));
+        assert_eq!(outcome(&settings, &[host]), Ok(PageOrigin::Own));
         let page = [host, ("origin", "http://evil.example")];
         assert_eq!(outcome(&settings, &page), Err(Code::Forbidden));
     }
@@ -231,8 +235,14 @@ mod tests {
         let from = |settings: &_, origin| {
             outcome(settings, &[("host", "localhost:4000"), ("origin", origin)])
         };
-        assert_eq!(from(&settings, "http://localhost:4000"), Ok(Sender::Own));
-        assert_eq!(from(&settings, "https://ui.example"), Ok(Sender::Allowed));
+        assert_eq!(
+            from(&settings, "http://localhost:4000"),
+            Ok(PageOrigin::Own)
+        );
+        assert_eq!(
+            from(&settings, "https://ui.example"),
+            Ok(PageOrigin::Allowed)
+        );
         for origin in [
             "null",
             "http://localhost:3000",
@@ -245,6 +255,9 @@ mod tests {
         let cross = [("host", "localhost"), ("sec-fetch-site", "cross-site")];
         assert_eq!(outcome(&settings, &cross), Err(Code::Forbidden));
         settings.public_url = Origin::parse("https://gavel.example");
-        assert_eq!(from(&settings, "https://gavel.example"), Ok(Sender::Own));
+        assert_eq!(
+            from(&settings, "https://gavel.example"),
+            Ok(PageOrigin::Own)
+        );
     }
 }

@@ -15,7 +15,7 @@ use gavel_store as store;
 use gavel_store::{ConsumerError, ResumeError};
 use serde_json::{Value, json};
 
-use crate::extract::{Place, malformed};
+use crate::extract::{Location, malformed};
 
 pub use code::Code;
 pub use problem::Problem;
@@ -185,7 +185,7 @@ fn sentence(error: &command::Error) -> String {
         ),
         E::WrongPreviousId { .. } => "The newest event of the stream is another one. Nothing was written.".to_owned(),
         E::OutcomeUnknown { .. } => {
-            "The store broke off while writing. Send the command again with this `command_id` as its `Idempotency-Key`."
+            "The write was interrupted, and its outcome is unknown. Send the command again with this `command_id` as its `Idempotency-Key`."
                 .to_owned()
         }
         E::Fault { .. } | E::Module(_) | E::Store(_) | E::NotRun(_) => String::new(),
@@ -332,7 +332,7 @@ impl From<gate::Error> for Problem {
             E::Busy { limit } => Self::new(
                 Code::Overloaded,
                 format!(
-                    "{limit} of the kind are under way, as many as this host takes of a namespace, or of all. Try again."
+                    "All {limit} slots for work of this kind are in use, in the namespace or on this host. Try again."
                 ),
             )
             .with("limit", limit),
@@ -399,7 +399,7 @@ impl From<ConsumerError> for Problem {
                 "The lease was settled, or another worker has taken over. Nothing has changed.",
             ),
             E::NotLeased { through } => malformed(
-                Place::pointer("/through"),
+                Location::pointer("/through"),
                 format!("no event of the lease that is left is at {through}; the lease holds"),
             ),
             E::NotParked => Self::new(Code::StreamNotFound, "The stream is not parked."),

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Place, malformed, pointer};
+use super::{Location, malformed, pointer};
 use crate::auth::Actor;
 use crate::doors::admit::{Admission, draining};
 use crate::error::{Code, Problem};
@@ -162,12 +162,12 @@ fn too_large(limit: BodyLimit) -> Problem {
 
 /// The whole body of a request that is no upload, and its share of the bytes that all of these may
 /// have.
-async fn read(request: Request, state: &AppState) -> Result<(Vec<u8>, Share<'_>), Problem> {
+async fn read(request: Request, state: &AppState) -> Result<(Vec<u8>, BodyShare<'_>), Problem> {
     let limit = state.settings.command_body;
     check(request.headers(), limit)?;
     let aside = Admission::step_aside(&request);
     let mut arriving = Arriving::begin(request.into_body(), limit);
-    let mut share = Share(None);
+    let mut share = BodyShare(None);
     while let Some(bytes) = arriving.more().await? {
         share.grow(state, bytes)?;
     }
@@ -180,9 +180,9 @@ async fn read(request: Request, state: &AppState) -> Result<(Vec<u8>, Share<'_>)
 /// The share of an unprocessed body in the memory for all bodies: the bytes that have arrived, not
 /// those that were announced.
 #[derive(Debug)]
-struct Share<'s>(Option<SemaphorePermit<'s>>);
+struct BodyShare<'s>(Option<SemaphorePermit<'s>>);
 
-impl<'s> Share<'s> {
+impl<'s> BodyShare<'s> {
     fn grow(&mut self, state: &'s AppState, bytes: usize) -> Result<(), Problem> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let more = state.bodies.try_acquire_many(bytes).map_err(|_| {
@@ -230,7 +230,7 @@ impl Arriving {
         let Some(frame) = frame else {
             return Ok(None);
         };
-        let broken = |_| malformed(Place::pointer(""), "it broke off, or is not well framed");
+        let broken = |_| malformed(Location::pointer(""), "it broke off, or is not well framed");
         // Trailers say nothing to us.
         let data = frame.map_err(broken)?.into_data().unwrap_or_default();
         if data.len() > self.limit.bytes - self.bytes.len() {
@@ -254,7 +254,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 /// Parses a body that [`parse`] has refused, and finds the place of the mistake.
 fn parse_tracked<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let refused = |pointer, message| malformed(Place::pointer(pointer), message);
+    let refused = |pointer, message| malformed(Location::pointer(pointer), message);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| refused(pointer(error.path()), error.inner().to_string()))?;

@@ -12,7 +12,7 @@ use gavel_model::{
 use url::Url;
 
 use super::names::path;
-use super::{NamespaceHeader, Place, decider_name, malformed, stream_id};
+use super::{Location, NamespaceHeader, decider_name, malformed, stream_id};
 use crate::error::Problem;
 use crate::state::AppState;
 
@@ -43,7 +43,7 @@ impl FromRequestParts<AppState> for ConsumerPath {
         let name = path::<String>(parts, state).await?;
         let id = ConsumerId::new(namespace, name);
         id.map(Self)
-            .map_err(|error| malformed(Place::parameter("name"), error.to_string()))
+            .map_err(|error| malformed(Location::parameter("name"), error.to_string()))
     }
 }
 
@@ -58,9 +58,9 @@ impl FromRequestParts<AppState> for ParkedPath {
         let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
         let (name, decider, id) = path::<(String, String, String)>(parts, state).await?;
         let consumer = ConsumerId::new(namespace.clone(), name)
-            .map_err(|error| malformed(Place::parameter("name"), error.to_string()))?;
-        let decider = decider_name(decider, Place::parameter("decider"))?;
-        let stream = stream_id(namespace, decider, id, Place::parameter("id"))?;
+            .map_err(|error| malformed(Location::parameter("name"), error.to_string()))?;
+        let decider = decider_name(decider, Location::parameter("decider"))?;
+        let stream = stream_id(namespace, decider, id, Location::parameter("id"))?;
         Ok(Self(consumer, stream))
     }
 }
@@ -73,12 +73,12 @@ pub(crate) fn consumer_settings(body: ConsumerBody) -> Result<ConsumerSettings, 
         tags,
     } = body.filter;
     for (index, name) in deciders.iter().enumerate() {
-        let place = Place::pointer(format!("/filter/deciders/{index}"));
+        let place = Location::pointer(format!("/filter/deciders/{index}"));
         decider_name(name.clone(), place)?;
     }
     for (index, name) in events.iter().enumerate() {
         if name.is_empty() || name.contains('\0') {
-            let place = Place::pointer(format!("/filter/events/{index}"));
+            let place = Location::pointer(format!("/filter/events/{index}"));
             return Err(malformed(
                 place,
                 "it is empty or holds the character U+0000",
@@ -87,7 +87,7 @@ pub(crate) fn consumer_settings(body: ConsumerBody) -> Result<ConsumerSettings, 
     }
     for (list, names) in [("deciders", &deciders), ("events", &events)] {
         if names.len() > FILTER_NAMES {
-            let place = Place::pointer(format!("/filter/{list}"));
+            let place = Location::pointer(format!("/filter/{list}"));
             return Err(malformed(
                 place,
                 format!("it has more than {FILTER_NAMES} names"),
@@ -95,7 +95,7 @@ pub(crate) fn consumer_settings(body: ConsumerBody) -> Result<ConsumerSettings, 
         }
     }
     check_tags(&tags).map_err(|error| {
-        let place = Place::pointer(format!("/filter/tags/{}", error.index()));
+        let place = Location::pointer(format!("/filter/tags/{}", error.index()));
         malformed(place, error.to_string())
     })?;
     within(
@@ -121,7 +121,7 @@ pub(crate) fn consumer_settings(body: ConsumerBody) -> Result<ConsumerSettings, 
 }
 
 fn push(body: PushBody) -> Result<model::Push, Problem> {
-    let place = || Place::pointer("/push/url");
+    let place = || Location::pointer("/push/url");
     if body.url.len() > PUSH_URL_BYTES {
         let limit = format!("it has more than {PUSH_URL_BYTES} bytes");
         return Err(malformed(place(), limit));
@@ -145,7 +145,7 @@ fn push(body: PushBody) -> Result<model::Push, Problem> {
         .is_some_and(|secret| !is_secret(secret))
     {
         let rule = format!("give 1 to {PUSH_SECRET_BYTES} bytes of text without U+0000");
-        return Err(malformed(Place::pointer("/push/secret"), rule));
+        return Err(malformed(Location::pointer("/push/secret"), rule));
     }
     Ok(model::Push {
         url: url.into(),
@@ -159,7 +159,7 @@ pub(crate) fn start(start: Start, pointer: &str) -> Result<model::Start, Problem
         Start::Beginning => model::Start::Beginning,
         Start::Now => model::Start::Now,
         Start::Time(time) => {
-            let refused = || malformed(Place::pointer(format!("{pointer}/time")), TIME_RULE);
+            let refused = || malformed(Location::pointer(format!("{pointer}/time")), TIME_RULE);
             model::Start::Since(model::in_utc(time).ok_or_else(refused)?)
         }
         Start::Position(text) => {
@@ -171,7 +171,7 @@ pub(crate) fn start(start: Start, pointer: &str) -> Result<model::Start, Problem
 /// Checks a position of a body.
 pub(crate) fn position(text: &str, pointer: &str) -> Result<Position, Problem> {
     text.parse().map_err(|error: model::PositionError| {
-        malformed(Place::pointer(pointer), error.to_string())
+        malformed(Location::pointer(pointer), error.to_string())
     })
 }
 
@@ -190,7 +190,7 @@ pub(crate) fn failure(delay_ms: Option<u64>, reason: &str) -> Result<Option<Dura
     if Parked::cut_reason(reason) != reason || reason.contains('\0') {
         let most = Parked::REASON_CHARACTERS;
         let rule = format!("give up to {most} characters without U+0000");
-        return Err(malformed(Place::pointer("/reason"), rule));
+        return Err(malformed(Location::pointer("/reason"), rule));
     }
     Ok(delay_ms.map(Duration::from_millis))
 }
@@ -205,5 +205,5 @@ fn within<T: PartialOrd + std::fmt::Display>(
         return Ok(());
     }
     let rule = format!("give a number from {least} to {most}");
-    Err(malformed(Place::pointer(pointer), rule))
+    Err(malformed(Location::pointer(pointer), rule))
 }

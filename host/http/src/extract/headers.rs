@@ -8,7 +8,7 @@ use gavel_engine::command::Origin;
 use gavel_model::CommandId;
 use uuid::Uuid;
 
-use super::{Place, malformed};
+use super::{Location, malformed};
 use crate::auth::Actor;
 use crate::error::Problem;
 use crate::state::AppState;
@@ -34,7 +34,7 @@ impl IdempotencyKey {
     pub(crate) fn with(self, in_body: Option<CommandId>) -> Result<Option<CommandId>, Problem> {
         match (self.0, in_body) {
             (Some(header), Some(body)) if header != body => Err(malformed(
-                Place::pointer("/command_id"),
+                Location::pointer("/command_id"),
                 "it contradicts the header `Idempotency-Key`",
             )),
             (header, body) => Ok(header.or(body)),
@@ -55,7 +55,7 @@ impl IdempotencyKey {
         if !(1..=KEY_LIMIT).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic())
         {
             return Err(malformed(
-                Place::Header(IDEMPOTENCY_KEY),
+                Location::Header(IDEMPOTENCY_KEY),
                 "give 1 to 255 visible characters",
             ));
         }
@@ -111,11 +111,14 @@ fn single<'h>(
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(malformed(Place::Header(name), "it is given more than once"));
+        return Err(malformed(
+            Location::Header(name),
+            "it is given more than once",
+        ));
     }
     let text = HeaderValue::to_str(value).map_err(|_| {
         malformed(
-            Place::Header(name),
+            Location::Header(name),
             "it holds other than visible characters",
         )
     })?;

@@ -37,14 +37,14 @@ use crate::error::{Code, Problem};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Mistake {
     #[serde(flatten)]
-    place: Place,
+    place: Location,
     message: String,
 }
 
 /// The part of a request that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Place {
+pub(super) enum Location {
     /// A JSON pointer (RFC 6901) into the body.
     Pointer(String),
     /// A parameter of the path or the query.
@@ -53,7 +53,7 @@ pub(super) enum Place {
     Header(&'static str),
 }
 
-impl Place {
+impl Location {
     pub(super) fn pointer(pointer: impl Into<String>) -> Self {
         Self::Pointer(pointer.into())
     }
@@ -64,13 +64,13 @@ impl Place {
 }
 
 /// A request that is refused for one mistake.
-pub(super) fn malformed(place: Place, message: impl Into<String>) -> Problem {
+pub(super) fn malformed(place: Location, message: impl Into<String>) -> Problem {
     let message = message.into();
     let what = match &place {
-        Place::Pointer(pointer) if pointer.is_empty() => "The body".to_owned(),
-        Place::Pointer(pointer) => format!("The body at `{pointer}`"),
-        Place::Parameter(name) => format!("The parameter `{name}`"),
-        Place::Header(name) => format!("The header `{name}`"),
+        Location::Pointer(pointer) if pointer.is_empty() => "The body".to_owned(),
+        Location::Pointer(pointer) => format!("The body at `{pointer}`"),
+        Location::Parameter(name) => format!("The parameter `{name}`"),
+        Location::Header(name) => format!("The header `{name}`"),
     };
     Problem::new(
         Code::MalformedRequest,

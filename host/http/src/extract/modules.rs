@@ -10,7 +10,7 @@ use gavel_model::{DigestError, ModuleDigest};
 use gavel_store::{ModuleFilter, ModuleViewer};
 
 use super::names::path;
-use super::{Place, malformed};
+use super::{Location, malformed};
 use crate::auth::Actor;
 use crate::error::Problem;
 use crate::state::AppState;
@@ -30,7 +30,7 @@ impl KnownModules {
         self,
         state: &AppState,
         text: &str,
-        place: Place,
+        place: Location,
     ) -> Result<ModuleDigest, Problem> {
         let digest = text
             .parse()
@@ -70,7 +70,7 @@ impl FromRequestParts<AppState> for DigestPath {
         let text = path::<String>(parts, state).await?;
         let actor = parts.extensions.get::<Actor>();
         let known = KnownModules(actor.and_then(Actor::viewer));
-        let digest = known.digest(state, &text, Place::parameter("digest"));
+        let digest = known.digest(state, &text, Location::parameter("digest"));
         digest.await.map(Self)
     }
 }

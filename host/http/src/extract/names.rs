@@ -11,7 +11,7 @@ use gavel_model::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{Place, malformed};
+use super::{Location, malformed};
 use crate::auth::Actor;
 use crate::error::{Code, Problem};
 use crate::state::AppState;
@@ -71,7 +71,7 @@ impl FromRequestParts<AppState> for DeciderPath {
         let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
         let decider = decider_name(
             path::<String>(parts, state).await?,
-            Place::parameter("decider"),
+            Location::parameter("decider"),
         )?;
         Ok(Self { namespace, decider })
     }
@@ -89,7 +89,7 @@ impl FromRequestParts<AppState> for KeyPath {
         let kind = Extension::from_request_parts(parts, state).await;
         let Extension::<ModuleKind>(kind) = kind.map_err(Problem::internal)?;
         let key = ActivationKey::new(namespace, kind, path::<String>(parts, state).await?);
-        let place = Place::parameter(kind.as_str());
+        let place = Location::parameter(kind.as_str());
         key.map(Self)
             .map_err(|error| malformed(place, error.to_string()))
     }
@@ -105,8 +105,8 @@ impl FromRequestParts<AppState> for StreamPath {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
         let (decider, id) = path::<(String, String)>(parts, state).await?;
-        let decider = decider_name(decider, Place::parameter("decider"))?;
-        stream_id(namespace, decider, id, Place::parameter("id")).map(Self)
+        let decider = decider_name(decider, Location::parameter("decider"))?;
+        stream_id(namespace, decider, id, Location::parameter("id")).map(Self)
     }
 }
 
@@ -120,11 +120,11 @@ impl FromRequestParts<AppState> for StoredStreamPath {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
         let (decider, id) = path::<(String, String)>(parts, state).await?;
-        let decider = decider_name(decider, Place::parameter("decider"))?;
+        let decider = decider_name(decider, Location::parameter("decider"))?;
         let stream = StreamId::from_stored(namespace, decider, id);
         stream
             .map(Self)
-            .map_err(|error| malformed(Place::parameter("id"), error.to_string()))
+            .map_err(|error| malformed(Location::parameter("id"), error.to_string()))
     }
 }
 
@@ -135,14 +135,14 @@ pub(super) async fn path<T: DeserializeOwned + Send>(
     match Path::from_request_parts(parts, state).await {
         Ok(Path(values)) => Ok(values),
         Err(_) => Err(malformed(
-            Place::parameter("path"),
+            Location::parameter("path"),
             "the path is no UTF-8 once it is decoded",
         )),
     }
 }
 
 /// Checks the name of a decider.
-pub(crate) fn decider_name(text: String, place: Place) -> Result<DeciderName, Problem> {
+pub(crate) fn decider_name(text: String, place: Location) -> Result<DeciderName, Problem> {
     DeciderName::new(text).map_err(|error| malformed(place, error.to_string()))
 }
 
@@ -151,7 +151,7 @@ pub(crate) fn stream_id(
     namespace: Namespace,
     decider: DeciderName,
     id: String,
-    place: Place,
+    place: Location,
 ) -> Result<StreamId, Problem> {
     StreamId::new(namespace, decider, id).map_err(|error| malformed(place, error.to_string()))
 }
@@ -159,7 +159,7 @@ pub(crate) fn stream_id(
 /// Checks what a sender attached.
 pub(crate) fn metadata(
     entries: Option<BTreeMap<String, String>>,
-    place: Place,
+    place: Location,
 ) -> Result<Metadata, Problem> {
     Metadata::from_sender(entries.unwrap_or_default())
         .map_err(|error| malformed(place, error.to_string()))

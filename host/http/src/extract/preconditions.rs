@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use gavel_model::{ExpectedVersion, StreamId, Version};
 
-use super::{Place, malformed};
+use super::{Location, malformed};
 use crate::error::{Code, Problem};
 use crate::state::AppState;
 
@@ -72,7 +72,7 @@ impl Preconditions {
         if self.if_match.is_none() && self.if_none_match.is_none() {
             return Ok(());
         }
-        Err(malformed(Place::Header("If-Match"), reason))
+        Err(malformed(Location::Header("If-Match"), reason))
     }
 
     /// Tells whether the client has the representation with the tag `opaque` already.
@@ -111,18 +111,18 @@ impl Preconditions {
                     (Some(version), None) => Ok(Demand::At(version)),
                     (None, _) => Err(not_met("no strong ETag that is a version was given")),
                     (Some(_), Some(_)) => Err(malformed(
-                        Place::Header("If-Match"),
+                        Location::Header("If-Match"),
                         "give one version, as in `\"17\"`",
                     )),
                 }
             }
             (None, Some(Tags::Any)) => Ok(Demand::At(Version::EMPTY)),
             (None, Some(Tags::These(_))) => Err(malformed(
-                Place::Header("If-None-Match"),
+                Location::Header("If-None-Match"),
                 "only `*` is known: the stream must be new",
             )),
             (Some(_), Some(_)) => Err(malformed(
-                Place::Header("If-Match"),
+                Location::Header("If-Match"),
                 "give it or `If-None-Match`, not both",
             )),
         }
@@ -133,7 +133,7 @@ impl Demand {
     fn with(self, in_body: Option<Version>) -> Result<ExpectedVersion, Problem> {
         match (self, in_body) {
             (Self::At(header), Some(body)) if header != body => Err(malformed(
-                Place::pointer("/expected_version"),
+                Location::pointer("/expected_version"),
                 "it contradicts the header of the request",
             )),
             (Self::At(version), _) => Ok(expected(Some(version))),
@@ -194,7 +194,7 @@ fn tags(
     };
     parsed
         .map(Some)
-        .ok_or_else(|| malformed(Place::Header(name), "give `*`, or ETags as in `\"17\"`"))
+        .ok_or_else(|| malformed(Location::Header(name), "give `*`, or ETags as in `\"17\"`"))
 }
 
 fn parse(list: &str) -> Option<Tags> {

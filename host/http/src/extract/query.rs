@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_html_form::Deserializer;
 
-use super::{Place, malformed, pointer};
+use super::{Location, malformed, pointer};
 use crate::error::Problem;
 use crate::state::AppState;
 
@@ -31,7 +31,7 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
             .next()
             .unwrap_or_default();
         let name = if name.is_empty() { "query" } else { name };
-        malformed(Place::parameter(name), error.inner().to_string())
+        malformed(Location::parameter(name), error.inner().to_string())
     })
 }
 

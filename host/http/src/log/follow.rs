@@ -48,15 +48,15 @@ pub(crate) enum Format {
 
 /// A permit for one of the subscriptions that the host has room for.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct SubscriptionPermit {
     format: Format,
     _permit: OwnedSemaphorePermit,
 }
 
 /// The rest of a subscription for one reader.
-struct Feed {
+struct EventFeed {
     subscription: Subscription,
-    place: Place,
+    place: SubscriptionPermit,
     /// The number of events that are still wanted; none for all.
     left: Option<usize>,
     keep_alive: Duration,
@@ -79,7 +79,7 @@ impl Format {
     }
 }
 
-impl Place {
+impl SubscriptionPermit {
     /// A place, if there is one left.
     pub(crate) fn take(places: &Arc<Semaphore>, format: Format) -> Result<Self, Problem> {
         let permit = places.clone().try_acquire_owned().map_err(|_| {
@@ -96,7 +96,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for SubscriptionPermit {
     fn drop(&mut self) {
         gauge!(SUBSCRIPTIONS, "format" => self.format.label()).decrement(1);
     }
@@ -105,19 +105,19 @@ impl Drop for Place {
 /// An answer that ends with the host, the client, or the event that is the last of `limit`.
 pub(crate) fn answer(
     state: &AppState,
-    place: Place,
+    place: SubscriptionPermit,
     subscription: Subscription,
     limit: Option<usize>,
 ) -> Response {
     let format = place.format;
-    let feed = Feed {
+    let feed = EventFeed {
         subscription,
         place,
         left: limit,
         keep_alive: state.settings.keep_alive,
         drain: state.drain.clone(),
     };
-    streamed(format, stream::unfold(feed, Feed::next))
+    streamed(format, stream::unfold(feed, EventFeed::next))
 }
 
 /// An answer whose chunks are sent as they are made.
@@ -138,7 +138,7 @@ pub(crate) fn streamed(
     (Extension(Endless), headers, body).into_response()
 }
 
-impl Feed {
+impl EventFeed {
     /// The next chunk, as soon as there is one; none at the end.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {

@@ -14,7 +14,7 @@ use gavel_store::{self as store, LogFilter};
 
 use self::follow::{Format, write_line};
 use crate::error::{Code, Problem};
-use crate::extract::{NamespaceHeader, Place, Query, malformed};
+use crate::extract::{Location, NamespaceHeader, Query, malformed};
 use crate::state::AppState;
 
 /// Reads the log, or follows it
@@ -66,7 +66,7 @@ pub(crate) async fn read_log(
     state.store.check_position(&namespace, after).await?;
     match format {
         Some(format) if is_followed || format == Format::ServerSentEvents => {
-            let place = follow::Place::take(&state.subscriptions, format)?;
+            let place = follow::SubscriptionPermit::take(&state.subscriptions, format)?;
             // Who comes while the store is away is told so, rather than left waiting.
             state.store.ping().await?;
             let subscription = state.log.subscribe(namespace, filter, after);
@@ -75,7 +75,7 @@ pub(crate) async fn read_log(
         }
         None if is_followed => {
             return Err(malformed(
-                Place::parameter("follow"),
+                Location::parameter("follow"),
                 "a JSON document has an end: accept `application/x-ndjson` or `text/event-stream`",
             ));
         }
@@ -87,8 +87,8 @@ pub(crate) async fn read_log(
         let page = page.await.map_err(unreadable)?;
         Ok(page_response(&uri, format, &page))
     };
-    let courtesy = state.modules.runtime().courtesy();
-    courtesy.read_in_turn(limit, read).await
+    let throttle = state.modules.runtime().throttle();
+    throttle.read_in_turn(limit, read).await
 }
 
 /// A page as JSON, or as lines.
@@ -145,7 +145,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
     let position = value.to_str().ok().and_then(|text| text.parse().ok());
     position
         .map(Some)
-        .ok_or_else(|| malformed(Place::Header("Last-Event-ID"), "it is no position"))
+        .ok_or_else(|| malformed(Location::Header("Last-Event-ID"), "it is no position"))
 }
 
 fn filter(query: LogQuery) -> Result<LogFilter, Problem> {
@@ -158,7 +158,7 @@ fn filter(query: LogQuery) -> Result<LogFilter, Problem> {
     tokens.next();
     if tokens.any(|token| token == ">") {
         return Err(malformed(
-            Place::parameter("id"),
+            Location::parameter("id"),
             "`>` stands for the rest and comes last",
         ));
     }
@@ -166,7 +166,7 @@ fn filter(query: LogQuery) -> Result<LogFilter, Problem> {
     if tags.len() > model::Event::MOST_TAGS {
         let most = model::Event::MOST_TAGS;
         let rule = format!("no event has more than {most} tags");
-        return Err(malformed(Place::parameter("tag"), rule));
+        return Err(malformed(Location::parameter("tag"), rule));
     }
     Ok(LogFilter {
         events: EventFilter {

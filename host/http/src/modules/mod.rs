@@ -15,7 +15,7 @@ use gavel_model::ModuleKind;
 use gavel_store::{ModuleFilter, StoredModule};
 
 use crate::error::Problem;
-use crate::extract::{DigestPath, KnownModules, Place, Query, Sender, WasmBody, malformed};
+use crate::extract::{DigestPath, KnownModules, Location, Query, Sender, WasmBody, malformed};
 use crate::state::AppState;
 
 /// Uploads a module
@@ -69,7 +69,7 @@ pub(crate) async fn list_modules(
     let after = match query.after.filter(|after| !after.is_empty()) {
         Some(after) => Some(
             known
-                .digest(&state, &after, Place::parameter("after"))
+                .digest(&state, &after, Location::parameter("after"))
                 .await?,
         ),
         None => None,
@@ -147,7 +147,7 @@ fn kind(name: Option<String>) -> Result<Option<ModuleKind>, Problem> {
     let name = name.filter(|name| !name.is_empty());
     let kind = name.map(|name| {
         let unknown = "it is no kind of module, which are `decider`, `process` and `view`";
-        ModuleKind::from_name(&name).ok_or_else(|| malformed(Place::parameter("kind"), unknown))
+        ModuleKind::from_name(&name).ok_or_else(|| malformed(Location::parameter("kind"), unknown))
     });
     kind.transpose()
 }

@@ -25,13 +25,13 @@ const HEADSTART: Duration = Duration::from_secs(5);
 pub(crate) struct Uploads {
     turns: Arc<Semaphore>,
     /// The queues by actor; as many as there are tokens.
-    lines: Mutex<HashMap<String, Line>>,
+    lines: Mutex<HashMap<String, UploadQueue>>,
     /// A token that each waiting upload holds a clone of.
     waiting: Arc<()>,
 }
 
 #[derive(Debug, Clone)]
-struct Line {
+struct UploadQueue {
     places: Arc<Semaphore>,
     turns: Arc<Semaphore>,
 }
@@ -84,12 +84,14 @@ impl Uploads {
         after > HEADSTART + limit * percent / 100 && Arc::strong_count(&self.waiting) > 1
     }
 
-    fn line(&self, actor: &str) -> Line {
+    fn line(&self, actor: &str) -> UploadQueue {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.entry(actor.to_owned()).or_insert_with(|| Line {
-            places: Arc::new(Semaphore::new(ACTOR_PLACES)),
-            turns: Arc::new(Semaphore::new(ACTOR_TURNS)),
-        });
+        let line = lines
+            .entry(actor.to_owned())
+            .or_insert_with(|| UploadQueue {
+                places: Arc::new(Semaphore::new(ACTOR_PLACES)),
+                turns: Arc::new(Semaphore::new(ACTOR_TURNS)),
+            });
         line.clone()
     }
 }

@@ -172,7 +172,7 @@ fn component_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openapi::Document;
+    use crate::openapi::OpenApiDocument;
     use crate::settings::ApiSettings;
 
     fn described() -> Value {
@@ -180,7 +180,7 @@ mod tests {
             &json!({
                 "name": "order", "kind": "decider",
                 "commands": [
-                    { "name": "Place", "schema": { "$schema": "x", "$ref": "#/$defs/Item", "$defs": { "Item": { "type": "object", "properties": { "next": { "$ref": "#/$defs/Item" } } } } } },
+                    { "name": "Location", "schema": { "$schema": "x", "$ref": "#/$defs/Item", "$defs": { "Item": { "type": "object", "properties": { "next": { "$ref": "#/$defs/Item" } } } } } },
                     { "name": "Cancel" },
                 ],
                 "events": [{ "name": "Placed", "schema": { "type": "string" } }],
@@ -189,7 +189,7 @@ mod tests {
             .to_string(),
         );
         let name = DeciderName::new("order").unwrap();
-        Document::new(&ApiSettings::default()).of_decider(&name, &manifest.unwrap())
+        OpenApiDocument::new(&ApiSettings::default()).of_decider(&name, &manifest.unwrap())
     }
 
     #[test]
@@ -219,11 +219,11 @@ mod tests {
         let schemas = &described()["components"]["schemas"];
         assert_eq!(
             schemas["Command"]["oneOf"],
-            json!([{ "$ref": "#/components/schemas/Command.Place" }, { "$ref": "#/components/schemas/Command.Cancel" }])
+            json!([{ "$ref": "#/components/schemas/Command.Location" }, { "$ref": "#/components/schemas/Command.Cancel" }])
         );
         assert_eq!(
-            schemas["Command.Place"]["properties"]["command"],
-            json!({ "const": "Place" })
+            schemas["Command.Location"]["properties"]["command"],
+            json!({ "const": "Location" })
         );
         assert_eq!(schemas["Command.Cancel.Data"], json!({}));
     }
@@ -231,10 +231,10 @@ mod tests {
     #[test]
     fn definitions_become_components_and_references_follow_them() {
         let schemas = &described()["components"]["schemas"];
-        let item = json!({ "$ref": "#/components/schemas/Command.Place.Data.Item" });
-        assert_eq!(schemas["Command.Place.Data"], item);
+        let item = json!({ "$ref": "#/components/schemas/Command.Location.Data.Item" });
+        assert_eq!(schemas["Command.Location.Data"], item);
         assert_eq!(
-            schemas["Command.Place.Data.Item"]["properties"]["next"],
+            schemas["Command.Location.Data.Item"]["properties"]["next"],
             item
         );
     }

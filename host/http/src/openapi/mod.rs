@@ -11,17 +11,17 @@ use gavel_engine::catalog::Manifest;
 use gavel_model::DeciderName;
 use serde_json::{Value, json};
 
-use crate::router::{Group, groups};
+use crate::router::{RouteGroup, groups};
 use crate::settings::ApiSettings;
 
 /// The description of the whole API.
 #[derive(Debug)]
-pub(super) struct Document {
+pub(super) struct OpenApiDocument {
     value: Value,
     text: Bytes,
 }
 
-impl Document {
+impl OpenApiDocument {
     pub(super) fn new(settings: &ApiSettings) -> Self {
         let mut value = json!({
             "openapi": "3.1.0",
@@ -35,8 +35,8 @@ impl Document {
                 { "name": "commands", "description": "Send commands, alone or in batches." },
                 { "name": "streams", "description": "States and events of streams." },
                 { "name": "log", "description": "The events of all streams." },
-                { "name": "deciders", "description": "What runs, and how to change it." },
-                { "name": "gate", "description": "What a module would change, and why what is there is there." },
+                { "name": "deciders", "description": "Deciders that run, and how to change them." },
+                { "name": "gate", "description": "Preview what a module would change, and explain recorded decisions." },
                 { "name": "consumers", "description": "Named readers of the log that share their work." },
                 { "name": "modules", "description": "Immutable components, named by their digest." },
                 { "name": "operations", "description": "Health, metrics and descriptions." },
@@ -44,7 +44,7 @@ impl Document {
             "paths": {},
             "components": common::components(settings),
         });
-        for Group { conditions, routes } in groups() {
+        for RouteGroup { conditions, routes } in groups() {
             let scope = conditions.scope;
             let described = serde_json::to_value(routes.into_openapi()).unwrap_or_default();
             for (path, item) in members(&described["paths"]) {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn every_answer_names_its_request_and_every_failure_is_a_problem() {
-        for (name, operation) in operations(&Document::new(&ApiSettings::default()).value) {
+        for (name, operation) in operations(&OpenApiDocument::new(&ApiSettings::default()).value) {
             for (status, response) in members(&operation["responses"]) {
                 assert!(
                     response["headers"]["Request-Id"].is_object(),
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let document = Document::new(&ApiSettings::default()).value;
+        let document = OpenApiDocument::new(&ApiSettings::default()).value;
         let mut found = Vec::new();
         references(&document, &mut found);
         assert!(!found.is_empty());
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn no_parameter_is_described_twice() {
-        let document = Document::new(&ApiSettings::default()).value;
+        let document = OpenApiDocument::new(&ApiSettings::default()).value;
         for (name, operation) in operations(&document) {
             let mut parameters = parameters(&document, &operation);
             let count = parameters.len();
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_parameters_in_a_path_are_described_and_no_others() {
-        let document = Document::new(&ApiSettings::default()).value;
+        let document = OpenApiDocument::new(&ApiSettings::default()).value;
         for (name, operation) in operations(&document) {
             let in_path = name
                 .split('/')
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_a_namespace_can_name_it() {
-        let document = Document::new(&ApiSettings::default()).value;
+        let document = OpenApiDocument::new(&ApiSettings::default()).value;
         for path in [
             "/v1/consumers",
             "/v1/deciders/{decider}/rehearsals",
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn credentials_are_described_where_they_are_needed() {
         let token = Token::new("ann", [0; 32], [Scope::Admin]);
-        let guarded = Document::new(&ApiSettings {
+        let guarded = OpenApiDocument::new(&ApiSettings {
             tokens: Tokens::new(vec![token]),
             ..ApiSettings::default()
         })
@@ -211,7 +211,7 @@ mod tests {
             "read"
         );
         assert!(guarded["paths"]["/livez"]["get"]["security"].is_null());
-        let open = Document::new(&ApiSettings::default()).value;
+        let open = OpenApiDocument::new(&ApiSettings::default()).value;
         assert!(open["paths"]["/v1/events"]["get"]["security"].is_null());
     }
 }

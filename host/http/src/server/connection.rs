@@ -31,7 +31,7 @@ use crate::settings::ServerSettings;
 
 /// The parts that all connections of a server share.
 #[derive(Debug, Clone)]
-pub(super) struct Shared {
+pub(super) struct ServerShared {
     pub(super) router: Router,
     pub(super) settings: Arc<ServerSettings>,
     /// The requests whose answer has not been handed over in full.
@@ -43,7 +43,7 @@ pub(super) struct Shared {
 }
 
 /// Serves a connection until it ends, or is not wanted any more.
-pub(super) async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared: Shared) {
+pub(super) async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared: ServerShared) {
     // Answers are small and written at once: waiting to fill a packet only delays them.
     let _ = stream.set_nodelay(true);
     let was_used = Arc::new(AtomicBool::new(false));
@@ -85,7 +85,7 @@ pub(super) async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared
 }
 
 fn service(
-    shared: &Shared,
+    shared: &ServerShared,
     peer: SocketAddr,
     was_used: Arc<AtomicBool>,
 ) -> impl Service<
@@ -94,7 +94,7 @@ fn service(
     Error = Infallible,
     Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>,
 > + Unpin {
-    let Shared {
+    let ServerShared {
         router,
         requests,
         drain,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{Shared, serve_connection};
+use super::connection::{ServerShared, serve_connection};
 use crate::settings::ServerSettings;
 
 /// The pause after the operating system could not give another connection, which is mostly for want
@@ -37,7 +37,7 @@ pub async fn serve(
     let drain_timeout = settings.drain_timeout;
     let (requests, connections) = (TaskTracker::new(), TaskTracker::new());
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-    let shared = Shared {
+    let shared = ServerShared {
         router,
         settings: Arc::new(settings),
         requests: requests.clone(),

@@ -10,7 +10,7 @@ use gavel_model::{ExpectedVersion, Json as Document, check_tags};
 
 use crate::error::Problem;
 use crate::extract::{
-    IdempotencyKey, JsonBody, Place, Preconditions, Sender, StreamPath, malformed, metadata,
+    IdempotencyKey, JsonBody, Location, Preconditions, Sender, StreamPath, malformed, metadata,
 };
 use crate::state::AppState;
 
@@ -46,13 +46,13 @@ pub(crate) async fn append_events(
         .await?;
     if expected == ExpectedVersion::Any {
         return Err(malformed(
-            Place::pointer("/expected_version"),
+            Location::pointer("/expected_version"),
             "an import has to say where it goes on",
         ));
     }
     if body.events.is_empty() {
         return Err(malformed(
-            Place::pointer("/events"),
+            Location::pointer("/events"),
             "there has to be one at least",
         ));
     }
@@ -77,7 +77,7 @@ pub(crate) async fn append_events(
 }
 
 fn to_imported((index, item): (usize, ImportItem)) -> Result<ImportedEvent, Problem> {
-    let place = |member: &str| Place::pointer(format!("/events/{index}/{member}"));
+    let place = |member: &str| Location::pointer(format!("/events/{index}/{member}"));
     if item.schema_version == 0 {
         return Err(malformed(place("schema_version"), "the first is 1"));
     }

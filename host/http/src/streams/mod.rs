@@ -13,14 +13,15 @@ use gavel_api::{
     Event, StateQuery, StreamEvents, StreamEventsQuery, StreamList, StreamListQuery, StreamState,
     StreamSummary, Text,
 };
-use gavel_engine::command::{Moment, StateAnswer};
+use gavel_engine::command::{StateAnswer, StateAt};
 use gavel_model::{ActivationKey, ModuleKind, Version};
 use gavel_store::{Direction, PAGE_BYTES, StreamRange};
 
 use crate::deciders::decider_not_found;
 use crate::error::{Code, Problem};
 use crate::extract::{
-    DeciderPath, KnownModules, Place, Preconditions, Query, StoredStreamPath, StreamPath, malformed,
+    DeciderPath, KnownModules, Location, Preconditions, Query, StoredStreamPath, StreamPath,
+    malformed,
 };
 use crate::state::AppState;
 
@@ -54,12 +55,12 @@ pub(crate) async fn get_stream(
     preconditions: Preconditions,
 ) -> Result<Response, Problem> {
     let moment = match (query.version, query.at) {
-        (None, None) => Moment::Newest,
-        (Some(version), None) => Moment::Version(version),
-        (None, Some(time)) => Moment::Time(time),
+        (None, None) => StateAt::Newest,
+        (Some(version), None) => StateAt::Version(version),
+        (None, Some(time)) => StateAt::Time(time),
         (Some(_), Some(_)) => {
             return Err(malformed(
-                Place::parameter("at"),
+                Location::parameter("at"),
                 "give it or `version`, not both",
             ));
         }
@@ -67,7 +68,7 @@ pub(crate) async fn get_stream(
     let module = match query.module {
         Some(text) => Some(
             known
-                .digest(&state, &text, Place::parameter("module"))
+                .digest(&state, &text, Location::parameter("module"))
                 .await?,
         ),
         None => None,
@@ -145,8 +146,8 @@ pub(crate) async fn list_stream_events(
         })
         .into_response())
     };
-    let courtesy = state.modules.runtime().courtesy();
-    courtesy.read_in_turn(range.limit, read).await
+    let throttle = state.modules.runtime().throttle();
+    throttle.read_in_turn(range.limit, read).await
 }
 
 /// Lists the streams of a decider
@@ -170,8 +171,8 @@ pub(crate) async fn list_streams(
     let listed = state
         .store
         .list_streams(&namespace, &decider, after, limit + 1);
-    let courtesy = state.modules.runtime().courtesy();
-    let mut streams = courtesy.read_in_turn(limit, listed).await?;
+    let throttle = state.modules.runtime().throttle();
+    let mut streams = throttle.read_in_turn(limit, listed).await?;
     let key = ActivationKey::of_decider(&namespace, &decider);
     if streams.is_empty() && state.store.active(&key).await?.is_none() {
         return Err(decider_not_found(&decider));

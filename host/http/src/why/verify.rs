@@ -19,16 +19,16 @@ use tokio_util::sync::CancellationToken;
 use crate::answer::{RequestId, report};
 use crate::doors::admit::draining;
 use crate::error::Problem;
-use crate::extract::{NamespaceHeader, Place, Query, decider_name, malformed, stream_id};
+use crate::extract::{Location, NamespaceHeader, Query, decider_name, malformed, stream_id};
 use crate::log::follow::{self, Format, streamed, write_line};
 use crate::state::AppState;
 
 const ROUTE: &str = "/v1/verify";
 
 /// The rest of a verification for one client.
-struct Feed {
+struct VerificationFeed {
     verification: mpsc::Receiver<Verification>,
-    _place: follow::Place,
+    _place: follow::SubscriptionPermit,
     id: RequestId,
     keep_alive: Duration,
     drain: CancellationToken,
@@ -56,7 +56,7 @@ pub(crate) async fn verify_decisions(
     Query(query): Query<VerifyQuery>,
 ) -> Result<Response, Problem> {
     let request = request(namespace, query)?;
-    let place = follow::Place::take(&state.subscriptions, Format::Lines)?;
+    let place = follow::SubscriptionPermit::take(&state.subscriptions, Format::Lines)?;
     // Who comes while the store is away is told so with a status.
     state.store.ping().await?;
     let verification = state.gate.verify(request)?;
@@ -67,17 +67,17 @@ pub(crate) async fn verify_decisions(
 fn request(namespace: Namespace, query: VerifyQuery) -> Result<VerifyRequest, Problem> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let decider = given(query.decider)
-        .map(|name| decider_name(name, Place::parameter("decider")))
+        .map(|name| decider_name(name, Location::parameter("decider")))
         .transpose()?;
     let id = given(query.id);
     match (&decider, &id) {
         (Some(decider), Some(id)) => {
-            let place = Place::parameter("id");
+            let place = Location::parameter("id");
             stream_id(namespace.clone(), decider.clone(), id.clone(), place)?;
         }
         (None, Some(_)) => {
             return Err(malformed(
-                Place::parameter("id"),
+                Location::parameter("id"),
                 "it names a stream only together with `decider`",
             ));
         }
@@ -92,11 +92,11 @@ fn request(namespace: Namespace, query: VerifyQuery) -> Result<VerifyRequest, Pr
 
 fn answer(
     state: &AppState,
-    place: follow::Place,
+    place: follow::SubscriptionPermit,
     id: RequestId,
     verification: mpsc::Receiver<Verification>,
 ) -> Response {
-    let feed = Feed {
+    let feed = VerificationFeed {
         verification,
         _place: place,
         id,
@@ -104,10 +104,10 @@ fn answer(
         drain: state.drain.clone(),
         is_over: false,
     };
-    streamed(Format::Lines, stream::unfold(feed, Feed::next))
+    streamed(Format::Lines, stream::unfold(feed, VerificationFeed::next))
 }
 
-impl Feed {
+impl VerificationFeed {
     /// The next chunk, as soon as there is one; none after the last line.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         if self.is_over {
@@ -182,7 +182,8 @@ mod tests {
         for said in said {
             sender.try_send(said).unwrap();
         }
-        let place = follow::Place::take(&api.state.subscriptions, Format::Lines).unwrap();
+        let place =
+            follow::SubscriptionPermit::take(&api.state.subscriptions, Format::Lines).unwrap();
         let response = answer(&api.state, place, RequestId::new(), receiver);
         (sender, response)
     }

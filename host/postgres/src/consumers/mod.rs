@@ -21,7 +21,7 @@ pub(super) use self::rows::milliseconds;
 use self::rows::{LeaseRow, settings_columns};
 use super::PostgresStore;
 use super::error::not_acknowledged;
-use super::query::{Failure, Statement, run};
+use super::query::{Statement, StatementError, run};
 use super::rows::{Read, Time, column, event_columns, time};
 
 const LEASE: &str = concat!(
@@ -379,7 +379,7 @@ impl ConsumerStore for PostgresStore {
     ) -> Result<Option<OffsetDateTime>, ConsumerError> {
         let sql = "SELECT gavel_ack($1, $2, $3, $4, $5::TEXT::XID8, $6, $7) AS expires_at";
         let statement = bind_position(of_consumer(sql, id).bind(lease), through).bind(keep);
-        let refused = |failure: Failure| not_acknowledged(failure, through);
+        let refused = |failure: StatementError| not_acknowledged(failure, through);
         let found = run(&self.pool, statement).await.map_err(refused)?;
         let expires_at: Option<Time> = answer(&found, |row| column(row, "expires_at"))?;
         Ok(expires_at.map(|Time(time)| time))

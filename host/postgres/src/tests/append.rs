@@ -7,7 +7,7 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_waits_for_a_foreign_one_to_its_stream_and_sees_its_outcome() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let (mut foreign, mut observer) = (database.connect().await, database.connect().await);
         register(&mut foreign).await;
@@ -31,7 +31,7 @@ async fn an_append_waits_for_a_foreign_one_to_its_stream_and_sees_its_outcome() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_outcome_is_known_when_the_server_refuses_and_unknown_when_the_connection_is_lost() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let (mut foreign, mut observer) = (database.connect().await, database.connect().await);
         register(&mut foreign).await;
@@ -85,7 +85,7 @@ async fn append_all(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_a_foreign_writer_holds_holds_up_no_other() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut foreign = database.connect().await;
         register(&mut foreign).await;
@@ -118,7 +118,7 @@ async fn a_stream_that_a_foreign_writer_holds_holds_up_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_foreign_session_holds_holds_up_its_own_stream_or_decider_and_no_other() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut foreign = database.connect().await;
         register(&mut foreign).await;
@@ -170,7 +170,7 @@ async fn whatever_a_foreign_session_holds_holds_up_its_own_stream_or_decider_and
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_the_database_refuses_fails_its_own_append_and_no_other() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut session = database.connect().await;
         register(&mut session).await;
@@ -201,7 +201,7 @@ async fn a_row_that_the_database_refuses_fails_its_own_append_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_cut_under_a_batch_leaves_its_outcome_unknown_and_serves_the_next() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let (mut foreign, mut observer) = (database.connect().await, database.connect().await);
         register(&mut foreign).await;
@@ -240,7 +240,7 @@ async fn a_connection_that_is_cut_under_a_batch_leaves_its_outcome_unknown_and_s
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hosts_never_store_one_version_twice_and_both_make_progress() {
     const APPENDS: u64 = 40;
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let hosts = [database.open().await, database.open().await];
         register(&mut database.connect().await).await;
         let writers = hosts.clone().map(|host| {
@@ -278,7 +278,7 @@ async fn two_hosts_never_store_one_version_twice_and_both_make_progress() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_keeps_the_writers_of_other_hosts_away_until_it_has_appended_or_is_let_go() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let (store, other) = (database.open().await, database.open().await);
         let mut observer = database.connect().await;
         register(&mut observer).await;
@@ -308,7 +308,7 @@ async fn a_claim_keeps_the_writers_of_other_hosts_away_until_it_has_appended_or_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_keeps_the_appends_of_all_hosts_waiting_and_ends_when_its_host_is_stuck() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let (here, there) = (database.open().await, database.open().await);
         let mut session = database.connect().await;
         register(&mut session).await;

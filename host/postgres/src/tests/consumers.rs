@@ -48,7 +48,7 @@ fn leased_ids(leases: &[Lease]) -> Vec<(&str, usize)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_of_plain_sql_is_a_consumer() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut session = database.connect().await;
         register(&mut session).await;
@@ -98,7 +98,7 @@ async fn a_view_of_plain_sql_is_a_consumer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_event_parks_its_stream_once_those_before_it_are_done() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut session = database.connect().await;
         register(&mut session).await;
@@ -154,7 +154,7 @@ async fn a_malformed_event_parks_its_stream_once_those_before_it_are_done() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_goes_on_when_the_database_moves_to_a_cluster_with_lower_transaction_ids() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut session = database.connect().await;
         register(&mut session).await;
@@ -198,7 +198,7 @@ async fn a_consumer_goes_on_when_the_database_moves_to_a_cluster_with_lower_tran
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_set_back_prolongs_no_lease() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut session = database.connect().await;
         register(&mut session).await;

@@ -20,7 +20,7 @@ fn outdated() -> Outdated {
 }
 
 /// Makes a database as it was left by hosts that knew of deciders only.
-async fn of_deciders_only(database: &Database) {
+async fn of_deciders_only(database: &PostgresDatabase) {
     let known = migrator();
     let before = known.iter().filter(|known| known.version < 34);
     let before = Migrator {
@@ -47,7 +47,7 @@ async fn of_deciders_only(database: &Database) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_knows_of_deciders_only_is_opened_with_all_it_holds() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         of_deciders_only(&database).await;
         let store = database.open().await;
 
@@ -79,7 +79,7 @@ async fn a_database_that_knows_of_deciders_only_is_opened_with_all_it_holds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_of_before_stores_nothing_in_a_database_of_kinds() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         database.open().await;
         let mut session = database.connect().await;
         let calls = [
@@ -103,7 +103,7 @@ async fn a_host_of_before_stores_nothing_in_a_database_of_kinds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_for_newer_hosts_is_refused() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         database.open().await;
         database.connect().await.execute(RAISE).await.unwrap();
         for migrate in [true, false] {
@@ -123,7 +123,7 @@ async fn a_database_for_newer_hosts_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_under_which_the_floor_is_raised_appends_nothing_and_is_told() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let (appending, idle) = (database.open().await, database.open().await);
         let mut session = database.connect().await;
         register(&mut session).await;

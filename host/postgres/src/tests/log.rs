@@ -6,7 +6,7 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_append_that_stays_open_makes_no_reader_skip_and_blocks_no_other_stream() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut foreign = database.connect().await;
         register(&mut foreign).await;
@@ -46,7 +46,7 @@ async fn a_foreign_append_that_stays_open_makes_no_reader_skip_and_blocks_no_oth
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_host_commits_wakes_the_others() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let (one, other) = (database.open().await, database.open().await);
         let mut observer = database.connect().await;
         register(&mut observer).await;
@@ -76,7 +76,7 @@ async fn the_log_keeps_the_order_of_streams_that_many_appends_share() {
     const WRITERS: usize = 8;
     const APPENDS: usize = 25;
     let pairs = [["a", "b"], ["b", "c"], ["c", "a"], ["b", "a"]];
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         register(&mut database.connect().await).await;
         let writers: Vec<_> = (0..WRITERS)
@@ -122,7 +122,7 @@ async fn the_log_keeps_the_order_of_streams_that_many_appends_share() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn positions_go_on_when_the_database_moves_to_a_cluster_with_lower_transaction_ids() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut session = database.connect().await;
         register(&mut session).await;
@@ -164,7 +164,7 @@ async fn end_life(session: &mut PgConnection) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_life_of_the_server_is_one_generation_for_all_hosts() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut session = database.connect().await;
         register(&mut session).await;
@@ -203,7 +203,7 @@ async fn another_life_of_the_server_is_one_generation_for_all_hosts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_outlives_its_server_is_not_skipped() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let (mut session, mut outliving) = (database.connect().await, database.connect().await);
         register(&mut session).await;
@@ -229,7 +229,7 @@ async fn what_outlives_its_server_is_not_skipped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_event_is_reported_with_its_place_and_payload_after_those_before_it() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut session = database.connect().await;
         register(&mut session).await;

@@ -34,12 +34,12 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A database of its own on the server that `DATABASE_URL` names.
 #[derive(Debug, Clone)]
-struct Database {
+struct PostgresDatabase {
     server: PgConnectOptions,
     name: String,
 }
 
-impl Database {
+impl PostgresDatabase {
     async fn create() -> Self {
         #[expect(
             clippy::disallowed_methods,
@@ -86,8 +86,8 @@ impl Database {
 }
 
 /// Runs `case` on a new database, and drops that however the case ends.
-async fn on_new_database(case: impl AsyncFnOnce(Database)) {
-    let database = Database::create().await;
+async fn on_new_database(case: impl AsyncFnOnce(PostgresDatabase)) {
+    let database = PostgresDatabase::create().await;
     let outcome = AssertUnwindSafe(case(database.clone()))
         .catch_unwind()
         .await;
@@ -99,7 +99,7 @@ macro_rules! postgres_case {
     ($case:ident) => {
         #[tokio::test(flavor = "multi_thread")]
         async fn $case() {
-            on_new_database(async |database: Database| {
+            on_new_database(async |database: PostgresDatabase| {
                 conformance::$case(Arc::new(database.open().await)).await;
             })
             .await;

@@ -5,7 +5,7 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_that_start_together_on_an_empty_database_all_open_it() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let opening = (0..4).map(|_| {
             let database = database.clone();
             tokio::spawn(async move { PostgresStore::open(database.options()).await })
@@ -19,7 +19,7 @@ async fn hosts_that_start_together_on_an_empty_database_all_open_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outdated_schema_is_refused_when_migrating_is_off() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let untouched = PostgresOptions {
             migrate: false,
             ..database.options()
@@ -40,7 +40,7 @@ async fn an_outdated_schema_is_refused_when_migrating_is_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_can_lose_what_it_acknowledged_is_refused_unless_allowed() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let unsafe_default = format!(
             "ALTER DATABASE {} SET synchronous_commit = off",
             database.name
@@ -88,7 +88,7 @@ async fn a_server_that_does_not_answer_is_named_without_the_password() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_not_utf8_is_refused_by_name() {
-    let mut database = Database::create().await;
+    let mut database = PostgresDatabase::create().await;
     let mut server = database.server.connect().await.unwrap();
     let utf8 = database.name.clone();
     database.name.push_str("_ascii");
@@ -98,7 +98,7 @@ async fn a_database_that_is_not_utf8_is_refused_by_name() {
     );
     server.execute(AssertSqlSafe(create)).await.unwrap();
     let opened = PostgresStore::open(database.options()).await;
-    let named = Database {
+    let named = PostgresDatabase {
         name: utf8,
         ..database.clone()
     };
@@ -113,7 +113,7 @@ async fn a_database_that_is_not_utf8_is_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_could_only_read_are_left_once_others_can_write() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut session = database.connect().await;
         register(&mut session).await;
@@ -143,7 +143,7 @@ async fn sessions_that_could_only_read_are_left_once_others_can_write() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_of_a_database_neither_skip_triggers_nor_end_sessions_that_are_idle() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let mut session = database.connect().await;
         let name = &database.name;
         let mut set = async |setting: &str| {

@@ -20,7 +20,7 @@ enum Asked {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_is_refused_with_what_to_do() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         for (asked, setting) in [
             (Asked::Refused("unsupported startup parameter: options"), "options"),
             (

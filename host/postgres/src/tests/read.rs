@@ -5,7 +5,7 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_up_outlives_its_connection_and_fails_with_its_statement_alone() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let (mut foreign, mut observer) = (database.connect().await, database.connect().await);
         for (end, is_answered) in [("pg_terminate_backend", true), ("pg_cancel_backend", false)] {
@@ -49,7 +49,7 @@ async fn a_look_up_outlives_its_connection_and_fails_with_its_statement_alone() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_that_is_no_json_is_ignored() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut session = database.connect().await;
         register(&mut session).await;
@@ -73,7 +73,7 @@ async fn a_snapshot_that_is_no_json_is_ignored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_cannot_be_folded_for_its_row_is_reported_with_its_place() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut session = database.connect().await;
         register(&mut session).await;
@@ -108,7 +108,7 @@ async fn an_event_that_cannot_be_folded_for_its_row_is_reported_with_its_place()
             through: None,
             eventless_since: None,
         };
-        let past = store.passages(&counters, &Place::default(), 10).await;
+        let past = store.segments(&counters, &Place::default(), 10).await;
         let alone = store.event(&counters.namespace, log[1].event.event_id);
         for error in [
             history.unwrap_err(),
@@ -137,7 +137,7 @@ async fn an_event_that_cannot_be_folded_for_its_row_is_reported_with_its_place()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_under_way_at_a_moment_comes_after_it_and_nothing_else_does() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let store = database.open().await;
         let mut session = database.connect().await;
         register(&mut session).await;
@@ -173,8 +173,8 @@ async fn what_is_under_way_at_a_moment_comes_after_it_and_nothing_else_does() {
             eventless_since: None,
         };
         let beginning = Place::default();
-        let page = store.passages(&before, &beginning, 10).await.unwrap();
-        let read: Vec<_> = page.passages.iter().map(|passage| &*passage.id).collect();
+        let page = store.segments(&before, &beginning, 10).await.unwrap();
+        let read: Vec<_> = page.segments.iter().map(|segment| &*segment.id).collect();
         assert_eq!(read, ["before", "overtakes"]);
         let since = PastRange {
             through: None,
@@ -191,7 +191,7 @@ async fn what_is_under_way_at_a_moment_comes_after_it_and_nothing_else_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_past_can_be_read_in_the_order_of_an_index() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         database.open().await;
         let mut session = database.connect().await;
         // Of what is left, the planner takes a sort before it takes an index that does not have the
@@ -232,7 +232,7 @@ async fn the_past_can_be_read_in_the_order_of_an_index() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_gives_documents_back_as_they_were_written() {
-    on_new_database(async |database: Database| {
+    on_new_database(async |database: PostgresDatabase| {
         let mut session = database.connect().await;
         let vectors: serde_json::Value =
             serde_json::from_str(include_str!("../../../../wit/canonical-json.json")).unwrap();

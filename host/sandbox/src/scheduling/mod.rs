@@ -3,12 +3,11 @@
 //!
 //! Every number of this is in one table.
 
-mod courtesy;
 mod pace;
 mod table;
 mod threads;
+mod throttle;
 
-pub use courtesy::Courtesy;
 pub(crate) use pace::{Lane, Pace};
 pub use table::{
     BATCH_EVENTS, COUNT_PAGE, PAGE, SMALL_BATCH_EVENTS, SMALL_PAGE, SMALL_READ_EVENTS, TURN,
@@ -16,3 +15,4 @@ pub use table::{
 pub(crate) use table::{PROMPT, TICK};
 pub use threads::give_way;
 pub(crate) use threads::{GuestThreads, gives_way, rest};
+pub use throttle::BackgroundThrottle;

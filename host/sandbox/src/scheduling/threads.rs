@@ -11,9 +11,9 @@ use std::{io, thread};
 
 use tokio::sync::oneshot;
 
-use super::courtesy::Courtesy;
 use super::pace::Lane;
 use super::table::{GIVING_WAY, GIVING_WAY_IN_BACKGROUND};
+use super::throttle::BackgroundThrottle;
 use crate::RunError;
 
 /// The stack that the host needs on a guest's thread besides the guest's own: for wasmtime, lifting
@@ -22,18 +22,18 @@ const HOST_STACK_BYTES: usize = 2 << 20;
 
 thread_local! {
     /// This guest thread's manner towards other threads; `None` on other threads.
-    static MANNER: Cell<Option<Manner>> = const { Cell::new(None) };
+    static MANNER: Cell<Option<ThreadMode>> = const { Cell::new(None) };
     /// This guest thread's knowledge of live calls; empty on other threads.
-    static COURTESY: OnceCell<Courtesy> = const { OnceCell::new() };
+    static THROTTLE: OnceCell<BackgroundThrottle> = const { OnceCell::new() };
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
+enum ThreadMode {
     Equal,
     GivesWay,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+type GuestWork = Box<dyn FnOnce() + Send>;
 
 /// A handle to the threads. They end when the last handle is dropped and the queues are empty.
 #[derive(Debug, Clone)]
@@ -41,27 +41,27 @@ pub(crate) struct GuestThreads {
     light: Arc<Handle>,
     heavy: Arc<Handle>,
     background: Arc<Handle>,
-    courtesy: Courtesy,
+    throttle: BackgroundThrottle,
 }
 
 #[derive(Debug)]
-struct Handle(Arc<Queue>);
+struct Handle(Arc<LaneQueue>);
 
-struct Queue {
+struct LaneQueue {
     lane: Lane,
     stack_bytes: usize,
-    /// The courtesy, which all queues share.
-    courtesy: Courtesy,
+    /// The throttle, which all queues share.
+    throttle: BackgroundThrottle,
     /// The number of threads that take jobs.
     threads: u32,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<GuestQueue>,
     changed: Condvar,
     limit: usize,
 }
 
-struct Waiting {
+struct GuestQueue {
     /// The waiting jobs, each with its lane.
-    jobs: VecDeque<(Lane, Job)>,
+    jobs: VecDeque<(Lane, GuestWork)>,
     closed: bool,
 }
 
@@ -74,10 +74,10 @@ impl GuestThreads {
         queue: usize,
         guest_stack_bytes: usize,
     ) -> io::Result<Self> {
-        let courtesy = Courtesy::default();
+        let throttle = BackgroundThrottle::default();
         let start = |lane, threads| {
             let stack_bytes = guest_stack_bytes + HOST_STACK_BYTES;
-            let queue = Queue::new(lane, threads, queue, stack_bytes, courtesy.clone());
+            let queue = LaneQueue::new(lane, threads, queue, stack_bytes, throttle.clone());
             // Made before the threads: should one fail to start, dropping this ends the others.
             let handle = Handle(Arc::new(queue));
             for number in 0..threads {
@@ -89,16 +89,16 @@ impl GuestThreads {
             light: start(Lane::Light, threads.get())?,
             heavy: start(Lane::Heavy, threads.get().div_ceil(4))?,
             background: start(Lane::Background, threads.get())?,
-            courtesy,
+            throttle,
         })
     }
 
-    /// The courtesy towards the live calls that are run here.
-    pub(crate) fn courtesy(&self) -> &Courtesy {
-        &self.courtesy
+    /// The throttle towards the live calls that are run here.
+    pub(crate) fn throttle(&self) -> &BackgroundThrottle {
+        &self.throttle
     }
 
-    fn queue(&self, lane: Lane) -> &Arc<Queue> {
+    fn queue(&self, lane: Lane) -> &Arc<LaneQueue> {
         match lane {
             Lane::Light => &self.light.0,
             Lane::Heavy => &self.heavy.0,
@@ -136,7 +136,7 @@ impl GuestThreads {
 /// Gives the other threads of the machine precedence over this guest's thread from now on, since
 /// its call takes long. On any other thread nothing changes.
 pub fn give_way() {
-    if MANNER.get() != Some(Manner::Equal) {
+    if MANNER.get() != Some(ThreadMode::Equal) {
         return;
     }
     give_way_by(GIVING_WAY);
@@ -144,13 +144,13 @@ pub fn give_way() {
 
 /// Tells whether the calls on this thread give way from their beginning.
 pub(crate) fn gives_way() -> bool {
-    MANNER.get() == Some(Manner::GivesWay)
+    MANNER.get() == Some(ThreadMode::GivesWay)
 }
 
 /// Lets others run after a call on this thread has computed for `took`, if there are many live
 /// calls. Gives for how long: in multiples of `took`, at most `longest`.
 pub(crate) fn rest(took: Duration, longest: u32) -> u32 {
-    let rests = COURTESY.with(|courtesy| courtesy.get().map_or(0, Courtesy::live_rests));
+    let rests = THROTTLE.with(|throttle| throttle.get().map_or(0, BackgroundThrottle::live_rests));
     let rests = rests.min(longest);
     if rests > 0 {
         thread::sleep(took * rests);
@@ -159,7 +159,7 @@ pub(crate) fn rest(took: Duration, longest: u32) -> u32 {
 }
 
 fn give_way_by(nice: i32) {
-    MANNER.set(Some(Manner::GivesWay));
+    MANNER.set(Some(ThreadMode::GivesWay));
     // On Linux this is about the calling thread alone.
     if let Err(error) = rustix::process::setpriority_process(None, nice) {
         tracing::warn!(%error, "a module that computes without end is run at normal priority");
@@ -175,24 +175,24 @@ fn processor_time() -> Duration {
 
 /// A panic drops what the job owned, an instance with its guest included; nothing of it is seen
 /// again.
-fn run(job: Job) {
+fn run(job: GuestWork) {
     let _ = catch_unwind(AssertUnwindSafe(job));
 }
 
-impl Queue {
+impl LaneQueue {
     fn new(
         lane: Lane,
         threads: usize,
         limit: usize,
         stack_bytes: usize,
-        courtesy: Courtesy,
+        throttle: BackgroundThrottle,
     ) -> Self {
         Self {
             lane,
             stack_bytes,
-            courtesy,
+            throttle,
             threads: u32::try_from(threads).unwrap_or(u32::MAX),
-            waiting: Mutex::new(Waiting {
+            waiting: Mutex::new(GuestQueue {
                 jobs: VecDeque::new(),
                 closed: false,
             }),
@@ -216,7 +216,7 @@ impl Queue {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, GuestQueue> {
         // Jobs run outside the lock and their panics are caught: a poisoned queue is still whole.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -237,10 +237,10 @@ impl Queue {
     }
 
     fn work(self: Arc<Self>, number: usize) {
-        MANNER.set(Some(Manner::Equal));
-        COURTESY.with(|courtesy| {
+        MANNER.set(Some(ThreadMode::Equal));
+        THROTTLE.with(|throttle| {
             // The thread is new: it has none yet.
-            let _ = courtesy.set(self.courtesy.clone());
+            let _ = throttle.set(self.throttle.clone());
         });
         match self.lane {
             Lane::Light => {}
@@ -255,7 +255,7 @@ impl Queue {
             // What a thread has given away it is not given back. If no other can be had it goes on
             // as it is.
             let is_replaced = self.lane == Lane::Light
-                && MANNER.get() == Some(Manner::GivesWay)
+                && MANNER.get() == Some(ThreadMode::GivesWay)
                 && self.start_thread(number).is_ok();
             if is_replaced {
                 return;
@@ -265,16 +265,16 @@ impl Queue {
 
     /// Runs a job, and rests after it if live calls are made: as long as all threads of the lane
     /// together are to rest after it.
-    fn run_with_courtesy(&self, job: Job) {
+    fn run_with_courtesy(&self, job: GuestWork) {
         let began = processor_time();
         run(job);
         let took = processor_time().saturating_sub(began);
-        if let Some(rest) = self.courtesy.rest_after(took.saturating_mul(self.threads)) {
+        if let Some(rest) = self.throttle.rest_after(took.saturating_mul(self.threads)) {
             thread::sleep(rest);
         }
     }
 
-    fn next(&self) -> Option<(Lane, Job)> {
+    fn next(&self) -> Option<(Lane, GuestWork)> {
         let mut waiting = self.lock();
         loop {
             if let Some(job) = waiting.jobs.pop_front() {
@@ -298,9 +298,9 @@ impl Drop for Handle {
     }
 }
 
-impl std::fmt::Debug for Queue {
+impl std::fmt::Debug for LaneQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue")
+        f.debug_struct("LaneQueue")
             .field("waiting", &self.lock().jobs.len())
             .field("limit", &self.limit)
             .finish()

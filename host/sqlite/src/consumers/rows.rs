@@ -9,7 +9,8 @@ use gavel_model::{
 };
 use gavel_store::Error;
 use gavel_store::toolkit::consumers::rows::{
-    Backlog, Entry, Holder, Place, Progress, Registered, Rows, Visit, named, readable,
+    Backlog, ConsumerProgress, EventCoordinates, Holder, LogEntry, Registered, Rows, Visit, named,
+    readable,
 };
 use rusqlite::{Row, params};
 use time::OffsetDateTime;
@@ -313,11 +314,11 @@ impl Rows for Tables<'_> {
         Ok(found?.flatten())
     }
 
-    fn progress(&self, id: &ConsumerId, now: OffsetDateTime) -> Result<Progress, Error> {
+    fn progress(&self, id: &ConsumerId, now: OffsetDateTime) -> Result<ConsumerProgress, Error> {
         let [namespace, name] = names(id);
         let values = params![namespace, name, rows::milliseconds(now)];
         let found = rows::one(self.database, PROGRESS, values, |row| {
-            Ok(Progress {
+            Ok(ConsumerProgress {
                 pending: count(row, 0)?,
                 oldest: row.get::<_, Option<i64>>(1)?.map(rows::nearest_time),
                 in_flight: count(row, 2)?,
@@ -331,7 +332,7 @@ impl Rows for Tables<'_> {
         &self,
         id: &ConsumerId,
         after: Position,
-        visit: Visit<'_, Entry>,
+        visit: Visit<'_, LogEntry>,
     ) -> Result<(), Error> {
         let values = params![id.namespace().as_str(), self.generations.offset(after)?];
         Ok(self.each(AFTER, values, |row| entry(row, &self.generations), visit)?)
@@ -356,7 +357,7 @@ impl Rows for Tables<'_> {
         stream: &StreamId,
         from: Version,
         through: Version,
-        visit: Visit<'_, Entry>,
+        visit: Visit<'_, LogEntry>,
     ) -> Result<(), Error> {
         let [namespace, decider, id] = rows::names(stream);
         let values = params![namespace, decider, id, from.to_sql(), through.to_sql()];
@@ -445,7 +446,7 @@ fn backlog(
         })
     });
     let backlog = Backlog {
-        next: Place {
+        next: EventCoordinates {
             version: version_of(row.get(2)?)?,
             position: generations.position(row.get(3)?)?,
             created_at: rows::nearest_time(row.get(4)?),
@@ -462,13 +463,13 @@ fn backlog(
     Ok((stream, backlog))
 }
 
-fn entry(row: &Row<'_>, generations: &Generations<'_>) -> Result<Entry, SqliteError> {
-    Ok(Entry {
+fn entry(row: &Row<'_>, generations: &Generations<'_>) -> Result<LogEntry, SqliteError> {
+    Ok(LogEntry {
         decider: row.get(0)?,
         id: row.get(1)?,
         event: row.get(2)?,
         tags: serde_json::from_str(row.get_ref(6)?.as_str().unwrap_or_default()).ok(),
-        place: Place {
+        place: EventCoordinates {
             version: version_of(row.get(3)?)?,
             position: generations.position(row.get(4)?)?,
             created_at: rows::nearest_time(row.get(5)?),

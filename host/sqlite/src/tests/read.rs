@@ -58,7 +58,7 @@ async fn a_malformed_event_is_reported_and_hides_no_other() {
         through: None,
         eventless_since: None,
     };
-    let past = store.passages(&everything, &Place::default(), 10).await;
+    let past = store.segments(&everything, &Place::default(), 10).await;
     assert_reported(past.unwrap_err());
     let found = store.event(&everything.namespace, damaged.event.event_id);
     assert_reported(found.await.unwrap_err());

@@ -40,7 +40,7 @@ use self::catalog::Catalog;
 use self::consumers::Served;
 use self::journal::Journals;
 use self::names::Name;
-use self::rehearsals::Rehearsals;
+use self::rehearsals::RehearsalIndex;
 use self::snapshots::Snapshots;
 use crate::{
     Append, AppendError, Appended, Error, EventStore, History, LogStore, Outdated, StreamHead,
@@ -62,7 +62,7 @@ pub struct Composed<B: Core> {
     clock: Arc<dyn Clock>,
     names: Journals<Name>,
     catalog: Journals<Catalog>,
-    rehearsals: Journals<Rehearsals>,
+    rehearsals: Journals<RehearsalIndex>,
     consumers: Journals<Served>,
     snapshots: Mutex<Snapshots>,
     ends: log::Ends,

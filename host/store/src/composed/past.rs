@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::journal::{internal_stream, recorded_event, unconditional};
 use super::log::{PAGE_EVENTS, read_log};
 use super::{Composed, Core};
-use crate::toolkit::Passages;
+use crate::toolkit::Segments;
 use crate::{
     Counted, Error, EventStore as _, LogFilter, Moment, PastPage, PastRange, PastStore, Place,
     ResumeError, Room, StreamAppend, StreamRange,
@@ -23,12 +23,12 @@ const PAGE_STREAMS: u32 = 1_000;
 
 /// The mark of a command without events.
 #[derive(Debug, Serialize, Deserialize)]
-struct Mark {
+struct EventlessMark {
     version: Version,
     command_id: CommandId,
 }
 
-impl Mark {
+impl EventlessMark {
     fn read(recorded: &RecordedEvent) -> Result<Self, Error> {
         serde_json::from_str(recorded.event.data.as_str()).map_err(|error| Error::Corrupt {
             what: "mark of a command without events",
@@ -47,7 +47,7 @@ pub(super) fn mark_of(part: &StreamAppend) -> Result<Option<StreamAppend>, Error
     let (Some(command), []) = (&part.command, part.events.as_slice()) else {
         return Ok(None);
     };
-    let mark = Mark {
+    let mark = EventlessMark {
         version: command.version,
         command_id: command.command_id,
     };
@@ -82,7 +82,7 @@ impl<B: Core> Composed<B> {
     /// Adds the events of a stream after a version, up to a moment, as far as there is room.
     async fn fill(
         &self,
-        passages: &mut Passages,
+        segments: &mut Segments,
         room: &mut Room,
         stream: &StreamId,
         mut after: Version,
@@ -104,7 +104,7 @@ impl<B: Core> Composed<B> {
                 if is_later || !room.take_bytes(event.size_bytes()) {
                     return Ok(());
                 }
-                passages.push(stream.id(), version, event, command_id);
+                segments.push(stream.id(), version, event, command_id);
             }
         }
     }
@@ -127,7 +127,7 @@ impl<B: Core> Composed<B> {
             let Some(last) = page.last() else { break };
             after = last.version;
             for recorded in &page {
-                let mark = Mark::read(recorded)?;
+                let mark = EventlessMark::read(recorded)?;
                 let (since, through) = (range.eventless_since.as_ref(), range.through.as_ref());
                 let is_wanted = through.is_none_or(|through| is_before(through, recorded))
                     && since.is_none_or(|since| !is_before(since, recorded))
@@ -149,13 +149,13 @@ impl<B: Core> Composed<B> {
 
 #[async_trait]
 impl<B: Core> PastStore for Composed<B> {
-    async fn passages(
+    async fn segments(
         &self,
         range: &PastRange,
         after: &Place,
         limit: u32,
     ) -> Result<PastPage, Error> {
-        let mut passages = Passages::default();
+        let mut segments = Segments::default();
         let mut room = Room::of_history(limit);
         let mut ids = first_of(range, &after.id);
         let mut last = after.id.clone();
@@ -169,16 +169,16 @@ impl<B: Core> PastStore for Composed<B> {
                     start
                 };
                 let through = range.through.as_ref();
-                self.fill(&mut passages, &mut room, &stream, start, through)
+                self.fill(&mut segments, &mut room, &stream, start, through)
                     .await?;
                 if room.is_full() {
-                    return Ok(passages.into_page(true));
+                    return Ok(segments.into_page(true));
                 }
                 last = id;
             }
             ids = self.ids_after(range, &range.decider, &last).await?;
             if ids.is_empty() {
-                return Ok(passages.into_page(false));
+                return Ok(segments.into_page(false));
             }
         }
     }
@@ -281,7 +281,7 @@ impl<B: Core> PastStore for Composed<B> {
             let page = page.await?;
             for event in &page.events {
                 let version = match event.stream.decider().is_internal() {
-                    true => Mark::read(event)?.version,
+                    true => EventlessMark::read(event)?.version,
                     false => event.version.previous(),
                 };
                 let earliest = places

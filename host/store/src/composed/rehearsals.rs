@@ -1,4 +1,4 @@
-//! Rehearsals: one journal for all, in which the newest entry of each rehearsal is its state.
+//! RehearsalIndex: one journal for all, in which the newest entry of each rehearsal is its state.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +18,10 @@ use crate::{
 
 /// The places of the newest states of all rehearsals.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Rehearsals(BTreeMap<(Namespace, RehearsalId), Kept>);
+pub(super) struct RehearsalIndex(BTreeMap<(Namespace, RehearsalId), KeptRehearsal>);
 
 #[derive(Debug, Clone)]
-struct Kept {
+struct KeptRehearsal {
     key: ActivationKey,
     is_over: bool,
     seen_at: OffsetDateTime,
@@ -69,18 +69,18 @@ impl Written {
 
     fn key(&self) -> Result<ActivationKey, Error> {
         ActivationKey::new(self.namespace.clone(), self.kind, self.name.as_str())
-            .map_err(|error| corrupt::<Rehearsals>(error.to_string()))
+            .map_err(|error| corrupt::<RehearsalIndex>(error.to_string()))
     }
 }
 
-impl Fold for Rehearsals {
+impl Fold for RehearsalIndex {
     type Entry = RehearsalEntry;
     const WHAT: &'static str = "journal of rehearsals";
 
     fn apply(&mut self, entry: RehearsalEntry, recorded: &RecordedEvent) -> Result<(), Error> {
         match entry {
             RehearsalEntry::Put(written) => {
-                let kept = Kept {
+                let kept = KeptRehearsal {
                     key: written.key()?,
                     is_over: written.is_over,
                     seen_at: written.seen_at,
@@ -101,11 +101,11 @@ impl Fold for Rehearsals {
     }
 }
 
-impl Rehearsals {
+impl RehearsalIndex {
     fn newest_first<'r>(
         &'r self,
         key: &ActivationKey,
-    ) -> impl Iterator<Item = (&'r (Namespace, RehearsalId), &'r Kept)> {
+    ) -> impl Iterator<Item = (&'r (Namespace, RehearsalId), &'r KeptRehearsal)> {
         let rehearsals = self.0.iter().rev();
         rehearsals.filter(move |(_, kept)| kept.key == *key)
     }
@@ -138,15 +138,19 @@ fn journal() -> Result<StreamId, Error> {
 }
 
 impl<B: Core> Composed<B> {
-    async fn open_rehearsals(&self) -> Result<Opened<Rehearsals>, Error> {
+    async fn open_rehearsals(&self) -> Result<Opened<RehearsalIndex>, Error> {
         self.rehearsals.open(&*self.core, &journal()?).await
     }
 
     /// All of a rehearsal.
-    async fn written(&self, id: RehearsalId, kept: &Kept) -> Result<RehearsalRecord, Error> {
+    async fn written(
+        &self,
+        id: RehearsalId,
+        kept: &KeptRehearsal,
+    ) -> Result<RehearsalRecord, Error> {
         let range = StreamRange::only(kept.version);
         for recorded in self.core.read_stream(&journal()?, range).await? {
-            for entry in entries_of::<Rehearsals>(&recorded)? {
+            for entry in entries_of::<RehearsalIndex>(&recorded)? {
                 if let RehearsalEntry::Put(written) = entry
                     && written.id == id
                 {
@@ -161,7 +165,7 @@ impl<B: Core> Composed<B> {
                 }
             }
         }
-        Err(corrupt::<Rehearsals>(format!(
+        Err(corrupt::<RehearsalIndex>(format!(
             "{id} is not at {}",
             kept.version
         )))
@@ -239,7 +243,8 @@ impl<B: Core> RehearsalStore for Composed<B> {
         loop {
             let mut kept = self.open_rehearsals().await?;
             let found = kept.state().0.get(&at);
-            let is_silent = |found: &&Kept| !found.is_over && found.seen_at == last.seen_at;
+            let is_silent =
+                |found: &&KeptRehearsal| !found.is_over && found.seen_at == last.seen_at;
             let Some(mut found) = found.filter(is_silent).cloned() else {
                 return Ok(None);
             };

@@ -10,7 +10,7 @@ use gavel_model::{
 use uuid::Uuid;
 
 use super::support::*;
-use crate::{Fence, Moment, Passage, PastRange, Place, Store, StreamAppend};
+use crate::{Fence, Moment, PastRange, Place, Segment, Store, StreamAppend};
 
 /// The ids in the order of their bytes, which no collation gives them.
 const IDS: [&str; 7] = ["A", "a", "a\u{20}", "a-", "aa", "a\u{10000}", "ä"];
@@ -47,14 +47,14 @@ fn place(id: &str, at: u64) -> Place {
     }
 }
 
-fn steps(passages: Vec<Passage>) -> Vec<Step> {
-    let steps = passages.into_iter().flat_map(|passage| {
-        assert_eq!(passage.events.len(), passage.command_ids.len());
-        let versions = passage.after.get() + 1..;
-        let events = passage.events.into_iter().zip(passage.command_ids);
+fn steps(segments: Vec<Segment>) -> Vec<Step> {
+    let steps = segments.into_iter().flat_map(|segment| {
+        assert_eq!(segment.events.len(), segment.command_ids.len());
+        let versions = segment.after.get() + 1..;
+        let events = segment.events.into_iter().zip(segment.command_ids);
         versions
             .zip(events)
-            .map(move |(version, (event, command))| (passage.id.clone(), version, event, command))
+            .map(move |(version, (event, command))| (segment.id.clone(), version, event, command))
     });
     steps.collect()
 }
@@ -80,9 +80,9 @@ async fn steps_of(store: &dyn Store, streams: &[StreamId]) -> Vec<Step> {
 async fn read(store: &dyn Store, range: &PastRange, mut after: Place, limit: u32) -> Vec<Step> {
     let mut found: Vec<Step> = Vec::new();
     loop {
-        let page = store.passages(range, &after, limit).await.unwrap().passages;
-        let ids: Vec<_> = page.iter().map(|passage| passage.id.clone()).collect();
-        assert!(ids.is_sorted_by(|a, b| a < b), "one passage each: {ids:?}");
+        let page = store.segments(range, &after, limit).await.unwrap().segments;
+        let ids: Vec<_> = page.iter().map(|segment| segment.id.clone()).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b), "one segment each: {ids:?}");
         let page = steps(page);
         assert!(page.len() <= limit as usize);
         let Some((id, version, ..)) = page.last() else {
@@ -119,26 +119,26 @@ pub(crate) async fn the_past_is_read_stream_by_stream_and_version_by_version(
     append(&*store, last).await.unwrap();
     grow(&*store, &a, 2).await;
 
-    let page = store.passages(&counters(), &Place::default(), 100).await;
+    let page = store.segments(&counters(), &Place::default(), 100).await;
     let mut expected = Vec::new();
     for stream in [&a, &b] {
         let events = events_of(&*store, stream).await;
-        expected.push(Passage {
+        expected.push(Segment {
             id: stream.id().to_owned(),
             after: Version::EMPTY,
             command_ids: events.iter().map(|event| event.event.command_id).collect(),
             events: events.into_iter().map(|event| event.event.into()).collect(),
         });
     }
-    assert_eq!(page.unwrap().passages, expected);
-    let tail = store.passages(&counters(), &place("b", 1), 1).await;
-    let expected = Passage {
+    assert_eq!(page.unwrap().segments, expected);
+    let tail = store.segments(&counters(), &place("b", 1), 1).await;
+    let expected = Segment {
         id: "b".to_owned(),
         after: version(1),
         events: expected[1].events[1..2].to_vec(),
         command_ids: expected[1].command_ids[1..2].to_vec(),
     };
-    assert_eq!(tail.unwrap().passages, [expected]);
+    assert_eq!(tail.unwrap().segments, [expected]);
 }
 
 pub(crate) async fn a_page_of_the_past_begins_where_the_last_one_has_ended(store: Arc<dyn Store>) {
@@ -159,8 +159,8 @@ pub(crate) async fn a_page_of_the_past_begins_where_the_last_one_has_ended(store
             .filter(|step| place(&step.0, step.1) > after);
         assert_eq!(found, rest.cloned().collect::<Vec<_>>(), "after {after:?}");
     }
-    let nothing = store.passages(&counters(), &Place::default(), 0).await;
-    assert_eq!(nothing.unwrap().passages, []);
+    let nothing = store.segments(&counters(), &Place::default(), 0).await;
+    assert_eq!(nothing.unwrap().segments, []);
 }
 
 pub(crate) async fn the_past_of_one_stream_is_that_stream(store: Arc<dyn Store>) {
@@ -440,9 +440,9 @@ pub(crate) async fn what_comes_after_a_moment_is_told_and_can_be_left_out(store:
             .unwrap();
     }
     let everything = async |range: &PastRange| {
-        let passages = read(&*store, range, place("", 0), 100).await;
+        let segments = read(&*store, range, place("", 0), 100).await;
         (
-            passages,
+            segments,
             eventless(&*store, range, <_>::default(), 100).await,
         )
     };

@@ -131,14 +131,14 @@ pub(crate) async fn what_is_read_to_be_folded_is_bounded_in_bytes(store: Arc<dyn
         let (mut after, mut read) = (Place::default(), Vec::new());
         let mut has_more = true;
         while has_more {
-            let page = store.passages(&range, &after, limit).await.unwrap();
+            let page = store.segments(&range, &after, limit).await.unwrap();
             has_more = page.has_more;
             let events: Vec<_> = page
-                .passages
+                .segments
                 .iter()
-                .flat_map(|passage| passage.events.iter().cloned())
+                .flat_map(|segment| segment.events.iter().cloned())
                 .collect();
-            if let Some(last) = page.passages.last() {
+            if let Some(last) = page.segments.last() {
                 fits(&events);
                 after = Place {
                     id: last.id.clone(),

@@ -1,4 +1,4 @@
-//! Events and ledger in memory.
+//! StoredEvents and ledger in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -17,20 +17,20 @@ use crate::{
 };
 
 /// The events of one stream, oldest first; the index of an event is its version less 1.
-type Stream = Vec<Arc<RecordedEvent>>;
+type StreamEvents = Vec<Arc<RecordedEvent>>;
 
 /// All events, by stream and in the order of the log.
 #[derive(Debug, Default)]
-pub(super) struct Events {
+pub(super) struct StoredEvents {
     /// The facts that appends are checked against.
     facts: Facts,
     /// The events by ascending position.
     log: Vec<Arc<RecordedEvent>>,
-    streams: HashMap<(Namespace, DeciderName), BTreeMap<String, Stream>>,
+    streams: HashMap<(Namespace, DeciderName), BTreeMap<String, StreamEvents>>,
     commands: HashMap<(Namespace, CommandId), CommandRecord>,
 }
 
-impl Events {
+impl StoredEvents {
     /// Makes an empty log of this generation.
     pub(super) fn new(generation: u64) -> Self {
         let facts = Facts {

@@ -12,7 +12,7 @@ use gavel_model::{
 };
 use tokio::sync::watch;
 
-use self::events::Events;
+use self::events::StoredEvents;
 use super::{
     Append, AppendError, Appended, Composed, Error, EventStore, LogFilter, LogPage, LogStore,
     ResumeError, StreamHead, StreamRange, StreamSummary,
@@ -25,7 +25,7 @@ pub type MemoryStore = Composed<MemoryLog>;
 #[derive(Debug)]
 pub struct MemoryLog {
     clock: Arc<dyn Clock>,
-    events: Mutex<Events>,
+    events: Mutex<StoredEvents>,
     appended: watch::Sender<()>,
 }
 
@@ -38,14 +38,14 @@ impl MemoryLog {
         Self {
             clock,
             // The log of another process is another one, though it may be as long.
-            events: Mutex::new(Events::new(generation)),
+            events: Mutex::new(StoredEvents::new(generation)),
             appended: watch::Sender::new(()),
         }
     }
 
     /// Locks the events; each change is whole before anything can panic, so that a poisoned lock
     /// guards sound data.
-    fn events(&self) -> MutexGuard<'_, Events> {
+    fn events(&self) -> MutexGuard<'_, StoredEvents> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

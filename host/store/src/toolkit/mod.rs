@@ -9,9 +9,9 @@ pub mod consumers;
 pub mod group;
 pub mod hold;
 pub mod lookup;
-mod passages;
+mod segments;
 mod snapshots;
 pub mod writes;
 
-pub use passages::Passages;
+pub use segments::Segments;
 pub use snapshots::newest_of;

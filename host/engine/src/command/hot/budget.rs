@@ -40,7 +40,7 @@ impl Drop for Eviction {
 
 /// All shards, and the bound on what they keep.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct HotBudget {
     limit: Holdings,
     streams: AtomicUsize,
     bytes: AtomicUsize,
@@ -49,7 +49,7 @@ pub(super) struct Budget {
     shards: Mutex<HashMap<ShardKey, Arc<Shard>>>,
 }
 
-impl Budget {
+impl HotBudget {
     pub(super) fn new(limit: Holdings) -> Self {
         Self {
             limit,
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_eviction_that_nobody_carries_out_is_over() {
-        let budget = Budget::new(Holdings::default());
+        let budget = HotBudget::new(Holdings::default());
         let kept = Holdings {
             streams: 1,
             bytes: 1,

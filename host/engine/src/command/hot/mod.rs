@@ -4,12 +4,12 @@
 //! The streams of a namespace and a module are spread over *shards* (`shard.rs`) by their ids. Hot
 //! state is a cache: each append is still checked against the version at which it was decided, and
 //! dropped state is loaded again. A command that is carried out here ends in an answer, or in a
-//! [`Failure`] that `Commands` deals with as with any other attempt.
+//! [`AttemptError`] that `Commands` deals with as with any other attempt.
 
 mod budget;
 mod history;
-mod job;
 mod pool;
+mod queued;
 mod shard;
 mod stream;
 
@@ -22,18 +22,18 @@ use gavel_sandbox::RunError;
 use gavel_store::{Store, StreamHead};
 use tokio::sync::oneshot;
 
-use super::attempt::Failure;
+use super::attempt::AttemptError;
 use super::decision::Task;
 use super::{
     BatchError, CommandAnswer, CommandOptions, CommandRequest, CommandSettings, Commands, Error,
     Origin,
 };
 use crate::catalog::{Active, Modules};
-use budget::{Budget, Holdings};
-use job::{Job, Stop};
+use budget::{Holdings, HotBudget};
+use queued::{QueuedCommand, Stop};
 use shard::{Environment, Message, Shard};
 
-pub(super) use pool::{Company, Pool, Subject};
+pub(super) use pool::{CallSubject, Company, Pool};
 pub(super) use shard::Reservation;
 pub use shard::SnapshotPolicy;
 
@@ -62,7 +62,7 @@ impl HotStreams {
                 outputs: modules.outputs().clone(),
                 tasks: tokio::runtime::Handle::current(),
                 snapshots: settings.snapshots,
-                budget: Budget::new(Holdings {
+                budget: HotBudget::new(Holdings {
                     streams: settings.hot_streams,
                     bytes: settings.hot_bytes,
                 }),
@@ -121,7 +121,7 @@ impl Commands {
         request: &CommandRequest,
         origin: &Origin,
         options: CommandOptions,
-    ) -> Result<CommandAnswer, Failure> {
+    ) -> Result<CommandAnswer, AttemptError> {
         let stream = &request.stream;
         let known = self
             .0
@@ -147,7 +147,7 @@ impl Commands {
             return Err(refused(Error::NotRun(RunError::Overloaded { queue })));
         };
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Job {
+        let job = Box::new(QueuedCommand {
             task,
             return_state: options.return_state,
             retries: if options.retry_conflicts {
@@ -158,7 +158,7 @@ impl Commands {
             reply,
             _place: place,
         });
-        hot.env.runtime.courtesy().note_call();
+        hot.env.runtime.throttle().note_call();
         hot.send(&active, stream, Message::Command(job));
         let stop = match answer.await {
             Ok(Ok(answer)) => return Ok(answer),
@@ -171,20 +171,20 @@ impl Commands {
             }
             Stop::Unfit(error) => self.confirmed(&active, stream, error).await,
             Stop::Refused(error) => refused(error),
-            Stop::Lost(error) => Failure::Lost(BatchError::new(0, error)),
+            Stop::Lost(error) => AttemptError::Lost(BatchError::new(0, error)),
             Stop::Fenced(error) => match self
                 .0
                 .modules
                 .active(stream.namespace(), stream.decider())
                 .await
             {
-                Ok(_) => Failure::Disturbed(BatchError::new(0, error)),
+                Ok(_) => AttemptError::Disturbed(BatchError::new(0, error)),
                 Err(error) => refused(Error::Module(error)),
             },
-            Stop::InDoubt => Failure::InDoubt,
-            Stop::Recorded => Failure::Recorded,
+            Stop::InDoubt => AttemptError::InDoubt,
+            Stop::Recorded => AttemptError::Recorded,
             // What is told if that never ends.
-            Stop::Again => Failure::Disturbed(BatchError::new(
+            Stop::Again => AttemptError::Disturbed(BatchError::new(
                 0,
                 Error::NotRun(RunError::Overloaded { queue: hot.queue }),
             )),
@@ -193,7 +193,7 @@ impl Commands {
 
     /// Confirms a refusal by the active module. A refusal does not pass the fence of an append, so
     /// it holds only if no swap came before it.
-    async fn confirmed(&self, active: &Active, stream: &StreamId, error: Error) -> Failure {
+    async fn confirmed(&self, active: &Active, stream: &StreamId, error: Error) -> AttemptError {
         let newest = self
             .0
             .modules
@@ -203,7 +203,7 @@ impl Commands {
             Ok(Some(newest)) if newest.activation.number == active.activation.number => {
                 refused(error)
             }
-            Ok(_) => Failure::Disturbed(BatchError::new(0, error)),
+            Ok(_) => AttemptError::Disturbed(BatchError::new(0, error)),
             Err(error) => refused(Error::Module(error)),
         }
     }
@@ -216,12 +216,12 @@ impl Commands {
         stream: &StreamId,
         believed: StreamHead,
         error: Error,
-    ) -> Failure {
+    ) -> AttemptError {
         match self.0.store.head(stream).await {
             Ok(head) if head != believed => {
                 let moved = Message::Moved(stream.clone(), head);
                 self.0.hot.send(active, stream, moved);
-                Failure::Disturbed(BatchError::new(0, error))
+                AttemptError::Disturbed(BatchError::new(0, error))
             }
             Ok(_) => self.confirmed(active, stream, error).await,
             Err(error) => refused(Error::Store(error)),
@@ -229,6 +229,6 @@ impl Commands {
     }
 }
 
-fn refused(error: Error) -> Failure {
-    Failure::Refused(BatchError::new(0, error))
+fn refused(error: Error) -> AttemptError {
+    AttemptError::Refused(BatchError::new(0, error))
 }

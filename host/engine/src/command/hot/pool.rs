@@ -23,7 +23,7 @@ pub(in crate::command) struct Pool {
     memory_limit: usize,
     /// Most instances.
     limit: usize,
-    instances: HashMap<u64, Shared>,
+    instances: HashMap<u64, SharedInstance>,
     /// The instance that takes the next state.
     open: Option<u64>,
     /// The instances that serve one stream alone, oldest first.
@@ -34,7 +34,7 @@ pub(in crate::command) struct Pool {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedInstance {
     instance: Instance,
     states: usize,
     bytes: usize,
@@ -43,13 +43,13 @@ struct Shared {
 
 /// The stream and the command that a call is about.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::command) struct Subject<'a> {
+pub(in crate::command) struct CallSubject<'a> {
     pub(in crate::command) stream: &'a StreamId,
     /// The command that is decided, if it is one.
     pub(in crate::command) command_id: Option<CommandId>,
 }
 
-impl<'a> From<&'a StreamId> for Subject<'a> {
+impl<'a> From<&'a StreamId> for CallSubject<'a> {
     fn from(stream: &'a StreamId) -> Self {
         Self {
             stream,
@@ -134,7 +134,7 @@ impl Pool {
     pub(in crate::command) fn with<T>(
         &mut self,
         state: &State,
-        subject: Subject<'_>,
+        subject: CallSubject<'_>,
         call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.call(state.instance(), subject, call)
@@ -195,7 +195,7 @@ impl Pool {
         let instance = self.module.instantiate()?;
         let (id, bytes) = (instance.id(), instance.memory_bytes());
         self.bytes += bytes;
-        let shared = Shared {
+        let shared = SharedInstance {
             instance,
             states: 0,
             bytes,
@@ -212,12 +212,12 @@ impl Pool {
     fn call<T>(
         &mut self,
         id: u64,
-        subject: Subject<'_>,
+        subject: CallSubject<'_>,
         call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let shared = self.instances.get_mut(&id).ok_or(Fault::Spent)?;
         let outcome = call(&mut shared.instance);
-        let Subject { stream, command_id } = subject;
+        let CallSubject { stream, command_id } = subject;
         let module = self.module.digest();
         self.outputs
             .take(&mut shared.instance, module, stream, command_id);
@@ -237,7 +237,7 @@ impl Pool {
             return None;
         }
         let half = self.memory_limit / 2;
-        let has_room = |shared: &Shared| {
+        let has_room = |shared: &SharedInstance| {
             shared.company == Company::Others
                 && shared.states < STATES_PER_INSTANCE
                 && shared.bytes <= half

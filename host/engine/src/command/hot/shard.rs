@@ -19,10 +19,10 @@ use hashlink::LruCache;
 use metrics::counter;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::budget::{Budget, Eviction, Holdings};
-use super::history::{Page, Reader, Start};
-use super::job::{Job, Stop};
+use super::budget::{Eviction, Holdings, HotBudget};
+use super::history::{HistoryPage, HistoryReader, HistoryStart};
 use super::pool::Pool;
+use super::queued::{QueuedCommand, Stop};
 use super::stream::{Handed, HotStream, Settled};
 use crate::catalog::{Decider, Decisions, Outputs};
 use crate::command::Error;
@@ -39,7 +39,7 @@ pub(super) struct Environment {
     /// The runtime for tasks that wait for the store.
     pub(super) tasks: tokio::runtime::Handle,
     pub(super) snapshots: SnapshotPolicy,
-    pub(super) budget: Budget,
+    pub(super) budget: HotBudget,
     pub(super) started: Instant,
 }
 
@@ -88,16 +88,16 @@ struct Desk {
 #[derive(Debug)]
 pub(super) enum Message {
     /// Decides and stores a command.
-    Command(Box<Job>),
+    Command(Box<QueuedCommand>),
     /// Keeps a stream free for somebody else, once what came before is stored.
     Reserve(StreamId, oneshot::Sender<Reservation>),
     /// The reservation has ended.
     Released(StreamId),
     /// A page of a stream's history.
-    Loaded(StreamId, Box<Result<Page, store::Error>>),
+    Loaded(StreamId, Box<Result<HistoryPage, store::Error>>),
     /// The outcome of the append that was under way, with the commands that are to be decided
     /// again.
-    Settled(StreamId, Settled, Vec<Job>),
+    Settled(StreamId, Settled, Vec<QueuedCommand>),
     /// The stream was found to be there.
     Moved(StreamId, StreamHead),
     /// Drops the least recently used state, for others need the room.
@@ -246,9 +246,9 @@ impl Shard {
     }
 
     /// Has a page of a stream's history read; it comes as a message.
-    pub(super) fn load(self: &Arc<Self>, stream: StreamId, start: Start) {
+    pub(super) fn load(self: &Arc<Self>, stream: StreamId, start: HistoryStart) {
         let shard = self.clone();
-        let reader = Reader {
+        let reader = HistoryReader {
             store: self.env.store.clone(),
             module: self.module.digest(),
             stream,
@@ -317,7 +317,7 @@ impl Shard {
                         | AppendError::EventUnregistered { .. }
                             if !is_alone =>
                         {
-                            Settled::OneIsGuilty
+                            Settled::OnePoisonsBatch
                         }
                         _ => Settled::Failed,
                     };
@@ -336,7 +336,7 @@ struct Settling {
     shard: Arc<Shard>,
     stream: StreamId,
     outcome: Settled,
-    again: Vec<Job>,
+    again: Vec<QueuedCommand>,
 }
 
 impl Drop for Settling {
@@ -443,7 +443,7 @@ impl Desk {
     }
 
     /// Tells the budget what is kept here now.
-    fn count(&mut self, budget: &Budget) {
+    fn count(&mut self, budget: &HotBudget) {
         let now = Holdings {
             streams: self.streams.len(),
             bytes: self.pool.bytes(),

@@ -20,9 +20,9 @@ use gavel_sandbox::{Fault, State};
 use gavel_store::{self as store, Claim, LARGE_APPEND_BYTES, StreamAppend, StreamHead};
 use tokio::sync::oneshot;
 
-use super::history::{Page, Start};
-use super::job::{Job, Pending, Stop};
-use super::pool::{Company, Pool, Subject};
+use super::history::{HistoryPage, HistoryStart};
+use super::pool::{CallSubject, Company, Pool};
+use super::queued::{Pending, QueuedCommand, Stop};
 use super::shard::{Reservation, Shard};
 use crate::command::Error;
 use crate::command::decision::after;
@@ -45,7 +45,7 @@ pub(super) struct HotStream {
     state: Option<State>,
     /// The head of the stream at that state.
     head: StreamHead,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Waiter>,
     decided: Vec<(StreamAppend, Pending)>,
     decided_bytes: usize,
     is_under_way: bool,
@@ -71,8 +71,8 @@ pub(super) struct HotStream {
 }
 
 #[derive(Debug)]
-enum Waiting {
-    Command(Box<Job>),
+enum Waiter {
+    Command(Box<QueuedCommand>),
     Reservation(oneshot::Sender<Reservation>),
 }
 
@@ -120,12 +120,12 @@ impl HotStream {
         !self.is_under_way && self.decided.is_empty()
     }
 
-    pub(super) fn push_command(&mut self, job: Box<Job>) {
-        self.waiting.push_back(Waiting::Command(job));
+    pub(super) fn push_command(&mut self, job: Box<QueuedCommand>) {
+        self.waiting.push_back(Waiter::Command(job));
     }
 
     pub(super) fn push_reservation(&mut self, grant: oneshot::Sender<Reservation>) {
-        self.waiting.push_back(Waiting::Reservation(grant));
+        self.waiting.push_back(Waiter::Reservation(grant));
     }
 
     /// Ends a reservation; its holder may have appended.
@@ -160,20 +160,20 @@ impl HotStream {
                     self.waiting.shrink_to_fit();
                     return;
                 }
-                Some(Waiting::Reservation(grant)) if self.is_quiet() => {
+                Some(Waiter::Reservation(grant)) if self.is_quiet() => {
                     self.is_reserved = true;
                     // If nobody waits for it any more it ends here, which comes back as a message.
                     let _ = grant.send(Reservation::new(shard.clone(), self.id.clone()));
                 }
-                Some(Waiting::Command(job)) if job.is_unwanted() => {}
-                Some(Waiting::Command(job)) if self.state(pool).is_some() && !self.is_full() => {
+                Some(Waiter::Command(job)) if job.is_unwanted() => {}
+                Some(Waiter::Command(job)) if self.state(pool).is_some() && !self.is_full() => {
                     if let Err(job) = self.decide(job, pool, shard) {
-                        return self.waiting.push_front(Waiting::Command(job));
+                        return self.waiting.push_front(Waiter::Command(job));
                     }
                 }
                 Some(other) => {
-                    if matches!(other, Waiting::Command(_)) && self.is_quiet() {
-                        self.begin_loading(Start::Newest, pool, shard);
+                    if matches!(other, Waiter::Command(_)) && self.is_quiet() {
+                        self.begin_loading(HistoryStart::Newest, pool, shard);
                     }
                     return self.waiting.push_front(other);
                 }
@@ -193,10 +193,10 @@ impl HotStream {
     /// Decides a command. Gives it back if it has to wait for what is not durable yet.
     fn decide(
         &mut self,
-        job: Box<Job>,
+        job: Box<QueuedCommand>,
         pool: &mut Pool,
         shard: &Arc<Shard>,
-    ) -> Result<(), Box<Job>> {
+    ) -> Result<(), Box<QueuedCommand>> {
         if let Err(error) = job.task.check_head(&self.head) {
             return self.refuse(job, error);
         }
@@ -213,7 +213,7 @@ impl HotStream {
             return Err(job);
         };
         let head = self.head;
-        let subject = Subject {
+        let subject = CallSubject {
             stream: &self.id,
             command_id: Some(id),
         };
@@ -257,7 +257,7 @@ impl HotStream {
     }
 
     /// Refuses a command if that follows from a durable state.
-    fn refuse(&mut self, job: Box<Job>, error: Error) -> Result<(), Box<Job>> {
+    fn refuse(&mut self, job: Box<QueuedCommand>, error: Error) -> Result<(), Box<QueuedCommand>> {
         if !self.is_quiet() {
             return Err(job);
         }
@@ -290,13 +290,13 @@ impl HotStream {
 
     /// Takes the outcome of the append that was under way, after its senders were answered. The
     /// commands `again` are decided once more, before those that came later.
-    pub(super) fn settled(&mut self, outcome: Settled, again: Vec<Job>, pool: &mut Pool) {
+    pub(super) fn settled(&mut self, outcome: Settled, again: Vec<QueuedCommand>, pool: &mut Pool) {
         self.is_under_way = false;
         self.one_by_one = self.one_by_one.saturating_sub(1);
         match outcome {
             Settled::Durable => return,
             Settled::Overtaken => self.is_overtaken = true,
-            Settled::OneIsGuilty => self.one_by_one = again.len(),
+            Settled::OnePoisonsBatch => self.one_by_one = again.len(),
             Settled::Failed => {}
         }
         self.forget(pool);
@@ -306,12 +306,12 @@ impl HotStream {
         let decided = decided.map(|(_, pending)| pending.into_job());
         let jobs = again.into_iter().chain(decided).map(Box::new);
         let later = std::mem::take(&mut self.waiting);
-        self.waiting = jobs.map(Waiting::Command).chain(later).collect();
+        self.waiting = jobs.map(Waiter::Command).chain(later).collect();
     }
 
-    fn begin_loading(&mut self, start: Start, pool: &mut Pool, shard: &Arc<Shard>) {
+    fn begin_loading(&mut self, start: HistoryStart, pool: &mut Pool, shard: &Arc<Shard>) {
         self.is_loading = true;
-        if matches!(start, Start::Newest) {
+        if matches!(start, HistoryStart::Newest) {
             self.forget(pool);
             self.claim = None;
             self.head = StreamHead::default();
@@ -325,14 +325,14 @@ impl HotStream {
     /// Takes the next page of its history.
     pub(super) fn loaded(
         &mut self,
-        page: Result<Page, store::Error>,
+        page: Result<HistoryPage, store::Error>,
         pool: &mut Pool,
         shard: &Arc<Shard>,
     ) {
         self.is_loading = false;
         let page = match page {
             Ok(page) => page,
-            Err(error) => return self.refuse_waiting(|| Error::Store(error.retold())),
+            Err(error) => return self.refuse_waiting(|| Error::Store(error.clone_for_waiter())),
         };
         let began = Instant::now();
         let next = self.fold(page, pool);
@@ -345,7 +345,11 @@ impl HotStream {
     }
 
     /// Folds a page. Gives what has to be loaded next.
-    fn fold(&mut self, mut page: Page, pool: &mut Pool) -> Result<Option<Start>, Fault> {
+    fn fold(
+        &mut self,
+        mut page: HistoryPage,
+        pool: &mut Pool,
+    ) -> Result<Option<HistoryStart>, Fault> {
         let state = match self.state.take().filter(|state| pool.has(state)) {
             Some(state) => state,
             None if page.snapshot.is_some() || page.after == Version::EMPTY => {
@@ -360,14 +364,14 @@ impl HotStream {
                     .inspect_err(|fault| self.is_suspect |= *fault != Fault::NoRoom)?;
                 if page.snapshot.is_some() && !is_restored {
                     pool.release(state);
-                    return Ok(Some(Start::First));
+                    return Ok(Some(HistoryStart::First));
                 }
                 self.head.version = page.after;
                 self.snapshot = page.after;
                 state
             }
             // Its instance has ended between two pages.
-            None => return Ok(Some(Start::Newest)),
+            None => return Ok(Some(HistoryStart::Newest)),
         };
         self.head = page.history.head.unwrap_or(self.head);
         let events = page.history.events;
@@ -382,12 +386,12 @@ impl HotStream {
         self.state = Some(state);
         self.claim = page.claim.take().or(self.claim.take());
         if let Some(next) = page.next {
-            return Ok(Some(Start::Ahead(next)));
+            return Ok(Some(HistoryStart::Ahead(next)));
         }
         // Once, whether that can be had or not; and late, so that the others wait for a short page
         // only.
         let is_overtaken = std::mem::take(&mut self.is_overtaken);
-        Ok(is_overtaken.then_some(Start::Claimed(self.head.version)))
+        Ok(is_overtaken.then_some(HistoryStart::Claimed(self.head.version)))
     }
 
     /// Refuses all commands that wait for a history that cannot be read. Later commands have it
@@ -396,8 +400,8 @@ impl HotStream {
         let waiting = std::mem::take(&mut self.waiting);
         for waiting in waiting {
             match waiting {
-                Waiting::Command(job) => job.stop(Stop::Unfit(error())),
-                reservation @ Waiting::Reservation(_) => self.waiting.push_back(reservation),
+                Waiter::Command(job) => job.stop(Stop::Unfit(error())),
+                reservation @ Waiter::Reservation(_) => self.waiting.push_back(reservation),
             }
         }
     }
@@ -455,5 +459,5 @@ pub(super) enum Settled {
     /// Not stored: another host appended first.
     Overtaken,
     /// Not stored: one of the commands can never be stored, and which one is unknown.
-    OneIsGuilty,
+    OnePoisonsBatch,
 }

@@ -9,7 +9,7 @@ use gavel_model::{ConsumerId, StreamId};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::poster::{Fault, Refused};
+use super::poster::{DeliveryError, DeliveryFault};
 use crate::streaming::receiver::Outage;
 use crate::streaming::worker::EVENTS;
 
@@ -24,7 +24,7 @@ const TROUBLED_STREAMS: usize = 4_096;
 
 /// The verdict on a lease whose delivery has failed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum DeliveryVerdict {
     /// The failure counts as an attempt of the stream.
     Counts,
     /// The failure says nothing about the stream, which is tried again after this time.
@@ -34,10 +34,10 @@ pub(super) enum Verdict {
 /// The health of one receiver, in memory alone: another host, or a worker with other settings,
 /// finds out for itself.
 #[derive(Debug, Default)]
-pub(super) struct Health(Mutex<Known>);
+pub(super) struct Health(Mutex<DeliveryRecord>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct DeliveryRecord {
     failing: Option<Failing>,
     /// The start of the last delivery that the receiver took.
     taken: Option<Instant>,
@@ -63,7 +63,7 @@ struct Trouble {
 }
 
 impl Health {
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, DeliveryRecord> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,9 +112,9 @@ impl Health {
         id: &ConsumerId,
         (stream, events): (&StreamId, usize),
         began: Instant,
-        refused: &Refused,
+        refused: &DeliveryError,
         now: OffsetDateTime,
-    ) -> Verdict {
+    ) -> DeliveryVerdict {
         let mut known = self.known();
         if known.troubled.len() >= TROUBLED_STREAMS {
             known.troubled.clear();
@@ -127,30 +127,30 @@ impl Health {
         trouble.events = (events / 2).max(1);
         let failed = trouble.failed;
         match refused.fault {
-            Fault::TooLarge if events > 1 => {
+            DeliveryFault::TooLarge if events > 1 => {
                 known.answered(id, began);
-                return Verdict::Rests(Duration::ZERO);
+                return DeliveryVerdict::Rests(Duration::ZERO);
             }
-            Fault::TooLarge | Fault::Events => {
+            DeliveryFault::TooLarge | DeliveryFault::Events => {
                 known.answered(id, began);
-                return Verdict::Counts;
+                return DeliveryVerdict::Counts;
             }
-            Fault::Unknown if failed.is_some_and(|failed| taken > Some(failed)) => {
+            DeliveryFault::Unknown if failed.is_some_and(|failed| taken > Some(failed)) => {
                 trouble.failed = Some(Instant::now());
-                return Verdict::Counts;
+                return DeliveryVerdict::Counts;
             }
-            Fault::Unknown | Fault::Receiver | Fault::NotAllowed => {
+            DeliveryFault::Unknown | DeliveryFault::Receiver | DeliveryFault::NotAllowed => {
                 trouble.failed = Some(Instant::now());
             }
         }
         let rest = known.failed(id, began, refused, now);
         // Once more, so that others are tried first.
         let rest = rest + FIRST_REST;
-        Verdict::Rests(refused.retry_after.map_or(rest, |wanted| wanted.max(rest)))
+        DeliveryVerdict::Rests(refused.retry_after.map_or(rest, |wanted| wanted.max(rest)))
     }
 }
 
-impl Known {
+impl DeliveryRecord {
     /// Records that the receiver answers. An answer to a delivery from before the outage says
     /// nothing.
     fn answered(&mut self, id: &ConsumerId, began: Instant) {
@@ -170,7 +170,7 @@ impl Known {
         &mut self,
         id: &ConsumerId,
         began: Instant,
-        refused: &Refused,
+        refused: &DeliveryError,
         now: OffsetDateTime,
     ) -> Duration {
         let moment = Instant::now();
@@ -225,8 +225,8 @@ mod tests {
             }
         }
 
-        fn refuse(&self, name: &str, events: usize, fault: Fault) -> Verdict {
-            let refused = Refused {
+        fn refuse(&self, name: &str, events: usize, fault: DeliveryFault) -> DeliveryVerdict {
+            let refused = DeliveryError {
                 fault,
                 reason: "no".to_owned(),
                 retry_after: None,
@@ -256,8 +256,8 @@ mod tests {
         let case = Case::new();
         let mut rests = Vec::new();
         for attempt in 1..=9 {
-            let verdict = case.refuse("a", 8, Fault::Unknown);
-            let Verdict::Rests(rest) = verdict else {
+            let verdict = case.refuse("a", 8, DeliveryFault::Unknown);
+            let DeliveryVerdict::Rests(rest) = verdict else {
                 panic!("{verdict:?}")
             };
             rests.push((rest - FIRST_REST).as_secs());
@@ -274,18 +274,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_is_blamed_once_the_receiver_has_taken_another_meanwhile() {
         let case = Case::new();
-        for fault in [Fault::Unknown, Fault::Receiver] {
-            assert!(matches!(case.refuse("bad", 8, fault), Verdict::Rests(_)));
+        for fault in [DeliveryFault::Unknown, DeliveryFault::Receiver] {
+            assert!(matches!(
+                case.refuse("bad", 8, fault),
+                DeliveryVerdict::Rests(_)
+            ));
             pass(3).await;
             case.take("good");
             pass(3).await;
         }
-        assert_eq!(case.refuse("bad", 1, Fault::Unknown), Verdict::Counts);
+        assert_eq!(
+            case.refuse("bad", 1, DeliveryFault::Unknown),
+            DeliveryVerdict::Counts
+        );
         assert_eq!(case.health.outage(), None, "the receiver works");
         // Nothing was taken since.
         assert!(matches!(
-            case.refuse("bad", 1, Fault::Unknown),
-            Verdict::Rests(_)
+            case.refuse("bad", 1, DeliveryFault::Unknown),
+            DeliveryVerdict::Rests(_)
         ));
     }
 
@@ -294,13 +300,19 @@ mod tests {
         let case = Case::new();
         assert_eq!(case.health.events(&stream("a")), EVENTS as usize);
         assert_eq!(
-            case.refuse("a", 5, Fault::TooLarge),
-            Verdict::Rests(Duration::ZERO)
+            case.refuse("a", 5, DeliveryFault::TooLarge),
+            DeliveryVerdict::Rests(Duration::ZERO)
         );
         assert_eq!(case.health.events(&stream("a")), 2);
-        assert_eq!(case.refuse("a", 2, Fault::Events), Verdict::Counts);
+        assert_eq!(
+            case.refuse("a", 2, DeliveryFault::Events),
+            DeliveryVerdict::Counts
+        );
         assert_eq!(case.health.events(&stream("a")), 1);
-        assert_eq!(case.refuse("a", 1, Fault::TooLarge), Verdict::Counts);
+        assert_eq!(
+            case.refuse("a", 1, DeliveryFault::TooLarge),
+            DeliveryVerdict::Counts
+        );
         assert_eq!(case.health.events(&stream("a")), 1);
         assert_eq!(case.health.outage(), None);
         for events in [2, 4, 8, 16, 32, 64, 128, EVENTS as usize] {

@@ -18,12 +18,12 @@ use async_trait::async_trait;
 use gavel_model::{Clock, Consumer, ConsumerId, Lease, Push};
 use tokio::time::Instant;
 
-use self::health::{Health, Verdict};
+use self::health::{DeliveryVerdict, Health};
 pub use self::poster::{DELIVERY, PushSettings};
-use self::poster::{Fault, Poster};
+use self::poster::{DeliveryFault, Poster};
 pub use self::rules::{NotAllowed, PushRules};
 use super::figures::Figures;
-use super::receiver::{Outage, Outcome, Receiver};
+use super::receiver::{DeliveryOutcome, Outage, Receiver};
 
 /// The largest body of a delivery, in bytes, unless one event alone is larger.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -98,37 +98,37 @@ impl PushReceiver {
 
 #[async_trait]
 impl Receiver for PushReceiver {
-    async fn take(&self, mut lease: Lease, within: Duration) -> Outcome {
+    async fn take(&self, mut lease: Lease, within: Duration) -> DeliveryOutcome {
         let began = Instant::now();
         let body = self.batch(&mut lease);
         let Some(last) = lease.events.last() else {
-            return Outcome::Later(Duration::ZERO);
+            return DeliveryOutcome::Later(Duration::ZERO);
         };
         let (id, push) = (&self.id, &self.push);
         let delivered = self.poster.deliver(id, push, &lease, body, within).await;
         self.figures.count_push(id, delivered.is_ok());
         let Err(refused) = delivered else {
             self.health.taken(id, &lease.stream, began);
-            return Outcome::Taken(last.position);
+            return DeliveryOutcome::Taken(last.position);
         };
         let sent = (&lease.stream, lease.events.len());
         let now = self.clock.now();
         let reason = refused.reason.clone();
         match self.health.refused(id, sent, began, &refused, now) {
-            Verdict::Counts => Outcome::Refused {
+            DeliveryVerdict::Counts => DeliveryOutcome::Refused {
                 reason,
                 rest: refused.retry_after,
             },
-            Verdict::Rests(rest) if refused.fault == Fault::NotAllowed => {
-                Outcome::Forbidden { reason, rest }
+            DeliveryVerdict::Rests(rest) if refused.fault == DeliveryFault::NotAllowed => {
+                DeliveryOutcome::Forbidden { reason, rest }
             }
-            Verdict::Rests(rest) => Outcome::Later(rest),
+            DeliveryVerdict::Rests(rest) => DeliveryOutcome::Later(rest),
         }
     }
 
     fn forbids(&self) -> Option<String> {
         let refused = self.poster.url(&self.push).err()?;
-        (refused.fault == Fault::NotAllowed).then_some(refused.reason)
+        (refused.fault == DeliveryFault::NotAllowed).then_some(refused.reason)
     }
 
     fn rests_until(&self) -> Option<Instant> {

@@ -46,8 +46,8 @@ pub(super) struct Poster {
 
 /// A refusal: the delivery was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refused {
-    pub(super) fault: Fault,
+pub(super) struct DeliveryError {
+    pub(super) fault: DeliveryFault,
     /// The reason, for those who look after the consumer. Of an answer it holds the status only: a
     /// reader of the reason need not be one to whom the receiver would answer.
     pub(super) reason: String,
@@ -57,7 +57,7 @@ pub(super) struct Refused {
 
 /// The cause of a delivery that was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum DeliveryFault {
     /// Events of this stream.
     Events,
     /// More events than the receiver takes at a time.
@@ -70,7 +70,7 @@ pub(super) enum Fault {
     NotAllowed,
 }
 
-impl Fault {
+impl DeliveryFault {
     /// Classifies the status of an answer: too large, too many, not in time, a fault of the server.
     fn of(status: u16) -> Self {
         match status {
@@ -82,8 +82,8 @@ impl Fault {
     }
 }
 
-impl Refused {
-    fn because(fault: Fault, reason: impl Into<String>) -> Self {
+impl DeliveryError {
+    fn because(fault: DeliveryFault, reason: impl Into<String>) -> Self {
         Self {
             fault,
             reason: reason.into(),
@@ -98,9 +98,9 @@ impl Refused {
             return NotAllowed::to(url).into();
         }
         let fault = if error.is_connect() {
-            Fault::Receiver
+            DeliveryFault::Receiver
         } else {
-            Fault::Unknown
+            DeliveryFault::Unknown
         };
         let error = error.without_url();
         let told: Vec<_> = causes(&error).map(ToString::to_string).collect();
@@ -108,9 +108,9 @@ impl Refused {
     }
 }
 
-impl From<NotAllowed> for Refused {
+impl From<NotAllowed> for DeliveryError {
     fn from(refusal: NotAllowed) -> Self {
-        Self::because(Fault::NotAllowed, refusal.to_string())
+        Self::because(DeliveryFault::NotAllowed, refusal.to_string())
     }
 }
 
@@ -148,9 +148,9 @@ impl Poster {
     }
 
     /// Gives the URL of a receiver, if it is valid and, as far as the URL shows, allowed.
-    pub(super) fn url(&self, push: &Push) -> Result<Url, Refused> {
+    pub(super) fn url(&self, push: &Push) -> Result<Url, DeliveryError> {
         let url = Url::parse(&push.url)
-            .map_err(|error| Refused::because(Fault::Receiver, error.to_string()))?;
+            .map_err(|error| DeliveryError::because(DeliveryFault::Receiver, error.to_string()))?;
         self.settings.rules.check(&url)?;
         Ok(url)
     }
@@ -163,7 +163,7 @@ impl Poster {
         lease: &Lease,
         body: Vec<u8>,
         timeout: Duration,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), DeliveryError> {
         let url = self.url(push)?;
         let http = if self.settings.rules.is_own_port(&url) {
             &self.http_at_own_port
@@ -182,7 +182,7 @@ impl Poster {
             request = request.header("Gavel-Signature", sign(secret, seconds, &body));
         }
         let answer = request.body(body).send().await;
-        let mut answer = answer.map_err(|error| Refused::unanswered(error, &url))?;
+        let mut answer = answer.map_err(|error| DeliveryError::unanswered(error, &url))?;
         let status = answer.status();
         let retry_after = retry_after(&answer, self.clock.now());
         finish(&mut answer).await;
@@ -193,8 +193,8 @@ impl Poster {
         if status.is_redirection() {
             reason.push_str(", and redirects are not followed");
         }
-        Err(Refused {
-            fault: Fault::of(status.as_u16()),
+        Err(DeliveryError {
+            fault: DeliveryFault::of(status.as_u16()),
             reason,
             retry_after,
         })

@@ -11,7 +11,9 @@ use tokio::runtime::Handle;
 use super::served::Served;
 use crate::composed::Core;
 use crate::composed::log::{Ends, PAGE_EVENTS, read_log};
-use crate::toolkit::consumers::rows::{Backlog, Entry, Place, Progress, Registered, Rows, Visit};
+use crate::toolkit::consumers::rows::{
+    Backlog, ConsumerProgress, EventCoordinates, LogEntry, Registered, Rows, Visit,
+};
 use crate::{Error, LogFilter, StreamRange};
 
 /// The number of events of the log that are read first: most often there are few, or one is enough.
@@ -185,8 +187,8 @@ impl<B: Core> Rows for Working<B> {
         Ok(waiting.map(|(_, backlog)| backlog.available_at).min())
     }
 
-    fn progress(&self, id: &ConsumerId, now: OffsetDateTime) -> Result<Progress, Error> {
-        let mut progress = Progress::default();
+    fn progress(&self, id: &ConsumerId, now: OffsetDateTime) -> Result<ConsumerProgress, Error> {
+        let mut progress = ConsumerProgress::default();
         for (_, backlog) in self.backlogs(id) {
             let created_at = backlog.next.created_at;
             let oldest = progress.oldest.unwrap_or(created_at);
@@ -202,7 +204,7 @@ impl<B: Core> Rows for Working<B> {
         &self,
         id: &ConsumerId,
         after: Position,
-        visit: Visit<'_, Entry>,
+        visit: Visit<'_, LogEntry>,
     ) -> Result<(), Error> {
         self.each_recorded(id.namespace(), after, &mut |event| visit(entry(&event)))
     }
@@ -229,7 +231,7 @@ impl<B: Core> Rows for Working<B> {
         stream: &StreamId,
         from: Version,
         through: Version,
-        visit: Visit<'_, Entry>,
+        visit: Visit<'_, LogEntry>,
     ) -> Result<(), Error> {
         let mut failed = None;
         self.each_of_stream(stream, from, through, &mut |event| match event {
@@ -257,13 +259,13 @@ fn owned((stream, backlog): (&StreamId, &Backlog)) -> (StreamId, Backlog) {
     (stream.clone(), backlog.clone())
 }
 
-fn entry(event: &RecordedEvent) -> Entry {
-    Entry {
+fn entry(event: &RecordedEvent) -> LogEntry {
+    LogEntry {
         decider: event.stream.decider().as_str().to_owned(),
         id: event.stream.id().to_owned(),
         event: event.event.event.clone(),
         tags: Some(event.event.tags.clone()),
-        place: Place {
+        place: EventCoordinates {
             version: event.version,
             position: event.position,
             created_at: event.created_at,

@@ -31,7 +31,7 @@ pub struct Registered {
 }
 
 impl Registered {
-    pub(super) fn wants(&self, entry: &Entry) -> bool {
+    pub(super) fn wants(&self, entry: &LogEntry) -> bool {
         self.since
             .is_none_or(|since| since <= entry.place.created_at)
             && self
@@ -47,7 +47,7 @@ impl Registered {
 
 /// The place of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Place {
+pub struct EventCoordinates {
     /// The version of the event in its stream.
     pub version: Version,
     /// The position in the log.
@@ -58,7 +58,7 @@ pub struct Place {
 
 /// An event without its payload.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct LogEntry {
     /// The decider of the event's stream.
     pub decider: String,
     /// The id of the event's stream.
@@ -69,14 +69,14 @@ pub struct Entry {
     /// once it is read as a whole.
     pub tags: Option<Vec<String>>,
     /// The place in stream and log.
-    pub place: Place,
+    pub place: EventCoordinates,
 }
 
 /// The events of one stream that are handed out and not done: at least one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Backlog {
     /// The oldest event that is not done.
-    pub next: Place,
+    pub next: EventCoordinates,
     /// The newest that is handed out.
     pub last: Version,
     /// The number of wanted events from `next` to `last`.
@@ -105,7 +105,7 @@ pub struct Holder {
 }
 
 impl Backlog {
-    pub(super) fn of(place: Place, now: OffsetDateTime) -> Self {
+    pub(super) fn of(place: EventCoordinates, now: OffsetDateTime) -> Self {
         Self {
             next: place,
             last: place.version,
@@ -163,7 +163,7 @@ impl Backlog {
 
 /// The progress of a consumer through the events that it was handed out.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Progress {
+pub struct ConsumerProgress {
     /// The events that are not done.
     pub pending: u64,
     /// The time of the oldest of them.
@@ -220,14 +220,14 @@ pub trait Rows {
     /// The earliest time at which a stream that is not parked is available.
     fn next_available(&self, id: &ConsumerId) -> Result<Option<OffsetDateTime>, Error>;
     /// Counts what is in the backlogs at `now`.
-    fn progress(&self, id: &ConsumerId, now: OffsetDateTime) -> Result<Progress, Error>;
+    fn progress(&self, id: &ConsumerId, now: OffsetDateTime) -> Result<ConsumerProgress, Error>;
 
     /// The log of the consumer's namespace.
     fn each_after(
         &self,
         id: &ConsumerId,
         after: Position,
-        visit: Visit<'_, Entry>,
+        visit: Visit<'_, LogEntry>,
     ) -> Result<(), Error>;
     /// The end of the log; the beginning if the log is empty.
     fn end(&self, id: &ConsumerId) -> Result<Position, Error>;
@@ -240,7 +240,7 @@ pub trait Rows {
         stream: &StreamId,
         from: Version,
         through: Version,
-        visit: Visit<'_, Entry>,
+        visit: Visit<'_, LogEntry>,
     ) -> Result<(), Error>;
     /// Visits the entries of the stream, from and through these versions.
     fn each_event(

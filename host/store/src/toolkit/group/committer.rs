@@ -11,7 +11,7 @@ use metrics::histogram;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use super::queue::{Job, Lane, Queue, Ticket};
+use super::queue::{CommitLane, Queue, QueuedAppend, Ticket};
 use super::{Commit, Failed, Verdict};
 use crate::metrics::BATCH_SIZE;
 use crate::{Append, AppendError};
@@ -27,7 +27,7 @@ const LONGEST_REST: Duration = Duration::from_millis(250);
 /// One of the tasks that commit; they share all but their lanes and sessions.
 #[derive(Debug)]
 pub(super) struct Committer<C> {
-    pub(super) lane: Lane,
+    pub(super) lane: CommitLane,
     pub(super) queue: Arc<Queue>,
     pub(super) database: Arc<C>,
     /// Permits for appends that are blocked and run on their own.
@@ -48,14 +48,14 @@ impl<C: Commit> Committer<C> {
                 // committer nor those who wait.
                 session = C::Session::default();
             }
-            if self.lane == Lane::Beside && self.queue.has_small_ones() {
+            if self.lane == CommitLane::Beside && self.queue.has_small_ones() {
                 let rest = began.elapsed().saturating_mul(REST);
                 tokio::time::sleep(rest.min(LONGEST_REST)).await;
             }
         }
     }
 
-    async fn commit(&self, session: &mut C::Session, batch: Vec<Job>) {
+    async fn commit(&self, session: &mut C::Session, batch: Vec<QueuedAppend>) {
         let jobs = batch.into_iter().map(|job| (job.append, job.ticket));
         let (appends, tickets): (Vec<Append>, Vec<Ticket>) = jobs.unzip();
         #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^52")]

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::queue::{Key, Number};
+use super::queue::{Number, QueueKey};
 
 /// The number of bytes of other payers after which an idle payer is forgotten: until then it may
 /// well come back.
@@ -20,7 +20,7 @@ pub(super) struct Fair {
     /// The start of the append that went last.
     now: u64,
     /// The end of each payer's newest append, on the clock of bytes.
-    ends: HashMap<Key, u64>,
+    ends: HashMap<QueueKey, u64>,
     /// The bytes of each append, by its start.
     ready: BTreeMap<(u64, Number), usize>,
     /// The time on the clock of bytes at which idle payers were last forgotten.
@@ -28,7 +28,7 @@ pub(super) struct Fair {
 }
 
 impl Fair {
-    pub(super) fn push(&mut self, number: Number, payer: Key, bytes: usize) {
+    pub(super) fn push(&mut self, number: Number, payer: QueueKey, bytes: usize) {
         let end = self.ends.entry(payer).or_default();
         let start = self.now.max(*end);
         *end = start.saturating_add(bytes as u64);
@@ -66,8 +66,8 @@ impl Fair {
 mod tests {
     use super::*;
 
-    const A: Key = 1;
-    const B: Key = 2;
+    const A: QueueKey = 1;
+    const B: QueueKey = 2;
 
     fn order(fair: &mut Fair) -> Vec<Number> {
         std::iter::from_fn(|| fair.pop()).collect()

@@ -40,7 +40,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use self::committer::Committer;
-use self::queue::{Lane, Queue};
+use self::queue::{CommitLane, Queue};
 use crate::{Append, AppendError, Appended, Source};
 
 /// The largest number of appends in a batch. More save next to nothing, and all of them wait for
@@ -61,14 +61,14 @@ pub type Outcome = Result<Vec<Appended>, AppendError>;
 
 /// The bounds on waiting appends, above which `append` is refused.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct GroupLimits {
     /// The largest number of appends that are not answered yet.
     pub appends: usize,
     /// The same in bytes; a single append may be larger.
     pub bytes: usize,
 }
 
-impl Default for Limits {
+impl Default for GroupLimits {
     /// Allows 8,192 appends, which is some tenths of a second's work, and 128 MiB. One decider
     /// alone may have half of that.
     fn default() -> Self {
@@ -138,11 +138,11 @@ pub struct Group {
 
 impl Group {
     /// Starts `committers` tasks on the runtime that this is called in, and one for large appends.
-    pub fn start<C: Commit>(database: Arc<C>, committers: usize, limits: Limits) -> Self {
+    pub fn start<C: Commit>(database: Arc<C>, committers: usize, limits: GroupLimits) -> Self {
         let queue = Arc::new(Queue::new(limits, C::LARGE_BYTES));
         let held = Arc::new(Semaphore::new(MAX_HELD));
         let committed = watch::Sender::new(());
-        let lanes = iter::repeat_n(Lane::Together, committers).chain([Lane::Beside]);
+        let lanes = iter::repeat_n(CommitLane::Together, committers).chain([CommitLane::Beside]);
         let committers = lanes.map(|lane| {
             let committer = Committer {
                 lane,

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::fair::Fair;
-use super::{Limits, MAX_BATCH_APPENDS, MAX_BATCH_BYTES, Outcome, SHARED_BATCH_BYTES};
+use super::{GroupLimits, MAX_BATCH_APPENDS, MAX_BATCH_BYTES, Outcome, SHARED_BATCH_BYTES};
 use crate::metrics::QUEUE;
 use crate::{Append, AppendError, QueueLimit, StreamAppend};
 
@@ -27,14 +27,14 @@ const COMPANY: Duration = Duration::from_secs(1);
 
 /// A stream, a command id, an event id or a decider, as a hash: two that collide wait for each
 /// other without need, or share what is theirs, and nothing worse.
-pub(super) type Key = u64;
+pub(super) type QueueKey = u64;
 
 /// The number of an append, in the order of arrival.
 pub(super) type Number = u64;
 
 /// The committer that takes an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum CommitLane {
     /// A committer that takes many appends at a time.
     Together,
     /// The committer that takes large appends, one by one, concurrently with the others.
@@ -44,22 +44,22 @@ pub(super) enum Lane {
 /// Appends that are waiting, and the lines of those that are under way.
 #[derive(Debug)]
 pub(super) struct Queue {
-    limits: Limits,
+    limits: GroupLimits,
     /// The size in bytes above which an append is large and has its own committer.
     large_bytes: usize,
     hasher: RandomState,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// Wakes one of these committers when an append is ready for it, and all of them at the end.
     wake_together: Notify,
     wake_beside: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     is_closed: bool,
     next: Number,
     /// The appends that no committer has taken yet.
-    waiting: HashMap<Number, Waiting>,
+    waiting: HashMap<Number, WaitingAppend>,
     /// The small appends that are the first in all of their lines.
     together: Fair,
     /// The same, of the large ones.
@@ -67,29 +67,29 @@ struct State {
     /// The arrival of the newest small append.
     small_at: Option<Instant>,
     /// The lines that are not empty, each without its first append.
-    lines: HashMap<Key, VecDeque<Number>>,
+    lines: HashMap<QueueKey, VecDeque<Number>>,
     /// The total of all appends that are not answered.
-    unanswered: Share,
+    unanswered: DeciderShare,
     /// The total of each payer that has unanswered appends.
-    shares: HashMap<Key, Share>,
+    shares: HashMap<QueueKey, DeciderShare>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Share {
+struct DeciderShare {
     appends: usize,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    job: Job,
+struct WaitingAppend {
+    job: QueuedAppend,
     /// The number of lines in which other appends come before it.
     behind: usize,
 }
 
 /// An append, and how to answer it.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct QueuedAppend {
     pub(super) append: Append,
     pub(super) ticket: Ticket,
 }
@@ -98,28 +98,28 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Ticket {
     answer: oneshot::Sender<Outcome>,
-    place: Place,
+    place: QueueSlot,
 }
 
 /// A place in the lines, which is left when this is dropped: whatever happens to an append, those
 /// behind it continue.
 #[derive(Debug)]
-struct Place {
+struct QueueSlot {
     queue: Arc<Queue>,
-    keys: Vec<Key>,
-    cost: Cost,
+    keys: Vec<QueueKey>,
+    cost: AppendCost,
 }
 
 /// The payer of an append, and its price.
 #[derive(Debug, Clone, Copy)]
-struct Cost {
-    payer: Key,
+struct AppendCost {
+    payer: QueueKey,
     bytes: usize,
-    lane: Lane,
+    lane: CommitLane,
 }
 
 impl Queue {
-    pub(super) fn new(limits: Limits, large_bytes: usize) -> Self {
+    pub(super) fn new(limits: GroupLimits, large_bytes: usize) -> Self {
         Self {
             limits,
             large_bytes,
@@ -132,7 +132,7 @@ impl Queue {
 
     /// Locks the state. Each change is complete before anything can panic, so that a poisoned lock
     /// guards sound data.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -152,21 +152,21 @@ impl Queue {
             if let Some(limit) = state.limit_reached(queue.limits, cost) {
                 return Err(AppendError::Overloaded { limit });
             }
-            if cost.lane == Lane::Together {
+            if cost.lane == CommitLane::Together {
                 state.small_at = Some(Instant::now());
             }
             let number = state.next;
             state.next += 1;
             let behind = state.line_up(number, &keys);
             state.count(cost);
-            let place = Place {
+            let place = QueueSlot {
                 queue: Arc::clone(queue),
                 keys,
                 cost,
             };
             let ticket = Ticket { answer, place };
-            let job = Job { append, ticket };
-            state.waiting.insert(number, Waiting { job, behind });
+            let job = QueuedAppend { append, ticket };
+            state.waiting.insert(number, WaitingAppend { job, behind });
             if behind == 0 {
                 state.ready(number, cost);
             }
@@ -178,16 +178,16 @@ impl Queue {
         Ok(answered)
     }
 
-    fn wake(&self, lane: Lane) -> &Notify {
+    fn wake(&self, lane: CommitLane) -> &Notify {
         match lane {
-            Lane::Together => &self.wake_together,
-            Lane::Beside => &self.wake_beside,
+            CommitLane::Together => &self.wake_together,
+            CommitLane::Beside => &self.wake_beside,
         }
     }
 
-    fn cost(&self, parts: &[StreamAppend]) -> Cost {
+    fn cost(&self, parts: &[StreamAppend]) -> AppendCost {
         // Nearly always of one decider.
-        let mut costs: Vec<(Key, usize)> = Vec::with_capacity(1);
+        let mut costs: Vec<(QueueKey, usize)> = Vec::with_capacity(1);
         for part in parts {
             let decider = (3_u8, part.stream.namespace(), part.stream.decider());
             let (payer, bytes) = (self.hasher.hash_one(decider), part.size_bytes());
@@ -198,19 +198,19 @@ impl Queue {
         }
         let bytes = costs.iter().map(|(_, bytes)| bytes).sum();
         let payer = costs.into_iter().max_by_key(|(_, bytes)| *bytes);
-        Cost {
+        AppendCost {
             payer: payer.map_or(0, |(payer, _)| payer),
             bytes,
             lane: if bytes > self.large_bytes {
-                Lane::Beside
+                CommitLane::Beside
             } else {
-                Lane::Together
+                CommitLane::Together
             },
         }
     }
 
     /// The lines to stand in, each once.
-    fn keys(&self, parts: &[StreamAppend]) -> Vec<Key> {
+    fn keys(&self, parts: &[StreamAppend]) -> Vec<QueueKey> {
         let mut keys = HashSet::new();
         for part in parts {
             keys.insert(self.hasher.hash_one((0_u8, &part.stream)));
@@ -226,7 +226,7 @@ impl Queue {
 
     /// The next batch for a lane, as soon as anything is ready; none when the queue is closed and
     /// all is answered.
-    pub(super) async fn next_batch(&self, lane: Lane) -> Option<Vec<Job>> {
+    pub(super) async fn next_batch(&self, lane: CommitLane) -> Option<Vec<QueuedAppend>> {
         loop {
             let woken = self.wake(lane).notified();
             tokio::pin!(woken);
@@ -268,7 +268,7 @@ impl Queue {
         self.wake_beside.notify_waiters();
     }
 
-    fn leave(&self, place: &Place) {
+    fn leave(&self, place: &QueueSlot) {
         let mut state = self.state();
         state.discount(place.cost);
         let is_idle = state.unanswered.appends == 0;
@@ -286,10 +286,10 @@ impl Queue {
     }
 }
 
-impl State {
+impl QueueState {
     /// Finds the limit that an append would exceed. A payer may have half of what the others leave,
     /// so that there is room for another payer, however much all of them write.
-    fn limit_reached(&self, limits: Limits, cost: Cost) -> Option<QueueLimit> {
+    fn limit_reached(&self, limits: GroupLimits, cost: AppendCost) -> Option<QueueLimit> {
         let (all, own) = (self.unanswered, self.share(cost.payer));
         if all.appends >= limits.appends {
             return Some(QueueLimit::Appends(limits.appends));
@@ -309,11 +309,11 @@ impl State {
         is_too_much.then_some(QueueLimit::Bytes(bytes))
     }
 
-    fn share(&self, payer: Key) -> Share {
+    fn share(&self, payer: QueueKey) -> DeciderShare {
         self.shares.get(&payer).copied().unwrap_or_default()
     }
 
-    fn count(&mut self, cost: Cost) {
+    fn count(&mut self, cost: AppendCost) {
         for share in [
             &mut self.unanswered,
             self.shares.entry(cost.payer).or_default(),
@@ -323,7 +323,7 @@ impl State {
         }
     }
 
-    fn discount(&mut self, cost: Cost) {
+    fn discount(&mut self, cost: AppendCost) {
         let own = self.shares.entry(cost.payer).or_default();
         for share in [&mut self.unanswered, &mut *own] {
             share.appends -= 1;
@@ -334,20 +334,20 @@ impl State {
         }
     }
 
-    fn lane(&mut self, lane: Lane) -> &mut Fair {
+    fn lane(&mut self, lane: CommitLane) -> &mut Fair {
         match lane {
-            Lane::Together => &mut self.together,
-            Lane::Beside => &mut self.beside,
+            CommitLane::Together => &mut self.together,
+            CommitLane::Beside => &mut self.beside,
         }
     }
 
     /// Takes note that an append is the first of all its lines.
-    fn ready(&mut self, number: Number, cost: Cost) {
+    fn ready(&mut self, number: Number, cost: AppendCost) {
         self.lane(cost.lane).push(number, cost.payer, cost.bytes);
     }
 
     /// Joins the lines, and returns the number of lines in which others come first.
-    fn line_up(&mut self, number: Number, keys: &[Key]) -> usize {
+    fn line_up(&mut self, number: Number, keys: &[QueueKey]) -> usize {
         let mut behind = 0;
         for key in keys {
             if let Some(line) = self.lines.get_mut(key) {
@@ -362,7 +362,7 @@ impl State {
 
     /// Removes the first append of each of these lines, and tells whether another one has become
     /// ready.
-    fn step_up(&mut self, keys: &[Key]) -> bool {
+    fn step_up(&mut self, keys: &[QueueKey]) -> bool {
         let mut is_ready = false;
         for key in keys {
             let Some(next) = self.lines.get_mut(key).and_then(VecDeque::pop_front) else {
@@ -381,13 +381,13 @@ impl State {
         is_ready
     }
 
-    fn take_batch(&mut self, lane: Lane) -> Vec<Job> {
+    fn take_batch(&mut self, lane: CommitLane) -> Vec<QueuedAppend> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let limit = match lane {
             // Each goes alone.
-            Lane::Beside => 0,
-            Lane::Together if self.together.has_several_payers() => SHARED_BATCH_BYTES,
-            Lane::Together => MAX_BATCH_BYTES,
+            CommitLane::Beside => 0,
+            CommitLane::Together if self.together.has_several_payers() => SHARED_BATCH_BYTES,
+            CommitLane::Together => MAX_BATCH_BYTES,
         };
         while batch.len() < MAX_BATCH_APPENDS
             && let Some(next) = self.lane(lane).first_bytes()
@@ -414,7 +414,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Place {
+impl Drop for QueueSlot {
     fn drop(&mut self) {
         self.queue.leave(self);
     }

@@ -94,7 +94,7 @@ async fn ask(ledger: impl Ledger, mut incoming: mpsc::Receiver<Wanted>) {
                 let _ = answer.send(found);
             }),
             Ok(Err(error)) => answers.for_each(|answer| {
-                let _ = answer.send(Err(error.retold()));
+                let _ = answer.send(Err(error.clone_for_waiter()));
             }),
             // A bug of ours, which the panic has told of. It costs these look-ups, and none that
             // come later.

@@ -429,9 +429,9 @@ pub fn extend(
     Ok(backlog.available_at)
 }
 
-type Held = (Registered, StreamId, Backlog, Holder);
+type HeldLease = (Registered, StreamId, Backlog, Holder);
 
-fn held(rows: &impl Rows, id: &ConsumerId, lease: LeaseId) -> Result<Held, ConsumerError> {
+fn held(rows: &impl Rows, id: &ConsumerId, lease: LeaseId) -> Result<HeldLease, ConsumerError> {
     let consumer = registered(rows, id)?;
     let found = rows.leased(id, lease)?;
     let held = found.and_then(|(stream, backlog)| {

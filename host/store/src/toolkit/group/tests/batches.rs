@@ -74,7 +74,7 @@ fn of(decider: &str, id: usize, events: usize) -> Append {
 }
 
 /// The limits of a queue with more room than any test needs.
-const ROOMY: Limits = Limits {
+const ROOMY: GroupLimits = GroupLimits {
     appends: 100_000,
     bytes: usize::MAX / 4,
 };
@@ -82,7 +82,7 @@ const ROOMY: Limits = Limits {
 #[tokio::test]
 async fn a_lone_append_goes_at_once_and_what_comes_meanwhile_goes_together() {
     let gate = gate();
-    let group = Group::start(Arc::clone(&gate), 1, Limits::default());
+    let group = Group::start(Arc::clone(&gate), 1, GroupLimits::default());
     let mut first = Box::pin(group.append(alone(0)));
     assert!(futures::poll!(first.as_mut()).is_pending());
     gate.begun(1).await;
@@ -98,7 +98,7 @@ async fn a_lone_append_goes_at_once_and_what_comes_meanwhile_goes_together() {
 #[tokio::test]
 async fn a_full_queue_refuses_at_once_and_takes_again_when_there_is_room() {
     let gate = gate();
-    let limits = Limits {
+    let limits = GroupLimits {
         appends: 2,
         bytes: 100_000,
     };
@@ -141,11 +141,11 @@ fn assert_refused(outcome: Outcome, expected: QueueLimit) {
 async fn one_decider_never_fills_the_queue() {
     let gate = gate();
     let small = alone(0).parts[0].size_bytes();
-    let by_count = Limits {
+    let by_count = GroupLimits {
         appends: 100,
         ..ROOMY
     };
-    let by_bytes = Limits {
+    let by_bytes = GroupLimits {
         bytes: 100 * small,
         ..ROOMY
     };

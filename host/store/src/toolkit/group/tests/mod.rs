@@ -227,7 +227,7 @@ async fn simulate(seed: u64) -> usize {
     let database = Arc::new(Unreliable {
         state: Mutex::new(state),
     });
-    let limits = Limits {
+    let limits = GroupLimits {
         appends: rng.random_range(4..200),
         bytes: rng.random_range(1_000..200_000),
     };

@@ -10,7 +10,7 @@ use crate::command::{CommandAnswer, Error};
 
 /// A command whose sender waits.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct QueuedCommand {
     pub(super) task: Task,
     /// Asks for the state after the command.
     pub(super) return_state: bool,
@@ -49,13 +49,13 @@ pub(super) enum Stop {
 /// A decision that is being made durable.
 #[derive(Debug)]
 pub(super) struct Pending {
-    pub(super) job: Job,
+    pub(super) job: QueuedCommand,
     rejection: Option<Rejection>,
     /// The state after it, if its sender wants to see that.
     state: Option<Json>,
 }
 
-impl Job {
+impl QueuedCommand {
     /// Tells whether the sender has stopped waiting for the outcome.
     pub(super) fn is_unwanted(&self) -> bool {
         self.reply.is_closed()
@@ -87,7 +87,7 @@ impl Pending {
     }
 
     /// Gives the command back, to be decided again.
-    pub(super) fn into_job(self) -> Job {
+    pub(super) fn into_job(self) -> QueuedCommand {
         self.job
     }
 
@@ -123,7 +123,11 @@ impl Pending {
 
     /// Says why it was not stored, or gives it back to be decided again. `is_alone`: nothing else
     /// was in the same append.
-    pub(super) fn not_stored(mut self, error: &AppendError, is_alone: bool) -> Option<Job> {
+    pub(super) fn not_stored(
+        mut self,
+        error: &AppendError,
+        is_alone: bool,
+    ) -> Option<QueuedCommand> {
         let task = &self.job.task;
         if matches!(error, AppendError::VersionConflict { .. })
             && task.expected == ExpectedVersion::Any
@@ -161,7 +165,7 @@ impl Pending {
             AppendError::Unavailable(source) => Stop::Refused(Error::Store(
                 store::Error::Unavailable(source.to_string().into()),
             )),
-            AppendError::Corrupt(error) => Stop::Refused(Error::Store(error.retold())),
+            AppendError::Corrupt(error) => Stop::Refused(Error::Store(error.clone_for_waiter())),
             AppendError::DuplicateEventId { .. } | AppendError::EventUnregistered { .. }
                 if !is_alone =>
             {

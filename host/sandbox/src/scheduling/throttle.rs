@@ -1,4 +1,5 @@
-//! Courtesy towards live calls: background work, and clients that read much, give way to them.
+//! BackgroundThrottle towards live calls: background work, and clients that read much, give way to
+//! them.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::table::{
 
 /// Knows how many live calls are made. Cheap to clone; clones know of the same calls.
 #[derive(Debug, Clone)]
-pub struct Courtesy {
+pub struct BackgroundThrottle {
     start: Instant,
     /// The count of live calls, packed as [`Calls`].
     calls: Arc<AtomicU64>,
@@ -67,7 +68,7 @@ impl Calls {
     }
 }
 
-impl Default for Courtesy {
+impl Default for BackgroundThrottle {
     /// Starts without any call.
     fn default() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -81,7 +82,7 @@ impl Default for Courtesy {
     }
 }
 
-impl Courtesy {
+impl BackgroundThrottle {
     /// Notes a live call: a command, or another call that needs a guest.
     pub fn note_call(&self) {
         let (window, _) = self.window();
@@ -98,7 +99,7 @@ impl Courtesy {
 
     /// Tells whether live calls are made.
     #[must_use]
-    pub fn has_company(&self) -> bool {
+    pub fn live_calls_running(&self) -> bool {
         self.calls() > 0.0
     }
 
@@ -134,7 +135,7 @@ impl Courtesy {
     /// Runs a piece of work, of a few milliseconds at most. While live calls are made, one piece is
     /// run at a time, whoever asks for it, and a rest follows. Tells whether live calls are made.
     pub async fn take_turns<T>(&self, work: impl Future<Output = T>) -> (T, bool) {
-        let _turn = match self.has_company() {
+        let _turn = match self.live_calls_running() {
             true => Some(self.turn.lock().await),
             false => None,
         };
@@ -152,7 +153,7 @@ impl Courtesy {
     /// whoever asks for it, and a rest follows: as long as the read took, or twice that if live
     /// calls are many.
     pub async fn read_in_turn<T>(&self, events: u32, read: impl Future<Output = T>) -> T {
-        if events <= SMALL_READ_EVENTS || !self.has_company() {
+        if events <= SMALL_READ_EVENTS || !self.live_calls_running() {
             return read.await;
         }
         let turn = self.reading.lock().await;
@@ -190,17 +191,18 @@ mod tests {
 
     #[tokio::test]
     async fn without_live_calls_nobody_rests() {
-        let (done, has_company) = Courtesy::default().take_turns(async { 7 }).await;
-        assert_eq!((done, has_company), (7, false));
+        let (done, live_calls_running) =
+            BackgroundThrottle::default().take_turns(async { 7 }).await;
+        assert_eq!((done, live_calls_running), (7, false));
     }
 
     #[tokio::test(start_paused = true)]
     async fn beside_live_calls_one_piece_is_done_at_a_time() {
-        let courtesy = Courtesy::default();
-        courtesy.note_call();
+        let throttle = BackgroundThrottle::default();
+        throttle.note_call();
         let (end_first, first_ends) = tokio::sync::oneshot::channel();
-        let mut first = Box::pin(courtesy.take_turns(first_ends));
-        let second = courtesy.take_turns(async { Instant::now() });
+        let mut first = Box::pin(throttle.take_turns(first_ends));
+        let second = throttle.take_turns(async { Instant::now() });
         assert!(futures::poll!(&mut first).is_pending());
         let mut second = Box::pin(second);
         assert!(futures::poll!(&mut second).is_pending());
@@ -209,29 +211,29 @@ mod tests {
         tokio::time::advance(took).await;
         end_first.send(7).unwrap();
         let ended = Instant::now();
-        let ((first, has_company), (began, _)) = futures::join!(first, second);
+        let ((first, live_calls_running), (began, _)) = futures::join!(first, second);
 
-        assert_eq!((first, has_company), (Ok(7), true));
+        assert_eq!((first, live_calls_running), (Ok(7), true));
         assert!(began >= ended + took, "it rests in between");
     }
 
     #[tokio::test(start_paused = true)]
     async fn beside_live_calls_one_large_read_is_done_at_a_time_and_small_ones_wait_for_none() {
-        let courtesy = Courtesy::default();
+        let throttle = BackgroundThrottle::default();
         let large = SMALL_READ_EVENTS + 1;
-        let never = || courtesy.read_in_turn(large, std::future::pending::<()>());
+        let never = || throttle.read_in_turn(large, std::future::pending::<()>());
         let mut alone = [Box::pin(never()), Box::pin(never())];
         for read in &mut alone {
             assert!(futures::poll!(read).is_pending());
         }
-        assert_eq!(courtesy.read_in_turn(large, async { 7 }).await, 7);
+        assert_eq!(throttle.read_in_turn(large, async { 7 }).await, 7);
 
-        courtesy.note_call();
+        throttle.note_call();
         let mut first = Box::pin(never());
         assert!(futures::poll!(&mut first).is_pending());
-        let mut second = Box::pin(courtesy.read_in_turn(large, async { 7 }));
+        let mut second = Box::pin(throttle.read_in_turn(large, async { 7 }));
         assert!(futures::poll!(&mut second).is_pending());
-        let small = courtesy.read_in_turn(SMALL_READ_EVENTS, async { 7 });
+        let small = throttle.read_in_turn(SMALL_READ_EVENTS, async { 7 });
         assert_eq!(futures::poll!(pin!(small)), std::task::Poll::Ready(7));
 
         // What does not come to its end keeps the others waiting for a while only.
@@ -244,39 +246,39 @@ mod tests {
     async fn a_rest_is_the_longer_the_more_calls_there_are_and_has_an_end() {
         let work = Duration::from_micros(100);
         let rest_beside = |calls_per_ms_and_core: u32| {
-            let courtesy = Courtesy {
+            let throttle = BackgroundThrottle {
                 cores: 2.0,
-                ..Courtesy::default()
+                ..BackgroundThrottle::default()
             };
             for _ in 0..calls_per_ms_and_core * 20 * 2 {
-                courtesy.note_call();
+                throttle.note_call();
             }
-            courtesy.rest_after(work).unwrap()
+            throttle.rest_after(work).unwrap()
         };
         assert_eq!(rest_beside(1), work * 8);
         assert_eq!(rest_beside(2), work * 16);
         assert_eq!(rest_beside(3), work * 20);
 
-        let courtesy = Courtesy::default();
-        courtesy.note_call();
-        assert_eq!(courtesy.rest_after(work), Some(work));
+        let throttle = BackgroundThrottle::default();
+        throttle.note_call();
+        assert_eq!(throttle.rest_after(work), Some(work));
         assert_eq!(
-            courtesy.rest_after(Duration::from_secs(1)),
+            throttle.rest_after(Duration::from_secs(1)),
             Some(LONGEST_REST)
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_live_call_rests_only_beside_many_others() {
-        let courtesy = Courtesy {
+        let throttle = BackgroundThrottle {
             cores: 2.0,
-            ..Courtesy::default()
+            ..BackgroundThrottle::default()
         };
         let rests_beside = |calls: u32| {
             for _ in 0..calls {
-                courtesy.note_call();
+                throttle.note_call();
             }
-            courtesy.live_rests()
+            throttle.live_rests()
         };
         // Four times 9 in 20 ms on two cores is 0.9, 10 are 1.0.
         assert_eq!(rests_beside(0), 0);
@@ -287,11 +289,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_are_forgotten() {
-        let courtesy = Courtesy::default();
-        courtesy.note_call();
+        let throttle = BackgroundThrottle::default();
+        throttle.note_call();
         tokio::time::advance(WINDOW).await;
-        assert!(courtesy.rest_after(Duration::ZERO).is_some());
+        assert!(throttle.rest_after(Duration::ZERO).is_some());
         tokio::time::advance(WINDOW).await;
-        assert_eq!(courtesy.rest_after(Duration::ZERO), None);
+        assert_eq!(throttle.rest_after(Duration::ZERO), None);
     }
 }
