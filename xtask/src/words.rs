@@ -1,7 +1,7 @@
 //! `cargo xtask words`: the measurable part of how comments and names are to read.
 //!
-//! - A doc comment opens with a verb in the third person or a noun with its article: an opening clause
-//!   ("Whether …") or a pronoun leaves a stranger to guess what is meant.
+//! - A doc comment opens with a verb in the third person or a noun with its article: an opening
+//!   clause ("Whether …") or a pronoun leaves a stranger to guess what is meant.
 //! - A comment line has 100 columns at most, as code has.
 //! - A name means one type in the crates between configuration and command line. Those two and the
 //!   crates of the wire repeat the names of what they configure and carry.
@@ -44,16 +44,18 @@ const TESTS: [&str; 3] = ["/tests/", "/tests.rs", "/conformance/"];
 /// Names that say by their module what they are, as `store::Error` does.
 const BY_MODULE: [&str; 2] = ["Error", "Inner"];
 
-/// Checks all Rust files that git knows.
+/// Checks all Rust files that are committed, or could be.
 ///
 /// # Errors
 ///
 /// With every fault, each with its place.
 pub(crate) fn check(sh: &Shell) -> Result<()> {
-    let files = cmd!(sh, "git ls-files *.rs").quiet().read()?;
+    let files = cmd!(sh, "git ls-files --cached --others --exclude-standard *.rs")
+        .quiet()
+        .read()?;
     let mut words = Words::default();
     for path in files.lines() {
-        // A file that was deleted and not committed yet is none.
+        // Git knows files that were deleted until that is committed.
         let Ok(text) = fs::read_to_string(sh.current_dir().join(path)) else {
             continue;
         };

@@ -247,7 +247,7 @@ impl Runtime {
         trap::times_without_room()
     }
 
-    /// The throttle that other background work owes to live calls.
+    /// The throttle by which other background work gives way to live calls.
     #[must_use]
     pub fn throttle(&self) -> &BackgroundThrottle {
         self.inner.threads.throttle()

@@ -93,7 +93,7 @@ impl GuestThreads {
         })
     }
 
-    /// The throttle towards the live calls that are run here.
+    /// The throttle by which work gives way to the live calls that are run here.
     pub(crate) fn throttle(&self) -> &BackgroundThrottle {
         &self.throttle
     }

@@ -1,5 +1,4 @@
-//! BackgroundThrottle towards live calls: background work, and clients that read much, give way to
-//! them.
+//! The throttle of background work, and of clients that read much: both give way to live calls.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! RehearsalIndex: one journal for all, in which the newest entry of each rehearsal is its state.
+//! Rehearsals: one journal for all, in which the newest entry of each rehearsal is its state.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! StoredEvents and ledger in memory.
+//! Events and ledger in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
