@@ -190,7 +190,7 @@ impl Gate {
             let (namespace, decider) = (subject.namespace.clone(), subject.decider.clone());
             if version.get() >= self.settings.snapshot_events
                 && !starts.candidate.contains_key(id)
-                && let Ok(stream) = StreamId::from_stored(namespace, decider, &**id)
+                && let Ok(stream) = StreamId::new(namespace, decider, &**id)
             {
                 unknown.push((stream, *version));
             }

@@ -88,7 +88,7 @@ impl Gate {
     /// be folded: what failed was the whole.
     async fn locate(&self, subject: &Subject, failure: &mut FoldFailure) -> Result<(), Error> {
         let (namespace, decider) = (subject.namespace.clone(), subject.decider.clone());
-        if let Ok(stream) = StreamId::from_stored(namespace, decider, &*failure.id) {
+        if let Ok(stream) = StreamId::new(namespace, decider, &*failure.id) {
             let folder = self.folder(&subject.candidate).singly();
             let (_, unfolded) = self.fold_stream(folder, &stream, None).await?;
             failure.event = unfolded.and_then(|unfolded| unfolded.event);
@@ -253,7 +253,7 @@ impl Folding {
         let Some(ends) = &mut self.ends else {
             return;
         };
-        let id = StreamId::from_stored(self.namespace.clone(), self.decider.clone(), &*stream.id);
+        let id = StreamId::new(self.namespace.clone(), self.decider.clone(), &*stream.id);
         let Ok(id) = id else {
             return;
         };
@@ -274,7 +274,7 @@ impl Folding {
         if stream.version.get() < self.snapshot_events {
             return;
         }
-        let id = StreamId::from_stored(self.namespace.clone(), self.decider.clone(), &*stream.id);
+        let id = StreamId::new(self.namespace.clone(), self.decider.clone(), &*stream.id);
         self.snapshots.extend(id.ok().map(|stream_id| Snapshot {
             stream: stream_id,
             module: self.candidate.decider().digest(),

@@ -192,7 +192,7 @@ impl Verifier {
             _ => {
                 let (namespace, decider) = (range.namespace.clone(), range.decider.clone());
                 // An id that the host would not take was not written by it.
-                let Ok(stream) = StreamId::from_stored(namespace, decider, &*part.id) else {
+                let Ok(stream) = StreamId::new(namespace, decider, &*part.id) else {
                     return Ok(None);
                 };
                 self.verified.streams += 1;

@@ -9,17 +9,6 @@ const DECIDER_NAME_LIMIT: usize = 128;
 /// The longest stream id within its decider, in bytes (inclusive).
 const STREAM_ID_LIMIT: usize = 255;
 
-/// Ids that would collide with a resource below `/v1/deciders/{decider}/`.
-const RESERVED_STREAM_IDS: [&str; 7] = [
-    "activations",
-    "deactivations",
-    "logs",
-    "openapi.json",
-    "rehearsals",
-    "rollback",
-    "streams",
-];
-
 /// The reason for which a name was refused. The text says which rule is broken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -49,9 +38,6 @@ pub enum NameError {
         "a consumer's name is 1 to 128 characters of A-Z, a-z, 0-9, `.`, `_` and `-`, and starts with a letter or a digit"
     )]
     Consumer,
-    /// One of the names that mean something else in a URL.
-    #[error("`{0}` is reserved and cannot be a stream id")]
-    Reserved(String),
 }
 
 /// An isolated set of deciders, streams and consumers: `[a-z0-9][a-z0-9-]{0,62}`.
@@ -195,26 +181,8 @@ pub struct StreamId {
 impl StreamId {
     /// # Errors
     ///
-    /// [`NameError::StreamId`] or [`NameError::Reserved`] when `id` breaks a rule.
-    pub fn new(
-        namespace: Namespace,
-        decider: DeciderName,
-        id: impl Into<String>,
-    ) -> Result<Self, NameError> {
-        let id = id.into();
-        if RESERVED_STREAM_IDS.contains(&id.as_str()) {
-            return Err(NameError::Reserved(id));
-        }
-        Self::from_stored(namespace, decider, id)
-    }
-
-    /// Names a stream that is there, or is only looked for: its id may have been given before it
-    /// was reserved.
-    ///
-    /// # Errors
-    ///
     /// [`NameError::StreamId`] when `id` breaks a rule.
-    pub fn from_stored(
+    pub fn new(
         namespace: Namespace,
         decider: DeciderName,
         id: impl Into<String>,
@@ -307,13 +275,6 @@ mod tests {
         }
         for refused in ["", "a\0b", "a\nb", &"x".repeat(256)] {
             assert_eq!(stream(refused), Err(NameError::StreamId), "{refused:?}");
-        }
-        let (namespace, counter) = (Namespace::default(), DeciderName::new("counter").unwrap());
-        for reserved in RESERVED_STREAM_IDS {
-            let refused = Err(NameError::Reserved(reserved.to_owned()));
-            assert_eq!(stream(reserved), refused);
-            let stored = StreamId::from_stored(namespace.clone(), counter.clone(), reserved);
-            assert_eq!(stored.unwrap().id(), reserved);
         }
     }
 }

@@ -220,8 +220,7 @@ pub(super) fn position(row: &PgRow, offset: i64) -> Read<Position> {
 pub(super) fn stream(row: &PgRow) -> Read<StreamId> {
     let namespace = Namespace::new(column::<&str>(row, "namespace")?).map_err(unreadable)?;
     let decider = DeciderName::new(column::<&str>(row, "decider")?).map_err(unreadable)?;
-    StreamId::from_stored(namespace, decider, column::<&str>(row, "decider_id")?)
-        .map_err(unreadable)
+    StreamId::new(namespace, decider, column::<&str>(row, "decider_id")?).map_err(unreadable)
 }
 
 fn json(row: &PgRow, name: &str) -> Read<Json> {

@@ -92,7 +92,7 @@ impl<'r> Cells<'r> {
     pub(super) fn take_stream(&mut self) -> Result<StreamId, Reason> {
         let namespace = Namespace::new(self.take_text()?).map_err(reason)?;
         let decider = DeciderName::new(self.take_text()?).map_err(reason)?;
-        StreamId::from_stored(namespace, decider, self.take_text()?).map_err(reason)
+        StreamId::new(namespace, decider, self.take_text()?).map_err(reason)
     }
 }
 

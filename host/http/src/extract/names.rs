@@ -18,6 +18,17 @@ use crate::state::AppState;
 
 pub(crate) const NAMESPACE: &str = "Gavel-Namespace";
 
+/// The ids that no new stream can have, for they name resources below `/v1/deciders/{decider}/`.
+const RESERVED_STREAM_IDS: [&str; 7] = [
+    "activations",
+    "deactivations",
+    "logs",
+    "openapi.json",
+    "rehearsals",
+    "rollback",
+    "streams",
+];
+
 /// The namespace that a request is about; the default one when it names none. Its sender may do
 /// something there.
 #[derive(Debug)]
@@ -121,7 +132,7 @@ impl FromRequestParts<AppState> for StoredStreamPath {
         let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
         let (decider, id) = path::<(String, String)>(parts, state).await?;
         let decider = decider_name(decider, Location::parameter("decider"))?;
-        let stream = StreamId::from_stored(namespace, decider, id);
+        let stream = StreamId::new(namespace, decider, id);
         stream
             .map(Self)
             .map_err(|error| malformed(Location::parameter("id"), error.to_string()))
@@ -153,6 +164,10 @@ pub(crate) fn stream_id(
     id: String,
     place: Location,
 ) -> Result<StreamId, Problem> {
+    if RESERVED_STREAM_IDS.contains(&id.as_str()) {
+        let reason = format!("`{id}` is reserved and cannot be a stream id");
+        return Err(malformed(place, reason));
+    }
     StreamId::new(namespace, decider, id).map_err(|error| malformed(place, error.to_string()))
 }
 
@@ -163,4 +178,26 @@ pub(crate) fn metadata(
 ) -> Result<Metadata, Problem> {
     Metadata::from_sender(entries.unwrap_or_default())
         .map_err(|error| malformed(place, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::openapi::OpenApiDocument;
+    use crate::settings::ApiSettings;
+
+    #[test]
+    fn no_stream_can_take_the_place_of_a_resource_of_its_decider() {
+        let served = OpenApiDocument::new(&ApiSettings::default()).text();
+        let document: Value = serde_json::from_slice(&served).unwrap();
+        let paths = document["paths"].as_object().unwrap().keys();
+        let below = paths.filter_map(|path| path.strip_prefix("/v1/deciders/{decider}/"));
+        let segments = below.filter_map(|rest| rest.split('/').next());
+        let resources: BTreeSet<_> = segments.filter(|name| *name != "{id}").collect();
+        assert_eq!(resources, BTreeSet::from(RESERVED_STREAM_IDS));
+    }
 }

@@ -273,7 +273,7 @@ pub(super) fn internal_stream(
     name: &str,
     id: &str,
 ) -> Result<StreamId, Error> {
-    StreamId::from_stored(namespace, DeciderName::internal(name), id)
+    StreamId::new(namespace, DeciderName::internal(name), id)
         .map_err(|error| Error::Refused(error.to_string()))
 }
 

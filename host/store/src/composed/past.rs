@@ -330,6 +330,6 @@ fn first_of(range: &PastRange, id: &str) -> Vec<String> {
 
 /// A stream that may be none, which then has no events.
 fn named(namespace: &Namespace, decider: &DeciderName, id: &str) -> Result<StreamId, Error> {
-    StreamId::from_stored(namespace.clone(), decider.clone(), id)
+    StreamId::new(namespace.clone(), decider.clone(), id)
         .map_err(|error| Error::Refused(error.to_string()))
 }

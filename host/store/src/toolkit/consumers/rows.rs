@@ -276,7 +276,7 @@ pub fn named(id: &ConsumerId, decider: &str, stream: &str) -> Result<StreamId, E
         reason: reason.to_string(),
     };
     let decider = DeciderName::new(decider).map_err(corrupt)?;
-    StreamId::from_stored(id.namespace().clone(), decider, stream).map_err(corrupt)
+    StreamId::new(id.namespace().clone(), decider, stream).map_err(corrupt)
 }
 
 /// Turns a row that cannot be read into none, and reports it: one bad row does not fail the others.
