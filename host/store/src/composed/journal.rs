@@ -72,7 +72,7 @@ impl<F: Fold> Known<F> {
     pub(super) fn part(&self, entries: &[F::Entry]) -> Result<StreamAppend, Error> {
         let events = match entries {
             [] => Vec::new(),
-            entries => vec![recorded_event(document::<F>(entries)?)],
+            entries => vec![recorded_event(document(&entries)?)],
         };
         Ok(StreamAppend {
             expected: ExpectedVersion::Exact(self.head.version),
@@ -322,9 +322,15 @@ pub(super) fn entries_of<F: Fold>(recorded: &RecordedEvent) -> Result<Vec<F::Ent
         .map_err(|error| corrupt::<F>(error.to_string()))
 }
 
-fn document<F: Fold>(entries: &[F::Entry]) -> Result<Json, Error> {
-    let text = serde_json::to_string(entries).map_err(|error| corrupt::<F>(error.to_string()))?;
-    Json::parse(&text).map_err(|error| Error::Refused(error.to_string()))
+/// The document that a value is written down as.
+///
+/// # Errors
+///
+/// [`Error::Refused`] when it holds what no store can hold.
+pub(super) fn document(value: &impl Serialize) -> Result<Json, Error> {
+    let refused = |error: &dyn std::error::Error| Error::Refused(error.to_string());
+    let text = serde_json::to_string(value).map_err(|error| refused(&error))?;
+    Json::parse(&text).map_err(|error| refused(&error))
 }
 
 /// The error of a journal that cannot be read.

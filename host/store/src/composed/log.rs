@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gavel_model::{EventFilter, Namespace, Position};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{Composed, Core};
 use crate::{Error, LogFilter, LogPage, LogStore, PAGE_BYTES, ResumeError, Room, Withholding};
@@ -15,8 +15,17 @@ use crate::{Error, LogFilter, LogPage, LogStore, PAGE_BYTES, ResumeError, Room, 
 /// The number of events of the log that are looked at in one step.
 pub(super) const PAGE_EVENTS: u32 = 1_000;
 
-/// The time between two looks at a log from which something is withheld.
+/// The longest time between two looks at what may change by another host, which may come without a
+/// wake-up.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits until it is time to look again.
+pub(super) async fn next_look(wakeups: &mut watch::Receiver<()>) {
+    // Without a backend that wakes anybody, time alone is left.
+    if let Ok(Err(_)) = timeout(LOOK_EVERY, wakeups.changed()).await {
+        sleep(LOOK_EVERY).await;
+    }
+}
 
 /// The last end of each namespace's log that was seen, from where the present one is found.
 #[derive(Debug, Clone, Default)]
@@ -40,8 +49,7 @@ impl Ends {
             let page = core.read_log(namespace, end, &nothing, PAGE_EVENTS).await?;
             end = page.next;
             if page.is_withheld {
-                // Whichever it is, to look again is right.
-                let _ = timeout(LOOK_EVERY, wakeups.changed()).await;
+                next_look(&mut wakeups).await;
             } else if page.caught_up {
                 break;
             }

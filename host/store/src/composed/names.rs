@@ -12,24 +12,20 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use gavel_model::{
     Activation, ActivationKey, ActivationNumber, Json, ModuleDigest, ModuleKind, Namespace,
     RecordedEvent, StreamId, Version,
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::journal::{Fold, Known, corrupt, internal_stream};
+use super::log::next_look;
 use super::{Composed, Core};
 use crate::toolkit::hold::HOLD;
 use crate::{Append, AppendError, Error, StreamAppend};
-
-/// The time between two looks at a name that is held: the end of another host's hold may come
-/// without a wake-up.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A name in the state that its journal describes.
 #[derive(Debug, Clone, Default)]
@@ -213,8 +209,7 @@ impl<B: Core> Composed<B> {
             if began.elapsed() >= HOLD {
                 return Ok(true);
             }
-            // Whichever it is, to look again is right.
-            let _ = timeout(LOOK_EVERY, wakeups.changed()).await;
+            next_look(&mut wakeups).await;
             *name = self.names.newest(&*self.core, &name.stream).await?;
         }
         Ok(false)

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use gavel_model::{
-    CommandId, CommandRecord, DeciderName, Event, EventFilter, EventId, Json, Namespace, Position,
+    CommandId, CommandRecord, DeciderName, Event, EventFilter, EventId, Namespace, Position,
     RecordedEvent, StreamId, Version,
 };
 use serde::{Deserialize, Serialize};
 
-use super::journal::{internal_stream, recorded_event, unconditional};
+use super::journal::{document, internal_stream, recorded_event, unconditional};
 use super::log::{PAGE_EVENTS, read_log};
 use super::{Composed, Core};
 use crate::toolkit::Segments;
@@ -51,9 +51,7 @@ pub(super) fn mark_of(part: &StreamAppend) -> Result<Option<StreamAppend>, Error
         version: command.version,
         command_id: command.command_id,
     };
-    let refused = |error: String| Error::Refused(error);
-    let text = serde_json::to_string(&mark).map_err(|error| refused(error.to_string()))?;
-    let mark = Json::parse(&text).map_err(|error| refused(error.to_string()))?;
+    let mark = document(&mark)?;
     let stream = &part.stream;
     let marks = marks_of(stream.decider());
     let stream = internal_stream(stream.namespace().clone(), &marks, stream.id())?;
