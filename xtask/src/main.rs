@@ -6,6 +6,7 @@
 mod bench;
 mod campaign;
 mod cargo;
+mod circles;
 mod debian;
 mod demo;
 mod host;
@@ -43,6 +44,8 @@ enum Command {
     Modules,
     /// Checks how comments and names read, as far as that can be measured.
     Words,
+    /// Checks that no files can only be read together.
+    Circles,
 }
 
 fn main() -> ExitCode {
@@ -64,6 +67,7 @@ fn run(command: Command) -> Result<()> {
         Command::Campaign(args) => campaign::run(&sh, &args),
         Command::Bench(args) => bench::run(&sh, &args),
         Command::Words => words::check(&sh),
+        Command::Circles => circles::check(&sh),
         Command::Modules => modules::build(&sh).map(drop),
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use xshell::{Shell, cmd};
 
 use crate::postgres::Postgres;
-use crate::{campaign, cargo, modules, readme, words};
+use crate::{campaign, cargo, circles, modules, readme, words};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -33,6 +33,7 @@ pub(crate) fn run(sh: &Shell, args: Args) -> Result<()> {
     if args.filter.is_empty() {
         report.step("rustfmt", || check_format(sh))?;
         report.step("words", || words::check(sh))?;
+        report.step("circles", || circles::check(sh))?;
         let modules = report.step("modules", || modules::build(sh))?;
         report.step("clippy", || check_lints(sh))?;
         report.step("doc", || check_docs(sh))?;

@@ -1,5 +1,6 @@
 //! `/v1/{deciders, …}/{name}/activations` and its neighbours: the module that works under a name.
-//! The routes are the same for each kind of module that this host runs.
+//! The routes are the same for each kind of module that this host runs; `{kind}` and `{kinds}` in
+//! their descriptions stand for its name.
 
 use axum::Extension;
 use axum::Json;
@@ -13,12 +14,13 @@ use gavel_api::{
 };
 use gavel_gate::{ActivationRequest, RehearsalRequest};
 use gavel_model as model;
+use gavel_model::ModuleKind;
 use gavel_sandbox::kinds;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::error::Problem;
-use crate::extract::{JsonBody, KeyPath, KnownModules, Location, OptionalJsonBody, Sender};
+use crate::error::{Location, Problem};
+use crate::extract::{JsonBody, KeyPath, KnownModules, OptionalJsonBody, Sender};
 use crate::state::AppState;
 
 /// The routes of all kinds that only read.
@@ -40,8 +42,23 @@ pub(super) fn changing() -> OpenApiRouter<AppState> {
 fn of_all_kinds(routes: fn() -> OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
     kinds().fold(OpenApiRouter::default(), |all, kind| {
         let path = format!("/v1/{}/{{{kind}}}", kind.plural());
-        all.nest(&path, routes().layer(Extension(kind)))
+        all.nest(&path, of_kind(kind, routes()))
     })
+}
+
+fn of_kind(kind: ModuleKind, mut routes: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
+    let named = |text: &str| {
+        text.replace("{kinds}", kind.plural())
+            .replace("{kind}", kind.as_str())
+    };
+    for item in routes.get_openapi_mut().paths.paths.values_mut() {
+        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            operation.operation_id = operation.operation_id.as_deref().map(named);
+            let tags = operation.tags.iter_mut().flatten();
+            tags.for_each(|tag| *tag = named(tag));
+        }
+    }
+    routes.layer(Extension(kind))
 }
 
 /// Activates a module
@@ -49,7 +66,7 @@ fn of_all_kinds(routes: fn() -> OpenApiRouter<AppState>) -> OpenApiRouter<AppSta
 /// The module becomes active if the gate accepts it. Once this has answered, no host decides
 /// another command of the decider with the module before.
 #[utoipa::path(
-    post, path = "/activations", tag = "deciders", request_body = ActivationBody,
+    post, path = "/activations", operation_id = "activate_{kind}", tag = "{kinds}", request_body = ActivationBody,
     responses(
         (status = 201, description = "Active, with the report of the gate.", body = Activation, headers(("Location" = String))),
         (status = 404, description = "`module-not-found`"),
@@ -72,7 +89,7 @@ async fn activate_module(
         accept: body.accept,
         activated_by: origin.actor,
     };
-    Ok(recorded(&state.gate.activate(request).await?))
+    Ok(recorded(&state.services.gate.activate(request).await?))
 }
 
 /// Deactivates a module
@@ -81,7 +98,7 @@ async fn activate_module(
 /// events stay readable, and an activation or a rollback begins the work again. Once this has
 /// answered, no host decides another command with the module.
 #[utoipa::path(
-    post, path = "/deactivations", tag = "deciders", request_body(content = Option<DeactivationBody>, description = "May be left out."),
+    post, path = "/deactivations", operation_id = "deactivate_{kind}", tag = "{kinds}", request_body(content = Option<DeactivationBody>, description = "May be left out."),
     responses(
         (status = 201, description = "Deactivated: the entry of the activation log, without a `digest`.", body = Activation, headers(("Location" = String))),
         (status = 404, description = "`decider-not-found`: no module is active"),
@@ -95,7 +112,7 @@ async fn deactivate_module(
     OptionalJsonBody(body): OptionalJsonBody<DeactivationBody>,
 ) -> Result<Response, Problem> {
     let message = body.message.map(Text::into_string);
-    let deactivated = state.gate.deactivate(&key, message, origin.actor);
+    let deactivated = state.services.gate.deactivate(&key, message, origin.actor);
     Ok(recorded(&deactivated.await?))
 }
 
@@ -103,7 +120,7 @@ async fn deactivate_module(
 ///
 /// Activates the module that was active before, or until a deactivation, if the gate accepts it.
 #[utoipa::path(
-    post, path = "/rollback", tag = "deciders", request_body(content = Option<RollbackBody>, description = "May be left out."),
+    post, path = "/rollback", operation_id = "roll_back_{kind}", tag = "{kinds}", request_body(content = Option<RollbackBody>, description = "May be left out."),
     responses(
         (status = 201, description = "Active, with the report of the gate.", body = Activation, headers(("Location" = String))),
         (status = 404, description = "`decider-not-found`"),
@@ -118,7 +135,7 @@ async fn roll_back(
     OptionalJsonBody(body): OptionalJsonBody<RollbackBody>,
 ) -> Result<Response, Problem> {
     let message = body.message.map(Text::into_string);
-    let activated = state.gate.rollback(&key, message, origin.actor);
+    let activated = state.services.gate.rollback(&key, message, origin.actor);
     Ok(recorded(&activated.await?))
 }
 
@@ -140,7 +157,7 @@ fn recorded(activation: &model::Activation) -> Response {
 /// `shadow` the candidate also decides the commands that come from now on, without any effect,
 /// until the rehearsal is cancelled.
 #[utoipa::path(
-    post, path = "/rehearsals", tag = "gate", request_body = RehearsalBody,
+    post, path = "/rehearsals", operation_id = "rehearse_{kind}", tag = "gate", request_body = RehearsalBody,
     responses(
         (status = 202, description = "Begun.", body = Rehearsal, headers(("Location" = String))),
         (status = 404, description = "`module-not-found`"),
@@ -163,7 +180,7 @@ async fn start_rehearsal(
         accept: body.accept,
         requested_by: origin.actor,
     };
-    let rehearsal = state.rehearsals.start(request).await?;
+    let rehearsal = state.services.rehearsals.start(request).await?;
     let location = format!("/v1/rehearsals/{}", rehearsal.id);
     let body = Json(Rehearsal::from(&rehearsal));
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response())
@@ -173,16 +190,39 @@ async fn start_rehearsal(
 ///
 /// The newest rehearsals of a name, newest first.
 #[utoipa::path(
-    get, path = "/rehearsals", tag = "gate",
+    get, path = "/rehearsals", operation_id = "list_{kind}_rehearsals", tag = "gate",
     responses((status = 200, description = "The rehearsals; none when there was none.", body = RehearsalList))
 )]
 async fn list_rehearsals(
     State(state): State<AppState>,
     KeyPath(key): KeyPath,
 ) -> Result<Response, Problem> {
-    let rehearsals = state.rehearsals.list(&key).await?;
+    let rehearsals = state.services.rehearsals.list(&key).await?;
     Ok(Json(RehearsalList {
         rehearsals: rehearsals.iter().map(Rehearsal::from).collect(),
     })
     .into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_operations_of_each_kind_are_named_after_it() {
+        let mut ids = BTreeSet::new();
+        for kind in ModuleKind::ALL {
+            let described = of_kind(kind, OpenApiRouter::default().routes(routes!(roll_back)));
+            let paths = described.into_openapi().paths.paths;
+            let operation = paths["/rollback"].post.as_ref().unwrap();
+            assert_eq!(operation.tags.as_deref().unwrap(), [kind.plural()]);
+            ids.insert(operation.operation_id.clone().unwrap());
+        }
+        assert_eq!(
+            ids.into_iter().collect::<Vec<_>>(),
+            ["roll_back_decider", "roll_back_process", "roll_back_view"]
+        );
+    }
 }

@@ -6,47 +6,15 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use gavel_model::new_id;
 
 use crate::doors::origin;
 use crate::error::{Code, Problem};
 use crate::metrics;
+use crate::request_id::{REQUEST_ID, RequestId};
 use crate::state::AppState;
-
-/// Names one request, in its answer and in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RequestId(HeaderValue);
-
-pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-/// The longest request id that is accepted from a client, in bytes (inclusive).
-const REQUEST_ID_LIMIT: usize = 128;
-
-impl RequestId {
-    /// The id that the client gave, if it is one that can be logged and sent back, otherwise a new
-    /// one.
-    fn of(headers: &HeaderMap) -> Self {
-        let sane = |id: &&HeaderValue| {
-            (1..=REQUEST_ID_LIMIT).contains(&id.len())
-                && id.as_bytes().iter().all(u8::is_ascii_graphic)
-        };
-        match headers.get(&REQUEST_ID).filter(sane) {
-            Some(given) => Self(given.clone()),
-            None => Self::new(),
-        }
-    }
-
-    pub(super) fn new() -> Self {
-        let id = new_id().to_string();
-        Self(HeaderValue::from_str(&id).expect("a UUID is visible ASCII"))
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        self.0.to_str().expect("a request id is visible ASCII")
-    }
-}
 
 /// The outermost layer.
 pub(super) async fn complete(
@@ -69,7 +37,7 @@ pub(super) async fn complete(
     }
     response
         .headers_mut()
-        .insert(REQUEST_ID.clone(), id.0.clone());
+        .insert(REQUEST_ID.clone(), id.value());
     response.headers_mut().insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
@@ -122,27 +90,6 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn id_of(given: &str) -> String {
-        let headers = HeaderMap::from_iter([(
-            REQUEST_ID.clone(),
-            HeaderValue::from_bytes(given.as_bytes()).unwrap(),
-        )]);
-        RequestId::of(&headers).as_str().to_owned()
-    }
-
-    #[test]
-    fn a_sane_id_is_taken_over() {
-        assert_eq!(id_of("abc-123"), "abc-123");
-        assert_eq!(id_of(&"x".repeat(128)), "x".repeat(128));
-    }
-
-    #[test]
-    fn an_id_that_cannot_be_logged_is_replaced() {
-        for given in ["", "a b", "ä", "tab\there", &"x".repeat(129)] {
-            assert!(uuid::Uuid::parse_str(&id_of(given)).is_ok(), "{given:?}");
-        }
-    }
 
     #[test]
     fn the_chain_names_every_cause_once() {

@@ -20,6 +20,7 @@ mod modules;
 mod openapi;
 mod operations;
 mod rehearsals;
+mod request_id;
 mod router;
 mod server;
 mod settings;

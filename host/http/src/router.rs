@@ -1,5 +1,8 @@
 //! All routes, each with its guard and its description.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::Router;
 use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
@@ -11,6 +14,8 @@ use utoipa_axum::routes;
 
 use crate::doors::Conditions;
 use crate::error::{Code, Problem};
+use crate::openapi::OpenApiDocument;
+use crate::settings::ApiSettings;
 use crate::state::AppState;
 use crate::{
     activations, answer, commands, consumers, deciders, doors, log, modules, operations,
@@ -26,11 +31,15 @@ pub(super) struct RouteGroup {
 }
 
 /// All routes. There is no other way in: a route is guarded and described, or it does not exist.
-pub(super) fn groups() -> [RouteGroup; 9] {
+pub(super) fn groups() -> impl Iterator<Item = RouteGroup> {
+    own_groups().into_iter().chain(description_groups())
+}
+
+/// The routes that need nothing but the state.
+fn own_groups() -> [RouteGroup; 9] {
     let open = OpenApiRouter::default()
         .routes(routes!(operations::get_liveness))
-        .routes(routes!(operations::get_readiness))
-        .routes(routes!(operations::get_openapi));
+        .routes(routes!(operations::get_readiness));
     let watch = OpenApiRouter::default().routes(routes!(operations::get_metrics));
     let read = OpenApiRouter::default()
         .routes(routes!(operations::get_info))
@@ -39,7 +48,6 @@ pub(super) fn groups() -> [RouteGroup; 9] {
         .routes(routes!(modules::get_module_wasm))
         .routes(routes!(deciders::list_deciders))
         .routes(routes!(deciders::get_decider))
-        .routes(routes!(deciders::get_decider_openapi))
         .routes(routes!(deciders::output::read_output))
         .routes(routes!(streams::list_streams))
         .routes(routes!(streams::get_stream))
@@ -75,18 +83,6 @@ pub(super) fn groups() -> [RouteGroup; 9] {
         .merge(activations::changing())
         .routes(routes!(rehearsals::cancel_rehearsal));
     let append = OpenApiRouter::default().routes(routes!(streams::import::append_events));
-    let open_to = |scope| Conditions {
-        scope: Some(scope),
-        ..Conditions::default()
-    };
-    let admitted = |scope| Conditions {
-        is_admitted: true,
-        ..open_to(scope)
-    };
-    let changing = |scope| Conditions {
-        is_change: true,
-        ..admitted(scope)
-    };
     let groups = [
         (Conditions::default(), open),
         // Metrics matter most when nothing else is answered.
@@ -103,17 +99,59 @@ pub(super) fn groups() -> [RouteGroup; 9] {
     groups.map(|(conditions, routes)| RouteGroup { conditions, routes })
 }
 
+/// The routes that need the description of all routes.
+fn description_groups() -> [RouteGroup; 2] {
+    let whole = OpenApiRouter::default().routes(routes!(operations::get_openapi));
+    let of_one = OpenApiRouter::default().routes(routes!(deciders::get_decider_openapi));
+    let groups = [
+        (Conditions::default(), whole),
+        (admitted(Scope::Read), of_one),
+    ];
+    groups.map(|(conditions, routes)| RouteGroup { conditions, routes })
+}
+
+fn open_to(scope: Scope) -> Conditions {
+    Conditions {
+        scope: Some(scope),
+        ..Conditions::default()
+    }
+}
+
+fn admitted(scope: Scope) -> Conditions {
+    Conditions {
+        is_admitted: true,
+        ..open_to(scope)
+    }
+}
+
+fn changing(scope: Scope) -> Conditions {
+    Conditions {
+        is_change: true,
+        ..admitted(scope)
+    }
+}
+
+/// The description of the whole API.
+pub(super) fn describe(settings: &ApiSettings) -> OpenApiDocument {
+    let described = groups().map(|group| (group.conditions.scope, group.routes.into_openapi()));
+    OpenApiDocument::new(settings, described)
+}
+
 /// The whole API.
 pub fn router(state: AppState) -> Router {
-    let mut router = Router::new();
-    for RouteGroup { conditions, routes } in groups() {
-        let mut routes = Router::from(routes);
-        if conditions != Conditions::default() {
-            let door = from_fn_with_state((state.clone(), conditions), doors::enter);
-            routes = routes.route_layer(door);
+    let guarded = |RouteGroup { conditions, routes }| {
+        let routes = Router::from(routes);
+        if conditions == Conditions::default() {
+            return routes;
         }
-        router = router.merge(routes);
-    }
+        let door = from_fn_with_state((state.clone(), conditions), doors::enter);
+        routes.route_layer(door)
+    };
+    let document = Extension(Arc::new(describe(&state.settings)));
+    let own = own_groups().into_iter().map(guarded);
+    let descriptions = description_groups().into_iter().map(guarded);
+    let descriptions = descriptions.map(|routes| routes.route_layer(document.clone()));
+    let router = own.chain(descriptions).fold(Router::new(), Router::merge);
     with_layers(router, &state).with_state(state)
 }
 

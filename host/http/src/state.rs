@@ -15,10 +15,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::doors::audit::WrongCredentials;
+use crate::auth::wrong_credentials::WrongCredentials;
 use crate::metrics::Samples;
 use crate::modules::uploads::Uploads;
-use crate::openapi;
 use crate::settings::ApiSettings;
 
 /// The services behind the API.
@@ -74,13 +73,7 @@ pub struct AppState(Arc<Shared>);
 /// The insides of [`AppState`].
 #[derive(Debug)]
 pub struct Shared {
-    pub(super) commands: Commands,
-    pub(super) modules: Modules,
-    pub(super) gate: Gate,
-    pub(super) rehearsals: Rehearsals,
-    pub(super) log: Log,
-    pub(super) consumers: Consumers,
-    pub(super) store: Arc<dyn Store>,
+    pub(super) services: Services,
     pub(super) settings: ApiSettings,
     pub(super) metrics: PrometheusHandle,
     pub(super) samples: Samples,
@@ -92,7 +85,6 @@ pub struct Shared {
     pub(super) uploads: Uploads,
     pub(super) subscriptions: Arc<Semaphore>,
     pub(super) drain: CancellationToken,
-    pub(super) openapi: openapi::OpenApiDocument,
     ready: AtomicBool,
 }
 
@@ -106,23 +98,8 @@ impl AppState {
         metrics: PrometheusHandle,
         drain: CancellationToken,
     ) -> Self {
-        let Services {
-            commands,
-            modules,
-            gate,
-            rehearsals,
-            log,
-            consumers,
-            store,
-        } = services;
         Self(Arc::new(Shared {
-            commands,
-            modules,
-            gate,
-            rehearsals,
-            log,
-            consumers,
-            store,
+            services,
             metrics,
             samples: Samples::default(),
             wrong_credentials: WrongCredentials::default(),
@@ -131,7 +108,6 @@ impl AppState {
             uploads: Uploads::default(),
             subscriptions: Arc::new(semaphore(settings.max_subscriptions)),
             drain,
-            openapi: openapi::OpenApiDocument::new(&settings),
             ready: AtomicBool::new(false),
             settings,
         }))

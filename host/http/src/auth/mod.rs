@@ -5,6 +5,7 @@
 //! may do everything, and no actor is recorded.
 
 pub(crate) mod tokens;
+pub(crate) mod wrong_credentials;
 
 use std::sync::Arc;
 

@@ -13,14 +13,15 @@ use gavel_engine::command::{
 };
 use gavel_model::{Namespace, StreamId};
 
-use crate::answer::{RequestId, report};
+use crate::answer::report;
 use crate::commands::execute;
-use crate::error::Problem;
+use crate::error::{Location, Problem, malformed};
 use crate::extract::{
-    IdempotencyKey, JsonBody, Location, NamespaceHeader, Preconditions, Query, Sender,
-    decider_name, expected, malformed, metadata, stream_id,
+    IdempotencyKey, JsonBody, NamespaceHeader, Preconditions, Query, Sender, decider_name,
+    expected, metadata, stream_id,
 };
 use crate::metrics;
+use crate::request_id::RequestId;
 use crate::state::AppState;
 
 /// The most commands in a batch (inclusive).
@@ -130,6 +131,7 @@ async fn execute_atomic(
         .map(|request| request.stream.decider().clone())
         .collect();
     let outcome = state
+        .services
         .commands
         .execute_atomic(requests, origin, options)
         .await;
@@ -163,7 +165,7 @@ async fn execute_each(
             .or_default()
             .push((index, request));
     }
-    let limit_bytes = state.commands.batch_bytes();
+    let limit_bytes = state.services.commands.batch_bytes();
     let held = AtomicUsize::new(0);
     let in_order = streams.into_values().map(async |requests| {
         let mut outcomes = Vec::with_capacity(requests.len());

@@ -11,9 +11,9 @@ use axum::response::{IntoResponse as _, Response};
 use gavel_api::{CommandAnswer, CommandBody, CommandQuery};
 use gavel_engine::command::{self, CommandOptions, CommandRequest, Origin};
 
-use crate::error::Problem;
+use crate::error::{Location, Problem};
 use crate::extract::{
-    IdempotencyKey, JsonBody, Location, Preconditions, Query, Sender, StreamPath, metadata,
+    IdempotencyKey, JsonBody, Preconditions, Query, Sender, StreamPath, metadata,
 };
 use crate::metrics;
 use crate::state::AppState;
@@ -79,7 +79,11 @@ pub(crate) async fn execute(
     options: CommandOptions,
 ) -> Result<command::CommandAnswer, command::Error> {
     let decider = request.stream.decider().clone();
-    let outcome = state.commands.execute(request, origin, options).await;
+    let outcome = state
+        .services
+        .commands
+        .execute(request, origin, options)
+        .await;
     metrics::count_command(&decider, options, outcome.as_ref());
     outcome
 }

@@ -17,10 +17,10 @@ use gavel_store::{ConsumerError, Unpark};
 use uuid::Uuid;
 
 use crate::doors::admit::refuse_while_draining;
-use crate::error::{Code, Problem};
+use crate::error::{Code, Location, Problem, malformed};
 use crate::extract::{
-    ConsumerPath, JsonBody, Location, NamespaceHeader, OptionalJsonBody, ParkedPath, Query,
-    consumer_settings, decider_name, failure, lease_limits, malformed, position, start, stream_id,
+    ConsumerPath, JsonBody, NamespaceHeader, OptionalJsonBody, ParkedPath, Query,
+    consumer_settings, decider_name, failure, lease_limits, position, start, stream_id,
 };
 use crate::state::AppState;
 
@@ -50,6 +50,7 @@ pub(crate) async fn list_consumers(
     let after = after.transpose()?;
     let limit = query.limit.get();
     let page = state
+        .services
         .consumers
         .list(&namespace, after.as_ref(), limit, LIST_LOOK)
         .await?;
@@ -59,7 +60,7 @@ pub(crate) async fn list_consumers(
         consumers: page
             .items
             .iter()
-            .map(|consumer| Consumer::new(consumer, state.consumers.outage(&consumer.id)))
+            .map(|consumer| Consumer::new(consumer, state.services.consumers.outage(&consumer.id)))
             .collect(),
     })
     .into_response())
@@ -104,15 +105,16 @@ pub(crate) async fn put_consumer(
     check_start(&state, &id, start).await?;
     let settings = consumer_settings(body)?;
     state
+        .services
         .consumers
         .admit(&settings)
         .map_err(|refusal| Problem::new(Code::ReceiverNotAllowed, refusal.to_string()))?;
     let most = state.settings.consumers_per_namespace;
-    if !state.consumers.has_room(&id, most).await? {
+    if !state.services.consumers.has_room(&id, most).await? {
         let detail = format!("The namespace has {most} consumers, as many as it may.");
         return Err(Problem::new(Code::TooManyConsumers, detail).with("limit", most));
     }
-    let is_new = state.consumers.put(&id, &settings, start).await?;
+    let is_new = state.services.consumers.put(&id, &settings, start).await?;
     let shown = show(&state, &id).await?;
     if is_new {
         let location = format!("/v1/consumers/{}", id.name());
@@ -135,7 +137,7 @@ pub(crate) async fn delete_consumer(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
 ) -> Result<StatusCode, Problem> {
-    let deleted = state.consumers.delete(&id).await;
+    let deleted = state.services.consumers.delete(&id).await;
     deleted.map_err(|error| refused(&id, error))?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -166,9 +168,11 @@ pub(crate) async fn lease_streams(
     };
     let wait = Duration::from_millis(body.wait_ms);
     let stop = state.drain.cancelled();
-    let leasing = state
-        .consumers
-        .lease(&id, body.max_streams, body.max_events, wait, stop);
+    let leasing =
+        state
+            .services
+            .consumers
+            .lease(&id, body.max_streams, body.max_events, wait, stop);
     let leases = leasing.await.map_err(|error| refused(&id, error))?;
     Ok(Json(LeaseList {
         leases: leases.iter().map(Lease::from).collect(),
@@ -195,7 +199,11 @@ pub(crate) async fn acknowledge(
 ) -> Result<Response, Problem> {
     let lease = lease_id(&body.lease)?;
     let through = position(&body.through, "/through")?;
-    let acknowledged = state.consumers.ack(&id, lease, through, body.keep).await;
+    let acknowledged = state
+        .services
+        .consumers
+        .ack(&id, lease, through, body.keep)
+        .await;
     let expires_at = acknowledged.map_err(|error| refused(&id, error))?;
     Ok(Json(LeaseEnd { expires_at }).into_response())
 }
@@ -219,7 +227,11 @@ pub(crate) async fn report_failure(
 ) -> Result<Response, Problem> {
     let lease = lease_id(&body.lease)?;
     let delay = failure(body.delay_ms, &body.reason)?;
-    let nacked = state.consumers.nack(&id, lease, delay, &body.reason).await;
+    let nacked = state
+        .services
+        .consumers
+        .nack(&id, lease, delay, &body.reason)
+        .await;
     let nacked = nacked.map_err(|error| refused(&id, error))?;
     Ok(Json(NackAnswer::from(nacked)).into_response())
 }
@@ -240,7 +252,11 @@ pub(crate) async fn extend_lease(
     ConsumerPath(id): ConsumerPath,
     JsonBody(body): JsonBody<ExtendBody>,
 ) -> Result<Response, Problem> {
-    let extended = state.consumers.extend(&id, lease_id(&body.lease)?).await;
+    let extended = state
+        .services
+        .consumers
+        .extend(&id, lease_id(&body.lease)?)
+        .await;
     let expires_at = extended.map_err(|error| refused(&id, error))?;
     Ok(Json(LeaseEnd {
         expires_at: Some(expires_at),
@@ -266,6 +282,7 @@ pub(crate) async fn list_parked(
     let after = query.after.map(|after| after_of(&id, &after)).transpose()?;
     let limit = query.limit;
     let found = state
+        .services
         .consumers
         .list_parked(&id, after.as_ref(), limit.get() + 1);
     let mut found = found.await.map_err(|error| refused(&id, error))?;
@@ -311,7 +328,7 @@ pub(crate) async fn retry_all_parked(
     State(state): State<AppState>,
     ConsumerPath(id): ConsumerPath,
 ) -> Result<Response, Problem> {
-    let retried = state.consumers.retry_parked(&id).await;
+    let retried = state.services.consumers.retry_parked(&id).await;
     let retried = retried.map_err(|error| refused(&id, error))?;
     Ok(Json(RetriedParked { retried }).into_response())
 }
@@ -351,7 +368,7 @@ pub(crate) async fn reset_consumer(
 ) -> Result<Response, Problem> {
     let start = start(body.start, "/start")?;
     check_start(&state, &id, start).await?;
-    let reset = state.consumers.reset(&id, start);
+    let reset = state.services.consumers.reset(&id, start);
     reset.await.map_err(|error| refused(&id, error))?;
     show(&state, &id).await
 }
@@ -393,21 +410,24 @@ pub(crate) async fn resume_consumer(
 /// Refuses to begin at a position that the log does not hold.
 async fn check_start(state: &AppState, id: &ConsumerId, start: Start) -> Result<(), Problem> {
     if let Start::After(position) = start {
-        let checked = state.store.check_position(id.namespace(), position);
+        let checked = state
+            .services
+            .store
+            .check_position(id.namespace(), position);
         checked.await?;
     }
     Ok(())
 }
 
 async fn show(state: &AppState, id: &ConsumerId) -> Result<Response, Problem> {
-    let consumer = state.consumers.show(id, LOOK).await;
+    let consumer = state.services.consumers.show(id, LOOK).await;
     let consumer = consumer.map_err(|error| refused(id, error))?;
-    let outage = state.consumers.outage(id);
+    let outage = state.services.consumers.outage(id);
     Ok(Json(Consumer::new(&consumer, outage)).into_response())
 }
 
 async fn set_paused(state: &AppState, id: &ConsumerId, paused: bool) -> Result<Response, Problem> {
-    let set = state.consumers.pause(id, paused).await;
+    let set = state.services.consumers.pause(id, paused).await;
     set.map_err(|error| refused(id, error))?;
     show(state, id).await
 }
@@ -418,7 +438,7 @@ async fn unpark(
     stream: &StreamId,
     how: Unpark,
 ) -> Result<StatusCode, Problem> {
-    let unparked = state.consumers.unpark(id, stream, how).await;
+    let unparked = state.services.consumers.unpark(id, stream, how).await;
     unparked.map_err(|error| refused(id, error))?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,6 +2,9 @@
 
 pub(crate) mod output;
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -9,8 +12,9 @@ use gavel_api::{Active, Decider, DeciderHistory, DeciderList, DeciderListQuery, 
 use gavel_model::{ActivationKey, ActivationNumber, DeciderName, ModuleKind};
 use gavel_store::ActivationFilter;
 
-use crate::error::{Code, Problem};
-use crate::extract::{DeciderPath, Location, NamespaceHeader, Query, decider_name};
+use crate::error::{Code, Location, Problem};
+use crate::extract::{DeciderPath, NamespaceHeader, Query, decider_name};
+use crate::openapi::OpenApiDocument;
 use crate::state::AppState;
 
 /// Lists deciders
@@ -34,7 +38,10 @@ pub(crate) async fn list_deciders(
         kind: Some(ModuleKind::Decider),
     };
     let limit = query.limit.get();
-    let page = state.modules.list_active(&filter, after.as_ref(), limit);
+    let page = state
+        .services
+        .modules
+        .list_active(&filter, after.as_ref(), limit);
     let page = page.await?;
     let last = page.items.last().filter(|_| page.has_more);
     Ok(Json(DeciderList {
@@ -60,17 +67,25 @@ pub(crate) async fn get_decider(
     Query(query): Query<DeciderQuery>,
 ) -> Result<Response, Problem> {
     let key = ActivationKey::of_decider(&namespace, &decider);
-    let newest = state.store.active(&key).await?;
+    let newest = state.services.store.active(&key).await?;
     let newest = newest.ok_or_else(|| decider_not_found(&decider))?;
     let contract = match newest.digest {
-        Some(digest) => Some(state.modules.module(digest).await?.contract),
+        Some(digest) => Some(state.services.modules.module(digest).await?.contract),
         None => None,
     };
     let after = query.after.map(ActivationNumber::new);
     let limit = query.limit.get();
-    let page = state.modules.activations(&key, after, limit).await?;
+    let page = state
+        .services
+        .modules
+        .activations(&key, after, limit)
+        .await?;
     let last = page.items.last().filter(|_| page.has_more);
-    let rollback = state.gate.rollback_safety(&namespace, &decider).await?;
+    let rollback = state
+        .services
+        .gate
+        .rollback_safety(&namespace, &decider)
+        .await?;
     Ok(Json(DeciderHistory {
         decider: decider.as_str(),
         active: Active::in_force(&newest),
@@ -95,19 +110,17 @@ pub(crate) async fn get_decider(
 )]
 pub(crate) async fn get_decider_openapi(
     State(state): State<AppState>,
+    Extension(document): Extension<Arc<OpenApiDocument>>,
     DeciderPath { namespace, decider }: DeciderPath,
 ) -> Result<Response, Problem> {
     let active = state
+        .services
         .modules
         .active(&namespace, &decider)
         .await?
         .ok_or_else(|| decider_not_found(&decider))?;
-    Ok(Json(
-        state
-            .openapi
-            .of_decider(&decider, active.decider.manifest()),
-    )
-    .into_response())
+    let typed = document.of_decider(&decider, active.decider.manifest());
+    Ok(Json(typed).into_response())
 }
 
 pub(crate) fn decider_not_found(decider: &DeciderName) -> Problem {

@@ -49,9 +49,9 @@ pub(crate) async fn read_output(
 ) -> Result<Response, Problem> {
     // Also as this keeps nobody's place for a decider that is not there.
     let key = ActivationKey::of_decider(&namespace, &decider);
-    let active = state.store.active(&key).await?;
+    let active = state.services.store.active(&key).await?;
     active.ok_or_else(|| decider_not_found(&decider))?;
-    let outputs = state.modules.outputs();
+    let outputs = state.services.modules.outputs();
     let tail = query.tail.map_or(usize::MAX, |tail| tail as usize);
     if !query.follow {
         let lines = lines(&outputs.newest(&namespace, &decider, tail));

@@ -12,8 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use gavel_config::{HostName, Origin};
 use gavel_engine::streaming::DELIVERY;
 
-use crate::error::{Code, Problem};
-use crate::extract::{Location, malformed};
+use crate::error::{Code, Location, Problem, malformed};
 use crate::settings::ApiSettings;
 use crate::state::AppState;
 

@@ -4,6 +4,7 @@
 //! says goes to the log only.
 
 mod code;
+mod malformed;
 pub(crate) mod problem;
 
 use gavel_engine::catalog;
@@ -15,9 +16,8 @@ use gavel_store as store;
 use gavel_store::{ConsumerError, ResumeError};
 use serde_json::{Value, json};
 
-use crate::extract::{Location, malformed};
-
 pub use code::Code;
+pub(crate) use malformed::{Location, malformed};
 pub use problem::Problem;
 
 /// The code of an error, as it is counted.

@@ -9,8 +9,8 @@ use gavel_api::ProblemBody;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::answer::RequestId;
-use crate::error::Code;
+use super::Code;
+use crate::request_id::RequestId;
 
 /// The media type of problem documents.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";

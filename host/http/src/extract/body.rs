@@ -11,10 +11,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Location, malformed, pointer};
+use super::pointer;
 use crate::auth::Actor;
 use crate::doors::admit::{Admission, draining};
-use crate::error::{Code, Problem};
+use crate::error::{Code, Location, Problem, malformed};
 use crate::modules::uploads::Turn;
 use crate::settings::BodyLimit;
 use crate::state::AppState;

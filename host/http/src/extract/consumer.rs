@@ -12,8 +12,8 @@ use gavel_model::{
 use url::Url;
 
 use super::names::path;
-use super::{Location, NamespaceHeader, decider_name, malformed, stream_id};
-use crate::error::Problem;
+use super::{NamespaceHeader, decider_name, stream_id};
+use crate::error::{Location, Problem, malformed};
 use crate::state::AppState;
 
 /// The longest lease, and longest rest that a worker may ask for, in milliseconds: a day.

@@ -8,9 +8,8 @@ use gavel_engine::command::Origin;
 use gavel_model::CommandId;
 use uuid::Uuid;
 
-use super::{Location, malformed};
 use crate::auth::Actor;
-use crate::error::Problem;
+use crate::error::{Location, Problem, malformed};
 use crate::state::AppState;
 
 pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";

@@ -10,9 +10,8 @@ use gavel_model::{DigestError, ModuleDigest};
 use gavel_store::{ModuleFilter, ModuleViewer};
 
 use super::names::path;
-use super::{Location, malformed};
 use crate::auth::Actor;
-use crate::error::Problem;
+use crate::error::{Location, Problem, malformed};
 use crate::state::AppState;
 
 /// The modules that the sender of a request may know of; all without a viewer.
@@ -41,7 +40,7 @@ impl KnownModules {
                 viewer: self.0,
                 ..ModuleFilter::default()
             };
-            let known = state.modules.list(&filter, None, 1).await?;
+            let known = state.services.modules.list(&filter, None, 1).await?;
             if known.items.is_empty() {
                 return Err(catalog::Error::NotFound { digest }.into());
             }

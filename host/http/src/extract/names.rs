@@ -11,9 +11,8 @@ use gavel_model::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{Location, malformed};
 use crate::auth::Actor;
-use crate::error::{Code, Problem};
+use crate::error::{Code, Location, Problem, malformed};
 use crate::state::AppState;
 
 pub(crate) const NAMESPACE: &str = "Gavel-Namespace";
@@ -187,12 +186,12 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::openapi::OpenApiDocument;
+    use crate::router::describe;
     use crate::settings::ApiSettings;
 
     #[test]
     fn no_stream_can_take_the_place_of_a_resource_of_its_decider() {
-        let served = OpenApiDocument::new(&ApiSettings::default()).text();
+        let served = describe(&ApiSettings::default()).text();
         let document: Value = serde_json::from_slice(&served).unwrap();
         let paths = document["paths"].as_object().unwrap().keys();
         let below = paths.filter_map(|path| path.strip_prefix("/v1/deciders/{decider}/"));

@@ -7,8 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use gavel_model::{ExpectedVersion, StreamId, Version};
 
-use super::{Location, malformed};
-use crate::error::{Code, Problem};
+use crate::error::{Code, Location, Problem, malformed};
 use crate::state::AppState;
 
 /// The contents of `If-Match` and `If-None-Match`.
@@ -57,7 +56,9 @@ impl Preconditions {
     ) -> Result<ExpectedVersion, Problem> {
         let demand = self.demand()?;
         // What is there stays there.
-        if demand == Demand::Exists && state.store.head(stream).await?.version == Version::EMPTY {
+        if demand == Demand::Exists
+            && state.services.store.head(stream).await?.version == Version::EMPTY
+        {
             return Err(not_met("the stream has no event").with("current_version", 0));
         }
         demand.with(in_body)

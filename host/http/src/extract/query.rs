@@ -5,8 +5,8 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_html_form::Deserializer;
 
-use super::{Location, malformed, pointer};
-use crate::error::Problem;
+use super::pointer;
+use crate::error::{Location, Problem, malformed};
 use crate::state::AppState;
 
 /// The parameters of a query. One that is unknown, repeated where it must not be, or out of range

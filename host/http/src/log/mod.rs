@@ -13,8 +13,8 @@ use gavel_model::{self as model, EventFilter, Position};
 use gavel_store::{self as store, LogFilter};
 
 use self::follow::{Format, write_line};
-use crate::error::{Code, Problem};
-use crate::extract::{Location, NamespaceHeader, Query, malformed};
+use crate::error::{Code, Location, Problem, malformed};
+use crate::extract::{NamespaceHeader, Query};
 use crate::state::AppState;
 
 /// Reads the log, or follows it
@@ -63,13 +63,17 @@ pub(crate) async fn read_log(
         .unwrap_or(Position::BEGINNING);
     let (format, is_followed, limit) = (format(&headers), query.follow, query.limit);
     let filter = filter(query)?;
-    state.store.check_position(&namespace, after).await?;
+    state
+        .services
+        .store
+        .check_position(&namespace, after)
+        .await?;
     match format {
         Some(format) if is_followed || format == Format::ServerSentEvents => {
             let place = follow::SubscriptionPermit::take(&state.subscriptions, format)?;
             // Who comes while the store is away is told so, rather than left waiting.
-            state.store.ping().await?;
-            let subscription = state.log.subscribe(namespace, filter, after);
+            state.services.store.ping().await?;
+            let subscription = state.services.log.subscribe(namespace, filter, after);
             let limit = limit.map(Limit::to_usize);
             return Ok(follow::answer(&state, place, subscription, limit));
         }
@@ -83,11 +87,14 @@ pub(crate) async fn read_log(
     }
     let limit = limit.unwrap_or_default().get();
     let read = async {
-        let page = state.store.read_log(&namespace, after, &filter, limit);
+        let page = state
+            .services
+            .store
+            .read_log(&namespace, after, &filter, limit);
         let page = page.await.map_err(unreadable)?;
         Ok(page_response(&uri, format, &page))
     };
-    let throttle = state.modules.runtime().throttle();
+    let throttle = state.services.modules.runtime().throttle();
     throttle.read_in_turn(limit, read).await
 }
 

@@ -14,8 +14,8 @@ use gavel_api::{Module, ModuleList, ModuleQuery, Text};
 use gavel_model::ModuleKind;
 use gavel_store::{ModuleFilter, StoredModule};
 
-use crate::error::Problem;
-use crate::extract::{DigestPath, KnownModules, Location, Query, Sender, WasmBody, malformed};
+use crate::error::{Location, Problem, malformed};
+use crate::extract::{DigestPath, KnownModules, Query, Sender, WasmBody};
 use crate::state::AppState;
 
 /// Uploads a module
@@ -37,7 +37,7 @@ pub(crate) async fn upload_module(
     WasmBody { wasm, turn }: WasmBody,
 ) -> Result<Response, Problem> {
     let uploaded_by = origin.actor.as_deref();
-    let (stored, is_new) = state.modules.upload(wasm, uploaded_by).await?;
+    let (stored, is_new) = state.services.modules.upload(wasm, uploaded_by).await?;
     drop(turn);
     let status = if is_new {
         StatusCode::CREATED
@@ -82,6 +82,7 @@ pub(crate) async fn list_modules(
         ..ModuleFilter::default()
     };
     let page = state
+        .services
         .modules
         .list(&filter, after, query.limit.get())
         .await?;
@@ -104,7 +105,9 @@ pub(crate) async fn get_module(
     State(state): State<AppState>,
     DigestPath(digest): DigestPath,
 ) -> Result<Json<Module>, Problem> {
-    Ok(Json(to_module(&state.modules.module(digest).await?)?))
+    Ok(Json(to_module(
+        &state.services.modules.module(digest).await?,
+    )?))
 }
 
 /// Downloads a module
@@ -119,7 +122,7 @@ pub(crate) async fn get_module_wasm(
     State(state): State<AppState>,
     DigestPath(digest): DigestPath,
 ) -> Result<impl IntoResponse, Problem> {
-    let wasm = state.modules.wasm(digest).await?;
+    let wasm = state.services.modules.wasm(digest).await?;
     Ok(([(CONTENT_TYPE, "application/wasm")], Bytes::from(wasm)))
 }
 
@@ -138,7 +141,7 @@ pub(crate) async fn delete_module(
     State(state): State<AppState>,
     DigestPath(digest): DigestPath,
 ) -> Result<StatusCode, Problem> {
-    state.modules.delete(digest).await?;
+    state.services.modules.delete(digest).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -9,14 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::error::problem::PROBLEM_JSON;
 use crate::settings::ApiSettings;
 
-/// The paths whose resources belong to a namespace, in addition to those of all kinds of modules.
-const NAMESPACED: [&str; 5] = [
-    "/v1/commands",
-    "/v1/consumers",
-    "/v1/events",
-    "/v1/rehearsals",
-    "/v1/verify",
-];
+/// The paths whose resources all namespaces share; all others below `/v1/` belong to one.
+const SHARED: [&str; 2] = ["/v1/info", "/v1/modules"];
 
 /// The components that operations refer to.
 pub(super) fn components(settings: &ApiSettings) -> Value {
@@ -111,9 +105,8 @@ fn never_null(parameter: &mut Value) {
 
 fn common_parameters(path: &str) -> Vec<Value> {
     let reference = |name: &str| json!({ "$ref": format!("#/components/parameters/{name}") });
-    let is_of_a_kind = |path: &str| kinds().any(|kind| path.starts_with(kind.plural()));
-    let is_namespaced = NAMESPACED.iter().any(|prefix| path.starts_with(prefix))
-        || path.strip_prefix("/v1/").is_some_and(is_of_a_kind);
+    let is_namespaced =
+        path.starts_with("/v1/") && !SHARED.iter().any(|prefix| path.starts_with(prefix));
     let in_path = path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));

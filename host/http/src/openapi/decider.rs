@@ -8,16 +8,6 @@ use serde_json::{Map, Value, json};
 use super::members;
 
 const TEMPLATE: &str = "/v1/deciders/{decider}/";
-/// The operations that are not about streams: how to change a decider is no part of its own API.
-const ABOUT_THE_DECIDER: [&str; 6] = [
-    "activations",
-    "deactivations",
-    "logs",
-    "openapi.json",
-    "rehearsals",
-    "rollback",
-];
-
 /// Takes the operations on streams from the whole document, and puts the types of the module in the
 /// place of the general ones.
 pub(super) fn typed(document: &Value, decider: &DeciderName, manifest: &Manifest) -> Value {
@@ -62,10 +52,9 @@ pub(super) fn typed(document: &Value, decider: &DeciderName, manifest: &Manifest
 fn paths(document: &Value, decider: &DeciderName) -> Map<String, Value> {
     let mut paths = Map::new();
     for (path, item) in members(&document["paths"]) {
-        let Some(rest) = path
-            .strip_prefix(TEMPLATE)
-            .filter(|rest| !ABOUT_THE_DECIDER.contains(rest))
-        else {
+        // How to change a decider is no part of its own API.
+        let is_about_streams = |rest: &&str| *rest == "streams" || rest.starts_with("{id}");
+        let Some(rest) = path.strip_prefix(TEMPLATE).filter(is_about_streams) else {
             continue;
         };
         let mut item = item.clone();
@@ -172,7 +161,7 @@ fn component_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openapi::OpenApiDocument;
+    use crate::router::describe;
     use crate::settings::ApiSettings;
 
     fn described() -> Value {
@@ -189,7 +178,7 @@ mod tests {
             .to_string(),
         );
         let name = DeciderName::new("order").unwrap();
-        OpenApiDocument::new(&ApiSettings::default()).of_decider(&name, &manifest.unwrap())
+        describe(&ApiSettings::default()).of_decider(&name, &manifest.unwrap())
     }
 
     #[test]

@@ -7,11 +7,13 @@ mod common;
 mod decider;
 
 use axum::body::Bytes;
+use gavel_config::Scope;
 use gavel_engine::catalog::Manifest;
 use gavel_model::DeciderName;
+use gavel_sandbox::kinds;
 use serde_json::{Value, json};
+use utoipa::openapi::OpenApi;
 
-use crate::router::{RouteGroup, groups};
 use crate::settings::ApiSettings;
 
 /// The description of the whole API.
@@ -22,7 +24,11 @@ pub(super) struct OpenApiDocument {
 }
 
 impl OpenApiDocument {
-    pub(super) fn new(settings: &ApiSettings) -> Self {
+    /// Completes the descriptions of routes, which come with the scope that each needs.
+    pub(super) fn new(
+        settings: &ApiSettings,
+        described: impl IntoIterator<Item = (Option<Scope>, OpenApi)>,
+    ) -> Self {
         let mut value = json!({
             "openapi": "3.1.0",
             "info": {
@@ -35,7 +41,6 @@ impl OpenApiDocument {
                 { "name": "commands", "description": "Send commands, alone or in batches." },
                 { "name": "streams", "description": "States and events of streams." },
                 { "name": "log", "description": "The events of all streams." },
-                { "name": "deciders", "description": "Deciders that run, and how to change them." },
                 { "name": "gate", "description": "Preview what a module would change, and explain recorded decisions." },
                 { "name": "consumers", "description": "Named readers of the log that share their work." },
                 { "name": "modules", "description": "Immutable components, named by their digest." },
@@ -44,9 +49,16 @@ impl OpenApiDocument {
             "paths": {},
             "components": common::components(settings),
         });
-        for RouteGroup { conditions, routes } in groups() {
-            let scope = conditions.scope;
-            let described = serde_json::to_value(routes.into_openapi()).unwrap_or_default();
+        for kind in kinds() {
+            let name = kind.plural();
+            let description =
+                format!("The {name} of a namespace, and which modules work for them.");
+            let tags = value["tags"].as_array_mut();
+            tags.expect("is an array")
+                .push(json!({ "name": name, "description": description }));
+        }
+        for (scope, described) in described {
+            let described = serde_json::to_value(described).unwrap_or_default();
             for (path, item) in members(&described["paths"]) {
                 for (method, operation) in members(item) {
                     let mut operation = operation.clone();
@@ -85,10 +97,13 @@ fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
 
 #[cfg(test)]
 mod tests {
-    use gavel_config::{Scope, Token};
+    use std::collections::BTreeSet;
+
+    use gavel_config::Token;
 
     use super::*;
     use crate::Tokens;
+    use crate::router::describe;
 
     fn operations(document: &Value) -> Vec<(String, Value)> {
         let of_path = |(path, item): (&String, &Value)| {
@@ -113,7 +128,7 @@ mod tests {
 
     #[test]
     fn every_answer_names_its_request_and_every_failure_is_a_problem() {
-        for (name, operation) in operations(&OpenApiDocument::new(&ApiSettings::default()).value) {
+        for (name, operation) in operations(&describe(&ApiSettings::default()).value) {
             for (status, response) in members(&operation["responses"]) {
                 assert!(
                     response["headers"]["Request-Id"].is_object(),
@@ -127,7 +142,7 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let document = OpenApiDocument::new(&ApiSettings::default()).value;
+        let document = describe(&ApiSettings::default()).value;
         let mut found = Vec::new();
         references(&document, &mut found);
         assert!(!found.is_empty());
@@ -136,6 +151,22 @@ mod tests {
                 document.pointer(target.trim_start_matches('#')).is_some(),
                 "{target}"
             );
+        }
+    }
+
+    #[test]
+    fn every_operation_has_an_id_of_its_own_and_one_known_tag() {
+        let document = describe(&ApiSettings::default()).value;
+        let tags = document["tags"].as_array().unwrap();
+        let tags: Vec<_> = tags.iter().map(|tag| &tag["name"]).collect();
+        let mut ids = BTreeSet::new();
+        for (name, operation) in operations(&document) {
+            let id = operation["operationId"].as_str().unwrap().to_owned();
+            assert!(ids.insert(id.clone()), "{name}: {id} is taken");
+            let [tag] = operation["tags"].as_array().unwrap().as_slice() else {
+                panic!("{name} has not one tag");
+            };
+            assert!(tags.contains(&tag), "{name}: {tag}");
         }
     }
 
@@ -154,7 +185,7 @@ mod tests {
 
     #[test]
     fn no_parameter_is_described_twice() {
-        let document = OpenApiDocument::new(&ApiSettings::default()).value;
+        let document = describe(&ApiSettings::default()).value;
         for (name, operation) in operations(&document) {
             let mut parameters = parameters(&document, &operation);
             let count = parameters.len();
@@ -166,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_parameters_in_a_path_are_described_and_no_others() {
-        let document = OpenApiDocument::new(&ApiSettings::default()).value;
+        let document = describe(&ApiSettings::default()).value;
         for (name, operation) in operations(&document) {
             let in_path = name
                 .split('/')
@@ -183,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_a_namespace_can_name_it() {
-        let document = OpenApiDocument::new(&ApiSettings::default()).value;
+        let document = describe(&ApiSettings::default()).value;
         for path in [
             "/v1/consumers",
             "/v1/deciders/{decider}/rehearsals",
@@ -201,7 +232,7 @@ mod tests {
     #[test]
     fn credentials_are_described_where_they_are_needed() {
         let token = Token::new("ann", [0; 32], [Scope::Admin]);
-        let guarded = OpenApiDocument::new(&ApiSettings {
+        let guarded = describe(&ApiSettings {
             tokens: Tokens::new(vec![token]),
             ..ApiSettings::default()
         })
@@ -211,7 +242,7 @@ mod tests {
             "read"
         );
         assert!(guarded["paths"]["/livez"]["get"]["security"].is_null());
-        let open = OpenApiDocument::new(&ApiSettings::default()).value;
+        let open = describe(&ApiSettings::default()).value;
         assert!(open["paths"]["/v1/events"]["get"]["security"].is_null());
     }
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::header::CONTENT_TYPE;
@@ -12,6 +14,7 @@ use gavel_api::{Info, Limits, Status};
 use crate::auth::Actor;
 use crate::commands::batch::BATCH_LIMIT;
 use crate::error::{Code, Problem};
+use crate::openapi::OpenApiDocument;
 use crate::state::AppState;
 
 /// Tells whether the process is alive
@@ -40,7 +43,7 @@ pub(crate) async fn get_readiness(State(state): State<AppState>) -> Result<Json<
             "The active modules are being compiled.",
         ));
     }
-    state.store.ping().await?;
+    state.services.store.ping().await?;
     Ok(Json(Status { status: "ready" }))
 }
 
@@ -61,7 +64,7 @@ pub(crate) async fn get_metrics(
     }
     Ok((
         [(CONTENT_TYPE, "text/plain; version=0.0.4")],
-        state.metrics.render() + &state.consumers.metrics(),
+        state.metrics.render() + &state.services.consumers.metrics(),
     ))
 }
 
@@ -72,8 +75,10 @@ pub(crate) async fn get_metrics(
     get, path = "/openapi.json", tag = "operations",
     responses((status = 200, description = "The document.", body = Object))
 )]
-pub(crate) async fn get_openapi(State(state): State<AppState>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], state.openapi.text())
+pub(crate) async fn get_openapi(
+    Extension(document): Extension<Arc<OpenApiDocument>>,
+) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], document.text())
 }
 
 /// Describes this host

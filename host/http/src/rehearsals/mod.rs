@@ -27,7 +27,7 @@ pub(crate) async fn get_rehearsal(
     State(state): State<AppState>,
     RehearsalPath(namespace, id): RehearsalPath,
 ) -> Result<Response, Problem> {
-    let rehearsal = state.rehearsals.get(&namespace, id).await?;
+    let rehearsal = state.services.rehearsals.get(&namespace, id).await?;
     Ok(Json(Rehearsal::from(&rehearsal)).into_response())
 }
 
@@ -45,6 +45,6 @@ pub(crate) async fn cancel_rehearsal(
     State(state): State<AppState>,
     RehearsalPath(namespace, id): RehearsalPath,
 ) -> Result<StatusCode, Problem> {
-    state.rehearsals.cancel(&namespace, id).await?;
+    state.services.rehearsals.cancel(&namespace, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,10 +8,8 @@ use gavel_api::{Event, ImportAnswer, ImportBody, ImportItem};
 use gavel_engine::command::ImportedEvent;
 use gavel_model::{ExpectedVersion, Json as Document, check_tags};
 
-use crate::error::Problem;
-use crate::extract::{
-    IdempotencyKey, JsonBody, Location, Preconditions, Sender, StreamPath, malformed, metadata,
-};
+use crate::error::{Location, Problem, malformed};
+use crate::extract::{IdempotencyKey, JsonBody, Preconditions, Sender, StreamPath, metadata};
 use crate::state::AppState;
 
 /// Appends events without a decider
@@ -63,6 +61,7 @@ pub(crate) async fn append_events(
         .map(to_imported)
         .collect::<Result<_, _>>()?;
     let (command_id, appended) = state
+        .services
         .commands
         .import(&stream, expected, events, key.with(None)?, &origin)
         .await?;

@@ -18,10 +18,9 @@ use gavel_model::{ActivationKey, ModuleKind, Version};
 use gavel_store::{Direction, PAGE_BYTES, StreamRange};
 
 use crate::deciders::decider_not_found;
-use crate::error::{Code, Problem};
+use crate::error::{Code, Location, Problem, malformed};
 use crate::extract::{
-    DeciderPath, KnownModules, Location, Preconditions, Query, StoredStreamPath, StreamPath,
-    malformed,
+    DeciderPath, KnownModules, Preconditions, Query, StoredStreamPath, StreamPath,
 };
 use crate::state::AppState;
 
@@ -73,7 +72,11 @@ pub(crate) async fn get_stream(
         ),
         None => None,
     };
-    let answer = state.commands.state(&stream, moment, module).await?;
+    let answer = state
+        .services
+        .commands
+        .state(&stream, moment, module)
+        .await?;
     let tag = match module {
         Some(digest) => format!("{}-{digest}", answer.version),
         None => answer.version.to_string(),
@@ -98,9 +101,9 @@ async fn is_all_of_its_version(state: &AppState, answer: &StateAnswer) -> Result
         bytes: usize::MAX,
         direction: Direction::Backward,
     };
-    let events = state.store.read_stream(stream, newest).await?;
+    let events = state.services.store.read_stream(stream, newest).await?;
     let key = ActivationKey::of_stream(stream, ModuleKind::Decider);
-    let active = state.store.active(&key).await?;
+    let active = state.services.store.active(&key).await?;
     Ok(events.first().zip(active).is_some_and(|(last, active)| {
         active.digest == Some(answer.module) && active.activated_at < last.created_at
     }))
@@ -130,8 +133,8 @@ pub(crate) async fn list_stream_events(
         direction: Direction::Forward,
     };
     let read = async {
-        let events = state.store.read_stream(&stream, range).await?;
-        let newest = state.store.head(&stream).await?.version;
+        let events = state.services.store.read_stream(&stream, range).await?;
+        let newest = state.services.store.head(&stream).await?.version;
         if newest == Version::EMPTY {
             return Err(
                 Problem::new(Code::StreamNotFound, "The stream has no event.")
@@ -146,7 +149,7 @@ pub(crate) async fn list_stream_events(
         })
         .into_response())
     };
-    let throttle = state.modules.runtime().throttle();
+    let throttle = state.services.modules.runtime().throttle();
     throttle.read_in_turn(range.limit, read).await
 }
 
@@ -169,12 +172,13 @@ pub(crate) async fn list_streams(
     let after = after.as_deref().filter(|after| !after.is_empty());
     let limit = query.limit.get();
     let listed = state
+        .services
         .store
         .list_streams(&namespace, &decider, after, limit + 1);
-    let throttle = state.modules.runtime().throttle();
+    let throttle = state.services.modules.runtime().throttle();
     let mut streams = throttle.read_in_turn(limit, listed).await?;
     let key = ActivationKey::of_decider(&namespace, &decider);
-    if streams.is_empty() && state.store.active(&key).await?.is_none() {
+    if streams.is_empty() && state.services.store.active(&key).await?.is_none() {
         return Err(decider_not_found(&decider));
     }
     let has_more = streams.len() > query.limit.to_usize();

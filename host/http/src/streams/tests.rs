@@ -9,7 +9,7 @@ use crate::testing::{Api, assert_problem};
 
 /// Begins a name with a module of the kind, and registers the event `A` of it.
 async fn begin(api: &Api, namespace: &str, kind: ModuleKind, name: &str) {
-    let store = &api.state.store;
+    let store = &api.state.services.store;
     let wasm = kind.as_str().as_bytes();
     let module = NewModule {
         digest: ModuleDigest::of(wasm),

@@ -28,7 +28,7 @@ pub(crate) async fn explain_event(
     State(state): State<AppState>,
     EventPath(namespace, event_id): EventPath,
 ) -> Result<Response, Problem> {
-    let why = state.gate.why_event(&namespace, event_id).await?;
+    let why = state.services.gate.why_event(&namespace, event_id).await?;
     Ok(Json(Why::from(&why)).into_response())
 }
 
@@ -49,6 +49,10 @@ pub(crate) async fn explain_command(
     State(state): State<AppState>,
     CommandPath(namespace, command_id): CommandPath,
 ) -> Result<Response, Problem> {
-    let why = state.gate.why_command(&namespace, command_id).await?;
+    let why = state
+        .services
+        .gate
+        .why_command(&namespace, command_id)
+        .await?;
     Ok(Json(Why::from(&why)).into_response())
 }

@@ -16,11 +16,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{RequestId, report};
+use crate::answer::report;
 use crate::doors::admit::draining;
-use crate::error::Problem;
-use crate::extract::{Location, NamespaceHeader, Query, decider_name, malformed, stream_id};
+use crate::error::{Location, Problem, malformed};
+use crate::extract::{NamespaceHeader, Query, decider_name, stream_id};
 use crate::log::follow::{self, Format, streamed, write_line};
+use crate::request_id::RequestId;
 use crate::state::AppState;
 
 const ROUTE: &str = "/v1/verify";
@@ -58,8 +59,8 @@ pub(crate) async fn verify_decisions(
     let request = request(namespace, query)?;
     let place = follow::SubscriptionPermit::take(&state.subscriptions, Format::Lines)?;
     // Who comes while the store is away is told so with a status.
-    state.store.ping().await?;
-    let verification = state.gate.verify(request)?;
+    state.services.store.ping().await?;
+    let verification = state.services.gate.verify(request)?;
     Ok(answer(&state, place, id, verification))
 }
 
