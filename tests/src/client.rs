@@ -7,7 +7,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use crate::{Answer, Consumer, Document, Stream, component};
+use crate::{Answer, Document, component};
 
 /// A limit longer than any answer takes, so that a host that hangs fails its test and not the whole
 /// run.
@@ -120,18 +120,6 @@ impl Client {
     #[must_use]
     pub fn delete(&self, path: &str) -> Request {
         self.request(Method::DELETE, path)
-    }
-
-    /// One stream.
-    #[must_use]
-    pub fn stream(&self, decider: &str, id: &str) -> Stream {
-        Stream::new(self.clone(), decider, id)
-    }
-
-    /// One consumer.
-    #[must_use]
-    pub fn consumer(&self, name: &str) -> Consumer {
-        Consumer::new(self.clone(), name)
     }
 
     /// The value of a metric that has no labels.

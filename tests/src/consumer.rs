@@ -12,14 +12,18 @@ pub struct Consumer {
     name: String,
 }
 
-impl Consumer {
-    pub(crate) fn new(client: Client, name: &str) -> Self {
-        Self {
-            client,
+impl Client {
+    /// One consumer.
+    #[must_use]
+    pub fn consumer(&self, name: &str) -> Consumer {
+        Consumer {
+            client: self.clone(),
             name: name.to_owned(),
         }
     }
+}
 
+impl Consumer {
     /// Creates or changes the consumer.
     pub async fn put(&self, settings: Value) -> Answer {
         self.client

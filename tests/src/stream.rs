@@ -16,15 +16,19 @@ pub struct Stream {
     id: String,
 }
 
-impl Stream {
-    pub(crate) fn new(client: Client, decider: &str, id: &str) -> Self {
-        Self {
-            client,
+impl Client {
+    /// One stream.
+    #[must_use]
+    pub fn stream(&self, decider: &str, id: &str) -> Stream {
+        Stream {
+            client: self.clone(),
             decider: decider.to_owned(),
             id: id.to_owned(),
         }
     }
+}
 
+impl Stream {
     /// The id within the decider.
     #[must_use]
     pub fn id(&self) -> &str {

@@ -7,7 +7,6 @@ mod bench;
 mod campaign;
 mod cargo;
 mod circles;
-mod debian;
 mod demo;
 mod host;
 mod kept;

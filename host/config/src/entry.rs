@@ -1,4 +1,4 @@
-//! A line of `gavel config`.
+//! A setting, as `gavel config` shows it and as a flag gives it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -50,4 +50,15 @@ impl Serialize for Source {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+/// A setting given on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// The area and name of the setting, as in `server.listen`.
+    pub key: &'static str,
+    /// The flag, as in `--listen`.
+    pub flag: &'static str,
+    /// The value, as text.
+    pub value: String,
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::environment;
 use super::reader::LayerReader;
 use super::{
-    Auth, Commands, Consumers, Data, Entry, Error, Gate, Log, Problem, Push, Sandbox, Server, Store,
+    Auth, Commands, Consumers, Data, Entry, Error, Flag, Gate, Log, Problem, Push, Sandbox, Server,
+    Store,
 };
 
 /// The file that is read if none is named and this one exists.
@@ -35,17 +36,6 @@ pub struct Config {
     pub auth: Auth,
     /// The log.
     pub log: Log,
-}
-
-/// A setting given on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flag {
-    /// The area and name of the setting, as in `server.listen`.
-    pub key: &'static str,
-    /// The flag, as in `--listen`.
-    pub flag: &'static str,
-    /// The value, as text.
-    pub value: String,
 }
 
 /// The settings, and the source of each.

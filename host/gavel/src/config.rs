@@ -4,9 +4,9 @@ use clap::Args;
 use gavel_config::Entry;
 use serde_json::Value;
 
-use super::arguments::SettingsArguments;
 use super::exit::Result;
 use super::logging::load;
+use super::options::SettingsArguments;
 use super::output::{Output, table};
 
 #[derive(Debug, Args)]

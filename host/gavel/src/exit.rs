@@ -7,8 +7,6 @@ use gavel_client::{self as client, Problem};
 use gavel_config as config;
 use gavel_store::Outdated;
 
-use super::problem;
-
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -66,12 +64,21 @@ impl Failure {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Settings(_) => Exit::Usage,
-            Self::Problem(problem) => problem::exit(problem),
+            Self::Problem(problem) => exit_after(problem),
             Self::Refused => Exit::Refused,
             Self::ReaderGone => Exit::Done,
             Self::Outdated(_) => Exit::Outdated,
             Self::Error(_) => Exit::Error,
         }
+    }
+}
+
+/// The code that a command ends with which met this problem.
+fn exit_after(problem: &Problem) -> Exit {
+    match problem.code() {
+        "command-rejected" | "gate-refused" | "invalid-module" => Exit::Refused,
+        _ if problem.status() == 409 => Exit::Conflict,
+        _ => Exit::Error,
     }
 }
 
@@ -99,6 +106,32 @@ impl From<client::Error> for Failure {
             | client::Error::Broken { .. }
             | client::Error::Foreign { .. }
             | client::Error::Unknown(_) => Self::Error(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn codes_and_status_decide_how_the_command_ends() {
+        for (status, code, exit) in [
+            (422, "command-rejected", Exit::Refused),
+            (422, "gate-refused", Exit::Refused),
+            (422, "invalid-module", Exit::Refused),
+            (409, "version-conflict", Exit::Conflict),
+            (409, "stream-final", Exit::Conflict),
+            (422, "idempotency-key-reused", Exit::Error),
+            (404, "stream-not-found", Exit::Error),
+            (500, "module-trapped", Exit::Error),
+            (503, "draining", Exit::Error),
+        ] {
+            let document = json!({"code": code, "status": status});
+            let problem = Problem::parse(document.to_string(), None).unwrap();
+            assert_eq!(exit_after(&problem), exit, "{code}");
         }
     }
 }

@@ -11,12 +11,12 @@ use gavel_engine::catalog::{declared, examine};
 use gavel_sandbox::CONTRACT;
 use serde::Serialize;
 
-use super::arguments::SettingsArguments;
 use super::exit::Result;
 use super::logging::load_settings;
 use super::module::Module;
+use super::options::SettingsArguments;
 use super::output::Output;
-use super::{modules, parts};
+use super::{modules, wiring};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  gavel inspect account.wasm")]
@@ -72,7 +72,7 @@ async fn show(wasm: Vec<u8>, config: &Config, output: &mut Output<'_>) -> Result
 /// Compiles `wasm` as a host would at upload, and reads its manifest, be its imports such that no
 /// host takes it or not.
 async fn inspect(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Inspection> {
-    let runtime = parts::inspecting_runtime(config)?;
+    let runtime = wiring::inspecting_runtime(config)?;
     let size_bytes = wasm.len() as u64;
     let started = Instant::now();
     let (ready, manifest) = examine(&runtime, wasm).await?;

@@ -1,6 +1,7 @@
 //! Answers of one JSON document a line, as they arrive.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::TryStreamExt as _;
@@ -9,9 +10,11 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 use tokio_util::io::StreamReader;
 
 use super::exit::Result;
-use super::follow::LONGEST_SILENCE;
 
 pub(super) const MEDIA_TYPE: &str = "application/x-ndjson";
+
+/// A host that is silent for longer is not there: it says something every 15 seconds.
+pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(50);
 
 /// The lines of an answer.
 pub(super) struct Lines(tokio::io::Lines<Pin<Box<dyn AsyncBufRead>>>);

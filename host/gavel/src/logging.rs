@@ -5,8 +5,8 @@ use std::io::IsTerminal as _;
 use gavel_config::{self as config, Config, Flag, Loaded, Log, LogFormat};
 use tracing_subscriber::fmt;
 
-use super::arguments::SettingsArguments;
 use super::exit;
+use super::options::SettingsArguments;
 
 /// Reads the settings and sets up the log as they say.
 pub(super) fn load_settings(

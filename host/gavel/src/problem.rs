@@ -1,24 +1,14 @@
-//! The text of a problem, and the exit code of a command that met one.
+//! The text of a problem.
 
 use std::fmt::Write as _;
 
 use gavel_client::Problem;
 use serde_json::Value;
 
-use super::exit::Exit;
 use super::report;
 
 /// Members that every problem has. They are shown in the first line, or mean nothing to people.
 const COMMON: [&str; 6] = ["type", "title", "status", "detail", "instance", "code"];
-
-/// The code that a command ends with which met this problem.
-pub(super) fn exit(problem: &Problem) -> Exit {
-    match problem.code() {
-        "command-rejected" | "gate-refused" | "invalid-module" => Exit::Refused,
-        _ if problem.status() == 409 => Exit::Conflict,
-        _ => Exit::Error,
-    }
-}
 
 /// Describes a problem and its facts, in one or more lines.
 pub(super) fn in_words(problem: &Problem) -> String {
@@ -120,27 +110,6 @@ mod tests {
 
     fn problem(document: &Value) -> Problem {
         Problem::parse(document.to_string(), None).unwrap()
-    }
-
-    #[test]
-    fn codes_and_status_decide_how_the_command_ends() {
-        for (status, code, exit) in [
-            (422, "command-rejected", Exit::Refused),
-            (422, "gate-refused", Exit::Refused),
-            (422, "invalid-module", Exit::Refused),
-            (409, "version-conflict", Exit::Conflict),
-            (409, "stream-final", Exit::Conflict),
-            (422, "idempotency-key-reused", Exit::Error),
-            (404, "stream-not-found", Exit::Error),
-            (500, "module-trapped", Exit::Error),
-            (503, "draining", Exit::Error),
-        ] {
-            assert_eq!(
-                super::exit(&problem(&json!({"code": code, "status": status}))),
-                exit,
-                "{code}"
-            );
-        }
     }
 
     #[test]

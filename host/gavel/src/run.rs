@@ -61,7 +61,7 @@ fn report(failure: &Failure, output: &mut Output<'_>) {
         Failure::Usage(message) => output.note(&format!("error: {message}")),
         Failure::Settings(error) => output.note(&format!("error: {error}")),
         Failure::Problem(problem) if output.is_json() => drop(output.received(problem.body())),
-        Failure::Problem(problem) if problem::exit(problem) == Exit::Refused => {
+        Failure::Problem(problem) if failure.exit() == Exit::Refused => {
             drop(output.text(&problem::in_words(problem)));
         }
         Failure::Problem(problem) => output.note(&format!("error: {}", problem::in_words(problem))),

@@ -14,11 +14,11 @@ use gavel_store::{OpenError, Outdated, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{SettingsArguments, flag};
 use super::banner::Banner;
 use super::exit::{Failure, Result};
 use super::logging::{load, load_settings};
-use super::{parts, shutdown};
+use super::options::{SettingsArguments, flag};
+use super::{shutdown, wiring};
 
 /// The time that a host may need to end, in addition to twice the time to drain: once for requests,
 /// then once for pushes and rehearsals.
@@ -79,10 +79,10 @@ pub(super) async fn run(arguments: &Arguments, settings: &SettingsArguments) -> 
         .with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr().context("cannot tell the address")?;
     let banner = Banner::new(&config, bound);
-    let api = parts::api(&config);
+    let api = wiring::api(&config);
     let (tokens, settings) = (api.tokens.clone(), settings.clone());
     let reload = move || reload(&tokens, &settings, flags.clone());
-    let longest = parts::server(&config).drain_timeout * 2 + LAST_STEPS;
+    let longest = wiring::server(&config).drain_timeout * 2 + LAST_STEPS;
     let stop = shutdown::on_signal(longest, reload)?;
     host(config, api, listener, || banner.show(), stop).await?;
     tracing::info!("stopped");
@@ -150,7 +150,7 @@ async fn host(
     let watching = tokio::spawn(end_when_outdated(store.clone(), stop.clone()));
     state.mark_ready();
     ready();
-    let server = parts::server(&config);
+    let server = wiring::server(&config);
     let drain = server.drain_timeout;
     http::serve(listener, http::router(state), server, stop).await;
     // What is being pushed or rehearsed has the same time as what is being answered.
@@ -210,16 +210,16 @@ fn tell_of_unloaded(activation: &Activation, error: &catalog::Error) {
 }
 
 async fn services(config: &Config, bound: SocketAddr) -> Result<Services> {
-    let store = parts::store(config).await.map_err(|error| match error {
+    let store = wiring::store(config).await.map_err(|error| match error {
         OpenError::Outdated(outdated) => Failure::Outdated(outdated),
         error => Failure::Error(error.into()),
     })?;
     Ok(Services::new(
         store,
-        parts::caching_runtime(config)?,
-        parts::commands(config),
-        parts::gate(config),
-        parts::push(config, bound),
+        wiring::caching_runtime(config)?,
+        wiring::commands(config),
+        wiring::gate(config),
+        wiring::push(config, bound),
     ))
 }
 

@@ -11,11 +11,11 @@ use gavel_gate::{self as gate, SpecRun};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::arguments::SettingsArguments;
 use super::exit::Result;
 use super::logging::load_settings;
+use super::options::SettingsArguments;
 use super::output::Output;
-use super::{difference, modules, parts};
+use super::{difference, modules, wiring};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  gavel test target/wasm32-wasip2/release/*.wasm")]
@@ -118,7 +118,7 @@ fn push_output(words: &mut String, output: &str) {
 
 /// Compiles `wasm` and runs the specs in its manifest, as a host would at activation.
 async fn run_specs(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Tested> {
-    let runtime = parts::passing_runtime(config)?;
+    let runtime = wiring::passing_runtime(config)?;
     let (ready, _) = examine(&runtime, wasm).await?;
     let module = ready.module().clone();
     let runs = runtime

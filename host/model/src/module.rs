@@ -34,7 +34,7 @@ impl ModuleName {
     /// The name of the streams of a module of this name.
     #[must_use]
     pub fn to_decider(&self) -> DeciderName {
-        DeciderName::of_module(self)
+        DeciderName::of_checked(&self.0)
     }
 
     /// The name as text.

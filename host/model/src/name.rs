@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::ModuleName;
-
 /// The longest decider name, in bytes (inclusive).
 const DECIDER_NAME_LIMIT: usize = 128;
 /// The longest stream id within its decider, in bytes (inclusive).
@@ -141,9 +139,9 @@ impl DeciderName {
         self.0.starts_with('_')
     }
 
-    /// The name of the streams of a module.
-    pub(super) fn of_module(name: &ModuleName) -> Self {
-        Self(name.as_str().to_owned())
+    /// Takes a name that was checked.
+    pub(super) fn of_checked(name: &str) -> Self {
+        Self(name.to_owned())
     }
 
     /// The name as text.

@@ -22,10 +22,6 @@ const DEADLOCK_DETECTED: &str = "40P01";
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 const UNDEFINED_TABLE: &str = "42P01";
 const UNDEFINED_FUNCTION: &str = "42883";
-/// The codes that concern the session and not the statement: a plan from before a column was added,
-/// a prepared statement that is missing or another's, a protocol out of step, and a session that
-/// may only read, as after a failover.
-const OF_THE_SESSION: [&str; 5] = ["0A000", "26000", "42P05", "08P01", "25006"];
 const ACTIVATION_MOVED: &str = "GV005";
 const CONSUMER_UNKNOWN: &str = "GV006";
 const LEASE_LOST: &str = "GV007";
@@ -93,12 +89,6 @@ pub(super) fn meet(floor: &Floor, failure: &StatementError) {
         // Whoever appends is told by the refusal.
         let _ = floor.check(met);
     }
-}
-
-/// Tells whether the code means that nothing was carried out, and that another session may carry it
-/// out.
-pub(super) fn is_of_session(code: &str) -> bool {
-    OF_THE_SESSION.contains(&code)
 }
 
 pub(super) fn is_undefined_table(error: &dyn DatabaseError) -> bool {

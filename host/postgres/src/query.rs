@@ -9,7 +9,11 @@ use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgPool, PgRow, 
 use sqlx::query::Query;
 
 use super::PostgresStore;
-use super::error::is_of_session;
+
+/// The codes that concern the session and not the statement: a plan from before a column was added,
+/// a prepared statement that is missing or another's, a protocol out of step, and a session that
+/// may only read, as after a failover. Nothing was carried out, and another session may do it.
+const OF_THE_SESSION: [&str; 5] = ["0A000", "26000", "42P05", "08P01", "25006"];
 
 /// The number of times that a read is tried when a connection turns out to be dead, or unfit.
 const READ_ATTEMPTS: u32 = 3;
@@ -151,7 +155,7 @@ impl From<sqlx::Error> for StatementError {
         match error {
             sqlx::Error::Encode(_) => Self::NotSent(error.into()),
             sqlx::Error::Database(error) => match error.try_downcast::<PgDatabaseError>() {
-                Ok(error) if is_of_session(error.code()) => Self::Unfit(error),
+                Ok(error) if OF_THE_SESSION.contains(&error.code()) => Self::Unfit(error),
                 Ok(error) if error.severity() == PgSeverity::Error => Self::Refused(error),
                 // With worse than an error the server ends the connection, at any point of the
                 // transaction.

@@ -4,6 +4,9 @@
 //! The world is the host's own and names every interface that it calls or checks. A component
 //! exports some of them: each is looked up by itself, by its `GuestIndices`.
 
+/// The contract that this host runs modules of: a package of WIT, and its version.
+pub const CONTRACT: &str = "gavel:module@0.1.0";
+
 wasmtime::component::bindgen!({
     path: "../../wit",
     inline: "

@@ -7,10 +7,7 @@ use gavel_model::ModuleKind;
 use super::CompileError;
 use super::log::printable;
 
-/// The contract that this host runs modules of: a package of WIT, and its version.
-pub const CONTRACT: &str = "gavel:module@0.1.0";
-
-/// The package of [`CONTRACT`] in the names of its interfaces.
+/// The package of `CONTRACT` in the names of its interfaces.
 const PACKAGE: &str = "gavel:module/";
 /// The end of the names of the contract's interfaces: additions increase the last number.
 const VERSION: &str = "@0.1.";
@@ -112,7 +109,7 @@ impl Exports {
     }
 }
 
-/// The name of an interface of [`CONTRACT`] within its package.
+/// The name of an interface of `CONTRACT` within its package.
 fn own_interface(name: &str) -> Option<&str> {
     let (interface, _) = name.strip_prefix(PACKAGE)?.split_once(VERSION)?;
     Some(interface)
@@ -136,7 +133,7 @@ fn shortened(text: &str) -> String {
     printable(text).chars().take(CONTRACT_CHARS).collect()
 }
 
-/// Tells whether the import `name` is an interface of [`CONTRACT`] that holds no function.
+/// Tells whether the import `name` is an interface of `CONTRACT` that holds no function.
 pub(super) fn is_without_functions(name: &str) -> bool {
     matches!(own_interface(name), Some("types" | "log"))
 }
@@ -144,6 +141,7 @@ pub(super) fn is_without_functions(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CONTRACT;
 
     fn exports(names: &[&str]) -> Result<Exports, String> {
         Exports::of(names.iter().copied()).map_err(|error| error.to_string())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
-use super::trap;
+use super::room;
 
 /// The limits on one module. All bounds are inclusive.
 ///
@@ -234,7 +234,7 @@ impl ResourceLimiter for Limiter {
 /// Lets the module see that a growth has failed, unless it is the host that has no room: that would
 /// make it decide otherwise than elsewhere.
 fn unless_without_room(error: wasmtime::Error) -> wasmtime::Result<()> {
-    if trap::is_without_room(&error) {
+    if room::is_refused(&error) {
         Err(error)
     } else {
         Ok(())

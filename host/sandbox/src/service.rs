@@ -14,7 +14,7 @@ use super::compile::CompiledCode;
 use super::log::printable;
 use super::scheduling::{BackgroundThrottle, GuestThreads, Lane};
 use super::{
-    CompileError, Fault, Limits, Module, RunError, StartError, check, compile, engine, trap,
+    CompileError, Fault, Limits, Module, RunError, StartError, check, compile, engine, room,
 };
 
 /// The options of the runtime: its use of threads, memory and disk.
@@ -244,7 +244,7 @@ impl Runtime {
     /// grown during a call, the module may have failed for no fault of its own.
     #[must_use]
     pub fn times_without_room(&self) -> u64 {
-        trap::times_without_room()
+        room::times_refused()
     }
 
     /// The throttle by which other background work gives way to live calls.
@@ -265,7 +265,7 @@ impl Inner {
     fn link(&self, digest: ModuleDigest, code: &CompiledCode) -> Result<Module, CompileError> {
         let component =
             code.load(&self.engine)
-                .map_err(|error| match trap::is_without_room(&error) {
+                .map_err(|error| match room::is_refused(&error) {
                     true => CompileError::Unavailable(io::Error::other(error)),
                     false => CompileError::Invalid {
                         reason: printable(&error.to_string()),

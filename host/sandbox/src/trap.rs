@@ -1,40 +1,18 @@
 //! Turns what wasmtime reports into faults.
 
 use std::error::Error;
-use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::io::Errno;
 use wasmtime::Trap;
 
 use super::host::Host;
 use super::limits::Denied;
 use super::log::printable;
-use super::{Fault, Limits};
-
-/// The number of times that this process has had no room for an instance.
-static WITHOUT_ROOM: AtomicU64 = AtomicU64::new(0);
-
-/// The number of times that this process has had no room for an instance, be it memory or address
-/// space.
-pub(super) fn times_without_room() -> u64 {
-    WITHOUT_ROOM.load(Ordering::Relaxed)
-}
-
-/// Tells whether the system has refused the host memory or address space. A system's limit on the
-/// number of mappings has the same code.
-pub(super) fn is_without_room(error: &wasmtime::Error) -> bool {
-    error.chain().any(|cause| {
-        let code = cause.downcast_ref::<io::Error>();
-        code.and_then(io::Error::raw_os_error) == Some(Errno::NOMEM.raw_os_error())
-            || cause.downcast_ref::<Errno>() == Some(&Errno::NOMEM)
-    })
-}
+use super::{Fault, Limits, room};
 
 /// The fault behind `error`, which ended a call on a store with `host`.
 pub(super) fn fault(error: &wasmtime::Error, host: &Host, limits: &Limits) -> Fault {
-    if is_without_room(error) {
-        WITHOUT_ROOM.fetch_add(1, Ordering::Relaxed);
+    if room::is_refused(error) {
+        room::count_refusal();
         tracing::error!(
             error = error.as_ref() as &dyn Error,
             "the system has no memory or address space for an instance"
@@ -101,6 +79,9 @@ fn trapped(text: &str, host: &Host) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use rustix::io::Errno;
     use wasmtime::error::Context as _;
 
     use super::*;
@@ -114,11 +95,11 @@ mod tests {
             wasmtime::Error::from(Errno::NOMEM),
         ];
         for error in refused {
-            let before = times_without_room();
+            let before = room::times_refused();
             let error = Err::<(), _>(error).context("mmap failed to reserve 0x104000000 bytes");
             let error = error.context("failed to create memory").unwrap_err();
             assert_eq!(fault(&error, &host, &limits), Fault::NoRoom);
-            assert!(times_without_room() > before);
+            assert!(room::times_refused() > before);
         }
         let error = wasmtime::Error::from(io::Error::from_raw_os_error(13));
         let fault = fault(&error, &host, &limits);

@@ -7,14 +7,13 @@
 use std::cell::Cell;
 
 use gavel_model::{Namespace, Position};
-use gavel_store::toolkit::writes::{BeginGeneration, CarryOut};
 use gavel_store::{Error, ResumeError};
 use rusqlite::{Connection, Row, params};
 use time::OffsetDateTime;
 
+use super::cells::milliseconds;
 use super::error::SqliteError;
-use super::rows;
-use super::tables::Tables;
+use super::query;
 
 /// Begins a generation. Its number is that of the clock, so that it differs from those that were
 /// begun since a copy was made that this file may be.
@@ -52,11 +51,10 @@ const LAST_THROUGH: &str = r#"
 SELECT "offset" FROM events INDEXED BY events_namespace
 WHERE namespace = ?1 AND "offset" <= ?2 ORDER BY "offset" DESC LIMIT 1"#;
 
-impl CarryOut<BeginGeneration> for Tables<'_> {
-    fn carry_out(&mut self, _: BeginGeneration, now: OffsetDateTime) -> Result<(), Error> {
-        self.run(BEGIN, [rows::milliseconds(now)])?;
-        Ok(())
-    }
+/// Begins a generation at the end of the log.
+pub(super) fn begin_in_tx(tx: &Connection, now: OffsetDateTime) -> Result<(), SqliteError> {
+    tx.execute(BEGIN, [milliseconds(now)])?;
+    Ok(())
 }
 
 /// Writes without changing anything.
@@ -67,7 +65,7 @@ pub(super) fn touch_in_tx(tx: &Connection) -> Result<(), SqliteError> {
 
 /// The generation that is written in.
 pub(super) fn newest_in_tx(tx: &Connection) -> Result<u64, SqliteError> {
-    let newest = rows::one(tx, NEWEST, [], |row| Ok(row.get::<_, i64>(0)?))?;
+    let newest = query::one(tx, NEWEST, [], |row| Ok(row.get::<_, i64>(0)?))?;
     Ok(newest.unwrap_or_default().unsigned_abs())
 }
 
@@ -125,12 +123,12 @@ impl<'c> Generations<'c> {
         position: Position,
     ) -> Result<(), ResumeError> {
         let offset = self.offset(position)?;
-        let is_event = rows::one(self.database, EVENT, [offset], |_| Ok(()))?.is_some();
+        let is_event = query::one(self.database, EVENT, [offset], |_| Ok(()))?.is_some();
         if position == Position::BEGINNING || is_event && self.position(offset)? == position {
             return Ok(());
         }
         let values = params![namespace.as_str(), offset];
-        let last = rows::one(self.database, LAST_THROUGH, values, |row| Ok(row.get(0)?))?;
+        let last = query::one(self.database, LAST_THROUGH, values, |row| Ok(row.get(0)?))?;
         let end = self.position(last.unwrap_or_default())?;
         Err(ResumeError::Lost { position, end })
     }
@@ -143,7 +141,7 @@ impl<'c> Generations<'c> {
                 through: row.get::<_, Option<i64>>(2)?.unwrap_or(i64::MAX),
             })
         };
-        let found = rows::one(self.database, statement, [value], read)?;
+        let found = query::one(self.database, statement, [value], read)?;
         Ok(found.ok_or_else(|| Error::Corrupt {
             what: "generation",
             reason: "the first one is missing".to_owned(),

@@ -27,6 +27,7 @@ mod migrations;
 mod modules;
 mod open;
 mod past;
+mod query;
 mod readers;
 mod rehearsals;
 mod rows;

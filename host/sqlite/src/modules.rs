@@ -9,16 +9,15 @@ use gavel_model::{
 use gavel_store::toolkit::writes::{Activate, CarryOut, DeleteModule, PutModule, RecordUpload};
 use gavel_store::{
     ActivateError, ActivationFilter, DeleteModuleError, Error, Hold, ModuleFilter, ModuleStore,
-    Moment, NewActivation, NewModule, PAGE_BYTES, Page, Room, StoredModule,
+    NewActivation, NewModule, PAGE_BYTES, Page, Room, StoredModule,
 };
 use rusqlite::{Connection, Params, Row, params};
 use time::OffsetDateTime;
 
 use super::error::{SqliteError, is_referred_to};
-use super::hold::SqliteHold;
+use super::hold::{SqliteHold, activate};
 use super::rows::{self, activation_columns, module_columns};
 use super::tables::Tables;
-use super::writer::Writer;
 use super::{SqliteStore, past};
 
 const INSERT: &str = "
@@ -272,21 +271,6 @@ impl CarryOut<DeleteModule> for Tables<'_> {
             Err(error) => Err(DeleteModuleError::Store(SqliteError::from(error).into())),
         }
     }
-}
-
-/// Moves the pointer, unless something was stored in the streams of the name after the moment.
-pub(super) async fn activate(
-    writer: &Writer,
-    activation: NewActivation,
-    looked_through: Option<Moment>,
-) -> Result<Activation, ActivateError> {
-    let written = writer.carry_out(Activate {
-        activation,
-        looked_through,
-    });
-    written
-        .await
-        .map_err(|error| error.into_error(ActivateError::Store))
 }
 
 impl CarryOut<Activate> for Tables<'_> {

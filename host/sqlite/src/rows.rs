@@ -8,8 +8,8 @@ use gavel_store::toolkit::admit::Tip;
 use gavel_store::{
     Beat, Error, PastRange, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
 };
+use rusqlite::Row;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Params, Row};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use super::cells::{Cells, Reason, reason};
 pub(super) use super::cells::{milliseconds, nearest_time};
 use super::error::SqliteError;
 use super::generations::Generations;
+pub(super) use super::query::{all, one};
 
 /// The columns that [`event`] reads, in its order.
 macro_rules! event_columns {
@@ -339,34 +340,6 @@ pub(super) fn summary(row: &Row<'_>) -> Result<StreamSummary, SqliteError> {
         })
     };
     read(&mut Cells::of(row)).map_err(corrupt("stream head"))
-}
-
-/// The only row of a statement, if there is one.
-pub(super) fn one<T>(
-    database: &Connection,
-    statement: &str,
-    values: impl Params,
-    read: impl FnOnce(&Row<'_>) -> Result<T, SqliteError>,
-) -> Result<Option<T>, SqliteError> {
-    let mut statement = database.prepare_cached(statement)?;
-    let mut rows = statement.query(values)?;
-    rows.next()?.map(read).transpose()
-}
-
-/// All rows of a statement.
-pub(super) fn all<T>(
-    database: &Connection,
-    statement: &str,
-    values: impl Params,
-    mut read: impl FnMut(&Row<'_>) -> Result<T, SqliteError>,
-) -> Result<Vec<T>, SqliteError> {
-    let mut statement = database.prepare_cached(statement)?;
-    let mut rows = statement.query(values)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(read(row)?);
-    }
-    Ok(found)
 }
 
 pub(super) fn corrupt(what: &'static str) -> impl FnOnce(Reason) -> SqliteError {

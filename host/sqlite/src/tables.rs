@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use gavel_store::toolkit::writes::{CarryOut, Change};
+use gavel_store::Error;
+use gavel_store::toolkit::writes::{BeginGeneration, CarryOut, Change};
 use rusqlite::{Connection, Params};
+use time::OffsetDateTime;
 
 use super::error::SqliteError;
-use super::generations::Generations;
+use super::generations::{Generations, begin_in_tx};
 use super::writer::{WriteError, Writer};
 
 /// The tables as one connection sees them.
@@ -26,6 +28,12 @@ impl<'t> Tables<'t> {
     /// Runs a statement, and counts the rows that it has changed.
     pub(super) fn run(&self, statement: &str, values: impl Params) -> Result<usize, SqliteError> {
         Ok(self.database.prepare_cached(statement)?.execute(values)?)
+    }
+}
+
+impl CarryOut<BeginGeneration> for Tables<'_> {
+    fn carry_out(&mut self, _: BeginGeneration, now: OffsetDateTime) -> Result<(), Error> {
+        Ok(begin_in_tx(self.database, now)?)
     }
 }
 

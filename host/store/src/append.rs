@@ -4,11 +4,11 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use gavel_model::{
-    ActivationKey, ActivationNumber, CommandOutcome, CommandRecord, EventId, ExpectedVersion,
-    Metadata, ModuleKind, NewEvent, RecordedEvent, Rejection, StreamId, Version,
+    CommandOutcome, CommandRecord, EventId, ExpectedVersion, Metadata, NewEvent, RecordedEvent,
+    Rejection, StreamId, Version,
 };
 
-use super::AppendError;
+use super::{AppendError, Fence};
 
 /// One or more parts that are stored together, or not at all.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,34 +84,6 @@ fn rejection_bytes(rejection: &Rejection) -> usize {
         .as_ref()
         .map_or(0, |data| data.as_str().len());
     rejection.code.len() + rejection.message.len() + data
-}
-
-/// Refuses an append when another activation than this is the newest of its kind under the name of
-/// the stream: the module that decided is no longer active. With [`ActivationNumber::NONE`] the
-/// append is refused when a module of the kind was ever active under the name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fence {
-    /// The kind of the module.
-    pub kind: ModuleKind,
-    /// The activation under which the module decided.
-    pub number: ActivationNumber,
-}
-
-impl Fence {
-    /// The fence of a decider's decision.
-    #[must_use]
-    pub fn of_decider(number: ActivationNumber) -> Self {
-        Self {
-            kind: ModuleKind::Decider,
-            number,
-        }
-    }
-
-    /// The pointer that has to be at this activation when a part on `stream` is stored.
-    #[must_use]
-    pub fn key(&self, stream: &StreamId) -> ActivationKey {
-        ActivationKey::of_stream(stream, self.kind)
-    }
 }
 
 /// A claim of a stream: no other writer appends to the stream until this is dropped or has

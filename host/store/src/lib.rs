@@ -24,6 +24,7 @@ pub mod conformance;
 mod consumers;
 mod error;
 mod events;
+mod fence;
 mod floor;
 mod log;
 mod memory;
@@ -35,7 +36,7 @@ mod rehearsals;
 mod snapshots;
 pub mod toolkit;
 
-pub use append::{Append, Appended, Claim, Fence, LARGE_APPEND_BYTES, StreamAppend};
+pub use append::{Append, Appended, Claim, LARGE_APPEND_BYTES, StreamAppend};
 pub use composed::{Composed, Core};
 pub use consumers::{ConsumerError, ConsumerStore, Leased, Nacked, Unpark};
 pub use error::{
@@ -43,6 +44,7 @@ pub use error::{
     Source,
 };
 pub use events::EventStore;
+pub use fence::Fence;
 pub use floor::{Floor, Outdated};
 pub use log::{LogFilter, LogPage, LogStore, Withholding};
 pub use memory::{MemoryLog, MemoryStore};

@@ -19,16 +19,17 @@
 mod consumers;
 mod figures;
 mod keeper;
+mod log_tail;
 mod manage;
 pub mod metrics;
-mod page;
-mod pages;
+mod page_reader;
 mod push;
 mod receiver;
 mod ring;
 mod subscription;
-mod tail;
-mod tails;
+mod tail_budget;
+mod tail_page;
+mod tail_registry;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -45,18 +46,18 @@ use gavel_store::{LogFilter, LogStore};
 
 pub use consumers::Consumers;
 pub use keeper::Keeper;
-pub use page::{Events, Malformed};
 pub use push::{DELIVERY, Encode, NotAllowed, PushRules, PushSettings};
 pub use receiver::Outage;
 pub use subscription::{Delivery, Subscription};
+pub use tail_page::{Events, Malformed};
 
-use self::pages::Pages;
-use self::tails::Tails;
+use self::page_reader::PageReader;
+use self::tail_registry::TailRegistry;
 
 /// The log of all namespaces, to be followed. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Log {
-    tails: Arc<Tails>,
+    tails: Arc<TailRegistry>,
 }
 
 impl Log {
@@ -69,7 +70,7 @@ impl Log {
         throttle: BackgroundThrottle,
     ) -> Self {
         Self {
-            tails: Arc::new(Tails::new(Pages::new(store, throttle), clock)),
+            tails: Arc::new(TailRegistry::new(PageReader::new(store, throttle), clock)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gavel_model::Position;
 
-use super::page::TailPage;
+use super::tail_page::TailPage;
 
 /// Most pages in a ring, however small they are.
 const MOST_PAGES: usize = 256;

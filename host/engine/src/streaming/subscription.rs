@@ -10,13 +10,13 @@ use gavel_store::LogFilter;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::page::{Events, Malformed, TailPage};
-use super::pages::{FIRST_PAGE_EVENTS, limit_after};
-use super::tails::{Follower, Tails};
+use super::page_reader::{FIRST_PAGE_EVENTS, limit_after};
+use super::tail_page::{Events, Malformed, TailPage};
+use super::tail_registry::{Follower, TailRegistry};
 
 /// A reader that follows the log of one namespace. See [`Log::subscribe`](super::Log::subscribe).
 pub struct Subscription {
-    tails: Arc<Tails>,
+    tails: Arc<TailRegistry>,
     namespace: Namespace,
     filter: Arc<LogFilter>,
     position: Position,
@@ -53,7 +53,7 @@ enum ReaderState {
 
 impl Subscription {
     pub(super) fn new(
-        tails: Arc<Tails>,
+        tails: Arc<TailRegistry>,
         namespace: Namespace,
         filter: LogFilter,
         after: Position,
@@ -156,14 +156,18 @@ impl Subscription {
 /// Reads in a task that outlives a caller who stops waiting for it: the task may have a turn, or a
 /// connection, that others wait for.
 fn read(
-    tails: &Tails,
+    tails: &TailRegistry,
     namespace: &Namespace,
     after: Position,
     filter: &Arc<LogFilter>,
     limit: u32,
 ) -> AbortOnDropHandle<TailPage> {
-    let (pages, namespace, filter) = (tails.pages().clone(), namespace.clone(), Arc::clone(filter));
-    let reading = async move { pages.read(&namespace, after, &filter, limit).await };
+    let (reader, namespace, filter) = (
+        tails.reader().clone(),
+        namespace.clone(),
+        Arc::clone(filter),
+    );
+    let reading = async move { reader.read(&namespace, after, &filter, limit).await };
     AbortOnDropHandle::new(tokio::spawn(reading))
 }
 

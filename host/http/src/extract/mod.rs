@@ -1,7 +1,9 @@
 //! Extractors: input from clients is checked once, on the way in.
 //!
-//! Every rejection is a [`Problem`](crate::error::Problem) that names the place of the mistake. An extracted value need
+//! Every rejection is a [`Problem`] that names the place of the mistake. An extracted value need
 //! not be checked again.
+//!
+//! [`Problem`]: crate::error::Problem
 
 mod body;
 mod consumer;

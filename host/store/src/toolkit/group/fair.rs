@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::queue::{Number, QueueKey};
+use super::{Number, QueueKey};
 
 /// The number of bytes of other payers after which an idle payer is forgotten: until then it may
 /// well come back.

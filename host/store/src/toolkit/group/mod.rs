@@ -43,6 +43,13 @@ use self::committer::Committer;
 use self::queue::{CommitLane, Queue};
 use crate::{Append, AppendError, Appended, Source};
 
+/// A stream, a command id, an event id or a decider, as a hash: two that collide wait for each
+/// other without need, or share what is theirs, and nothing worse.
+type QueueKey = u64;
+
+/// The number of an append, in the order of arrival.
+type Number = u64;
+
 /// The largest number of appends in a batch. More save next to nothing, and all of them wait for
 /// the last.
 const MAX_BATCH_APPENDS: usize = 256;

@@ -18,19 +18,14 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::fair::Fair;
-use super::{GroupLimits, MAX_BATCH_APPENDS, MAX_BATCH_BYTES, Outcome, SHARED_BATCH_BYTES};
+use super::{
+    GroupLimits, MAX_BATCH_APPENDS, MAX_BATCH_BYTES, Number, Outcome, QueueKey, SHARED_BATCH_BYTES,
+};
 use crate::metrics::QUEUE;
 use crate::{Append, AppendError, QueueLimit, StreamAppend};
 
 /// The time for which a small append counts as a sign that more of them will come.
 const COMPANY: Duration = Duration::from_secs(1);
-
-/// A stream, a command id, an event id or a decider, as a hash: two that collide wait for each
-/// other without need, or share what is theirs, and nothing worse.
-pub(super) type QueueKey = u64;
-
-/// The number of an append, in the order of arrival.
-pub(super) type Number = u64;
 
 /// The committer that takes an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

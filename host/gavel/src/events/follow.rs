@@ -8,14 +8,13 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, Response};
 use serde::Deserialize;
 
-use super::answer::Event;
-use super::events::Arguments;
-use super::exit::{Failure, Result};
-use super::output::Output;
+use super::Arguments;
+use crate::answer::Event;
+use crate::exit::{Failure, Result};
+use crate::lines::LONGEST_SILENCE;
+use crate::output::Output;
 
 const MEDIA_TYPE: &str = "text/event-stream";
-/// A host that is silent for longer is not there: it says something every 15 seconds.
-pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(50);
 /// The pause before connecting again; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause before connecting again.
@@ -172,8 +171,8 @@ impl Follower<'_, '_> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::Exit;
-    use super::super::test_server::TestServer;
+    use crate::Exit;
+    use crate::test_server::TestServer;
 
     fn event(position: u64) -> Value {
         json!({

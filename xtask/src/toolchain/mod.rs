@@ -3,6 +3,8 @@
 //! The normal way is `rustup target add`. Where rustup cannot download anything, Debian's package
 //! of the same target serves.
 
+mod debian;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,8 +13,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use xshell::{Shell, cmd};
-
-use crate::debian;
 
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 
@@ -77,6 +77,6 @@ fn add_target() -> Result<()> {
 }
 
 /// The folder below a sysroot where `rustc` looks for the linkers that Rust brings along.
-pub(crate) fn linkers(sysroot: &Path) -> PathBuf {
+fn linkers(sysroot: &Path) -> PathBuf {
     sysroot.join("lib/rustlib/x86_64-unknown-linux-gnu/bin")
 }

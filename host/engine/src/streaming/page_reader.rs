@@ -10,7 +10,7 @@ use gavel_store::{Error, LogFilter, LogStore, PAGE_BYTES};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
-use super::page::{Malformed, TailPage};
+use super::tail_page::{Malformed, TailPage};
 
 /// Most events on a page.
 pub(super) const PAGE_EVENTS: u32 = 1_000;
@@ -26,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Reads the log of any namespace. Cheap to clone; clones share their turns.
 #[derive(Debug, Clone)]
-pub(super) struct Pages {
+pub(super) struct PageReader {
     store: Arc<dyn LogStore>,
     turns: Arc<Semaphore>,
     throttle: BackgroundThrottle,
@@ -34,7 +34,7 @@ pub(super) struct Pages {
     is_away: Arc<AtomicBool>,
 }
 
-impl Pages {
+impl PageReader {
     pub(super) fn new(store: Arc<dyn LogStore>, throttle: BackgroundThrottle) -> Self {
         Self {
             store,

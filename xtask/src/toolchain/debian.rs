@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use xshell::{Shell, cmd};
 
-use crate::{target, toolchain};
+use super::TARGET;
+use crate::target;
 
 /// The first suite whose compiler is new enough for the guests' dependencies.
 const SUITE: &str = "forky";
@@ -51,7 +52,7 @@ exec "$lib/ld-linux-x86-64.so.2" --argv0 rustc --library-path "$lib" "$usr/bin/r
 /// The compiler, when it was installed before and the linkers it borrows are still there.
 pub(crate) fn installed_rustc() -> Option<PathBuf> {
     let rustc = home().join("rustc");
-    let linkers = toolchain::linkers(&home().join("usr"));
+    let linkers = super::linkers(&home().join("usr"));
     let complete = rustc.exists() && LINKERS.iter().all(|linker| linkers.join(linker).exists());
     complete.then_some(rustc)
 }
@@ -67,11 +68,11 @@ pub(crate) fn install_rustc(sh: &Shell, host_sysroot: &Path) -> Result<PathBuf> 
     ensure!(
         cfg!(all(target_os = "linux", target_arch = "x86_64")),
         "Debian's compiler is of use on Linux on x86-64 only; install the target {} for your rustc",
-        toolchain::TARGET
+        TARGET
     );
     eprintln!(
         "Fetching rustc for {} from Debian {SUITE} into target/wasm-toolchain (260 MB, once)",
-        toolchain::TARGET
+        TARGET
     );
     fs::create_dir_all(target())?;
     let work = tempfile::Builder::new()
@@ -83,8 +84,8 @@ pub(crate) fn install_rustc(sh: &Shell, host_sysroot: &Path) -> Result<PathBuf> 
         cmd!(sh, "dpkg -x {package} {unpacked}").quiet().run()?;
     }
     borrow_linkers(
-        &toolchain::linkers(host_sysroot),
-        &toolchain::linkers(&unpacked.join("usr")),
+        &super::linkers(host_sysroot),
+        &super::linkers(&unpacked.join("usr")),
     )?;
     let rustc = unpacked.join("rustc");
     fs::write(&rustc, WRAPPER)?;

@@ -1,15 +1,16 @@
 //! `gavel events`: read the log, and follow it.
 
+mod follow;
+
 use anyhow::Context as _;
 use clap::Args;
 use gavel_client::Client;
 use reqwest::Method;
 use serde_json::value::RawValue;
 
-use super::answer::{Event, Page};
-use super::exit::Result;
-use super::follow;
-use super::output::Output;
+use crate::answer::{Event, Page};
+use crate::exit::Result;
+use crate::output::Output;
 
 /// The most events in one request.
 const PAGE: u64 = 500;

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::metrics::TAIL_LAG_SECONDS;
-use super::page::TailPage;
-use super::pages::{FIRST_PAGE_EVENTS, Pages, limit_after};
+use super::page_reader::{FIRST_PAGE_EVENTS, PageReader, limit_after};
 use super::ring::Ring;
-use super::tails::TailBudget;
+use super::tail_budget::TailBudget;
+use super::tail_page::TailPage;
 
 /// The pause after a look, so that those who follow are woken once for what came meanwhile. Doubles
 /// while the store is busy.
@@ -35,16 +35,16 @@ const IDLE_POLL: Duration = Duration::from_millis(250);
 
 /// Reads the end of one log for as long as it is polled.
 #[derive(Debug)]
-pub(super) struct Tail {
+pub(super) struct LogTail {
     pub(super) namespace: Namespace,
-    pub(super) pages: Pages,
+    pub(super) reader: PageReader,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) budget: TailBudget,
     /// The pages that have been read; reading continues at the ring's end.
     pub(super) ring: watch::Sender<Ring>,
 }
 
-impl Tail {
+impl LogTail {
     /// Reads on until it is dropped.
     pub(super) async fn run(self) {
         loop {
@@ -57,7 +57,7 @@ impl Tail {
 
     /// Looks for new events whenever the store says so, and now and then of its own accord.
     async fn watch(&self) {
-        let mut wakeups = self.pages.wakeups();
+        let mut wakeups = self.reader.wakeups();
         let mut limit = FIRST_PAGE_EVENTS;
         let (mut gap, mut poll) = (FIRST_GAP, FIRST_POLL);
         loop {
@@ -97,7 +97,10 @@ impl Tail {
         let mut has_found = false;
         loop {
             let end = self.ring.borrow().end();
-            let page = self.pages.read(&self.namespace, end, &filter, *limit).await;
+            let page = self
+                .reader
+                .read(&self.namespace, end, &filter, *limit)
+                .await;
             *limit = limit_after(&page, *limit);
             let (is_news, is_last) = (page.next > end, page.caught_up);
             if is_news {

@@ -1,63 +1,26 @@
 //! The tails of all namespaces that are followed.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use gavel_model::{Clock, Namespace, Position};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::page::TailPage;
-use super::pages::Pages;
+use super::log_tail::LogTail;
+use super::page_reader::PageReader;
 use super::ring::{Ring, RingRead};
-use super::tail::Tail;
-
-/// Most that the pages of one tail take up, in bytes.
-const RING_BYTES: usize = 4 * 1024 * 1024;
-/// Most that the pages of all tails take up together, in bytes.
-const ALL_RINGS_BYTES: usize = 64 * 1024 * 1024;
-
-/// The number of fruitless looks a second that all tails together take while some log is busy.
-const QUIET_LOOKS: u32 = 5_000;
-/// The number of looks a second that all tails together take without being woken.
-const IDLE_LOOKS: u32 = 1_000;
+use super::tail_budget::TailBudget;
+use super::tail_page::TailPage;
 
 /// Starts a tail with its first follower, and ends it with its last.
 #[derive(Debug)]
-pub(super) struct Tails {
-    pages: Pages,
-    newest_pages: Pages,
+pub(super) struct TailRegistry {
+    reader: PageReader,
+    tail_reader: PageReader,
     clock: Arc<dyn Clock>,
     budget: TailBudget,
     running: Mutex<HashMap<Namespace, Weak<RunningTail>>>,
-}
-
-/// The share of memory and looks that a single tail has: clients determine how many tails there
-/// are.
-#[derive(Debug, Clone, Default)]
-pub(super) struct TailBudget(Arc<AtomicU32>);
-
-impl TailBudget {
-    fn tails(&self) -> u32 {
-        self.0.load(Ordering::Relaxed).max(1)
-    }
-
-    /// Gives the memory for the pages of a tail, in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        (ALL_RINGS_BYTES / self.tails() as usize).min(RING_BYTES)
-    }
-
-    /// Gives the shortest pause after a look for nothing.
-    pub(super) fn quiet_gap(&self) -> Duration {
-        Duration::from_secs(1) * self.tails() / QUIET_LOOKS
-    }
-
-    /// Gives the shortest pause before a look without being woken, once nothing comes.
-    pub(super) fn idle_poll(&self) -> Duration {
-        Duration::from_secs(1) * self.tails() / IDLE_LOOKS
-    }
 }
 
 #[derive(Debug)]
@@ -73,11 +36,11 @@ pub(super) struct Follower {
     _running: Arc<RunningTail>,
 }
 
-impl Tails {
-    pub(super) fn new(pages: Pages, clock: Arc<dyn Clock>) -> Self {
+impl TailRegistry {
+    pub(super) fn new(reader: PageReader, clock: Arc<dyn Clock>) -> Self {
         Self {
-            newest_pages: pages.apart(),
-            pages,
+            tail_reader: reader.apart(),
+            reader,
             clock,
             budget: TailBudget::default(),
             running: Mutex::default(),
@@ -85,8 +48,8 @@ impl Tails {
     }
 
     /// Gives the reader of the store for subscriptions that are behind.
-    pub(super) fn pages(&self) -> &Pages {
-        &self.pages
+    pub(super) fn reader(&self) -> &PageReader {
+        &self.reader
     }
 
     /// Joins the tail of a namespace. A new tail begins at `end` (inclusive), where its first
@@ -98,8 +61,7 @@ impl Tails {
             let tail = Arc::new(self.start(namespace, end));
             running.retain(|_, tail| tail.strong_count() > 0);
             running.insert(namespace.clone(), Arc::downgrade(&tail));
-            let tails = u32::try_from(running.len()).unwrap_or(u32::MAX);
-            self.budget.0.store(tails, Ordering::Relaxed);
+            self.budget.share_among(running.len());
             tail
         });
         Follower {
@@ -122,9 +84,9 @@ impl Tails {
 
     fn start(&self, namespace: &Namespace, end: Position) -> RunningTail {
         let ring = watch::Sender::new(Ring::new(end));
-        let tail = Tail {
+        let tail = LogTail {
             namespace: namespace.clone(),
-            pages: self.newest_pages.clone(),
+            reader: self.tail_reader.clone(),
             clock: Arc::clone(&self.clock),
             budget: self.budget.clone(),
             ring: ring.clone(),
