@@ -163,6 +163,28 @@ impl Limiter {
         self.denied = None;
     }
 
+    /// Grants a growth of `what`, or takes note that it was denied.
+    fn grow(
+        &mut self,
+        what: Denied,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> bool {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return false;
+        }
+        let budget = match what {
+            Denied::Memory => &mut self.memory,
+            Denied::TableElements => &mut self.elements,
+        };
+        let granted = budget.take(current, desired);
+        if !granted {
+            self.denied = Some(what);
+        }
+        granted
+    }
+
     /// The linear memory that the instance holds, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
         self.memory.used
@@ -182,14 +204,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        let granted = self.memory.take(current, desired);
-        if !granted {
-            self.denied = Some(Denied::Memory);
-        }
-        Ok(granted)
+        Ok(self.grow(Denied::Memory, current, desired, maximum))
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
@@ -203,14 +218,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        let granted = self.elements.take(current, desired);
-        if !granted {
-            self.denied = Some(Denied::TableElements);
-        }
-        Ok(granted)
+        Ok(self.grow(Denied::TableElements, current, desired, maximum))
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {

@@ -19,13 +19,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::stall::StallGuard;
 use super::unread::WatchedBody;
 use crate::settings::ServerSettings;
 
@@ -47,7 +47,7 @@ pub(super) async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared
     // Answers are small and written at once: waiting to fill a packet only delays them.
     let _ = stream.set_nodelay(true);
     let was_used = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(StallGuard::new(stream, shared.settings.write_timeout));
+    let io = TokioIo::new(with_write_timeout(stream, shared.settings.write_timeout));
     let service = service(&shared, peer, was_used.clone());
     // Who closes their side is gone: `half_close` stays off, so that nothing is folded, leased or
     // followed for them any more.
@@ -82,6 +82,14 @@ pub(super) async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared
         )
         .await;
     }
+}
+
+/// Fails a write that makes no progress for `timeout`. Reads are not timed here: how long they may
+/// take depends on what is read.
+fn with_write_timeout<S: AsyncWrite>(stream: S, timeout: Duration) -> Pin<Box<TimeoutWriter<S>>> {
+    let mut timed = TimeoutWriter::new(stream);
+    timed.set_timeout(Some(timeout));
+    Box::pin(timed)
 }
 
 fn service(
@@ -133,7 +141,7 @@ fn service(
 /// Reads and drops the bytes that the client still sends. A socket that is closed with unread bytes
 /// resets the connection, and the client might never read its answer, for instance that the body is
 /// too large.
-async fn linger(mut stream: StallGuard<TcpStream>, timeout: Duration) {
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin, timeout: Duration) {
     if stream.shutdown().await.is_err() {
         return;
     }
@@ -142,4 +150,39 @@ async fn linger(mut stream: StallGuard<TcpStream>, timeout: Duration) {
         while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
     };
     let _ = tokio::time::timeout(timeout, discard).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use futures::poll;
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+    const ALMOST: Duration = Duration::from_secs(9);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_nobody_takes_fails() {
+        let (near, _far) = tokio::io::duplex(8);
+        let mut timed = with_write_timeout(near, TIMEOUT);
+        let error = timed.write_all(&[0; 9]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_byte_that_is_taken_starts_the_deadline_anew() {
+        let (near, mut far) = tokio::io::duplex(8);
+        let mut timed = with_write_timeout(near, TIMEOUT);
+        timed.write_all(&[0; 8]).await.unwrap();
+        for _ in 0..3 {
+            let mut write = Box::pin(timed.write_all(&[0; 8]));
+            assert!(poll!(&mut write).is_pending());
+            tokio::time::advance(ALMOST).await;
+            assert!(poll!(&mut write).is_pending());
+            far.read_exact(&mut [0; 8]).await.unwrap();
+            write.await.unwrap();
+        }
+    }
 }

@@ -6,7 +6,6 @@
 
 mod connection;
 mod listen;
-mod stall;
 #[cfg(test)]
 mod tests;
 mod unread;

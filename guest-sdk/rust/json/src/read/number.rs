@@ -1,6 +1,7 @@
 //! Numbers: their grammar, and which of them are integers.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use serde::de::{Error as _, Unexpected, Visitor};
 
@@ -22,42 +23,49 @@ impl<'de> Reader<'de> {
         Ok(number)
     }
 
-    /// Reads a number without a fraction, and gives its digits.
-    fn whole_number<V: Visitor<'de>>(&mut self, visitor: &V) -> Result<Cow<'de, str>> {
-        let Some(b'-' | b'0'..=b'9') = self.peek() else {
-            return Err(self.mismatch(visitor));
-        };
-        let fraction = || Error::invalid_type(Unexpected::Other("a fraction"), visitor);
-        integer_digits(self.number()?).ok_or_else(fraction)
-    }
-
     /// Reads an integer of at most 64 bits.
     pub(super) fn integer<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        let digits = self.whole_number(&visitor)?;
-        if let Ok(value) = digits.parse() {
-            visitor.visit_u64(value)
-        } else if let Ok(value) = digits.parse() {
-            visitor.visit_i64(value)
-        } else {
-            Err(Error::invalid_value(
-                Unexpected::Other("a number beyond 64 bits"),
-                &visitor,
-            ))
-        }
+        self.parse_integer(
+            visitor,
+            "a number beyond 64 bits",
+            V::visit_u64,
+            V::visit_i64,
+        )
     }
 
     /// Reads an integer of at most 128 bits.
     pub(super) fn wide_integer<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        let digits = self.whole_number(&visitor)?;
-        if let Ok(value) = digits.parse() {
-            visitor.visit_u128(value)
-        } else if let Ok(value) = digits.parse() {
-            visitor.visit_i128(value)
-        } else {
-            Err(Error::invalid_value(
-                Unexpected::Other("a number beyond 128 bits"),
+        self.parse_integer(
+            visitor,
+            "a number beyond 128 bits",
+            V::visit_u128,
+            V::visit_i128,
+        )
+    }
+
+    /// Reads a number without a fraction, as the first of two types that holds it.
+    fn parse_integer<V: Visitor<'de>, U: FromStr, I: FromStr>(
+        &mut self,
+        visitor: V,
+        beyond: &str,
+        visit_unsigned: fn(V, U) -> Result<V::Value>,
+        visit_signed: fn(V, I) -> Result<V::Value>,
+    ) -> Result<V::Value> {
+        let Some(b'-' | b'0'..=b'9') = self.peek() else {
+            return Err(self.mismatch(&visitor));
+        };
+        let Some(digits) = integer_digits(self.number()?) else {
+            return Err(Error::invalid_type(
+                Unexpected::Other("a fraction"),
                 &visitor,
-            ))
+            ));
+        };
+        if let Ok(value) = digits.parse() {
+            visit_unsigned(visitor, value)
+        } else if let Ok(value) = digits.parse() {
+            visit_signed(visitor, value)
+        } else {
+            Err(Error::invalid_value(Unexpected::Other(beyond), &visitor))
         }
     }
 
