@@ -1,5 +1,6 @@
 //! The activation: runs the steps, and moves the pointer when no finding blocks it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,17 +136,10 @@ impl Gate {
         request: &ActivationRequest,
     ) -> Result<Option<Activation>, Error> {
         let without_room = self.times_without_room();
-        let (report, seen) = self.look(subject).await?;
+        let (report, mut seen) = self.look(subject).await?;
         self.require(&report, without_room)?;
-        let candidate = || subject.candidate.clone();
-        let Some(mut seen) = seen else {
-            let activation = activation_of(subject, request, &report);
-            let activated = self
-                .modules
-                .activate(activation, Ready::Decider(candidate()))
-                .await;
-            return settled(activated, &request.key, request.digest);
-        };
+        let keys = BTreeSet::from([request.key.clone()]);
+        let candidate = [Ready::Decider(Arc::clone(&subject.candidate))];
         for turn in 0..TURNS {
             // Where giving way has led to nothing, it is done at the cost of those who write so
             // much.
@@ -154,15 +148,27 @@ impl Gate {
                 _ => Throttling::Presses,
             };
             let most = MOST_STREAMS_SINCE;
-            if !self.catch_up(subject, &mut seen, most, manner).await? {
-                return Ok(None);
+            if let Some(seen) = &mut seen {
+                if !self.catch_up(subject, seen, most, manner).await? {
+                    return Ok(None);
+                }
+                self.require(&self.report_of(subject, seen), without_room)?;
             }
-            self.require(&self.report_of(subject, &seen), without_room)?;
 
             let mut last = seen.clone();
-            let hold = self.store.hold(&request.key).await;
+            let hold = self.store.hold(&keys).await;
             let hold = hold.map_err(Error::Store)?;
-            let look = self.look_again(subject, &mut last, most, Throttling::Presses);
+            let now = self.store.moment(&subject.namespace).await;
+            let now = now.map_err(Error::Store)?;
+            let look = async {
+                match &mut last {
+                    Some(last) => {
+                        let pressing = Throttling::Presses;
+                        self.look_again(subject, last, &now, most, pressing).await
+                    }
+                    None => Ok(Some(0)),
+                }
+            };
             match timeout(LAST_LOOK, look).await {
                 Ok(Ok(Some(_))) => {}
                 Ok(Ok(None)) => return Ok(None),
@@ -170,15 +176,19 @@ impl Gate {
                 // It is looked at while they go on.
                 Err(_elapsed) => continue,
             }
-            let report = self.report_of(subject, &last);
+            let report = match &last {
+                Some(last) => self.report_of(subject, last),
+                None => report.clone(),
+            };
             self.require(&report, without_room)?;
-            let activation = activation_of(subject, request, &report);
-            let activating =
-                self.modules
-                    .activate_held(hold, last.through(), activation, candidate());
+            let set = activation_of(subject, request, &report).into();
+            let activating = self.modules.activate(hold, set, &now, &candidate);
             match activating.await {
-                Err(ActivateError::Overtaken) => seen = last,
-                activated => return settled(activated, &request.key, request.digest),
+                Err(ActivateError::Overtaken { .. } | ActivateError::NamespaceMoved) => seen = last,
+                activated => {
+                    let activated = settled(activated, request.digest)?;
+                    return Ok(activated.and_then(|mut activated| activated.pop()));
+                }
             }
         }
         Err(Error::Contended {
@@ -265,20 +275,23 @@ fn activation_of(subject: &Subject, request: &ActivationRequest, report: &Report
     }
 }
 
-/// Gives the activation that an attempt made. None where another step came first.
-pub(super) fn settled(
-    activated: Result<Activation, ActivateError>,
-    key: &ActivationKey,
+/// Gives the result of an attempt to move pointers. None where another step came first.
+pub(super) fn settled<T>(
+    activated: Result<T, ActivateError>,
     digest: ModuleDigest,
-) -> Result<Option<Activation>, Error> {
+) -> Result<Option<T>, Error> {
     match activated {
-        Ok(activation) => Ok(Some(activation)),
-        Err(ActivateError::Moved { .. } | ActivateError::Overtaken) => Ok(None),
-        Err(ActivateError::NameTaken { kind }) => Err(Error::NameTaken {
+        Ok(activated) => Ok(Some(activated)),
+        Err(
+            ActivateError::Moved { .. }
+            | ActivateError::NamespaceMoved
+            | ActivateError::Overtaken { .. },
+        ) => Ok(None),
+        Err(ActivateError::NameTaken { key, kind }) => Err(Error::NameTaken {
             name: key.name().clone(),
             kind,
         }),
-        Err(ActivateError::ModuleNotFound) => {
+        Err(ActivateError::ModuleNotFound { .. }) => {
             Err(Error::Module(catalog::Error::NotFound { digest }))
         }
         Err(ActivateError::Store(error)) => Err(Error::Store(error)),

@@ -56,11 +56,6 @@ impl Seen {
             states,
         })
     }
-
-    /// Gives the moment through which everything stored has been looked at.
-    pub(super) fn through(&self) -> &Moment {
-        &self.through
-    }
 }
 
 impl Gate {
@@ -107,7 +102,10 @@ impl Gate {
     ) -> Result<bool, Error> {
         let mut fewest = usize::MAX;
         for _ in 0..ROUNDS {
-            let Some(count) = self.look_again(subject, seen, most, manner).await? else {
+            let now = self.store.moment(&subject.namespace).await;
+            let now = now.map_err(Error::Store)?;
+            let looked = self.look_again(subject, seen, &now, most, manner);
+            let Some(count) = looked.await? else {
                 return Ok(false);
             };
             if count < FEW_STREAMS || count >= fewest || seen.folded.failed > 0 {
@@ -118,17 +116,17 @@ impl Gate {
         Ok(true)
     }
 
-    /// Looks once at what was stored meanwhile. Gives the number of streams; none if that cannot be
+    /// Looks once at what was stored until now. Gives the number of streams; none if that cannot be
     /// determined, or if they are more than `most`. Dropped midway, nothing was seen.
     pub(super) async fn look_again(
         &self,
         subject: &Subject,
         seen: &mut Seen,
+        now: &Moment,
         most: u32,
         manner: Throttling,
     ) -> Result<Option<usize>, Error> {
         let (namespace, decider) = (&subject.namespace, &subject.decider);
-        let now = self.store.moment(namespace).await.map_err(Error::Store)?;
         let moved = self
             .store
             .moved_since(namespace, decider, &seen.through, most);
@@ -136,13 +134,13 @@ impl Gate {
             return Ok(None);
         };
         let count = places.len();
-        let between = (&seen.through, &now);
+        let between = (&seen.through, now);
         let looked = self.look_at_moved(subject, places, between, &mut seen.states, manner);
         let (folded, decided) = looked.await?;
         seen.folded.add(folded);
         seen.commands += decided.commands;
         seen.decisions.add(decided);
-        seen.through = now;
+        seen.through = now.clone();
         Ok(Some(count))
     }
 

@@ -39,7 +39,7 @@ impl Gate {
                 report: Json::empty_object(),
             };
             let deactivated = self.modules.deactivate(deactivation).await;
-            if let Some(deactivation) = settled(deactivated, key, digest)? {
+            if let Some(deactivation) = settled(deactivated, digest)? {
                 return Ok(deactivation);
             }
         }

@@ -1,7 +1,7 @@
 //! The meaning of the server's error codes. Errors are distinguished by SQLSTATE and constraint,
 //! never by text; the list is in `migrations/postgres/README.md`.
 
-use gavel_model::{ActivationNumber, ModuleKind, Position};
+use gavel_model::{ActivationKey, ActivationNumber, ModuleKind, Namespace, Position};
 use gavel_store::toolkit::group::Failed;
 use gavel_store::{ActivateError, ConsumerError, DeleteModuleError, Error, Floor};
 use serde::Deserialize;
@@ -28,6 +28,8 @@ const LEASE_LOST: &str = "GV007";
 const NOT_LEASED: &str = "GV008";
 const NOT_PARKED: &str = "GV009";
 const NAME_TAKEN: &str = "GV011";
+const NAMESPACE_MOVED: &str = "GV013";
+const MODULE_UNKNOWN: &str = "GV014";
 /// The code of a schema that is for newer hosts than this one.
 const OUTDATED: &str = "GV012";
 
@@ -131,41 +133,42 @@ impl From<StatementError> for DeleteModuleError {
     }
 }
 
-impl From<StatementError> for ActivateError {
-    fn from(failure: StatementError) -> Self {
-        #[derive(Deserialize)]
-        struct Moved {
-            current: i64,
-        }
-        #[derive(Deserialize)]
-        struct Taken {
-            kind: String,
-        }
-        match failure {
-            StatementError::Refused(error) if breaks(&error, ACTIVATED_MODULE) => {
-                Self::ModuleNotFound
+/// The error of a failed activation in a namespace.
+pub(super) fn not_activated(failure: StatementError, namespace: &Namespace) -> ActivateError {
+    #[derive(Deserialize)]
+    struct Refusal {
+        kind: String,
+        name: String,
+        current: Option<i64>,
+        owner: Option<String>,
+    }
+    let StatementError::Refused(error) = failure else {
+        return ActivateError::Store(failure.into());
+    };
+    let known = || {
+        let facts: Refusal = serde_json::from_str(error.detail()?).ok()?;
+        let kind = ModuleKind::from_name(&facts.kind)?;
+        let key = ActivationKey::new(namespace.clone(), kind, facts.name).ok()?;
+        match error.code() {
+            ACTIVATION_MOVED => {
+                let current = ActivationNumber::new(facts.current?);
+                Some(ActivateError::Moved { key, current })
             }
-            StatementError::Refused(error) if error.code() == NAME_TAKEN => {
-                let facts = serde_json::from_str(error.detail().unwrap_or_default());
-                let kind = facts
-                    .ok()
-                    .and_then(|Taken { kind }| ModuleKind::from_name(&kind));
-                kind.map_or_else(
-                    || Self::Store(Error::Unavailable(error)),
-                    |kind| Self::NameTaken { kind },
-                )
+            NAME_TAKEN => {
+                let kind = ModuleKind::from_name(&facts.owner?)?;
+                Some(ActivateError::NameTaken { key, kind })
             }
-            StatementError::Refused(error) if error.code() == ACTIVATION_MOVED => {
-                let facts = serde_json::from_str(error.detail().unwrap_or_default());
-                facts.map_or_else(
-                    |_| Self::Store(Error::Unavailable(error)),
-                    |Moved { current }| Self::Moved {
-                        current: ActivationNumber::new(current),
-                    },
-                )
-            }
-            failure => Self::Store(failure.into()),
+            MODULE_UNKNOWN => Some(ActivateError::ModuleNotFound { key }),
+            _ => None,
         }
+    };
+    match error.code() {
+        NAMESPACE_MOVED => ActivateError::NamespaceMoved,
+        // It was deleted at the same time.
+        FOREIGN_KEY_VIOLATION if breaks(&error, ACTIVATED_MODULE) => {
+            ActivateError::Store(Error::Unavailable(error))
+        }
+        _ => known().unwrap_or_else(|| ActivateError::Store(refused(error))),
     }
 }
 

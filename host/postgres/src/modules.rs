@@ -1,19 +1,22 @@
 //! Modules, and the log of activations.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use gavel_model::{
     Activation, ActivationKey, ActivationNumber, ModuleDigest, ModuleKind, Namespace,
 };
 use gavel_store::{
-    ActivateError, ActivationFilter, DeleteModuleError, Error, Hold, ModuleFilter, ModuleStore,
-    NewActivation, NewModule, Page, StoredModule,
+    ActivateError, ActivationFilter, ActivationSet, DeleteModuleError, Error, Hold, ModuleFilter,
+    ModuleStore, NewActivation, NewModule, Page, StoredModule, SwapCount,
 };
 use serde::Serialize;
+use serde_json::value::RawValue;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use sqlx::types::Json as SqlJson;
 
 use super::PostgresStore;
+use super::error::not_activated;
 use super::query::{Statement, run};
 use super::rows::{self, activation_columns, module_columns};
 
@@ -39,8 +42,9 @@ const LIST: &str = concat!(
 const ACTIVATE: &str = concat!(
     "SELECT ",
     activation_columns!(),
-    " FROM gavel_activate($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::TEXT::JSON)"
+    " FROM gavel_activate($1, $2, $3, $4::TEXT::JSON)"
 );
+const SWAPS: &str = "SELECT gavel_swaps($1) AS swaps";
 const ACTIVE: &str = concat!(
     "SELECT ",
     activation_columns!(),
@@ -59,7 +63,21 @@ const LIST_ACTIVE: &str = concat!(
      ORDER BY namespace, kind, name, number DESC LIMIT $6"
 );
 
-/// An event as `gavel_activate` takes it.
+/// An activation as `gavel_activate` takes it.
+#[derive(Serialize)]
+struct ActivationInput<'a> {
+    kind: &'a str,
+    name: &'a str,
+    after: i64,
+    digest: Option<String>,
+    events: Vec<EventTypeInput<'a>>,
+    activated_by: Option<&'a str>,
+    message: Option<&'a str>,
+    accepted: &'a [String],
+    report: &'a RawValue,
+}
+
+/// An event of an activation.
 #[derive(Serialize)]
 struct EventTypeInput<'a> {
     event: &'a str,
@@ -79,32 +97,48 @@ pub(super) fn bind_key<'q>(statement: Statement<'q>, key: &ActivationKey) -> Sta
         .bind(key.name().as_str().to_owned())
 }
 
-/// The statement that moves the pointer, by a host that knows migrations up to `known`.
-pub(super) fn moving(activation: &NewActivation, known: i64) -> Statement<'_> {
-    let events = activation.events.iter().map(|event| EventTypeInput {
-        event: &event.event,
-        event_version: event.schema_version,
-        description: &event.description,
-    });
-    bind_key(sqlx::query(ACTIVATE).bind(known), &activation.key)
-        .bind(activation.after.get())
-        .bind(activation.digest.map(|digest| digest.to_string()))
-        .bind(SqlJson(events.collect::<Vec<_>>()))
-        .bind(&activation.activated_by)
-        .bind(&activation.message)
-        .bind(&activation.accepted)
-        .bind(activation.report.as_str())
+impl<'a> ActivationInput<'a> {
+    fn of(activation: &'a NewActivation) -> Self {
+        let events = activation.events.iter().map(|event| EventTypeInput {
+            event: &event.event,
+            event_version: event.schema_version,
+            description: &event.description,
+        });
+        Self {
+            kind: activation.key.kind().as_str(),
+            name: activation.key.name().as_str(),
+            after: activation.after.get(),
+            digest: activation.digest.map(|digest| digest.to_string()),
+            events: events.collect(),
+            activated_by: activation.activated_by.as_deref(),
+            message: activation.message.as_deref(),
+            accepted: &activation.accepted,
+            report: activation.report.as_raw(),
+        }
+    }
 }
 
-/// The activation that the statement recorded.
-pub(super) fn activated(found: &[PgRow]) -> Result<Activation, ActivateError> {
-    let activated = found.first().map(activation_of).transpose();
-    activated.map_err(ActivateError::Store)?.ok_or_else(|| {
-        ActivateError::Store(Error::Corrupt {
-            what: "activation",
-            reason: "it was recorded and not given back".to_owned(),
-        })
-    })
+/// The statement that moves the pointers of a namespace, by a host that knows migrations up to
+/// `known`.
+pub(super) fn moving<'q>(
+    known: i64,
+    namespace: &Namespace,
+    activations: &[NewActivation],
+    after: Option<SwapCount>,
+) -> Statement<'q> {
+    let activations: Vec<_> = activations.iter().map(ActivationInput::of).collect();
+    let activations = serde_json::to_string(&activations);
+    sqlx::query(ACTIVATE)
+        .bind(known)
+        .bind(namespace.as_str().to_owned())
+        .bind(after.map(SwapCount::get))
+        .bind(activations.expect("activations have only text keys"))
+}
+
+/// The activations that the statement recorded.
+pub(super) fn activated(found: &[PgRow]) -> Result<Vec<Activation>, ActivateError> {
+    let activated = found.iter().map(activation_of).collect::<Result<_, _>>();
+    activated.map_err(ActivateError::Store)
 }
 
 #[async_trait]
@@ -199,14 +233,29 @@ impl ModuleStore for PostgresStore {
         Ok(())
     }
 
-    async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
-        let moving = moving(&activation, self.floor.known());
-        let found = run(&self.pool, moving).await?;
-        activated(&found)
+    async fn activate(&self, set: ActivationSet) -> Result<Vec<Activation>, ActivateError> {
+        let (namespace, activations, after) = set.into_parts();
+        let moving = moving(self.floor.known(), &namespace, &activations, after);
+        let found = run(&self.pool, moving).await;
+        activated(&found.map_err(|failure| not_activated(failure, &namespace))?)
     }
 
-    async fn hold<'s>(&'s self, key: &ActivationKey) -> Result<Box<dyn Hold + 's>, Error> {
-        self.hold_key(key).await
+    async fn swaps(&self, namespace: &Namespace) -> Result<SwapCount, Error> {
+        let counting = || sqlx::query(SWAPS).bind(namespace.as_str().to_owned());
+        let counted = self.read(counting).await?;
+        let counted = counted.first().map(|row| row.try_get("swaps"));
+        let counted = counted.transpose().map_err(|error| Error::Corrupt {
+            what: "number of swaps",
+            reason: error.to_string(),
+        })?;
+        Ok(SwapCount::new(counted.unwrap_or_default()))
+    }
+
+    async fn hold<'s>(
+        &'s self,
+        keys: &BTreeSet<ActivationKey>,
+    ) -> Result<Box<dyn Hold + 's>, Error> {
+        self.hold_keys(keys).await
     }
 
     async fn active(&self, key: &ActivationKey) -> Result<Option<Activation>, Error> {

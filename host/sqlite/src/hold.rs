@@ -4,12 +4,12 @@ use async_trait::async_trait;
 use gavel_model::Activation;
 use gavel_store::toolkit::hold::Held;
 use gavel_store::toolkit::writes::Activate;
-use gavel_store::{ActivateError, Hold, Moment, NewActivation};
+use gavel_store::{ActivateError, ActivationSet, Hold, Moment};
 
 use super::SqliteStore;
 use super::writer::Writer;
 
-/// A hold of a decider in this process. Another process that has the file open is not kept waiting:
+/// A hold of deciders in this process. Another process that has the file open is not kept waiting:
 /// its appends are noticed.
 #[derive(Debug)]
 pub(super) struct SqliteHold<'s> {
@@ -21,22 +21,22 @@ pub(super) struct SqliteHold<'s> {
 impl Hold for SqliteHold<'_> {
     async fn activate(
         self: Box<Self>,
-        activation: NewActivation,
+        set: ActivationSet,
         looked_through: &Moment,
-    ) -> Result<Activation, ActivateError> {
+    ) -> Result<Vec<Activation>, ActivateError> {
         let looked_through = Some(looked_through.clone());
-        activate(&self.store.writer, activation, looked_through).await
+        activate(&self.store.writer, set, looked_through).await
     }
 }
 
-/// Moves the pointer, unless something was stored in the streams of the name after the moment.
+/// Moves the pointers, unless something was stored in the streams of the names after the moment.
 pub(super) async fn activate(
     writer: &Writer,
-    activation: NewActivation,
+    set: ActivationSet,
     looked_through: Option<Moment>,
-) -> Result<Activation, ActivateError> {
+) -> Result<Vec<Activation>, ActivateError> {
     let written = writer.carry_out(Activate {
-        activation,
+        set,
         looked_through,
     });
     written

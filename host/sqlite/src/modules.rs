@@ -1,5 +1,6 @@
 //! Modules and the log of activations.
 
+use std::collections::BTreeSet;
 use std::convert::identity;
 
 use async_trait::async_trait;
@@ -8,8 +9,8 @@ use gavel_model::{
 };
 use gavel_store::toolkit::writes::{Activate, CarryOut, DeleteModule, PutModule, RecordUpload};
 use gavel_store::{
-    ActivateError, ActivationFilter, DeleteModuleError, Error, Hold, ModuleFilter, ModuleStore,
-    NewActivation, NewModule, PAGE_BYTES, Page, Room, StoredModule,
+    ActivateError, ActivationFilter, ActivationSet, DeleteModuleError, Error, Hold, ModuleFilter,
+    ModuleStore, NewActivation, NewModule, PAGE_BYTES, Page, Room, StoredModule, SwapCount,
 };
 use rusqlite::{Connection, Params, Row, params};
 use time::OffsetDateTime;
@@ -76,6 +77,8 @@ SELECT kind FROM activations WHERE namespace = ?1 AND kind <> ?2 AND name = ?3
 UNION ALL
 SELECT 'decider' WHERE ?2 <> 'decider' AND EXISTS (SELECT 1 FROM events WHERE namespace = ?1 AND decider = ?3)
 LIMIT 1";
+
+const SWAPS: &str = "SELECT count(*) FROM activations WHERE namespace = ?1";
 
 const ACTIVATIONS: &str = concat!(
     "SELECT ",
@@ -167,14 +170,25 @@ impl ModuleStore for SqliteStore {
             .map_err(|error| error.into_error(DeleteModuleError::Store))
     }
 
-    async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
-        activate(&self.writer, activation, None).await
+    async fn activate(&self, set: ActivationSet) -> Result<Vec<Activation>, ActivateError> {
+        activate(&self.writer, set, None).await
     }
 
-    async fn hold<'s>(&'s self, key: &ActivationKey) -> Result<Box<dyn Hold + 's>, Error> {
+    async fn swaps(&self, namespace: &Namespace) -> Result<SwapCount, Error> {
+        let namespace = namespace.clone();
+        let counted = self
+            .readers
+            .read(move |database| swaps(database, &namespace));
+        counted.await
+    }
+
+    async fn hold<'s>(
+        &'s self,
+        keys: &BTreeSet<ActivationKey>,
+    ) -> Result<Box<dyn Hold + 's>, Error> {
         Ok(Box::new(SqliteHold {
             store: self,
-            _held: self.holds.hold(key).await?,
+            _held: self.holds.hold(keys).await?,
         }))
     }
 
@@ -278,19 +292,37 @@ impl CarryOut<Activate> for Tables<'_> {
         &mut self,
         change: Activate,
         now: OffsetDateTime,
-    ) -> Result<Activation, ActivateError> {
-        let (tx, activation) = (self.database, change.activation);
+    ) -> Result<Vec<Activation>, ActivateError> {
+        let tx = self.database;
+        let unread = |error: SqliteError| ActivateError::Store(error.into());
+        let (namespace, activations, after) = change.set.into_parts();
         if let Some(moment) = change.looked_through {
-            let key = &activation.key;
-            let decider = key.name().to_decider();
-            let moved = past::moved_since(tx, key.namespace(), &decider, &moment, 1);
-            let moved = moved.map_err(|error| ActivateError::Store(error.into()))?;
-            if !moved.is_empty() {
-                return Err(ActivateError::Overtaken);
+            for activation in &activations {
+                let decider = activation.key.name().to_decider();
+                let moved = past::moved_since(tx, &namespace, &decider, &moment, 1);
+                if !moved.map_err(unread)?.is_empty() {
+                    let key = activation.key.clone();
+                    return Err(ActivateError::Overtaken { key });
+                }
             }
         }
-        activate_in_tx(tx, now, activation)
+        let counted = swaps(tx, &namespace).map_err(unread)?;
+        if after.is_some_and(|after| after != counted) {
+            return Err(ActivateError::NamespaceMoved);
+        }
+        let mut activated = Vec::with_capacity(activations.len());
+        for activation in activations {
+            activated.push(activate_in_tx(tx, now, activation)?);
+        }
+        Ok(activated)
     }
+}
+
+/// Counts the entries of all activation logs of a namespace.
+fn swaps(database: &Connection, namespace: &Namespace) -> Result<SwapCount, SqliteError> {
+    let mut count = database.prepare_cached(SWAPS)?;
+    let counted = count.query_row([namespace.as_str()], |row| row.get(0))?;
+    Ok(SwapCount::new(counted))
 }
 
 fn activate_in_tx(
@@ -300,24 +332,27 @@ fn activate_in_tx(
 ) -> Result<Activation, ActivateError> {
     let store = |error: rusqlite::Error| ActivateError::Store(SqliteError::from(error).into());
     let unread = |error: SqliteError| ActivateError::Store(error.into());
-    let key = rows::key(&activation.key);
-    let newest = rows::one(tx, NEWEST, key, rows::pointer).map_err(unread)?;
+    let columns = rows::key(&activation.key);
+    let newest = rows::one(tx, NEWEST, columns, rows::pointer).map_err(unread)?;
     let (current, replaces) = newest.unzip();
     let current = current.unwrap_or(ActivationNumber::NONE);
+    let key = || activation.key.clone();
     if current != activation.after {
-        return Err(ActivateError::Moved { current });
+        let key = key();
+        return Err(ActivateError::Moved { key, current });
     }
     if current == ActivationNumber::NONE
-        && let Some(kind) = rows::one(tx, TAKEN, key, rows::kind).map_err(unread)?
+        && let Some(kind) = rows::one(tx, TAKEN, columns, rows::kind).map_err(unread)?
     {
-        return Err(ActivateError::NameTaken { kind });
+        let key = key();
+        return Err(ActivateError::NameTaken { key, kind });
     }
     if let Some(digest) = activation.digest {
         let mut known = tx
             .prepare("SELECT 1 FROM modules WHERE digest = ?1")
             .map_err(store)?;
         if !known.exists([digest.to_string()]).map_err(store)? {
-            return Err(ActivateError::ModuleNotFound);
+            return Err(ActivateError::ModuleNotFound { key: key() });
         }
     }
     register_in_tx(tx, &activation).map_err(store)?;

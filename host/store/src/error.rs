@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use gavel_model::{ActivationNumber, DeciderName, ModuleKind, Position, StreamId, Version};
+use gavel_model::{
+    ActivationKey, ActivationNumber, DeciderName, ModuleKind, Position, StreamId, Version,
+};
 use uuid::Uuid;
 
 use super::{Fence, Outdated};
@@ -265,26 +267,39 @@ impl DeleteModuleError {
 #[derive(Debug, thiserror::Error)]
 pub enum ActivateError {
     /// Another activation came first: compare with that one.
-    #[error("the newest activation is {current}")]
+    #[error("the newest activation of {key} is {current}")]
     Moved {
+        /// The pointer.
+        key: ActivationKey,
         /// The newest activation.
         current: ActivationNumber,
     },
+    /// Another swap of the namespace came first: check what depends on the modules once more.
+    #[error("another module of the namespace was activated or deactivated meanwhile")]
+    NamespaceMoved,
     /// The streams of the name have moved since the moment through which the past was looked at:
     /// look at what was stored after it as well.
-    #[error("more was stored than was looked at")]
-    Overtaken,
+    #[error("more was stored in the streams of {key} than was looked at")]
+    Overtaken {
+        /// The pointer.
+        key: ActivationKey,
+    },
     /// The name has events or activations of another kind in the namespace, to which it belongs for
     /// good.
-    #[error("the name belongs to a {kind}")]
+    #[error("the name of {key} belongs to a {kind}")]
     NameTaken {
+        /// The pointer.
+        key: ActivationKey,
         /// The kind.
         kind: ModuleKind,
     },
     /// The module is not stored (any more).
-    #[error("no such module")]
-    ModuleNotFound,
-    /// The store failed. The activation may have taken place: read the newest one.
+    #[error("the module for {key} is not stored")]
+    ModuleNotFound {
+        /// The pointer.
+        key: ActivationKey,
+    },
+    /// The store failed. The activations may have taken place: read the newest ones.
     #[error("the activation could not be recorded")]
     Store(#[source] Error),
 }
@@ -294,8 +309,11 @@ impl ActivateError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Overtaken => true,
-            Self::Moved { .. } | Self::NameTaken { .. } | Self::ModuleNotFound => false,
+            Self::Overtaken { .. } => true,
+            Self::Moved { .. }
+            | Self::NamespaceMoved
+            | Self::NameTaken { .. }
+            | Self::ModuleNotFound { .. } => false,
             Self::Store(error) => error.is_retryable(),
         }
     }

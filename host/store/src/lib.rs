@@ -49,8 +49,8 @@ pub use floor::{Floor, Outdated};
 pub use log::{LogFilter, LogPage, LogStore, Withholding};
 pub use memory::{MemoryLog, MemoryStore};
 pub use modules::{
-    ActivationFilter, Hold, ModuleFilter, ModuleStore, ModuleViewer, NewActivation, NewModule,
-    StoredModule,
+    ActivationFilter, ActivationSet, Hold, ModuleFilter, ModuleStore, ModuleViewer, NewActivation,
+    NewModule, StoredModule, SwapCount, UnfitSet,
 };
 pub use past::{Counted, Moment, PastPage, PastRange, PastStore, Place, Segment};
 pub use read::Room;

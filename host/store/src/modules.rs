@@ -1,11 +1,12 @@
 //! Modules, and the logs of their activations.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 use gavel_model::{
     Activation, ActivationKey, ActivationNumber, EventType, Json, ModuleDigest, ModuleKind,
-    Namespace,
+    ModuleName, Namespace,
 };
 use time::OffsetDateTime;
 
@@ -64,11 +65,12 @@ pub trait ModuleStore: Debug + Send + Sync {
     /// [`DeleteModuleError::InUse`] when any activation, of any time and namespace, names it.
     async fn delete_module(&self, digest: ModuleDigest) -> Result<(), DeleteModuleError>;
 
-    /// Moves the pointer: registers the module's events, and appends to the activation log.
+    /// Moves all pointers of the set, in one transaction, or none: registers the events of the
+    /// modules, and appends to the activation logs. Gives the new entries in the order of the set.
     ///
-    /// Once this has returned, every append that carries an older [`Fence`](super::Fence) of that
-    /// key MUST be refused, on every host; appends that hold the older fence and are under way MUST
-    /// be finished first.
+    /// Once this has returned, every append that carries an older [`Fence`](super::Fence) of one of
+    /// the keys MUST be refused, on every host; appends that hold an older fence and are under way
+    /// MUST be finished first. The swaps of a namespace take place one after the other.
     ///
     /// The first entry of a log begins a name, which from then on belongs to the kind in that
     /// namespace for good: it MUST NOT have entries of another kind, nor events while it has no
@@ -77,18 +79,48 @@ pub trait ModuleStore: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ActivateError::Moved`] when another activation came first, [`ActivateError::NameTaken`]
-    /// when the name belongs to another kind.
-    async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError>;
+    /// [`ActivateError::Moved`] when another activation of one of the keys came first,
+    /// [`ActivateError::NamespaceMoved`] when another one of the namespace came after the swaps
+    /// that [`ActivationSet::after`] counts, [`ActivateError::NameTaken`] when a name belongs to
+    /// another kind. No pointer has moved then.
+    async fn activate(&self, set: ActivationSet) -> Result<Vec<Activation>, ActivateError>;
 
-    /// Keeps the appends to the streams of a name waiting, once those under way have ended, so that
-    /// the last of their events can be looked at before the pointer moves. Appends to other streams
-    /// MUST NOT wait. A second hold of the same key waits for the first.
+    /// Moves one pointer: [`ModuleStore::activate`] for a set of one.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModuleStore::activate`].
+    async fn activate_one(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
+        let activated = self.activate(activation.into()).await?;
+        activated.into_iter().next().ok_or_else(|| {
+            ActivateError::Store(Error::Corrupt {
+                what: "activation",
+                reason: "it was recorded and not given back".to_owned(),
+            })
+        })
+    }
+
+    /// The swaps of a namespace so far: activations and deactivations of all kinds and names. What
+    /// was found out about the active modules of the namespace after this holds as long as a swap
+    /// that comes after as many finds no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the store cannot be read.
+    async fn swaps(&self, namespace: &Namespace) -> Result<SwapCount, Error>;
+
+    /// Keeps the appends to the streams of the names waiting, once those under way have ended, so
+    /// that the last of their events can be looked at before the pointers move. Appends to other
+    /// streams MUST NOT wait. A second hold of one of the keys waits for the first; two holds of
+    /// the same keys MUST NOT wait for each other.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] when the appends under way do not end in time.
-    async fn hold<'s>(&'s self, key: &ActivationKey) -> Result<Box<dyn Hold + 's>, Error>;
+    async fn hold<'s>(
+        &'s self,
+        keys: &BTreeSet<ActivationKey>,
+    ) -> Result<Box<dyn Hold + 's>, Error>;
 
     /// The newest entry of an activation log, be it a deactivation.
     ///
@@ -124,23 +156,23 @@ pub trait ModuleStore: Debug + Send + Sync {
     ) -> Result<Page<Activation>, Error>;
 }
 
-/// A hold of a decider: its appends wait, on every host, until this is dropped, but for a few
-/// seconds at most.
+/// A hold of one or more names: the appends to their streams wait, on every host, until this is
+/// dropped, but for a few seconds at most.
 #[async_trait]
 pub trait Hold: Debug + Send {
-    /// Moves the pointer as [`ModuleStore::activate`](ModuleStore::activate) does, and ends the
-    /// hold.
+    /// Moves the pointers as [`ModuleStore::activate`] does, and ends the hold. The set MUST be of
+    /// keys that are held.
     ///
     /// # Errors
     ///
-    /// [`ActivateError::Overtaken`] when anything of the decider was stored after `looked_through`,
-    /// by whomever; nothing has changed then. The others are those of
-    /// [`ModuleStore::activate`](ModuleStore::activate).
+    /// [`ActivateError::Overtaken`] when anything was stored in the streams of one of the names
+    /// after `looked_through`, by whomever; no pointer has moved then. The others are those of
+    /// [`ModuleStore::activate`].
     async fn activate(
         self: Box<Self>,
-        activation: NewActivation,
+        set: ActivationSet,
         looked_through: &Moment,
-    ) -> Result<Activation, ActivateError>;
+    ) -> Result<Vec<Activation>, ActivateError>;
 }
 
 /// A module to keep, which has been compiled and described.
@@ -251,6 +283,115 @@ pub struct NewActivation {
     pub report: Json,
 }
 
+/// Activations that take place together or not at all: one or more, of one namespace and of
+/// different names, by name.
+#[derive(Debug, Clone)]
+pub struct ActivationSet {
+    namespace: Namespace,
+    activations: Vec<NewActivation>,
+    after: Option<SwapCount>,
+}
+
+impl ActivationSet {
+    /// Makes a set of activations, in whatever order they are given.
+    ///
+    /// # Errors
+    ///
+    /// As [`ActivationSet::check`].
+    pub fn new(mut activations: Vec<NewActivation>) -> Result<Self, UnfitSet> {
+        let keys = activations.iter().map(|activation| &activation.key);
+        let namespace = Self::check(keys)?.clone();
+        activations.sort_by(|one, other| one.key.name().cmp(other.key.name()));
+        Ok(Self {
+            namespace,
+            activations,
+            after: None,
+        })
+    }
+
+    /// Checks that activations of such keys can be a set. Gives their namespace.
+    ///
+    /// # Errors
+    ///
+    /// The reason for which they cannot.
+    pub fn check<'k>(
+        keys: impl IntoIterator<Item = &'k ActivationKey>,
+    ) -> Result<&'k Namespace, UnfitSet> {
+        let mut keys = keys.into_iter();
+        let first = keys.next().ok_or(UnfitSet::Empty)?;
+        let mut names = BTreeSet::from([first.name()]);
+        for key in keys {
+            if key.namespace() != first.namespace() {
+                return Err(UnfitSet::Namespaces);
+            }
+            // A name belongs to one kind, so that those of two kinds are no different names.
+            if !names.insert(key.name()) {
+                let name = key.name().clone();
+                return Err(UnfitSet::NamedTwice { name });
+            }
+        }
+        Ok(first.namespace())
+    }
+
+    /// Lets the set take place only if the namespace has had no other swap than those.
+    #[must_use]
+    pub fn after(self, swaps: SwapCount) -> Self {
+        let after = Some(swaps);
+        Self { after, ..self }
+    }
+
+    /// Gives the namespace, the activations, and the swaps that the set has to come after, if it is
+    /// to be compared.
+    pub fn into_parts(self) -> (Namespace, Vec<NewActivation>, Option<SwapCount>) {
+        (self.namespace, self.activations, self.after)
+    }
+}
+
+impl From<NewActivation> for ActivationSet {
+    fn from(activation: NewActivation) -> Self {
+        Self {
+            namespace: activation.key.namespace().clone(),
+            activations: vec![activation],
+            after: None,
+        }
+    }
+}
+
+/// The reason for which activations are no set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitSet {
+    /// No activation was given.
+    #[error("there is nothing to activate")]
+    Empty,
+    /// The activations are of several namespaces.
+    #[error("the activations are of several namespaces")]
+    Namespaces,
+    /// Two activations are of one name.
+    #[error("{name} is named twice")]
+    NamedTwice {
+        /// The name.
+        name: ModuleName,
+    },
+}
+
+/// A number of swaps in a namespace, which each swap makes larger; two hosts see the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SwapCount(i64);
+
+impl SwapCount {
+    /// Wraps a number that a store counts by.
+    #[must_use]
+    pub const fn new(count: i64) -> Self {
+        Self(count)
+    }
+
+    /// Gives the number back to the store.
+    #[must_use]
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
 impl NewActivation {
     /// Makes the entry of the log, once [`NewActivation::after`] is found to be the newest
     /// activation.
@@ -269,6 +410,38 @@ impl NewActivation {
             message: self.message,
             accepted: self.accepted,
             report: self.report,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(namespace: &str, kind: ModuleKind, name: &str) -> ActivationKey {
+        ActivationKey::new(Namespace::new(namespace).unwrap(), kind, name).unwrap()
+    }
+
+    #[test]
+    fn a_set_is_of_one_namespace_and_of_different_names() {
+        let decider = |name| key("default", ModuleKind::Decider, name);
+        let elsewhere = key("other", ModuleKind::Decider, "meter");
+        let view = key("default", ModuleKind::View, "counter");
+        let check = |keys: &[&ActivationKey]| {
+            let checked = ActivationSet::check(keys.iter().copied());
+            checked.map(ToString::to_string)
+        };
+        let (counter, meter) = (decider("counter"), decider("meter"));
+        assert_eq!(check(&[&meter, &counter]), Ok("default".to_owned()));
+        assert_eq!(check(&[]), Err(UnfitSet::Empty));
+        assert_eq!(check(&[&counter, &elsewhere]), Err(UnfitSet::Namespaces));
+        let name = counter.name().clone();
+        for twice in [&counter, &view] {
+            let name = name.clone();
+            assert_eq!(
+                check(&[&counter, &meter, twice]),
+                Err(UnfitSet::NamedTwice { name })
+            );
         }
     }
 }

@@ -12,7 +12,7 @@ use gavel_model::{
     Activation, ActivationKey, ActivationNumber, DeciderName, ModuleKind, Namespace,
 };
 use gavel_sandbox::kinds;
-use gavel_store::{ActivateError, ActivationFilter, Hold, Moment, NewActivation};
+use gavel_store::{ActivateError, ActivationFilter, ActivationSet, Hold, Moment, NewActivation};
 
 use super::{Decider, Error, Modules, Ready};
 
@@ -151,36 +151,27 @@ impl Modules {
         Ok(Pointer { number, active })
     }
 
-    /// Moves a pointer to a module that is ready, and keeps it ready.
+    /// Moves pointers to modules that are ready, and keeps them ready, if nothing was stored in the
+    /// streams of the names after `looked_through`; `hold` keeps writers away.
     ///
     /// # Errors
     ///
-    /// [`ActivateError`], after which the former module keeps deciding unless the store has moved
-    /// the pointer all the same.
+    /// [`ActivateError`], after which the former modules keep working unless the store has moved
+    /// the pointers all the same.
     pub async fn activate(
         &self,
-        activation: NewActivation,
-        module: Ready,
-    ) -> Result<Activation, ActivateError> {
-        let activation = self.0.store.activate(activation).await?;
-        Ok(self.obey(activation, Some(module)))
-    }
-
-    /// Moves a pointer as `activate` does, if nothing of the decider was stored after
-    /// `looked_through`; `hold` keeps writers away.
-    ///
-    /// # Errors
-    ///
-    /// As [`Modules::activate`], and [`ActivateError::Overtaken`].
-    pub async fn activate_held(
-        &self,
         hold: Box<dyn Hold + '_>,
+        set: ActivationSet,
         looked_through: &Moment,
-        activation: NewActivation,
-        decider: Arc<Decider>,
-    ) -> Result<Activation, ActivateError> {
-        let activation = hold.activate(activation, looked_through).await?;
-        Ok(self.obey(activation, Some(Ready::Decider(decider))))
+        modules: &[Ready],
+    ) -> Result<Vec<Activation>, ActivateError> {
+        let activated = hold.activate(set, looked_through).await?.into_iter();
+        let followed = activated.map(|activation| {
+            let mut modules = modules.iter();
+            let module = modules.find(|module| Some(module.module().digest()) == activation.digest);
+            self.obey(activation, module.cloned())
+        });
+        Ok(followed.collect())
     }
 
     /// Ends the work of an active module.
@@ -192,7 +183,7 @@ impl Modules {
         &self,
         deactivation: NewActivation,
     ) -> Result<Activation, ActivateError> {
-        let deactivation = self.0.store.activate(deactivation).await?;
+        let deactivation = self.0.store.activate_one(deactivation).await?;
         Ok(self.obey(deactivation, None))
     }
 

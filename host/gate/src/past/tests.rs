@@ -57,7 +57,7 @@ impl Past {
             accepted: Vec::new(),
             report: Json::empty_object(),
         };
-        store.activate(activation).await.unwrap();
+        store.activate_one(activation).await.unwrap();
         let range = PastRange {
             namespace,
             decider,

@@ -36,7 +36,7 @@ async fn begin(api: &Api, namespace: &str, kind: ModuleKind, name: &str) {
         accepted: Vec::new(),
         report: Json::empty_object(),
     };
-    store.activate(activation).await.unwrap();
+    store.activate_one(activation).await.unwrap();
 }
 
 #[tokio::test]

@@ -313,7 +313,7 @@ async fn a_hold_keeps_the_appends_of_all_hosts_waiting_and_ends_when_its_host_is
         let mut session = database.connect().await;
         register(&mut session).await;
         let counter = ActivationKey::of_stream(&stream("any"), ModuleKind::Decider);
-        let hold = here.hold(&counter).await.unwrap();
+        let hold = here.hold(&BTreeSet::from([counter])).await.unwrap();
 
         let mut part = increment("a", ExpectedVersion::Any);
         part.fence = Some(Fence::of_decider(ActivationNumber::NONE));

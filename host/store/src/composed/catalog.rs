@@ -61,6 +61,22 @@ pub(super) struct Used {
     pub(super) events: Vec<(String, u32)>,
 }
 
+impl Used {
+    /// The record that an activation needs here.
+    pub(super) fn of(activation: &NewActivation) -> Self {
+        let events = activation.events.iter();
+        Self {
+            namespace: activation.key.namespace().clone(),
+            kind: activation.key.kind(),
+            name: activation.key.name().to_string(),
+            digest: activation.digest,
+            events: events
+                .map(|event| (event.event.clone(), event.schema_version))
+                .collect(),
+        }
+    }
+}
+
 impl Fold for Catalog {
     type Entry = CatalogEntry;
     const WHAT: &'static str = "catalog of modules";

@@ -167,21 +167,18 @@ impl<F: Fold> Opened<F> {
         entries: &[F::Entry],
     ) -> Result<Option<RecordedEvent>, AppendError> {
         let part = self.0.part(entries)?;
-        let event_id = part.events.first().map(|event| event.event_id);
-        let recorded = match core.append(Append { parts: vec![part] }).await {
-            Ok(appended) => appended.into_iter().flat_map(|part| part.events).next(),
-            Err(error) if self.0.has_moved(&error) => return Ok(None),
-            Err(error @ AppendError::OutcomeUnknown(_)) => {
-                let next = self.next(core).await;
-                let ours = next?.filter(|next| Some(next.event.event_id) == event_id);
-                Some(ours.ok_or(error)?)
-            }
-            Err(error) => return Err(error),
-        };
-        if let Some(recorded) = &recorded {
-            self.0.take(recorded)?;
-        }
-        Ok(recorded)
+        let recorded = commit_all(core, std::slice::from_mut(self), vec![part]).await?;
+        Ok(recorded.and_then(|recorded| recorded.into_iter().next()))
+    }
+
+    /// The journal's stream.
+    pub(super) fn stream(&self) -> &StreamId {
+        &self.0.stream
+    }
+
+    /// The part of an append with entries that follow here.
+    pub(super) fn part(&self, entries: &[F::Entry]) -> Result<StreamAppend, Error> {
+        self.0.part(entries)
     }
 
     /// Reads the first entry that is not known yet.
@@ -190,6 +187,46 @@ impl<F: Fold> Opened<F> {
         let next = core.read_stream(&self.0.stream, range).await?;
         Ok(next.into_iter().next())
     }
+}
+
+/// Appends to several journals at once, and gives back what is recorded in them; none when another
+/// writer was faster in one of them. The first parts are the journals', one for each, in their
+/// order; those behind are appended with them.
+pub(super) async fn commit_all<F: Fold>(
+    core: &impl Core,
+    journals: &mut [Opened<F>],
+    parts: Vec<StreamAppend>,
+) -> Result<Option<Vec<RecordedEvent>>, AppendError> {
+    let ids = parts.iter().take(journals.len());
+    let ids = ids.filter_map(|part| part.events.first());
+    let ids: Vec<_> = ids.map(|event| event.event_id).collect();
+    let recorded: Vec<_> = match core.append(Append { parts }).await {
+        Ok(appended) => {
+            let appended = appended.into_iter().take(journals.len());
+            appended.flat_map(|part| part.events).collect()
+        }
+        Err(error) if journals.iter().any(|journal| journal.0.has_moved(&error)) => {
+            return Ok(None);
+        }
+        Err(error @ AppendError::OutcomeUnknown(_)) => {
+            let mut next = Vec::with_capacity(journals.len());
+            for journal in &*journals {
+                next.extend(journal.next(core).await?);
+            }
+            if !next.iter().map(|next| next.event.event_id).eq(ids) {
+                return Err(error);
+            }
+            next
+        }
+        Err(error) => return Err(error),
+    };
+    for recorded in &recorded {
+        let mut journals = journals.iter_mut();
+        if let Some(journal) = journals.find(|journal| journal.0.stream == recorded.stream) {
+            journal.0.take(recorded)?;
+        }
+    }
+    Ok(Some(recorded))
 }
 
 /// The journals of one kind that have entries, as far as they have been read.

@@ -7,7 +7,8 @@
 //! streams too; snapshots are kept by the process alone.
 //!
 //! ```text
-//! namespace of a decider    streams of clients   _names/<name>   _eventless_<decider>/<id>
+//! namespace of a decider    streams of clients   _names/<name>   _swaps/all
+//!                           _eventless_<decider>/<id>
 //! namespace of the store    _modules/catalog   _modules/<digest>   _rehearsals/all
 //!                           _consumers/<namespace>/<name>
 //! ```

@@ -2,6 +2,8 @@
 //!
 //! The bytes of a module are a stream of their own, under its digest.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use gavel_model::{
     Activation, ActivationKey, ActivationNumber, ExpectedVersion, Json, ModuleDigest, Namespace,
@@ -10,16 +12,17 @@ use gavel_model::{
 use uuid::Uuid;
 
 use super::catalog::{Catalog, CatalogEntry, Stored, Used};
-use super::hold::HeldName;
+use super::hold::HeldNames;
 use super::journal::{
-    Fold as _, Opened, corrupt, entries_of, failed, internal_stream, recorded_event, unconditional,
+    Fold as _, Opened, commit_all, corrupt, entries_of, failed, internal_stream, recorded_event,
+    unconditional,
 };
 use super::names::{Activated, Name, NameEntry, journal_of};
 use super::{Composed, Core};
 use crate::{
-    ActivateError, ActivationFilter, Append, AppendError, DeleteModuleError, Error, Hold,
-    ModuleFilter, ModuleStore, Moment, NewActivation, NewModule, PAGE_BYTES, Page, PastStore as _,
-    Room, StoredModule, StreamAppend, StreamRange,
+    ActivateError, ActivationFilter, ActivationSet, Append, AppendError, DeleteModuleError, Error,
+    Hold, ModuleFilter, ModuleStore, Moment, NewActivation, NewModule, PAGE_BYTES, Page,
+    PastStore as _, Room, StoredModule, StreamAppend, StreamRange, SwapCount,
 };
 
 /// The most bytes of a module that are kept in one event; as text they are twice as many.
@@ -33,6 +36,42 @@ fn catalog() -> Result<StreamId, Error> {
 /// The stream of a module's bytes.
 fn bytes_of(digest: ModuleDigest) -> Result<StreamId, Error> {
     internal_stream(Namespace::internal(), "modules", &digest.to_string())
+}
+
+/// The stream that counts the swaps of a namespace: an event for each.
+fn swaps_of(namespace: &Namespace) -> Result<StreamId, Error> {
+    internal_stream(namespace.clone(), "swaps", "all")
+}
+
+/// The part of an append that is a swap, after as many others if that is told.
+fn swap_after(swaps: &StreamId, after: Option<SwapCount>) -> Result<StreamAppend, ActivateError> {
+    let swap = recorded_event(Json::empty_object());
+    let expected = match after {
+        None => ExpectedVersion::Any,
+        Some(after) => {
+            let after = Version::from_sql(after.get()).ok_or(ActivateError::NamespaceMoved)?;
+            ExpectedVersion::Exact(after)
+        }
+    };
+    Ok(StreamAppend {
+        expected,
+        ..unconditional(swaps.clone(), vec![swap])
+    })
+}
+
+/// The parts of an append that record activations in the journals of their names, and the swap.
+fn parts_of(
+    names: &[Opened<Name>],
+    activations: &[NewActivation],
+    swap: StreamAppend,
+) -> Result<Vec<StreamAppend>, ActivateError> {
+    let parts = names.iter().zip(activations).map(|(name, activation)| {
+        let newest = name.state().newest.as_ref();
+        let replaces = newest.and_then(|newest| newest.digest);
+        name.part(&[NameEntry::Activated(Activated::new(activation, replaces))])
+    });
+    let parts = parts.chain([Ok(swap)]).collect::<Result<_, _>>();
+    parts.map_err(ActivateError::Store)
 }
 
 impl<B: Core> Composed<B> {
@@ -75,94 +114,93 @@ impl<B: Core> Composed<B> {
         }
     }
 
-    /// Records an activation in the catalog, and then in the journal of its name.
+    /// Records the activations in the catalog, and then in the journals of their names.
     pub(super) async fn activate_held(
         &self,
-        activation: NewActivation,
+        set: ActivationSet,
         holder: Option<(Uuid, &Moment)>,
-    ) -> Result<Activation, ActivateError> {
-        drop(self.judge(&activation, holder).await?);
-        // While the name is held, nothing is stored in its streams.
+    ) -> Result<Vec<Activation>, ActivateError> {
+        let (namespace, activations, after) = set.into_parts();
+        drop(self.judge(&activations, holder).await?);
+        // While the names are held, nothing is stored in their streams.
         if let Some((_, looked_through)) = holder {
-            let key = &activation.key;
-            let decider = key.name().to_decider();
-            let moved = self.moved_since(key.namespace(), &decider, looked_through, 0);
-            if moved.await.map_err(ActivateError::Store)?.is_none() {
-                return Err(ActivateError::Overtaken);
+            for activation in &activations {
+                let decider = activation.key.name().to_decider();
+                let moved = self.moved_since(&namespace, &decider, looked_through, 0);
+                if moved.await.map_err(ActivateError::Store)?.is_none() {
+                    let key = activation.key.clone();
+                    return Err(ActivateError::Overtaken { key });
+                }
             }
         }
-        self.record_use(&activation).await?;
+        self.record_uses(&activations).await?;
+        let swaps = swaps_of(&namespace).map_err(ActivateError::Store)?;
         loop {
-            let mut name = self.judge(&activation, holder).await?;
-            let newest = name.state().newest.as_ref();
-            let entry = NameEntry::Activated(Activated {
-                kind: activation.key.kind(),
-                number: activation.after.next().get(),
-                digest: activation.digest,
-                replaces: newest.and_then(|newest| newest.digest),
-                by: activation.activated_by.clone(),
-                message: activation.message.clone(),
-                accepted: activation.accepted.clone(),
-                report: activation.report.clone(),
-            });
-            let recorded = name.commit(&*self.core, &[entry]).await;
-            let recorded = recorded.map_err(|error| ActivateError::Store(failed(error)))?;
-            if recorded.is_some()
-                && let Some(activation) = name.state().newest.clone()
-            {
-                return Ok(activation);
+            let mut names = self.judge(&activations, holder).await?;
+            let parts = parts_of(&names, &activations, swap_after(&swaps, after)?)?;
+            match commit_all(&*self.core, &mut names, parts).await {
+                Ok(Some(_)) => {
+                    let activated = names.iter();
+                    let activated = activated.filter_map(|name| name.state().newest.clone());
+                    return Ok(activated.collect());
+                }
+                Ok(None) => {}
+                Err(AppendError::VersionConflict { stream, .. }) if stream == swaps => {
+                    return Err(ActivateError::NamespaceMoved);
+                }
+                Err(error) => return Err(ActivateError::Store(failed(error))),
             }
         }
     }
 
-    /// Opens the journal of a name, unless an activation is refused by what is in it.
+    /// Opens the journals of the names of a set, unless an activation is refused by what is in
+    /// them.
     async fn judge(
         &self,
-        activation: &NewActivation,
+        activations: &[NewActivation],
         holder: Option<(Uuid, &Moment)>,
-    ) -> Result<Opened<Name>, ActivateError> {
-        let key = &activation.key;
-        let journal = journal_of(key.namespace(), key.name().as_str());
-        let journal = journal.map_err(ActivateError::Store)?;
-        let name = self.names.open(&*self.core, &journal).await;
-        let name = name.map_err(ActivateError::Store)?;
-        let state = name.state();
-        if let Some(kind) = state.kind.filter(|kind| *kind != key.kind()) {
-            return Err(ActivateError::NameTaken { kind });
+    ) -> Result<Vec<Opened<Name>>, ActivateError> {
+        let mut names = Vec::with_capacity(activations.len());
+        for activation in activations {
+            let key = activation.key.clone();
+            let journal = journal_of(key.namespace(), key.name().as_str());
+            let journal = journal.map_err(ActivateError::Store)?;
+            let name = self.names.open(&*self.core, &journal).await;
+            let name = name.map_err(ActivateError::Store)?;
+            let state = name.state();
+            if let Some(kind) = state.kind.filter(|kind| *kind != key.kind()) {
+                return Err(ActivateError::NameTaken { key, kind });
+            }
+            let current = state.number(key.kind());
+            if current != activation.after {
+                return Err(ActivateError::Moved { key, current });
+            }
+            if holder.is_some_and(|(holder, _)| state.held != Some(holder)) {
+                return Err(ActivateError::Overtaken { key });
+            }
+            names.push(name);
         }
-        let current = state.number(key.kind());
-        if current != activation.after {
-            return Err(ActivateError::Moved { current });
-        }
-        match holder {
-            Some((holder, _)) if state.held != Some(holder) => Err(ActivateError::Overtaken),
-            _ => Ok(name),
-        }
+        Ok(names)
     }
 
-    async fn record_use(&self, activation: &NewActivation) -> Result<(), ActivateError> {
+    async fn record_uses(&self, activations: &[NewActivation]) -> Result<(), ActivateError> {
         loop {
             let mut catalog = self.open_catalog().await.map_err(ActivateError::Store)?;
             let state = catalog.state();
-            if let Some(digest) = activation.digest
-                && state.module(digest).is_none()
-            {
-                return Err(ActivateError::ModuleNotFound);
+            let is_missing = |digest: ModuleDigest| state.module(digest).is_none();
+            let mut all = activations.iter();
+            if let Some(unknown) = all.find(|next| next.digest.is_some_and(is_missing)) {
+                let key = unknown.key.clone();
+                return Err(ActivateError::ModuleNotFound { key });
             }
-            if state.knows(activation) {
+            let unrecorded = activations.iter().filter(|next| !state.knows(next));
+            let used: Vec<_> = unrecorded
+                .map(|next| CatalogEntry::Used(Used::of(next)))
+                .collect();
+            if used.is_empty() {
                 return Ok(());
             }
-            let events = activation.events.iter();
-            let used = CatalogEntry::Used(Used {
-                namespace: activation.key.namespace().clone(),
-                kind: activation.key.kind(),
-                name: activation.key.name().to_string(),
-                digest: activation.digest,
-                events: events
-                    .map(|event| (event.event.clone(), event.schema_version))
-                    .collect(),
-            });
-            let committed = catalog.commit(&*self.core, &[used]).await;
+            let committed = catalog.commit(&*self.core, &used).await;
             if let Err(error) = committed {
                 return Err(ActivateError::Store(failed(error)));
             }
@@ -288,25 +326,48 @@ impl<B: Core> ModuleStore for Composed<B> {
         }
     }
 
-    async fn activate(&self, activation: NewActivation) -> Result<Activation, ActivateError> {
-        self.activate_held(activation, None).await
+    async fn activate(&self, set: ActivationSet) -> Result<Vec<Activation>, ActivateError> {
+        self.activate_held(set, None).await
     }
 
-    async fn hold<'s>(&'s self, key: &ActivationKey) -> Result<Box<dyn Hold + 's>, Error> {
-        let journal = journal_of(key.namespace(), key.name().as_str())?;
+    async fn swaps(&self, namespace: &Namespace) -> Result<SwapCount, Error> {
+        let head = self.core.head(&swaps_of(namespace)?).await?;
+        Ok(SwapCount::new(head.version.to_sql()))
+    }
+
+    async fn hold<'s>(
+        &'s self,
+        keys: &BTreeSet<ActivationKey>,
+    ) -> Result<Box<dyn Hold + 's>, Error> {
+        let journals = keys
+            .iter()
+            .map(|key| journal_of(key.namespace(), key.name().as_str()));
+        // In one order for everyone.
+        let journals = journals.collect::<Result<BTreeSet<_>, _>>()?;
         let holder = Uuid::new_v4();
         loop {
-            let mut known = self.names.newest(&*self.core, &journal).await?;
-            self.wait_for_the_end_of_a_hold(&mut known).await?;
-            let mut name = self.names.open(&*self.core, &journal).await?;
-            if name.state().held != known.state.held {
+            let mut known = self.newest_of(&journals).await?;
+            self.wait_for_the_end_of_holds(&mut known).await?;
+            let mut names = Vec::with_capacity(journals.len());
+            for journal in &journals {
+                names.push(self.names.open(&*self.core, journal).await?);
+            }
+            let is_known = |name: &Opened<Name>| {
+                let known = known.get(name.stream());
+                known.is_some_and(|known| known.state.held == name.state().held)
+            };
+            if !names.iter().all(is_known) {
                 continue;
             }
-            let held = name.commit(&*self.core, &[NameEntry::Held(holder)]).await;
+            let parts = names
+                .iter()
+                .map(|name| name.part(&[NameEntry::Held(holder)]));
+            let parts = parts.collect::<Result<_, _>>()?;
+            let held = commit_all(&*self.core, &mut names, parts).await;
             if held.map_err(failed)?.is_some() {
-                return Ok(Box::new(HeldName {
+                return Ok(Box::new(HeldNames {
                     store: self,
-                    journal,
+                    journals,
                     holder,
                 }));
             }

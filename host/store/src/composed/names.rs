@@ -25,7 +25,7 @@ use super::journal::{Fold, Known, corrupt, internal_stream};
 use super::log::next_look;
 use super::{Composed, Core};
 use crate::toolkit::hold::HOLD;
-use crate::{Append, AppendError, Error, StreamAppend};
+use crate::{Append, AppendError, Error, NewActivation, StreamAppend};
 
 /// A name in the state that its journal describes.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +67,20 @@ pub(super) struct Activated {
 }
 
 impl Activated {
+    /// The record of an activation that replaces a module.
+    pub(super) fn new(activation: &NewActivation, replaces: Option<ModuleDigest>) -> Self {
+        Self {
+            kind: activation.key.kind(),
+            number: activation.after.next().get(),
+            digest: activation.digest,
+            replaces,
+            by: activation.activated_by.clone(),
+            message: activation.message.clone(),
+            accepted: activation.accepted.clone(),
+            report: activation.report.clone(),
+        }
+    }
+
     /// The activation that is recorded here.
     pub(super) fn into_activation(self, recorded: &RecordedEvent) -> Result<Activation, Error> {
         let namespace = recorded.stream.namespace().clone();
@@ -124,8 +138,8 @@ pub(super) fn journal_of(namespace: &Namespace, name: &str) -> Result<StreamId, 
     internal_stream(namespace.clone(), "names", name)
 }
 
-/// The names of an append's streams, by their journals.
-type Names = HashMap<StreamId, Known<Name>>;
+/// Names by their journals.
+pub(super) type Names = HashMap<StreamId, Known<Name>>;
 
 impl<B: Core> Composed<B> {
     /// Carries out [`EventStore::append`](crate::EventStore::append): checks fences and registry,
@@ -146,11 +160,9 @@ impl<B: Core> Composed<B> {
             );
         }
         loop {
-            let mut guards = Vec::with_capacity(names.len());
-            for name in names.values_mut() {
-                let is_over = self.wait_for_the_end_of_a_hold(name).await?;
-                guards.push(guard(name, &append, is_over)?);
-            }
+            self.wait_for_the_end_of_holds(&mut names).await?;
+            let guards = names.values().map(|name| guard(name, &append));
+            let guards = guards.collect::<Result<_, _>>()?;
             if let Some(stale) = stale_fence(&append, &names)? {
                 names = self.newest_of(&journals).await?;
                 if stale_fence(&append, &names)?.is_some() {
@@ -187,7 +199,7 @@ impl<B: Core> Composed<B> {
         }
     }
 
-    async fn newest_of(&self, journals: &BTreeSet<StreamId>) -> Result<Names, Error> {
+    pub(super) async fn newest_of(&self, journals: &BTreeSet<StreamId>) -> Result<Names, Error> {
         let mut names = Names::new();
         for journal in journals {
             names.insert(
@@ -198,21 +210,18 @@ impl<B: Core> Composed<B> {
         Ok(names)
     }
 
-    /// Waits until a name is not held. Tells whether the name still is, after the longest wait.
-    pub(super) async fn wait_for_the_end_of_a_hold(
-        &self,
-        name: &mut Known<Name>,
-    ) -> Result<bool, Error> {
+    /// Waits until none of the names is held. A name that is held after the longest wait still has
+    /// been held for too long.
+    pub(super) async fn wait_for_the_end_of_holds(&self, names: &mut Names) -> Result<(), Error> {
         let began = Instant::now();
         let mut wakeups = self.core.wakeups();
-        while name.state.held.is_some() {
-            if began.elapsed() >= HOLD {
-                return Ok(true);
+        for name in names.values_mut() {
+            while name.state.held.is_some() && began.elapsed() < HOLD {
+                next_look(&mut wakeups).await;
+                *name = self.names.newest(&*self.core, &name.stream).await?;
             }
-            next_look(&mut wakeups).await;
-            *name = self.names.newest(&*self.core, &name.stream).await?;
         }
-        Ok(false)
+        Ok(())
     }
 
     /// The parts that the backend is to store: guards first, and marks behind the append's own.
@@ -257,12 +266,8 @@ impl<B: Core> Composed<B> {
 }
 
 /// The part of an append that stores nothing once the journal of a name has more entries. The first
-/// events of a name claim it.
-fn guard(
-    name: &Known<Name>,
-    append: &Append,
-    is_held_too_long: bool,
-) -> Result<StreamAppend, Error> {
+/// events of a name claim it; a hold that lasts when the append has waited for its end is ended.
+fn guard(name: &Known<Name>, append: &Append) -> Result<StreamAppend, Error> {
     let is_of_it = |part: &&StreamAppend| {
         let stream = &part.stream;
         stream.decider().as_str() == name.stream.id() && !part.events.is_empty()
@@ -271,7 +276,7 @@ fn guard(
     if name.state.kind.is_none() && append.parts.iter().any(|part| is_of_it(&part)) {
         entries.push(NameEntry::Claimed(ModuleKind::Decider));
     }
-    if is_held_too_long {
+    if name.state.held.is_some() {
         entries.push(NameEntry::LetGo);
     }
     name.part(&entries)

@@ -1,6 +1,7 @@
 //! The cases of several hosts on one backend, and of a backend that loses data or does not report
 //! the outcome.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,9 +19,9 @@ use super::Composed;
 use super::snapshots::SNAPSHOTS_BYTES;
 use crate::conformance::support::*;
 use crate::{
-    ActivateError, Append, AppendError, Appended, ConsumerStore as _, Error, EventStore, LogFilter,
-    LogPage, LogStore, MemoryLog, ModuleStore as _, PastStore as _, ResumeError, Snapshot,
-    SnapshotStore as _, StreamHead, StreamRange, StreamSummary,
+    ActivateError, ActivationSet, Append, AppendError, Appended, ConsumerStore as _, Error,
+    EventStore, LogFilter, LogPage, LogStore, MemoryLog, ModuleStore as _, PastStore as _,
+    ResumeError, Snapshot, SnapshotStore as _, StreamHead, StreamRange, StreamSummary,
 };
 
 /// A backend that can be put back to its beginning, and that can keep its answer to itself.
@@ -159,7 +160,7 @@ async fn what_one_host_has_activated_every_host_obeys() {
     // Event types that the other host has not heard of.
     let mut next = activation(&of, second.number, "counter 0");
     next.events.push(event_type("Unheard"));
-    one.activate(next).await.unwrap();
+    one.activate_one(next).await.unwrap();
     let unheard = import(&of, ExpectedVersion::Any, vec![event("Unheard")]);
     append(&other, unheard).await.unwrap();
 }
@@ -174,15 +175,16 @@ async fn what_one_host_holds_the_appends_of_another_wait_for() {
         .await
         .unwrap();
 
-    let hold = one.hold(&key(&of)).await.unwrap();
+    let hold = one.hold(&BTreeSet::from([key(&of)])).await.unwrap();
     let looked_through = one.moment(of.namespace()).await.unwrap();
     let mut waiting = Box::pin(append(&other, decided(&of, fence, 1, increments(1))));
     assert!(waiting.as_mut().now_or_never().is_none());
     let next = activation(&of, fence.number, "counter 0");
+    let next = next.into();
     let activated = hold.activate(next, &looked_through).await.unwrap();
     let refused = waiting.await;
     assert!(
-        matches!(refused, Err(AppendError::Fenced { current, .. }) if current == activated.number),
+        matches!(refused, Err(AppendError::Fenced { current, .. }) if current == activated[0].number),
         "{refused:?}"
     );
 }
@@ -193,20 +195,23 @@ async fn who_holds_for_too_long_is_overtaken_by_who_has_waited() {
     let (one, other) = (backend.host(), backend.host());
     let of = stream("c");
     let fence = activate_counter(&one).await;
-    let hold = one.hold(&key(&of)).await.unwrap();
+    let hold = one.hold(&BTreeSet::from([key(&of)])).await.unwrap();
     let looked_through = one.moment(of.namespace()).await.unwrap();
     append(&other, decided(&of, fence, 0, increments(1)))
         .await
         .unwrap();
 
     let next = activation(&of, fence.number, "counter 0");
-    let late = hold.activate(next.clone(), &looked_through).await;
-    assert!(matches!(late, Err(ActivateError::Overtaken)), "{late:?}");
+    let late = hold.activate(next.clone().into(), &looked_through).await;
+    assert!(
+        matches!(late, Err(ActivateError::Overtaken { .. })),
+        "{late:?}"
+    );
     // Another one who wants to hold it waits as long, and then holds it.
-    std::mem::forget(one.hold(&key(&of)).await.unwrap());
-    let hold = other.hold(&key(&of)).await.unwrap();
+    std::mem::forget(one.hold(&BTreeSet::from([key(&of)])).await.unwrap());
+    let hold = other.hold(&BTreeSet::from([key(&of)])).await.unwrap();
     let looked_through = other.moment(of.namespace()).await.unwrap();
-    hold.activate(next, &looked_through).await.unwrap();
+    hold.activate(next.into(), &looked_through).await.unwrap();
 }
 
 #[tokio::test]
@@ -276,7 +281,7 @@ async fn a_backend_that_was_put_back_is_known_as_it_is_then() {
     );
     // As many entries as were lost say something else.
     activate_counter(&host).await;
-    let _hold = host.hold(&key(&of)).await.unwrap();
+    let _hold = host.hold(&BTreeSet::from([key(&of)])).await.unwrap();
     let stale = append(&asleep, decided(&of, lost, 0, increments(1))).await;
     assert!(
         matches!(stale, Err(AppendError::Fenced { .. })),
@@ -297,9 +302,18 @@ async fn what_the_backend_did_without_an_answer_is_found_to_be_done() {
     backend.is_silent.store(true, Ordering::Relaxed);
     let next = activation(&of, fence.number, "counter 0");
     assert_eq!(
-        host.activate(next).await.unwrap().number,
+        host.activate_one(next).await.unwrap().number,
         fence.number.next()
     );
+    let meter = stream_of("default", "meter", "c");
+    let of_meter = activate(&host, &meter).await;
+    let both = [
+        activation(&of, fence.number.next(), "counter 0"),
+        activation(&meter, of_meter.number, "meter 0"),
+    ];
+    let both = ActivationSet::new(both.into()).unwrap();
+    backend.is_silent.store(true, Ordering::Relaxed);
+    assert_eq!(host.activate(both).await.unwrap().len(), 2);
     // Of a command nothing is known: whoever sent it looks it up.
     backend.is_silent.store(true, Ordering::Relaxed);
     let unknown = append(&host, import(&of, ExpectedVersion::Any, increments(1))).await;

@@ -227,7 +227,7 @@ pub(crate) async fn an_unregistered_event_is_refused(store: Arc<dyn Store>) {
         schema_version: 2,
         ..event_type("Deposited")
     }];
-    store.activate(activation).await.unwrap();
+    store.activate_one(activation).await.unwrap();
 
     let deposited = |schema_version| NewEvent {
         schema_version,

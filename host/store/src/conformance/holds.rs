@@ -1,5 +1,6 @@
 //! Deciders that are held while the last of their events are looked at.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use crate::{ActivateError, AppendError, Appended, Fence, Hold, Store, StreamAppe
 
 /// Holds the decider of a stream.
 async fn hold<'s>(store: &'s dyn Store, of: &StreamId) -> Box<dyn Hold + 's> {
-    store.hold(&key(of)).await.unwrap()
+    store.hold(&BTreeSet::from([key(of)])).await.unwrap()
 }
 
 /// Appends on a task of its own.
@@ -36,7 +37,8 @@ async fn swap(
     let looked_through = store.moment(of.namespace()).await.unwrap();
     between().await;
     let next = activation(of, after, "next");
-    hold.activate(next, &looked_through).await
+    let activated = hold.activate(next.into(), &looked_through).await?;
+    Ok(activated.into_iter().next().unwrap())
 }
 
 pub(crate) async fn what_is_appended_while_a_decider_is_held_meets_the_next_activation(
@@ -99,8 +101,11 @@ pub(crate) async fn what_was_stored_and_not_looked_at_keeps_the_pointer_where_it
         let looked_through = store.moment(of.namespace()).await.unwrap();
         append(&*store, part).await.unwrap();
         let hold = hold(&*store, &of).await;
-        let error = hold.activate(next(), &looked_through).await.unwrap_err();
-        assert!(matches!(error, ActivateError::Overtaken), "{error:?}");
+        let error = hold.activate(next().into(), &looked_through).await;
+        assert!(
+            matches!(error, Err(ActivateError::Overtaken { .. })),
+            "{error:?}"
+        );
         let active = store.active(&key(&of)).await.unwrap();
         assert_eq!(active.map(|active| active.number), Some(fence.number));
     }
@@ -108,7 +113,7 @@ pub(crate) async fn what_was_stored_and_not_looked_at_keeps_the_pointer_where_it
     let looked_through = store.moment(of.namespace()).await.unwrap();
     grow(&*store, &bystander, 1).await;
     let hold = hold(&*store, &of).await;
-    hold.activate(next(), &looked_through).await.unwrap();
+    hold.activate(next().into(), &looked_through).await.unwrap();
 }
 
 pub(crate) async fn a_hold_that_is_let_go_of_leaves_everything_as_it_was(store: Arc<dyn Store>) {
@@ -126,7 +131,7 @@ pub(crate) async fn a_hold_that_is_let_go_of_leaves_everything_as_it_was(store: 
 
     let error = swap(&store, &of, ActivationNumber::NONE, async || {}).await;
     assert!(
-        matches!(error, Err(ActivateError::Moved { current }) if current == fence.number),
+        matches!(error, Err(ActivateError::Moved { current, .. }) if current == fence.number),
         "{error:?}"
     );
     let part = decided(&of, fence, 1, increments(1));

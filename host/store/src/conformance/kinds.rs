@@ -28,7 +28,7 @@ async fn begin(store: &dyn Store, key: &ActivationKey) -> Result<Activation, Act
     let mut module = module(key.name().as_str(), &wasm);
     module.kind = key.kind();
     store.put_module(module).await.unwrap();
-    store.activate(first(key, &wasm)).await
+    store.activate_one(first(key, &wasm)).await
 }
 
 /// The first activation of a key.
@@ -57,13 +57,13 @@ async fn deactivate(
         message: Some("no more".to_owned()),
         ..first(key, "none")
     };
-    store.activate(deactivation).await
+    store.activate_one(deactivation).await
 }
 
 #[track_caller]
 fn assert_taken(outcome: &Result<Activation, ActivateError>, by: ModuleKind) {
     assert!(
-        matches!(outcome, Err(ActivateError::NameTaken { kind }) if *kind == by),
+        matches!(outcome, Err(ActivateError::NameTaken { kind, .. }) if *kind == by),
         "{outcome:?}"
     );
 }
@@ -147,7 +147,7 @@ pub(crate) async fn a_name_belongs_to_one_kind_for_good(store: Arc<dyn Store>) {
             after: ended.number,
             ..first(&owner, &format!("{owner}"))
         };
-        store.activate(again).await.unwrap();
+        store.activate_one(again).await.unwrap();
         let elsewhere = key_of("other", others[0].kind(), &name);
         begin(&*store, &elsewhere).await.unwrap();
     }
@@ -281,7 +281,7 @@ pub(crate) async fn a_deactivation_is_a_fact_after_which_nothing_is_decided(stor
 
     let early = deactivate(&*store, &counter, ActivationNumber::NONE).await;
     assert!(
-        matches!(early, Err(ActivateError::Moved { current }) if current == fence.number),
+        matches!(early, Err(ActivateError::Moved { current, .. }) if current == fence.number),
         "{early:?}"
     );
     let ended = deactivate(&*store, &counter, fence.number).await.unwrap();
@@ -312,7 +312,9 @@ pub(crate) async fn a_deactivation_is_a_fact_after_which_nothing_is_decided(stor
     let error = store.delete_module(digest).await.unwrap_err();
     assert!(matches!(error, DeleteModuleError::InUse), "{error:?}");
 
-    let back = store.activate(activation(&of, ended.number, wasm)).await;
+    let back = store
+        .activate_one(activation(&of, ended.number, wasm))
+        .await;
     let back = back.unwrap();
     assert_eq!((back.digest, back.replaces), (Some(digest), None));
     let next = Fence::of_decider(back.number);

@@ -39,6 +39,7 @@ mod read;
 mod rehearsals;
 mod snapshots;
 pub mod support;
+mod swaps;
 
 use std::sync::Arc;
 
@@ -61,6 +62,7 @@ mod cases {
     pub(super) use super::read::*;
     pub(super) use super::rehearsals::*;
     pub(super) use super::snapshots::*;
+    pub(super) use super::swaps::*;
 }
 
 /// Turns the list of cases into public functions, and into `for_each_store_case!`, which calls the
@@ -198,6 +200,14 @@ store_cases!(
     of_an_import_and_another_kind_that_begin_a_name_at_the_same_time_one_has_it,
     a_deactivation_is_a_fact_after_which_nothing_is_decided,
     no_append_follows_a_deactivation,
+    // swaps
+    a_set_moves_all_its_pointers_at_once,
+    a_set_of_which_one_is_refused_moves_no_pointer,
+    no_stale_append_to_any_decider_follows_a_set,
+    what_is_appended_while_a_set_is_held_meets_the_next_activation,
+    sets_that_share_deciders_wait_for_each_other_and_all_end,
+    a_swap_after_others_than_those_that_were_counted_is_refused,
+    of_swaps_that_come_after_the_same_others_one_takes_place,
     // snapshots
     a_load_is_the_snapshot_and_what_follows_it,
     a_stream_without_events_loads_as_nothing,

@@ -72,7 +72,7 @@ pub(crate) async fn lists_of_modules_and_activations_are_bounded_in_bytes(store:
                 report: large.clone(),
                 ..activation(of, after, wasm)
             };
-            store.activate(activation).await.unwrap();
+            store.activate_one(activation).await.unwrap();
         }
     }
     let all = ModuleFilter::default();
@@ -202,7 +202,7 @@ pub(crate) async fn a_viewer_knows_what_it_has_uploaded_and_what_was_active_with
                 &module.name,
             )
         };
-        store.activate(activation).await.unwrap();
+        store.activate_one(activation).await.unwrap();
     }
     let known = async |name: &str, namespaces: &[&str]| {
         let namespaces = namespaces.iter().map(|name| Namespace::new(*name).unwrap());
@@ -279,7 +279,7 @@ pub(crate) async fn an_activation_is_recorded_with_every_field(store: Arc<dyn St
     store.put_module(module("counter", "2")).await.unwrap();
 
     let plain = activation(&of, ActivationNumber::NONE, "1");
-    let first = store.activate(plain).await.unwrap();
+    let first = store.activate_one(plain).await.unwrap();
     let full = NewActivation {
         activated_by: Some("ann \"the\" admin".to_owned()),
         message: Some("fixes the règle; 'quoted'".to_owned()),
@@ -287,9 +287,9 @@ pub(crate) async fn an_activation_is_recorded_with_every_field(store: Arc<dyn St
         report: json(r#"{"steps":[{"name":"replay","streams":12}],"ok":true}"#),
         ..activation(&of, first.number, "2")
     };
-    let second = store.activate(full.clone()).await.unwrap();
+    let second = store.activate_one(full.clone()).await.unwrap();
     let third = store
-        .activate(activation(&of, second.number, "1"))
+        .activate_one(activation(&of, second.number, "1"))
         .await
         .unwrap();
 
@@ -323,10 +323,10 @@ pub(crate) async fn an_activation_after_another_than_the_newest_is_refused(store
     store.put_module(module("counter", "1")).await.unwrap();
     let at = async |after: i64| {
         let activation = activation(&of, ActivationNumber::new(after), "1");
-        store.activate(activation).await
+        store.activate_one(activation).await
     };
     let moved_to = |outcome: Result<_, ActivateError>| match outcome {
-        Err(ActivateError::Moved { current }) => current.get(),
+        Err(ActivateError::Moved { current, .. }) => current.get(),
         outcome => panic!("{outcome:?}"),
     };
     assert_eq!(moved_to(at(1).await), 0);
@@ -341,10 +341,13 @@ pub(crate) async fn an_activation_after_another_than_the_newest_is_refused(store
 pub(crate) async fn only_a_stored_module_is_activated(store: Arc<dyn Store>) {
     let of = stream("c");
     let error = store
-        .activate(activation(&of, ActivationNumber::NONE, "unheard"))
+        .activate_one(activation(&of, ActivationNumber::NONE, "unheard"))
         .await
         .unwrap_err();
-    assert!(matches!(error, ActivateError::ModuleNotFound), "{error:?}");
+    assert!(
+        matches!(error, ActivateError::ModuleNotFound { .. }),
+        "{error:?}"
+    );
     assert_eq!(store.active(&key(&of)).await.unwrap(), None);
     // Nothing of it took place, so that its events are not registered either.
     let error = append(&*store, import(&of, ExpectedVersion::Any, increments(1)))
@@ -367,7 +370,7 @@ pub(crate) async fn an_activation_registers_its_events(store: Arc<dyn Store>) {
     store.put_module(module("counter", "1")).await.unwrap();
     store.put_module(module("counter", "2")).await.unwrap();
     store
-        .activate(activation(&of, ActivationNumber::NONE, "1"))
+        .activate_one(activation(&of, ActivationNumber::NONE, "1"))
         .await
         .unwrap();
     grow(&*store, &of, 1).await;
@@ -386,7 +389,7 @@ pub(crate) async fn an_activation_registers_its_events(store: Arc<dyn Store>) {
         events: vec![described, newer],
         ..activation(&of, ActivationNumber::new(1), "2")
     };
-    store.activate(second).await.unwrap();
+    store.activate_one(second).await.unwrap();
     let mut events = vec![incremented(), incremented(), event("Reset")];
     events[1].schema_version = 2;
     append(&*store, import(&of, exactly(1), events))

@@ -47,7 +47,7 @@ pub(crate) async fn every_field_of_an_event_is_kept(store: Arc<dyn Store>) {
         schema_version: u32::MAX,
         ..event_type("Reset")
     }];
-    store.activate(activation).await.unwrap();
+    store.activate_one(activation).await.unwrap();
 
     let metadata = BTreeMap::from([("actor", "ann"), ("correlation_id", "x"), ("note", "")])
         .into_iter()

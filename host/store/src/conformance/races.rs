@@ -158,7 +158,7 @@ pub(crate) async fn of_racing_activations_one_wins(store: Arc<dyn Store>) {
     let writers = (0..8).map(|_| {
         let store = Arc::clone(&store);
         let activation = activation(&stream("c"), first.number, "counter 0");
-        tokio::spawn(async move { store.activate(activation).await })
+        tokio::spawn(async move { store.activate_one(activation).await })
     });
     let outcomes: Vec<_> = join_all(writers)
         .await
@@ -169,7 +169,7 @@ pub(crate) async fn of_racing_activations_one_wins(store: Arc<dyn Store>) {
     assert_eq!(winners, 1, "{outcomes:?}");
     for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
         assert!(
-            matches!(error, ActivateError::Moved { current } if *current == first.number.next()),
+            matches!(error, ActivateError::Moved { current, .. } if *current == first.number.next()),
             "{error:?}"
         );
     }

@@ -125,7 +125,10 @@ pub async fn activate(store: &dyn Store, of: &StreamId) -> Fence {
         .put_module(module(decider.as_str(), &wasm))
         .await
         .unwrap();
-    let activated = store.activate(activation(of, after, &wasm)).await.unwrap();
+    let activated = store
+        .activate_one(activation(of, after, &wasm))
+        .await
+        .unwrap();
     Fence::of_decider(activated.number)
 }
 

@@ -1,5 +1,5 @@
-//! Holds within a process: the appends of a decider wait, while an activation looks at the last of
-//! its events and moves the pointer.
+//! Holds within a process: the appends of deciders wait, while an activation looks at the last of
+//! their events and moves the pointers.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gavel_model::{ActivationKey, DeciderName, Namespace, StreamId};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Error;
 
@@ -21,21 +21,32 @@ pub struct Holds(Mutex<HashMap<Namespace, Deciders>>);
 
 type Deciders = HashMap<DeciderName, Arc<RwLock<()>>>;
 
-/// A hold within this process: appends of the decider wait until this is dropped.
-pub type Held = OwnedRwLockWriteGuard<()>;
+/// A hold within this process: appends of the deciders wait until this is dropped.
+pub type Held = Vec<OwnedRwLockWriteGuard<()>>;
 
 /// The guards of an append, which is under way for as long as they are kept.
 pub type Passed = Vec<OwnedRwLockReadGuard<()>>;
 
 impl Holds {
-    /// Makes new appends to the streams of a module's name wait, once those under way have ended.
+    /// Makes new appends to the streams of the names wait, once those under way have ended.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] when they have not ended after [`HOLD`].
-    pub async fn hold(&self, key: &ActivationKey) -> Result<Held, Error> {
-        let of_streams = self.of(key.namespace(), &key.name().to_decider());
-        let held = timeout(HOLD, of_streams.write_owned()).await;
+    pub async fn hold(&self, keys: &BTreeSet<ActivationKey>) -> Result<Held, Error> {
+        let names = keys
+            .iter()
+            .map(|key| (key.namespace(), key.name().to_decider()));
+        // In one order for everyone.
+        let deciders: BTreeSet<_> = names.collect();
+        let holding = async {
+            let mut held = Vec::with_capacity(deciders.len());
+            for (namespace, decider) in &deciders {
+                held.push(self.of(namespace, decider).write_owned().await);
+            }
+            held
+        };
+        let held = timeout(HOLD, holding).await;
         held.map_err(|elapsed| Error::Unavailable(elapsed.into()))
     }
 
@@ -47,9 +58,10 @@ impl Holds {
             .map(|stream| (stream.namespace(), stream.decider()))
             .collect();
         let mut passed = Vec::with_capacity(deciders.len());
+        let end = Instant::now() + HOLD;
         for (namespace, decider) in deciders {
             let passing = self.of(namespace, decider).read_owned();
-            passed.extend(timeout(HOLD, passing).await);
+            passed.extend(timeout_at(end, passing).await);
         }
         passed
     }

@@ -16,8 +16,8 @@ use time::OffsetDateTime;
 
 use super::group::Outcome;
 use crate::{
-    ActivateError, Append, Beat, ConsumerError, DeleteModuleError, Error, Leased, Moment, Nacked,
-    NewActivation, NewModule, RehearsalRecord, Snapshot, SnapshotPlace, StoredModule, Unpark,
+    ActivateError, ActivationSet, Append, Beat, ConsumerError, DeleteModuleError, Error, Leased,
+    Moment, Nacked, NewModule, RehearsalRecord, Snapshot, SnapshotPlace, StoredModule, Unpark,
 };
 
 /// A kind of write.
@@ -116,7 +116,7 @@ changes! {
 
     /// A call of [`ModuleStore::activate`](crate::ModuleStore::activate), or that of a
     /// [`Hold`](crate::Hold), which has a moment.
-    Activate { activation: NewActivation, looked_through: Option<Moment>, } -> Activation, ActivateError;
+    Activate { set: ActivationSet, looked_through: Option<Moment>, } -> Vec<Activation>, ActivateError;
 
     /// A call of [`RehearsalStore::put_rehearsal`](crate::RehearsalStore::put_rehearsal).
     PutRehearsal { rehearsal: RehearsalRecord, } -> bool, Error;
