@@ -1,10 +1,12 @@
 //! Deciders and their activations.
 
-use gavel_gate::RollbackSafety;
+use gavel_gate::{Report, RollbackSafety};
 use gavel_model as model;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
+use utoipa::openapi::schema::AnyOfBuilder;
+use utoipa::openapi::{ObjectBuilder, Ref, Schema};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Limit, Text};
@@ -79,7 +81,6 @@ pub struct DeciderHistory<'a> {
     #[schema(minimum = 1)]
     pub next: Option<i64>,
     /// The safety of a rollback now; null if there is no module to go back to.
-    #[schema(value_type = Option<Object>)]
     pub rollback: Option<RollbackSafety>,
 }
 
@@ -135,7 +136,7 @@ pub struct Activation<'a> {
     #[serde(flatten)]
     entry: Active<'a>,
     /// The report of the gate; `{}` for a deactivation.
-    #[schema(value_type = Object)]
+    #[schema(schema_with = report_or_nothing)]
     report: &'a RawValue,
 }
 
@@ -148,6 +149,13 @@ impl<'a> From<&'a model::Activation> for Activation<'a> {
             report: activation.report.as_raw(),
         }
     }
+}
+
+/// Describes the report of an activation, or the empty one of a deactivation.
+fn report_or_nothing() -> Schema {
+    let nothing = ObjectBuilder::new().max_properties(Some(0));
+    let report = Ref::from_schema_name(Report::name());
+    Schema::AnyOf(AnyOfBuilder::new().item(report).item(nothing).build())
 }
 
 /// A request to activate a module.

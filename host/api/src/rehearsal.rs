@@ -106,7 +106,7 @@ pub struct Rehearsal<'a> {
     /// The progress of the rehearsal.
     progress: RehearsalProgress,
     /// The report of the gate, as for an activation; for a shadow, the report so far.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<gate::Report>)]
     report: Option<&'a RawValue>,
     /// The reason why the rehearsal failed, in one sentence.
     error: Option<&'a str>,
@@ -116,7 +116,6 @@ pub struct Rehearsal<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 struct RehearsalProgress {
     /// The step of the gate that is running, or that was running at the end.
-    #[schema(value_type = Option<String>)]
     step: Option<gate::Step>,
     /// Streams that this step has finished.
     streams: u64,

@@ -15,7 +15,7 @@ use super::examine::{Subject, Swap};
 use super::moved::Starts;
 use super::past::Throttling;
 use super::slots::Slots;
-use super::{Error, GateSettings, Report, Step, Watch};
+use super::{Error, GateSettings, Report, Watch};
 
 /// The most looks at a candidate, when another activation comes first each time.
 pub(super) const ATTEMPTS: u32 = 5;
@@ -242,9 +242,7 @@ impl Gate {
         if let Some(rehearsed) = self.rehearsed(subject).await? {
             // Where more has been stored since than there was, the rehearsal has not seen what
             // matters.
-            let seen = rehearsed.facts(Step::Refold);
-            let seen = seen.and_then(|facts| facts["streams"].as_u64());
-            let seen = u32::try_from(seen.unwrap_or_default()).unwrap_or(u32::MAX);
+            let seen = u32::try_from(rehearsed.refolded_streams()).unwrap_or(u32::MAX);
             let most = seen.min(MOST_STREAMS);
             if let Some(mut seen) = Seen::of(&rehearsed, Starts::default())
                 && self

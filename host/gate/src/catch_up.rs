@@ -48,7 +48,7 @@ impl Seen {
     /// looks.
     pub(super) fn of(report: &Report, states: Starts) -> Option<Self> {
         Some(Self {
-            decisions: report.decisions()?,
+            decisions: report.decisions()?.clone(),
             through: report.moment()?,
             report: report.clone(),
             folded: Refolded::default(),
@@ -77,13 +77,10 @@ impl Gate {
             if !is_over || rehearsal.request.mode == Rehearsed::Shadow {
                 continue;
             }
-            let report = rehearsal
-                .report
-                .map(|report| serde_json::from_str(report.as_str()));
-            if let Some(Ok(report)) = report
-                && let Some(report) = usable(report, subject)
+            let report = rehearsal.report.as_ref().and_then(Report::stored);
+            if let Some(mut report) = report
+                && is_usable(&report, subject)
             {
-                let mut report: Report = report;
                 report.judge(policy, &subject.accept);
                 return Ok(Some(report));
             }
@@ -160,24 +157,21 @@ impl Gate {
             .settings
             .policies
             .of(&subject.namespace, &subject.decider);
-        let facts = report.facts(Step::Redecide);
-        let seconds = facts.and_then(|facts| facts["seconds"].as_f64());
-        let seconds = seconds.unwrap_or_default();
-        let redecided = decisions.result(policy.max_changed_decisions, seconds);
-        let refolded = folded.result(subject.active.is_some(), seconds);
+        let redecided = decisions.result(policy.max_changed_decisions);
+        let refolded = folded.result(subject.active.is_some(), decisions.seconds);
         report.go_on(&seen.through, caught_up, refolded, redecided);
         report.judge(policy, &subject.accept);
         report
     }
 }
 
-fn usable(report: Report, subject: &Subject) -> Option<Report> {
-    let active = subject.active.as_ref();
-    let has = |step| report.facts(step).is_some();
+/// Tells whether a report is of this candidate against the module that is active now, and of all
+/// steps.
+fn is_usable(report: &Report, subject: &Subject) -> bool {
     let is_whole = report.decisions().is_some()
         && report.moment().is_some()
-        && active.is_none_or(|_| has(Step::Cost));
-    let activation = subject.after.get();
-    let is_of_this = report.candidate == subject.candidate.digest().to_string();
-    (is_whole && is_of_this && report.activation == activation).then_some(report)
+        && (subject.active.is_none() || report.has(Step::Cost));
+    is_whole
+        && report.candidate == subject.candidate.digest().to_string()
+        && report.activation == subject.after.get()
 }

@@ -5,13 +5,16 @@ use std::collections::{HashMap, HashSet};
 use gavel_engine::catalog::{Decider, Manifest, Unfit};
 use gavel_model::{CommandOutcome, CommandRecord, Event, ModuleDigest, Rejection};
 use gavel_sandbox::Decision;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::folder::{Again, Folder};
-use super::words::{document_line, event_json, rejection_json};
 
 /// The difference between a decision made again and the recorded one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum DecisionDiff {
     /// The two do not differ.
     Same,
@@ -50,27 +53,9 @@ impl DecisionDiff {
         Self::Failed,
     ];
 
-    /// Finds the verdict that has this name in reports.
-    pub(super) fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|verdict| verdict.name() == name)
-    }
-
     /// Tells whether the candidate changes something.
     pub(super) fn is_change(self) -> bool {
         Self::CHANGES.contains(&self)
-    }
-
-    /// Gives the name in reports.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Same => "same",
-            Self::DifferentEvents => "different_events",
-            Self::NowRejected => "now_rejected",
-            Self::NowAccepted => "now_accepted",
-            Self::DifferentRejection => "different_rejection",
-            Self::Failed => "failed",
-            Self::AsActive => "as_active",
-        }
     }
 
     /// Gives the name in words.
@@ -124,57 +109,6 @@ pub(super) fn against(active: &Again, again: &Again) -> Option<DecisionDiff> {
         (Ok(Decision::Rejected(_)), Ok(Decision::Accepted(_))) => DecisionDiff::NowAccepted,
         (Ok(Decision::Rejected(_)), Ok(Decision::Rejected(_))) => DecisionDiff::DifferentRejection,
     })
-}
-
-/// Gives the recorded outcome, for a report.
-pub(super) fn recorded_json(record: &CommandRecord, events: &[Event]) -> Value {
-    match &record.outcome {
-        CommandOutcome::Accepted { .. } => events_json(events),
-        CommandOutcome::Rejected(rejection) => json!({ "rejected": rejection_json(rejection) }),
-    }
-}
-
-/// Gives the outcome that was decided again, for a report.
-pub(super) fn redecided_json(again: &Again) -> Value {
-    match again {
-        Ok(Decision::Accepted(events)) => events_json(events),
-        Ok(Decision::Rejected(rejection)) => json!({ "rejected": rejection_json(rejection) }),
-        Err(fault) => json!({ "failed": fault.to_string() }),
-    }
-}
-
-fn events_json(events: &[Event]) -> Value {
-    json!({ "events": events.iter().map(event_json).collect::<Vec<_>>() })
-}
-
-/// Writes an outcome, as a report holds it, on one line:
-///
-/// `Withdrawn {"amount": 4}, Charged {"fee": 1}`.
-pub(super) fn outcome_line(outcome: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    if let Some(events) = outcome["events"].as_array() {
-        let shown = events.iter().map(|event| {
-            format!(
-                "{} {}",
-                text(&event["event"]),
-                document_line(&event["data"])
-            )
-        });
-        let shown: Vec<String> = shown.collect();
-        return match shown.is_empty() {
-            true => "no event".to_owned(),
-            false => shown.join(", "),
-        };
-    }
-    let rejection = &outcome["rejected"];
-    match rejection.is_object() {
-        true => format!(
-            "rejected with {}: {}",
-            text(&rejection["code"]),
-            text(&rejection["message"])
-        ),
-        false => format!("failed: {}", text(&outcome["failed"])),
-    }
 }
 
 /// The checks that a host makes before it asks a module: the command's name, and the schema of its

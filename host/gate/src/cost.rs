@@ -3,27 +3,38 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::facts::StepFacts;
+use super::finding::{CostFinding, FindingDetails};
 use super::past::Part;
 use super::sample::Played;
 use super::words::{count, count_of};
-use super::{Finding, Step, StepResult};
+use super::{Finding, StepResult};
 
 /// The cost of the sample with either module.
-#[derive(Debug, Default)]
-pub(super) struct Cost {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cost {
+    /// The fuel, by the name of the command.
     by_command: BTreeMap<String, Fuel>,
-    /// The size of all states at the end of their streams, as text, in bytes.
+    /// The size of all states at the end of their streams with the active module, as text, in
+    /// bytes.
     active_state_bytes: u64,
+    /// The same with the candidate.
     candidate_state_bytes: u64,
 }
 
 /// Units of fuel, of all commands of one name that both modules have decided.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 struct Fuel {
+    /// The number of commands.
     commands: u64,
+    /// The fuel that they need with the active module.
+    #[serde(rename = "active_fuel")]
     active: u64,
+    /// The fuel that they need with the candidate.
+    #[serde(rename = "candidate_fuel")]
     candidate: u64,
 }
 
@@ -77,10 +88,9 @@ impl Cost {
             vec![finding(&dearer, max_increase)]
         };
         StepResult {
-            step: Step::Cost,
             summary: self.summary(),
             findings,
-            facts: self.facts(),
+            facts: StepFacts::Cost(self.clone()),
         }
     }
 
@@ -100,26 +110,6 @@ impl Cost {
             changes.join(", ")
         )
     }
-
-    fn facts(&self) -> Value {
-        let by_command: Map<String, Value> = self
-            .by_command
-            .iter()
-            .map(|(name, fuel)| {
-                let facts = json!({
-                    "commands": fuel.commands,
-                    "active_fuel": fuel.active,
-                    "candidate_fuel": fuel.candidate,
-                });
-                (name.clone(), facts)
-            })
-            .collect();
-        json!({
-            "by_command": by_command,
-            "active_state_bytes": self.active_state_bytes,
-            "candidate_state_bytes": self.candidate_state_bytes,
-        })
-    }
 }
 
 fn change(fuel: Fuel) -> String {
@@ -138,16 +128,13 @@ fn finding(dearer: &[(&String, &Fuel)], max_increase: f64) -> Finding {
             count(fuel.active / fuel.commands.max(1))
         )
     });
-    Finding {
-        name: "cost".to_owned(),
-        step: Step::Cost,
-        summary: format!(
-            "Commands need more fuel than is allowed ({:+.0} %): {}.",
-            max_increase * 100.0,
-            changes.join(", ")
-        ),
-        details: json!({ "example": lines.collect::<Vec<_>>() }),
-        blocks: true,
-        accepted: false,
-    }
+    let summary = format!(
+        "Commands need more fuel than is allowed ({:+.0} %): {}.",
+        max_increase * 100.0,
+        changes.join(", ")
+    );
+    let details = FindingDetails::Cost(CostFinding {
+        example: lines.collect(),
+    });
+    Finding::new(details, summary, true)
 }

@@ -8,13 +8,16 @@ use gavel_model::{DeciderName, EventFilter, Namespace, Position, RecordedEvent};
 use gavel_sandbox::Runtime;
 use gavel_sandbox::scheduling::TURN;
 use gavel_store::{LogFilter, LogStore};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::facts::{DescribeFacts, StepFacts};
+use super::finding::{CommandChange, EventChange, FindingDetails, SchemaChange};
 use super::words::{count_of, excerpt};
-use super::{Error, Finding, Step, StepResult, schema};
+use super::{Error, Finding, StepResult, schema};
 
 /// The number of events that are looked through at a time.
 const PAGE_EVENTS: u32 = 1_000;
+
 /// Compares two manifests. An event that history holds and the candidate does not declare any more
 /// blocks the candidate, and so does an event whose data break the schema that the candidate has
 /// for it.
@@ -50,14 +53,16 @@ pub(super) async fn compare(
         }
     }
     Ok(StepResult {
-        step: Step::Describe,
         summary: format!(
             "{} and {} are declared.",
             count_of(candidate.commands.len() as u64, "command"),
             count_of(candidate.events.len() as u64, "event")
         ),
-        facts: json!({ "commands": candidate.commands.len(), "events": candidate.events.len() }),
         findings,
+        facts: StepFacts::Describe(DescribeFacts {
+            commands: candidate.commands.len(),
+            events: candidate.events.len(),
+        }),
     })
 }
 
@@ -67,17 +72,20 @@ async fn changed_command(
     new: Option<&CommandType>,
 ) -> Result<Option<Finding>, Error> {
     let name = &old.name;
+    let change = |narrowed| CommandChange {
+        command: name.clone(),
+        narrowed,
+    };
     let Some(new) = new else {
         let summary = format!("Command {name} is no longer declared.");
-        return Ok(Some(finding(summary, json!({ "command": name }), false)));
+        let change = SchemaChange::Command(change(None));
+        return Ok(Some(finding(change, summary, false)));
     };
     let narrowed = narrowed(runtime, &old.schema, &new.schema).await?;
     Ok(narrowed.map(|(narrowed, _)| {
-        finding(
-            format!("Command {name} accepts less: {}.", narrowed.join("; ")),
-            json!({ "command": name, "narrowed": narrowed }),
-            false,
-        )
+        let summary = format!("Command {name} accepts less: {}.", narrowed.join("; "));
+        let change = SchemaChange::Command(change(Some(narrowed)));
+        finding(change, summary, false)
     }))
 }
 
@@ -105,14 +113,20 @@ async fn narrowed(
     compared.map_err(Error::NotRun)
 }
 
-fn finding(summary: String, details: Value, blocks: bool) -> Finding {
-    Finding {
-        name: "schema".to_owned(),
-        step: Step::Describe,
-        summary,
-        details,
-        blocks,
-        accepted: false,
+fn finding(change: SchemaChange, summary: String, blocks: bool) -> Finding {
+    Finding::new(FindingDetails::Schema(change), summary, blocks)
+}
+
+/// Makes a change of an event's declaration that says nothing but which event it is.
+fn unchanged(event: &EventDeclaration) -> EventChange {
+    EventChange {
+        event: event.name.clone(),
+        schema_version: event.schema_version,
+        in_history: None,
+        narrowed: None,
+        stream: None,
+        version: None,
+        example: Vec::new(),
     }
 }
 
@@ -133,11 +147,13 @@ impl DeciderHistory<'_> {
         } else {
             "but history does not hold it"
         };
-        Ok(finding(
-            format!("Event {name} version {version} is no longer declared, {consequence}."),
-            json!({ "event": name, "schema_version": version, "in_history": written }),
-            written,
-        ))
+        let summary =
+            format!("Event {name} version {version} is no longer declared, {consequence}.");
+        let change = EventChange {
+            in_history: Some(written),
+            ..unchanged(event)
+        };
+        Ok(finding(SchemaChange::Event(change), summary, written))
     }
 
     async fn narrowed(
@@ -158,19 +174,23 @@ impl DeciderHistory<'_> {
             "Event {name} version {version} allows less: {}",
             narrowed.join("; ")
         );
-        let mut details = json!({ "event": name, "schema_version": version, "narrowed": narrowed });
+        let mut change = EventChange {
+            narrowed: Some(narrowed),
+            ..unchanged(old)
+        };
         if let Some(first) = &breaks {
             let (id, at) = (first.stream.id(), first.version);
             let data = &first.event.data;
             summary.push_str(&format!(
                 ", and history holds what does not fit. First: stream {id} version {at}"
             ));
-            details["stream"] = id.into();
-            details["version"] = at.get().into();
-            details["example"] = json!([format!("{name} {}", excerpt(data.as_str()))]);
+            change.stream = Some(id.to_owned());
+            change.version = Some(at.get());
+            change.example = vec![format!("{name} {}", excerpt(data.as_str()))];
         }
         summary.push('.');
-        Ok(Some(finding(summary, details, breaks.is_some())))
+        let change = SchemaChange::Event(change);
+        Ok(Some(finding(change, summary, breaks.is_some())))
     }
 
     /// Finds the first event of this type, in the order of the log; with a schema, the first one

@@ -10,14 +10,18 @@ use std::sync::Arc;
 use gavel_engine::catalog::Decider;
 use gavel_model::Event;
 use gavel_sandbox::Decision;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::compare::{Checks, outcome_line, redecided_json};
+use super::compare::Checks;
+use super::facts::StepFacts;
+use super::finding::{CommandsFinding, FindingDetails};
 use super::folder::{Again, Folder};
 use super::past::{Part, PastDecision};
 use super::sample::{Played, play};
+use super::shown::ShownOutcome;
 use super::words::{count, count_of, excerpt};
-use super::{Error, Finding, Gate, Step, StepResult, Watch};
+use super::{Error, Finding, Gate, StepResult, Watch};
 
 /// The number of examples that are kept.
 const EXAMPLES: usize = 3;
@@ -26,20 +30,48 @@ const EXAMPLES: usize = 3;
 const STREAMS_PER_JOB: usize = 8;
 
 /// The results of deciding twice.
-#[derive(Debug, Default)]
-pub(super) struct Twice {
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Repetition {
+    /// Commands that were decided twice.
     commands: u64,
+    /// Commands, and states of streams, that were something else the second time.
     different: u64,
-    examples: Vec<DeterminismExample>,
+    /// The first of them.
+    examples: Vec<RepetitionExample>,
 }
 
-#[derive(Debug)]
-struct DeterminismExample {
+/// A difference between deciding in a fresh instance and in one that has seen other streams.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+struct RepetitionExample {
+    /// The stream's id.
     id: String,
+    /// The version that was decided at; of a state, the version of the state.
     version: u64,
-    command: Option<(String, String)>,
-    fresh: (Value, String),
-    used: (Value, String),
+    /// The command; null if the states differ after equal decisions.
+    command: Option<RepeatedCommand>,
+    /// The result in an instance that has seen nothing else.
+    fresh_instance: Repeated,
+    /// The result in an instance that has seen the streams before.
+    used_instance: Repeated,
+}
+
+/// A command that was decided twice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+struct RepeatedCommand {
+    /// The name of the command.
+    command: String,
+    /// The text of the payload, or its beginning.
+    data: String,
+}
+
+/// The result in one of the instances.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+enum Repeated {
+    /// The outcome of the command.
+    Outcome(ShownOutcome),
+    /// The text of the state, or its beginning.
+    State(String),
 }
 
 impl Gate {
@@ -50,9 +82,9 @@ impl Gate {
         candidate: &Arc<Decider>,
         checks: &Arc<Checks>,
         watch: &Watch,
-    ) -> Result<(Twice, Vec<Played>), Error> {
+    ) -> Result<(Repetition, Vec<Played>), Error> {
         let memory = self.modules.runtime().limits().memory_bytes;
-        let mut twice = Twice::default();
+        let mut twice = Repetition::default();
         let folder = self.folder(candidate);
         let used = self.play_all(sample, folder, checks, watch).await?;
         let parts = sample.clone();
@@ -119,47 +151,39 @@ fn jobs(sample: &[Part]) -> impl Iterator<Item = Range<usize>> {
     begins.map(move |begin| begin..end.min(begin + STREAMS_PER_JOB))
 }
 
-impl Twice {
+impl Repetition {
     fn compare(&mut self, part: &Part, fresh: &Played, used: &Played) {
         self.commands += fresh.decisions.len() as u64;
         let pairs = fresh.decisions.iter().zip(&used.decisions);
         let mut is_different = fresh.decisions.len() != used.decisions.len();
         for (decision, ((fresh, _), (used, _))) in part.decisions.iter().zip(pairs) {
             if !are_the_same(fresh, used) {
-                let shown = |again: &Again| {
-                    let shown = redecided_json(again);
-                    let line = outcome_line(&shown);
-                    (shown, line)
-                };
-                self.differ(DeterminismExample {
+                self.differ(RepetitionExample {
                     id: part.id.clone(),
                     version: decision.at.get(),
-                    command: Some(command(decision)),
-                    fresh: shown(fresh),
-                    used: shown(used),
+                    command: Some(decision.into()),
+                    fresh_instance: Repeated::Outcome(fresh.into()),
+                    used_instance: Repeated::Outcome(used.into()),
                 });
                 is_different = true;
             }
         }
         if !is_different && fresh.state != used.state {
-            let shown = |played: &Played| {
-                let state = played.state.clone().unwrap_or_else(|| "none".to_owned());
-                (
-                    Value::String(excerpt(&state)),
-                    format!("state {}", excerpt(&state)),
-                )
+            let state = |played: &Played| {
+                let state = played.state.as_deref().unwrap_or("none");
+                Repeated::State(excerpt(state))
             };
-            self.differ(DeterminismExample {
+            self.differ(RepetitionExample {
                 id: part.id.clone(),
                 version: part.end().get(),
                 command: None,
-                fresh: shown(fresh),
-                used: shown(used),
+                fresh_instance: state(fresh),
+                used_instance: state(used),
             });
         }
     }
 
-    fn differ(&mut self, example: DeterminismExample) {
+    fn differ(&mut self, example: RepetitionExample) {
         self.different += 1;
         if self.examples.len() < EXAMPLES {
             self.examples.push(example);
@@ -174,18 +198,13 @@ impl Twice {
             Vec::new()
         };
         StepResult {
-            step: Step::Determinism,
             summary: format!(
                 "{} decided twice: {} differently.",
                 count_of(self.commands, "command"),
                 count(self.different)
             ),
             findings,
-            facts: json!({
-                "commands": self.commands,
-                "different": self.different,
-                "examples": self.examples.iter().map(DeterminismExample::to_json).collect::<Vec<_>>(),
-            }),
+            facts: StepFacts::Determinism(self.clone()),
         }
     }
 
@@ -204,43 +223,42 @@ impl Twice {
             lines = first.lines();
         }
         summary.push('.');
-        Finding {
-            name: "determinism".to_owned(),
-            step: Step::Determinism,
-            summary,
-            details: json!({ "commands": self.different, "example": lines }),
-            blocks: true,
-            accepted: false,
+        let details = FindingDetails::Determinism(CommandsFinding {
+            commands: self.different,
+            example: lines,
+        });
+        Finding::new(details, summary, true)
+    }
+}
+
+impl RepetitionExample {
+    fn lines(&self) -> Vec<String> {
+        let command = self.command.iter();
+        let command = command.map(|decided| format!("{} {}", decided.command, decided.data));
+        let results = [
+            format!("  in a fresh instance  {}", self.fresh_instance.line()),
+            format!("  in a used instance   {}", self.used_instance.line()),
+        ];
+        command.chain(results).collect()
+    }
+}
+
+impl Repeated {
+    fn line(&self) -> String {
+        match self {
+            Self::Outcome(outcome) => outcome.line(),
+            Self::State(state) => format!("state {state}"),
         }
     }
 }
 
-impl DeterminismExample {
-    fn to_json(&self) -> Value {
-        let command = self.command.as_ref();
-        json!({
-            "id": self.id,
-            "version": self.version,
-            "command": command.map(|(name, data)| json!({ "command": name, "data": excerpt(data) })),
-            "fresh_instance": self.fresh.0,
-            "used_instance": self.used.0,
-        })
+impl From<&PastDecision> for RepeatedCommand {
+    fn from(decision: &PastDecision) -> Self {
+        Self {
+            command: decision.record.command.clone(),
+            data: excerpt(decision.record.data.as_str()),
+        }
     }
-
-    fn lines(&self) -> Vec<String> {
-        let command = self.command.iter();
-        let command = command.map(|(name, data)| format!("{name} {}", excerpt(data)));
-        let decided = [
-            format!("  in a fresh instance  {}", self.fresh.1),
-            format!("  in a used instance   {}", self.used.1),
-        ];
-        command.chain(decided).collect()
-    }
-}
-
-fn command(decision: &PastDecision) -> (String, String) {
-    let record = &decision.record;
-    (record.command.clone(), record.data.as_str().to_owned())
 }
 
 /// Compares byte for byte, which is more than that documents are equal.

@@ -9,11 +9,12 @@ use gavel_model::{
 };
 use gavel_sandbox::scheduling::COUNT_PAGE;
 use gavel_store::{Moment, PastRange, Place};
-use serde_json::json;
 
 use super::compare::Checks;
 use super::cost::Cost;
+use super::facts::{StepFacts, ValidateFacts};
 use super::moved::Starts;
+use super::rollback::unwritten_before;
 use super::{Error, Gate, Report, Step, StepResult, Watch, describe};
 
 /// The direction of a change: to a candidate, or back to the module that the active one has
@@ -131,11 +132,10 @@ impl Gate {
         watch.begin(Step::Validate, 0);
         let imports = subject.candidate.module().imports().len();
         let validated = StepResult {
-            step: Step::Validate,
             summary: "The component is well formed and asks for nothing that it cannot have."
                 .to_owned(),
             findings: Vec::new(),
-            facts: json!({ "imports": imports }),
+            facts: StepFacts::Validate(ValidateFacts { imports }),
         };
         report.enter(validated, policy, accept);
 
@@ -144,10 +144,9 @@ impl Gate {
             let back = (active.decider.digest(), active.decider.manifest());
             let newer = subject.candidate.manifest();
             let (namespace, decider) = (&subject.namespace, &subject.decider);
-            let digest = subject.candidate.digest();
-            let since = self
-                .unwritten_before(namespace, decider, digest, as_of.settled)
-                .await?;
+            let key = ActivationKey::of_decider(namespace, decider);
+            let history = self.modules.history(&key).await.map_err(Error::Module)?;
+            let since = unwritten_before(&history, subject.candidate.digest(), as_of.settled);
             let safety = self.back_to(namespace, decider, back, newer, since);
             report.rollback = Some(safety.await?);
         }
@@ -186,13 +185,10 @@ impl Gate {
         watch.begin(Step::Redecide, events);
         let began = Instant::now();
         let redecided = self.redecide(subject.range(as_of), subject, watch);
-        let (decisions, sample) = redecided.await?;
-        let seconds = began.elapsed().as_secs_f64();
-        report.enter(
-            decisions.result(policy.max_changed_decisions, seconds),
-            policy,
-            accept,
-        );
+        let (mut decisions, sample) = redecided.await?;
+        decisions.seconds = began.elapsed().as_secs_f64();
+        let redecided = decisions.result(policy.max_changed_decisions);
+        report.enter(redecided, policy, accept);
 
         let sample = sample.into_streams();
         let events = sample.iter().map(|part| part.events.len() as u64).sum();

@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
-use gavel_model::{Event, Json, Version};
+use gavel_model::{Json, Version};
 use gavel_sandbox::{Decision, Fault};
 use gavel_store::PastRange;
-use serde_json::{Value, json};
 
-use super::compare::{Checks, DecisionDiff, against, compare, recorded_json, redecided_json};
+use super::compare::{Checks, DecisionDiff, against, compare};
 use super::examine::Subject;
 use super::folder::{Again, FaultBudget, FoldError, Folder};
 use super::moved::Starts;
 use super::past::{Part, PastDecision, Reading, Throttling, Work};
 use super::redecided::{DecisionExample, Redecisions};
 use super::sample::Sample;
+use super::shown::{ShownCommand, ShownOutcome};
 use super::words::excerpt_json;
 use super::{Error, Gate, Watch};
 
@@ -255,36 +255,26 @@ impl Judge {
         }
         self.decisions.count(&record.command, verdict);
         if verdict.is_change() && self.decisions.wants(verdict, &part.id, decision.at) {
-            let mut example = self.example(decision, recorded, &again, state_candidate);
-            if let Some(formerly) = &formerly {
-                example["active"] = redecided_json(formerly);
-            }
-            let example = DecisionExample::new(verdict, &part.id, decision.at, example);
-            self.decisions.keep(verdict, example);
+            let state = |state: Option<Json>| state.as_ref().map(excerpt_json);
+            let state_recorded = match recorded {
+                [] => None,
+                events => self.folder.peek(events).ok(),
+            };
+            self.decisions.keep(DecisionExample {
+                verdict,
+                id: part.id.clone(),
+                version: decision.at.get(),
+                command: ShownCommand {
+                    command: record.command.clone(),
+                    data: record.kept_data().map(excerpt_json),
+                },
+                state_before: state(self.folder.snapshot().ok()),
+                recorded: ShownOutcome::recorded(record, recorded),
+                active: formerly.as_ref().map(ShownOutcome::from),
+                candidate: (&again).into(),
+                state_recorded: state(state_recorded),
+                state_candidate: state(state_candidate),
+            });
         }
-    }
-
-    fn example(
-        &mut self,
-        decision: &PastDecision,
-        recorded: &[Event],
-        again: &Again,
-        state_candidate: Option<Json>,
-    ) -> Value {
-        let record = &decision.record;
-        let state_recorded = match recorded {
-            [] => None,
-            events => self.folder.peek(events).ok(),
-        };
-        let state = |state: Option<Json>| state.as_ref().map(excerpt_json);
-        let data = record.kept_data().map(excerpt_json);
-        json!({
-            "command": { "command": record.command, "data": data },
-            "state_before": state(self.folder.snapshot().ok()),
-            "recorded": recorded_json(record, recorded),
-            "candidate": redecided_json(again),
-            "state_recorded": state(state_recorded),
-            "state_candidate": state(state_candidate),
-        })
     }
 }

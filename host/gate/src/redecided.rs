@@ -3,46 +3,109 @@
 use std::collections::BTreeMap;
 
 use gavel_model::Version;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::compare::{DecisionDiff, outcome_line};
+use super::compare::DecisionDiff;
+use super::facts::StepFacts;
+use super::finding::{CommandsFinding, FindingDetails};
+use super::shown::{ShownCommand, ShownOutcome};
 use super::words::{count, count_of, document_line, percent, seconds as in_seconds};
-use super::{Finding, Step, StepResult};
+use super::{Finding, StepResult};
 
 /// The number of examples of each kind of change that are kept.
 const EXAMPLES: usize = 3;
 
 /// The results of deciding again.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Redecisions {
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Redecisions {
+    /// Commands that were decided again.
     pub(super) commands: u64,
     /// Commands that could not be put to the candidate, since it had failed before on their stream.
     pub(super) undecided: u64,
     /// Commands of which the ledger keeps keys only.
     pub(super) keys_only: u64,
-    /// The number of commands, by verdict.
-    counts: BTreeMap<DecisionDiff, u64>,
-    /// The number of commands by name and verdict, without those that are decided the same.
-    by_command: BTreeMap<String, BTreeMap<DecisionDiff, u64>>,
-    /// The first ones by stream and version, of each kind.
-    examples: BTreeMap<DecisionDiff, Vec<DecisionExample>>,
+    /// The seconds that the step took.
+    pub(super) seconds: f64,
     /// Tells whether so many decisions failed that the rest was not looked at.
+    #[serde(rename = "cut_short")]
     pub(super) is_cut_short: bool,
+    #[serde(flatten)]
+    counts: DecisionCounts,
+    /// The number of commands by name and difference, without those that are decided the same.
+    by_command: BTreeMap<String, BTreeMap<DecisionDiff, u64>>,
+    /// The first ones of each kind of change, by stream and version.
+    examples: Vec<DecisionExample>,
+    /// Of a shadow, the commands that came too fast to be decided as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) missed: Option<u64>,
+}
+
+/// The number of commands, by the difference of their decisions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+struct DecisionCounts {
+    /// Commands that are decided as recorded.
+    same: u64,
+    /// Commands that are decided otherwise than recorded, but as the active module would today.
+    as_active: u64,
+    /// Accepted commands that are rejected now.
+    now_rejected: u64,
+    /// Rejected commands that are accepted now.
+    now_accepted: u64,
+    /// Commands that are accepted with different events.
+    different_events: u64,
+    /// Commands that are rejected for another reason.
+    different_rejection: u64,
+    /// Commands at which the candidate fails.
+    failed: u64,
+}
+
+impl DecisionCounts {
+    fn of(&mut self, verdict: DecisionDiff) -> &mut u64 {
+        match verdict {
+            DecisionDiff::Same => &mut self.same,
+            DecisionDiff::AsActive => &mut self.as_active,
+            DecisionDiff::NowRejected => &mut self.now_rejected,
+            DecisionDiff::NowAccepted => &mut self.now_accepted,
+            DecisionDiff::DifferentEvents => &mut self.different_events,
+            DecisionDiff::DifferentRejection => &mut self.different_rejection,
+            DecisionDiff::Failed => &mut self.failed,
+        }
+    }
 }
 
 /// A command that is decided otherwise, as reports show it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(super) struct DecisionExample {
-    id: String,
-    version: Version,
-    shown: Value,
+    /// The difference.
+    pub(super) verdict: DecisionDiff,
+    /// The stream's id.
+    pub(super) id: String,
+    /// The version that was decided at.
+    pub(super) version: u64,
+    /// The command.
+    pub(super) command: ShownCommand,
+    /// The state that was decided on; null if the candidate cannot make it.
+    pub(super) state_before: Option<Value>,
+    /// The recorded outcome.
+    pub(super) recorded: ShownOutcome,
+    /// The outcome with the active module; absent where it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) active: Option<ShownOutcome>,
+    /// The outcome with the candidate.
+    pub(super) candidate: ShownOutcome,
+    /// The state after the recorded events; null if there are none.
+    pub(super) state_recorded: Option<Value>,
+    /// The state after the candidate's events; null if there are none.
+    pub(super) state_candidate: Option<Value>,
 }
 
 impl Redecisions {
     /// Counts one.
     pub(super) fn count(&mut self, command: &str, verdict: DecisionDiff) {
         self.commands += 1;
-        *self.counts.entry(verdict).or_default() += 1;
+        *self.counts.of(verdict) += 1;
         if verdict != DecisionDiff::Same {
             let by_verdict = match self.by_command.get_mut(command) {
                 Some(by_verdict) => by_verdict,
@@ -54,19 +117,28 @@ impl Redecisions {
 
     /// Tells whether a change would be among the first ones.
     pub(super) fn wants(&self, verdict: DecisionDiff, id: &str, at: Version) -> bool {
-        let Some(kept) = self.examples.get(&verdict) else {
-            return true;
-        };
-        let is_before = |last: &DecisionExample| (id, at) < (last.id.as_str(), last.version);
-        kept.len() < EXAMPLES || kept.last().is_some_and(is_before)
+        let is_before = |last: &DecisionExample| (id, at.get()) < (&*last.id, last.version);
+        let kept = self.examples_of(verdict);
+        kept.clone().count() < EXAMPLES || kept.last().is_some_and(is_before)
     }
 
     /// Keeps a change if it is among the first ones.
-    pub(super) fn keep(&mut self, verdict: DecisionDiff, example: DecisionExample) {
-        let kept = self.examples.entry(verdict).or_default();
-        kept.push(example);
-        kept.sort_by(|one, other| (&one.id, one.version).cmp(&(&other.id, other.version)));
-        kept.truncate(EXAMPLES);
+    pub(super) fn keep(&mut self, example: DecisionExample) {
+        let verdict = example.verdict;
+        self.examples.push(example);
+        let place =
+            |example: &DecisionExample| (example.verdict, example.id.clone(), example.version);
+        self.examples.sort_by_cached_key(place);
+        let mut kept = 0;
+        self.examples.retain(|example| {
+            kept += usize::from(example.verdict == verdict);
+            example.verdict != verdict || kept <= EXAMPLES
+        });
+    }
+
+    fn examples_of(&self, verdict: DecisionDiff) -> impl Iterator<Item = &DecisionExample> + Clone {
+        let examples = self.examples.iter();
+        examples.filter(move |example| example.verdict == verdict)
     }
 
     /// Adds what another worker, or another round, has seen.
@@ -75,8 +147,8 @@ impl Redecisions {
         self.undecided += other.undecided;
         self.keys_only += other.keys_only;
         self.is_cut_short |= other.is_cut_short;
-        for (verdict, number) in other.counts {
-            *self.counts.entry(verdict).or_default() += number;
+        for verdict in DecisionDiff::ALL {
+            *self.counts.of(verdict) += other.of(verdict);
         }
         for (command, counts) in other.by_command {
             let by_verdict = self.by_command.entry(command).or_default();
@@ -84,15 +156,14 @@ impl Redecisions {
                 *by_verdict.entry(verdict).or_default() += number;
             }
         }
-        for (verdict, examples) in other.examples {
-            for example in examples {
-                self.keep(verdict, example);
-            }
+        for example in other.examples {
+            self.keep(example);
         }
     }
 
     fn of(&self, verdict: DecisionDiff) -> u64 {
-        self.counts.get(&verdict).copied().unwrap_or_default()
+        let mut counts = self.counts;
+        *counts.of(verdict)
     }
 
     /// Commands that are decided otherwise than the active module would.
@@ -104,7 +175,7 @@ impl Redecisions {
     }
 
     /// Makes the result of the step for the report. A share of changes above `max_changed` blocks.
-    pub(super) fn result(&self, max_changed: f64, seconds: f64) -> StepResult {
+    pub(super) fn result(&self, max_changed: f64) -> StepResult {
         let mut findings = Vec::new();
         if self.of(DecisionDiff::Failed) > 0 {
             findings.push(self.failed());
@@ -114,18 +185,17 @@ impl Redecisions {
             findings.push(self.changes(changed, max_changed));
         }
         StepResult {
-            step: Step::Redecide,
-            summary: format!("{}.", self.in_words(seconds)),
+            summary: format!("{}.", self.in_words()),
             findings,
-            facts: self.facts(seconds),
+            facts: StepFacts::Redecide(self.clone()),
         }
     }
 
-    fn in_words(&self, seconds: f64) -> String {
+    fn in_words(&self) -> String {
         let mut words = format!(
             "{} re-decided in {}: {} same",
             count_of(self.commands, "command"),
-            in_seconds(seconds),
+            in_seconds(self.seconds),
             count(self.of(DecisionDiff::Same))
         );
         for verdict in DecisionDiff::ALL
@@ -163,7 +233,7 @@ impl Redecisions {
         if self.is_cut_short {
             summary.push_str(", and the rest was not looked at");
         }
-        self.finding([DecisionDiff::Failed].iter(), summary, true)
+        self.finding([DecisionDiff::Failed].into_iter(), summary, true)
     }
 
     fn changes(&self, changed: u64, max_changed: f64) -> Finding {
@@ -182,21 +252,18 @@ impl Redecisions {
                 percent(max_changed)
             ));
         }
-        let changes = DecisionDiff::CHANGES.iter();
-        self.finding(
-            changes.filter(|verdict| **verdict != DecisionDiff::Failed),
-            summary,
-            blocks,
-        )
+        let changes = DecisionDiff::CHANGES.into_iter();
+        let changes = changes.filter(|verdict| *verdict != DecisionDiff::Failed);
+        self.finding(changes, summary, blocks)
     }
 
-    fn finding<'v>(
+    fn finding(
         &self,
-        verdicts: impl Iterator<Item = &'v DecisionDiff>,
+        verdicts: impl Iterator<Item = DecisionDiff>,
         mut summary: String,
         blocks: bool,
     ) -> Finding {
-        let firsts = verdicts.filter_map(|verdict| self.examples.get(verdict)?.first());
+        let firsts = verdicts.filter_map(|verdict| self.examples_of(verdict).next());
         let mut lines = Vec::new();
         for (index, example) in firsts.enumerate() {
             if index == 0 {
@@ -208,107 +275,33 @@ impl Redecisions {
             lines.extend(example.lines());
         }
         summary.push('.');
-        Finding {
-            name: "decisions".to_owned(),
-            step: Step::Redecide,
-            summary,
-            details: json!({ "commands": self.changed(), "example": lines }),
-            blocks,
-            accepted: false,
-        }
-    }
-
-    fn facts(&self, seconds: f64) -> Value {
-        let mut facts = json!({ "commands": self.commands, "undecided": self.undecided, "keys_only": self.keys_only, "seconds": seconds, "cut_short": self.is_cut_short });
-        for verdict in DecisionDiff::ALL {
-            facts[verdict.name()] = self.of(verdict).into();
-        }
-        let by_command: Map<String, Value> = self
-            .by_command
-            .iter()
-            .map(|(name, counts)| {
-                let counts: Map<String, Value> = counts
-                    .iter()
-                    .map(|(verdict, number)| (verdict.name().to_owned(), (*number).into()))
-                    .collect();
-                (name.clone(), counts.into())
-            })
-            .collect();
-        facts["by_command"] = by_command.into();
-        let examples = self.examples.values().flatten();
-        facts["examples"] = examples.map(|example| example.shown.clone()).collect();
-        facts
-    }
-
-    /// Reads the results from the facts of a report; none when they are not such facts.
-    pub(super) fn from_facts(facts: &Value) -> Option<Self> {
-        let number = |name: &str| facts[name].as_u64();
-        let mut decisions = Self {
-            commands: number("commands")?,
-            undecided: number("undecided")?,
-            keys_only: number("keys_only")?,
-            is_cut_short: facts["cut_short"].as_bool()?,
-            ..Self::default()
-        };
-        for verdict in DecisionDiff::ALL {
-            let count = number(verdict.name())?;
-            if count > 0 {
-                decisions.counts.insert(verdict, count);
-            }
-        }
-        for (command, counts) in facts["by_command"].as_object()? {
-            let counts = counts.as_object()?.iter();
-            let counts = counts
-                .map(|(name, number)| Some((DecisionDiff::by_name(name)?, number.as_u64()?)))
-                .collect::<Option<_>>()?;
-            decisions.by_command.insert(command.clone(), counts);
-        }
-        for shown in facts["examples"].as_array()? {
-            let example = DecisionExample {
-                id: shown["id"].as_str()?.to_owned(),
-                version: Version::new(shown["version"].as_u64()?)?,
-                shown: shown.clone(),
-            };
-            let verdict = DecisionDiff::by_name(shown["verdict"].as_str()?)?;
-            decisions.keep(verdict, example);
-        }
-        Some(decisions)
+        let details = FindingDetails::Decisions(CommandsFinding {
+            commands: self.changed(),
+            example: lines,
+        });
+        Finding::new(details, summary, blocks)
     }
 }
 
 impl DecisionExample {
-    /// Makes an example at a version of a stream; `shown` holds the other members that a report has
-    /// of it.
-    pub(super) fn new(verdict: DecisionDiff, id: &str, version: Version, mut shown: Value) -> Self {
-        shown["verdict"] = verdict.name().into();
-        shown["id"] = id.into();
-        shown["version"] = version.get().into();
-        Self {
-            id: id.to_owned(),
-            version,
-            shown,
-        }
-    }
-
     fn lines(&self) -> Vec<String> {
-        let command = &self.shown["command"];
+        let ShownCommand { command, data } = &self.command;
         let mut lines = vec![format!(
-            "stream {} version {}: {} {}",
+            "stream {} version {}: {command} {}",
             self.id,
             self.version,
-            command["command"].as_str().unwrap_or_default(),
-            document_line(&command["data"]),
+            document_line(data.as_ref().unwrap_or(&Value::Null)),
         )];
-        let state = &self.shown["state_before"];
-        if !state.is_null() {
+        if let Some(state) = &self.state_before {
             lines.push(format!("  state      {}", document_line(state)));
         }
-        for of in ["recorded", "active", "candidate"] {
-            // The active module was perhaps not asked.
-            if self.shown[of].is_null() {
-                continue;
-            }
-            lines.push(format!("  {of:<10} {}", outcome_line(&self.shown[of])));
+        let outcomes = [
+            ("recorded", Some(&self.recorded)),
+            ("active", self.active.as_ref()),
+            ("candidate", Some(&self.candidate)),
+        ];
+        for (of, outcome) in outcomes {
+            lines.extend(outcome.map(|outcome| format!("  {of:<10} {}", outcome.line())));
         }
         lines
     }

@@ -2,11 +2,16 @@
 
 use gavel_model::{Event, Json, Version};
 use gavel_sandbox::Fault;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::facts::StepFacts;
+use super::finding::{FindingDetails, StreamsFinding};
 use super::folder::FoldError;
-use super::words::{count, count_of, event_json, excerpt, excerpt_json, seconds as in_seconds};
-use super::{Finding, Step, StepResult};
+use super::shown::ShownEvent;
+use super::words::{count, count_of, excerpt, excerpt_json, seconds as in_seconds};
+use super::{Finding, StepResult};
 
 /// The number of examples of each kind that are kept.
 const EXAMPLES: usize = 3;
@@ -29,6 +34,57 @@ pub(super) struct Refolded {
     pub(super) differences: Vec<StateExample>,
     /// The first streams, by id, that the candidate cannot fold.
     pub(super) failures: Vec<FoldFailure>,
+}
+
+/// The results of folding, as reports hold them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RefoldFacts {
+    /// Streams that were folded.
+    pub(super) streams: u64,
+    /// Events that were folded.
+    pub(super) events: u64,
+    /// Streams of which both modules make the same.
+    pub(super) equal: u64,
+    /// Streams of which the modules make two things.
+    pub(super) different: u64,
+    /// Streams that the candidate cannot fold, and the active module can.
+    pub(super) failed: u64,
+    /// Streams that neither can fold.
+    pub(super) failed_before: u64,
+    /// Tells whether so many streams failed that the rest was not looked at.
+    pub(super) cut_short: bool,
+    /// The seconds that it took.
+    pub(super) seconds: f64,
+    /// The first streams that cannot be folded, and the first that are folded differently.
+    pub(super) examples: Vec<RefoldExample>,
+}
+
+/// A stream that the candidate does not fold as the active module does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum RefoldExample {
+    /// The candidate cannot fold the stream.
+    Failed {
+        /// The stream's id.
+        id: String,
+        /// The version of the event that cannot be folded; null if it is not known which.
+        version: Option<u64>,
+        /// The event that cannot be folded; null if it is not known which.
+        event: Option<ShownEvent>,
+        /// The reason.
+        fault: String,
+    },
+    /// The modules come to two states.
+    Different {
+        /// The stream's id.
+        id: String,
+        /// The stream's version.
+        version: u64,
+        /// The state with the active module, or the beginning of its text.
+        active: Value,
+        /// The state with the candidate, or the beginning of its text.
+        candidate: Value,
+    },
 }
 
 /// A stream of which two modules make two things.
@@ -78,17 +134,15 @@ impl Refolded {
             findings.push(self.failed_finding());
         }
         if self.failed_before > 0 {
-            findings.push(Finding {
-                blocks: false,
-                ..finding(
-                    "re-fold",
-                    format!(
-                        "{} cannot be folded by the candidate, nor by the active module.",
-                        count_of(self.failed_before, "stream")
-                    ),
-                    json!({ "streams": self.failed_before }),
-                )
+            let summary = format!(
+                "{} cannot be folded by the candidate, nor by the active module.",
+                count_of(self.failed_before, "stream")
+            );
+            let details = FindingDetails::Refold(StreamsFinding {
+                streams: self.failed_before,
+                example: Vec::new(),
             });
+            findings.push(Finding::new(details, summary, false));
         }
         if self.different > 0 {
             findings.push(self.states_finding());
@@ -110,27 +164,26 @@ impl Refolded {
             format!("{folded}: {} failed.", count(self.failed))
         };
         StepResult {
-            step: Step::Refold,
             summary,
             findings,
-            facts: self.facts(seconds),
+            facts: StepFacts::Refold(self.facts(seconds)),
         }
     }
 
-    fn facts(&self, seconds: f64) -> Value {
-        let failures = self.failures.iter().map(FoldFailure::to_json);
-        let differences = self.differences.iter().map(StateExample::to_json);
-        json!({
-            "streams": self.streams,
-            "events": self.events,
-            "equal": self.equal,
-            "different": self.different,
-            "failed": self.failed,
-            "failed_before": self.failed_before,
-            "cut_short": self.is_cut_short,
-            "seconds": seconds,
-            "examples": failures.chain(differences).collect::<Vec<_>>(),
-        })
+    fn facts(&self, seconds: f64) -> RefoldFacts {
+        let failures = self.failures.iter().map(FoldFailure::shown);
+        let differences = self.differences.iter().map(StateExample::shown);
+        RefoldFacts {
+            streams: self.streams,
+            events: self.events,
+            equal: self.equal,
+            different: self.different,
+            failed: self.failed,
+            failed_before: self.failed_before,
+            cut_short: self.is_cut_short,
+            seconds,
+            examples: failures.chain(differences).collect(),
+        }
     }
 
     fn failed_finding(&self) -> Finding {
@@ -138,14 +191,17 @@ impl Refolded {
         if self.is_cut_short {
             summary.push_str(", and the rest was not looked at");
         }
-        let mut details = json!({ "streams": self.failed });
-        if let Some(first) = self.failures.first() {
+        let first = self.failures.first();
+        if let Some(first) = first {
             summary.push_str(&format!(". First: {}", first.in_words()));
-            details["example"] = first.lines().into();
         } else {
             summary.push('.');
         }
-        finding("re-fold", summary, details)
+        let details = FindingDetails::Refold(StreamsFinding {
+            streams: self.failed,
+            example: first.map(FoldFailure::lines).unwrap_or_default(),
+        });
+        Finding::new(details, summary, true)
     }
 
     fn states_finding(&self) -> Finding {
@@ -155,43 +211,33 @@ impl Refolded {
             count_of(self.streams, "stream"),
             if self.different == 1 { "has" } else { "have" },
         );
-        let mut details = json!({ "streams": self.different });
+        let mut example = Vec::new();
         if let Some(first) = self.differences.first() {
             summary.push_str(&format!(
                 ". First: stream {} version {}.",
                 first.id, first.version
             ));
-            details["example"] = json!([
+            example = vec![
                 format!("active    {}", excerpt(first.active.as_str())),
                 format!("candidate {}", excerpt(first.candidate.as_str())),
-            ]);
+            ];
         }
-        Finding {
-            blocks: false,
-            ..finding("states", summary, details)
-        }
-    }
-}
-
-fn finding(name: &str, summary: String, details: Value) -> Finding {
-    Finding {
-        name: name.to_owned(),
-        step: Step::Refold,
-        summary,
-        details,
-        blocks: true,
-        accepted: false,
+        let details = FindingDetails::States(StreamsFinding {
+            streams: self.different,
+            example,
+        });
+        Finding::new(details, summary, false)
     }
 }
 
 impl StateExample {
-    fn to_json(&self) -> Value {
-        json!({
-            "id": self.id,
-            "version": self.version.get(),
-            "active": excerpt_json(&self.active),
-            "candidate": excerpt_json(&self.candidate),
-        })
+    fn shown(&self) -> RefoldExample {
+        RefoldExample::Different {
+            id: self.id.clone(),
+            version: self.version.get(),
+            active: excerpt_json(&self.active),
+            candidate: excerpt_json(&self.candidate),
+        }
     }
 }
 
@@ -205,13 +251,14 @@ impl FoldFailure {
         }
     }
 
-    fn to_json(&self) -> Value {
-        json!({
-            "id": self.id,
-            "version": self.event.as_ref().map(|(version, _)| version.get()),
-            "event": self.event.as_ref().map(|(_, event)| event_json(event)),
-            "fault": self.fault.to_string(),
-        })
+    fn shown(&self) -> RefoldExample {
+        let event = self.event.as_ref();
+        RefoldExample::Failed {
+            id: self.id.clone(),
+            version: event.map(|(version, _)| version.get()),
+            event: event.map(|(_, event)| event.into()),
+            fault: self.fault.to_string(),
+        }
     }
 
     fn in_words(&self) -> String {

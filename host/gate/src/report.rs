@@ -3,14 +3,15 @@
 use gavel_model::{ActivationNumber, DeciderName, Json, ModuleDigest};
 use gavel_store::Moment;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::facts::StepFacts;
 use super::redecided::Redecisions;
 use super::words::{count, count_of};
-use super::{Mode, Policy, RollbackSafety};
+use super::{Finding, Mode, Policy, RollbackSafety};
 
 /// A step of the gate, in the order in which they run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// The component is well formed, exports the world, imports only what is allowed, and compiles
@@ -33,7 +34,7 @@ pub enum Step {
 }
 
 /// The outcome of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepOutcome {
     /// No finding of the step blocks the candidate.
@@ -42,38 +43,18 @@ pub enum StepOutcome {
     Refused,
 }
 
-/// A finding of the gate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Finding {
-    /// The name under which a person can accept it: `schema`, `specs:<title>`, `decisions`,
-    /// `determinism`, `cost`. Nobody can accept `re-fold`: a module that cannot fold a stream never
-    /// becomes active.
-    pub name: String,
-    /// The step that found it.
-    pub step: Step,
-    /// One sentence for people.
-    pub summary: String,
-    /// Facts for programs. `example`, if it is there, holds lines for people.
-    pub details: Value,
-    /// Tells whether the finding blocks the candidate unless it is accepted.
-    pub blocks: bool,
-    /// Tells whether a person has accepted the finding.
-    pub accepted: bool,
-}
-
 /// The result of a step, before the policy judges it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct StepResult {
-    pub(super) step: Step,
     /// One sentence for people.
     pub(super) summary: String,
     pub(super) findings: Vec<Finding>,
-    /// Numbers and examples for programs.
-    pub(super) facts: Value,
+    pub(super) facts: StepFacts,
 }
 
 /// The report of the gate about a candidate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = GateReport)]
 pub struct Report {
     /// The decider.
     pub decider: String,
@@ -109,7 +90,7 @@ pub struct Report {
 
 /// The streams and commands that were looked at after the steps. A stream that has moved twice is
 /// counted twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct CaughtUp {
     /// Streams that were folded again.
     pub streams: u64,
@@ -134,16 +115,15 @@ impl CaughtUp {
 }
 
 /// The report of one step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StepReport {
-    /// The step.
-    pub step: Step,
+    /// The step, and its results.
+    #[serde(flatten)]
+    pub facts: StepFacts,
     /// The outcome of the step.
     pub outcome: StepOutcome,
     /// One sentence for people.
     pub summary: String,
-    /// Numbers and examples.
-    pub facts: Value,
 }
 
 impl Report {
@@ -172,16 +152,14 @@ impl Report {
     /// Enters a step. Tells whether no finding of the step blocks the candidate.
     pub(super) fn enter(&mut self, result: StepResult, policy: &Policy, accept: &[String]) -> bool {
         let StepResult {
-            step,
             summary,
             findings,
             facts,
         } = result;
         self.steps.push(StepReport {
-            step,
+            facts,
             outcome: StepOutcome::Passed,
             summary,
-            facts,
         });
         self.findings.extend(findings);
         self.judge(policy, accept);
@@ -205,7 +183,7 @@ impl Report {
             for finding in self
                 .findings
                 .iter()
-                .filter(|finding| finding.step == step.step)
+                .filter(|finding| finding.step == step.facts.step())
             {
                 if stands(finding) {
                     step.outcome = StepOutcome::Refused;
@@ -239,15 +217,20 @@ impl Report {
         self.caught_up.different += caught_up.different;
         self.caught_up.failed += caught_up.failed;
         self.caught_up.commands += caught_up.commands;
-        self.findings
-            .retain(|finding| finding.step != redecided.step);
-        let found = [refolded.findings, redecided.findings].concat();
-        self.findings.extend(found);
+        self.replace(redecided);
+        self.findings.extend(refolded.findings);
         self.findings.sort_by_key(|finding| finding.step);
+    }
+
+    /// Puts another result of a step in the place of the one that was entered.
+    fn replace(&mut self, result: StepResult) {
+        let step = result.facts.step();
+        self.findings.retain(|finding| finding.step != step);
+        self.findings.extend(result.findings);
         let mut steps = self.steps.iter_mut();
-        if let Some(step) = steps.find(|step| step.step == redecided.step) {
-            step.summary = redecided.summary;
-            step.facts = redecided.facts;
+        if let Some(entered) = steps.find(|entered| entered.facts.step() == step) {
+            entered.summary = result.summary;
+            entered.facts = result.facts;
         }
     }
 
@@ -260,22 +243,39 @@ impl Report {
         })
     }
 
-    /// Gives the results of a step, in numbers; none if the step has not run.
-    pub(super) fn facts(&self, step: Step) -> Option<&Value> {
+    /// Tells whether a step has run.
+    pub(super) fn has(&self, step: Step) -> bool {
         let mut steps = self.steps.iter();
-        let entered = steps.find(|entered| entered.step == step)?;
-        Some(&entered.facts)
+        steps.any(|entered| entered.facts.step() == step)
+    }
+
+    /// Gives the number of streams that were folded; 0 if none was.
+    pub(super) fn refolded_streams(&self) -> u64 {
+        let refolded = self.steps.iter().find_map(|entered| match &entered.facts {
+            StepFacts::Refold(refolded) => Some(refolded.streams),
+            _ => None,
+        });
+        refolded.unwrap_or_default()
     }
 
     /// Gives the results of deciding again; none if nothing was decided again.
-    pub(super) fn decisions(&self) -> Option<Redecisions> {
-        Redecisions::from_facts(self.facts(Step::Redecide)?)
+    pub(super) fn decisions(&self) -> Option<&Redecisions> {
+        self.steps.iter().find_map(|entered| match &entered.facts {
+            StepFacts::Redecide(decisions) => Some(decisions),
+            _ => None,
+        })
     }
 
     /// Lists the names of the findings that were accepted.
     pub(super) fn accepted(&self) -> Vec<String> {
         let accepted = self.findings.iter().filter(|finding| finding.accepted);
         accepted.map(|finding| finding.name.clone()).collect()
+    }
+
+    /// Reads a stored report, also one of an older host; none where a member is missing, so that
+    /// nobody takes for said what is not.
+    pub(super) fn stored(report: &Json) -> Option<Self> {
+        serde_json::from_str(report.as_str()).ok()
     }
 
     /// Writes the report as it is stored and sent.
@@ -286,5 +286,65 @@ impl Report {
         // Payloads come from manifests and from the store, which were checked as JSON when they
         // were taken in.
         Json::from_value(&value).unwrap_or_else(|_| Json::empty_object())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::FindingDetails;
+
+    /// A report as hosts have stored it, with findings of each kind.
+    fn stored() -> Value {
+        serde_json::from_str(include_str!("../tests/stored-report.json")).unwrap()
+    }
+
+    fn read(report: &Value) -> Option<Report> {
+        Report::stored(&Json::from_value(report).unwrap())
+    }
+
+    #[test]
+    fn a_stored_report_is_read_and_written_as_it_was() {
+        let report = read(&stored()).unwrap();
+        assert_eq!(report.to_json().to_value(), stored());
+        assert!(matches!(
+            report.findings[2].details,
+            FindingDetails::Schema(_)
+        ));
+        assert_eq!(report.refolded_streams(), 12);
+        assert!(report.decisions().is_some() && report.moment().is_some());
+    }
+
+    #[test]
+    fn a_step_has_one_name() {
+        for entered in read(&stored()).unwrap().steps {
+            let named = serde_json::to_value(&entered).unwrap();
+            assert_eq!(named["step"], json!(entered.facts.step()));
+        }
+    }
+
+    #[test]
+    fn a_report_without_a_member_that_decisions_are_made_on_is_none() {
+        for member in [
+            "/as_of",
+            "/findings/0/details/command",
+            "/steps/3/facts/streams",
+            "/steps/4/facts/now_rejected",
+        ] {
+            let mut report = stored();
+            let (parent, name) = member.rsplit_once('/').unwrap();
+            let parent = report.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+            assert!(parent.remove(name).is_some(), "{member}");
+            assert_eq!(read(&report), None, "{member}");
+        }
+    }
+
+    #[test]
+    fn a_finding_of_an_unknown_kind_is_none_of_ours() {
+        let mut report = stored();
+        report["findings"][0]["name"] = json!("weather");
+        assert_eq!(read(&report), None);
     }
 }

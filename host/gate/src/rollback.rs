@@ -7,9 +7,10 @@ use gavel_model::{
 };
 use gavel_store::LogFilter;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::words::count;
-use super::{Error, Gate};
+use super::{Error, Gate, Report};
 
 /// The number of pages of the log that are searched for events of a module, and the number of
 /// events on a page.
@@ -17,7 +18,7 @@ const PAGES: usize = 100;
 const PAGE_EVENTS: u32 = 1_000;
 
 /// The safety of activating the former module again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RollbackSafety {
     /// The module to go back to.
     pub to: String,
@@ -32,7 +33,7 @@ pub struct RollbackSafety {
 }
 
 /// An event that the module before does not know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NewEventType {
     /// The event's name.
     pub event: String,
@@ -67,7 +68,7 @@ impl Gate {
         };
         let [newer, older] = [active, former].map(|digest| self.manifest(digest));
         let (newer, older) = (newer.await?, older.await?);
-        let since = first_active(&history, active).unwrap_or(Position::BEGINNING);
+        let since = unwritten_before(&history, active, Position::BEGINNING);
         let safety = self.back_to(namespace, decider, (former, &older), &newer, since);
         safety.await.map(Some)
     }
@@ -105,20 +106,6 @@ impl Gate {
             at_least: !is_counted,
             events,
         })
-    }
-
-    /// Finds the end of the namespace's log before a module became active for the first time, or
-    /// now when it never was.
-    pub(super) async fn unwritten_before(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-        digest: ModuleDigest,
-        now: Position,
-    ) -> Result<Position, Error> {
-        let key = ActivationKey::of_decider(namespace, decider);
-        let history = self.modules.history(&key).await;
-        Ok(first_active(&history.map_err(Error::Module)?, digest).unwrap_or(now))
     }
 
     /// Gives whether the log was read to its end.
@@ -162,10 +149,23 @@ impl Gate {
     }
 }
 
-fn first_active(history: &[Activation], digest: ModuleDigest) -> Option<Position> {
+/// Finds the end of the namespace's log before a module became active for the first time, or `now`
+/// when it never was. The beginning of the log where the activation does not tell: then everything
+/// counts as perhaps written by the module.
+pub(super) fn unwritten_before(
+    history: &[Activation],
+    digest: ModuleDigest,
+    now: Position,
+) -> Position {
     let mut oldest_first = history.iter().rev();
-    let first = oldest_first.find(|activation| activation.digest == Some(digest))?;
-    first.report.to_value()["as_of"].as_str()?.parse().ok()
+    match oldest_first.find(|activation| activation.digest == Some(digest)) {
+        None => now,
+        Some(first) => {
+            let report = Report::stored(&first.report);
+            let as_of = report.and_then(|report| report.as_of.parse().ok());
+            as_of.unwrap_or(Position::BEGINNING)
+        }
+    }
 }
 
 fn in_words(events: &[NewEventType], at_least: bool) -> String {
@@ -186,4 +186,49 @@ fn in_words(events: &[NewEventType], at_least: bool) -> String {
         names.join(" or "),
         count(written)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use gavel_model::{ActivationNumber, Json};
+    use serde_json::{Value, json};
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn activated(digest: ModuleDigest, report: &Value) -> Activation {
+        let decider = DeciderName::new("account").unwrap();
+        Activation {
+            key: ActivationKey::of_decider(&Namespace::default(), &decider),
+            number: ActivationNumber::NONE.next(),
+            digest: Some(digest),
+            replaces: None,
+            activated_at: OffsetDateTime::UNIX_EPOCH,
+            activated_by: None,
+            message: None,
+            accepted: Vec::new(),
+            report: Json::from_value(report).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_module_that_does_not_tell_since_when_it_writes_may_have_written_everything() {
+        let [active, other] = [b"active", b"other!"].map(|bytes| ModuleDigest::of(bytes));
+        let now = Position::new(1, 2, 3);
+        let stored = include_str!("../tests/stored-report.json");
+        let stored: Value = serde_json::from_str(stored).unwrap();
+        let since = |report: &Value| unwritten_before(&[activated(active, report)], active, now);
+
+        let as_of: Position = stored["as_of"].as_str().unwrap().parse().unwrap();
+        assert_eq!(since(&stored), as_of);
+        for unclear in [json!("yesterday"), Value::Null] {
+            let mut report = stored.clone();
+            report["as_of"] = unclear;
+            assert_eq!(since(&report), Position::BEGINNING);
+            report.as_object_mut().unwrap().remove("as_of");
+            assert_eq!(since(&report), Position::BEGINNING);
+        }
+        let never = unwritten_before(&[activated(active, &stored)], other, now);
+        assert_eq!(never, now);
+    }
 }

@@ -150,10 +150,10 @@ impl Gate {
             .policies
             .of(&subject.namespace, &subject.decider);
         let mut report = subject.empty_report(&Moment::default());
-        let mut result = judge
-            .decisions()
-            .result(policy.max_changed_decisions, began.elapsed().as_secs_f64());
-        result.facts["missed"] = missed.into();
+        let mut decisions = judge.decisions().clone();
+        decisions.seconds = began.elapsed().as_secs_f64();
+        decisions.missed = Some(missed);
+        let result = decisions.result(policy.max_changed_decisions);
         report.enter(result, policy, &subject.accept);
         report
     }

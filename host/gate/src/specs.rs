@@ -12,8 +12,10 @@ use gavel_sandbox::{Decision, Fault, GuestCommand, GuestContext, Instance, Resto
 use serde_json::{Value, json};
 
 use super::examine::{Subject, Swap};
+use super::facts::{SpecsFacts, StepFacts};
+use super::finding::{FindingDetails, SpecFinding};
 use super::words::{count, count_of, excerpt, excerpt_value, seconds};
-use super::{Error, Finding, Gate, Step, StepResult, Watch};
+use super::{Error, Finding, Gate, StepResult, Watch};
 
 /// The number of failed specifications that are shown with the expected and the actual outcome: a
 /// module has as many specifications as it likes.
@@ -93,39 +95,38 @@ impl Promise {
             actual,
         } = failure;
         let whose = self.whose();
-        let mut details = json!({ "title": title });
         let mut summary = format!("Spec \"{title}\" of {whose} does not hold");
+        let mut details = SpecFinding {
+            title,
+            expected: None,
+            actual: None,
+            example: Vec::new(),
+        };
         if is_shown {
             summary = format!("{summary}: {}", excerpt(&reason));
             let example = [("expected", &expected), ("actual", &actual)]
                 .map(|(which, value)| format!("{which:<8}  {}", excerpt(&value.to_string())));
-            details["expected"] = excerpt_value(expected);
-            details["actual"] = excerpt_value(actual);
-            details["example"] = json!(example);
+            details.expected = Some(excerpt_value(expected));
+            details.actual = Some(excerpt_value(actual));
+            details.example = example.into();
         }
-        Finding {
-            summary: summary + ".",
-            details,
-            name: format!("specs:{title}"),
-            step: Step::Specs,
-            blocks: self.is_binding,
-            accepted: false,
-        }
+        let details = FindingDetails::Specs(details);
+        Finding::new(details, summary + ".", self.is_binding)
     }
 
     fn is_not_run(&self, limit: Duration) -> Finding {
-        let title = &self.spec.title;
+        let title = self.spec.title.clone();
         let (whose, limit) = (self.whose(), seconds(limit.as_secs_f64()));
-        Finding {
-            summary: format!(
-                "Spec \"{title}\" of {whose} was not run: those before it took {limit} (`gate.specs_deadline_ms`)."
-            ),
-            details: json!({ "title": title }),
-            name: format!("specs:{title}"),
-            step: Step::Specs,
-            blocks: self.is_binding,
-            accepted: false,
-        }
+        let summary = format!(
+            "Spec \"{title}\" of {whose} was not run: those before it took {limit} (`gate.specs_deadline_ms`)."
+        );
+        let details = FindingDetails::Specs(SpecFinding {
+            title,
+            expected: None,
+            actual: None,
+            example: Vec::new(),
+        });
+        Finding::new(details, summary, self.is_binding)
     }
 }
 
@@ -204,10 +205,9 @@ impl Gate {
             format!("{} of ", count(run))
         };
         Ok(StepResult {
-            step: Step::Specs,
             summary: format!("{of_all}{} run: {failed} failed.", count_of(specs, "spec")),
-            facts: json!({ "specs": specs, "run": run, "failed": failed }),
             findings,
+            facts: StepFacts::Specs(SpecsFacts { specs, run, failed }),
         })
     }
 }
@@ -479,7 +479,10 @@ mod tests {
             actual: json!({ "state": vec![1; 1 << 20] }),
         };
         let shown = promise.is_broken(failure.clone(), true);
-        assert_eq!(shown.details["expected"], failure.expected);
+        let FindingDetails::Specs(details) = &shown.details else {
+            panic!("it is about a specification: {shown:?}");
+        };
+        assert_eq!(details.expected.as_ref(), Some(&failure.expected));
         let length = |finding: &Finding| serde_json::to_string(finding).unwrap().len();
         assert!((10_000..20_000).contains(&length(&shown)));
         assert!(length(&promise.is_broken(failure, false)) < 200);

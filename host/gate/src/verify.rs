@@ -15,12 +15,12 @@ use gavel_model::{
 };
 use gavel_sandbox::Fault;
 use gavel_store::{ActivationFilter, PastRange, Place};
-use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::compare::{DecisionDiff, compare, recorded_json, redecided_json};
+use super::compare::{DecisionDiff, compare};
 use super::folder::{Again, FaultBudget, Folder};
 use super::past::{Part, PastDecision, Reading, Throttling};
+use super::shown::ShownOutcome;
 use super::slots::SlotKind;
 use super::{Error, Gate};
 
@@ -265,8 +265,8 @@ impl Verifier {
             {
                 let decision = &part.decisions[index];
                 let events = &part.events[decision.events.clone()];
-                let recorded = recorded_json(&decision.record, events);
-                self.report(&current.stream, decision, reasons, recorded, again)
+                let recorded = ShownOutcome::recorded(&decision.record, events);
+                self.report(&current.stream, decision, reasons, recorded, Some(again))
                     .await?;
             }
             from = end;
@@ -295,8 +295,8 @@ impl Verifier {
             let recorded = &part.events[decision.events.clone()];
             let reasons = miscounts(&decision.record, decision.at, recorded);
             if !reasons.is_empty() {
-                let recorded = recorded_json(&decision.record, recorded);
-                self.report(stream, decision, reasons, recorded, Value::Null)
+                let recorded = ShownOutcome::recorded(&decision.record, recorded);
+                self.report(stream, decision, reasons, recorded, None)
                     .await?;
             }
         }
@@ -308,18 +308,21 @@ impl Verifier {
         stream: &StreamId,
         decision: &PastDecision,
         reasons: Vec<String>,
-        recorded: Value,
-        again: Value,
+        recorded: ShownOutcome,
+        again: Option<ShownOutcome>,
     ) -> Result<(), Error> {
         self.verified.differences += 1;
-        let json = |value: &Value| Json::from_value(value).unwrap_or_else(|_| Json::empty_object());
+        let json = |outcome: Option<ShownOutcome>| {
+            let value = serde_json::to_value(outcome).expect("an outcome has only text keys");
+            Json::from_value(&value).unwrap_or_else(|_| Json::empty_object())
+        };
         let difference = Difference {
             stream: stream.clone(),
             version: decision.at,
             command_id: Some(decision.record.command_id),
             reason: reasons.join("; "),
-            recorded: json(&recorded),
-            again: json(&again),
+            recorded: json(Some(recorded)),
+            again: json(again),
         };
         self.say(Verification::Difference(Box::new(difference)))
             .await
@@ -356,7 +359,7 @@ struct Mismatch {
     /// The decision's place in its part.
     index: usize,
     reasons: Vec<String>,
-    again: Value,
+    again: ShownOutcome,
 }
 
 /// Decisions that were made again.
@@ -392,7 +395,7 @@ fn redecide(
         let mut reasons = differences(&decision.record, recorded, &again);
         reasons.extend(miscounts(&decision.record, decision.at, recorded));
         if !reasons.is_empty() {
-            let again = redecided_json(&again);
+            let again = ShownOutcome::from(&again);
             found.push(Mismatch {
                 index,
                 reasons,

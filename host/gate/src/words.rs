@@ -1,7 +1,7 @@
 //! Numbers, events and states as reports show them.
 
-use gavel_model::{Event, Json, Rejection};
-use serde_json::{Value, json};
+use gavel_model::Json;
+use serde_json::Value;
 
 /// Most text of one document in a report, in bytes. A report is kept with its activation for ever.
 const EXCERPT_BYTES: usize = 4 << 10;
@@ -67,31 +67,6 @@ pub(super) fn excerpt_value(value: Value) -> Value {
     } else {
         Value::String(excerpt(&text))
     }
-}
-
-/// Writes an event as a report holds it.
-pub(super) fn event_json(event: &Event) -> Value {
-    let mut shown = json!({
-        "event": event.name,
-        "schema_version": event.schema_version,
-        "data": excerpt_json(&event.data),
-    });
-    if event.is_final {
-        shown["final"] = true.into();
-    }
-    if !event.tags.is_empty() {
-        shown["tags"] = event.tags.clone().into();
-    }
-    shown
-}
-
-/// Writes a rejection as a report holds it.
-pub(super) fn rejection_json(rejection: &Rejection) -> Value {
-    json!({
-        "code": rejection.code,
-        "message": rejection.message,
-        "data": rejection.data.as_ref().map(excerpt_json),
-    })
 }
 
 /// Writes a document of a report on one line.

@@ -1,4 +1,7 @@
 //! The gate's report in words.
+//!
+//! Reads no more of a report than people are shown, so that a report of a newer host, with steps
+//! and findings that this program does not know, can be read as well.
 
 use std::fmt::Write as _;
 
@@ -174,6 +177,25 @@ pub(super) mod tests {
              \x20                          before {\"balance\":3}\n\
              \x20                          after  {\"balance\":4}"
         );
+    }
+
+    #[test]
+    fn a_report_as_hosts_store_it_is_read_in_full() {
+        let report = include_str!("../../gate/tests/stored-report.json");
+        let report: Value = serde_json::from_str(report).unwrap();
+        let words = in_words(&report);
+        for shown in [
+            "refused  re-decide   54 commands re-decided",
+            "accepted    schema: Event Closed version 1",
+            "blocks      specs:no overdraft: never: Spec",
+            "expected  {\"rejected\":\"overdraft\"}",
+            "note        states: 1 of 12 streams",
+            "rollback             Once the module has written",
+        ] {
+            assert!(words.contains(shown), "{shown}: {words}");
+        }
+        assert!(changes_decisions(&report) && is_worth_a_question(&report));
+        assert_eq!(blocking(&report).len(), 7);
     }
 
     #[test]

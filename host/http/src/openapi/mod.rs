@@ -170,6 +170,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_report_of_the_gate_is_as_it_is_described() {
+        let document = describe(&ApiSettings::default()).value;
+        let described = |report: &Value| {
+            let schema = json!({
+                "$ref": "#/components/schemas/GateReport", "components": document["components"],
+            });
+            let validator = jsonschema::validator_for(&schema).unwrap();
+            let faults = validator.iter_errors(report);
+            faults.map(|fault| fault.to_string()).collect::<Vec<_>>()
+        };
+        let report = include_str!("../../../gate/tests/stored-report.json");
+        let mut report: Value = serde_json::from_str(report).unwrap();
+        assert_eq!(described(&report), Vec::<String>::new());
+        report["steps"][3]["facts"]["streams"] = json!("many");
+        assert_eq!(described(&report).len(), 1);
+    }
+
     /// The names of the parameters of an operation, each with where it is.
     fn parameters(document: &Value, operation: &Value) -> Vec<(String, String)> {
         let parameters = operation["parameters"].as_array().unwrap();

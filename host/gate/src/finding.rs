@@ -1,0 +1,232 @@
+//! Findings of the gate: each kind of them, with its facts.
+//!
+//! A finding is stored and sent as an object with `name`, `step`, `summary`, `details`, `blocks`
+//! and `accepted`. Its name up to a colon is its kind, by which `details` is read.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::openapi::schema::AnyOfBuilder;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::Step;
+
+/// A finding of the gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "StoredFinding")]
+pub struct Finding {
+    /// The name under which a person can accept it: `schema`, `specs:<title>`, `decisions`,
+    /// `determinism`, `cost`. Nobody can accept `re-fold`: a module that cannot fold a stream never
+    /// becomes active.
+    pub name: String,
+    /// The step that found it.
+    pub step: Step,
+    /// One sentence for people.
+    pub summary: String,
+    /// Facts for programs, by the kind of the finding.
+    pub details: FindingDetails,
+    /// Tells whether the finding blocks the candidate unless it is accepted.
+    pub blocks: bool,
+    /// Tells whether a person has accepted the finding.
+    pub accepted: bool,
+}
+
+/// A finding whose kind is not known yet.
+#[derive(Deserialize)]
+struct StoredFinding {
+    name: String,
+    summary: String,
+    details: Value,
+    blocks: bool,
+    accepted: bool,
+}
+
+/// Declares the kinds of findings: the facts of each, the first part of its name, and its step.
+///
+/// A macro, because each line stands for five that must not be without the others: a variant, its
+/// name, its step, how it is read, and its schema.
+macro_rules! finding_kinds {
+    ($($(#[$doc:meta])+ $kind:ident($facts:ty), $name:literal, $step:ident;)+) => {
+        /// The facts of a finding, by its kind.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[serde(untagged)]
+        pub enum FindingDetails {
+            $($(#[$doc])+ $kind($facts),)+
+        }
+
+        impl FindingDetails {
+            fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(_) => $name,)+
+                }
+            }
+
+            fn step(&self) -> Step {
+                match self {
+                    $(Self::$kind(_) => Step::$step,)+
+                }
+            }
+
+            fn read(kind: &str, details: Value) -> Result<Self, serde_json::Error> {
+                match kind {
+                    $($name => serde_json::from_value(details).map(Self::$kind),)+
+                    _ => Err(serde_json::Error::custom(format!("unknown finding `{kind}`"))),
+                }
+            }
+        }
+
+        impl PartialSchema for FindingDetails {
+            fn schema() -> RefOr<Schema> {
+                let any = AnyOfBuilder::new();
+                $(let any = any.item(<$facts>::schema());)+
+                Schema::AnyOf(any.build()).into()
+            }
+        }
+
+        impl ToSchema for FindingDetails {
+            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+                $(<$facts as ToSchema>::schemas(schemas);)+
+            }
+        }
+    };
+}
+
+finding_kinds! {
+    /// A command or an event is declared otherwise than by the active module.
+    Schema(SchemaChange), "schema", Describe;
+    /// A specification does not hold, or was not run.
+    Specs(SpecFinding), "specs", Specs;
+    /// The candidate cannot fold streams.
+    Refold(StreamsFinding), "re-fold", Refold;
+    /// Streams have another state than with the active module.
+    States(StreamsFinding), "states", Refold;
+    /// Recorded commands would be decided otherwise.
+    Decisions(CommandsFinding), "decisions", Redecide;
+    /// Commands that are decided twice give different bytes.
+    Determinism(CommandsFinding), "determinism", Determinism;
+    /// Commands need more fuel than is allowed.
+    Cost(CostFinding), "cost", Cost;
+}
+
+/// A command or an event that the candidate declares otherwise than the active module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum SchemaChange {
+    /// An event allows less, or is no longer declared.
+    Event(EventChange),
+    /// A command accepts less, or is no longer declared.
+    Command(CommandChange),
+}
+
+/// A change of an event's declaration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventChange {
+    /// The name of the event.
+    pub event: String,
+    /// The version of the event's schema.
+    pub schema_version: u32,
+    /// Tells of an event that is no longer declared whether history holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_history: Option<bool>,
+    /// The places where the schema allows less.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub narrowed: Option<Vec<String>>,
+    /// The stream with the first event in history that does not fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+    /// The version of that event in its stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// Lines for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub example: Vec<String>,
+}
+
+/// A change of a command's declaration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CommandChange {
+    /// The name of the command.
+    pub command: String,
+    /// The places where the schema accepts less; absent if the command is no longer declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub narrowed: Option<Vec<String>>,
+}
+
+/// A specification that does not hold, or was not run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SpecFinding {
+    /// The specification's title.
+    pub title: String,
+    /// The expected outcome, or the beginning of its text; absent where it is not shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Value>,
+    /// The actual outcome, or the beginning of its text; absent where it is not shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actual: Option<Value>,
+    /// Lines for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub example: Vec<String>,
+}
+
+/// A finding about streams.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StreamsFinding {
+    /// The number of streams.
+    pub streams: u64,
+    /// Lines for people about the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub example: Vec<String>,
+}
+
+/// A finding about commands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CommandsFinding {
+    /// The number of commands.
+    pub commands: u64,
+    /// Lines for people about the first of them.
+    #[serde(default)]
+    pub example: Vec<String>,
+}
+
+/// A finding about the fuel of commands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CostFinding {
+    /// Lines for people, one for each name of a command.
+    pub example: Vec<String>,
+}
+
+impl Finding {
+    pub(super) fn new(details: FindingDetails, summary: String, blocks: bool) -> Self {
+        Self {
+            name: details.name(),
+            step: details.step(),
+            summary,
+            details,
+            blocks,
+            accepted: false,
+        }
+    }
+}
+
+impl FindingDetails {
+    fn name(&self) -> String {
+        match self {
+            Self::Specs(spec) => format!("{}:{}", self.kind(), spec.title),
+            _ => self.kind().to_owned(),
+        }
+    }
+}
+
+impl TryFrom<StoredFinding> for Finding {
+    type Error = serde_json::Error;
+
+    fn try_from(stored: StoredFinding) -> Result<Self, Self::Error> {
+        let kind = stored.name.split(':').next().unwrap_or_default();
+        let details = FindingDetails::read(kind, stored.details)?;
+        Ok(Self {
+            accepted: stored.accepted,
+            ..Self::new(details, stored.summary, stored.blocks)
+        })
+    }
+}
