@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Step;
 use super::cost::Cost;
 use super::determinism::Repetition;
 use super::redecided::Redecisions;
 use super::refolded::RefoldFacts;
+use super::step::Step;
 
 /// The results of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -10,7 +10,7 @@ use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::Step;
+use super::step::Step;
 
 /// A finding of the gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -9,7 +9,7 @@
 //! activate.rs     moves the pointer if the report passes
 //! rehearsals.rs   the same in the background, without the pointer
 //!   |
-//! examine.rs      the steps in order      -->  report.rs   the findings, and which of them block
+//! examine.rs      the steps in order      -->  report.rs   which findings block  -->  finding.rs, facts.rs
 //! catch_up.rs     what was stored since        (by policy.rs and `accept`)
 //!   |
 //! describe.rs, specs.rs, refold.rs, redecide.rs, determinism.rs, cost.rs
@@ -50,6 +50,7 @@ mod shown;
 mod silence;
 mod slots;
 mod specs;
+mod step;
 mod verify;
 mod watch;
 mod why;
@@ -64,9 +65,10 @@ pub use kinds::run_specs;
 pub use policy::{GateSettings, Mode, Policy};
 pub use rehearsal::{Progress, Rehearsal, RehearsalRequest, Rehearsed, Status};
 pub use rehearsals::Rehearsals;
-pub use report::{CaughtUp, Report, Step, StepOutcome, StepReport};
+pub use report::{CaughtUp, Report, StepOutcome, StepReport};
 pub use rollback::{NewEventType, RollbackSafety};
 pub use specs::{SpecFailure, SpecRun};
+pub use step::Step;
 pub use verify::{Difference, Verification, Verified, VerifyRequest};
 pub use watch::Watch;
 pub use why::Why;

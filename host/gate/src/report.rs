@@ -8,30 +8,7 @@ use utoipa::ToSchema;
 use super::facts::StepFacts;
 use super::redecided::Redecisions;
 use super::words::{count, count_of};
-use super::{Finding, Mode, Policy, RollbackSafety};
-
-/// A step of the gate, in the order in which they run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Step {
-    /// The component is well formed, exports the world, imports only what is allowed, and compiles
-    /// within limits.
-    Validate,
-    /// The manifest is valid; what it changes against the active module.
-    Describe,
-    /// The specifications hold, those of the candidate and those of the active module.
-    Specs,
-    /// The candidate folds every stream; its states against those of the active module.
-    #[serde(rename = "re-fold")]
-    Refold,
-    /// The candidate decides every recorded command again; its decisions against the recorded ones.
-    #[serde(rename = "re-decide")]
-    Redecide,
-    /// A decision that is made twice gives the same bytes.
-    Determinism,
-    /// Fuel and size of states against the active module.
-    Cost,
-}
+use super::{Finding, Mode, Policy, RollbackSafety, Step};
 
 /// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
