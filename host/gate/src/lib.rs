@@ -9,8 +9,9 @@
 //! activate.rs     moves the pointer if the report passes
 //! rehearsals.rs   the same in the background, without the pointer
 //!   |
-//! examine.rs      the steps in order      -->  report.rs   which findings block  -->  finding.rs, facts.rs
-//! catch_up.rs     what was stored since        (by policy.rs and `accept`)
+//! examine.rs      the steps in order      -->  report.rs   the findings, and which of them block
+//! catch_up.rs     what was stored since        (by policy.rs and `accept`); what they are made
+//!                                              of is in finding.rs and facts.rs
 //!   |
 //! describe.rs, specs.rs, refold.rs, redecide.rs, determinism.rs, cost.rs
 //!   |
