@@ -277,9 +277,9 @@ pub enum ActivateError {
     /// Another swap of the namespace came first: check what depends on the modules once more.
     #[error("another module of the namespace was activated or deactivated meanwhile")]
     NamespaceMoved,
-    /// The streams of the name have moved since the moment through which the past was looked at:
-    /// look at what was stored after it as well.
-    #[error("more was stored in the streams of {key} than was looked at")]
+    /// Events were stored in the streams of the name after the moment up to which the past was
+    /// checked: check these as well.
+    #[error("events were stored in the streams of {key} after the last check")]
     Overtaken {
         /// The pointer.
         key: ActivationKey,

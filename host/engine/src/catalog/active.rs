@@ -3,7 +3,7 @@
 //! Every host keeps the newest pointer that it knows, and may be behind. That is safe for work that
 //! ends in an append, since the append carries the activation as its fence. Work that does not end
 //! in an append MUST ask the store for the pointer. A host may also be ahead of a store that was
-//! put back to an earlier state: then the store is right.
+//! restored to an earlier state: then the store is right.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -71,18 +71,18 @@ impl Pointers {
         namespace: &Namespace,
         decider: &DeciderName,
         before: Option<ActivationNumber>,
-        told: Option<Pointer>,
+        read: Option<Pointer>,
     ) -> Option<Arc<Active>> {
         let mut pointers = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let known = pointers.get(namespace).and_then(|of| of.get(decider));
         let number = known.map(|known| known.number);
-        if number != before && number >= told.as_ref().map(|told| told.number) {
+        if number != before && number >= read.as_ref().map(|read| read.number) {
             return known.and_then(|known| known.active.clone());
         }
-        let active = told.as_ref().and_then(|told| told.active.clone());
-        if let Some(told) = told {
+        let active = read.as_ref().and_then(|read| read.active.clone());
+        if let Some(read) = read {
             let pointers = pointers.entry(namespace.clone()).or_default();
-            pointers.insert(decider.clone(), told);
+            pointers.insert(decider.clone(), read);
         } else if let Some(pointers) = pointers.get_mut(namespace) {
             pointers.remove(decider);
         }
@@ -124,7 +124,7 @@ impl Modules {
         let known = self.0.deciders.get(namespace, decider);
         let newest = self.0.store.active(&key).await.map_err(Error::Store)?;
         let before = known.as_ref().map(|known| known.number);
-        let told = match newest {
+        let read = match newest {
             Some(newest) => match known {
                 Some(known) if known.is_at(&newest) => return Ok(known.active),
                 // Rare, and large: in a box it is no part of the future of each command.
@@ -132,7 +132,7 @@ impl Modules {
             },
             None => None,
         };
-        Ok(self.0.deciders.follow(namespace, decider, before, told))
+        Ok(self.0.deciders.follow(namespace, decider, before, read))
     }
 
     /// Makes the module of an activation ready, if there is one.
@@ -169,7 +169,7 @@ impl Modules {
         let followed = activated.map(|activation| {
             let mut modules = modules.iter();
             let module = modules.find(|module| Some(module.module().digest()) == activation.digest);
-            self.obey(activation, module.cloned())
+            self.keep_pointer(activation, module.cloned())
         });
         Ok(followed.collect())
     }
@@ -184,11 +184,11 @@ impl Modules {
         deactivation: NewActivation,
     ) -> Result<Activation, ActivateError> {
         let deactivation = self.0.store.activate_one(deactivation).await?;
-        Ok(self.obey(deactivation, None))
+        Ok(self.keep_pointer(deactivation, None))
     }
 
-    /// Makes this host follow the newest entry of the activation log.
-    fn obey(&self, activation: Activation, module: Option<Ready>) -> Activation {
+    /// Keeps the newest entry of an activation log as the pointer of this host.
+    fn keep_pointer(&self, activation: Activation, module: Option<Ready>) -> Activation {
         let key = &activation.key;
         if key.kind() == ModuleKind::Decider {
             let decider = module.as_ref().and_then(Ready::decider);
@@ -224,7 +224,7 @@ impl Modules {
                 continue;
             };
             match self.ready(digest).await {
-                Ok(module) => drop(self.obey(activation, Some(module))),
+                Ok(module) => drop(self.keep_pointer(activation, Some(module))),
                 Err(error) => {
                     let error = error.of(key.name());
                     failures.push((activation, error));

@@ -1,9 +1,9 @@
-//! The manifest of a module: the parsed answer of `describe`.
+//! The manifest of a decider: the parsed answer of `describe`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Formatter};
 
-use gavel_model::{DeciderName, EventType};
+use gavel_model::{DeciderName, EventType, ModuleKind};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -12,11 +12,11 @@ use serde_json::Value;
 /// Most commands, and most schema versions of events, that a new module declares (inclusive): the
 /// decider's OpenAPI document describes each of them.
 const DECLARATIONS: usize = 1_000;
-/// The one kind of module there is.
-const KIND_DECIDER: &str = "decider";
+/// Longest name of a command or event, in bytes (inclusive).
+const NAME_LIMIT_BYTES: usize = 128;
 
-/// The manifest of a module. What it declares is what the module may do: a command that is not here
-/// never reaches it, an event that is not here is never stored.
+/// The manifest of a decider. It declares everything that the module may do: a command that is not
+/// here never reaches the module, an event that is not here is never stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The name under which the module is activated unless another is given.
@@ -193,10 +193,6 @@ impl<'de> Deserialize<'de> for ExpectedRejection {
     }
 }
 
-fn malformed(error: serde_json::Error) -> Vec<String> {
-    vec![format!("the manifest is malformed: {error}")]
-}
-
 fn first_schema_version() -> u32 {
     1
 }
@@ -270,9 +266,10 @@ impl Manifest {
                 self.name
             ));
         }
-        if self.kind != KIND_DECIDER {
+        let decider = ModuleKind::Decider.as_str();
+        if self.kind != decider {
             reasons.push(format!(
-                "the manifest's kind is `{}`, only `{KIND_DECIDER}` is known",
+                "the manifest's kind is `{}`, and the component is a `{decider}`",
                 self.kind
             ));
         }
@@ -342,8 +339,9 @@ impl Manifest {
     }
 }
 
-/// Longest name of a command or event, in bytes (inclusive).
-const NAME_LIMIT_BYTES: usize = 128;
+fn malformed(error: serde_json::Error) -> Vec<String> {
+    vec![format!("the manifest is malformed: {error}")]
+}
 
 fn check_name(what: &str, name: &str, reasons: &mut Vec<String>) {
     if name.is_empty() || name.len() > NAME_LIMIT_BYTES || name.chars().any(char::is_control) {

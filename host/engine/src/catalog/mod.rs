@@ -219,7 +219,7 @@ impl Modules {
             Some(module) => module,
             None => self.compile(digest).await?,
         };
-        let ready = made(module, stored.manifest, Ready::of_stored).await?;
+        let ready = make_ready(module, stored.manifest, Ready::of_stored).await?;
         if let Some(decider) = ready.decider() {
             let mut deciders = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
             deciders.retain(|_, decider| decider.strong_count() > 0);
@@ -352,15 +352,16 @@ pub async fn examine(
         if fault == Fault::NoRoom {
             return Error::NotRun(RunError::NoRoom);
         }
-        let told = format!("the module does not describe itself: {fault}");
-        refused(told, fault.setting())
+        let reason = format!("the module does not describe itself: {fault}");
+        refused(reason, fault.setting())
     })?;
-    Ok((made(module, json.clone(), Ready::of_new).await?, json))
+    let ready = make_ready(module, json.clone(), Ready::of_new).await?;
+    Ok((ready, json))
 }
 
 /// Makes a module ready from its manifest, on a thread that holds up no other work: a manifest is
 /// as long as its author likes, within limits.
-async fn made(
+async fn make_ready(
     module: Module,
     manifest: Json,
     make: fn(Module, &Json) -> Result<Ready, Vec<String>>,
@@ -380,10 +381,10 @@ fn invalid_or_compile(error: CompileError) -> Error {
 }
 
 /// Refuses a module that is above a limit, and names the setting of that limit if there is one.
-fn refused(told: String, setting: Option<&str>) -> Error {
+fn refused(reason: String, setting: Option<&str>) -> Error {
     let reason = match setting {
-        Some(setting) => format!("{told} (the setting `{setting}`)"),
-        None => told,
+        Some(setting) => format!("{reason} (the setting `{setting}`)"),
+        None => reason,
     };
     Error::Invalid {
         reasons: vec![reason],

@@ -1,9 +1,9 @@
-//! Snapshots, which each process keeps for itself, as many as have room.
+//! Snapshots, which each process keeps in its own memory, up to a bound.
 
 use std::sync::{MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use gavel_model::{DeciderName, ModuleDigest, Namespace, StreamId};
+use gavel_model::{DeciderName, ModuleDigest, Namespace, StreamId, Version};
 use hashlink::LruCache;
 
 use super::{Composed, Core};
@@ -76,11 +76,11 @@ impl<B: Core> SnapshotStore for Composed<B> {
         let found = self.snapshots().kept.get(&key).cloned();
         let head = match found {
             Some(_) => self.core.head(stream).await?.version,
-            None => <_>::default(),
+            None => Version::default(),
         };
         let snapshot = found.filter(|snapshot| snapshot.version <= head);
-        // Events are only ever added, so that those after a snapshot that was found are what they
-        // were then, or more.
+        // Events are only ever added: whatever came meanwhile, the history has all events after the
+        // snapshot.
         let after = snapshot.as_ref().map(|snapshot| snapshot.version);
         let history = self.history(stream, after.unwrap_or_default(), None, limit);
         let history = history.await?;
