@@ -66,7 +66,7 @@ impl Origin {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
-        // `*` stands for itself in a URL, but whoever writes it means a pattern.
+        // `*` stands for itself in a URL, but a person who writes it means a pattern.
         let is_bare = !text.contains('*')
             && url.username().is_empty()
             && url.password().is_none()

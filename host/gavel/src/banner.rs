@@ -23,13 +23,13 @@ impl Banner {
         Self {
             listen,
             storage: match &config.store.url {
-                StoreUrl::Memory => "memory (not kept: gone when the host stops)".to_owned(),
+                StoreUrl::Memory => "memory (not kept: lost when the host stops)".to_owned(),
                 kept @ (StoreUrl::Sqlite(_) | StoreUrl::Postgres(_)) => format!("{kept} (kept)"),
             },
             data_dir: config.data.dir.display().to_string(),
             auth: match tokens {
                 0 if listen.ip().to_canonical().is_loopback() => "off, loopback only".to_owned(),
-                0 => "OFF: whoever reaches this address may do everything".to_owned(),
+                0 => "OFF: everyone who reaches this address may do everything".to_owned(),
                 1 => "on, 1 token".to_owned(),
                 tokens => format!("on, {tokens} tokens"),
             },

@@ -100,8 +100,8 @@ fn confirm(
     if is_unanswered {
         rehearsed.show(output)?;
         output.note(
-            "recorded commands would be decided otherwise, and nobody is asked: nothing has changed; \
-             to go on, pass --yes=decisions, or --yes for all findings",
+            "recorded commands would be decided differently, and there is no terminal to ask on: nothing has changed; \
+             to deploy anyway, pass --yes=decisions, or --yes for all findings",
         );
         return Err(Failure::Refused);
     }

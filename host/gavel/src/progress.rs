@@ -16,7 +16,7 @@ pub(super) struct ProgressLine {
     /// The drawn line; none where nothing can be drawn.
     bar: Option<ProgressBar>,
     /// The step that was printed last, and the time of that.
-    told: Option<(String, Instant)>,
+    printed: Option<(String, Instant)>,
 }
 
 impl ProgressLine {
@@ -25,7 +25,7 @@ impl ProgressLine {
             ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
                 .with_finish(ProgressFinish::AndClear)
         });
-        Self { bar, told: None }
+        Self { bar, printed: None }
     }
 
     /// Shows that `step` has done `part` of a whole, if that is known, and more of it in `words`,
@@ -41,11 +41,12 @@ impl ProgressLine {
             draw(bar, step, part, words);
             return;
         }
-        let is_told = |(told, when): &(String, Instant)| told == step && when.elapsed() < PAUSE;
-        if !self.told.as_ref().is_some_and(is_told) {
+        let is_recent =
+            |(printed, when): &(String, Instant)| printed == step && when.elapsed() < PAUSE;
+        if !self.printed.as_ref().is_some_and(is_recent) {
             let colon = if words.is_empty() { "" } else { ": " };
             output.note(&format!("{step}{colon}{words}"));
-            self.told = Some((step.to_owned(), Instant::now()));
+            self.printed = Some((step.to_owned(), Instant::now()));
         }
     }
 }

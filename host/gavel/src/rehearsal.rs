@@ -53,7 +53,7 @@ pub(super) async fn run(
         output.note("the candidate decides every command too, without any effect, until Ctrl-C");
     }
     let over = watch(begun, tokio::signal::ctrl_c(), client, output).await;
-    // Whoever has listened for it once would not hear of it any more.
+    // A process that has listened for the signal once is not ended by it any more.
     tokio::spawn(async {
         if tokio::signal::ctrl_c().await.is_ok() {
             std::process::exit(1);
@@ -206,7 +206,7 @@ impl Rehearsed {
                 None => anyhow!("the rehearsal failed"),
             }
             .into()),
-            Status::Running => Err(anyhow!("the rehearsal goes on").into()),
+            Status::Running => Err(anyhow!("the rehearsal is still running").into()),
         }
     }
 

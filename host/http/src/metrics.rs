@@ -63,7 +63,7 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
             "Commands that found their stream's state in memory."
         );
         describe_counter!(HOT_LOADS, "Streams that were loaded for a command.");
-        describe_counter!(HOT_EVICTIONS, "States that were let go of to make room.");
+        describe_counter!(HOT_EVICTIONS, "States that were dropped to make room.");
         describe_gauge!(HOT_STREAMS, "Streams in memory.");
         describe_gauge!(
             HOT_BYTES,

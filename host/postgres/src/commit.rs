@@ -72,7 +72,7 @@ impl Commit for PostgresDatabase {
             answer => answer,
         };
         match answer {
-            // Whoever it would wait for holds up nobody else: it waits beside.
+            // The lock of another session holds up this append alone: it waits on its own.
             Err(StatementError::Refused(error)) if batch.len() == 1 && is_lock_timeout(&error) => {
                 Ok(vec![Verdict::Held])
             }

@@ -88,7 +88,7 @@ pub(super) fn meet(floor: &Floor, failure: &StatementError) {
         && let Ok(met) = serde_json::from_str(error.detail().unwrap_or_default())
     {
         let Met { floor: met } = met;
-        // Whoever appends is told by the refusal.
+        // The caller learns of it by the refusal.
         let _ = floor.check(met);
     }
 }

@@ -115,8 +115,8 @@ impl EventStore for PostgresStore {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<StreamSummary>, Error> {
-        // A time that cannot be shown is shown as the nearest that can: no stream hides those
-        // beside it.
+        // A time that cannot be shown is shown as the nearest that can: one stream does not keep
+        // the others from being listed.
         let sql = "SELECT decider_id, version, final, \
                           least(greatest(updated_at, '0001-01-01 00:00:00+00'), '9999-12-31 23:59:59.999999+00') AS updated_at \
                    FROM stream_heads \

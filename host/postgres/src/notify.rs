@@ -89,7 +89,7 @@ async fn tell(mut commits: watch::Receiver<()>, pool: PgPool, host: String) {
     while commits.changed().await.is_ok() {
         if let Err(failure) = run(&pool, sqlx::query(TELL).bind(&host)).await {
             // The others find out by polling.
-            tracing::debug!(?failure, "other hosts could not be told of a commit");
+            tracing::debug!(?failure, "other hosts could not be notified of a commit");
         }
         sleep(INTERVAL).await;
     }

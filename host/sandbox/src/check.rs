@@ -106,7 +106,7 @@ impl Census {
                 Ok(())
             }
             Payload::End(_) => {
-                // Modules hold nothing that nests, so that behind one a component goes on.
+                // Modules hold nothing that nests: the end of one is not the end of the component.
                 if !std::mem::take(&mut self.in_module) {
                     self.depth = self.depth.saturating_sub(1);
                 }

@@ -31,7 +31,7 @@ const INVALID: u8 = 65;
 /// The exit code for a child whose address space is used up.
 const OUT_OF_MEMORY: u8 = 71;
 /// The factor of its time limit that a child may take on the clock if it hardly gets the processor.
-const PATIENCE: u32 = 4;
+const MOST_WALL_TIMES: u32 = 4;
 /// The shortest pause between two looks at the child's processor time.
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 /// The part of the child's stderr that is read, in bytes.
@@ -80,7 +80,7 @@ pub(super) async fn compile(
     let stdout = child.stdout.take().expect("stdout is piped");
     let stderr = child.stderr.take().expect("stderr is piped");
     let feed = async move {
-        // A child that is gone says why by its exit status.
+        // If the child has ended, its exit status says why.
         let _ = stdin.write_all(wasm).await;
     };
     let output = async {
@@ -125,7 +125,7 @@ async fn out_of_time(id: Option<u32>, limit: Duration) -> CompileError {
     let begun = Instant::now();
     let mut used = Duration::ZERO;
     while used < limit {
-        if begun.elapsed() >= limit.saturating_mul(PATIENCE) {
+        if begun.elapsed() >= limit.saturating_mul(MOST_WALL_TIMES) {
             return CompileError::Unavailable(io::Error::new(
                 io::ErrorKind::TimedOut,
                 format!("the compiler had the processor for {used:?} of {limit:?}"),

@@ -37,7 +37,7 @@ fn config(stack_bytes: usize) -> Config {
     config.concurrency_support(false); // no async component model: no per-store state for it
     config.wasm_component_model(true); // a module is a component
 
-    // Errors: a trap is told in a sentence, never with a backtrace of ours.
+    // Errors: a trap is reported in a sentence, never with a backtrace of ours.
     config.wasm_backtrace_max_frames(None); // collecting frames costs time on each trap and nobody is shown them
     config.generate_address_map(false); // only backtraces need it
     config.native_unwind_info(false); // native unwinders never walk guest frames

@@ -189,8 +189,8 @@ mod tests {
                 "does not know `gavel:module/oracle@0.1.0`",
             ),
         ] {
-            let told = exports(names).unwrap_err();
-            assert!(told.contains(reason), "{names:?}: {told}");
+            let refusal = exports(names).unwrap_err();
+            assert!(refusal.contains(reason), "{names:?}: {refusal}");
         }
     }
 
@@ -201,11 +201,17 @@ mod tests {
             ("gavel:module/decider@0.2.0", "`gavel:module@0.2.0`"),
             ("gavel:module/decider", "`gavel:module@`"),
         ] {
-            let told = exports(&[name]).unwrap_err();
-            assert!(told.contains(contract) && told.contains(CONTRACT), "{told}");
+            let refusal = exports(&[name]).unwrap_err();
+            assert!(
+                refusal.contains(contract) && refusal.contains(CONTRACT),
+                "{refusal}"
+            );
         }
         let long = format!("gavel:{}\u{1b}", "x".repeat(1_000_000));
-        let told = exports(&[&long]).unwrap_err();
-        assert!(told.len() < 500 && !told.contains('\u{1b}'), "{told}");
+        let refusal = exports(&[&long]).unwrap_err();
+        assert!(
+            refusal.len() < 500 && !refusal.contains('\u{1b}'),
+            "{refusal}"
+        );
     }
 }

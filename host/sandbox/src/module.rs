@@ -19,7 +19,7 @@ use super::{CompileError, Fault, Limits, trap, wasi};
 
 /// The factor of its deadline that the first call of a module may take before the delay counts as
 /// the module's fault.
-const PATIENCE: u32 = 10;
+const MOST_DEADLINES: u32 = 10;
 
 /// An immutable module. A cheap clone: all clones share the compiled code.
 #[derive(Clone)]
@@ -123,11 +123,11 @@ impl Module {
         }
     }
 
-    /// The same module, whose calls give way from their beginning and take up to [`PATIENCE`] times
-    /// as long.
-    pub(super) fn patient(&self) -> Self {
+    /// The same module, whose calls give way from their beginning and take up to
+    /// [`MOST_DEADLINES`] times as long.
+    pub(super) fn with_longer_deadline(&self) -> Self {
         let limits = Limits {
-            deadline: self.limits.deadline.saturating_mul(PATIENCE),
+            deadline: self.limits.deadline.saturating_mul(MOST_DEADLINES),
             ..Limits::clone(&self.limits)
         };
         let pace = Pace::new(limits.fuel);

@@ -203,8 +203,8 @@ impl Runtime {
         if !tried.as_ref().is_err_and(is_late) {
             return Ok(tried);
         }
-        let patient = module.patient();
-        self.run(&patient.clone(), move || call(&patient)).await
+        let unhurried = module.with_longer_deadline();
+        self.run(&unhurried.clone(), move || call(&unhurried)).await
     }
 
     /// Runs `job`, which calls guests of `module`, on one of the guests' threads, however many jobs

@@ -30,7 +30,7 @@ type Identity = Option<(u64, u64)>;
 
 /// The error of files at the path that are not those that are open.
 #[derive(Debug, thiserror::Error)]
-#[error("the files of the database at {path} were removed or replaced: start anew")]
+#[error("the files of the database at {path} were removed or replaced: start the host again")]
 struct Replaced {
     path: PathBuf,
 }

@@ -99,7 +99,7 @@ impl Writer {
         if let Err(error) = spawn_blocking(move || drop(idle.take())).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "the database is left with its log beside it"
+                "the log of the database could not be copied into it"
             );
         }
     }

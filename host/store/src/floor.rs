@@ -83,8 +83,8 @@ mod tests {
             known: 34,
         };
         let raise = async { floor.check(36) };
-        let (told, raised) = tokio::join!(floor.outdated(), raise);
-        assert_eq!((told, raised), (outdated, Err(outdated)));
+        let (waited, raised) = tokio::join!(floor.outdated(), raise);
+        assert_eq!((waited, raised), (outdated, Err(outdated)));
         assert_eq!(floor.outdated().await, outdated);
     }
 }

@@ -101,7 +101,7 @@ impl Schema {
         }
         let violation_bytes = size.parts.saturating_mul(VIOLATION_BYTES) + size.bytes;
         let memory = self.cost.violations.saturating_mul(violation_bytes);
-        // Below each alternative it is found out anew which of them holds.
+        // Below each alternative, the validator finds out again which of them holds.
         if memory > VIOLATION_MEMORY_BYTES || steps.saturating_mul(size.depth) > STEPS {
             return whole("the value does not fit its schema; it is too large to tell where");
         }
@@ -150,7 +150,7 @@ impl<'i> Keyword<'i> for UniqueItems {
 fn in_words(error: &ValidationError<'_>, value: &Value) -> String {
     let unknown = match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => unexpected.clone(),
-        // Where an object has no fields at all, the first value is told, and not its name.
+        // For an object without any fields, the validator reports the first value, not its name.
         ValidationErrorKind::FalseSchema
             if error
                 .schema_path()
@@ -355,9 +355,9 @@ mod tests {
             let list = json!(vec![json!({ "n": "x" }); count]);
             (0..levels).fold(list, |inner, _| json!([inner]))
         };
-        let told = |value| schema.check(&value).unwrap_err().remove(0).1;
-        assert!(!told(deep(1, 10)).contains("too large to tell"));
-        assert!(told(deep(120, 1_000)).contains("too large to tell"));
+        let violation = |value| schema.check(&value).unwrap_err().remove(0).1;
+        assert!(!violation(deep(1, 10)).contains("too large to tell"));
+        assert!(violation(deep(120, 1_000)).contains("too large to tell"));
     }
 
     #[test]

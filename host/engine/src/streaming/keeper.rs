@@ -63,7 +63,7 @@ impl Keeper {
         }
     }
 
-    /// Goes on until `stop` is cancelled, and then waits for what is being delivered.
+    /// Runs until `stop` is cancelled, and then waits for the deliveries that are under way.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut changes = self.consumers.changes.subscribe();
         let mut withheld = Withheld::default();

@@ -48,8 +48,8 @@ impl LogTail {
     /// Reads on until it is dropped.
     pub(super) async fn run(self) {
         loop {
-            // Ends with a bug of ours only, which the panic has told of. Whoever follows is not to
-            // wait for ever.
+            // It ends only by a bug of ours, which the panic hook has logged. Followers must not
+            // wait forever.
             let _ = AssertUnwindSafe(self.watch()).catch_unwind().await;
             sleep(IDLE_POLL).await;
         }
@@ -82,7 +82,7 @@ impl LogTail {
                 Ok(Err(_)) | Err(_) => (poll * 2).min(idle_poll),
             };
             if poll >= IDLE_POLL {
-                // Whoever has not fetched the pages by now is slow, and reads the store.
+                // A follower that has not fetched the pages by now is slow, and reads the store.
                 self.ring.send_if_modified(|ring| {
                     ring.clear();
                     false

@@ -25,8 +25,8 @@ pub(super) enum RingRead {
     Page(Arc<TailPage>),
     /// No event comes after the reader's position yet.
     End,
-    /// The next page has been let go, or was never here: it has to be read from the store.
-    Gone,
+    /// The next page was dropped, or was never here: it has to be read from the store.
+    Dropped,
 }
 
 impl Ring {
@@ -86,7 +86,7 @@ impl Ring {
         let index = self.pages.partition_point(|page| page.next <= position);
         match self.pages.get(index) {
             Some(page) if page.after <= position => RingRead::Page(Arc::clone(page)),
-            _ => RingRead::Gone,
+            _ => RingRead::Dropped,
         }
     }
 }
@@ -112,7 +112,7 @@ mod tests {
         match ring.after(at(position)) {
             RingRead::Page(page) => Some(page.next.offset()),
             RingRead::End => None,
-            RingRead::Gone => Some(0),
+            RingRead::Dropped => Some(0),
         }
     }
 

@@ -106,7 +106,7 @@ impl Follower {
             let found = self.ring.borrow_and_update().after(position);
             match found {
                 RingRead::Page(page) => return Some(page),
-                RingRead::Gone => return None,
+                RingRead::Dropped => return None,
                 // Fails never: we hold a sender.
                 RingRead::End => self.ring.changed().await.ok()?,
             }

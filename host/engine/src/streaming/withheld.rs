@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::metrics::WITHHELD_SECONDS;
 
 /// The time that a transaction keeps readers waiting before a line in the log names it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WARN_AFTER: Duration = Duration::from_secs(10);
 /// The shortest time between two such lines.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Withheld {
     since: Option<Instant>,
-    told_at: Option<Instant>,
+    warned_at: Option<Instant>,
 }
 
 impl Withheld {
@@ -28,7 +28,7 @@ impl Withheld {
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "it cannot be told whether anything is withheld from readers"
+                    "the store does not say whether anything is withheld from readers"
                 );
                 return;
             }
@@ -43,9 +43,11 @@ impl Withheld {
         let seen_for = self.since.get_or_insert_with(Instant::now).elapsed();
         let age = withholding.age.unwrap_or(seen_for);
         gauge!(WITHHELD_SECONDS).set(age.as_secs_f64());
-        let is_told = self.told_at.is_some_and(|told| told.elapsed() < PAUSE);
-        if age >= PATIENCE && !is_told {
-            self.told_at = Some(Instant::now());
+        let is_known = self
+            .warned_at
+            .is_some_and(|warned| warned.elapsed() < PAUSE);
+        if age >= WARN_AFTER && !is_known {
+            self.warned_at = Some(Instant::now());
             tracing::warn!(
                 holder = withholding.holder,
                 age_ms = age.as_millis(),

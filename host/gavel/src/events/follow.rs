@@ -50,7 +50,7 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
         interrupted = tokio::signal::ctrl_c() => {
             interrupted.context("cannot listen for signals")?;
             if let Some(after) = follower.after {
-                output.note(&format!("read so far; go on with --after {after}"));
+                output.note(&format!("read so far; continue with --after {after}"));
             }
             Ok(())
         }
@@ -71,7 +71,7 @@ impl Follower<'_, '_> {
                 return Ok(());
             }
             let place = self.after.as_deref().unwrap_or("the beginning");
-            let note = format!("{ended}; connecting again, to go on after {place}");
+            let note = format!("{ended}; connecting again, to continue after {place}");
             self.output.note(&note);
             response = self.reconnect().await?;
             self.output.note("connected again");
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(shown, [event(1), event(9)]);
         assert_eq!(
             ran.notes,
-            "the host has ended the connection; connecting again, to go on after 8\nconnected again\n"
+            "the host has ended the connection; connecting again, to continue after 8\nconnected again\n"
         );
         let requests = server.requests();
         let places: Vec<_> = requests
@@ -251,8 +251,8 @@ mod tests {
 
     #[test]
     fn an_event_that_the_host_cannot_read_is_told_beside_the_others() {
-        let told = "id: 1\nevent: malformed\ndata: {\"position\":\"1\",\"stream\":\"account/a\",\"reason\":\"no\",\"raw\":\"\"}\n\n";
-        let text = told.to_owned() + &message(2);
+        let sent = "id: 1\nevent: malformed\ndata: {\"position\":\"1\",\"stream\":\"account/a\",\"reason\":\"no\",\"raw\":\"\"}\n\n";
+        let text = sent.to_owned() + &message(2);
         let server = TestServer::streaming([Ok(text.as_str())]);
         let ran = server.run(&["events", "--follow", "--limit", "1"]);
         assert_eq!(

@@ -48,7 +48,7 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
             .await
             .inspect_err(|_| {
                 if let Some(after) = &after {
-                    output.note(&format!("read so far; go on with --after {after}"));
+                    output.note(&format!("read so far; continue with --after {after}"));
                 }
             })?;
         for event in &page.events {

@@ -339,7 +339,7 @@ pub(crate) async fn retry_all_parked(
 #[utoipa::path(
     post, path = "/v1/consumers/{name}/parked/{decider}/{id}/skip", tag = "consumers",
     responses(
-        (status = 204, description = "It goes on."),
+        (status = 204, description = "It continues."),
         (status = 404, description = "`consumer-not-found`; `stream-not-found` when it is not parked"),
     )
 )]

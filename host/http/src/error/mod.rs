@@ -379,8 +379,8 @@ impl From<ResumeError> for Problem {
         match error {
             ResumeError::Lost { position, end } => Self::new(
                 Code::PositionLost,
-                "The log has no event there: it was put back to an earlier state, or is another log. \
-                 What was read up to there may be gone; all that is behind `end` is new to who was there.",
+                "The log has no event there: it was restored to an earlier state, or is another log. \
+                 Events that were read up to there may be lost; all events after `end` are new to this reader.",
             )
             .with("position", position.to_string())
             .with("end", end.to_string()),

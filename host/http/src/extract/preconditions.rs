@@ -86,7 +86,7 @@ impl Preconditions {
         if let Some(Tags::These(tags)) = &self.if_match
             && !tags.iter().any(|tag| !tag.is_weak && is_same(tag))
         {
-            return Err(not_met("what is there has another ETag"));
+            return Err(not_met("the resource has another ETag now"));
         }
         Ok(match &self.if_none_match {
             None => false,

@@ -354,13 +354,13 @@ mod tests {
             reason: "no".to_owned(),
             raw: "{\n".to_owned(),
         };
-        let told = r#"{"position":"0011","stream":"counter/c-1","reason":"no","raw":"{\n"}"#;
+        let sent = r#"{"position":"0011","stream":"counter/c-1","reason":"no","raw":"{\n"}"#;
         let mut chunk = Vec::new();
         Format::ServerSentEvents.write_malformed(&mut chunk, &malformed);
         Format::Lines.write_malformed(&mut chunk, &malformed);
         assert_eq!(
             String::from_utf8(chunk).unwrap(),
-            format!("id: 0011\nevent: malformed\ndata: {told}\n\n{{\"malformed\":{told}}}\n")
+            format!("id: 0011\nevent: malformed\ndata: {sent}\n\n{{\"malformed\":{sent}}}\n")
         );
     }
 

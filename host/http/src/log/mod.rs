@@ -48,7 +48,7 @@ use crate::state::AppState;
             (String = "application/x-ndjson"),
             (String = "text/event-stream"),
         )),
-        (status = 410, description = "`position-lost`: the store was put back to an earlier state. All that is behind `end` is new to who was there."),
+        (status = 410, description = "`position-lost`: the store was restored to an earlier state. All events after `end` are new to this reader."),
     )
 )]
 pub(crate) async fn read_log(
@@ -71,7 +71,7 @@ pub(crate) async fn read_log(
     match format {
         Some(format) if is_followed || format == Format::ServerSentEvents => {
             let place = follow::SubscriptionPermit::take(&state.subscriptions, format)?;
-            // Who comes while the store is away is told so, rather than left waiting.
+            // While the store is away, a new reader gets an error rather than silence.
             state.services.store.ping().await?;
             let subscription = state.services.log.subscribe(namespace, filter, after);
             let limit = limit.map(Limit::to_usize);

@@ -112,7 +112,7 @@ mod tests {
         let others = [uploads.turn("bob").await, uploads.turn("eve").await];
         assert!(others.iter().all(Result::is_ok));
 
-        // Whoever has come to the turns of all before comes first.
+        // The upload that was first in line for the turns of all comes first.
         let mut later = Box::pin(uploads.turn("kim"));
         assert!(poll!(&mut later).is_pending());
         drop(second);

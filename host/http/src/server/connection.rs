@@ -49,8 +49,8 @@ pub(super) async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared
     let was_used = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(with_write_timeout(stream, shared.settings.write_timeout));
     let service = service(&shared, peer, was_used.clone());
-    // Who closes their side is gone: `half_close` stays off, so that nothing is folded, leased or
-    // followed for them any more.
+    // A client that closes its side wants no answer: `half_close` stays off, so that nothing is
+    // folded, leased or followed for it any more.
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.settings.header_timeout)
@@ -64,14 +64,14 @@ pub(super) async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared
             ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
             () = shared.drain.cancelled(), if !is_draining => {
                 is_draining = true;
-                // A connection without a request so far would be closed by this, before it can be
-                // told why.
+                // This would close a connection that has had no request, before an answer can say
+                // why.
                 if was_used.load(Ordering::Relaxed) {
                     Pin::new(&mut connection).graceful_shutdown();
                 }
             }
-            // Whoever has sent no request loses nothing. The others end with the answer that is
-            // under way.
+            // A client that has sent no request loses nothing. The other connections end with the
+            // answer that is under way.
             () = shared.stop.cancelled(), if is_draining && !was_used.load(Ordering::Relaxed) => return,
         }
     };
@@ -119,8 +119,8 @@ fn service(
         let drain = drain.clone();
         Box::pin(async move {
             let mut answer = answer.await?;
-            // hyper gives up a connection on which a body was left unread. A client that is not
-            // told may send its next request there.
+            // hyper closes a connection on which a body was left unread. A client that does not
+            // know may send its next request there.
             if drain.is_cancelled() || is_unread.load(Ordering::Relaxed) {
                 answer
                     .headers_mut()

@@ -45,7 +45,7 @@ pub(crate) async fn append_events(
     if expected == ExpectedVersion::Any {
         return Err(malformed(
             Location::pointer("/expected_version"),
-            "an import has to say where it goes on",
+            "an import has to say after which version it continues",
         ));
     }
     if body.events.is_empty() {

@@ -58,7 +58,7 @@ pub(crate) async fn verify_decisions(
 ) -> Result<Response, Problem> {
     let request = request(namespace, query)?;
     let place = follow::SubscriptionPermit::take(&state.subscriptions, Format::Lines)?;
-    // Who comes while the store is away is told so with a status.
+    // While the store is away, the answer is an error status rather than a broken stream.
     state.services.store.ping().await?;
     let verification = state.services.gate.verify(request)?;
     Ok(answer(&state, place, id, verification))
@@ -239,10 +239,10 @@ mod tests {
         let outage = store::Error::Unavailable("password=hunter2".into());
         let failed = Verification::Failed(gate::Error::Store(outage));
         let (_sender, response) = answered(&api, vec![failed, Verification::Done(VERIFIED)]);
-        let told = lines(response).await;
-        assert_eq!(told.len(), 1);
-        assert_eq!(told[0]["failed"]["code"], "store-unavailable");
-        assert!(!told[0].to_string().contains("hunter2"));
+        let answer = lines(response).await;
+        assert_eq!(answer.len(), 1);
+        assert_eq!(answer[0]["failed"]["code"], "store-unavailable");
+        assert!(!answer[0].to_string().contains("hunter2"));
 
         let (sender, response) = answered(&api, Vec::new());
         drop(sender);

@@ -181,8 +181,8 @@ impl PartialEq for Json {
 fn are_equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => {
-            // Two integers are compared exactly, anything else as what it is for whoever reads it:
-            // a 64-bit float.
+            // Two integers are compared exactly, all other numbers as their readers take them: as
+            // 64-bit floats.
             one == other || (one.is_f64() || other.is_f64()) && one.as_f64() == other.as_f64()
         }
         (Value::Array(one), Value::Array(other)) => {

@@ -188,7 +188,7 @@ impl PostgresStore {
             .await
             .map_err(ConsumerError::from)
         {
-            // Whoever has taken over finds the same.
+            // The worker that has taken over finds the same.
             Ok(_) | Err(ConsumerError::LeaseLost) => Ok(()),
             Err(error) => Err(error),
         }

@@ -21,8 +21,8 @@ use crate::RunError;
 const HOST_STACK_BYTES: usize = 2 << 20;
 
 thread_local! {
-    /// This guest thread's manner towards other threads; `None` on other threads.
-    static MANNER: Cell<Option<ThreadMode>> = const { Cell::new(None) };
+    /// The mode of this guest thread; `None` on other threads.
+    static THREAD_MODE: Cell<Option<ThreadMode>> = const { Cell::new(None) };
     /// This guest thread's knowledge of live calls; empty on other threads.
     static THROTTLE: OnceCell<BackgroundThrottle> = const { OnceCell::new() };
 }
@@ -136,7 +136,7 @@ impl GuestThreads {
 /// Gives the other threads of the machine precedence over this guest's thread from now on, since
 /// its call takes long. On any other thread nothing changes.
 pub fn give_way() {
-    if MANNER.get() != Some(ThreadMode::Equal) {
+    if THREAD_MODE.get() != Some(ThreadMode::Equal) {
         return;
     }
     give_way_by(GIVING_WAY);
@@ -144,7 +144,7 @@ pub fn give_way() {
 
 /// Tells whether the calls on this thread give way from their beginning.
 pub(crate) fn gives_way() -> bool {
-    MANNER.get() == Some(ThreadMode::GivesWay)
+    THREAD_MODE.get() == Some(ThreadMode::GivesWay)
 }
 
 /// Lets others run after a call on this thread has computed for `took`, if there are many live
@@ -159,7 +159,7 @@ pub(crate) fn rest(took: Duration, longest: u32) -> u32 {
 }
 
 fn give_way_by(nice: i32) {
-    MANNER.set(Some(ThreadMode::GivesWay));
+    THREAD_MODE.set(Some(ThreadMode::GivesWay));
     // On Linux this is about the calling thread alone.
     if let Err(error) = rustix::process::setpriority_process(None, nice) {
         tracing::warn!(%error, "a module that computes without end is run at normal priority");
@@ -237,7 +237,7 @@ impl LaneQueue {
     }
 
     fn work(self: Arc<Self>, number: usize) {
-        MANNER.set(Some(ThreadMode::Equal));
+        THREAD_MODE.set(Some(ThreadMode::Equal));
         THROTTLE.with(|throttle| {
             // The thread is new: it has none yet.
             let _ = throttle.set(self.throttle.clone());
@@ -250,12 +250,12 @@ impl LaneQueue {
         while let Some((lane, job)) = self.next() {
             match lane {
                 Lane::Light | Lane::Heavy | Lane::Pressing => run(job),
-                Lane::Background => self.run_with_courtesy(job),
+                Lane::Background => self.run_with_rests(job),
             }
-            // What a thread has given away it is not given back. If no other can be had it goes on
-            // as it is.
+            // A thread that has lowered its priority cannot raise it again. If no other thread can
+            // be started, it continues as it is.
             let is_replaced = self.lane == Lane::Light
-                && MANNER.get() == Some(ThreadMode::GivesWay)
+                && THREAD_MODE.get() == Some(ThreadMode::GivesWay)
                 && self.start_thread(number).is_ok();
             if is_replaced {
                 return;
@@ -265,7 +265,7 @@ impl LaneQueue {
 
     /// Runs a job, and rests after it if live calls are made: as long as all threads of the lane
     /// together are to rest after it.
-    fn run_with_courtesy(&self, job: GuestWork) {
+    fn run_with_rests(&self, job: GuestWork) {
         let began = processor_time();
         run(job);
         let took = processor_time().saturating_sub(began);

@@ -132,7 +132,7 @@ impl BackgroundThrottle {
     }
 
     /// Runs a piece of work, of a few milliseconds at most. While live calls are made, one piece is
-    /// run at a time, whoever asks for it, and a rest follows. Tells whether live calls are made.
+    /// run at a time in the whole host, and a rest follows. Tells whether live calls are made.
     pub async fn take_turns<T>(&self, work: impl Future<Output = T>) -> (T, bool) {
         let _turn = match self.live_calls_running() {
             true => Some(self.turn.lock().await),
@@ -148,9 +148,9 @@ impl BackgroundThrottle {
     }
 
     /// Reads up to `events` events for a client that waits for them, and processes them: a few
-    /// milliseconds of work at most. While live calls are made, one large read is done at a time,
-    /// whoever asks for it, and a rest follows: as long as the read took, or twice that if live
-    /// calls are many.
+    /// milliseconds of work at most. While live calls are made, one large read is done at a time in
+    /// the whole host, and a rest follows: as long as the read took, or twice that if live calls
+    /// are many.
     pub async fn read_in_turn<T>(&self, events: u32, read: impl Future<Output = T>) -> T {
         if events <= SMALL_READ_EVENTS || !self.live_calls_running() {
             return read.await;

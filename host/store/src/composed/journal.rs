@@ -90,7 +90,7 @@ impl<F: Fold> Known<F> {
         )
     }
 
-    /// Reads on to the end. Where the backend was put back to an earlier state, from the beginning.
+    /// Reads on to the end. Where the backend was restored to an earlier state, from the beginning.
     async fn refresh(&mut self, core: &impl Core) -> Result<(), Error> {
         loop {
             let head = core.head(&self.stream).await?;

@@ -61,7 +61,7 @@ impl Ends {
         Ok(end)
     }
 
-    /// A position of the log. Where the backend was put back to an earlier state, the beginning.
+    /// A position of the log. Where the backend was restored to an earlier state, the beginning.
     async fn last_seen(&self, core: &impl Core, namespace: &Namespace) -> Result<Position, Error> {
         let seen = {
             let ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);

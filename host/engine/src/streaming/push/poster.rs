@@ -103,8 +103,8 @@ impl DeliveryError {
             DeliveryFault::Unknown
         };
         let error = error.without_url();
-        let told: Vec<_> = causes(&error).map(ToString::to_string).collect();
-        Self::because(fault, told.join(": "))
+        let causes: Vec<_> = causes(&error).map(ToString::to_string).collect();
+        Self::because(fault, causes.join(": "))
     }
 }
 

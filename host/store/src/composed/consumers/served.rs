@@ -71,11 +71,11 @@ impl Served {
         if before.consumer.as_ref() != Some(consumer) {
             entries.push(ServedEntry::Registered(Box::new(consumer.clone())));
         }
-        let gone = before.backlogs.keys();
-        let gone = gone.filter(|stream| !self.backlogs.contains_key(stream));
+        let done = before.backlogs.keys();
+        let done = done.filter(|stream| !self.backlogs.contains_key(stream));
         let kept = self.backlogs.iter();
         let kept = kept.filter(|(stream, backlog)| before.backlogs.get(stream) != Some(backlog));
-        let backlogs = gone
+        let backlogs = done
             .map(|stream| (stream, None))
             .chain(kept.map(|(stream, backlog)| (stream, Some(backlog.clone()))));
         let backlogs: Vec<_> = backlogs

@@ -44,11 +44,11 @@ impl<C: Commit> Committer<C> {
             let began = Instant::now();
             let committing = AssertUnwindSafe(self.commit(&mut session, batch));
             if committing.catch_unwind().await.is_err() {
-                // A bug of ours, which the panic has told of. It costs the batch, and neither the
-                // committer nor those who wait.
+                // A bug of ours, which the panic hook has logged. It costs the batch, and neither
+                // the committer nor the appends that wait.
                 session = C::Session::default();
             }
-            if self.lane == CommitLane::Beside && self.queue.has_small_ones() {
+            if self.lane == CommitLane::Large && self.queue.has_small_ones() {
                 let rest = began.elapsed().saturating_mul(REST);
                 tokio::time::sleep(rest.min(LONGEST_REST)).await;
             }

@@ -149,7 +149,7 @@ impl Group {
         let queue = Arc::new(Queue::new(limits, C::LARGE_BYTES));
         let held = Arc::new(Semaphore::new(MAX_HELD));
         let committed = watch::Sender::new(());
-        let lanes = iter::repeat_n(CommitLane::Together, committers).chain([CommitLane::Beside]);
+        let lanes = iter::repeat_n(CommitLane::Small, committers).chain([CommitLane::Large]);
         let committers = lanes.map(|lane| {
             let committer = Committer {
                 lane,

@@ -25,15 +25,15 @@ use crate::metrics::QUEUE;
 use crate::{Append, AppendError, QueueLimit, StreamAppend};
 
 /// The time for which a small append counts as a sign that more of them will come.
-const COMPANY: Duration = Duration::from_secs(1);
+const SMALL_APPENDS_SEEN: Duration = Duration::from_secs(1);
 
 /// The committer that takes an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CommitLane {
-    /// A committer that takes many appends at a time.
-    Together,
+    /// A committer that takes many small appends at a time.
+    Small,
     /// The committer that takes large appends, one by one, concurrently with the others.
-    Beside,
+    Large,
 }
 
 /// Appends that are waiting, and the lines of those that are under way.
@@ -45,8 +45,8 @@ pub(super) struct Queue {
     hasher: RandomState,
     state: Mutex<QueueState>,
     /// Wakes one of these committers when an append is ready for it, and all of them at the end.
-    wake_together: Notify,
-    wake_beside: Notify,
+    wake_small: Notify,
+    wake_large: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -56,9 +56,9 @@ struct QueueState {
     /// The appends that no committer has taken yet.
     waiting: HashMap<Number, WaitingAppend>,
     /// The small appends that are the first in all of their lines.
-    together: Fair,
+    small: Fair,
     /// The same, of the large ones.
-    beside: Fair,
+    large: Fair,
     /// The arrival of the newest small append.
     small_at: Option<Instant>,
     /// The lines that are not empty, each without its first append.
@@ -120,8 +120,8 @@ impl Queue {
             large_bytes,
             hasher: RandomState::new(),
             state: Mutex::default(),
-            wake_together: Notify::new(),
-            wake_beside: Notify::new(),
+            wake_small: Notify::new(),
+            wake_large: Notify::new(),
         }
     }
 
@@ -147,7 +147,7 @@ impl Queue {
             if let Some(limit) = state.limit_reached(queue.limits, cost) {
                 return Err(AppendError::Overloaded { limit });
             }
-            if cost.lane == CommitLane::Together {
+            if cost.lane == CommitLane::Small {
                 state.small_at = Some(Instant::now());
             }
             let number = state.next;
@@ -175,8 +175,8 @@ impl Queue {
 
     fn wake(&self, lane: CommitLane) -> &Notify {
         match lane {
-            CommitLane::Together => &self.wake_together,
-            CommitLane::Beside => &self.wake_beside,
+            CommitLane::Small => &self.wake_small,
+            CommitLane::Large => &self.wake_large,
         }
     }
 
@@ -197,9 +197,9 @@ impl Queue {
             payer: payer.map_or(0, |(payer, _)| payer),
             bytes,
             lane: if bytes > self.large_bytes {
-                CommitLane::Beside
+                CommitLane::Large
             } else {
-                CommitLane::Together
+                CommitLane::Small
             },
         }
     }
@@ -249,7 +249,7 @@ impl Queue {
     pub(super) fn has_small_ones(&self) -> bool {
         let state = self.state();
         let came = state.small_at.map(|at| at.elapsed());
-        !state.is_closed && came.is_some_and(|ago| ago < COMPANY)
+        !state.is_closed && came.is_some_and(|ago| ago < SMALL_APPENDS_SEEN)
     }
 
     /// Takes nothing more in.
@@ -259,8 +259,8 @@ impl Queue {
     }
 
     fn wake_all(&self) {
-        self.wake_together.notify_waiters();
-        self.wake_beside.notify_waiters();
+        self.wake_small.notify_waiters();
+        self.wake_large.notify_waiters();
     }
 
     fn leave(&self, place: &QueueSlot) {
@@ -275,8 +275,8 @@ impl Queue {
         if is_over {
             self.wake_all();
         } else if is_ready {
-            self.wake_together.notify_one();
-            self.wake_beside.notify_one();
+            self.wake_small.notify_one();
+            self.wake_large.notify_one();
         }
     }
 }
@@ -331,8 +331,8 @@ impl QueueState {
 
     fn lane(&mut self, lane: CommitLane) -> &mut Fair {
         match lane {
-            CommitLane::Together => &mut self.together,
-            CommitLane::Beside => &mut self.beside,
+            CommitLane::Small => &mut self.small,
+            CommitLane::Large => &mut self.large,
         }
     }
 
@@ -380,9 +380,9 @@ impl QueueState {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let limit = match lane {
             // Each goes alone.
-            CommitLane::Beside => 0,
-            CommitLane::Together if self.together.has_several_payers() => SHARED_BATCH_BYTES,
-            CommitLane::Together => MAX_BATCH_BYTES,
+            CommitLane::Large => 0,
+            CommitLane::Small if self.small.has_several_payers() => SHARED_BATCH_BYTES,
+            CommitLane::Small => MAX_BATCH_BYTES,
         };
         while batch.len() < MAX_BATCH_APPENDS
             && let Some(next) = self.lane(lane).first_bytes()

@@ -88,7 +88,7 @@ async fn ask(ledger: impl Ledger, mut incoming: mpsc::Receiver<Wanted>) {
         let keys = wanted.iter().map(|wanted| wanted.key.clone()).collect();
         let found = AssertUnwindSafe(ledger.find(keys)).catch_unwind().await;
         let answers = wanted.drain(..).map(|wanted| wanted.answer);
-        // Whoever has gone away has given up its answer.
+        // A caller that was dropped does not want its answer any more.
         match found {
             Ok(Ok(found)) => answers.zip(found).for_each(|(answer, found)| {
                 let _ = answer.send(found);
@@ -96,8 +96,8 @@ async fn ask(ledger: impl Ledger, mut incoming: mpsc::Receiver<Wanted>) {
             Ok(Err(error)) => answers.for_each(|answer| {
                 let _ = answer.send(Err(error.clone_for_waiter()));
             }),
-            // A bug of ours, which the panic has told of. It costs these look-ups, and none that
-            // come later.
+            // A bug of ours, which the panic hook has logged. It costs these look-ups, and none
+            // that come later.
             Err(_) => drop(answers),
         }
     }
