@@ -1,4 +1,5 @@
-//! `cargo xtask campaign`: what takes long, servers of its own, or chance, in rounds.
+//! `cargo xtask campaign`: tests that take long, need servers of their own, or depend on chance, in
+//! rounds.
 
 use std::fs::File;
 use std::io::Read as _;

@@ -35,7 +35,7 @@ enum Command {
     Demo(demo::Args),
     /// Runs what CI runs, in the same order, up to the first failure.
     Test(test::Args),
-    /// Runs what takes long, servers of its own, or chance, in rounds.
+    /// Runs tests that take long, need servers of their own, or depend on chance, in rounds.
     Campaign(campaign::Args),
     /// Measures the host in release, on PostgreSQL and SQLite, and writes JSON into `target/bench`.
     Bench(bench::Args),

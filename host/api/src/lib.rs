@@ -16,30 +16,15 @@ mod rehearsal;
 mod stream;
 mod why;
 
-pub use command::{
-    BatchAnswer, BatchBody, BatchItem, CommandAnswer, CommandBody, CommandQuery, CommandResult,
-};
-pub use consumer::delivery;
-pub use consumer::{
-    AckBody, Consumer, ConsumerBody, ConsumerFilter, ConsumerList, ConsumerListQuery, ExtendBody,
-    Lease, LeaseBody, LeaseEnd, LeaseList, NackAnswer, NackBody, Parked, ParkedList, ParkedQuery,
-    PushBody, ResetBody, RetriedParked, Start, has_user,
-};
-pub use decider::{
-    Activation, ActivationBody, Active, DeactivationBody, Decider, DeciderHistory, DeciderList,
-    DeciderListQuery, DeciderQuery, RollbackBody,
-};
-pub use event::{CaughtUp, Event, MalformedEvent};
-pub use module::{Module, ModuleList, ModuleQuery};
-pub use operations::{Info, Limits, Status};
-pub use output::{OutputLine, OutputQuery};
-pub use problem::ProblemBody;
-pub use read::{
-    Limit, TIME_RULE, Text, exact, metadata_schema, position, tags_schema, time, version,
-};
-pub use rehearsal::{Rehearsal, RehearsalBody, RehearsalList};
-pub use stream::{
-    ImportAnswer, ImportBody, ImportItem, LogPage, LogQuery, StateQuery, StreamEvents,
-    StreamEventsQuery, StreamList, StreamListQuery, StreamState, StreamSummary,
-};
-pub use why::{VerificationLine, VerifyQuery, Why};
+pub use command::*;
+pub use consumer::*;
+pub use decider::*;
+pub use event::*;
+pub use module::*;
+pub use operations::*;
+pub use output::*;
+pub use problem::*;
+pub use read::*;
+pub use rehearsal::*;
+pub use stream::*;
+pub use why::*;

@@ -1,5 +1,5 @@
-//! The engine: the modules there are and which of them are active, the commands that they decide,
-//! and the way out for their events.
+//! The engine: the catalog of modules and of those that are active, the commands that they decide,
+//! and the delivery of their events.
 //!
 //! In reading order: each module uses only those above it.
 

@@ -1,5 +1,5 @@
-//! Turns signals into an orderly end, or at least an end; and SIGHUP into another look at the
-//! settings.
+//! Handles signals: SIGINT and SIGTERM end the host, in order or at least in time; SIGHUP reads the
+//! settings again.
 
 use std::sync::Arc;
 use std::thread;

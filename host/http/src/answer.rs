@@ -10,8 +10,8 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::doors::origin;
 use crate::error::{Code, Problem};
+use crate::guards::origin;
 use crate::metrics;
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::state::AppState;

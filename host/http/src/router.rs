@@ -12,13 +12,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::doors::Conditions;
 use crate::error::{Code, Problem};
+use crate::guards::Conditions;
 use crate::openapi::OpenApiDocument;
 use crate::settings::ApiSettings;
 use crate::state::AppState;
 use crate::{
-    activations, answer, commands, consumers, deciders, doors, log, modules, operations,
+    activations, answer, commands, consumers, deciders, guards, log, modules, operations,
     rehearsals, streams, why,
 };
 
@@ -144,8 +144,8 @@ pub fn router(state: AppState) -> Router {
         if conditions == Conditions::default() {
             return routes;
         }
-        let door = from_fn_with_state((state.clone(), conditions), doors::enter);
-        routes.route_layer(door)
+        let guard = from_fn_with_state((state.clone(), conditions), guards::enter);
+        routes.route_layer(guard)
     };
     let document = Extension(Arc::new(describe(&state.settings)));
     let own = own_groups().into_iter().map(guarded);

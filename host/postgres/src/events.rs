@@ -1,4 +1,4 @@
-//! Events and commands: the trait.
+//! Events and commands: the trait `EventStore`.
 
 use async_trait::async_trait;
 use gavel_model::{

@@ -1,5 +1,5 @@
-//! Events and commands: the trait. Each answer is that of one statement, so that it is of one state
-//! of the store.
+//! Events and commands: the trait `EventStore`. Each answer is that of one statement, so that it is
+//! of one state of the store.
 
 use async_trait::async_trait;
 use gavel_model::{

@@ -1,4 +1,4 @@
-//! The names of what is measured here; `http` describes them.
+//! The names of this crate's metrics; `http` describes them.
 
 /// A histogram: the number of appends that share a transaction.
 pub const BATCH_SIZE: &str = "gavel_append_batch_size";

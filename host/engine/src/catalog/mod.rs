@@ -1,4 +1,5 @@
-//! Modules: taken in, described, kept by digest, made ready to decide, and pointed at.
+//! The catalog of modules: uploads, modules by digest that are ready for calls, and the pointers to
+//! the active ones.
 //!
 //! A module is immutable and named by its bytes; which of them works under a name is a pointer, the
 //! newest entry of an activation log. **Invariant:** nothing is stored before it has been compiled,

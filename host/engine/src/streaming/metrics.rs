@@ -1,4 +1,4 @@
-//! The names of what is measured here; `http` describes them.
+//! The names of the metrics of delivery; `http` describes them.
 
 /// Histogram: from the creation of an event until it is there for those who follow the log, in
 /// seconds; of a page, its oldest event.

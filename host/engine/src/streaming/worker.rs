@@ -1,4 +1,4 @@
-//! The worker of one consumer: leases, hands over, and says what became of it.
+//! The worker of one consumer: leases events, hands them to the receiver, and reports the outcome.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,12 +16,12 @@ use gavel_model::{ConsumerId, LeaseId, Start, StreamId};
 use gavel_store::{ConsumerError, Unpark};
 use uuid::Uuid;
 
-use crate::doors::admit::refuse_while_draining;
 use crate::error::{Code, Location, Problem, malformed};
 use crate::extract::{
     ConsumerPath, JsonBody, NamespaceHeader, OptionalJsonBody, ParkedPath, Query,
     consumer_settings, decider_name, failure, lease_limits, position, start, stream_id,
 };
+use crate::guards::admit::refuse_while_draining;
 use crate::state::AppState;
 
 /// The number of events of the log after a consumer's cursor that are examined to compute its lag.

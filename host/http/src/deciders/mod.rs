@@ -1,4 +1,4 @@
-//! `/v1/deciders`: what runs, and how to change it.
+//! `/v1/deciders`: deciders, with their active modules and the logs of their activations.
 
 pub(crate) mod output;
 

@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::pointer;
 use crate::auth::Actor;
-use crate::doors::admit::{Admission, draining};
 use crate::error::{Code, Location, Problem, malformed};
+use crate::guards::admit::{Admission, draining};
 use crate::modules::uploads::Turn;
 use crate::settings::BodyLimit;
 use crate::state::AppState;

@@ -17,9 +17,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::report;
-use crate::doors::admit::draining;
 use crate::error::{Location, Problem, malformed};
 use crate::extract::{NamespaceHeader, Query, decider_name, stream_id};
+use crate::guards::admit::draining;
 use crate::log::follow::{self, Format, streamed, write_line};
 use crate::request_id::RequestId;
 use crate::state::AppState;

@@ -1,4 +1,4 @@
-//! The backend that forgets: streams and log in memory, for tests and for trying things out.
+//! The backend in memory: streams and log of one process, for tests and for trying things out.
 //!
 //! The contract holds but for one word, *durable*: acknowledged writes are lost with the process.
 

@@ -1,4 +1,4 @@
-//! Consumers: what is leased to whom, and what becomes of it.
+//! Consumers: leases, their ends, and streams that fail.
 
 mod failures;
 mod keeping;

@@ -1,4 +1,4 @@
-//! Tests of who comes in at a route: pages, tokens and their scopes, and places.
+//! Tests of the guards: pages, tokens and their scopes, and places.
 
 use axum::http::StatusCode;
 use gavel_config::{Origin, Scope, Token};

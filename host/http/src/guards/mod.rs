@@ -1,5 +1,5 @@
-//! The door of a route: who comes in, and who is written down. One layer for all of it, since each
-//! costs every request.
+//! The guards of a route: authentication, admission, and the audit log. One layer for all of them,
+//! since each layer costs every request.
 
 pub(crate) mod admit;
 pub(crate) mod audit;
