@@ -1,4 +1,4 @@
-//! A command on its way through a decider: the task, and the decision made on one state.
+//! A command on its way through a decider: prepared, and decided on one state.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,13 +13,13 @@ use rand::Rng as _;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{CommandRequest, Commands, Error, Origin, SchemaViolation};
+use super::{CommandRequest, Error, Origin, SchemaViolation};
 use crate::catalog::{Active, Unfit};
 
 /// A command, and the module which is to decide it. It is decided once its data are
 /// [checked](Self::check).
 #[derive(Debug)]
-pub(super) struct Task {
+pub(super) struct PreparedCommand {
     pub(super) active: Arc<Active>,
     pub(super) stream: StreamId,
     pub(super) command_id: CommandId,
@@ -44,15 +44,7 @@ pub(super) struct Decided {
     pub(super) now: OffsetDateTime,
 }
 
-impl Commands {
-    /// Gives the ledger mode of the commands to a stream.
-    pub(super) fn ledger_of(&self, stream: &StreamId) -> LedgerMode {
-        let ledger = &self.0.settings.ledger;
-        *ledger.of(stream.namespace(), stream.decider())
-    }
-}
-
-impl Task {
+impl PreparedCommand {
     /// Brings a request and the module that is to decide it together; the ledger will keep as much
     /// as `ledger` says.
     ///
@@ -116,19 +108,15 @@ impl Task {
                 version: head.version,
             });
         }
-        if !self.expected.accepts(head.version) {
-            return Err(self.conflict(head.version));
+        let expected = self.expected.version();
+        if let Some(expected) = expected.filter(|expected| *expected != head.version) {
+            return Err(Error::VersionConflict {
+                stream: self.stream.clone(),
+                expected,
+                current: head.version,
+            });
         }
         Ok(())
-    }
-
-    /// Makes the conflict of a stream at `current`, which is not the expected version.
-    pub(super) fn conflict(&self, current: Version) -> Error {
-        Error::VersionConflict {
-            stream: self.stream.clone(),
-            expected: self.expected.version().unwrap_or(current),
-            current,
-        }
     }
 
     /// Decides at `state`, and folds what was decided into it. Runs guest code: call it on a

@@ -4,7 +4,7 @@ use gavel_model::{
     CommandId, DeciderName, EventId, ModuleDigest, ModuleKind, Rejection, StreamId, Version,
 };
 use gavel_sandbox::{Fault, RunError};
-use gavel_store as store;
+use gavel_store::{self as store, AppendError};
 
 use crate::catalog;
 
@@ -165,6 +165,54 @@ pub enum Error {
         /// The id under which to ask again.
         command_id: CommandId,
     },
+}
+
+impl Error {
+    /// Converts the failure of an append. For a command, [`Stop`](super::stop::Stop) says first
+    /// what follows from it.
+    pub(super) fn of_append(error: &AppendError, command_id: CommandId) -> Self {
+        match error {
+            AppendError::VersionConflict {
+                stream,
+                expected,
+                current,
+            } => Self::VersionConflict {
+                stream: stream.clone(),
+                expected: *expected,
+                current: *current,
+            },
+            AppendError::WrongPreviousId { stream, .. } => Self::WrongPreviousId {
+                stream: stream.clone(),
+            },
+            AppendError::StreamFinal { stream, version } => Self::StreamFinal {
+                stream: stream.clone(),
+                version: *version,
+            },
+            AppendError::DuplicateEventId { event_id } => Self::DuplicateEventId {
+                event_id: *event_id,
+            },
+            AppendError::EventUnregistered {
+                decider,
+                event,
+                schema_version,
+            } => Self::EventUnregistered {
+                decider: decider.clone(),
+                event: event.clone(),
+                schema_version: *schema_version,
+            },
+            AppendError::Fenced { decider, .. } => Self::SwapUnderWay {
+                decider: decider.clone(),
+            },
+            AppendError::Overloaded { limit } => Self::StoreOverloaded { limit: *limit },
+            AppendError::Unavailable(source) => {
+                Self::Store(store::Error::Unavailable(source.to_string().into()))
+            }
+            AppendError::Corrupt(error) => Self::Store(error.clone_for_waiter()),
+            AppendError::OutcomeUnknown(_) | AppendError::DuplicateCommand { .. } => {
+                Self::OutcomeUnknown { command_id }
+            }
+        }
+    }
 }
 
 /// The command of a batch that stopped it.

@@ -11,6 +11,7 @@ use gavel_model::{
     Version, new_id,
 };
 use gavel_store::{Append, StreamAppend};
+use time::OffsetDateTime;
 
 use super::decision::fingerprint;
 use super::{CommandRequest, Commands, Error, Origin};
@@ -57,41 +58,41 @@ pub(super) fn is_beside_rejection(record: &CommandRecord) -> bool {
         && matches!(&record.outcome, CommandOutcome::Rejected(rejection) if rejection.code == BATCH_REJECTED)
 }
 
-impl Commands {
-    /// Makes the part of an append that keeps the id of `request` from being used; `module` is the
-    /// one that would have decided.
-    pub(super) fn never(
-        &self,
-        request: &CommandRequest,
-        module: ModuleDigest,
-        origin: &Origin,
-        reason: GivenUpReason,
-    ) -> StreamAppend {
-        StreamAppend {
+/// Makes the part of an append that keeps the id of `request` from being used; `module` is the
+/// one that would have decided.
+pub(super) fn never(
+    request: &CommandRequest,
+    module: ModuleDigest,
+    origin: &Origin,
+    reason: GivenUpReason,
+    now: OffsetDateTime,
+) -> StreamAppend {
+    StreamAppend {
+        stream: request.stream.clone(),
+        expected: ExpectedVersion::Any,
+        expected_previous_id: None,
+        events: Vec::new(),
+        command: Some(CommandRecord {
+            command_id: request.command_id.unwrap_or_else(new_id),
             stream: request.stream.clone(),
-            expected: ExpectedVersion::Any,
-            expected_previous_id: None,
-            events: Vec::new(),
-            command: Some(CommandRecord {
-                command_id: request.command_id.unwrap_or_else(new_id),
-                stream: request.stream.clone(),
-                command: request.command.clone(),
-                data: Json::null(),
-                ledger: LedgerMode::Keys,
-                fingerprint: fingerprint(request),
-                now: self.0.clock.now(),
-                seed: 0,
-                actor: origin.actor.clone(),
-                metadata: request.metadata.clone(),
-                version: Version::EMPTY,
-                module,
-                outcome: CommandOutcome::Rejected(reason.rejection()),
-                fuel: 0,
-            }),
-            fence: None,
-        }
+            command: request.command.clone(),
+            data: Json::null(),
+            ledger: LedgerMode::Keys,
+            fingerprint: fingerprint(request),
+            now,
+            seed: 0,
+            actor: origin.actor.clone(),
+            metadata: request.metadata.clone(),
+            version: Version::EMPTY,
+            module,
+            outcome: CommandOutcome::Rejected(reason.rejection()),
+            fuel: 0,
+        }),
+        fence: None,
     }
+}
 
+impl Commands {
     /// Makes sure that nothing of the commands is stored later, whatever becomes of an append in
     /// doubt.
     ///
@@ -113,12 +114,9 @@ impl Commands {
             let Some(active) = active else {
                 return Ok(false);
             };
-            parts.push(self.never(
-                request,
-                active.decider.digest(),
-                origin,
-                GivenUpReason::Doubt,
-            ));
+            let module = active.decider.digest();
+            let (reason, now) = (GivenUpReason::Doubt, self.0.clock.now());
+            parts.push(never(request, module, origin, reason, now));
         }
         Ok(self.0.store.append(Append { parts }).await.is_ok())
     }

@@ -5,7 +5,7 @@ use gavel_model::{
 };
 use gavel_store::{Append, AppendError, Appended, Fence, StreamAppend};
 
-use super::{Commands, Error, ImportedEvent, Origin, refused_append};
+use super::{Commands, Error, ImportedEvent, Origin};
 
 impl Commands {
     /// Appends events that no decider has decided: all of them, or none. The registry has to know
@@ -59,7 +59,7 @@ impl Commands {
                 decider,
                 kind: fence.kind,
             },
-            error => refused_append(error, command_id),
+            error => Error::of_append(&error, command_id),
         })?;
         Ok((command_id, appended.pop().expect("a part has an outcome")))
     }

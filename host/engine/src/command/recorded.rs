@@ -5,12 +5,9 @@ use gavel_model::{CommandOutcome, CommandRecord};
 use gavel_store::{Direction, StreamRange};
 
 use super::decision::fingerprint;
+use super::execute::{is_outage, outcome_unknown};
 use super::given_up::is_beside_rejection;
-use super::session::{Guests, Session};
-use super::{
-    BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin, is_outage,
-    outcome_unknown,
-};
+use super::{BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin};
 
 impl Commands {
     /// Refuses commands because of the head of their stream, unless these very commands have moved
@@ -146,10 +143,8 @@ impl Commands {
                 .decider(module)
                 .await
                 .map_err(Error::Module)?;
-            let mut guests = Guests::for_reader(&self.0.modules, decider);
-            let store = &*self.0.store;
-            let session = Session::load(&mut guests, store, &stream, Some(version)).await?;
-            Some(session.state(&mut guests).await?.1)
+            let folded = self.fold(decider, &stream, Some(version)).await?;
+            Some(folded.show().await?)
         } else {
             None
         };

@@ -3,18 +3,21 @@
 //!
 //! The streams of a namespace and a module are spread over *shards* (`shard.rs`) by their ids. Hot
 //! state is a cache: each append is still checked against the version at which it was decided, and
-//! dropped state is loaded again. A command that is carried out here ends in an answer, or in a
-//! [`AttemptError`] that `Commands` deals with as with any other attempt.
+//! dropped state is loaded again. A command by itself is decided and stored here; a batch
+//! [reserves](Reservation) its streams, has its commands decided, and stores what was decided.
 
 mod budget;
-mod history;
 mod pool;
 mod queued;
+mod reservation;
+mod settled;
 mod shard;
+mod state;
 mod stream;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use gavel_model::{Clock, StreamId};
@@ -22,20 +25,16 @@ use gavel_sandbox::RunError;
 use gavel_store::{Store, StreamHead};
 use tokio::sync::oneshot;
 
-use super::attempt::AttemptError;
-use super::decision::Task;
-use super::{
-    BatchError, CommandAnswer, CommandOptions, CommandRequest, CommandSettings, Commands, Error,
-    Origin,
-};
+use super::decision::PreparedCommand;
+use super::stop::Stop;
+use super::{CommandAnswer, CommandSettings, Error};
 use crate::catalog::{Active, Modules};
 use budget::{Holdings, HotBudget};
-use queued::{QueuedCommand, Stop};
+use queued::QueuedCommand;
+pub(super) use reservation::Reservation;
+pub(super) use settled::Settled;
 use shard::{Environment, Message, Shard};
-
-pub(super) use pool::{CallSubject, Company, Pool};
-pub(super) use shard::Reservation;
-pub use shard::SnapshotPolicy;
+use state::StreamRules;
 
 /// The streams that are kept hot, and the way to them.
 #[derive(Debug)]
@@ -43,6 +42,8 @@ pub(super) struct HotStreams {
     env: Arc<Environment>,
     /// Most commands that wait in one shard.
     queue: usize,
+    /// The number of reservations so far, by which they are told apart.
+    reservations: AtomicU64,
 }
 
 impl HotStreams {
@@ -56,12 +57,14 @@ impl HotStreams {
         Self {
             env: Arc::new(Environment {
                 store,
-                clock,
                 runtime: modules.runtime().clone(),
                 decisions: modules.decisions().clone(),
                 outputs: modules.outputs().clone(),
                 tasks: tokio::runtime::Handle::current(),
-                snapshots: settings.snapshots,
+                rules: StreamRules {
+                    clock,
+                    snapshots: settings.snapshots,
+                },
                 budget: HotBudget::new(Holdings {
                     streams: settings.hot_streams,
                     bytes: settings.hot_bytes,
@@ -69,7 +72,60 @@ impl HotStreams {
                 started: Instant::now(),
             }),
             queue: settings.queue,
+            reservations: AtomicU64::new(0),
         }
+    }
+
+    /// Decides a command on the hot state of its stream, and stores what it decides. A race that is
+    /// lost is decided again up to `retries` times.
+    pub(super) async fn execute(
+        &self,
+        prepared: PreparedCommand,
+        return_state: bool,
+        retries: u32,
+    ) -> Result<CommandAnswer, Stop> {
+        let (active, stream) = (prepared.active.clone(), prepared.stream.clone());
+        let shard = self.shard(&active, &stream);
+        let Ok(place) = shard.places().clone().try_acquire_owned() else {
+            let queue = self.queue;
+            return Err(Stop::refused(Error::NotRun(RunError::Overloaded { queue })));
+        };
+        let (reply, answer) = oneshot::channel();
+        let queued = Box::new(QueuedCommand {
+            prepared,
+            return_state,
+            retries,
+            reply,
+            _place: place,
+        });
+        self.env.runtime.throttle().note_call();
+        self.send(&active, &stream, Message::Command(queued));
+        answer.await.unwrap_or_else(|_| Err(Stop::panicked()))
+    }
+
+    /// Waits until all that was decided on `stream` before is stored, and keeps others away from
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Refused`] when the shard has broken down meanwhile.
+    pub(super) async fn reserve(
+        &self,
+        active: &Active,
+        stream: &StreamId,
+    ) -> Result<Reservation, Stop> {
+        let id = self.reservations.fetch_add(1, Ordering::Relaxed);
+        let (grant, granted) = oneshot::channel();
+        let shard = self.send(active, stream, Message::Reserve(stream.clone(), id, grant));
+        // Made before it is granted: dropped meanwhile, it ends.
+        let reservation = Reservation::new(shard, stream.clone(), id);
+        granted.await.map_err(|_| Stop::panicked())?;
+        Ok(reservation)
+    }
+
+    /// Says that a stream was found to be at `head`.
+    pub(super) fn moved(&self, active: &Active, stream: &StreamId, head: StreamHead) {
+        self.send(active, stream, Message::Moved(stream.clone(), head));
     }
 
     fn shard(&self, active: &Active, stream: &StreamId) -> Arc<Shard> {
@@ -85,26 +141,16 @@ impl HotStreams {
             .shard(key, || Shard::new(self.env.clone(), decider, self.queue))
     }
 
-    /// Leaves a message for the shard of a stream.
-    fn send(&self, active: &Active, stream: &StreamId, mut message: Message) {
+    /// Leaves a message for the shard of a stream. Gives the shard that has taken it.
+    fn send(&self, active: &Active, stream: &StreamId, mut message: Message) -> Arc<Shard> {
         loop {
             let shard = self.shard(active, stream);
             match shard.send(message) {
-                Ok(()) => return,
+                Ok(()) => return shard,
                 Err(returned) => message = returned,
             }
             self.env.budget.forget(&shard);
         }
-    }
-
-    /// Waits until all that was decided on `stream` before is stored, and keeps others away from
-    /// it.
-    pub(super) async fn reserve(&self, active: &Active, stream: &StreamId) -> Option<Reservation> {
-        let (grant, granted) = oneshot::channel();
-        self.send(active, stream, Message::Reserve(stream.clone(), grant));
-        // A shard that has broken down keeps nobody away; the version check of the append is what
-        // counts.
-        granted.await.ok()
     }
 }
 
@@ -112,123 +158,4 @@ impl Drop for HotStreams {
     fn drop(&mut self) {
         self.env.budget.end();
     }
-}
-
-impl Commands {
-    /// Decides one command on the hot state of its stream, and stores what it decides.
-    pub(super) async fn attempt_hot(
-        &self,
-        request: &CommandRequest,
-        origin: &Origin,
-        options: CommandOptions,
-    ) -> Result<CommandAnswer, AttemptError> {
-        let stream = &request.stream;
-        let known = self
-            .0
-            .modules
-            .known_active(stream.namespace(), stream.decider())
-            .await;
-        let active = match known {
-            Ok(Some(active)) => active,
-            Ok(None) => {
-                let decider = stream.decider().clone();
-                return Err(refused(Error::DeciderNotFound { decider }));
-            }
-            Err(error) => return Err(refused(Error::Module(error))),
-        };
-        let task = match Task::new(active.clone(), request, origin, self.ledger_of(stream)) {
-            Ok(task) => task,
-            Err(error) => return Err(self.confirmed(&active, stream, error).await),
-        };
-        let hot = &self.0.hot;
-        let shard = hot.shard(&active, stream);
-        let Ok(place) = shard.places().clone().try_acquire_owned() else {
-            let queue = hot.queue;
-            return Err(refused(Error::NotRun(RunError::Overloaded { queue })));
-        };
-        let (reply, answer) = oneshot::channel();
-        let job = Box::new(QueuedCommand {
-            task,
-            return_state: options.return_state,
-            retries: if options.retry_conflicts {
-                self.0.settings.conflict_retries
-            } else {
-                0
-            },
-            reply,
-            _place: place,
-        });
-        hot.env.runtime.throttle().note_call();
-        hot.send(&active, stream, Message::Command(job));
-        let stop = match answer.await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(stop)) => stop,
-            Err(_) => Stop::Refused(Error::NotRun(RunError::Panicked)),
-        };
-        Err(match stop {
-            Stop::Unconfirmed { error, head } => {
-                self.confirmed_at(&active, stream, head, error).await
-            }
-            Stop::Unfit(error) => self.confirmed(&active, stream, error).await,
-            Stop::Refused(error) => refused(error),
-            Stop::Lost(error) => AttemptError::Lost(BatchError::new(0, error)),
-            Stop::Fenced(error) => match self
-                .0
-                .modules
-                .active(stream.namespace(), stream.decider())
-                .await
-            {
-                Ok(_) => AttemptError::Disturbed(BatchError::new(0, error)),
-                Err(error) => refused(Error::Module(error)),
-            },
-            Stop::InDoubt => AttemptError::InDoubt,
-            Stop::Recorded => AttemptError::Recorded,
-            // What is told if that never ends.
-            Stop::Again => AttemptError::Disturbed(BatchError::new(
-                0,
-                Error::NotRun(RunError::Overloaded { queue: hot.queue }),
-            )),
-        })
-    }
-
-    /// Confirms a refusal by the active module. A refusal does not pass the fence of an append, so
-    /// it holds only if no swap came before it.
-    async fn confirmed(&self, active: &Active, stream: &StreamId, error: Error) -> AttemptError {
-        let newest = self
-            .0
-            .modules
-            .active(stream.namespace(), stream.decider())
-            .await;
-        match newest {
-            Ok(Some(newest)) if newest.activation.number == active.activation.number => {
-                refused(error)
-            }
-            Ok(_) => AttemptError::Disturbed(BatchError::new(0, error)),
-            Err(error) => refused(Error::Module(error)),
-        }
-    }
-
-    /// Confirms a refusal at the stream's stored head. A refusal does not pass the version check of
-    /// an append either: it holds only if the stream is still where it was believed to be.
-    async fn confirmed_at(
-        &self,
-        active: &Active,
-        stream: &StreamId,
-        believed: StreamHead,
-        error: Error,
-    ) -> AttemptError {
-        match self.0.store.head(stream).await {
-            Ok(head) if head != believed => {
-                let moved = Message::Moved(stream.clone(), head);
-                self.0.hot.send(active, stream, moved);
-                AttemptError::Disturbed(BatchError::new(0, error))
-            }
-            Ok(_) => self.confirmed(active, stream, error).await,
-            Err(error) => refused(Error::Store(error)),
-        }
-    }
-}
-
-fn refused(error: Error) -> AttemptError {
-    AttemptError::Refused(BatchError::new(0, error))
 }

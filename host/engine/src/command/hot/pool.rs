@@ -7,6 +7,7 @@ use gavel_model::{CommandId, Json, StreamId};
 use gavel_sandbox::{Fault, Instance, Module, Restored, State};
 
 use crate::catalog::Outputs;
+use crate::command::Error;
 
 /// Most states that share an instance: a module that traps costs no more streams than these a fold.
 const STATES_PER_INSTANCE: usize = 1_024;
@@ -17,12 +18,10 @@ const LONE_INSTANCES: usize = 16;
 
 /// The instances of one module for one namespace. A state lives in one instance, and ends with it.
 #[derive(Debug)]
-pub(in crate::command) struct Pool {
+pub(super) struct Pool {
     module: Module,
     /// Most linear memory of one instance, in bytes.
     memory_limit: usize,
-    /// Most instances.
-    limit: usize,
     instances: HashMap<u64, SharedInstance>,
     /// The instance that takes the next state.
     open: Option<u64>,
@@ -38,15 +37,17 @@ struct SharedInstance {
     instance: Instance,
     states: usize,
     bytes: usize,
-    company: Company,
+    placement: Placement,
+    /// Tells whether a batch is deciding in it, alone: then it makes room for no other.
+    is_pinned: bool,
 }
 
 /// The stream and the command that a call is about.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::command) struct CallSubject<'a> {
-    pub(in crate::command) stream: &'a StreamId,
+pub(super) struct CallSubject<'a> {
+    pub(super) stream: &'a StreamId,
     /// The command that is decided, if it is one.
-    pub(in crate::command) command_id: Option<CommandId>,
+    pub(super) command_id: Option<CommandId>,
 }
 
 impl<'a> From<&'a StreamId> for CallSubject<'a> {
@@ -58,37 +59,26 @@ impl<'a> From<&'a StreamId> for CallSubject<'a> {
     }
 }
 
-/// The states that may share an instance with a given one.
+/// The instance that a state lives in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::command) enum Company {
-    /// The states of other streams.
-    Others,
-    /// None: the stream of the given state has crashed an instance before.
-    None,
+pub(super) enum Placement {
+    /// One with the states of other streams.
+    Shared,
+    /// One of its own: the stream of the state has crashed an instance before.
+    Alone,
 }
 
 impl Pool {
-    pub(in crate::command) fn new(
-        module: Module,
-        memory_limit: usize,
-        outputs: Arc<Outputs>,
-    ) -> Self {
+    pub(super) fn new(module: Module, memory_limit: usize, outputs: Arc<Outputs>) -> Self {
         Self {
             module,
             memory_limit,
-            limit: usize::MAX,
             instances: HashMap::new(),
             open: None,
             lone: VecDeque::new(),
             bytes: 0,
             outputs,
         }
-    }
-
-    /// Limits the pool to so many instances. A state that has no place in them fails for want of
-    /// memory.
-    pub(in crate::command) fn of_at_most(self, limit: usize) -> Self {
-        Self { limit, ..self }
     }
 
     /// Gives the linear memory of all instances, in bytes.
@@ -98,15 +88,15 @@ impl Pool {
 
     /// Makes a state of `stream`: the one that `snapshot` describes if the module still knows it,
     /// otherwise that of a stream without events. Says whether the state is that of the snapshot.
-    pub(in crate::command) fn place(
+    pub(super) fn place(
         &mut self,
         stream: &StreamId,
-        company: Company,
+        placement: Placement,
         snapshot: Option<&Json>,
     ) -> Result<(State, bool), Fault> {
-        let id = match self.with_room(company) {
+        let id = match self.with_room(placement) {
             Some(id) => id,
-            None => self.start(company)?,
+            None => self.start(placement)?,
         };
         let made = self.call(id, stream.into(), |instance| {
             if let Some(snapshot) = snapshot
@@ -130,8 +120,22 @@ impl Pool {
         self.instances.contains_key(&state.instance())
     }
 
+    /// Tells whether the instance of `state` holds no state of another stream, nor ever did.
+    pub(super) fn is_alone(&self, state: &State) -> bool {
+        let shared = self.instances.get(&state.instance());
+        shared.is_some_and(|shared| shared.placement == Placement::Alone)
+    }
+
+    /// Makes an error of a fault of the module.
+    pub(super) fn fault(&self, fault: Fault) -> Error {
+        Error::Fault {
+            module: self.module.digest(),
+            fault,
+        }
+    }
+
     /// Calls the instance of `state`. A fault that breaks the instance ends all states in it.
-    pub(in crate::command) fn with<T>(
+    pub(super) fn with<T>(
         &mut self,
         state: &State,
         subject: CallSubject<'_>,
@@ -163,6 +167,13 @@ impl Pool {
         self.lone.retain(|lone| *lone != id);
     }
 
+    /// Says whether the instance of `state` may be thrown away to make room for another one.
+    pub(super) fn pin(&mut self, state: &State, is_pinned: bool) {
+        if let Some(shared) = self.instances.get_mut(&state.instance()) {
+            shared.is_pinned = is_pinned;
+        }
+    }
+
     /// Throws all instances away.
     pub(super) fn clear(&mut self) {
         self.instances.clear();
@@ -178,19 +189,19 @@ impl Pool {
         shared.is_some_and(|shared| shared.states > 1 && shared.bytes > self.memory_limit / 4 * 3)
     }
 
-    fn start(&mut self, company: Company) -> Result<u64, Fault> {
-        if company == Company::None
-            && self.lone.len() >= LONE_INSTANCES
-            && let Some(&oldest) = self.lone.front()
-        {
+    fn start(&mut self, placement: Placement) -> Result<u64, Fault> {
+        if placement == Placement::Alone && self.lone.len() >= LONE_INSTANCES {
             // Its stream is loaded again when somebody needs it.
+            let instances = &self.instances;
+            let is_pinned = |id| instances.get(id).is_some_and(|shared| shared.is_pinned);
+            let mut lone = self.lone.iter();
+            let Some(&oldest) = lone.find(|id| !is_pinned(id)) else {
+                return Err(Fault::OutOfMemory {
+                    what: "instances for streams that need one each",
+                    limit: LONE_INSTANCES,
+                });
+            };
             self.retire(oldest);
-        }
-        if self.instances.len() >= self.limit {
-            return Err(Fault::OutOfMemory {
-                what: "bytes of memory for the states of one call",
-                limit: self.memory_limit.saturating_mul(self.limit),
-            });
         }
         let instance = self.module.instantiate()?;
         let (id, bytes) = (instance.id(), instance.memory_bytes());
@@ -199,12 +210,13 @@ impl Pool {
             instance,
             states: 0,
             bytes,
-            company,
+            placement,
+            is_pinned: false,
         };
         self.instances.insert(id, shared);
-        match company {
-            Company::Others => self.open = Some(id),
-            Company::None => self.lone.push_back(id),
+        match placement {
+            Placement::Shared => self.open = Some(id),
+            Placement::Alone => self.lone.push_back(id),
         }
         Ok(id)
     }
@@ -232,13 +244,13 @@ impl Pool {
 
     /// Finds an instance that takes another state. Half of its memory is left for its states to
     /// grow into.
-    fn with_room(&mut self, company: Company) -> Option<u64> {
-        if company == Company::None {
+    fn with_room(&mut self, placement: Placement) -> Option<u64> {
+        if placement == Placement::Alone {
             return None;
         }
         let half = self.memory_limit / 2;
         let has_room = |shared: &SharedInstance| {
-            shared.company == Company::Others
+            shared.placement == Placement::Shared
                 && shared.states < STATES_PER_INSTANCE
                 && shared.bytes <= half
         };

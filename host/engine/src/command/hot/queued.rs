@@ -1,17 +1,18 @@
-//! A command on its way through a shard, and how it ends there.
+//! Commands on their way through a shard, and how they end there.
 
 use gavel_model::{CommandId, ExpectedVersion, Json, Rejection};
-use gavel_store::{self as store, AppendError, Appended, StreamAppend, StreamHead};
+use gavel_store::{AppendError, Appended, StreamAppend};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::command::decision::{Decided, Task};
+use crate::command::decision::{Decided, PreparedCommand};
 use crate::command::metrics::CONFLICTS;
+use crate::command::stop::Stop;
 use crate::command::{CommandAnswer, Error};
 
 /// A command whose sender waits.
 #[derive(Debug)]
 pub(super) struct QueuedCommand {
-    pub(super) task: Task,
+    pub(super) prepared: PreparedCommand,
     /// Asks for the state after the command.
     pub(super) return_state: bool,
     /// The number of times that the command may still lose a race and be decided again.
@@ -21,35 +22,19 @@ pub(super) struct QueuedCommand {
     pub(super) _place: OwnedSemaphorePermit,
 }
 
-/// A reason for which a command has no answer yet, or never will.
+/// A command on a reserved stream, whose batch waits.
 #[derive(Debug)]
-pub(super) enum Stop {
-    /// The refusal rests on a state that is durable as far as this host knows.
-    Unconfirmed {
-        error: Error,
-        /// The head at which this host believed the stream to be.
-        head: StreamHead,
-    },
-    /// The module has no such command, or cannot fold the history.
-    Unfit(Error),
-    /// The refusal is the answer.
-    Refused(Error),
-    /// Another writer was faster.
-    Lost(Error),
-    /// Another module is active by now.
-    Fenced(Error),
-    /// The append was broken off; it may have taken place.
-    InDoubt,
-    /// The ledger has its outcome.
-    Recorded,
-    /// An append that the command was stored with, or decided upon, has failed.
-    Again,
+pub(super) struct ReservedCommand {
+    pub(super) prepared: PreparedCommand,
+    /// Asks for the state after the command.
+    pub(super) return_state: bool,
+    pub(super) reply: oneshot::Sender<Result<(Decided, Option<Json>), Stop>>,
 }
 
 /// A decision that is being made durable.
 #[derive(Debug)]
 pub(super) struct Pending {
-    pub(super) job: QueuedCommand,
+    queued: QueuedCommand,
     rejection: Option<Rejection>,
     /// The state after it, if its sender wants to see that.
     state: Option<Json>,
@@ -73,7 +58,7 @@ impl QueuedCommand {
         state: Option<Json>,
     ) -> (StreamAppend, Pending) {
         let pending = Pending {
-            job: *self,
+            queued: *self,
             rejection: decided.rejection,
             state,
         };
@@ -83,25 +68,28 @@ impl QueuedCommand {
 
 impl Pending {
     pub(super) fn command_id(&self) -> CommandId {
-        self.job.task.command_id
+        self.queued.prepared.command_id
     }
 
     /// Gives the command back, to be decided again.
-    pub(super) fn into_job(self) -> QueuedCommand {
-        self.job
+    pub(super) fn into_queued(self) -> QueuedCommand {
+        self.queued
     }
 
     /// Answers what has become durable.
     pub(super) fn stored(self, appended: Appended) {
         let Self {
-            job,
+            queued,
             rejection,
             state,
         } = self;
-        let command_id = job.task.command_id;
-        let module = job.task.active.decider.digest();
+        let QueuedCommand {
+            prepared, reply, ..
+        } = queued;
+        let command_id = prepared.command_id;
+        let module = prepared.active.decider.digest();
         let outcome = match rejection {
-            Some(rejection) => Err(Stop::Refused(Error::Rejected {
+            Some(rejection) => Err(Stop::refused(Error::Rejected {
                 rejection,
                 command_id,
                 version: appended.version,
@@ -110,7 +98,7 @@ impl Pending {
             })),
             None => Ok(CommandAnswer {
                 command_id,
-                stream: job.task.stream,
+                stream: prepared.stream,
                 version: appended.version,
                 replayed: false,
                 module,
@@ -118,7 +106,7 @@ impl Pending {
                 state,
             }),
         };
-        let _ = job.reply.send(outcome);
+        let _ = reply.send(outcome);
     }
 
     /// Says why it was not stored, or gives it back to be decided again. `is_alone`: nothing else
@@ -128,63 +116,36 @@ impl Pending {
         error: &AppendError,
         is_alone: bool,
     ) -> Option<QueuedCommand> {
-        let task = &self.job.task;
+        let prepared = &self.queued.prepared;
         if matches!(error, AppendError::VersionConflict { .. })
-            && task.expected == ExpectedVersion::Any
-            && self.job.retries > 0
+            && prepared.expected == ExpectedVersion::Any
+            && self.queued.retries > 0
         {
             metrics::counter!(CONFLICTS).increment(1);
-            self.job.retries -= 1;
-            return Some(self.job);
+            self.queued.retries -= 1;
+            return Some(self.queued);
         }
         let stop = match error {
-            AppendError::VersionConflict { current, .. } => {
-                // What the sender expected may be what the others have made of the stream.
-                if task.expected != ExpectedVersion::Any && task.expected.accepts(*current) {
-                    Stop::Again
-                } else {
-                    Stop::Lost(task.conflict(*current))
-                }
+            // Of another command in the same append.
+            AppendError::DuplicateCommand { command_id } if *command_id != prepared.command_id => {
+                Stop::Again
             }
-            AppendError::WrongPreviousId { .. } => Stop::Again,
-            AppendError::StreamFinal { stream, version } => Stop::Refused(Error::StreamFinal {
-                stream: stream.clone(),
-                version: *version,
-            }),
-            AppendError::Fenced { decider, .. } => Stop::Fenced(Error::SwapUnderWay {
-                decider: decider.clone(),
-            }),
-            AppendError::DuplicateCommand { command_id } if *command_id == task.command_id => {
-                Stop::Recorded
-            }
-            AppendError::DuplicateCommand { .. } => Stop::Again,
-            AppendError::OutcomeUnknown(_) => Stop::InDoubt,
-            AppendError::Overloaded { limit } => {
-                Stop::Refused(Error::StoreOverloaded { limit: *limit })
-            }
-            AppendError::Unavailable(source) => Stop::Refused(Error::Store(
-                store::Error::Unavailable(source.to_string().into()),
-            )),
-            AppendError::Corrupt(error) => Stop::Refused(Error::Store(error.clone_for_waiter())),
+            // Of one of the commands, and which one is not known.
             AppendError::DuplicateEventId { .. } | AppendError::EventUnregistered { .. }
                 if !is_alone =>
             {
                 Stop::Again
             }
-            AppendError::DuplicateEventId { event_id } => Stop::Refused(Error::DuplicateEventId {
-                event_id: *event_id,
-            }),
-            AppendError::EventUnregistered {
-                decider,
-                event,
-                schema_version,
-            } => Stop::Refused(Error::EventUnregistered {
-                decider: decider.clone(),
-                event: event.clone(),
-                schema_version: *schema_version,
-            }),
+            error => Stop::of_append(error, prepared.expected, prepared.command_id),
         };
-        self.job.stop(stop);
+        self.queued.stop(stop);
         None
+    }
+}
+
+impl ReservedCommand {
+    pub(super) fn stop(self, stop: Stop) {
+        // The batch may have been given up.
+        let _ = self.reply.send(Err(stop));
     }
 }

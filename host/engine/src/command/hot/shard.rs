@@ -9,47 +9,39 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use gavel_model::{Clock, Json, StreamId, Version};
+use gavel_model::{Json, StreamId, Version};
 use gavel_sandbox::scheduling::TURN;
-use gavel_sandbox::{Fault, Module, Runtime};
-use gavel_store::{self as store, Append, AppendError, Snapshot, Store, StreamHead};
+use gavel_sandbox::{Module, Runtime};
+use gavel_store::{self as store, Append, Snapshot, Store, StreamHead};
 use hashlink::LruCache;
 use metrics::counter;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::budget::{Eviction, Holdings, HotBudget};
-use super::history::{HistoryPage, HistoryReader, HistoryStart};
 use super::pool::Pool;
-use super::queued::{QueuedCommand, Stop};
-use super::stream::{Handed, HotStream, Settled};
+use super::queued::{QueuedCommand, ReservedCommand};
+use super::settled::Settled;
+use super::state::StreamRules;
+use super::stream::{Handed, HotStream};
 use crate::catalog::{Decider, Decisions, Outputs};
-use crate::command::Error;
+use crate::command::history::{HistoryPage, HistoryReader, HistoryStart};
 use crate::command::metrics::{HOT_EVICTIONS, HOT_HITS};
+use crate::command::stop::Stop;
 
 /// The services and settings that all shards share.
 #[derive(Debug)]
 pub(super) struct Environment {
     pub(super) store: Arc<dyn Store>,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) runtime: Runtime,
     pub(super) decisions: Arc<Decisions>,
     pub(super) outputs: Arc<Outputs>,
     /// The runtime for tasks that wait for the store.
     pub(super) tasks: tokio::runtime::Handle,
-    pub(super) snapshots: SnapshotPolicy,
+    pub(super) rules: StreamRules,
     pub(super) budget: HotBudget,
     pub(super) started: Instant,
-}
-
-/// The thresholds at which a snapshot of a stream is due; reaching one is enough.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SnapshotPolicy {
-    /// The number of events since the last snapshot.
-    pub events: u64,
-    /// The time that it took to fold the events since the last snapshot.
-    pub replay: Duration,
 }
 
 /// Some streams of one namespace and module.
@@ -60,7 +52,7 @@ pub(super) struct Shard {
     /// Places for commands that wait.
     places: Arc<Semaphore>,
     mailbox: Mutex<Mailbox>,
-    desk: Mutex<Desk>,
+    streams: Mutex<ShardStreams>,
     /// The last use of the stream that was used least recently, in milliseconds since the start;
     /// `u64::MAX` without streams.
     oldest_ms: AtomicU64,
@@ -77,10 +69,10 @@ struct Mailbox {
 
 /// The streams, most recently used last, and where their states live. Only a turn looks at it.
 #[derive(Debug)]
-struct Desk {
-    streams: LruCache<StreamId, HotStream>,
+struct ShardStreams {
+    hot: LruCache<StreamId, HotStream>,
     pool: Pool,
-    /// The part of the budget that the desk takes up.
+    /// The part of the budget that they take up.
     counted: Holdings,
 }
 
@@ -89,10 +81,12 @@ struct Desk {
 pub(super) enum Message {
     /// Decides and stores a command.
     Command(Box<QueuedCommand>),
-    /// Keeps a stream free for somebody else, once what came before is stored.
-    Reserve(StreamId, oneshot::Sender<Reservation>),
-    /// The reservation has ended.
-    Released(StreamId),
+    /// Keeps a stream free for a batch, once what came before is stored.
+    Reserve(StreamId, u64, oneshot::Sender<()>),
+    /// Decides a command of the batch that has reserved the stream.
+    Decide(StreamId, u64, Box<ReservedCommand>),
+    /// The reservation has ended, with the outcome of its append if there was one.
+    Released(StreamId, u64, Option<Settled>),
     /// A page of a stream's history.
     Loaded(StreamId, Box<Result<HistoryPage, store::Error>>),
     /// The outcome of the append that was under way, with the commands that are to be decided
@@ -102,26 +96,6 @@ pub(super) enum Message {
     Moved(StreamId, StreamHead),
     /// Drops the least recently used state, for others need the room.
     Evict(Eviction),
-}
-
-/// Keeps commands away from a stream until it is dropped.
-#[derive(Debug)]
-pub(in crate::command) struct Reservation {
-    shard: Arc<Shard>,
-    stream: StreamId,
-}
-
-impl Reservation {
-    pub(super) fn new(shard: Arc<Shard>, stream: StreamId) -> Self {
-        Self { shard, stream }
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        // A shard that has ended knows the stream no more.
-        let _ = self.shard.send(Message::Released(self.stream.clone()));
-    }
 }
 
 impl Shard {
@@ -136,8 +110,8 @@ impl Shard {
             module: decider.module().clone(),
             places: Arc::new(Semaphore::new(queue)),
             mailbox: Mutex::default(),
-            desk: Mutex::new(Desk {
-                streams: LruCache::new_unbounded(),
+            streams: Mutex::new(ShardStreams {
+                hot: LruCache::new_unbounded(),
                 pool,
                 counted: Holdings::default(),
             }),
@@ -182,22 +156,22 @@ impl Shard {
 
     /// Takes messages for a while.
     fn turn(self: &Arc<Self>) {
-        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let began = Instant::now();
         let now_ms = u64::try_from((began - self.env.started).as_millis()).unwrap_or(u64::MAX);
         let mut touched = Vec::new();
         while let Some(message) = self.next_message() {
-            desk.handle(message, self, now_ms, &mut touched);
+            streams.handle(message, self, now_ms, &mut touched);
             if began.elapsed() >= TURN {
                 break;
             }
         }
         for stream in touched {
-            desk.finish(&stream, self);
+            streams.finish(&stream, self);
         }
-        self.oldest_ms.store(desk.oldest_ms(), Ordering::Relaxed);
-        desk.count(&self.env.budget);
-        drop(desk);
+        self.oldest_ms.store(streams.oldest_ms(), Ordering::Relaxed);
+        streams.count(&self.env.budget);
+        drop(streams);
         self.env.budget.enforce();
 
         let mut mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
@@ -229,24 +203,16 @@ impl Shard {
         mailbox.is_closed = true;
         let messages = std::mem::take(&mut mailbox.messages);
         drop(mailbox);
-        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        desk.streams.clear();
-        desk.pool.clear();
-        desk.count(&self.env.budget);
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.hot.clear();
+        streams.pool.clear();
+        streams.count(&self.env.budget);
         self.oldest_ms.store(u64::MAX, Ordering::Relaxed);
         drop(messages);
     }
 
-    /// Makes an answer of a fault of the module.
-    pub(super) fn fault(&self, fault: Fault) -> Error {
-        Error::Fault {
-            module: self.module.digest(),
-            fault,
-        }
-    }
-
     /// Has a page of a stream's history read; it comes as a message.
-    pub(super) fn load(self: &Arc<Self>, stream: StreamId, start: HistoryStart) {
+    fn load(self: &Arc<Self>, stream: StreamId, start: HistoryStart) {
         let shard = self.clone();
         let reader = HistoryReader {
             store: self.env.store.clone(),
@@ -260,7 +226,7 @@ impl Shard {
     }
 
     /// Saves a snapshot. Best effort: a failure affects speed only.
-    pub(super) fn keep_snapshot(&self, stream: StreamId, version: Version, state: Json) {
+    fn keep_snapshot(&self, stream: StreamId, version: Version, state: Json) {
         let store = self.env.store.clone();
         let snapshot = Snapshot {
             stream,
@@ -310,17 +276,7 @@ impl Shard {
                 }
                 Err(error) => {
                     let is_alone = pending.len() == 1;
-                    settling.outcome = match error {
-                        AppendError::VersionConflict { .. } => Settled::Overtaken,
-                        // Of one of the commands, and which one is not told.
-                        AppendError::DuplicateEventId { .. }
-                        | AppendError::EventUnregistered { .. }
-                            if !is_alone =>
-                        {
-                            Settled::OnePoisonsBatch
-                        }
-                        _ => Settled::Failed,
-                    };
+                    settling.outcome = Settled::of(&error, is_alone);
                     settling.again = pending
                         .into_iter()
                         .filter_map(|pending| pending.not_stored(&error, is_alone))
@@ -347,7 +303,7 @@ impl Drop for Settling {
     }
 }
 
-impl Desk {
+impl ShardStreams {
     fn handle(
         &mut self,
         message: Message,
@@ -356,66 +312,78 @@ impl Desk {
         touched: &mut Vec<StreamId>,
     ) {
         let id = match &message {
-            Message::Command(job) if job.is_unwanted() => return,
-            Message::Command(job) => match job.task.check() {
-                Ok(()) => job.task.stream.clone(),
-                Err(error) => {
-                    if let Message::Command(job) = message {
-                        job.stop(Stop::Unfit(error));
-                    }
-                    return;
-                }
-            },
-            Message::Reserve(id, _)
-            | Message::Released(id)
+            Message::Command(queued) => queued.prepared.stream.clone(),
+            Message::Reserve(id, ..)
+            | Message::Decide(id, ..)
+            | Message::Released(id, ..)
             | Message::Loaded(id, _)
             | Message::Settled(id, ..)
             | Message::Moved(id, _) => id.clone(),
             Message::Evict(eviction) => return self.evict(eviction.excess),
         };
-        let Self { streams, pool, .. } = self;
-        let stream = streams
+        let message = match message {
+            Message::Command(queued) if queued.is_unwanted() => return,
+            Message::Command(queued) => match queued.prepared.check() {
+                Ok(()) => Message::Command(queued),
+                Err(error) => return queued.stop(Stop::unconfirmed(error, None)),
+            },
+            message => message,
+        };
+        let (pool, rules) = (&mut self.pool, &shard.env.rules);
+        let stream = self
+            .hot
             .entry(id.clone())
             .or_insert_with(|| HotStream::new(id.clone()));
+        let (mut history, mut snapshot) = (None, None);
         match message {
-            Message::Command(job) => {
-                if stream.state(pool).is_some() {
-                    counter!(HOT_HITS).increment(1);
-                }
+            Message::Command(queued) => {
+                count_hit(stream, pool);
                 stream.used_ms = now_ms;
-                stream.push_command(job);
+                stream.push_command(queued);
             }
-            Message::Reserve(_, grant) => {
+            Message::Reserve(_, reservation, grant) => {
                 stream.used_ms = now_ms;
-                stream.push_reservation(grant);
+                stream.push_reservation(reservation, grant);
             }
-            Message::Released(_) => stream.released(pool),
-            Message::Loaded(_, page) => stream.loaded(*page, pool, shard),
+            Message::Decide(_, reservation, command) => {
+                count_hit(stream, pool);
+                stream.push_reserved(reservation, command);
+            }
+            Message::Released(_, reservation, outcome) => {
+                stream.released(reservation, outcome, pool);
+                snapshot = stream.take_snapshot(pool, rules);
+            }
+            Message::Loaded(_, page) => history = stream.loaded(*page, pool),
             Message::Settled(_, outcome, again) => {
                 stream.settled(outcome, again, pool);
-                stream.take_snapshot(pool, shard);
+                snapshot = stream.take_snapshot(pool, rules);
             }
             Message::Moved(_, head) => stream.moved(head, pool),
             Message::Evict(_) => {}
         }
-        stream.advance(pool, shard);
+        if let Some((version, state)) = snapshot {
+            shard.keep_snapshot(id.clone(), version, state);
+        }
+        if let Some(start) = history.or_else(|| stream.advance(pool, rules)) {
+            shard.load(id.clone(), start);
+        }
         touched.push(id);
     }
 
     /// Hands over what was decided for a stream in this turn.
     fn finish(&mut self, id: &StreamId, shard: &Arc<Shard>) {
-        let Some(stream) = self.streams.peek_mut(id) else {
+        let Some(stream) = self.hot.peek_mut(id) else {
             return;
         };
         if let Some(handed) = stream.hand_over() {
             shard.store(id.clone(), handed);
         } else if stream.is_forgettable(&self.pool) {
-            self.streams.remove(id);
+            self.hot.remove(id);
         }
     }
 
     fn oldest_ms(&self) -> u64 {
-        let oldest = self.streams.iter().next();
+        let oldest = self.hot.iter().next();
         oldest.map_or(u64::MAX, |(_, stream)| stream.used_ms)
     }
 
@@ -423,13 +391,13 @@ impl Desk {
     fn evict(&mut self, excess: Holdings) {
         let mut evicted = 0;
         let goal = self.pool.bytes().saturating_sub(excess.bytes);
-        let idle = self.streams.iter().filter(|(_, stream)| stream.is_idle());
+        let idle = self.hot.iter().filter(|(_, stream)| stream.is_idle());
         let ids: Vec<_> = idle.map(|(id, _)| id.clone()).collect();
         for id in ids {
             if evicted >= excess.streams && self.pool.bytes() <= goal {
                 break;
             }
-            let Some(mut stream) = self.streams.remove(&id) else {
+            let Some(mut stream) = self.hot.remove(&id) else {
                 continue;
             };
             evicted += 1;
@@ -445,10 +413,16 @@ impl Desk {
     /// Tells the budget what is kept here now.
     fn count(&mut self, budget: &HotBudget) {
         let now = Holdings {
-            streams: self.streams.len(),
+            streams: self.hot.len(),
             bytes: self.pool.bytes(),
         };
         budget.change(self.counted, now);
         self.counted = now;
+    }
+}
+
+fn count_hit(stream: &HotStream, pool: &Pool) {
+    if stream.state(pool).is_some() {
+        counter!(HOT_HITS).increment(1);
     }
 }

@@ -8,25 +8,26 @@
 //!
 //! A stream has one append under way at a time. Commands that arrive meanwhile are decided on the
 //! state that this append is about to make durable, and their decisions are handed over together
-//! once it is. **Invariants:** nothing is refused on a state that is not durable yet; a state is
+//! once it is. A batch that has reserved the stream keeps other commands waiting, and has its own
+//! decided here; it appends by itself. What a stream needs of the world it says in what its methods
+//! give back. **Invariants:** nothing is refused on a state that is not durable yet; a state is
 //! dropped when an append that it was advanced for fails.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use gavel_model::{StreamId, Version};
-use gavel_sandbox::{Fault, State};
+use gavel_model::{Json, StreamId, Version};
+use gavel_sandbox::State;
 use gavel_store::{self as store, Claim, LARGE_APPEND_BYTES, StreamAppend, StreamHead};
 use tokio::sync::oneshot;
 
-use super::history::{HistoryPage, HistoryStart};
-use super::pool::{CallSubject, Company, Pool};
-use super::queued::{Pending, QueuedCommand, Stop};
-use super::shard::{Reservation, Shard};
+use super::pool::Pool;
+use super::queued::{Pending, QueuedCommand, ReservedCommand};
+use super::settled::Settled;
+use super::state::{CallFailure, HotState, StreamRules};
 use crate::command::Error;
-use crate::command::decision::after;
+use crate::command::history::{HistoryPage, HistoryStart};
 use crate::command::metrics::HOT_LOADS;
+use crate::command::stop::Stop;
 
 /// Most commands of one stream that are stored together, so that no transaction grows without
 /// bound.
@@ -39,33 +40,23 @@ const BYTES_PER_APPEND: usize = LARGE_APPEND_BYTES / 4 * 3;
 /// A hot stream.
 #[derive(Debug)]
 pub(super) struct HotStream {
-    id: StreamId,
-    /// The state after all that was decided; none when it has to be loaded. The state ends with its
-    /// instance, too.
-    state: Option<State>,
-    /// The head of the stream at that state.
-    head: StreamHead,
+    state: HotState,
     waiting: VecDeque<Waiter>,
     decided: Vec<(StreamAppend, Pending)>,
     decided_bytes: usize,
     is_under_way: bool,
     is_loading: bool,
-    is_reserved: bool,
+    /// The batch that has the stream for itself.
+    holder: Option<HoldingBatch>,
     /// Tells whether another host won the last race. Then the next load claims the stream: a host
     /// that has the state at hand, and appends without a break, would never let in another one that
     /// has to load the state first.
     is_overtaken: bool,
     /// Keeps the other hosts away until what is decided is stored.
     claim: Option<Box<dyn Claim>>,
-    /// Tells whether this stream has crashed an instance before.
-    is_suspect: bool,
     /// The number of next commands that are stored one by one, to find the one that cannot be
     /// stored.
     one_by_one: usize,
-    /// The version of its newest snapshot.
-    snapshot: Version,
-    /// The time that it took to fold the events after that snapshot.
-    replay: Duration,
     /// The time of the last use, in milliseconds since the process started.
     pub(super) used_ms: u64,
 }
@@ -73,111 +64,164 @@ pub(super) struct HotStream {
 #[derive(Debug)]
 enum Waiter {
     Command(Box<QueuedCommand>),
-    Reservation(oneshot::Sender<Reservation>),
+    Batch(u64, oneshot::Sender<()>),
+}
+
+/// A batch that has a stream for itself.
+#[derive(Debug)]
+struct HoldingBatch {
+    reservation: u64,
+    /// The head of the stream before the first command of the batch; none before that.
+    durable: Option<StreamHead>,
+    /// The command that is to be decided next.
+    command: Option<Box<ReservedCommand>>,
 }
 
 impl HotStream {
     pub(super) fn new(id: StreamId) -> Self {
         Self {
-            id,
-            state: None,
-            head: StreamHead::default(),
+            state: HotState::new(id),
             waiting: VecDeque::new(),
             decided: Vec::new(),
             decided_bytes: 0,
             is_under_way: false,
             is_loading: false,
-            is_reserved: false,
+            holder: None,
             is_overtaken: false,
             claim: None,
-            is_suspect: false,
             one_by_one: 0,
-            snapshot: Version::EMPTY,
-            replay: Duration::ZERO,
             used_ms: 0,
         }
     }
 
     /// Gives the state, unless its instance has ended.
     pub(super) fn state(&self, pool: &Pool) -> Option<&State> {
-        self.state.as_ref().filter(|state| pool.has(state))
+        self.state.get(pool)
     }
 
     /// Tells whether the stream has nothing to do: no command, append, load or reservation.
     pub(super) fn is_idle(&self) -> bool {
-        let is_busy = self.is_loading || self.is_reserved;
+        let is_busy = self.is_loading || self.holder.is_some();
         self.is_quiet() && self.waiting.is_empty() && !is_busy
     }
 
     /// Tells whether the stream can be forgotten without loss. A stream that has crashed an
     /// instance is remembered, or it would crash many.
     pub(super) fn is_forgettable(&self, pool: &Pool) -> bool {
-        self.is_idle() && !self.is_suspect && self.state(pool).is_none()
+        self.is_idle() && !self.state.is_suspect() && self.state(pool).is_none()
     }
 
-    /// Tells whether the state is durable as far as this host knows.
+    /// Tells whether no append of single commands is under way or to be made.
     fn is_quiet(&self) -> bool {
         !self.is_under_way && self.decided.is_empty()
     }
 
-    pub(super) fn push_command(&mut self, job: Box<QueuedCommand>) {
-        self.waiting.push_back(Waiter::Command(job));
+    /// Tells whether a batch has advanced the state by what it has not stored.
+    fn is_advanced(&self) -> bool {
+        let durable = self.holder.as_ref().and_then(|holder| holder.durable);
+        durable.is_some_and(|durable| durable != self.state.head())
     }
 
-    pub(super) fn push_reservation(&mut self, grant: oneshot::Sender<Reservation>) {
-        self.waiting.push_back(Waiter::Reservation(grant));
+    pub(super) fn push_command(&mut self, queued: Box<QueuedCommand>) {
+        self.waiting.push_back(Waiter::Command(queued));
     }
 
-    /// Ends a reservation; its holder may have appended.
-    pub(super) fn released(&mut self, pool: &mut Pool) {
-        self.is_reserved = false;
+    pub(super) fn push_reservation(&mut self, reservation: u64, grant: oneshot::Sender<()>) {
+        self.waiting.push_back(Waiter::Batch(reservation, grant));
+    }
+
+    /// Takes a command of the batch that has the stream for itself.
+    pub(super) fn push_reserved(&mut self, reservation: u64, command: Box<ReservedCommand>) {
+        match &mut self.holder {
+            Some(holder) if holder.reservation == reservation => holder.command = Some(command),
+            // The stream was forgotten with its shard.
+            _ => command.stop(Stop::Again),
+        }
+    }
+
+    /// Ends a reservation, with the outcome of its append if there was one. The state stays unless
+    /// it was advanced by what was not stored, or is that of another stream's history.
+    pub(super) fn released(&mut self, reservation: u64, outcome: Option<Settled>, pool: &mut Pool) {
+        let is_holder = |holder: &mut HoldingBatch| holder.reservation == reservation;
+        let is_advanced = self.is_advanced();
+        if self.holder.take_if(is_holder).is_none() {
+            return;
+        }
+        self.state.pin(pool, false);
+        match outcome {
+            Some(Settled::Durable) => return,
+            None if !is_advanced => return,
+            Some(Settled::Overtaken) => self.is_overtaken = true,
+            Some(Settled::Failed | Settled::OnePoisonsBatch) | None => {}
+        }
         self.forget(pool);
     }
 
     /// Takes in that the stream was found to be at `head`.
     pub(super) fn moved(&mut self, head: StreamHead, pool: &mut Pool) {
-        if self.is_quiet() && self.head != head {
+        if self.is_quiet() && !self.is_advanced() && self.state.head() != head {
             self.forget(pool);
         }
     }
 
     /// Lets go of the state.
     pub(super) fn forget(&mut self, pool: &mut Pool) {
-        if let Some(state) = self.state.take() {
-            pool.release(state);
-        }
+        self.state.forget(pool);
     }
 
-    /// Does what can be done now for what waits.
-    pub(super) fn advance(&mut self, pool: &mut Pool, shard: &Arc<Shard>) {
-        while !self.is_reserved && !self.is_loading {
+    /// Does what can be done now for what waits. Gives the history that has to be read before there
+    /// is more to do.
+    #[must_use]
+    pub(super) fn advance(&mut self, pool: &mut Pool, rules: &StreamRules) -> Option<HistoryStart> {
+        while !self.is_loading {
+            if self.holder.is_some() {
+                return self.decide_reserved(pool, rules);
+            }
             // Others come between, so that a snapshot can be taken of what is durable.
-            if self.is_under_way && self.is_snapshot_due(shard) {
-                return;
+            if self.is_under_way && self.state.is_snapshot_due(rules) {
+                break;
             }
             match self.waiting.pop_front() {
                 None => {
                     self.waiting.shrink_to_fit();
-                    return;
+                    break;
                 }
-                Some(Waiter::Reservation(grant)) if self.is_quiet() => {
-                    self.is_reserved = true;
-                    // If nobody waits for it any more it ends here, which comes back as a message.
-                    let _ = grant.send(Reservation::new(shard.clone(), self.id.clone()));
+                Some(Waiter::Batch(reservation, grant)) if self.is_quiet() => {
+                    self.grant(reservation, grant);
                 }
-                Some(Waiter::Command(job)) if job.is_unwanted() => {}
-                Some(Waiter::Command(job)) if self.state(pool).is_some() && !self.is_full() => {
-                    if let Err(job) = self.decide(job, pool, shard) {
-                        return self.waiting.push_front(Waiter::Command(job));
+                Some(Waiter::Command(queued)) if queued.is_unwanted() => {}
+                Some(Waiter::Command(queued)) if self.state(pool).is_some() && !self.is_full() => {
+                    if let Err(queued) = self.decide(queued, pool, rules) {
+                        self.waiting.push_front(Waiter::Command(queued));
+                        if !self.is_quiet() {
+                            break;
+                        }
                     }
                 }
                 Some(other) => {
-                    if matches!(other, Waiter::Command(_)) && self.is_quiet() {
-                        self.begin_loading(HistoryStart::Newest, pool, shard);
+                    let is_command = matches!(other, Waiter::Command(_));
+                    self.waiting.push_front(other);
+                    if is_command && self.is_quiet() {
+                        return Some(self.begin_loading(HistoryStart::Newest, pool));
                     }
-                    return self.waiting.push_front(other);
+                    break;
                 }
             }
+        }
+        None
+    }
+
+    /// Gives the stream to a batch.
+    fn grant(&mut self, reservation: u64, grant: oneshot::Sender<()>) {
+        // A batch that was given up meanwhile has left a message that ends its reservation.
+        if grant.send(()).is_ok() {
+            // A batch appends to other streams as well, and a claim is for one.
+            self.claim = None;
+            self.holder = Some(HoldingBatch {
+                reservation,
+                durable: None,
+                command: None,
+            });
         }
     }
 
@@ -190,79 +234,93 @@ impl HotStream {
         self.decided.len() >= limit || self.decided_bytes >= BYTES_PER_APPEND
     }
 
-    /// Decides a command. Gives it back if it has to wait for what is not durable yet.
+    /// Decides a command. Gives it back if it has to wait for what is not durable yet, or for
+    /// another state.
     fn decide(
         &mut self,
-        job: Box<QueuedCommand>,
+        queued: Box<QueuedCommand>,
         pool: &mut Pool,
-        shard: &Arc<Shard>,
+        rules: &StreamRules,
     ) -> Result<(), Box<QueuedCommand>> {
-        if let Err(error) = job.task.check_head(&self.head) {
-            return self.refuse(job, error);
+        if let Err(error) = queued.prepared.check_head(&self.state.head()) {
+            return self.refuse(queued, error);
         }
-        // Of two commands with one id, the second is told what became of the first.
-        let id = job.task.command_id;
-        if self
-            .decided
-            .iter()
-            .any(|(_, first)| first.command_id() == id)
-        {
-            return Err(job);
+        // Of two commands with one id, the second gets the outcome of the first.
+        let id = queued.prepared.command_id;
+        let mut decided = self.decided.iter();
+        if decided.any(|(_, first)| first.command_id() == id) {
+            return Err(queued);
         }
-        let Some(state) = self.state.take() else {
-            return Err(job);
-        };
-        let head = self.head;
-        let subject = CallSubject {
-            stream: &self.id,
-            command_id: Some(id),
-        };
-        let decided = pool.with(&state, subject, |instance| {
-            let decided = job
-                .task
-                .decide(&*shard.env.clock, instance, &state, &head)?;
-            let shown = job
-                .return_state
-                .then(|| instance.snapshot(&state))
-                .transpose()?;
-            Ok((decided, shown))
-        });
-        match decided {
+        let (command, return_state) = (&queued.prepared, queued.return_state);
+        match self.state.decide(command, return_state, pool, rules) {
             Ok((decided, shown)) => {
-                self.head = after(head, &decided.part.events);
                 if self.decided.is_empty() {
                     self.decided.reserve_exact(1);
                 }
                 self.decided_bytes += decided.part.size_bytes();
-                self.decided.push(job.pending(decided, shown));
-                if pool.is_outgrown(&state) {
-                    self.is_suspect = true;
-                    pool.retire(state.instance());
-                } else {
-                    self.state = Some(state);
-                }
+                self.decided.push(queued.pending(decided, shown));
                 Ok(())
             }
-            Err(fault) => {
-                self.failed(state, pool, &fault);
-                self.refuse(job, shard.fault(fault))
+            Err(CallFailure::Crowded) => Err(queued),
+            Err(CallFailure::Fault(fault)) => self.refuse(queued, pool.fault(fault)),
+        }
+    }
+
+    /// Decides the command of the batch that has the stream for itself. Gives the history that has
+    /// to be read before.
+    fn decide_reserved(&mut self, pool: &mut Pool, rules: &StreamRules) -> Option<HistoryStart> {
+        let command = self.holder.as_mut()?.command.take()?;
+        if self.state(pool).is_none() {
+            return self.load_reserved(command, pool);
+        }
+        let head = self.state.head();
+        let durable = *self.holder.as_mut()?.durable.get_or_insert(head);
+        let unconfirmed = |error| Stop::unconfirmed(error, Some(durable));
+        if let Err(error) = command.prepared.check_head(&head) {
+            command.stop(unconfirmed(error));
+            return None;
+        }
+        let (prepared, return_state) = (&command.prepared, command.return_state);
+        match self.state.decide(prepared, return_state, pool, rules) {
+            Ok(decided) => {
+                self.state.pin(pool, true);
+                // The batch may have been given up.
+                let _ = command.reply.send(Ok(decided));
             }
+            Err(CallFailure::Crowded) => return self.load_reserved(command, pool),
+            Err(CallFailure::Fault(fault)) => command.stop(unconfirmed(pool.fault(fault))),
         }
+        None
     }
 
-    /// Takes in that a call on `state` has failed.
-    fn failed(&mut self, state: State, pool: &mut Pool, fault: &Fault) {
-        self.is_suspect |= !pool.has(&state) && *fault != Fault::NoRoom;
-        pool.release(state);
+    /// Has the state loaded for a command of a batch. What the batch has decided before cannot be
+    /// loaded: it begins again.
+    fn load_reserved(
+        &mut self,
+        command: Box<ReservedCommand>,
+        pool: &mut Pool,
+    ) -> Option<HistoryStart> {
+        if self.is_advanced() {
+            command.stop(Stop::Again);
+            return None;
+        }
+        let holder = self.holder.as_mut()?;
+        holder.command = Some(command);
+        holder.durable = None;
+        Some(self.begin_loading(HistoryStart::Newest, pool))
     }
 
-    /// Refuses a command if that follows from a durable state.
-    fn refuse(&mut self, job: Box<QueuedCommand>, error: Error) -> Result<(), Box<QueuedCommand>> {
+    /// Refuses a command if that follows from a durable state. Gives it back otherwise.
+    fn refuse(
+        &mut self,
+        queued: Box<QueuedCommand>,
+        error: Error,
+    ) -> Result<(), Box<QueuedCommand>> {
         if !self.is_quiet() {
-            return Err(job);
+            return Err(queued);
         }
-        let head = self.head;
-        job.stop(Stop::Unconfirmed { error, head });
+        let head = Some(self.state.head());
+        queued.stop(Stop::unconfirmed(error, head));
         Ok(())
     }
 
@@ -303,140 +361,94 @@ impl HotStream {
         // In their order, before those that came later.
         self.decided_bytes = 0;
         let decided = std::mem::take(&mut self.decided).into_iter();
-        let decided = decided.map(|(_, pending)| pending.into_job());
-        let jobs = again.into_iter().chain(decided).map(Box::new);
+        let decided = decided.map(|(_, pending)| pending.into_queued());
+        let queued = again.into_iter().chain(decided).map(Box::new);
         let later = std::mem::take(&mut self.waiting);
-        self.waiting = jobs.map(Waiter::Command).chain(later).collect();
+        self.waiting = queued.map(Waiter::Command).chain(later).collect();
     }
 
-    fn begin_loading(&mut self, start: HistoryStart, pool: &mut Pool, shard: &Arc<Shard>) {
+    #[must_use]
+    fn begin_loading(&mut self, start: HistoryStart, pool: &mut Pool) -> HistoryStart {
         self.is_loading = true;
         if matches!(start, HistoryStart::Newest) {
-            self.forget(pool);
+            self.state.reset(pool);
             self.claim = None;
-            self.head = StreamHead::default();
-            self.snapshot = Version::EMPTY;
-            self.replay = Duration::ZERO;
             metrics::counter!(HOT_LOADS).increment(1);
         }
-        shard.load(self.id.clone(), start);
+        start
     }
 
-    /// Takes the next page of its history.
+    /// Takes the next page of its history. Gives what has to be read next.
+    #[must_use]
     pub(super) fn loaded(
         &mut self,
         page: Result<HistoryPage, store::Error>,
         pool: &mut Pool,
-        shard: &Arc<Shard>,
-    ) {
+    ) -> Option<HistoryStart> {
         self.is_loading = false;
         let page = match page {
             Ok(page) => page,
-            Err(error) => return self.refuse_waiting(|| Error::Store(error.clone_for_waiter())),
+            Err(error) => {
+                self.refuse_waiting(|| Error::Store(error.clone_for_waiter()));
+                return None;
+            }
         };
-        let began = Instant::now();
-        let next = self.fold(page, pool);
-        self.replay += began.elapsed();
-        match next {
-            Ok(None) => {}
-            Ok(Some(start)) => self.begin_loading(start, pool, shard),
-            Err(fault) => self.refuse_waiting(|| shard.fault(fault.clone())),
-        }
+        let next = match self.state.fold(&page, pool) {
+            Ok(None) => self.folded(page),
+            Ok(instead) => instead,
+            Err(fault) => {
+                self.refuse_waiting(|| pool.fault(fault.clone()));
+                None
+            }
+        };
+        next.map(|start| self.begin_loading(start, pool))
     }
 
-    /// Folds a page. Gives what has to be loaded next.
-    fn fold(
-        &mut self,
-        mut page: HistoryPage,
-        pool: &mut Pool,
-    ) -> Result<Option<HistoryStart>, Fault> {
-        let state = match self.state.take().filter(|state| pool.has(state)) {
-            Some(state) => state,
-            None if page.snapshot.is_some() || page.after == Version::EMPTY => {
-                let company = if self.is_suspect {
-                    Company::None
-                } else {
-                    Company::Others
-                };
-                let snapshot = page.snapshot.as_ref();
-                let (state, is_restored) = pool
-                    .place(&self.id, company, snapshot)
-                    .inspect_err(|fault| self.is_suspect |= *fault != Fault::NoRoom)?;
-                if page.snapshot.is_some() && !is_restored {
-                    pool.release(state);
-                    return Ok(Some(HistoryStart::First));
-                }
-                self.head.version = page.after;
-                self.snapshot = page.after;
-                state
-            }
-            // Its instance has ended between two pages.
-            None => return Ok(Some(HistoryStart::Newest)),
-        };
-        self.head = page.history.head.unwrap_or(self.head);
-        let events = page.history.events;
-        if !events.is_empty()
-            && let Err(fault) = pool.with(&state, (&self.id).into(), |instance| {
-                instance.evolve(&state, &events)
-            })
-        {
-            self.failed(state, pool, &fault);
-            return Err(fault);
-        }
-        self.state = Some(state);
-        self.claim = page.claim.take().or(self.claim.take());
+    /// Takes what else a page holds, once it is folded. Gives what has to be read next.
+    fn folded(&mut self, page: HistoryPage) -> Option<HistoryStart> {
+        self.claim = page.claim.or(self.claim.take());
         if let Some(next) = page.next {
-            return Ok(Some(HistoryStart::Ahead(next)));
+            return Some(HistoryStart::Ahead(next));
         }
-        // Once, whether that can be had or not; and late, so that the others wait for a short page
-        // only.
-        let is_overtaken = std::mem::take(&mut self.is_overtaken);
-        Ok(is_overtaken.then_some(HistoryStart::Claimed(self.head.version)))
+        // A batch makes no claim. Once, whether that can be had or not; and late, so that the
+        // others wait for a short page only.
+        if self.holder.is_some() || !std::mem::take(&mut self.is_overtaken) {
+            return None;
+        }
+        Some(HistoryStart::Claimed(self.state.head().version))
     }
 
     /// Refuses all commands that wait for a history that cannot be read. Later commands have it
     /// loaded again.
     fn refuse_waiting(&mut self, error: impl Fn() -> Error) {
+        let refusal = || Stop::unconfirmed(error(), None);
+        if let Some(holder) = &mut self.holder {
+            let command = holder.command.take();
+            return command
+                .into_iter()
+                .for_each(|command| command.stop(refusal()));
+        }
         let waiting = std::mem::take(&mut self.waiting);
         for waiting in waiting {
             match waiting {
-                Waiter::Command(job) => job.stop(Stop::Unfit(error())),
-                reservation @ Waiter::Reservation(_) => self.waiting.push_back(reservation),
+                Waiter::Command(queued) => queued.stop(refusal()),
+                batch @ Waiter::Batch(..) => self.waiting.push_back(batch),
             }
         }
     }
 
-    fn is_snapshot_due(&self, shard: &Shard) -> bool {
-        let policy = &shard.env.snapshots;
-        let events = self.head.version.get().saturating_sub(self.snapshot.get());
-        events >= policy.events || (events > 0 && self.replay >= policy.replay)
-    }
-
-    /// Takes a snapshot if one is due, of a state that is durable.
-    pub(super) fn take_snapshot(&mut self, pool: &mut Pool, shard: &Arc<Shard>) {
-        // A stream that has ended is decided no more.
-        let is_wanted = self.is_snapshot_due(shard) && !self.head.is_final;
-        if !is_wanted || !self.is_quiet() || self.is_loading {
-            return;
+    /// Takes a snapshot if one is due, of a state that is durable. Gives the version, and the state
+    /// to keep.
+    #[must_use]
+    pub(super) fn take_snapshot(
+        &mut self,
+        pool: &mut Pool,
+        rules: &StreamRules,
+    ) -> Option<(Version, Json)> {
+        if !self.is_quiet() || self.is_loading || self.holder.is_some() {
+            return None;
         }
-        let Some(state) = self.state.take().filter(|state| pool.has(state)) else {
-            return;
-        };
-        // Also when it fails: the next one is tried after as many events again.
-        self.snapshot = self.head.version;
-        self.replay = Duration::ZERO;
-        match pool.with(&state, (&self.id).into(), |instance| {
-            instance.snapshot(&state)
-        }) {
-            Ok(json) => {
-                shard.keep_snapshot(self.id.clone(), self.head.version, json);
-                self.state = Some(state);
-            }
-            Err(fault) => {
-                tracing::warn!(stream = %self.id, error = %fault, "no snapshot can be taken");
-                self.failed(state, pool, &fault);
-            }
-        }
+        self.state.take_snapshot(pool, rules)
     }
 }
 
@@ -447,17 +459,4 @@ pub(super) struct Handed {
     /// The answers that wait for the parts, in the same order.
     pub(super) pending: Vec<Pending>,
     pub(super) claim: Option<Box<dyn Claim>>,
-}
-
-/// The outcome of an append to a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Settled {
-    /// The append is durable.
-    Durable,
-    /// The append failed; the stream has to be loaded again.
-    Failed,
-    /// Not stored: another host appended first.
-    Overtaken,
-    /// Not stored: one of the commands can never be stored, and which one is unknown.
-    OnePoisonsBatch,
 }

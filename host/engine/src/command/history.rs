@@ -1,4 +1,5 @@
-//! The reader of a stream's history for its shard, one page ahead of folding.
+//! The reader of a stream's history, for all who fold one: a snapshot if there is one, and pages of
+//! events.
 
 use std::sync::Arc;
 
@@ -6,7 +7,8 @@ use gavel_model::{Json, ModuleDigest, StreamId, Version};
 use gavel_store::{Claim, Error, History, Store};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::command::session::{PAGE_EVENTS, load};
+/// The number of events that are read and folded at a time.
+pub(super) const PAGE_EVENTS: u32 = 1_000;
 
 /// The point from which a stream's history is to be read.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub(super) struct HistoryPage {
     pub(super) snapshot: Option<Json>,
     pub(super) after: Version,
     pub(super) history: History,
-    /// The page after it, if there is one.
+    /// The page after it, if there is one and it is read ahead.
     pub(super) next: Option<PageAhead>,
     /// The claim on the stream, if it was asked for and could be had.
     pub(super) claim: Option<Box<dyn Claim>>,
@@ -53,15 +55,15 @@ impl HistoryReader {
     /// one.
     pub(super) async fn read(&self, start: HistoryStart) -> Result<HistoryPage, Error> {
         let mut page = match start {
-            HistoryStart::Newest => self.newest().await?,
-            HistoryStart::First => self.after(Version::EMPTY).await?,
+            HistoryStart::Newest => self.newest(PAGE_EVENTS).await?,
+            HistoryStart::First => self.after(Version::EMPTY, None, PAGE_EVENTS).await?,
             // It has panicked, or the runtime is shutting down.
             HistoryStart::Ahead(PageAhead(page)) => page
                 .await
                 .unwrap_or_else(|error| Err(Error::Unavailable(error.into())))?,
             HistoryStart::Claimed(version) => {
                 let claim = self.store.claim(&self.stream).await?;
-                let page = self.after(version).await?;
+                let page = self.after(version, None, PAGE_EVENTS).await?;
                 HistoryPage { claim, ..page }
             }
         };
@@ -71,27 +73,41 @@ impl HistoryReader {
         Ok(page)
     }
 
-    async fn newest(&self) -> Result<HistoryPage, Error> {
-        let loaded = load(&*self.store, &self.stream, self.module, PAGE_EVENTS).await?;
+    /// Reads the newest snapshot, and up to `limit` events after it; without one, the first events.
+    ///
+    /// A snapshot does not hold the id of its last event, nor whether the stream ended with it:
+    /// when no event follows the snapshot, that last event is read as well.
+    pub(super) async fn newest(&self, limit: u32) -> Result<HistoryPage, Error> {
+        let loaded = self.store.load(&self.stream, self.module, limit).await?;
+        let mut history = loaded.history;
+        if let (Some(snapshot), None) = (&loaded.snapshot, history.head) {
+            let (version, before) = (snapshot.version, snapshot.version.previous());
+            let last = self.store.history(&self.stream, before, Some(version), 1);
+            history.head = last.await?.head;
+        }
         let after = loaded.snapshot.as_ref().map(|snapshot| snapshot.version);
         Ok(HistoryPage {
             snapshot: loaded.snapshot.map(|snapshot| snapshot.state),
             after: after.unwrap_or_default(),
-            history: loaded.history,
+            history,
             next: None,
             claim: None,
         })
     }
 
-    async fn after(&self, after: Version) -> Result<HistoryPage, Error> {
-        let history = self
-            .store
-            .history(&self.stream, after, None, PAGE_EVENTS)
-            .await?;
+    /// Reads up to `limit` events after `after` (exclusive), to `through` (inclusive) if there is a
+    /// bound.
+    pub(super) async fn after(
+        &self,
+        after: Version,
+        through: Option<Version>,
+        limit: u32,
+    ) -> Result<HistoryPage, Error> {
+        let history = self.store.history(&self.stream, after, through, limit);
         Ok(HistoryPage {
             snapshot: None,
             after,
-            history,
+            history: history.await?,
             next: None,
             claim: None,
         })
@@ -99,7 +115,7 @@ impl HistoryReader {
 
     fn ahead(&self, version: Version) -> PageAhead {
         let reader = self.clone();
-        let reading = tokio::spawn(async move { reader.after(version).await });
+        let reading = tokio::spawn(async move { reader.after(version, None, PAGE_EVENTS).await });
         PageAhead(AbortOnDropHandle::new(reading))
     }
 }
