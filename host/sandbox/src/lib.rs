@@ -18,6 +18,8 @@ mod kinds;
 mod limits;
 mod log;
 mod module;
+#[cfg(feature = "native")]
+mod native;
 mod room;
 mod running;
 pub mod scheduling;
@@ -34,6 +36,8 @@ pub use kinds::*;
 pub use limits::Limits;
 pub use log::printable;
 pub use module::Module;
+#[cfg(feature = "native")]
+pub use native::{NativeDecider, NativeFold};
 pub use scheduling::{BackgroundThrottle, SMALL_READ_EVENTS, give_way};
 pub use service::{Runtime, RuntimeOptions};
 pub use value::{Decision, GuestCommand, GuestContext};

@@ -13,6 +13,8 @@ use super::exports::{Exports, OptionalInterface, is_without_functions};
 use super::host::Host;
 use super::kinds::Kind;
 use super::log::printable;
+#[cfg(feature = "native")]
+use super::native::NativeDecider;
 use super::running::{Running, new_store};
 use super::scheduling::{Lane, Pace};
 use super::{CompileError, Fault, Limits, trap, wasi};
@@ -27,10 +29,19 @@ pub struct Module {
     digest: ModuleDigest,
     imports: Arc<[String]>,
     exports: Arc<Exports>,
-    kind: Kind,
-    pre: InstancePre<Host>,
+    code: ModuleCode,
     limits: Arc<Limits>,
     pace: Arc<Pace>,
+}
+
+/// The code of a module.
+#[derive(Clone)]
+pub(super) enum ModuleCode {
+    /// A component, and the functions of its kind.
+    Component { pre: InstancePre<Host>, kind: Kind },
+    /// A decider that is compiled into the host.
+    #[cfg(feature = "native")]
+    Native(Arc<dyn NativeDecider>),
 }
 
 impl Module {
@@ -55,12 +66,35 @@ impl Module {
         Ok(Self {
             digest,
             imports: imports.into(),
-            kind: Kind::of(exports.kind)?,
+            code: ModuleCode::Component {
+                pre,
+                kind: Kind::of(exports.kind)?,
+            },
             exports: Arc::new(exports),
-            pre,
             pace: Arc::new(Pace::new(limits.fuel)),
             limits,
         })
+    }
+
+    /// A module without a component: `decider` is compiled into the host.
+    #[cfg(feature = "native")]
+    #[must_use]
+    pub fn native(digest: ModuleDigest, decider: Arc<dyn NativeDecider>, limits: Limits) -> Self {
+        Self {
+            digest,
+            imports: Arc::default(),
+            exports: Arc::new(Exports {
+                kind: ModuleKind::Decider,
+                optional: Vec::new(),
+            }),
+            code: ModuleCode::Native(decider),
+            pace: Arc::new(Pace::new(limits.fuel)),
+            limits: Arc::new(limits),
+        }
+    }
+
+    pub(super) fn code(&self) -> &ModuleCode {
+        &self.code
     }
 
     /// The name of the module: the digest of the component's bytes.
@@ -100,17 +134,21 @@ impl Module {
     ///
     /// A [`Fault`]: the module cannot be used.
     pub fn describe(&self) -> Result<Json, Fault> {
-        (self.kind.describe)(self)
+        match &self.code {
+            ModuleCode::Component { kind, .. } => (kind.describe)(self),
+            #[cfg(feature = "native")]
+            ModuleCode::Native(decider) => Ok(decider.describe()),
+        }
     }
 
-    /// Starts an instance, and has `find` look for the exports that its kind has.
+    /// Starts an instance of a component, and has `find` look for the exports that its kind has.
     pub(super) fn start<G>(
         &self,
-        find: impl FnOnce(&InstancePre<Host>, &mut Store<Host>, &Instance) -> wasmtime::Result<G>,
+        pre: &InstancePre<Host>,
+        find: impl FnOnce(&mut Store<Host>, &Instance) -> wasmtime::Result<G>,
     ) -> Result<(Running, G), Fault> {
         let (limits, pace) = (Arc::clone(&self.limits), Arc::clone(&self.pace));
-        let find = |store: &mut Store<Host>, instance: &Instance| find(&self.pre, store, instance);
-        Running::start(&self.pre, limits, pace, find)
+        Running::start(pre, limits, pace, find)
     }
 
     /// The same module, with a count of its own of what it computes: for work in the background,
@@ -161,8 +199,13 @@ impl Module {
     /// Starts an instance only to see whether the component can be started and has exports of the
     /// right types, which wasmtime checks as they are loaded.
     pub(super) fn try_instantiate(&self) -> Result<(), CompileError> {
-        let mut store = new_store(&self.pre, &self.limits);
-        let started = self.pre.instantiate(&mut store);
+        let (pre, kind) = match &self.code {
+            ModuleCode::Component { pre, kind } => (pre, kind),
+            #[cfg(feature = "native")]
+            ModuleCode::Native(_) => return Ok(()),
+        };
+        let mut store = new_store(pre, &self.limits);
+        let started = pre.instantiate(&mut store);
         let instance =
             started.map_err(
                 |error| match trap::fault(&error, store.data(), &self.limits) {
@@ -170,9 +213,9 @@ impl Module {
                     fault => CompileError::Start(fault),
                 },
             )?;
-        (self.kind.load)(&self.pre, &mut store, &instance).map_err(wrong_world)?;
+        (kind.load)(pre, &mut store, &instance).map_err(wrong_world)?;
         for interface in &self.exports.optional {
-            let (store, pre) = (&mut store, &self.pre);
+            let store = &mut store;
             let loaded = match interface {
                 OptionalInterface::Boundary => boundary::GuestIndices::new(pre)
                     .and_then(|indices| indices.load(store, &instance).map(drop)),

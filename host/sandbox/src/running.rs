@@ -12,12 +12,16 @@ use super::{Fault, Limits, trap};
 
 static STARTED: AtomicU64 = AtomicU64::new(0);
 
+/// The id of the next instance, which tells it from all others of the process.
+pub(super) fn next_id() -> u64 {
+    STARTED.fetch_add(1, Ordering::Relaxed)
+}
+
 /// A running component with memory of its own, of whatever kind.
 ///
 /// Each call gets the whole of [`Limits::fuel`] and [`Limits::deadline`]. After a fault that left
 /// the guest in pieces every call fails with [`Fault::Spent`].
 pub(super) struct Running {
-    id: u64,
     store: Store<Host>,
     limits: Arc<Limits>,
     pace: Arc<Pace>,
@@ -40,7 +44,6 @@ impl Running {
             Err(error) => return Err(trap::fault(&error, store.data(), &limits)),
         };
         let running = Self {
-            id: STARTED.fetch_add(1, Ordering::Relaxed),
             store,
             limits,
             pace,
@@ -48,11 +51,6 @@ impl Running {
             fuel_used: 0,
         };
         Ok((running, found))
-    }
-
-    /// Tells this one from all others of the process.
-    pub(super) fn id(&self) -> u64 {
-        self.id
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -126,7 +124,6 @@ fn begin_call(store: &mut Store<Host>, limits: &Limits, surroundings: Surroundin
 impl std::fmt::Debug for Running {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Running")
-            .field("id", &self.id)
             .field("spent", &self.spent)
             .finish_non_exhaustive()
     }

@@ -24,6 +24,10 @@ mod request;
 mod settings;
 mod single;
 mod stop;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use error::{BatchError, Error, SchemaViolation};
 pub use execute::Commands;

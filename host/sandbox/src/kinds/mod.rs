@@ -7,6 +7,8 @@ use gavel_model::{Json, ModuleKind};
 use wasmtime::Store;
 use wasmtime::component::{Instance as Started, InstancePre};
 
+#[cfg(feature = "native")]
+pub(super) use decider::{DeciderCalls, StateHandle};
 pub use decider::{Instance, Restored, State};
 
 use super::host::Host;

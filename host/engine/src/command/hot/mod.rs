@@ -14,6 +14,8 @@ mod settled;
 mod shard;
 mod state;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
