@@ -174,6 +174,44 @@ pub struct ActivationBody {
     pub accept: Vec<String>,
 }
 
+/// The activations of modules that have become active together.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ActivationSet<'a> {
+    /// The activations, in the order of the request.
+    pub activations: Vec<Activation<'a>>,
+}
+
+/// A request to activate modules together.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ActivationSetRequest)]
+pub struct ActivationSetBody {
+    /// The modules, each under another name.
+    #[schema(min_items = 1, max_items = 16)]
+    pub activations: Vec<ActivationItem>,
+    /// The reason, for the activation logs.
+    #[schema(value_type = Option<String>, pattern = "^[^\\u0000]*$")]
+    pub message: Option<Text>,
+    /// The findings to accept, by name, whatever module they are about.
+    #[serde(default)]
+    pub accept: Vec<String>,
+}
+
+/// A module of several that become active together.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivationItem {
+    /// The kind of the module: `decider`, `process` or `view`.
+    #[schema(pattern = "^(decider|process|view)$")]
+    pub kind: String,
+    /// The name under which it works.
+    #[schema(pattern = "^[A-Za-z][A-Za-z0-9_-]{0,127}$")]
+    pub name: String,
+    /// The module.
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
+    pub digest: String,
+}
+
 /// A request to deactivate a module.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

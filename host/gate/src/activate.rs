@@ -1,13 +1,13 @@
-//! The activation: runs the steps, and moves the pointer when no finding blocks it.
+//! The activation: runs the steps, and moves the pointers of a set of modules when no finding
+//! blocks one of them. A module alone is a set of one.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gavel_engine::catalog::{self, Decider, Modules, Ready};
 use gavel_model::{Activation, ActivationKey, ModuleDigest};
 use gavel_sandbox::RunError;
-use gavel_store::{ActivateError, NewActivation, Store};
+use gavel_store::{ActivateError, ActivationSet, Moment, NewActivation, Store};
 use tokio::time::timeout;
 
 use super::catch_up::{MOST_STREAMS, MOST_STREAMS_SINCE, Seen};
@@ -17,12 +17,14 @@ use super::past::Throttling;
 use super::slots::Slots;
 use super::{Error, GateSettings, Report, Watch};
 
-/// The most looks at a candidate, when another activation comes first each time.
+/// The most modules that are activated together. Each is looked at, one after the other.
+pub const MOST_MODULES: usize = 16;
+/// The most looks at candidates, when another activation comes first each time.
 pub(super) const ATTEMPTS: u32 = 5;
-/// The most times that the decider is held for the last look, before callers are told that too much
-/// is written to the decider.
+/// The most times that the deciders are held for the last look, before callers are told that too
+/// much is written to them.
 const TURNS: u32 = 5;
-/// The longest time that a decider is held for the last look, at what was stored since the look
+/// The longest time that deciders are held for the last look, at what was stored since the look
 /// before. A look that takes longer continues while commands are carried out.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
@@ -39,6 +41,15 @@ pub struct ActivationRequest {
     pub accept: Vec<String>,
     /// The authenticated sender; none when authentication is off.
     pub activated_by: Option<String>,
+}
+
+/// A candidate as it was last looked at.
+#[derive(Debug, Clone)]
+struct Look {
+    /// The findings of a rehearsal, if there was one, and of what happened since.
+    report: Report,
+    /// The history that was seen; none where there is nothing to compare.
+    seen: Option<Seen>,
 }
 
 /// Looks at candidates and activates those that pass.
@@ -72,7 +83,22 @@ impl Gate {
     /// [`Error::Refused`] with the report, or why the gate could not be run. Nothing has changed
     /// then.
     pub async fn activate(&self, request: ActivationRequest) -> Result<Activation, Error> {
-        self.pass(&request, Swap::Forward).await
+        self.pass_one(request, Swap::Forward).await
+    }
+
+    /// Runs the gate for modules of one namespace, and activates all of them, at the same moment,
+    /// when each passes. Gives the activations in the order of the requests.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with the reports of all, [`Error::Unfit`] or [`Error::TooMany`] when they
+    /// cannot be activated together, or why the gate could not be run. Nothing has changed then.
+    pub async fn activate_together(
+        &self,
+        requests: &[ActivationRequest],
+    ) -> Result<Vec<Activation>, Error> {
+        check_together(requests.iter().map(|request| &request.key))?;
+        self.pass(requests, Swap::Forward).await
     }
 
     /// Activates the module that was active before the present one, or until a deactivation,
@@ -105,41 +131,62 @@ impl Gate {
             accept: Vec::new(),
             activated_by,
         };
-        self.pass(&request, Swap::Back).await
+        self.pass_one(request, Swap::Back).await
     }
 
-    /// Takes a decider through the gate, again and again while others come first.
-    pub(super) async fn pass_decider(
+    async fn pass_one(
         &self,
-        candidate: &Arc<Decider>,
-        request: &ActivationRequest,
+        request: ActivationRequest,
         direction: Swap,
     ) -> Result<Activation, Error> {
-        for _ in 0..ATTEMPTS {
-            let ActivationRequest { key, accept, .. } = request;
-            let subject = self.subject(key, candidate, direction, accept).await?;
-            if let Some(activation) = self.swap(&subject, request).await? {
-                self.forget_snapshots(&subject.namespace, &subject.decider);
-                return Ok(activation);
-            }
-        }
-        Err(Error::Contended {
-            key: request.key.clone(),
-        })
+        let activated = self.pass(std::slice::from_ref(&request), direction).await?;
+        let mut activated = activated.into_iter();
+        Ok(activated.next().expect("each request has its activation"))
     }
 
-    /// Looks at a candidate, and moves the pointer to it when it passes. None when everything is to
-    /// be looked at again: another module has become active meanwhile, or too much was stored.
+    /// Takes deciders through the gate, again and again while others come first.
+    pub(super) async fn pass_deciders(
+        &self,
+        candidates: &[Arc<Decider>],
+        requests: &[ActivationRequest],
+        direction: Swap,
+    ) -> Result<Vec<Activation>, Error> {
+        for _ in 0..ATTEMPTS {
+            let mut subjects = Vec::with_capacity(candidates.len());
+            for (candidate, request) in candidates.iter().zip(requests) {
+                let ActivationRequest { key, accept, .. } = request;
+                subjects.push(self.subject(key, candidate, direction, accept).await?);
+            }
+            if let Some(mut activated) = self.swap(&subjects, requests).await? {
+                for subject in &subjects {
+                    self.forget_snapshots(&subject.namespace, &subject.decider);
+                }
+                activated.sort_by_key(|activation| {
+                    let mut requests = requests.iter();
+                    requests.position(|request| request.key == activation.key)
+                });
+                return Ok(activated);
+            }
+        }
+        Err(contended(requests))
+    }
+
+    /// Looks at candidates, and moves the pointers to them when all pass. None when everything is
+    /// to be looked at again: another module has become active meanwhile, or too much was stored.
     async fn swap(
         &self,
-        subject: &Subject,
-        request: &ActivationRequest,
-    ) -> Result<Option<Activation>, Error> {
+        subjects: &[Subject],
+        requests: &[ActivationRequest],
+    ) -> Result<Option<Vec<Activation>>, Error> {
         let without_room = self.times_without_room();
-        let (report, mut seen) = self.look(subject).await?;
-        self.require(&report, without_room)?;
-        let keys = BTreeSet::from([request.key.clone()]);
-        let candidate = [Ready::Decider(Arc::clone(&subject.candidate))];
+        let mut looks = Vec::with_capacity(subjects.len());
+        for subject in subjects {
+            looks.push(self.look(subject, subjects.len()).await?);
+        }
+        self.require(&looks, without_room)?;
+        let keys = requests.iter().map(|request| request.key.clone()).collect();
+        let candidates = subjects.iter().map(|subject| subject.candidate.clone());
+        let candidates: Vec<_> = candidates.map(Ready::Decider).collect();
         for turn in 0..TURNS {
             // Where giving way has led to nothing, it is done at the cost of those who write so
             // much.
@@ -147,64 +194,94 @@ impl Gate {
                 0 => Throttling::GivesWay,
                 _ => Throttling::Presses,
             };
-            let most = MOST_STREAMS_SINCE;
-            if let Some(seen) = &mut seen {
-                if !self.catch_up(subject, seen, most, manner).await? {
+            for (subject, look) in subjects.iter().zip(&mut looks) {
+                if !self.look_on(subject, look, manner).await? {
                     return Ok(None);
                 }
-                self.require(&self.report_of(subject, seen), without_room)?;
             }
+            self.require(&looks, without_room)?;
 
-            let mut last = seen.clone();
-            let hold = self.store.hold(&keys).await;
-            let hold = hold.map_err(Error::Store)?;
-            let now = self.store.moment(&subject.namespace).await;
-            let now = now.map_err(Error::Store)?;
-            let look = async {
-                match &mut last {
-                    Some(last) => {
-                        let pressing = Throttling::Presses;
-                        self.look_again(subject, last, &now, most, pressing).await
-                    }
-                    None => Ok(Some(0)),
-                }
-            };
-            match timeout(LAST_LOOK, look).await {
-                Ok(Ok(Some(_))) => {}
+            let mut last = looks.clone();
+            let hold = self.store.hold(&keys).await.map_err(Error::Store)?;
+            let looking = self.look_at_last(subjects, &mut last);
+            let through = match timeout(LAST_LOOK, looking).await {
+                Ok(Ok(Some(through))) => through,
                 Ok(Ok(None)) => return Ok(None),
                 Ok(Err(error)) => return Err(error),
                 // It is looked at while they go on.
                 Err(_elapsed) => continue,
-            }
-            let report = match &last {
-                Some(last) => self.report_of(subject, last),
-                None => report.clone(),
             };
-            self.require(&report, without_room)?;
-            let set = activation_of(subject, request, &report).into();
-            let activating = self.modules.activate(hold, set, &now, &candidate);
+            self.require(&last, without_room)?;
+            let activations = subjects.iter().zip(requests).zip(&last);
+            let activations = activations
+                .map(|((subject, request), look)| activation_of(subject, request, &look.report));
+            let set = ActivationSet::new(activations.collect()).map_err(Error::Unfit)?;
+            let activating = self.modules.activate(hold, set, &through, &candidates);
             match activating.await {
-                Err(ActivateError::Overtaken { .. } | ActivateError::NamespaceMoved) => seen = last,
-                activated => {
-                    let activated = settled(activated, request.digest)?;
-                    return Ok(activated.and_then(|mut activated| activated.pop()));
+                Err(ActivateError::Overtaken { .. } | ActivateError::NamespaceMoved) => {
+                    looks = last;
                 }
+                activated => return settled(activated),
             }
         }
-        Err(Error::Contended {
-            key: request.key.clone(),
-        })
+        Err(contended(requests))
     }
 
-    /// Accepts a report without blocking findings. A report of a host that had no room for
-    /// instances meanwhile speaks against a candidate without reason.
-    fn require(&self, report: &Report, without_room: u64) -> Result<(), Error> {
-        if report.passed {
+    /// Looks at what was stored since the last look at a candidate. False when that cannot be
+    /// determined, or is too much.
+    async fn look_on(
+        &self,
+        subject: &Subject,
+        look: &mut Look,
+        manner: Throttling,
+    ) -> Result<bool, Error> {
+        let Some(seen) = &mut look.seen else {
+            return Ok(true);
+        };
+        let caught_up = self.catch_up(subject, seen, MOST_STREAMS_SINCE, manner);
+        if !caught_up.await? {
+            return Ok(false);
+        }
+        look.report = self.report_of(subject, seen);
+        Ok(true)
+    }
+
+    /// Looks once more at all candidates, whose deciders are held. Gives the moment through which
+    /// everything was seen; none when that cannot be determined, or is too much. Dropped midway,
+    /// the looks are of no use.
+    async fn look_at_last(
+        &self,
+        subjects: &[Subject],
+        looks: &mut [Look],
+    ) -> Result<Option<Moment>, Error> {
+        let Some(first) = subjects.first() else {
+            return Ok(None);
+        };
+        let now = self.store.moment(&first.namespace).await;
+        let now = now.map_err(Error::Store)?;
+        for (subject, look) in subjects.iter().zip(looks) {
+            let Some(seen) = &mut look.seen else {
+                continue;
+            };
+            let (most, manner) = (MOST_STREAMS_SINCE, Throttling::Presses);
+            let seen_again = self.look_again(subject, seen, &now, most, manner);
+            if seen_again.await?.is_none() {
+                return Ok(None);
+            }
+            look.report = self.report_of(subject, seen);
+        }
+        Ok(Some(now))
+    }
+
+    /// Accepts reports without blocking findings. Reports of a host that had no room for instances
+    /// meanwhile speak against a candidate without reason.
+    fn require(&self, looks: &[Look], without_room: u64) -> Result<(), Error> {
+        if looks.iter().all(|look| look.report.passed) {
             return Ok(());
         }
         self.had_room_since(without_room)?;
         Err(Error::Refused {
-            report: report.to_json(),
+            reports: looks.iter().map(|look| look.report.to_json()).collect(),
         })
     }
 
@@ -236,27 +313,46 @@ impl Gate {
         }
     }
 
-    /// Gives the candidate's current report: the findings of a rehearsal, if there was one, and
+    /// Looks at one of so many candidates: takes the findings of a rehearsal, if there was one, and
     /// what happened since.
-    async fn look(&self, subject: &Subject) -> Result<(Report, Option<Seen>), Error> {
+    async fn look(&self, subject: &Subject, of: usize) -> Result<Look, Error> {
         if let Some(rehearsed) = self.rehearsed(subject).await? {
             // Where more has been stored since than there was, the rehearsal has not seen what
             // matters.
             let seen = u32::try_from(rehearsed.refolded_streams()).unwrap_or(u32::MAX);
             let most = seen.min(MOST_STREAMS);
-            if let Some(mut seen) = Seen::of(&rehearsed, Starts::default())
+            if let Some(mut seen) = Seen::of(&rehearsed, Starts::of_one_in(of))
                 && self
                     .catch_up(subject, &mut seen, most, Throttling::GivesWay)
                     .await?
             {
-                return Ok((self.report_of(subject, &seen), Some(seen)));
+                return Ok(Look {
+                    report: self.report_of(subject, &seen),
+                    seen: Some(seen),
+                });
             }
         }
-        let (mut ends, watch) = (Starts::default(), Watch::default());
+        let (mut ends, watch) = (Starts::of_one_in(of), Watch::default());
         let report = self.examine(subject, Some(&mut ends), &watch).await?;
         let seen = Seen::of(&report, ends);
-        Ok((report, seen))
+        Ok(Look { report, seen })
     }
+}
+
+/// Checks that modules may be activated together under such keys.
+///
+/// # Errors
+///
+/// [`Error::Unfit`], or [`Error::TooMany`] when there are more than [`MOST_MODULES`].
+pub fn check_together<'k>(
+    keys: impl ExactSizeIterator<Item = &'k ActivationKey>,
+) -> Result<(), Error> {
+    if keys.len() > MOST_MODULES {
+        let limit = MOST_MODULES;
+        return Err(Error::TooMany { limit });
+    }
+    ActivationSet::check(keys).map_err(Error::Unfit)?;
+    Ok(())
 }
 
 /// Makes the activation that a request asks for, with the report.
@@ -273,11 +369,15 @@ fn activation_of(subject: &Subject, request: &ActivationRequest, report: &Report
     }
 }
 
+/// The refusal of requests that others came before again and again.
+fn contended(requests: &[ActivationRequest]) -> Error {
+    Error::Contended {
+        keys: requests.iter().map(|request| request.key.clone()).collect(),
+    }
+}
+
 /// Gives the result of an attempt to move pointers. None where another step came first.
-pub(super) fn settled<T>(
-    activated: Result<T, ActivateError>,
-    digest: ModuleDigest,
-) -> Result<Option<T>, Error> {
+pub(super) fn settled<T>(activated: Result<T, ActivateError>) -> Result<Option<T>, Error> {
     match activated {
         Ok(activated) => Ok(Some(activated)),
         Err(
@@ -289,7 +389,7 @@ pub(super) fn settled<T>(
             name: key.name().clone(),
             kind,
         }),
-        Err(ActivateError::ModuleNotFound { .. }) => {
+        Err(ActivateError::ModuleNotFound { digest }) => {
             Err(Error::Module(catalog::Error::NotFound { digest }))
         }
         Err(ActivateError::Store(error)) => Err(Error::Store(error)),

@@ -26,11 +26,11 @@ impl Gate {
     ) -> Result<Activation, Error> {
         for _ in 0..ATTEMPTS {
             let newest = self.store.active(key).await.map_err(Error::Store)?;
-            let active = newest.and_then(|newest| Some((newest.number, newest.digest?)));
-            let (after, digest) = active.ok_or_else(|| Error::NotActive { key: key.clone() })?;
+            let active = newest.filter(|newest| newest.digest.is_some());
+            let active = active.ok_or_else(|| Error::NotActive { key: key.clone() })?;
             let deactivation = NewActivation {
                 key: key.clone(),
-                after,
+                after: active.number,
                 digest: None,
                 events: Vec::new(),
                 activated_by: deactivated_by.clone(),
@@ -39,10 +39,12 @@ impl Gate {
                 report: Json::empty_object(),
             };
             let deactivated = self.modules.deactivate(deactivation).await;
-            if let Some(deactivation) = settled(deactivated, digest)? {
+            if let Some(deactivation) = settled(deactivated)? {
                 return Ok(deactivation);
             }
         }
-        Err(Error::Contended { key: key.clone() })
+        Err(Error::Contended {
+            keys: vec![key.clone()],
+        })
     }
 }

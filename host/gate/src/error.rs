@@ -28,18 +28,27 @@ pub enum Error {
         /// The pointer.
         key: ActivationKey,
     },
-    /// The gate has a blocking finding that nobody has accepted.
-    #[error("the gate refuses the module")]
+    /// The gate has a blocking finding, of one of the modules, that nobody has accepted.
+    #[error("the gate refuses to activate")]
     Refused {
-        /// The report of the gate.
-        report: Json,
+        /// The report about each module, in the order of the requests.
+        reports: Vec<Json>,
+    },
+    /// The modules cannot be activated together.
+    #[error("the modules cannot be activated together")]
+    Unfit(#[source] store::UnfitSet),
+    /// More modules were named than are activated together.
+    #[error("at most {limit} modules are activated together")]
+    TooMany {
+        /// The most that there may be.
+        limit: usize,
     },
     /// Other activations came first, again and again, or more was written each time than could be
     /// looked at.
-    #[error("{key} is being activated by others, or too much is written to it")]
+    #[error("{} is being activated by others, or too much is written to it", list(.keys))]
     Contended {
-        /// The pointer.
-        key: ActivationKey,
+        /// The pointers.
+        keys: Vec<ActivationKey>,
     },
     /// The namespace has no such rehearsal.
     #[error("there is no rehearsal {id}")]
@@ -78,4 +87,9 @@ pub enum Error {
     /// The store failed.
     #[error("the store could not be used")]
     Store(#[source] store::Error),
+}
+
+fn list(keys: &[ActivationKey]) -> String {
+    let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
+    keys.join(", ")
 }

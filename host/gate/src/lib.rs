@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! kinds/          the entry points, by the kind of the candidate
-//! activate.rs     moves the pointer if the report passes
+//! activate.rs     moves the pointers of a set if all reports pass
 //! rehearsals.rs   the same in the background, without the pointer
 //!   |
 //! examine.rs      the steps in order      -->  report.rs   the findings, and which of them block
@@ -57,7 +57,7 @@ mod watch;
 mod why;
 mod words;
 
-pub use activate::{ActivationRequest, Gate};
+pub use activate::{ActivationRequest, Gate, MOST_MODULES, check_together};
 pub use error::Error;
 pub use facts::StepFacts;
 pub use finding::{Finding, FindingDetails};

@@ -21,19 +21,36 @@ use super::{Error, Gate, Watch};
 const STREAMS_AT_ONCE: usize = 50;
 /// The number of streams whose states are loaded at the same time.
 const LOADS: usize = 10;
-/// The most bytes of the states that are remembered, of the streams that were looked at last. A
-/// stream without a remembered state is read and folded again.
+/// The most bytes of the states that are remembered for all candidates of an activation, of the
+/// streams that were looked at last. A stream without a remembered state is read and folded again.
 const STATES_BYTES: usize = 16 << 20;
 
 /// States from which streams are folded on, by the id of the stream.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Starts {
     pub(super) candidate: HashMap<String, Snapshot>,
     pub(super) active: HashMap<String, Snapshot>,
     bytes: usize,
+    most_bytes: usize,
+}
+
+impl Default for Starts {
+    fn default() -> Self {
+        Self::of_one_in(1)
+    }
 }
 
 impl Starts {
+    /// Remembers no states yet, of one of so many candidates.
+    pub(super) fn of_one_in(candidates: usize) -> Self {
+        Self {
+            candidate: HashMap::new(),
+            active: HashMap::new(),
+            bytes: 0,
+            most_bytes: STATES_BYTES / candidates.max(1),
+        }
+    }
+
     /// Puts a start that is later than the one that is known.
     pub(super) fn put(&mut self, candidate: Snapshot, active: Option<Snapshot>) {
         let snapshots = [Some(&candidate), active.as_ref()].into_iter().flatten();
@@ -42,8 +59,12 @@ impl Starts {
             .sum();
         // What is replaced is counted all the same: it is not exact, and bounded.
         self.bytes += bytes + candidate.stream.id().len();
-        if self.bytes > STATES_BYTES {
-            *self = Self::default();
+        if self.bytes > self.most_bytes {
+            let most_bytes = self.most_bytes;
+            *self = Self {
+                most_bytes,
+                ..Self::default()
+            };
             return;
         }
         let id = candidate.stream.id().to_owned();
@@ -65,7 +86,7 @@ impl Starts {
         Self {
             candidate: some(&self.candidate),
             active: some(&self.active),
-            bytes: self.bytes,
+            ..*self
         }
     }
 

@@ -122,6 +122,12 @@ pub(super) struct Deactivation {
     pub(super) replaces: String,
 }
 
+/// The answer to an activation of several modules.
+#[derive(Debug, Deserialize)]
+pub(super) struct ActivationList {
+    pub(super) activations: Vec<Activation>,
+}
+
 /// The answer to an activation, as far as it is not in the report.
 #[derive(Debug, Deserialize)]
 pub(super) struct Activation {

@@ -12,14 +12,21 @@ const COMMON: [&str; 6] = ["type", "title", "status", "detail", "instance", "cod
 
 /// Describes a problem and its facts, in one or more lines.
 pub(super) fn in_words(problem: &Problem) -> String {
-    match (
-        problem.members().get("rejection"),
-        problem.members().get("report"),
-    ) {
-        (Some(rejection), _) => rejection_in_words(rejection),
-        (None, Some(report)) => format!("{}\n{}", headline(problem), report::in_words(report)),
-        (None, None) => headline(problem) + &facts(problem),
+    let member = |name| problem.members().get(name);
+    if let Some(rejection) = member("rejection") {
+        return rejection_in_words(rejection);
     }
+    if let Some(report) = member("report") {
+        return format!("{}\n{}", headline(problem), report::in_words(report));
+    }
+    if let Some(Value::Array(reports)) = member("reports") {
+        let reports = reports.iter().map(|report| {
+            let decider = report.get("decider").map(plain).unwrap_or_default();
+            format!("\n{decider}\n{}", report::in_words(report))
+        });
+        return headline(problem) + &reports.collect::<String>();
+    }
+    headline(problem) + &facts(problem)
 }
 
 fn headline(problem: &Problem) -> String {

@@ -1,6 +1,6 @@
 //! `/v1/{deciders, …}/{name}/activations` and its neighbours: the module that works under a name.
 //! The routes are the same for each kind of module that this host runs; `{kind}` and `{kinds}` in
-//! their descriptions stand for its name.
+//! their descriptions stand for its name. `/v1/activations` is for modules that change together.
 
 use axum::Extension;
 use axum::Json;
@@ -9,18 +9,21 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use gavel_api::{
-    Activation, ActivationBody, DeactivationBody, Rehearsal, RehearsalBody, RehearsalList,
-    RollbackBody, Text,
+    Activation, ActivationBody, ActivationSet, ActivationSetBody, DeactivationBody, Rehearsal,
+    RehearsalBody, RehearsalList, RollbackBody, Text,
 };
-use gavel_gate::{ActivationRequest, RehearsalRequest};
+use gavel_gate::{ActivationRequest, RehearsalRequest, check_together};
 use gavel_model as model;
-use gavel_model::ModuleKind;
+use gavel_model::{ActivationKey, ModuleKind};
 use gavel_sandbox::kinds;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::error::{Location, Problem};
-use crate::extract::{JsonBody, KeyPath, KnownModules, OptionalJsonBody, Sender};
+use crate::error::{Location, Problem, malformed, not_activated_together};
+use crate::extract::{
+    JsonBody, KeyPath, KnownModules, NamespaceHeader, OptionalJsonBody, Sender, module_kind,
+};
+use crate::guards::audit::Changed;
 use crate::state::AppState;
 
 /// The routes of all kinds that only read.
@@ -30,13 +33,14 @@ pub(super) fn reading() -> OpenApiRouter<AppState> {
 
 /// The routes of all kinds that change which module works.
 pub(super) fn changing() -> OpenApiRouter<AppState> {
-    of_all_kinds(|| {
+    let of_one = of_all_kinds(|| {
         OpenApiRouter::default()
             .routes(routes!(activate_module))
             .routes(routes!(deactivate_module))
             .routes(routes!(roll_back))
             .routes(routes!(start_rehearsal))
-    })
+    });
+    of_one.routes(routes!(activate_modules))
 }
 
 fn of_all_kinds(routes: fn() -> OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
@@ -92,6 +96,56 @@ async fn activate_module(
     Ok(recorded(&state.services.gate.activate(request).await?))
 }
 
+/// Activates modules together
+///
+/// All modules become active at the same moment if the gate accepts each of them, and none if it
+/// refuses one. Once this has answered, no host decides another command of one of the deciders with
+/// the module before. At most 16 modules, of one namespace, are activated together.
+#[utoipa::path(
+    post, path = "/v1/activations", tag = "modules", request_body = ActivationSetBody,
+    responses(
+        (status = 201, description = "Active, each with the report of the gate, in the order of the request.", body = ActivationSet),
+        (status = 404, description = "`module-not-found`"),
+        (status = 409, description = "`activation-contended`; `name-taken` when a name has events or activations of another kind; `module-outdated`"),
+        (status = 422, description = "`gate-refused`, with the `reports` about all modules, in the order of the request; `invalid-module`. Nothing has changed."),
+    )
+)]
+async fn activate_modules(
+    State(state): State<AppState>,
+    NamespaceHeader(namespace): NamespaceHeader,
+    Sender(origin): Sender,
+    known: KnownModules,
+    JsonBody(body): JsonBody<ActivationSetBody>,
+) -> Result<Response, Problem> {
+    let place = |number, member| Location::pointer(format!("/activations/{number}/{member}"));
+    let mut keys = Vec::with_capacity(body.activations.len());
+    for (number, wanted) in body.activations.iter().enumerate() {
+        let kind = module_kind(&wanted.kind, place(number, "kind"))?;
+        let key = ActivationKey::new(namespace.clone(), kind, wanted.name.as_str());
+        keys.push(key.map_err(|error| malformed(place(number, "name"), error.to_string()))?);
+    }
+    // Before the modules are looked up, one by one.
+    check_together(keys.iter())?;
+    let message = body.message.map(Text::into_string);
+    let mut requests = Vec::with_capacity(keys.len());
+    for ((number, wanted), key) in body.activations.iter().enumerate().zip(keys) {
+        let digest = known.digest(&state, &wanted.digest, place(number, "digest"));
+        requests.push(ActivationRequest {
+            key,
+            digest: digest.await?,
+            message: message.clone(),
+            accept: body.accept.clone(),
+            activated_by: origin.actor.clone(),
+        });
+    }
+    let activated = state.services.gate.activate_together(&requests).await;
+    let activated = activated.map_err(not_activated_together)?;
+    let changed = Changed(activated.iter().map(location_of).collect());
+    let activations = activated.iter().map(Activation::from).collect();
+    let body = Json(ActivationSet { activations });
+    Ok((StatusCode::CREATED, Extension(changed), body).into_response())
+}
+
 /// Deactivates a module
 ///
 /// Afterwards no module is active: commands are answered with `decider-not-found`, streams and
@@ -141,14 +195,17 @@ async fn roll_back(
 
 /// Answers with a new entry of the activation log.
 fn recorded(activation: &model::Activation) -> Response {
-    let key = &activation.key;
-    let location = format!("/v1/{}/{}", key.kind().plural(), key.name());
     (
         StatusCode::CREATED,
-        [(LOCATION, location)],
+        [(LOCATION, location_of(activation))],
         Json(Activation::from(activation)),
     )
         .into_response()
+}
+
+fn location_of(activation: &model::Activation) -> String {
+    let key = &activation.key;
+    format!("/v1/{}/{}", key.kind().plural(), key.name())
 }
 
 /// Begins a rehearsal
@@ -208,7 +265,11 @@ async fn list_rehearsals(
 mod tests {
     use std::collections::BTreeSet;
 
+    use gavel_gate::MOST_MODULES;
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::testing::{Api, assert_problem};
 
     #[test]
     fn the_operations_of_each_kind_are_named_after_it() {
@@ -224,5 +285,46 @@ mod tests {
             ids.into_iter().collect::<Vec<_>>(),
             ["roll_back_decider", "roll_back_process", "roll_back_view"]
         );
+    }
+
+    fn wanted(name: &str) -> Value {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        json!({ "kind": "decider", "name": name, "digest": digest })
+    }
+
+    #[tokio::test]
+    async fn modules_that_cannot_be_activated_together_are_refused_at_once() {
+        let api = Api::default();
+        let with = |member: &str, value: &str| {
+            let mut other = wanted("b");
+            other[member] = value.into();
+            json!([wanted("a"), other])
+        };
+        let many = (0..=MOST_MODULES).map(|number| wanted(&format!("name-{number}")));
+        for (activations, pointer) in [
+            (json!([]), "/activations"),
+            (many.collect(), "/activations"),
+            (with("name", "a"), "/activations"),
+            (with("name", "-"), "/activations/1/name"),
+            (with("kind", "saga"), "/activations/1/kind"),
+            (with("digest", "sha256:0"), "/activations/1/digest"),
+        ] {
+            let body = json!({ "activations": activations });
+            let answer = api.post("/v1/activations", &body.to_string()).await;
+            assert_problem(&answer, 400, "malformed-request");
+            assert_eq!(answer.body["errors"][0]["pointer"], pointer, "{body}");
+        }
+        let most = (0..MOST_MODULES).map(|number| wanted(&format!("name-{number}")));
+        let body = json!({ "activations": most.collect::<Value>() });
+        let answer = api.post("/v1/activations", &body.to_string()).await;
+        assert_problem(&answer, 404, "module-not-found");
+    }
+
+    #[tokio::test]
+    async fn the_number_of_modules_is_described_as_it_is_checked() {
+        let document = Api::default().get("/openapi.json").await.body;
+        let described = &document["components"]["schemas"]["ActivationSetRequest"];
+        let most = &described["properties"]["activations"]["maxItems"];
+        assert_eq!(*most, MOST_MODULES, "{described}");
     }
 }

@@ -1,9 +1,9 @@
 //! The meaning of the server's error codes. Errors are distinguished by SQLSTATE and constraint,
 //! never by text; the list is in `migrations/postgres/README.md`.
 
-use gavel_model::{ActivationKey, ActivationNumber, ModuleKind, Namespace, Position};
+use gavel_model::{ActivationNumber, ModuleKind, Position};
 use gavel_store::toolkit::group::Failed;
-use gavel_store::{ActivateError, ConsumerError, DeleteModuleError, Error, Floor};
+use gavel_store::{ActivateError, ConsumerError, DeleteModuleError, Error, Floor, NewActivation};
 use serde::Deserialize;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
@@ -133,8 +133,11 @@ impl From<StatementError> for DeleteModuleError {
     }
 }
 
-/// The error of a failed activation in a namespace.
-pub(super) fn not_activated(failure: StatementError, namespace: &Namespace) -> ActivateError {
+/// The error of activations that have failed.
+pub(super) fn not_activated(
+    failure: StatementError,
+    activations: &[NewActivation],
+) -> ActivateError {
     #[derive(Deserialize)]
     struct Refusal {
         kind: String,
@@ -147,8 +150,11 @@ pub(super) fn not_activated(failure: StatementError, namespace: &Namespace) -> A
     };
     let known = || {
         let facts: Refusal = serde_json::from_str(error.detail()?).ok()?;
-        let kind = ModuleKind::from_name(&facts.kind)?;
-        let key = ActivationKey::new(namespace.clone(), kind, facts.name).ok()?;
+        let entry = activations.iter().find(|activation| {
+            let key = &activation.key;
+            key.kind().as_str() == facts.kind && key.name().as_str() == facts.name
+        })?;
+        let key = entry.key.clone();
         match error.code() {
             ACTIVATION_MOVED => {
                 let current = ActivationNumber::new(facts.current?);
@@ -158,7 +164,10 @@ pub(super) fn not_activated(failure: StatementError, namespace: &Namespace) -> A
                 let kind = ModuleKind::from_name(&facts.owner?)?;
                 Some(ActivateError::NameTaken { key, kind })
             }
-            MODULE_UNKNOWN => Some(ActivateError::ModuleNotFound { key }),
+            MODULE_UNKNOWN => {
+                let digest = entry.digest?;
+                Some(ActivateError::ModuleNotFound { digest })
+            }
             _ => None,
         }
     };

@@ -97,7 +97,7 @@ async fn activate(
     }
     let moving = moving(known, &namespace, &activations, after);
     let found = run_on(&mut transaction, moving).await;
-    let found = found.map_err(|failure| not_activated(failure, &namespace))?;
+    let found = found.map_err(|failure| not_activated(failure, &activations))?;
     let committed = answered(transaction.commit()).await;
     committed.map_err(|source| ActivateError::Store(Error::Unavailable(source)))?;
     activated(&found)

@@ -237,7 +237,7 @@ impl ModuleStore for PostgresStore {
         let (namespace, activations, after) = set.into_parts();
         let moving = moving(self.floor.known(), &namespace, &activations, after);
         let found = run(&self.pool, moving).await;
-        activated(&found.map_err(|failure| not_activated(failure, &namespace))?)
+        activated(&found.map_err(|failure| not_activated(failure, &activations))?)
     }
 
     async fn swaps(&self, namespace: &Namespace) -> Result<SwapCount, Error> {

@@ -352,7 +352,7 @@ fn activate_in_tx(
             .prepare("SELECT 1 FROM modules WHERE digest = ?1")
             .map_err(store)?;
         if !known.exists([digest.to_string()]).map_err(store)? {
-            return Err(ActivateError::ModuleNotFound { key: key() });
+            return Err(ActivateError::ModuleNotFound { digest });
         }
     }
     register_in_tx(tx, &activation).map_err(store)?;

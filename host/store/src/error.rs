@@ -3,7 +3,8 @@
 use std::fmt;
 
 use gavel_model::{
-    ActivationKey, ActivationNumber, DeciderName, ModuleKind, Position, StreamId, Version,
+    ActivationKey, ActivationNumber, DeciderName, ModuleDigest, ModuleKind, Position, StreamId,
+    Version,
 };
 use uuid::Uuid;
 
@@ -294,10 +295,10 @@ pub enum ActivateError {
         kind: ModuleKind,
     },
     /// The module is not stored (any more).
-    #[error("the module for {key} is not stored")]
+    #[error("there is no module {digest}")]
     ModuleNotFound {
-        /// The pointer.
-        key: ActivationKey,
+        /// The module.
+        digest: ModuleDigest,
     },
     /// The store failed. The activations may have taken place: read the newest ones.
     #[error("the activation could not be recorded")]

@@ -1,6 +1,8 @@
 //! `/v1/deciders`: which module decides, and how that changes.
 
-use gavel_tests::{COUNTER, Host, LIMIT, Store, component, eventually, on_every_store, revision};
+use gavel_tests::{
+    COUNTER, Client, Host, LIMIT, Store, component, eventually, on_every_store, revision,
+};
 use serde_json::json;
 
 on_every_store! {
@@ -11,6 +13,8 @@ on_every_store! {
     a_module_can_decide_under_another_name,
     a_name_of_another_kind_is_taken,
     states_are_kept_of_modules_that_will_be_asked_for_them,
+    modules_that_change_together_become_active_together,
+    of_modules_that_change_together_none_becomes_active_if_one_is_refused,
 }
 
 async fn every_activation_is_on_record(store: Store) {
@@ -236,4 +240,97 @@ async fn states_are_kept_of_modules_that_will_be_asked_for_them(store: Store) {
         client.post(&path, &request).send().await.expect(202);
         have_states(vec![second.clone(), digest]).await;
     }
+}
+
+/// Uploads a module. Gives its digest.
+async fn uploaded(client: &Client, component: Vec<u8>) -> String {
+    let module = client.upload(component).await.json(201);
+    module["digest"].as_str().unwrap().to_owned()
+}
+
+async fn modules_that_change_together_become_active_together(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    let restaurant = uploaded(&client, component("restaurant")).await;
+    let order = uploaded(&client, component("order")).await;
+    let together = json!({
+        "activations": [
+            { "kind": "decider", "name": "restaurant", "digest": restaurant },
+            { "kind": "decider", "name": "order", "digest": order },
+        ],
+        "message": "both know of orders",
+    });
+
+    let begun = client
+        .post("/v1/activations", &together)
+        .send()
+        .await
+        .json(201);
+    let again = client
+        .post("/v1/activations", &together)
+        .send()
+        .await
+        .json(201);
+
+    for (answer, number) in [(&begun, 1), (&again, 2)] {
+        let activations = answer["activations"].as_array().unwrap();
+        assert_eq!(activations.len(), 2);
+        // In the order of the request.
+        for (activation, (name, digest)) in activations
+            .iter()
+            .zip([("restaurant", &restaurant), ("order", &order)])
+        {
+            assert_eq!(activation["kind"], "decider");
+            assert_eq!(activation["decider"], name);
+            assert_eq!(activation["digest"], json!(digest));
+            assert_eq!(activation["activation"], json!(number));
+            assert_eq!(activation["report"]["passed"], true);
+        }
+    }
+    let entry = &begun["activations"][1];
+    let logged = client.get("/v1/deciders/order").send().await.json(200);
+    assert_eq!(
+        logged["activations"][1]["activated_at"],
+        entry["activated_at"]
+    );
+    assert_eq!(logged["activations"][1]["message"], "both know of orders");
+
+    let create = json!({ "identifier": "o-1", "restaurant_identifier": "r-1", "line_items": [] });
+    let order_1 = client.stream("order", "o-1");
+    let answer = order_1.send("CreateOrder", create).await.accepted();
+    assert_eq!(answer.module, order);
+}
+
+async fn of_modules_that_change_together_none_becomes_active_if_one_is_refused(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    let good = client.deploy_example(COUNTER).await;
+    client.stream(COUNTER, "c-1").increment().await.accepted();
+    let order = uploaded(&client, component("order")).await;
+    // It knows nothing of counting.
+    let other = uploaded(&client, component("account")).await;
+    let together = |name: &str| {
+        json!({ "activations": [
+            { "kind": "decider", "name": name, "digest": order },
+            { "kind": "decider", "name": COUNTER, "digest": other },
+        ] })
+    };
+
+    let refusal = client.post("/v1/activations", &together("order")).send();
+    let refusal = refusal.await.problem(422, "gate-refused");
+
+    let reports = refusal["reports"].as_array().unwrap();
+    let passed: Vec<_> = reports
+        .iter()
+        .map(|report| (report["decider"].as_str().unwrap(), &report["passed"]))
+        .collect();
+    assert_eq!(passed, [("order", &json!(true)), (COUNTER, &json!(false))]);
+    assert_ne!(reports[1]["findings"], json!([]));
+    let decider = client.get("/v1/deciders/counter").send().await.json(200);
+    assert_eq!(decider["active"]["digest"], json!(good));
+    let order_now = client.get("/v1/deciders/order").send().await;
+    order_now.problem(404, "decider-not-found");
+    let twice = client.post("/v1/activations", &together(COUNTER)).send();
+    let twice = twice.await.problem(400, "malformed-request");
+    assert_eq!(twice["errors"][0]["pointer"], "/activations");
 }

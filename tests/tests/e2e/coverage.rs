@@ -55,6 +55,10 @@ const COVERED: &[(&str, &str)] = &[
         "streams::streams_are_listed_by_pages",
     ),
     (
+        "POST /v1/activations",
+        "activations::modules_that_change_together_become_active_together",
+    ),
+    (
         "POST /v1/deciders/{decider}/activations",
         "activations::every_activation_is_on_record",
     ),

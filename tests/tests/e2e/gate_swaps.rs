@@ -14,6 +14,8 @@ use crate::gate::{
 };
 use crate::swaps::{Load, Swap, assert_obeyed, send};
 
+/// A decider that runs the same module as the counter.
+const METER: &str = "meter";
 const SWAPS: u8 = 4;
 const SENDERS: usize = 2;
 const COMMANDS_BETWEEN: usize = 100;
@@ -101,20 +103,28 @@ async fn rehearsed_swaps_are_obeyed_on_both_hosts_and_fail_no_command() {
     let (one, two) = (Host::start(&store).await, Host::start(&store).await);
     let clients = [one.client(), two.client()];
     let first = clients[0].deploy_example(COUNTER).await;
+    clients[0].activate(METER, &first).await.expect(201);
     let load = Load::new();
     // Streams of its own for each host, so that no command has a rival.
     let sending = ["one", "two"].into_iter().zip(&clients);
     let senders: Vec<_> = sending
         .flat_map(|(name, client)| (0..SENDERS).map(move |sender| (name, client.clone(), sender)))
-        .map(|(name, client, sender)| tokio::spawn(send(client, name, sender, load.clone())))
+        .map(|(name, client, sender)| {
+            let decider = [COUNTER, METER][sender % 2];
+            tokio::spawn(send(client, decider, name, sender, load.clone()))
+        })
         .collect();
 
     let start = Instant::now();
-    let mut swaps = vec![Swap {
-        requested: start,
-        acknowledged: start,
-        digest: first,
-    }];
+    let swap = |digest: &str, requested, acknowledged| Swap {
+        requested,
+        acknowledged,
+        digest: digest.to_owned(),
+    };
+    let (mut of_counter, mut of_meter) = (
+        vec![swap(&first, start, start)],
+        vec![swap(&first, start, start)],
+    );
     for number in 0..SWAPS {
         load.wait_for(COMMANDS_BETWEEN).await;
         // The one rehearses, and the other activates.
@@ -123,22 +133,36 @@ async fn rehearsed_swaps_are_obeyed_on_both_hosts_and_fail_no_command() {
         let digest = upload_bytes(here, revision(component(COUNTER), number)).await;
         rehearse_counter(here, &digest).await;
         let requested = Instant::now();
-        there.activate(COUNTER, &digest).await.expect(201);
-        swaps.push(Swap {
-            requested,
-            acknowledged: Instant::now(),
-            digest,
-        });
+        // One alone, or both together.
+        let is_alone = number % 2 == 0;
+        if is_alone {
+            there.activate(COUNTER, &digest).await.expect(201);
+        } else {
+            let both = [METER, COUNTER];
+            let both =
+                both.map(|name| json!({ "kind": "decider", "name": name, "digest": digest }));
+            let both = json!({ "activations": both });
+            there
+                .post("/v1/activations", &both)
+                .send()
+                .await
+                .expect(201);
+        }
+        let acknowledged = Instant::now();
+        of_counter.push(swap(&digest, requested, acknowledged));
+        if !is_alone {
+            of_meter.push(swap(&digest, requested, acknowledged));
+        }
     }
     load.wait_for(COMMANDS_BETWEEN).await;
     load.stop();
-    let decided: Vec<_> = join_all(senders)
-        .await
-        .into_iter()
-        .flat_map(Result::unwrap)
-        .collect();
+    let decided = join_all(senders).await.into_iter().flat_map(Result::unwrap);
+    let (by_counter, by_meter): (Vec<_>, Vec<_>) =
+        decided.partition(|decided| decided.event.decider == COUNTER);
 
-    assert_obeyed(&swaps, &decided);
-    let last = swaps.last().unwrap().acknowledged;
-    assert!(decided.iter().any(|decided| decided.sent >= last));
+    for (swaps, decided) in [(of_counter, by_counter), (of_meter, by_meter)] {
+        assert_obeyed(&swaps, &decided);
+        let last = swaps.last().unwrap().acknowledged;
+        assert!(decided.iter().any(|decided| decided.sent >= last));
+    }
 }

@@ -117,7 +117,7 @@ async fn twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once(store: S
         .to_owned();
     let load = Load::new();
     let senders: Vec<_> = (0..SENDERS)
-        .map(|sender| tokio::spawn(send(client.clone(), "c", sender, load.clone())))
+        .map(|sender| tokio::spawn(send(client.clone(), COUNTER, "c", sender, load.clone())))
         .collect();
 
     let start = Instant::now();
@@ -168,9 +168,11 @@ async fn twenty_swaps_under_load_fail_no_command_and_are_obeyed_at_once(store: S
     assert_eq!(stored, decided.len());
 }
 
-/// Increments the counters `<name>-<number>`, one command after the other, until it is stopped.
+/// Increments the counters `<name>-<number>` of a decider, one command after the other, until the
+/// load is stopped.
 pub(crate) async fn send(
     client: Client,
+    decider: &str,
     name: &str,
     sender: usize,
     load: Arc<Load>,
@@ -183,7 +185,7 @@ pub(crate) async fn send(
             false => None,
         };
         let stream = client.stream(
-            COUNTER,
+            decider,
             &format!("{name}-{}", (sender * 31 + decided.len() * 7) % STREAMS),
         );
         let sent = Instant::now();

@@ -16,15 +16,19 @@ pub fn run_specs(module: &Ready) -> Vec<SpecRun> {
 }
 
 impl Gate {
-    /// Takes a candidate through the gate, and moves the pointer to it when it passes.
+    /// Takes candidates through the gate, and moves the pointers to them when all pass.
     pub(super) async fn pass(
         &self,
-        request: &ActivationRequest,
+        requests: &[ActivationRequest],
         direction: Swap,
-    ) -> Result<Activation, Error> {
-        match self.candidate(&request.key, request.digest).await? {
-            Ready::Decider(candidate) => self.pass_decider(&candidate, request, direction).await,
+    ) -> Result<Vec<Activation>, Error> {
+        let mut deciders = Vec::with_capacity(requests.len());
+        for request in requests {
+            match self.candidate(&request.key, request.digest).await? {
+                Ready::Decider(candidate) => deciders.push(candidate),
+            }
         }
+        self.pass_deciders(&deciders, requests, direction).await
     }
 
     /// Takes a candidate through the gate; puts into `found` what is seen of it before the end.

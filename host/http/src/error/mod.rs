@@ -10,7 +10,7 @@ pub(crate) mod problem;
 use gavel_engine::catalog;
 use gavel_engine::command::{self, BatchError, SchemaViolation};
 use gavel_gate as gate;
-use gavel_model::{ModuleDigest, ModuleKind, Rejection};
+use gavel_model::{ActivationKey, Json, ModuleDigest, ModuleKind, Rejection};
 use gavel_sandbox::{CONTRACT, Fault, RunError};
 use gavel_store as store;
 use gavel_store::{ConsumerError, ResumeError};
@@ -312,16 +312,21 @@ impl From<gate::Error> for Problem {
                     key.name()
                 ),
             ),
-            E::Refused { report } => {
-                let detail = "The gate has found what nobody has accepted. Nothing has changed.";
-                Self::new(Code::GateRefused, detail).with("report", report.to_value())
+            E::Refused { reports } => {
+                let refused = reports.iter().map(Json::to_value);
+                let report = refused.into_iter().find(|report| report["passed"] != true);
+                gate_refused().with("report", report.unwrap_or_default())
             }
-            E::Contended { key } => Self::new(
+            E::Unfit(error) => malformed(Location::pointer("/activations"), error.to_string()),
+            error @ E::TooMany { .. } => {
+                malformed(Location::pointer("/activations"), error.to_string())
+            }
+            E::Contended { keys } => Self::new(
                 Code::ActivationContended,
                 format!(
-                    "Other activations of `{}` came first, again and again, or more was written to it each time than the module could be taken \
+                    "Other activations of {} came first, again and again, or more was written each time than the modules could be taken \
                      through. Nothing has changed.",
-                    key.name()
+                    names(&keys)
                 ),
             ),
             E::RehearsalNotFound { id } => rehearsal_not_found(&id.to_string()),
@@ -341,6 +346,28 @@ impl From<gate::Error> for Problem {
             E::Store(error) => error.into(),
         }
     }
+}
+
+/// The problem of modules that are not activated together. It shows the reports of all, in the
+/// order of the request.
+pub(crate) fn not_activated_together(error: gate::Error) -> Problem {
+    match error {
+        gate::Error::Refused { reports } => {
+            let reports: Vec<_> = reports.iter().map(Json::to_value).collect();
+            gate_refused().with("reports", reports)
+        }
+        error => error.into(),
+    }
+}
+
+fn gate_refused() -> Problem {
+    let detail = "The gate has found what nobody has accepted. Nothing has changed.";
+    Problem::new(Code::GateRefused, detail)
+}
+
+fn names(keys: &[ActivationKey]) -> String {
+    let names: Vec<_> = keys.iter().map(|key| format!("`{}`", key.name())).collect();
+    names.join(", ")
 }
 
 /// The problem of a missing rehearsal; `id` is a UUID or any other text.

@@ -288,19 +288,30 @@ fn modules_and_activations_are_told_with_reasons_and_reports() {
         "invalid-module",
         &json!({ "reasons": ["no memory"] }),
     );
-    let refused = gate::Error::Refused {
-        report: Json::parse(r#"{"passed":false}"#).unwrap(),
+    let refused = |reports: &[&str]| gate::Error::Refused {
+        reports: reports
+            .iter()
+            .map(|report| Json::parse(report).unwrap())
+            .collect(),
     };
+    let report = json!({ "passed": false });
     assert_told(
-        refused,
+        refused(&[r#"{"passed":false}"#]),
         422,
         "gate-refused",
-        &json!({ "report": { "passed": false } }),
+        &json!({ "report": report }),
+    );
+    let together = refused(&[r#"{"passed":true}"#, r#"{"passed":false}"#]);
+    assert_told(
+        not_activated_together(together),
+        422,
+        "gate-refused",
+        &json!({ "reports": [{ "passed": true }, report] }),
     );
     let first = gate::Error::NothingToRollBackTo { key: key() };
     assert_told(first, 409, "nothing-to-roll-back-to", &json!({}));
     assert_told(
-        gate::Error::Contended { key: key() },
+        gate::Error::Contended { keys: vec![key()] },
         409,
         "activation-contended",
         &json!({}),

@@ -25,7 +25,7 @@ pub(super) use ids::{CommandPath, EventPath, RehearsalPath};
 pub(super) use modules::{DigestPath, KnownModules};
 pub(super) use names::{
     DeciderPath, KeyPath, NamespaceHeader, StoredStreamPath, StreamPath, decider_name, metadata,
-    namespace, stream_id,
+    module_kind, namespace, stream_id,
 };
 pub(super) use preconditions::{Preconditions, expected};
 pub(super) use query::Query;

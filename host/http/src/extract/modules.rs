@@ -26,7 +26,7 @@ impl KnownModules {
     /// A problem if the text is not a digest, or if the sender must not know of the module; the
     /// latter is the problem of a missing module.
     pub(crate) async fn digest(
-        self,
+        &self,
         state: &AppState,
         text: &str,
         place: Location,
@@ -37,7 +37,7 @@ impl KnownModules {
         if self.0.is_some() {
             let filter = ModuleFilter {
                 digest: Some(digest),
-                viewer: self.0,
+                viewer: self.0.clone(),
                 ..ModuleFilter::default()
             };
             let known = state.services.modules.list(&filter, None, 1).await?;

@@ -156,6 +156,12 @@ pub(crate) fn decider_name(text: String, place: Location) -> Result<DeciderName,
     DeciderName::new(text).map_err(|error| malformed(place, error.to_string()))
 }
 
+/// Checks the name of a kind of modules.
+pub(crate) fn module_kind(name: &str, place: Location) -> Result<ModuleKind, Problem> {
+    let unknown = "it is no kind of module, which are `decider`, `process` and `view`";
+    ModuleKind::from_name(name).ok_or_else(|| malformed(place, unknown))
+}
+
 /// Checks the id of a stream.
 pub(crate) fn stream_id(
     namespace: Namespace,

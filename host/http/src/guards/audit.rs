@@ -24,13 +24,17 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
     change.is_answered = true;
     if response.status().is_success() {
         let location = response.headers().get(LOCATION);
-        change.tell(
-            location.and_then(|location| location.to_str().ok()),
-            "a change was made",
-        );
+        let location = location.and_then(|location| location.to_str().ok());
+        let several = response.extensions().get::<Changed>();
+        let several = several.map(|Changed(locations)| locations.join(" "));
+        change.tell(location.or(several.as_deref()), "a change was made");
     }
     response
 }
+
+/// The locations that a request has changed, where an answer has room for one only.
+#[derive(Debug, Clone)]
+pub(crate) struct Changed(pub(crate) Vec<String>);
 
 /// A requested change.
 struct AuditedChange {

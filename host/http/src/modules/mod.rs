@@ -14,8 +14,8 @@ use gavel_api::{Module, ModuleList, ModuleQuery, Text};
 use gavel_model::ModuleKind;
 use gavel_store::{ModuleFilter, StoredModule};
 
-use crate::error::{Location, Problem, malformed};
-use crate::extract::{DigestPath, KnownModules, Query, Sender, WasmBody};
+use crate::error::{Location, Problem};
+use crate::extract::{DigestPath, KnownModules, Query, Sender, WasmBody, module_kind};
 use crate::state::AppState;
 
 /// Uploads a module
@@ -148,10 +148,7 @@ pub(crate) async fn delete_module(
 /// The kind that is wanted; all when none is named.
 fn kind(name: Option<String>) -> Result<Option<ModuleKind>, Problem> {
     let name = name.filter(|name| !name.is_empty());
-    let kind = name.map(|name| {
-        let unknown = "it is no kind of module, which are `decider`, `process` and `view`";
-        ModuleKind::from_name(&name).ok_or_else(|| malformed(Location::parameter("kind"), unknown))
-    });
+    let kind = name.map(|name| module_kind(&name, Location::parameter("kind")));
     kind.transpose()
 }
 

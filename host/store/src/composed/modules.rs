@@ -187,11 +187,9 @@ impl<B: Core> Composed<B> {
         loop {
             let mut catalog = self.open_catalog().await.map_err(ActivateError::Store)?;
             let state = catalog.state();
-            let is_missing = |digest: ModuleDigest| state.module(digest).is_none();
-            let mut all = activations.iter();
-            if let Some(unknown) = all.find(|next| next.digest.is_some_and(is_missing)) {
-                let key = unknown.key.clone();
-                return Err(ActivateError::ModuleNotFound { key });
+            let mut digests = activations.iter().filter_map(|next| next.digest);
+            if let Some(digest) = digests.find(|digest| state.module(*digest).is_none()) {
+                return Err(ActivateError::ModuleNotFound { digest });
             }
             let unrecorded = activations.iter().filter(|next| !state.knows(next));
             let used: Vec<_> = unrecorded

@@ -124,13 +124,14 @@ pub(crate) async fn a_set_of_which_one_is_refused_moves_no_pointer(store: Arc<dy
             if *key == other.key && *current == second.number),
         "{error:?}"
     );
+    let unheard = ModuleDigest::of(b"unheard");
     let unknown = NewActivation {
-        digest: Some(ModuleDigest::of(b"unheard")),
+        digest: Some(unheard),
         ..other.clone()
     };
     let error = store.activate(set([next.clone(), unknown])).await;
     assert!(
-        matches!(&error, Err(ActivateError::ModuleNotFound { key }) if *key == other.key),
+        matches!(&error, Err(ActivateError::ModuleNotFound { digest }) if *digest == unheard),
         "{error:?}"
     );
     let error = store.activate(set([next.clone(), view("meter")])).await;
