@@ -89,6 +89,16 @@ impl Store {
         }
     }
 
+    /// A JSON document as a value in a statement of this store.
+    #[must_use]
+    pub fn json_literal(&self, document: &serde_json::Value) -> String {
+        let text = document.to_string().replace('\'', "''");
+        match self.backend {
+            Backend::Sqlite => format!("'{text}'"),
+            Backend::Postgres => format!("CAST('{text}' AS JSON)"),
+        }
+    }
+
     /// The kind of store.
     #[must_use]
     pub fn backend(&self) -> Backend {

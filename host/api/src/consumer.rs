@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use gavel_engine::streaming::Outage;
-use gavel_model as model;
+use gavel_model::{self as model, EventFilter};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use url::Url;
@@ -69,6 +69,16 @@ pub struct ConsumerFilter {
     /// Events that have all of these tags.
     #[schema(schema_with = tags_schema, required = false)]
     pub tags: Vec<String>,
+}
+
+impl From<&EventFilter> for ConsumerFilter {
+    fn from(filter: &EventFilter) -> Self {
+        Self {
+            deciders: filter.deciders.clone(),
+            events: filter.events.clone(),
+            tags: filter.tags.clone(),
+        }
+    }
 }
 
 /// The place in the log where a consumer begins.
@@ -187,11 +197,7 @@ impl<'a> Consumer<'a> {
         let settings = &consumer.settings;
         Self {
             name: consumer.id.name(),
-            filter: ConsumerFilter {
-                deciders: settings.filter.deciders.clone(),
-                events: settings.filter.events.clone(),
-                tags: settings.filter.tags.clone(),
-            },
+            filter: (&settings.filter).into(),
             lock_timeout_ms: milliseconds(settings.lock_timeout),
             max_attempts: settings.max_attempts,
             backoff_ms: milliseconds(settings.backoff),

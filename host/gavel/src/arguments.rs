@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::options::{Connection, Format, SettingsArguments};
 use super::{
-    config, deactivate, deploy, events, inspect, logs, modules, rehearse, rollback, send, serve,
-    state, test, token, verify, why,
+    config, deactivate, deploy, events, graph, inspect, logs, modules, rehearse, rollback, send,
+    serve, state, test, token, verify, why,
 };
 
 /// The command line of `gavel`.
@@ -49,6 +49,8 @@ pub enum Command {
     Rehearse(rehearse::Arguments),
     /// List, show or upload modules.
     Modules(modules::Arguments),
+    /// Show who writes, who sends and who reads.
+    Graph(graph::Arguments),
     /// Activate the module that was active before.
     Rollback(rollback::Arguments),
     /// End the work of the active module, without activating another one.

@@ -16,6 +16,7 @@ mod deploy;
 mod difference;
 mod events;
 mod exit;
+mod graph;
 mod inspect;
 mod lines;
 mod logging;

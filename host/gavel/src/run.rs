@@ -8,8 +8,8 @@ use super::arguments::{Arguments, Command};
 use super::exit::{Exit, Failure, Result};
 use super::output::Output;
 use super::{
-    config, deactivate, deploy, events, inspect, logs, modules, problem, rehearse, rollback, send,
-    serve, state, test, token, verify, why,
+    config, deactivate, deploy, events, graph, inspect, logs, modules, problem, rehearse, rollback,
+    send, serve, state, test, token, verify, why,
 };
 
 /// Runs the command. A failure is written to `output`; the caller ends the process with the code.
@@ -31,6 +31,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output<'_>) -> Result {
         Command::Deploy(deploy) => block_on(deploy::run(deploy, &client()?, output)),
         Command::Rehearse(rehearse) => block_on(rehearse::run(rehearse, &client()?, output)),
         Command::Modules(modules) => block_on(modules::run(modules, &client()?, output)),
+        Command::Graph(graph) => block_on(graph::run(graph, &client()?, output)),
         Command::Rollback(rollback) => block_on(rollback::run(rollback, &client()?, output)),
         Command::Deactivate(deactivate) => {
             block_on(deactivate::run(deactivate, &client()?, output))

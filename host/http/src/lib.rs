@@ -13,6 +13,7 @@ mod consumers;
 mod deciders;
 mod error;
 mod extract;
+mod graph;
 mod guards;
 mod log;
 mod metrics;

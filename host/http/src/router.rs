@@ -18,7 +18,7 @@ use crate::openapi::OpenApiDocument;
 use crate::settings::ApiSettings;
 use crate::state::AppState;
 use crate::{
-    activations, answer, commands, consumers, deciders, guards, log, modules, operations,
+    activations, answer, commands, consumers, deciders, graph, guards, log, modules, operations,
     rehearsals, streams, why,
 };
 
@@ -53,6 +53,7 @@ fn own_groups() -> [RouteGroup; 9] {
         .routes(routes!(streams::get_stream))
         .routes(routes!(streams::list_stream_events))
         .routes(routes!(log::read_log))
+        .routes(routes!(graph::get_graph))
         .routes(routes!(consumers::list_consumers))
         .routes(routes!(consumers::get_consumer))
         .routes(routes!(consumers::list_parked))

@@ -127,6 +127,10 @@ const COVERED: &[(&str, &str)] = &[
         "log::pages_of_the_log_hold_every_event_once_and_in_order",
     ),
     (
+        "GET /v1/graph",
+        "graph::the_graph_shows_who_writes_who_sends_and_who_reads",
+    ),
+    (
         "GET /v1/consumers",
         "consumers::a_consumer_reads_from_its_start_to_the_end",
     ),
@@ -198,6 +202,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("deactivations", include_str!("deactivations.rs")),
     ("gate_rehearsals", include_str!("gate_rehearsals.rs")),
     ("gate_verify", include_str!("gate_verify.rs")),
+    ("graph", include_str!("graph.rs")),
     ("imports", include_str!("imports.rs")),
     ("log", include_str!("log.rs")),
     ("modules", include_str!("modules.rs")),

@@ -193,7 +193,7 @@ impl<'de> Deserialize<'de> for ExpectedRejection {
     }
 }
 
-fn first_schema_version() -> u32 {
+pub(super) fn first_schema_version() -> u32 {
     1
 }
 

@@ -8,6 +8,7 @@
 mod active;
 mod decisions;
 mod error;
+mod graph;
 mod kinds;
 mod manifest;
 #[cfg(test)]
@@ -26,6 +27,10 @@ use gavel_model::{Activation, ActivationKey, ActivationNumber, Json, ModuleDiges
 use gavel_sandbox::{CONTRACT, CompileError, Fault, Module, RunError, Runtime};
 use gavel_store::{
     ActivationFilter, DeleteModuleError, ModuleFilter, NewModule, Page, Store, StoredModule,
+};
+pub use graph::{
+    CONSUMER, CommandName, EventName, GraphPage, GraphPlace, GraphPlaceError, LinkedConsumer,
+    LinkedModule, Links,
 };
 pub use kinds::*;
 pub use manifest::{
