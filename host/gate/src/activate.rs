@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gavel_engine::catalog::{self, Decider, Modules, Ready};
-use gavel_model::{Activation, ActivationKey, ModuleDigest};
+use gavel_model::{Activation, ActivationKey, ModuleDigest, Namespace};
 use gavel_sandbox::RunError;
-use gavel_store::{ActivateError, ActivationSet, Moment, NewActivation, Store};
+use gavel_store::{ActivateError, ActivationSet, Moment, NewActivation, Store, SwapCount};
 use tokio::time::timeout;
 
 use super::catch_up::{MOST_STREAMS, MOST_STREAMS_SINCE, Seen};
@@ -15,7 +15,7 @@ use super::examine::{Subject, Swap};
 use super::moved::Starts;
 use super::past::Throttling;
 use super::slots::Slots;
-use super::{Error, GateSettings, Report, Watch};
+use super::{Error, GateSettings, Report, Step, Watch};
 
 /// The most modules that are activated together. Each is looked at, one after the other.
 pub const MOST_MODULES: usize = 16;
@@ -24,6 +24,9 @@ pub(super) const ATTEMPTS: u32 = 5;
 /// The most times that the deciders are held for the last look, before callers are told that too
 /// much is written to them.
 const TURNS: u32 = 5;
+/// The most times that the dependents are looked at again, because another module of the namespace
+/// was activated meanwhile.
+const MOST_MOVES: u32 = 100;
 /// The longest time that deciders are held for the last look, at what was stored since the look
 /// before. A look that takes longer continues while commands are carried out.
 const LAST_LOOK: Duration = Duration::from_secs(1);
@@ -178,16 +181,22 @@ impl Gate {
         subjects: &[Subject],
         requests: &[ActivationRequest],
     ) -> Result<Option<Vec<Activation>>, Error> {
+        let keys = requests.iter().map(|request| &request.key);
+        let namespace = ActivationSet::check(keys).map_err(Error::Unfit)?;
         let without_room = self.times_without_room();
         let mut looks = Vec::with_capacity(subjects.len());
         for subject in subjects {
             looks.push(self.look(subject, subjects.len()).await?);
         }
-        self.require(&looks, without_room)?;
         let keys = requests.iter().map(|request| request.key.clone()).collect();
         let candidates = subjects.iter().map(|subject| subject.candidate.clone());
         let candidates: Vec<_> = candidates.map(Ready::Decider).collect();
-        for turn in 0..TURNS {
+        let (mut turn, mut moves) = (0, 0);
+        while turn < TURNS && moves < MOST_MOVES {
+            let swaps = self
+                .look_at_dependents(namespace, subjects, &mut looks)
+                .await?;
+            self.require(&looks, without_room)?;
             // Where giving way has led to nothing, it is done at the cost of those who write so
             // much.
             let manner = match turn {
@@ -209,22 +218,51 @@ impl Gate {
                 Ok(Ok(None)) => return Ok(None),
                 Ok(Err(error)) => return Err(error),
                 // It is looked at while they go on.
-                Err(_elapsed) => continue,
+                Err(_elapsed) => {
+                    turn += 1;
+                    continue;
+                }
             };
             self.require(&last, without_room)?;
             let activations = subjects.iter().zip(requests).zip(&last);
             let activations = activations
                 .map(|((subject, request), look)| activation_of(subject, request, &look.report));
             let set = ActivationSet::new(activations.collect()).map_err(Error::Unfit)?;
+            let set = set.after(swaps);
             let activating = self.modules.activate(hold, set, &through, &candidates);
             match activating.await {
-                Err(ActivateError::Overtaken { .. } | ActivateError::NamespaceMoved) => {
-                    looks = last;
-                }
+                Err(ActivateError::Overtaken { .. }) => (looks, turn) = (last, turn + 1),
+                Err(ActivateError::NamespaceMoved) => (looks, moves) = (last, moves + 1),
                 activated => return settled(activated),
             }
         }
         Err(contended(requests))
+    }
+
+    /// Looks at those who depend on the candidates, all together: others may have become active
+    /// since each was looked at, or rehearsed. Gives the swaps after which that holds.
+    async fn look_at_dependents(
+        &self,
+        namespace: &Namespace,
+        subjects: &[Subject],
+        looks: &mut [Look],
+    ) -> Result<SwapCount, Error> {
+        let watch = Watch::default();
+        let dependents = self.dependents(namespace, subjects, &watch).await?;
+        for ((subject, look), result) in subjects.iter().zip(looks).zip(dependents.results) {
+            let policy = self.settings.policies.of(namespace, &subject.decider);
+            let reports = [
+                Some(&mut look.report),
+                look.seen.as_mut().map(Seen::report_mut),
+            ];
+            // Where the examination has ended before the step, there is nothing to renew.
+            let reports = reports.into_iter().flatten();
+            for report in reports.filter(|report| report.has(Step::Specs)) {
+                report.replace(result.clone());
+                report.judge(policy, &subject.accept);
+            }
+        }
+        Ok(dependents.swaps)
     }
 
     /// Looks at what was stored since the last look at a candidate. False when that cannot be

@@ -56,6 +56,11 @@ impl Seen {
             states,
         })
     }
+
+    /// Gives the report of the steps, to put another result of a step into it.
+    pub(super) fn report_mut(&mut self) -> &mut Report {
+        &mut self.report
+    }
 }
 
 impl Gate {

@@ -162,8 +162,15 @@ impl Gate {
             return Ok(report);
         }
 
-        // What the specifications say does not change what history shows: a person wants to see
-        // both.
+        // What others read, and what the specifications say, does not change what history shows: a
+        // person wants to see all of it.
+        watch.begin(Step::Dependents, 0);
+        let alone = std::slice::from_ref(subject);
+        let dependents = self.dependents(&subject.namespace, alone, watch);
+        let dependents = dependents.await?;
+        for result in dependents.results {
+            report.enter(result, policy, accept);
+        }
         watch.begin(Step::Specs, 0);
         report.enter(self.run_specs(subject, watch).await?, policy, accept);
         if subject.is_active() {

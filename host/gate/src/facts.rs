@@ -17,6 +17,8 @@ pub enum StepFacts {
     Validate(ValidateFacts),
     /// The declarations.
     Describe(DescribeFacts),
+    /// The modules and consumers of the namespace.
+    Dependents(DependentsFacts),
     /// The specifications.
     Specs(SpecsFacts),
     /// The streams that were folded.
@@ -47,6 +49,15 @@ pub struct DescribeFacts {
     pub events: usize,
 }
 
+/// The results of looking at the graph of the namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DependentsFacts {
+    /// The other active modules that were looked at.
+    pub modules: u64,
+    /// The consumers that were looked at.
+    pub consumers: u64,
+}
+
 /// The results of the specifications.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SpecsFacts {
@@ -65,6 +76,7 @@ impl StepFacts {
         match self {
             Self::Validate(_) => Step::Validate,
             Self::Describe(_) => Step::Describe,
+            Self::Dependents(_) => Step::Dependents,
             Self::Specs(_) => Step::Specs,
             Self::Refold(_) => Step::Refold,
             Self::Redecide(_) => Step::Redecide,

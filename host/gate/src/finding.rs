@@ -16,9 +16,9 @@ use super::step::Step;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "StoredFinding")]
 pub struct Finding {
-    /// The name under which a person can accept it: `schema`, `specs:<title>`, `decisions`,
-    /// `determinism`, `cost`. Nobody can accept `re-fold`: a module that cannot fold a stream never
-    /// becomes active.
+    /// The name under which a person can accept it: `schema`, `dependents:<kind>/<name>`,
+    /// `specs:<title>`, `decisions`, `determinism`, `cost`. Nobody can accept `re-fold`: a module
+    /// that cannot fold a stream never becomes active.
     pub name: String,
     /// The step that found it.
     pub step: Step,
@@ -95,6 +95,8 @@ macro_rules! finding_kinds {
 finding_kinds! {
     /// A command or an event is declared otherwise than by the active module.
     Schema(SchemaChange), "schema", Describe;
+    /// A module or a consumer depends on the candidate, or the candidate on a decider.
+    Dependents(DependentFinding), "dependents", Dependents;
     /// A specification does not hold, or was not run.
     Specs(SpecFinding), "specs", Specs;
     /// The candidate cannot fold streams.
@@ -151,6 +153,55 @@ pub struct CommandChange {
     /// The places where the schema accepts less; absent if the command is no longer declared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub narrowed: Option<Vec<String>>,
+}
+
+/// A module or a consumer on the other side of events of the candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DependentFinding {
+    /// `decider`, `process`, `view` or `consumer`.
+    pub kind: String,
+    /// The name of the module or of the consumer.
+    pub name: String,
+    /// The relation of the two.
+    pub relation: DependentRelation,
+    /// The number of the events that it is about, each schema version counted.
+    pub events_total: u64,
+    /// The first of these events; none where they are too many to be shown.
+    pub events: Vec<DependentEvent>,
+}
+
+/// The relation of a candidate and a dependent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DependentRelation {
+    /// The dependent reads an event that the candidate writes, and cannot fold this version of it.
+    CannotFold,
+    /// The candidate reads an event that the decider writes, and cannot fold this version of it.
+    CandidateCannotFold,
+    /// The candidate no longer declares what the dependent reads.
+    NoLongerWritten,
+    /// The candidate reads what the decider does not write yet.
+    NotWritten,
+}
+
+impl DependentRelation {
+    /// Tells whether it blocks the candidate. Readers go first: what nobody writes blocks none.
+    pub(super) fn blocks(self) -> bool {
+        match self {
+            Self::CannotFold | Self::CandidateCannotFold => true,
+            Self::NoLongerWritten | Self::NotWritten => false,
+        }
+    }
+}
+
+/// An event between a candidate and a dependent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DependentEvent {
+    /// The name of the event.
+    pub event: String,
+    /// The version of the event's schema; absent for a consumer, which reads all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_version: Option<u32>,
 }
 
 /// A specification that does not hold, or was not run.
@@ -213,6 +264,7 @@ impl FindingDetails {
     fn name(&self) -> String {
         match self {
             Self::Specs(spec) => format!("{}:{}", self.kind(), spec.title),
+            Self::Dependents(of) => format!("{}:{}/{}", self.kind(), of.kind, of.name),
             _ => self.kind().to_owned(),
         }
     }

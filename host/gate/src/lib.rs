@@ -13,7 +13,7 @@
 //! catch_up.rs     what was stored since        (by policy.rs and `accept`); what they are made
 //!                                              of is in finding.rs and facts.rs
 //!   |
-//! describe.rs, specs.rs, refold.rs, redecide.rs, determinism.rs, cost.rs
+//! describe.rs, dependents.rs, specs.rs, refold.rs, redecide.rs, determinism.rs, cost.rs
 //!   |
 //! past/           streams, and what was decided on them  -->  folder.rs   a module that folds them
 //! ```
@@ -23,6 +23,7 @@ mod catch_up;
 mod compare;
 mod cost;
 mod deactivate;
+mod dependents;
 mod describe;
 mod determinism;
 mod error;

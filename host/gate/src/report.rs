@@ -199,16 +199,20 @@ impl Report {
         self.findings.sort_by_key(|finding| finding.step);
     }
 
-    /// Puts another result of a step in the place of the one that was entered.
-    fn replace(&mut self, result: StepResult) {
+    /// Puts another result of a step in the place of the one that was entered, or in its place
+    /// among the others.
+    pub(super) fn replace(&mut self, result: StepResult) {
         let step = result.facts.step();
         self.findings.retain(|finding| finding.step != step);
         self.findings.extend(result.findings);
-        let mut steps = self.steps.iter_mut();
-        if let Some(entered) = steps.find(|entered| entered.facts.step() == step) {
-            entered.summary = result.summary;
-            entered.facts = result.facts;
-        }
+        self.findings.sort_by_key(|finding| finding.step);
+        self.steps.retain(|entered| entered.facts.step() != step);
+        self.steps.push(StepReport {
+            facts: result.facts,
+            outcome: StepOutcome::Passed,
+            summary: result.summary,
+        });
+        self.steps.sort_by_key(|entered| entered.facts.step());
     }
 
     /// Gives the moment through which the history was looked at; none in a report that does not
@@ -307,8 +311,8 @@ mod tests {
         for member in [
             "/as_of",
             "/findings/0/details/command",
-            "/steps/3/facts/streams",
-            "/steps/4/facts/now_rejected",
+            "/steps/4/facts/streams",
+            "/steps/5/facts/now_rejected",
         ] {
             let mut report = stored();
             let (parent, name) = member.rsplit_once('/').unwrap();

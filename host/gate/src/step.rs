@@ -12,6 +12,9 @@ pub enum Step {
     Validate,
     /// The manifest is valid; what it changes against the active module.
     Describe,
+    /// The modules and consumers that read what the candidate writes, and the deciders whose events
+    /// it reads.
+    Dependents,
     /// The specifications hold, those of the candidate and those of the active module.
     Specs,
     /// The candidate folds every stream; its states against those of the active module.

@@ -195,7 +195,7 @@ pub(super) mod tests {
             assert!(words.contains(shown), "{shown}: {words}");
         }
         assert!(changes_decisions(&report) && is_worth_a_question(&report));
-        assert_eq!(blocking(&report).len(), 7);
+        assert_eq!(blocking(&report).len(), 8);
     }
 
     #[test]

@@ -26,9 +26,10 @@ pub(crate) const BUSIEST: &str = "c-05";
 const BATCH: usize = 100;
 const BATCHES_AT_ONCE: usize = 8;
 /// The steps, in order.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "validate",
     "describe",
+    "dependents",
     "specs",
     "re-fold",
     "re-decide",

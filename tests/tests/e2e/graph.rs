@@ -14,23 +14,28 @@ on_every_store! {
 /// Puts an active module there whose kind no host of this release runs, as a newer host leaves it.
 /// A decider is active by then.
 pub(crate) async fn leave_module(store: &Store, kind: &str, name: &str, manifest: &Value) {
+    for statement in leaving(store, kind, name, manifest) {
+        store.execute(&statement).await;
+    }
+}
+
+/// The statements by which [`leave_module`] does it: the module, and its activation.
+pub(crate) fn leaving(store: &Store, kind: &str, name: &str, manifest: &Value) -> [String; 2] {
     let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
     let digest = format!("sha256:{hex:0<64}");
     let manifest = store.json_literal(manifest);
-    store
-        .execute(&format!(
+    [
+        format!(
             "INSERT INTO modules (digest, kind, contract, name, size_bytes, manifest, imports, wasm, uploaded_at) \
              SELECT '{digest}', '{kind}', contract, '{name}', size_bytes, {manifest}, imports, wasm, uploaded_at \
              FROM modules LIMIT 1"
-        ))
-        .await;
-    store
-        .execute(&format!(
+        ),
+        format!(
             "INSERT INTO activations (namespace, kind, name, number, digest, activated_at, accepted, report) \
              SELECT 'default', '{kind}', '{name}', 1, '{digest}', activated_at, accepted, report \
              FROM activations LIMIT 1"
-        ))
-        .await;
+        ),
+    ]
 }
 
 /// Reads of one event, as a manifest names them.

@@ -25,12 +25,14 @@ mod time_travel;
 mod workers;
 
 mod gate;
+mod gate_dependents;
 mod gate_model;
 mod gate_rehearsals;
 mod gate_specs;
 mod gate_steps;
 mod gate_swaps;
 mod gate_verify;
+mod graph;
 
 mod hostile;
 

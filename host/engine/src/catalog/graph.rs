@@ -218,8 +218,7 @@ impl Modules {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`], or [`Error::Invalid`] for a manifest that something other than an upload
-    /// has stored.
+    /// [`Error::Store`], also for a manifest that something other than an upload has stored.
     pub async fn graph(
         &self,
         namespace: &Namespace,
@@ -300,8 +299,11 @@ impl Modules {
         let links = tokio::task::spawn_blocking(read).await;
         // The panic itself has been logged by the panic hook.
         let links = links.map_err(|_| Error::NotRun(RunError::Panicked))?;
-        links.map_err(|error| Error::Invalid {
-            reasons: vec![format!("the manifest of {digest} is malformed: {error}")],
+        links.map_err(|error| {
+            Error::Store(gavel_store::Error::Corrupt {
+                what: "manifest",
+                reason: format!("that of {digest}: {error}"),
+            })
         })
     }
 }

@@ -184,7 +184,7 @@ mod tests {
         let report = include_str!("../../../gate/tests/stored-report.json");
         let mut report: Value = serde_json::from_str(report).unwrap();
         assert_eq!(described(&report), Vec::<String>::new());
-        report["steps"][3]["facts"]["streams"] = json!("many");
+        report["steps"][4]["facts"]["streams"] = json!("many");
         assert_eq!(described(&report).len(), 1);
     }
 
@@ -235,6 +235,7 @@ mod tests {
         let document = describe(&ApiSettings::default()).value;
         for path in [
             "/v1/consumers",
+            "/v1/graph",
             "/v1/deciders/{decider}/rehearsals",
             "/v1/rehearsals/{id}",
             "/v1/events/{event_id}/why",
