@@ -1,29 +1,11 @@
 //! Numbers, events and states as reports show them.
 
 use gavel_model::Json;
+pub(super) use gavel_model::{count_of, grouped as count};
 use serde_json::Value;
 
 /// Most text of one document in a report, in bytes. A report is kept with its activation for ever.
 const EXCERPT_BYTES: usize = 4 << 10;
-
-/// Writes a number with separators: `1,204,331`.
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Writes a number of things: `1 stream`, `2,000 streams`.
-pub(super) fn count_of(number: u64, thing: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {thing}{plural}", count(number))
-}
 
 /// Writes a time that something took: `4 ms`, `1.4 s`, `38 s`.
 pub(super) fn seconds(seconds: f64) -> String {
@@ -80,13 +62,6 @@ pub(super) fn document_line(shown: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        let shown = [0, 12, 999, 1_000, 1_204_331].map(count);
-        assert_eq!(shown, ["0", "12", "999", "1,000", "1,204,331"]);
-        assert_eq!(count_of(1, "stream"), "1 stream");
-    }
 
     #[test]
     fn a_long_text_is_cut_at_a_character() {

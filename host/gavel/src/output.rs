@@ -147,25 +147,6 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
-/// A whole number with its thousands apart.
-pub(super) fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut apart = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            apart.push(',');
-        }
-        apart.push(digit);
-    }
-    apart
-}
-
-/// A number of things; `thing` gets an `s` unless there is exactly one.
-pub(super) fn count(of: u64, thing: &str) -> String {
-    let plural = if of == 1 { "" } else { "s" };
-    format!("{} {thing}{plural}", number(of))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,16 +212,6 @@ mod tests {
         assert!(!output.can_ask() && !output.ask("Really?"));
         let output = Output::new(Format::Json, &mut data, &mut notes).asking(&mut answers);
         assert!(!output.can_ask());
-    }
-
-    #[test]
-    fn thousands_are_apart_and_one_is_not_many() {
-        assert_eq!(number(0), "0");
-        assert_eq!(number(999), "999");
-        assert_eq!(number(1_000), "1,000");
-        assert_eq!(number(1_204_331), "1,204,331");
-        assert_eq!(count(1, "stream"), "1 stream");
-        assert_eq!(count(52_113, "command"), "52,113 commands");
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use gavel_client::{Answer, Client};
+use gavel_model::{count_of, grouped};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::answer::{self, Mode, Rehearsal, Status};
 use super::exit::{Failure, Result};
-use super::output::{Output, count, number};
+use super::output::Output;
 use super::progress::ProgressLine;
 use super::report;
 
@@ -139,17 +140,17 @@ async fn look(id: &str, client: &Client) -> Result<Rehearsed> {
 fn in_words(progress: &answer::Progress) -> String {
     let mut words = Vec::new();
     if progress.events_total > 0 {
-        let total = count(progress.events_total, "event");
-        words.push(format!("{} of {total}", number(progress.events)));
+        let total = count_of(progress.events_total, "event");
+        words.push(format!("{} of {total}", grouped(progress.events)));
     }
     if let Some(seconds) = progress.seconds_left {
-        words.push(format!("{} s left", number(rounded(seconds))));
+        words.push(format!("{} s left", grouped(rounded(seconds))));
     }
     if progress.commands > 0 {
-        words.push(count(progress.commands, "command"));
+        words.push(count_of(progress.commands, "command"));
     }
     if progress.events_per_second >= 1.0 {
-        let rate = count(rounded(progress.events_per_second), "event");
+        let rate = count_of(rounded(progress.events_per_second), "event");
         words.push(format!("{rate} a second"));
     }
     words.join(", ")

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use gavel_client::{Client, Problem};
+use gavel_model::count_of;
 use reqwest::Method;
 use reqwest::header::ACCEPT;
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 use super::difference;
 use super::exit::{Failure, Result};
 use super::lines::{Lines, MEDIA_TYPE};
-use super::output::{Output, count};
+use super::output::Output;
 use super::progress::ProgressLine;
 
 #[derive(Debug, Args)]
@@ -109,15 +110,15 @@ impl Verified {
     fn in_words(&self) -> String {
         let mut words = self.looked_at();
         if self.differences > 0 {
-            words.push_str(&format!(", {}", count(self.differences, "difference")));
+            words.push_str(&format!(", {}", count_of(self.differences, "difference")));
         }
         words
     }
 
     fn looked_at(&self) -> String {
         let (streams, commands) = (
-            count(self.streams, "stream"),
-            count(self.commands, "command"),
+            count_of(self.streams, "stream"),
+            count_of(self.commands, "command"),
         );
         let mut words = format!("{streams}, {commands}");
         for (unseen, why) in [
@@ -125,7 +126,7 @@ impl Verified {
             (self.outdated, "by modules of a former contract"),
         ] {
             if unseen > 0 {
-                words.push_str(&format!("; {} more {why}", count(unseen, "command")));
+                words.push_str(&format!("; {} more {why}", count_of(unseen, "command")));
             }
         }
         words
@@ -135,7 +136,7 @@ impl Verified {
     fn sum(&self) -> String {
         let found = match self.differences {
             0 => "nothing differs".to_owned(),
-            differences => count(differences, "difference"),
+            differences => count_of(differences, "difference"),
         };
         format!("verified {}: {found}", self.looked_at())
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use clap::Args;
 use gavel_client::Client;
+use gavel_model::count_of;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::answer::Event;
 use super::exit::Result;
-use super::output::{Output, count};
+use super::output::Output;
 use super::problem::rejection_in_words;
 
 #[derive(Debug, Args)]
@@ -119,7 +120,7 @@ fn in_words(why: &Why) -> Result<String> {
         module,
         ..
     } = command;
-    let fuel = count(command.fuel, "unit");
+    let fuel = count_of(command.fuel, "unit");
     row(
         &mut words,
         "decided",

@@ -8,22 +8,22 @@ use super::{DeciderName, Namespace};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PerDecider<T> {
     default: T,
-    own: HashMap<Namespace, InNamespace<T>>,
+    namespaces: HashMap<Namespace, InNamespace<T>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct InNamespace<T> {
     default: Option<T>,
-    own: HashMap<DeciderName, T>,
+    deciders: HashMap<DeciderName, T>,
 }
 
 impl<T> PerDecider<T> {
-    /// The same for all.
+    /// One value for all deciders.
     #[must_use]
     pub fn new(default: T) -> Self {
         Self {
             default,
-            own: HashMap::new(),
+            namespaces: HashMap::new(),
         }
     }
 
@@ -33,12 +33,12 @@ impl<T> PerDecider<T> {
     pub fn with(mut self, namespace: Namespace, decider: Option<DeciderName>, value: T) -> Self {
         let none = || InNamespace {
             default: None,
-            own: HashMap::new(),
+            deciders: HashMap::new(),
         };
-        let own = self.own.entry(namespace).or_insert_with(none);
+        let overrides = self.namespaces.entry(namespace).or_insert_with(none);
         match decider {
-            Some(decider) => drop(own.own.insert(decider, value)),
-            None => own.default = Some(value),
+            Some(decider) => drop(overrides.deciders.insert(decider, value)),
+            None => overrides.default = Some(value),
         }
         self
     }
@@ -46,9 +46,9 @@ impl<T> PerDecider<T> {
     /// The value for a decider.
     #[must_use]
     pub fn of(&self, namespace: &Namespace, decider: &DeciderName) -> &T {
-        let own = self.own.get(namespace);
-        let own = own.and_then(|own| own.own.get(decider).or(own.default.as_ref()));
-        own.unwrap_or(&self.default)
+        let overrides = self.namespaces.get(namespace);
+        let value = overrides.and_then(|of| of.deciders.get(decider).or(of.default.as_ref()));
+        value.unwrap_or(&self.default)
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_said_of_a_decider_counts_before_what_is_said_of_its_namespace() {
+    fn the_value_of_a_decider_wins_over_that_of_its_namespace() {
         let namespace = |name| Namespace::new(name).unwrap();
         let decider = |name| DeciderName::new(name).unwrap();
         let setting = PerDecider::new(0)

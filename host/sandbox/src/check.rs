@@ -77,7 +77,7 @@ pub(super) fn check(wasm: &[u8], limits: &Limits) -> Result<(), CompileError> {
         });
     }
     match Exports::of(census.exports.iter().map(String::as_str)) {
-        // Linking tells of it, once a compiler has found that the component is one.
+        // Linking reports this, once a compiler has found that the component is valid.
         Err(CompileError::WrongWorld { .. }) => Ok(()),
         exports => Kind::of(exports?.kind).map(drop),
     }
