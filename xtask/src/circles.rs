@@ -19,7 +19,7 @@ use syn::{Attribute, Ident, Item, ItemMod, ItemUse, Macro, Meta, UseTree, Visibi
 use xshell::{Shell, cmd};
 
 /// The files that use each other on purpose, or their folders.
-const CONVERSATIONS: [&[&str]; 3] = [
+const CONVERSATIONS: [&[&str]; 4] = [
     // A stream asks its shard to work for it, and both are counted against the budget, which evicts
     // streams.
     &[
@@ -27,11 +27,19 @@ const CONVERSATIONS: [&[&str]; 3] = [
         "host/engine/src/command/hot/shard.rs",
         "host/engine/src/command/hot/stream.rs",
     ],
-    // A module knows its kind, whose calls are calls of the module.
+    // The entrance of `Commands` calls the steps, which are methods of `Commands`.
+    &[
+        "host/engine/src/command/batch.rs",
+        "host/engine/src/command/confirm.rs",
+        "host/engine/src/command/execute.rs",
+        "host/engine/src/command/given_up.rs",
+    ],
+    // A module knows its kind, whose calls are calls of the module, compiled or native.
     &[
         "host/sandbox/src/kinds/decider.rs",
         "host/sandbox/src/kinds/mod.rs",
         "host/sandbox/src/module.rs",
+        "host/sandbox/src/native.rs",
     ],
     // Each step works on the `Gate` and gives a part of its report, and the `Gate` runs the steps.
     &["host/gate/src/"],
