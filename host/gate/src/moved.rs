@@ -246,3 +246,32 @@ impl Gate {
         Ok(snapshot.filter(|snapshot| snapshot.version <= version))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gavel_model::{Json, Namespace, StreamId};
+
+    use super::*;
+
+    #[test]
+    fn the_candidates_of_a_set_share_the_room_for_states() {
+        let decider = gavel_model::DeciderName::new("counter").unwrap();
+        let snapshot = |id: &str, bytes: usize| Snapshot {
+            stream: StreamId::new(Namespace::default(), decider.clone(), id).unwrap(),
+            module: ModuleDigest::of(b"module"),
+            version: Version::EMPTY.next(),
+            state: Json::parse(&format!("\"{}\"", "x".repeat(bytes))).unwrap(),
+        };
+        let half = STATES_BYTES / 2;
+        for (candidates, kept) in [(1, 1), (2, 0), (16, 0)] {
+            let mut starts = Starts::of_one_in(candidates);
+            starts.put(snapshot("a", half), None);
+            assert_eq!(starts.candidate.len(), kept, "{candidates}");
+            // Room is made, and is no larger then.
+            starts.put(snapshot("b", half), None);
+            assert_eq!(starts.candidate.len(), 0, "{candidates}");
+            starts.put(snapshot("c", half / 16), None);
+            assert_eq!(starts.candidate.len(), 1, "{candidates}");
+        }
+    }
+}

@@ -58,11 +58,16 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
     let uploaded = upload(arguments, client, output).await?;
     let mut rehearsed = Vec::with_capacity(uploaded.len());
     for Uploaded { name, module } in &uploaded {
+        // A module that is replaced as well blocks nothing. The activation tells whether the new
+        // ones fit each other.
+        let others = uploaded.iter().filter(|other| other.name != *name);
+        let others = others.map(|other| format!("dependents:{}/{}", other.module.kind, other.name));
+        let accept: Vec<_> = named.iter().cloned().chain(others).collect();
         let candidate = Candidate {
             collection: module.collection()?,
             name,
             digest: &module.digest,
-            accept: &named,
+            accept: &accept,
             shadow: false,
         };
         rehearsed.push(rehearsal::run(&candidate, client, output).await?);

@@ -276,6 +276,10 @@ fn several_modules_are_rehearsed_one_by_one_and_activated_together() {
     let requests = server.requests();
     assert_eq!(requests[2].line, "POST /v1/deciders/account/rehearsals");
     assert_eq!(requests[3].line, "POST /v1/deciders/meter/rehearsals");
+    for (request, other) in requests[2..4].iter().zip(["meter", "account"]) {
+        let replaced = format!("dependents:decider/{other}");
+        assert_eq!(request.json()["accept"], json!(["schema", replaced]));
+    }
     assert_eq!(requests[4].line, "POST /v1/activations");
     let activations = json!([
         {"kind": "decider", "name": "account", "digest": "sha256:new"},
