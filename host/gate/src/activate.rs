@@ -199,12 +199,12 @@ impl Gate {
             self.require(&looks, without_room)?;
             // Where giving way has led to nothing, it is done at the cost of those who write so
             // much.
-            let manner = match turn {
+            let throttling = match turn {
                 0 => Throttling::GivesWay,
                 _ => Throttling::Presses,
             };
             for (subject, look) in subjects.iter().zip(&mut looks) {
-                if !self.look_on(subject, look, manner).await? {
+                if !self.look_on(subject, look, throttling).await? {
                     return Ok(None);
                 }
             }
@@ -271,12 +271,12 @@ impl Gate {
         &self,
         subject: &Subject,
         look: &mut Look,
-        manner: Throttling,
+        throttling: Throttling,
     ) -> Result<bool, Error> {
         let Some(seen) = &mut look.seen else {
             return Ok(true);
         };
-        let caught_up = self.catch_up(subject, seen, MOST_STREAMS_SINCE, manner);
+        let caught_up = self.catch_up(subject, seen, MOST_STREAMS_SINCE, throttling);
         if !caught_up.await? {
             return Ok(false);
         }
@@ -301,8 +301,8 @@ impl Gate {
             let Some(seen) = &mut look.seen else {
                 continue;
             };
-            let (most, manner) = (MOST_STREAMS_SINCE, Throttling::Presses);
-            let seen_again = self.look_again(subject, seen, &now, most, manner);
+            let (most, throttling) = (MOST_STREAMS_SINCE, Throttling::Presses);
+            let seen_again = self.look_again(subject, seen, &now, most, throttling);
             if seen_again.await?.is_none() {
                 return Ok(None);
             }

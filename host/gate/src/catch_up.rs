@@ -100,13 +100,13 @@ impl Gate {
         subject: &Subject,
         seen: &mut Seen,
         most: u32,
-        manner: Throttling,
+        throttling: Throttling,
     ) -> Result<bool, Error> {
         let mut fewest = usize::MAX;
         for _ in 0..ROUNDS {
             let now = self.store.moment(&subject.namespace).await;
             let now = now.map_err(Error::Store)?;
-            let looked = self.look_again(subject, seen, &now, most, manner);
+            let looked = self.look_again(subject, seen, &now, most, throttling);
             let Some(count) = looked.await? else {
                 return Ok(false);
             };
@@ -126,7 +126,7 @@ impl Gate {
         seen: &mut Seen,
         now: &Moment,
         most: u32,
-        manner: Throttling,
+        throttling: Throttling,
     ) -> Result<Option<usize>, Error> {
         let (namespace, decider) = (&subject.namespace, &subject.decider);
         let moved = self
@@ -137,7 +137,7 @@ impl Gate {
         };
         let count = places.len();
         let between = (&seen.through, now);
-        let looked = self.look_at_moved(subject, places, between, &mut seen.states, manner);
+        let looked = self.look_at_moved(subject, places, between, &mut seen.states, throttling);
         let (folded, decided) = looked.await?;
         seen.folded.add(folded);
         seen.commands += decided.commands;

@@ -71,9 +71,7 @@ impl Gate {
             }
         }
     }
-}
 
-impl Gate {
     /// Finds what a candidate and the module that it would replace say in their manifests.
     async fn linked(&self, subject: &Subject) -> Result<Candidate, Error> {
         let digest = subject.candidate.digest();

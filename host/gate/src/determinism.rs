@@ -76,7 +76,7 @@ enum Repeated {
 
 impl Gate {
     /// Decides a sample twice. Gives also what the instance that was kept decided on each stream.
-    pub(super) async fn twice(
+    pub(super) async fn decide_twice(
         &self,
         sample: &Arc<[Part]>,
         candidate: &Arc<Decider>,
@@ -84,7 +84,7 @@ impl Gate {
         watch: &Watch,
     ) -> Result<(Repetition, Vec<Played>), Error> {
         let memory = self.modules.runtime().limits().memory_bytes;
-        let mut twice = Repetition::default();
+        let mut repetition = Repetition::default();
         let folder = self.folder(candidate);
         let used = self.play_all(sample, folder, checks, watch).await?;
         let parts = sample.clone();
@@ -105,10 +105,10 @@ impl Gate {
                 .await
                 .map_err(Error::NotRun)?;
             for (index, (fresh, used)) in streams.zip(fresh.iter().zip(used)) {
-                twice.compare(&parts[index], fresh, used);
+                repetition.compare(&parts[index], fresh, used);
             }
         }
-        Ok((twice, used))
+        Ok((repetition, used))
     }
 
     /// Takes a sample through a module, in one instance as far as possible.

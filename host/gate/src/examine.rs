@@ -201,8 +201,9 @@ impl Gate {
         let events = sample.iter().map(|part| part.events.len() as u64).sum();
         watch.begin(Step::Determinism, events);
         let (candidate, checks) = (&subject.candidate, &subject.checks);
-        let (twice, played) = self.twice(&sample, candidate, checks, watch).await?;
-        report.enter(twice.result(), policy, accept);
+        let repeated = self.decide_twice(&sample, candidate, checks, watch);
+        let (repetition, played) = repeated.await?;
+        report.enter(repetition.result(), policy, accept);
 
         watch.begin(Step::Cost, events);
         if let Some(active) = active {

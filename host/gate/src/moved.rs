@@ -152,13 +152,13 @@ impl Gate {
         places: Vec<Place>,
         (since, now): (&Moment, &Moment),
         known: &mut Starts,
-        manner: Throttling,
+        throttling: Throttling,
     ) -> Result<(Refolded, Redecisions), Error> {
         if places.is_empty() {
             return Ok((Refolded::default(), Redecisions::default()));
         }
         let (starts, watch) = (
-            self.starts(subject, &places, known, manner),
+            self.starts(subject, &places, known, throttling),
             Watch::default(),
         );
         let starts = Arc::new(starts.await?);
@@ -177,9 +177,9 @@ impl Gate {
                 eventless_since: Some(since.clone()),
                 ..subject.range(now.clone())
             };
-            self.reader(range, Reading::DecisionsFrom(places), manner)
+            self.reader(range, Reading::DecisionsFrom(places), throttling)
         });
-        let workers = self.drive(readers, worker, manner, &watch).await?;
+        let workers = self.drive(readers, worker, throttling, &watch).await?;
         let (mut folded, mut decisions) = (Vec::new(), Redecisions::default());
         for worker in workers {
             known.add(worker.folding.ends.unwrap_or_default());
@@ -196,9 +196,9 @@ impl Gate {
         subject: &Subject,
         places: &[Place],
         known: &Starts,
-        manner: Throttling,
+        throttling: Throttling,
     ) -> Result<Starts, Error> {
-        let throttle = match manner {
+        let throttle = match throttling {
             Throttling::GivesWay => self.modules.runtime().throttle().clone(),
             Throttling::Presses => BackgroundThrottle::default(),
         };

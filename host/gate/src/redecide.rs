@@ -89,7 +89,7 @@ impl Work for Deciding {
     fn take(&mut self, part: Part) {
         if !part.goes_on {
             self.end();
-            self.is_lost = self.judge.is_out_of_patience() || self.judge.begin(&part.id).is_err();
+            self.is_lost = self.judge.is_budget_spent() || self.judge.begin(&part.id).is_err();
             self.watch.did(1, 0, 0);
         }
         self.watch.did(0, part.events.len(), part.decisions.len());
@@ -194,7 +194,7 @@ impl Judge {
         }
     }
 
-    fn is_out_of_patience(&mut self) -> bool {
+    fn is_budget_spent(&mut self) -> bool {
         self.decisions.is_cut_short |= self.fault_budget.is_over();
         self.fault_budget.is_over()
     }
@@ -216,7 +216,7 @@ impl Judge {
 
     /// Rebuilds the state that a trap has destroyed.
     fn catch_up(&mut self, part: &Part, through: Version) -> Result<(), FoldError> {
-        if part.goes_on || self.is_out_of_patience() {
+        if part.goes_on || self.is_budget_spent() {
             return Err(Fault::Spent.into());
         }
         self.folder.begin_at(self.starts.candidate.get(&part.id))?;

@@ -100,15 +100,15 @@ impl Gate {
         let slot = self
             .slots
             .take(SlotKind::Verification, &request.namespace)?;
-        let (said, heard) = mpsc::channel(16);
+        let (sender, receiver) = mpsc::channel(16);
         let gate = self.clone();
         tokio::spawn(async move {
             let _slot = slot;
             let mut verifier = Verifier {
                 gate,
-                said,
+                sender,
                 verified: Verified::default(),
-                said_at: Instant::now(),
+                reported_at: Instant::now(),
                 deciders: HashMap::new(),
             };
             let last = match verifier.run(&request).await {
@@ -116,17 +116,17 @@ impl Gate {
                 Err(error) => Verification::Failed(error),
             };
             // Whoever has asked may have left.
-            let _ = verifier.said.send(last).await;
+            let _ = verifier.sender.send(last).await;
         });
-        Ok(heard)
+        Ok(receiver)
     }
 }
 
 struct Verifier {
     gate: Gate,
-    said: mpsc::Sender<Verification>,
+    sender: mpsc::Sender<Verification>,
     verified: Verified,
-    said_at: Instant,
+    reported_at: Instant,
     deciders: HashMap<ModuleDigest, Option<Arc<Decider>>>,
 }
 
@@ -329,15 +329,15 @@ impl Verifier {
     }
 
     async fn beat(&mut self) -> Result<(), Error> {
-        if self.said_at.elapsed() < BEAT {
+        if self.reported_at.elapsed() < BEAT {
             return Ok(());
         }
-        self.said_at = Instant::now();
+        self.reported_at = Instant::now();
         self.say(Verification::Progress(self.verified)).await
     }
 
     async fn say(&self, what: Verification) -> Result<(), Error> {
-        self.said.send(what).await.map_err(|_| Error::Cancelled)
+        self.sender.send(what).await.map_err(|_| Error::Cancelled)
     }
 
     /// Loads the module that made decisions; none if it was built for another contract.

@@ -43,12 +43,12 @@ impl Gate {
         &self,
         readers: impl IntoIterator<Item = PastReader>,
         worker: impl Fn() -> W,
-        manner: Throttling,
+        throttling: Throttling,
         watch: &Watch,
     ) -> Result<Vec<W>, Error> {
         let runtime = self.modules.runtime();
         let workers = (0..runtime.threads().get()).map(|_| worker()).collect();
-        let mut crew = Crew::new(runtime, workers, manner);
+        let mut crew = Crew::new(runtime, workers, throttling);
         let mut batch: Vec<Part> = Vec::new();
         let mut size = 0;
         // Each in a task of its own: one that has the turn to read would keep the others from it
@@ -102,7 +102,7 @@ async fn keep(store: &dyn SnapshotStore, snapshots: Vec<Snapshot>) {
 /// The workers, at rest or at work.
 struct Crew<'r, W> {
     runtime: &'r Runtime,
-    manner: Throttling,
+    throttling: Throttling,
     resting: Vec<(usize, W)>,
     working: FuturesUnordered<BoxFuture<'r, Result<(usize, W), RunError>>>,
     /// The worker that has the stream that was read last.
@@ -110,10 +110,10 @@ struct Crew<'r, W> {
 }
 
 impl<'r, W: Work> Crew<'r, W> {
-    fn new(runtime: &'r Runtime, workers: Vec<W>, manner: Throttling) -> Self {
+    fn new(runtime: &'r Runtime, workers: Vec<W>, throttling: Throttling) -> Self {
         Self {
             runtime,
-            manner,
+            throttling,
             resting: workers.into_iter().enumerate().collect(),
             working: FuturesUnordered::new(),
             last: 0,
@@ -168,7 +168,7 @@ impl<'r, W: Work> Crew<'r, W> {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> BoxFuture<'r, Result<T, RunError>> {
-        match self.manner {
+        match self.throttling {
             Throttling::GivesWay => Box::pin(self.runtime.run_in_background(job)),
             Throttling::Presses => Box::pin(self.runtime.run_pressing(job)),
         }

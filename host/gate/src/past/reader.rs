@@ -99,9 +99,9 @@ impl Gate {
         &self,
         range: PastRange,
         reading: Reading,
-        manner: Throttling,
+        throttling: Throttling,
     ) -> PastReader {
-        let throttle = match manner {
+        let throttle = match throttling {
             Throttling::GivesWay => self.modules.runtime().throttle().clone(),
             // It knows of no calls.
             Throttling::Presses => BackgroundThrottle::default(),
