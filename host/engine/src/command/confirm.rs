@@ -13,6 +13,10 @@ use super::stop::Stop;
 use super::{Commands, Error};
 use crate::catalog::{self, Active};
 
+/// The number of heads that are asked for at a time, of the streams of one batch: so few that the
+/// others get answers, too.
+const HEADS_AT_ONCE: usize = 4;
+
 /// The things that an answer is built on.
 #[derive(Debug)]
 pub(super) struct Grounds<'a> {
@@ -60,17 +64,15 @@ impl Commands {
     ///
     /// Deciding again helps, or the refusal of the store.
     pub(super) async fn confirm(&self, grounds: Grounds<'_>) -> Result<(), Stop> {
-        let heads = grounds.heads.into_iter();
-        let asking = heads.map(|(stream, active, believed)| async move {
-            let head = self.0.store.head(stream).await;
-            (stream, active, believed, head)
-        });
         let mut has_moved = false;
-        for (stream, active, believed, head) in join_all(asking).await {
-            let head = head.map_err(|error| Stop::refused(Error::Store(error)))?;
-            if head != believed {
-                has_moved = true;
-                self.0.hot.moved(active, stream, head);
+        for few in grounds.heads.chunks(HEADS_AT_ONCE) {
+            let heads = few.iter().map(|(stream, ..)| self.0.store.head(stream));
+            for ((stream, active, believed), head) in few.iter().zip(join_all(heads).await) {
+                let head = head.map_err(|error| Stop::refused(Error::Store(error)))?;
+                if head != *believed {
+                    has_moved = true;
+                    self.0.hot.moved(active, stream, head);
+                }
             }
         }
         if has_moved {
