@@ -163,7 +163,14 @@ async fn compiling_that_takes_too_much_time_or_memory_is_stopped() {
         limits.compile_time_per_mib = Duration::ZERO;
         limits.compile_memory_bytes = 8 << 30;
     });
-    let error = try_prepare(&bomb, impatient, None).await.unwrap_err();
+    // On a machine without a second to spare the answer is to try again.
+    let error = loop {
+        let prepared = try_prepare(&bomb, impatient.clone(), None).await;
+        match prepared.unwrap_err() {
+            CompileError::Unavailable(_) => {}
+            error => break error,
+        }
+    };
     assert!(matches!(error, CompileError::Timeout { .. }), "{error:?}");
     // It will never be any different: nobody is told to try again.
     assert!(!error.is_retryable());
