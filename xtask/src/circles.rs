@@ -19,20 +19,11 @@ use syn::{Attribute, Ident, Item, ItemMod, ItemUse, Macro, Meta, UseTree, Visibi
 use xshell::{Shell, cmd};
 
 /// The files that use each other on purpose, or their folders.
-const CONVERSATIONS: [&[&str]; 4] = [
-    // A stream asks its shard to work for it, and both are counted against the budget, which evicts
-    // streams.
+const CONVERSATIONS: [&[&str]; 3] = [
+    // A shard is counted against the budget, which has it evict streams.
     &[
         "host/engine/src/command/hot/budget.rs",
         "host/engine/src/command/hot/shard.rs",
-        "host/engine/src/command/hot/stream.rs",
-    ],
-    // The entrance of `Commands` calls the steps, which are methods of `Commands`.
-    &[
-        "host/engine/src/command/batch.rs",
-        "host/engine/src/command/confirm.rs",
-        "host/engine/src/command/execute.rs",
-        "host/engine/src/command/given_up.rs",
     ],
     // A module knows its kind, whose calls are calls of the module, compiled or native.
     &[

@@ -27,16 +27,6 @@ pub(super) struct Grounds<'a> {
 }
 
 impl Commands {
-    /// Gives the module that decides the commands to a stream, as far as this host knows.
-    pub(super) async fn decided_by(&self, stream: &StreamId) -> Result<Arc<Active>, Error> {
-        let (namespace, decider) = (stream.namespace(), stream.decider());
-        let active = self.0.modules.known_active(namespace, decider).await;
-        let active = active.map_err(Error::Module)?;
-        active.ok_or_else(|| Error::DeciderNotFound {
-            decider: decider.clone(),
-        })
-    }
-
     /// Finds out what a stop comes to: whether a refusal stands, and which module is active after a
     /// swap.
     pub(super) async fn resolve(&self, stop: Stop, grounds: Grounds<'_>) -> Stop {

@@ -1,22 +1,16 @@
 //! The entrance for commands, and what follows from a command that was stopped: an answer, or
 //! another turn.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use gavel_model::{Clock, CommandId, ExpectedVersion, new_id};
+use gavel_model::{CommandId, ExpectedVersion, new_id};
 use gavel_sandbox::RunError;
-use gavel_store::Store;
 use rand::Rng as _;
 
 use super::batch::BatchRun;
-use super::hot::HotStreams;
 use super::metrics::CONFLICTS;
 use super::stop::{Stop, Stopped};
-use super::{
-    BatchError, CommandAnswer, CommandOptions, CommandRequest, CommandSettings, Error, Origin,
-};
-use crate::catalog::Modules;
+use super::{BatchError, CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin};
 
 /// The most times that a decision is repeated because of something other than the command itself: a
 /// swap under way, or a lost connection.
@@ -24,46 +18,7 @@ const DISTURBANCES_LIMIT: u32 = 100;
 /// The longest pause before a command is decided again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Carries out commands and answers queries for states.
-#[derive(Debug, Clone)]
-pub struct Commands(pub(super) Arc<Inner>);
-
-#[derive(Debug)]
-pub(super) struct Inner {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) modules: Modules,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) settings: CommandSettings,
-    pub(super) hot: HotStreams,
-}
-
 impl Commands {
-    /// Commands on the streams of `store`, decided by what is active in `modules`.
-    ///
-    /// Must be called within the async runtime that is to run what waits for the store.
-    #[must_use]
-    pub fn new(
-        store: Arc<dyn Store>,
-        modules: Modules,
-        clock: Arc<dyn Clock>,
-        settings: CommandSettings,
-    ) -> Self {
-        let hot = HotStreams::new(store.clone(), &modules, clock.clone(), &settings);
-        Self(Arc::new(Inner {
-            store,
-            modules,
-            clock,
-            settings,
-            hot,
-        }))
-    }
-
-    /// Gives the bound of what a batch may answer, in bytes.
-    #[must_use]
-    pub fn batch_bytes(&self) -> usize {
-        self.0.settings.batch_bytes
-    }
-
     /// Carries out one command.
     ///
     /// If the future is dropped, the command may or may not be carried out: send it again with the

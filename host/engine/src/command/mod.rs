@@ -9,6 +9,7 @@
 //! the append fails.
 
 mod batch;
+mod commands;
 mod confirm;
 mod decision;
 mod error;
@@ -29,8 +30,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use commands::Commands;
 pub use error::{BatchError, Error, SchemaViolation};
-pub use execute::Commands;
 pub use request::{
     CommandAnswer, CommandOptions, CommandRequest, ImportedEvent, Origin, StateAnswer, StateAt,
 };
