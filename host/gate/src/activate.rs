@@ -4,18 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gavel_engine::catalog::{self, Decider, Modules, Ready};
+use gavel_engine::catalog::{self, Decider, Ready};
 use gavel_model::{Activation, ActivationKey, ModuleDigest, Namespace};
-use gavel_sandbox::RunError;
-use gavel_store::{ActivateError, ActivationSet, Moment, NewActivation, Store, SwapCount};
+use gavel_store::{ActivateError, ActivationSet, Moment, NewActivation, SwapCount};
 use tokio::time::timeout;
 
 use super::catch_up::{MOST_STREAMS, MOST_STREAMS_SINCE, Seen};
-use super::examine::{Subject, Swap};
-use super::moved::Starts;
 use super::past::Throttling;
-use super::slots::Slots;
-use super::{Error, GateSettings, Report, Step, Watch};
+use super::starts::Starts;
+use super::subject::{Subject, Swap};
+use super::{Error, Gate, Report, Step, Watch};
 
 /// The most modules that are activated together. Each is looked at, one after the other.
 pub const MOST_MODULES: usize = 16;
@@ -55,27 +53,7 @@ struct Look {
     seen: Option<Seen>,
 }
 
-/// Looks at candidates and activates those that pass.
-#[derive(Debug, Clone)]
-pub struct Gate {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) modules: Modules,
-    pub(super) settings: Arc<GateSettings>,
-    pub(super) slots: Slots,
-}
-
 impl Gate {
-    /// Makes a gate in front of `modules`.
-    #[must_use]
-    pub fn new(store: Arc<dyn Store>, modules: Modules, settings: GateSettings) -> Self {
-        Self {
-            store,
-            modules,
-            slots: Slots::new(&settings),
-            settings: Arc::new(settings),
-        }
-    }
-
     /// Runs the gate, and activates the candidate when it passes.
     ///
     /// Once this has returned, no host decides another command of the decider with the former
@@ -335,20 +313,6 @@ impl Gate {
             self.had_room_since(before)?;
         }
         Ok(report)
-    }
-
-    /// Counts the times that the host had no room for an instance so far.
-    pub(super) fn times_without_room(&self) -> u64 {
-        self.modules.runtime().times_without_room()
-    }
-
-    /// Refuses to say anything against a module if the host had no room meanwhile.
-    pub(super) fn had_room_since(&self, before: u64) -> Result<(), Error> {
-        if self.times_without_room() == before {
-            Ok(())
-        } else {
-            Err(Error::NotRun(RunError::NoRoom))
-        }
     }
 
     /// Looks at one of so many candidates: takes the findings of a rehearsal, if there was one, and

@@ -4,12 +4,12 @@
 use gavel_model::ActivationKey;
 use gavel_store::Moment;
 
-use super::examine::{Subject, Swap};
-use super::moved::Starts;
 use super::past::Throttling;
 use super::redecided::Redecisions;
 use super::refolded::Refolded;
 use super::rehearsal::{Rehearsal, Rehearsed, Status};
+use super::starts::Starts;
+use super::subject::{Subject, Swap};
 use super::{CaughtUp, Error, Gate, Report, Step};
 
 /// The most streams that are looked at one by one, of those that have moved since a rehearsal. If

@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::facts::StepFacts;
+use super::Finding;
 use super::finding::{CostFinding, FindingDetails};
 use super::past::Part;
 use super::sample::Played;
 use super::words::{count, count_of};
-use super::{Finding, StepResult};
 
 /// The cost of the sample with either module.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -75,26 +74,21 @@ impl Cost {
         cost
     }
 
-    /// Makes the result of the step for the report. An increase above `max_increase`, a share,
-    /// blocks.
-    pub(super) fn result(&self, max_increase: f64) -> StepResult {
+    /// Lists the findings. An increase above `max_increase`, a share, blocks.
+    pub(super) fn findings(&self, max_increase: f64) -> Vec<Finding> {
         let dearer = self.by_command.iter();
         let dearer: Vec<_> = dearer
             .filter(|(_, fuel)| fuel.increase() > max_increase)
             .collect();
-        let findings = if dearer.is_empty() {
+        if dearer.is_empty() {
             Vec::new()
         } else {
             vec![finding(&dearer, max_increase)]
-        };
-        StepResult {
-            summary: self.summary(),
-            findings,
-            facts: StepFacts::Cost(self.clone()),
         }
     }
 
-    fn summary(&self) -> String {
+    /// Says in one sentence what was compared.
+    pub(super) fn summary(&self) -> String {
         let commands = self.by_command.values().map(|fuel| fuel.commands).sum();
         if commands == 0 {
             return "There is no command to compare the cost of.".to_owned();

@@ -7,9 +7,9 @@ use gavel_engine::catalog::{CONSUMER, EventName, LinkedConsumer, LinkedModule, L
 use gavel_model::{ActivationKey, ModuleKind, Namespace};
 use gavel_store::SwapCount;
 
-use super::examine::Subject;
 use super::facts::{DependentsFacts, StepFacts};
 use super::finding::{DependentEvent, DependentFinding, DependentRelation, FindingDetails};
+use super::subject::Subject;
 use super::words::{count, count_of};
 use super::{Error, Finding, Gate, StepResult, Watch};
 

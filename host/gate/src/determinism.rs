@@ -14,14 +14,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::compare::Checks;
-use super::facts::StepFacts;
 use super::finding::{CommandsFinding, FindingDetails};
 use super::folder::{Again, Folder};
 use super::past::{Part, PastDecision};
 use super::sample::{Played, play};
 use super::shown::ShownOutcome;
 use super::words::{count, count_of, excerpt};
-use super::{Error, Finding, Gate, StepResult, Watch};
+use super::{Error, Finding, Gate, Watch};
 
 /// The number of examples that are kept.
 const EXAMPLES: usize = 3;
@@ -190,22 +189,22 @@ impl Repetition {
         }
     }
 
-    /// Makes the result of the step for the report.
-    pub(super) fn result(&self) -> StepResult {
-        let findings = if self.different > 0 {
+    /// Lists the findings.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        if self.different > 0 {
             vec![self.finding()]
         } else {
             Vec::new()
-        };
-        StepResult {
-            summary: format!(
-                "{} decided twice: {} differently.",
-                count_of(self.commands, "command"),
-                count(self.different)
-            ),
-            findings,
-            facts: StepFacts::Determinism(self.clone()),
         }
+    }
+
+    /// Says in one sentence what was decided twice.
+    pub(super) fn summary(&self) -> String {
+        format!(
+            "{} decided twice: {} differently.",
+            count_of(self.commands, "command"),
+            count(self.different)
+        )
     }
 
     fn finding(&self) -> Finding {

@@ -11,11 +11,14 @@
 //!   |
 //! examine.rs      the steps in order      -->  report.rs   the findings, and which of them block
 //! catch_up.rs     what was stored since        (by policy.rs and `accept`); what they are made
-//!                                              of is in finding.rs and facts.rs
+//!                                              of is in finding.rs, facts.rs and result.rs
 //!   |
 //! describe.rs, dependents.rs, specs.rs, refold.rs, redecide.rs, determinism.rs, cost.rs
 //!   |
+//! subject.rs      a candidate, next to what it would replace
 //! past/           streams, and what was decided on them  -->  folder.rs   a module that folds them
+//!   |
+//! gate.rs         what all of them work with
 //! ```
 
 mod activate;
@@ -32,6 +35,7 @@ mod facts;
 mod finding;
 mod folder;
 mod forget;
+mod gate;
 mod kinds;
 pub mod metrics;
 mod moved;
@@ -44,6 +48,7 @@ mod refolded;
 mod rehearsal;
 mod rehearsals;
 mod report;
+mod result;
 mod rollback;
 mod sample;
 mod schema;
@@ -52,27 +57,29 @@ mod shown;
 mod silence;
 mod slots;
 mod specs;
+mod starts;
 mod step;
+mod subject;
 mod verify;
 mod watch;
 mod why;
 mod words;
 
-pub use activate::{ActivationRequest, Gate, MOST_MODULES, check_together};
+pub use activate::{ActivationRequest, MOST_MODULES, check_together};
 pub use error::Error;
 pub use facts::StepFacts;
 pub use finding::{Finding, FindingDetails};
 pub use folder::Again;
+pub use gate::Gate;
 pub use kinds::run_specs;
 pub use policy::{GateSettings, Mode, Policy};
 pub use rehearsal::{Progress, Rehearsal, RehearsalRequest, Rehearsed, Status};
 pub use rehearsals::Rehearsals;
-pub use report::{CaughtUp, Report, StepOutcome, StepReport};
-pub use rollback::{NewEventType, RollbackSafety};
+pub use report::{CaughtUp, NewEventType, Report, RollbackSafety, StepOutcome, StepReport};
 pub use specs::{SpecFailure, SpecRun};
 pub use step::Step;
 pub use verify::{Difference, Verification, Verified, VerifyRequest};
 pub use watch::Watch;
 pub use why::Why;
 
-use report::StepResult;
+use result::StepResult;

@@ -8,13 +8,13 @@ use gavel_sandbox::{Decision, Fault};
 use gavel_store::PastRange;
 
 use super::compare::{Checks, DecisionDiff, against, compare};
-use super::examine::Subject;
 use super::folder::{Again, FaultBudget, FoldError, Folder};
-use super::moved::Starts;
 use super::past::{Part, PastDecision, Reading, Throttling, Work};
 use super::redecided::{DecisionExample, Redecisions};
 use super::sample::Sample;
 use super::shown::{ShownCommand, ShownOutcome};
+use super::starts::Starts;
+use super::subject::Subject;
 use super::words::excerpt_json;
 use super::{Error, Gate, Watch};
 

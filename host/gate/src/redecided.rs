@@ -7,12 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::Finding;
 use super::compare::DecisionDiff;
-use super::facts::StepFacts;
 use super::finding::{CommandsFinding, FindingDetails};
 use super::shown::{ShownCommand, ShownOutcome};
 use super::words::{count, count_of, document_line, percent, seconds as in_seconds};
-use super::{Finding, StepResult};
 
 /// The number of examples of each kind of change that are kept.
 const EXAMPLES: usize = 3;
@@ -174,8 +173,8 @@ impl Redecisions {
             .sum()
     }
 
-    /// Makes the result of the step for the report. A share of changes above `max_changed` blocks.
-    pub(super) fn result(&self, max_changed: f64) -> StepResult {
+    /// Lists the findings. A share of changes above `max_changed` blocks.
+    pub(super) fn findings(&self, max_changed: f64) -> Vec<Finding> {
         let mut findings = Vec::new();
         if self.of(DecisionDiff::Failed) > 0 {
             findings.push(self.failed());
@@ -184,14 +183,11 @@ impl Redecisions {
         if changed > 0 {
             findings.push(self.changes(changed, max_changed));
         }
-        StepResult {
-            summary: format!("{}.", self.in_words()),
-            findings,
-            facts: StepFacts::Redecide(self.clone()),
-        }
+        findings
     }
 
-    fn in_words(&self) -> String {
+    /// Says in one sentence what was decided again.
+    pub(super) fn summary(&self) -> String {
         let mut words = format!(
             "{} re-decided in {}: {} same",
             count_of(self.commands, "command"),
@@ -222,6 +218,7 @@ impl Redecisions {
                 count(self.keys_only)
             ));
         }
+        words.push('.');
         words
     }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use gavel_model::{DeciderName, Json, Namespace, StreamId, Version};
 use gavel_store::{PastRange, Snapshot};
 
-use super::examine::Subject;
 use super::folder::{FaultBudget, Folder};
-use super::moved::Starts;
 use super::past::{Part, Reading, Throttling, Work};
 use super::refolded::{FoldFailure, Refolded, StateExample, first_by};
+use super::starts::Starts;
+use super::subject::Subject;
 use super::{Error, Gate, Watch};
 
 impl Gate {

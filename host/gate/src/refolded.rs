@@ -6,12 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::facts::StepFacts;
+use super::Finding;
 use super::finding::{FindingDetails, StreamsFinding};
 use super::folder::FoldError;
 use super::shown::ShownEvent;
 use super::words::{count, count_of, excerpt, excerpt_json, seconds as in_seconds};
-use super::{Finding, StepResult};
 
 /// The number of examples of each kind that are kept.
 const EXAMPLES: usize = 3;
@@ -127,8 +126,8 @@ impl Refolded {
         first_by(&mut self.failures, |failure| &failure.id);
     }
 
-    /// Makes the result of the step for the report.
-    pub(super) fn result(&self, has_active: bool, seconds: f64) -> StepResult {
+    /// Lists the findings.
+    pub(super) fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         if self.failed > 0 {
             findings.push(self.failed_finding());
@@ -147,13 +146,18 @@ impl Refolded {
         if self.different > 0 {
             findings.push(self.states_finding());
         }
+        findings
+    }
+
+    /// Says in one sentence what was folded.
+    pub(super) fn summary(&self, has_active: bool, seconds: f64) -> String {
         let folded = format!(
             "{} of {} folded in {}",
             count_of(self.events, "event"),
             count_of(self.streams, "stream"),
             in_seconds(seconds),
         );
-        let summary = if has_active && self.streams > 0 {
+        if has_active && self.streams > 0 {
             format!(
                 "{folded}: {} equal · {} different · {} failed.",
                 count(self.equal),
@@ -162,15 +166,11 @@ impl Refolded {
             )
         } else {
             format!("{folded}: {} failed.", count(self.failed))
-        };
-        StepResult {
-            summary,
-            findings,
-            facts: StepFacts::Refold(self.facts(seconds)),
         }
     }
 
-    fn facts(&self, seconds: f64) -> RefoldFacts {
+    /// Gives the numbers and the first examples.
+    pub(super) fn facts(&self, seconds: f64) -> RefoldFacts {
         let failures = self.failures.iter().map(FoldFailure::shown);
         let differences = self.differences.iter().map(StateExample::shown);
         RefoldFacts {

@@ -14,11 +14,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::examine::Swap;
 use super::metrics::REHEARSALS;
 use super::rehearsal::{Rehearsal, RehearsalRequest, Rehearsed, Status};
 use super::silence::Beats;
 use super::slots::{Slot, SlotKind};
+use super::subject::Swap;
 use super::{Error, Gate, Report, Watch};
 
 /// The interval at which a host records that it is alive, and the progress of its rehearsals.

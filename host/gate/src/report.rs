@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::facts::StepFacts;
 use super::redecided::Redecisions;
 use super::words::{count, count_of};
-use super::{Finding, Mode, Policy, RollbackSafety, Step};
+use super::{Finding, Mode, Policy, Step, StepResult};
 
 /// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -18,15 +18,6 @@ pub enum StepOutcome {
     Passed,
     /// A finding of the step blocks the candidate.
     Refused,
-}
-
-/// The result of a step, before the policy judges it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct StepResult {
-    /// One sentence for people.
-    pub(super) summary: String,
-    pub(super) findings: Vec<Finding>,
-    pub(super) facts: StepFacts,
 }
 
 /// The report of the gate about a candidate.
@@ -101,6 +92,32 @@ pub struct StepReport {
     pub outcome: StepOutcome,
     /// One sentence for people.
     pub summary: String,
+}
+
+/// The safety of activating the former module again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RollbackSafety {
+    /// The module to go back to.
+    pub to: String,
+    /// Tells whether the former module declares all that has been written.
+    pub safe: bool,
+    /// The events that only the newer module declares.
+    pub events: Vec<NewEventType>,
+    /// Tells whether more may have been written: the log was too long to be read to its end.
+    pub at_least: bool,
+    /// One sentence for people.
+    pub summary: String,
+}
+
+/// An event that the module before does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewEventType {
+    /// The event's name.
+    pub event: String,
+    /// The version of its schema.
+    pub schema_version: u32,
+    /// The number of such events that were written.
+    pub written: u64,
 }
 
 impl Report {

@@ -6,42 +6,14 @@ use gavel_model::{
     Activation, ActivationKey, DeciderName, EventFilter, ModuleDigest, Namespace, Position,
 };
 use gavel_store::LogFilter;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::words::count;
-use super::{Error, Gate, Report};
+use super::{Error, Gate, NewEventType, Report, RollbackSafety};
 
 /// The number of pages of the log that are searched for events of a module, and the number of
 /// events on a page.
 const PAGES: usize = 100;
 const PAGE_EVENTS: u32 = 1_000;
-
-/// The safety of activating the former module again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RollbackSafety {
-    /// The module to go back to.
-    pub to: String,
-    /// Tells whether the former module declares all that has been written.
-    pub safe: bool,
-    /// The events that only the newer module declares.
-    pub events: Vec<NewEventType>,
-    /// Tells whether more may have been written: the log was too long to be read to its end.
-    pub at_least: bool,
-    /// One sentence for people.
-    pub summary: String,
-}
-
-/// An event that the module before does not know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct NewEventType {
-    /// The event's name.
-    pub event: String,
-    /// The version of its schema.
-    pub schema_version: u32,
-    /// The number of such events that were written.
-    pub written: u64,
-}
 
 impl Gate {
     /// Tells whether the decider can go back to the module before the active one, as of now; none

@@ -10,10 +10,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::examine::Subject;
 use super::folder::Folder;
 use super::past::{Part, PastDecision};
 use super::redecide::Judge;
+use super::subject::Subject;
 use super::{Error, Gate, Report, Step, Watch};
 
 /// The number of streams that are kept folded, each in an instance of its own.

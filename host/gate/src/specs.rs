@@ -11,9 +11,9 @@ use gavel_model::{Event, Json, Rejection};
 use gavel_sandbox::{Decision, Fault, GuestCommand, GuestContext, Instance, Restored, State};
 use serde_json::{Value, json};
 
-use super::examine::{Subject, Swap};
 use super::facts::{SpecsFacts, StepFacts};
 use super::finding::{FindingDetails, SpecFinding};
+use super::subject::{Subject, Swap};
 use super::words::{count, count_of, excerpt, excerpt_value, seconds};
 use super::{Error, Finding, Gate, StepResult, Watch};
 

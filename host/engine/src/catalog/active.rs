@@ -66,7 +66,7 @@ impl Pointers {
 
     /// Keeps the pointer that the store has given since this host knew `before`, or the one that
     /// this host has learnt meanwhile, if that is newer. Gives the pointer that is kept.
-    fn follow(
+    fn follow_store(
         &self,
         namespace: &Namespace,
         decider: &DeciderName,
@@ -132,7 +132,10 @@ impl Modules {
             },
             None => None,
         };
-        Ok(self.0.deciders.follow(namespace, decider, before, read))
+        Ok(self
+            .0
+            .deciders
+            .follow_store(namespace, decider, before, read))
     }
 
     /// Makes the module of an activation ready, if there is one.

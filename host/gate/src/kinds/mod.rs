@@ -4,7 +4,7 @@ use gavel_engine::catalog::{self, Ready};
 use gavel_model::{Activation, ActivationKey, Json, ModuleDigest};
 use tokio::sync::watch;
 
-use super::examine::Swap;
+use super::subject::Swap;
 use super::{ActivationRequest, Error, Gate, RehearsalRequest, Report, SpecRun, Watch, specs};
 
 /// Runs the specifications that a module holds. Calls the guest.
