@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gavel_model::{
-    DeciderName, ExpectedVersion, Json, LedgerMode, NewEvent, Position, RecordedEvent, StreamId,
+    DeciderName, ExpectedVersion, LedgerMode, NewEvent, Position, RecordedEvent, StreamId,
 };
 use gavel_sandbox::scheduling::TURN;
 use gavel_store::{Append, AppendError, Appended, StreamAppend, StreamHead};
@@ -127,15 +127,12 @@ impl<'a> BatchRun<'a> {
         let mut prepared = VecDeque::with_capacity(requests.len());
         let mut unknown = Ok(());
         for (index, request) in requests.iter().enumerate() {
-            let active = match self.decided_by(&request.stream).await {
-                Ok(active) => active,
-                Err(error) => {
-                    unknown = Err(Stopped::new(index, Stop::unconfirmed(error, None)));
-                    break;
-                }
-            };
             let ledger = self.commands.0.settings.ledger_of(&request.stream);
-            match PreparedCommand::new(active, request, self.origin, ledger) {
+            let command = match self.decided_by(&request.stream).await {
+                Ok(active) => PreparedCommand::new(active, request, self.origin, ledger),
+                Err(error) => Err(error),
+            };
+            match command {
                 Ok(command) => prepared.push_back(command),
                 Err(error) => {
                     unknown = Err(Stopped::new(index, Stop::unconfirmed(error, None)));
@@ -251,12 +248,8 @@ impl<'a> BatchRun<'a> {
             return Err(StoppedCommand::Rejected(Box::new(part), rejected));
         }
         let events: usize = part.events.iter().map(NewEvent::size_bytes).sum();
-        self.hold(
-            events
-                + state
-                    .as_ref()
-                    .map_or(0, |state: &Json| state.as_str().len()),
-        )?;
+        let shown = state.as_ref().map_or(0, |state| state.as_str().len());
+        self.hold(events + shown)?;
         let proposed = match self.options.dry_run {
             true => proposed(&part, now),
             false => Vec::new(),
