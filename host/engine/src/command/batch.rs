@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use super::confirm::Grounds;
 use super::decision::{Decided, PreparedCommand};
 use super::given_up::{GivenUpReason, never};
-use super::hot::{Reservation, Settled};
+use super::hot::{Reservation, ReservedDecision, Settled};
 use super::stop::{Stop, Stopped};
 use super::{CommandAnswer, CommandOptions, CommandRequest, Commands, Error, Origin};
 use crate::catalog::Active;
@@ -216,8 +216,12 @@ impl<'a> BatchRun<'a> {
         let decided = reserved
             .reservation
             .decide(prepared, self.options.return_state);
-        let (decided, state) = match decided.await {
-            Ok(decided) => decided,
+        let ReservedDecision {
+            decided,
+            state,
+            durable,
+        } = match decided.await {
+            Ok(decision) => decision,
             Err(stop) => {
                 if let Stop::Unconfirmed { head, .. } = &stop {
                     reserved.durable = reserved.durable.or(*head);
@@ -230,12 +234,8 @@ impl<'a> BatchRun<'a> {
             rejection,
             now,
         } = decided;
+        reserved.durable = Some(durable);
         let before = part.expected.version().unwrap_or_default();
-        reserved.durable.get_or_insert(StreamHead {
-            version: before,
-            last_event_id: part.expected_previous_id,
-            is_final: false,
-        });
         if let Some(rejection) = rejection {
             let (replayed, part) = (false, self.on_durable(part));
             let rejected = Error::Rejected {

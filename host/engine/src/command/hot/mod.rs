@@ -33,6 +33,7 @@ use super::{CommandAnswer, CommandSettings, Error};
 use crate::catalog::{Active, Modules};
 use budget::{Holdings, HotBudget};
 use queued::QueuedCommand;
+pub(super) use queued::ReservedDecision;
 pub(super) use reservation::Reservation;
 pub(super) use settled::Settled;
 use shard::{Environment, Message, Shard};

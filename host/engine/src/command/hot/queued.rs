@@ -1,7 +1,7 @@
 //! Commands on their way through a shard, and how they end there.
 
 use gavel_model::{CommandId, ExpectedVersion, Json, Rejection};
-use gavel_store::{AppendError, Appended, StreamAppend};
+use gavel_store::{AppendError, Appended, StreamAppend, StreamHead};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::command::decision::{Decided, PreparedCommand};
@@ -28,7 +28,17 @@ pub(super) struct ReservedCommand {
     pub(super) prepared: PreparedCommand,
     /// Asks for the state after the command.
     pub(super) return_state: bool,
-    pub(super) reply: oneshot::Sender<Result<(Decided, Option<Json>), Stop>>,
+    pub(super) reply: oneshot::Sender<Result<ReservedDecision, Stop>>,
+}
+
+/// A decision on a reserved stream, which the batch is to store.
+#[derive(Debug)]
+pub(in crate::command) struct ReservedDecision {
+    pub(in crate::command) decided: Decided,
+    /// The state after the command, if it was asked for.
+    pub(in crate::command) state: Option<Json>,
+    /// The head of the stream without the events of the batch.
+    pub(in crate::command) durable: StreamHead,
 }
 
 /// A decision that is being made durable.

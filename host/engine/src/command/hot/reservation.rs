@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use gavel_model::{Json, StreamId};
+use gavel_model::StreamId;
 use tokio::sync::oneshot;
 
-use super::queued::ReservedCommand;
+use super::queued::{ReservedCommand, ReservedDecision};
 use super::settled::Settled;
 use super::shard::{Message, Shard};
-use crate::command::decision::{Decided, PreparedCommand};
+use crate::command::decision::PreparedCommand;
 use crate::command::stop::Stop;
 
 /// Keeps other commands away from a stream until it is dropped. What is decided meanwhile advances
@@ -32,13 +32,12 @@ impl Reservation {
         }
     }
 
-    /// Decides a command on the state that those before it have left. Gives the decision, and the
-    /// state after it if that is asked for.
+    /// Decides a command on the state that those before it have left.
     pub(in crate::command) async fn decide(
         &self,
         prepared: PreparedCommand,
         return_state: bool,
-    ) -> Result<(Decided, Option<Json>), Stop> {
+    ) -> Result<ReservedDecision, Stop> {
         let (reply, decided) = oneshot::channel();
         let command = Box::new(ReservedCommand {
             prepared,

@@ -21,7 +21,7 @@ use gavel_store::{self as store, Claim, LARGE_APPEND_BYTES, StreamAppend, Stream
 use tokio::sync::oneshot;
 
 use super::pool::Pool;
-use super::queued::{Pending, QueuedCommand, ReservedCommand};
+use super::queued::{Pending, QueuedCommand, ReservedCommand, ReservedDecision};
 use super::settled::Settled;
 use super::state::{CallFailure, HotState, StreamRules};
 use crate::command::Error;
@@ -282,10 +282,15 @@ impl HotStream {
         }
         let (prepared, return_state) = (&command.prepared, command.return_state);
         match self.state.decide(prepared, return_state, pool, rules) {
-            Ok(decided) => {
+            Ok((decided, state)) => {
                 self.state.pin(pool, true);
+                let decision = ReservedDecision {
+                    decided,
+                    state,
+                    durable,
+                };
                 // The batch may have been given up.
-                let _ = command.reply.send(Ok(decided));
+                let _ = command.reply.send(Ok(decision));
             }
             Err(CallFailure::Crowded) => return self.load_reserved(command, pool),
             Err(CallFailure::Fault(fault)) => command.stop(unconfirmed(pool.fault(fault))),
