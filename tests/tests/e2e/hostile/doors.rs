@@ -41,13 +41,14 @@ async fn a_foreign_web_page_cannot_operate_a_host(store: Store) {
     let pause = "/v1/consumers/mailer/pause";
     let rollback = "/v1/deciders/counter/rollback";
     let deactivate = "/v1/deciders/counter/deactivations";
+    let together = "/v1/activations";
     for (name, value) in [
         ("Origin", "https://evil.example"),
         ("Origin", "null"),
         ("Sec-Fetch-Site", "cross-site"),
         ("Host", "evil.example"),
     ] {
-        for path in [pause, rollback, deactivate] {
+        for path in [pause, rollback, deactivate, together] {
             let request = client.request(Method::POST, path).header(name, value);
             request.send().await.problem(403, "forbidden");
         }
