@@ -8,6 +8,7 @@ pub mod admit;
 pub mod consumers;
 pub mod group;
 pub mod hold;
+pub mod lean;
 pub mod lookup;
 mod segments;
 mod snapshots;
