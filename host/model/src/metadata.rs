@@ -102,6 +102,12 @@ impl Metadata {
         self.0.get(key).map(String::as_str)
     }
 
+    /// All entries, sorted by key, without the metadata around them.
+    #[must_use]
+    pub fn into_entries(self) -> BTreeMap<String, String> {
+        self.0
+    }
+
     /// All entries, sorted by key.
     #[must_use]
     pub fn entries(&self) -> &BTreeMap<String, String> {

@@ -98,7 +98,7 @@ impl Claim for PostgresClaim {
             return self.store.append(append).await;
         };
         let batch = slice::from_ref(&append);
-        let statement = Columns::of(batch).statement(self.store.floor.known(), true);
+        let statement = Columns::of(batch).statement(self.store.floor.known(), true, false);
         let rows = match run_on(&mut transaction, statement).await {
             Ok(rows) => rows,
             Err(failure)

@@ -131,9 +131,13 @@ async fn run_batch(
     let columns = Columns::of(batch);
     let mut attempt = 1;
     let rows = loop {
+        // Ids are new as a rule: they are looked up after one of them was not.
+        let doubts = attempt > 1;
         let answer = match &mut way {
-            Way::Own(connection) => run_on(connection, columns.statement(known, false)).await,
-            Way::Pool(pool) => run(pool, columns.statement(known, true)).await,
+            Way::Own(connection) => {
+                run_on(connection, columns.statement(known, false, doubts)).await
+            }
+            Way::Pool(pool) => run(pool, columns.statement(known, true, doubts)).await,
         };
         match answer {
             Ok(rows) => break rows,

@@ -39,8 +39,8 @@ impl EventStore for PostgresStore {
     }
 
     async fn head(&self, stream: &StreamId) -> Result<StreamHead, Error> {
-        let sql = "SELECT version, last_event_id, final FROM stream_heads \
-                   WHERE namespace = $1 AND decider = $2 AND decider_id = $3";
+        let sql = "SELECT version, event_id AS last_event_id, final FROM events \
+                   WHERE namespace = $1 AND decider = $2 AND decider_id = $3 ORDER BY version DESC LIMIT 1";
         let found = self.read(|| of_stream(sql, stream)).await?;
         let head = found.first().map(rows::head).transpose();
         Ok(head

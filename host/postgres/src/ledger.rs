@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use gavel_model::{CommandOutcome, CommandRecord, Fingerprint, Json, LedgerMode, Rejection};
+use gavel_model::{
+    CommandOutcome, CommandRecord, Fingerprint, Json, LedgerMode, Metadata, Rejection,
+};
 use gavel_store::Error;
 use gavel_store::toolkit::lookup::{Found, Key, Ledger};
 use sqlx::postgres::{PgPool, PgRow};
@@ -12,51 +14,87 @@ use sqlx::types::Json as SqlJson;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::places::{Places, index};
 use super::query::{self, Statement};
 use super::rows::{self, Read, column, digest, metadata, stream, time, unreadable, version};
 
 /// Makes of a list of columns the arguments of `gavel_append` that have their names with `c_`
 /// before them, in its order. The columns that name the stream come with the part.
 macro_rules! arguments {
-    ($($name:ident: $type:ty = $value:expr;)*) => {
-        /// One list per column, with a row for each part of a batch; all of it is NULL where the
-        /// part has no command.
+    (|$commands:ident, $command:ident| $($name:ident: $type:ty = $value:expr;)*) => {
+        /// The commands of a batch: one list per column, and the lists that some of them have
+        /// places in.
         #[derive(Debug, Default)]
         pub(super) struct Commands<'a> {
-            $($name: Vec<Option<$type>>,)*
+            part: Vec<i32>,
+            $($name: Vec<$type>,)*
+            names: Places<&'a str>,
+            rejections: Rejections<'a>,
         }
 
         impl<'a> Commands<'a> {
-            pub(super) const COUNT: usize = [$(stringify!($name)),*].len();
+            /// The number of arguments.
+            pub(super) const COUNT: usize = 5 + [$(stringify!($name)),*].len();
 
-            pub(super) fn push(&mut self, command: Option<&'a CommandRecord>) {
-                $(self.$name.push(command.and_then($value));)*
+            /// Adds the command of the part at this place.
+            pub(super) fn push(&mut self, part: i32, $command: &'a CommandRecord) {
+                let $commands = self;
+                $commands.part.push(part);
+                $(let $name = $value; $commands.$name.push($name);)*
             }
 
             pub(super) fn bind<'q>(&self, statement: Statement<'q>) -> Statement<'q> {
+                let rejections = &self.rejections;
+                let statement = statement
+                    .bind(self.names.list())
+                    .bind(&rejections.code)
+                    .bind(&rejections.message)
+                    .bind(&rejections.data)
+                    .bind(&self.part);
                 statement$(.bind(&self.$name))*
             }
         }
     };
 }
 
-arguments! {
-    command_id: Uuid = |command| Some(command.command_id);
-    command: &'a str = |command| Some(command.command.as_str());
-    data: &'a str = |command| command.kept_data().map(Json::as_str);
-    fingerprint: &'a [u8] = |command| Some(command.fingerprint.as_bytes());
-    now: OffsetDateTime = |command| Some(command.now);
-    seed: i64 = |command| Some(command.seed.cast_signed());
-    actor: &'a str = |command| command.actor.as_deref();
-    metadata: SqlJson<&'a BTreeMap<String, String>> = |command| Some(SqlJson(command.metadata.entries()));
-    version: i64 = |command| Some(command.version.to_sql());
-    module: String = |command| Some(command.module.to_string());
-    outcome: &'a str = |command| Some(rejection(command).map_or("accepted", |_| "rejected"));
-    events: i64 = |command| Some(events(command));
-    rejection_code: &'a str = |command| rejection(command).map(|rejection| rejection.code.as_str());
-    rejection_message: &'a str = |command| rejection(command).map(|rejection| rejection.message.as_str());
-    rejection_data: &'a str = |command| rejection(command)?.data.as_ref().map(Json::as_str);
-    fuel: i64 = |command| Some(command.fuel.cast_signed());
+arguments! { |commands, command|
+    command_id: Uuid = command.command_id;
+    name: i32 = commands.names.of(command.command.as_str());
+    data: Option<&'a str> = command.kept_data().map(Json::as_str);
+    fingerprint: &'a [u8] = command.fingerprint.as_bytes();
+    now: OffsetDateTime = command.now;
+    seed: i64 = command.seed.cast_signed();
+    actor: Option<&'a str> = command.actor.as_deref();
+    metadata: Option<SqlJson<&'a BTreeMap<String, String>>> = entries(&command.metadata);
+    version: i64 = command.version.to_sql();
+    events: i64 = events(command);
+    rejection: i32 = commands.rejections.push(rejection(command));
+    fuel: i64 = command.fuel.cast_signed();
+}
+
+/// The rejections of a batch, few as a rule.
+#[derive(Debug, Default)]
+struct Rejections<'a> {
+    code: Vec<&'a str>,
+    message: Vec<&'a str>,
+    data: Vec<Option<&'a str>>,
+}
+
+impl<'a> Rejections<'a> {
+    /// Adds a rejection, and returns its place; 0 for none.
+    fn push(&mut self, rejection: Option<&'a Rejection>) -> i32 {
+        let Some(rejection) = rejection else { return 0 };
+        self.code.push(&rejection.code);
+        self.message.push(&rejection.message);
+        self.data.push(rejection.data.as_ref().map(Json::as_str));
+        index(self.code.len())
+    }
+}
+
+/// Metadata as an argument: none instead of no entries.
+pub(super) fn entries(metadata: &Metadata) -> Option<SqlJson<&BTreeMap<String, String>>> {
+    let entries = metadata.entries();
+    (!entries.is_empty()).then_some(SqlJson(entries))
 }
 
 fn events(command: &CommandRecord) -> i64 {
@@ -73,11 +111,13 @@ fn rejection(command: &CommandRecord) -> Option<&Rejection> {
     }
 }
 
-/// The columns that [`read`] reads.
+/// The columns that [`read`] reads, of the table by its name.
 macro_rules! ledger_columns {
     () => {
         "command_id, namespace, decider, decider_id, command, data::TEXT AS data_text, fingerprint, now, seed, actor, metadata, version, \
-         module, fuel, outcome, events, rejection_code, rejection_message, rejection_data::TEXT AS rejection_data_text"
+         coalesce(module, (SELECT a.digest FROM activations AS a WHERE a.namespace = commands.namespace AND a.kind = 'decider' \
+             AND a.name = commands.decider AND a.number = commands.activation)) AS module, \
+         fuel, outcome, events, rejection_code, rejection_message, rejection_data::TEXT AS rejection_data_text"
     };
 }
 pub(super) use ledger_columns;
@@ -132,7 +172,7 @@ const FIND: &str = concat!(
      CROSS JOIN LATERAL ( \
          SELECT ",
     ledger_columns!(),
-    " FROM commands AS c WHERE c.namespace = wanted.namespace AND c.command_id = wanted.command_id LIMIT 1 \
+    " FROM commands WHERE commands.namespace = wanted.namespace AND commands.command_id = wanted.command_id LIMIT 1 \
      ) AS command"
 );
 

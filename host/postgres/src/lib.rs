@@ -23,6 +23,7 @@ mod modules;
 mod notify;
 mod open;
 mod past;
+mod places;
 mod query;
 mod rehearsals;
 mod rows;

@@ -51,15 +51,22 @@ macro_rules! command_is_before {
 }
 
 /// Events of all streams, after the place that the first values name, and before the moment that
-/// the last ones do.
+/// the last ones do. Streams are found by their first events, for the index of all events has those
+/// of other deciders between them; each of them but the first gives at least that event.
 macro_rules! of_all_streams {
     ($columns:expr) => {
         concat!(
-            "SELECT ",
-            $columns,
-            " FROM events WHERE namespace = $1 AND decider = $2 AND (decider_id, version) > ($3, $4) AND ($6::INTEGER IS NULL OR ",
+            "SELECT found.* FROM unnest(ARRAY( \
+                 SELECT decider_id FROM events WHERE namespace = $1 AND decider = $2 AND decider_id >= $3 AND version = 1 \
+                 AND ($6::INTEGER IS NULL OR ",
             event_is_before!("$6", "$7"),
-            ") ORDER BY decider_id, version LIMIT $5"
+            ") ORDER BY decider_id LIMIT $5 + 1 \
+             )) WITH ORDINALITY AS wanted (id, place) CROSS JOIN LATERAL (SELECT ",
+            $columns,
+            " FROM events WHERE namespace = $1 AND decider = $2 AND decider_id = wanted.id \
+             AND version > CASE wanted.id WHEN $3 THEN $4 ELSE 0 END AND ($6::INTEGER IS NULL OR ",
+            event_is_before!("$6", "$7"),
+            ") ORDER BY version LIMIT $5) AS found ORDER BY wanted.place, found.version LIMIT $5"
         )
     };
 }
@@ -140,7 +147,7 @@ pub(super) const EVENTLESS: [&str; 2] = [
 const COMMANDS: &str = concat!(
     "SELECT found.* FROM unnest($2::UUID[]) AS wanted (id) CROSS JOIN LATERAL (SELECT ",
     ledger_columns!(),
-    " FROM commands AS c WHERE c.namespace = $1 AND c.command_id = wanted.id LIMIT 1) AS found"
+    " FROM commands WHERE commands.namespace = $1 AND commands.command_id = wanted.id LIMIT 1) AS found"
 );
 
 const EVENT: &str = concat!(

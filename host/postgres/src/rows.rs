@@ -7,6 +7,7 @@ use gavel_model::{
     Activation, ActivationKey, ActivationNumber, DeciderName, Json, Metadata, ModuleDigest,
     ModuleKind, Namespace, NewEvent, Position, RecordedEvent, StreamId, Version, in_utc,
 };
+use gavel_store::toolkit::lean;
 use gavel_store::{
     Beat, Counted, Error, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
 };
@@ -20,11 +21,13 @@ use uuid::Uuid;
 
 /// The columns that [`event`] reads. Those that have no binary form or type of ours come as text,
 /// under another name: by the name of a column ORDER BY means what is selected, and texts of
-/// numbers sort otherwise.
+/// numbers sort otherwise. The table, or what stands for it, has to be called `events`.
 macro_rules! event_columns {
     () => {
         "event, event_id, event_version, decider, decider_id, data::TEXT AS data_text, command_id, previous_id, final, created_at, \
-         \"offset\", transaction_id::TEXT AS transaction_text, namespace, version, tags, metadata, generation"
+         \"offset\", transaction_id::TEXT AS transaction_text, namespace, version, tags, metadata, generation, \
+         CASE WHEN activation IS NOT NULL THEN (SELECT a.digest FROM activations AS a WHERE a.namespace = events.namespace \
+             AND a.kind = 'decider' AND a.name = events.decider AND a.number = events.activation) END AS module"
     };
 }
 
@@ -166,12 +169,17 @@ impl BatchOutcome {
          transaction_id::TEXT AS transaction_text, offsets";
 
     pub(super) fn from_row(row: &PgRow) -> Read<Self> {
-        let refused: Vec<Option<String>> = column(row, "refused")?;
-        let number: Vec<Option<i64>> = column(row, "number")?;
-        let id: Vec<Option<Uuid>> = column(row, "id")?;
+        // Nothing at all where nothing is refused.
+        let refused: Option<Vec<Option<String>>> = column(row, "refused")?;
+        let number: Option<Vec<Option<i64>>> = column(row, "number")?;
+        let id: Option<Vec<Option<Uuid>>> = column(row, "id")?;
         let versions: Vec<i64> = column(row, "version")?;
         let previous_id: Vec<Option<Uuid>> = column(row, "previous_id")?;
         let created_at: Vec<Time> = column(row, "created_at")?;
+        let nothing = versions.len();
+        let refused = refused.unwrap_or_else(|| vec![None; nothing]);
+        let number = number.unwrap_or_else(|| vec![None; nothing]);
+        let id = id.unwrap_or_else(|| vec![None; nothing]);
         let facts = number.into_iter().zip(id);
         let at = versions.into_iter().zip(previous_id).zip(created_at);
         let parts = refused.into_iter().zip(facts).zip(at);
@@ -242,6 +250,7 @@ pub(super) fn event(row: &PgRow) -> Result<RecordedEvent, Error> {
     let position = place().map_err(|reason| reason.of("event"))?;
     let read = || -> Read<RecordedEvent> {
         let schema_version: i64 = column(row, "event_version")?;
+        let command_id = column(row, "command_id")?;
         Ok(RecordedEvent {
             stream: stream(row)?,
             version: version(row, "version")?,
@@ -255,8 +264,11 @@ pub(super) fn event(row: &PgRow) -> Result<RecordedEvent, Error> {
                 data: json(row, "data_text")?,
                 is_final: column(row, "final")?,
                 tags: column(row, "tags")?,
-                metadata: metadata(row)?,
-                command_id: column(row, "command_id")?,
+                metadata: match column(row, "module")? {
+                    Some(module) => lean::whole(metadata(row)?, module, command_id),
+                    None => metadata(row)?,
+                },
+                command_id,
             },
         })
     };

@@ -27,7 +27,7 @@ use super::rows::{Read, Time, column, event_columns, time};
 const LEASE: &str = concat!(
     "SELECT leased.lease, leased.attempt, leased.expires_at, leased.caught_up, leased.next_in_ms, ",
     event_columns!(),
-    " FROM gavel_lease($1, $2, $3, $4) AS leased CROSS JOIN LATERAL (SELECT (leased.recorded).*) AS recorded"
+    " FROM gavel_lease($1, $2, $3, $4) AS leased CROSS JOIN LATERAL (SELECT (leased.recorded).*) AS events"
 );
 
 /// Selects consumers with the counts of what is handed out, and of what is still to be looked at,

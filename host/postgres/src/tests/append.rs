@@ -131,7 +131,7 @@ async fn whatever_a_foreign_session_holds_holds_up_its_own_stream_or_decider_and
             .unwrap();
         foreign.execute("BEGIN").await.unwrap();
         for held in [
-            "SELECT FROM stream_heads WHERE decider_id = 'head' FOR UPDATE",
+            "SELECT pg_advisory_xact_lock(gavel_stream_key('default', 'counter', 'head'))",
             "INSERT INTO events (event, event_id, decider, decider_id, data, command_id, version) \
              VALUES ('Incremented', gen_random_uuid(), 'counter', 'row', '{}', gen_random_uuid(), 1)",
             "SELECT pg_advisory_xact_lock(gavel_fence_key('default', 'decider', 'other'))",

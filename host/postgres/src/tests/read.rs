@@ -200,8 +200,8 @@ async fn the_past_can_be_read_in_the_order_of_an_index() {
         session.execute(settings).await.unwrap();
         let [[all, some], [eventless, eventless_of_some]] = [past::PASSAGES, past::EVENTLESS];
         for (statement, values, range) in [
-            (all, "'a', 1, 10, 0, '9:9:'", "(ROW(decider_id, version) > ROW($3, $4))"),
-            (some, "'{a}', '{1}', 10, 0, '9:9:'", "(decider_id = wanted.id) AND (version > wanted.after)"),
+            (all, "'a', 1, 10, 0, '9:9:'", "(decider_id = wanted.id) AND"),
+            (some, "'{a}', '{1}', 10, 0, '9:9:'", "(version > wanted.after)"),
             (
                 eventless,
                 "'a', 1, NULL, 10, '9:9:', now(), '9:9:', now()",
