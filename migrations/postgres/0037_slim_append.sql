@@ -88,7 +88,7 @@ ALTER TABLE events
     ADD CONSTRAINT events_stream_version_key UNIQUE (decider_id, decider, namespace, version),
     -- It follows from (stream, version), and from the event before being looked at.
     DROP CONSTRAINT events_previous_id_key;
-CREATE INDEX events_stream_idx ON events (namespace, decider, decider_id) WHERE version = 1;
+CREATE INDEX events_stream_idx ON events (namespace, decider, decider_id) WHERE previous_id IS NULL;
 
 ALTER TABLE stream_heads RENAME TO stream_heads_before;
 
@@ -103,7 +103,7 @@ CROSS JOIN LATERAL (
     ORDER BY e.version DESC
     LIMIT 1
 ) AS newest
-WHERE first.version = 1;
+WHERE first.previous_id IS NULL;
 
 -- Who could read the heads can go on.
 DO $$

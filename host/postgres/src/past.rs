@@ -57,7 +57,7 @@ macro_rules! of_all_streams {
     ($columns:expr) => {
         concat!(
             "SELECT found.* FROM unnest(ARRAY( \
-                 SELECT decider_id FROM events WHERE namespace = $1 AND decider = $2 AND decider_id >= $3 AND version = 1 \
+                 SELECT decider_id FROM events WHERE namespace = $1 AND decider = $2 AND decider_id >= $3 AND previous_id IS NULL \
                  AND ($6::INTEGER IS NULL OR ",
             event_is_before!("$6", "$7"),
             ") ORDER BY decider_id LIMIT $5 + 1 \

@@ -1,6 +1,7 @@
 //! The conformance list, and what only a database that is shared with others can do wrong.
 
 mod append;
+mod batch;
 mod consumers;
 mod floor;
 mod log;
