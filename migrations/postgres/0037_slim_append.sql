@@ -251,9 +251,12 @@ BEGIN
 END;
 $$;
 
+-- Hosts of before, which call it with other arguments, are told why they store nothing any more.
 DO $$
+DECLARE
+    definition CONSTANT TEXT := pg_get_functiondef('gavel_append'::REGPROC);
 BEGIN
-    EXECUTE format('DROP FUNCTION %s', 'gavel_append'::REGPROC::REGPROCEDURE);
+    EXECUTE left(definition, position('AS $function$' IN definition) - 1) || 'AS $refusal$ BEGIN PERFORM gavel_require_schema(schema); END; $refusal$';
 END;
 $$;
 
@@ -573,13 +576,15 @@ $$;
 -- As in 0009.
 DO $$
 DECLARE
-    ours REGPROC;
+    ours REGPROCEDURE;
 BEGIN
-    FOREACH ours IN ARRAY ARRAY[
-        'gavel_append', 'gavel_check_events', 'gavel_module', 'gavel_metadata', 'gavel_whole_event', 'gavel_refuse_fork', 'get_events',
-        'get_last_event', 'stream_events'
-    ]::REGPROC[] LOOP
-        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', ours::REGPROCEDURE, current_schema());
+    FOR ours IN
+        SELECT p.oid FROM pg_proc AS p
+        WHERE p.pronamespace = current_schema()::REGNAMESPACE
+          AND p.proname IN ('gavel_append', 'gavel_check_events', 'gavel_module', 'gavel_metadata', 'gavel_whole_event', 'gavel_refuse_fork',
+                            'get_events', 'get_last_event', 'stream_events')
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', ours, current_schema());
     END LOOP;
 END;
 $$;

@@ -19,16 +19,22 @@ fn outdated() -> Outdated {
     }
 }
 
-/// Makes a database as it was left by hosts that knew of deciders only.
-async fn of_deciders_only(database: &PostgresDatabase) {
+/// Gives a database the schema that hosts left which knew the migrations before this one.
+async fn migrate_before(database: &PostgresDatabase, version: i64) -> PgConnection {
     let known = migrator();
-    let before = known.iter().filter(|known| known.version < 34);
+    let before = known.iter().filter(|known| known.version < version);
     let before = Migrator {
         migrations: Cow::Owned(before.cloned().collect()),
         ..Migrator::DEFAULT
     };
     let mut session = database.connect().await;
     before.run(&mut session).await.unwrap();
+    session
+}
+
+/// Makes a database as it was left by hosts that knew of deciders only.
+async fn of_deciders_only(database: &PostgresDatabase) {
+    let mut session = migrate_before(database, 34).await;
     let digest = ModuleDigest::of(b"counter");
     let rows = format!(
         "INSERT INTO modules (digest, kind, name, size_bytes, manifest, imports, wasm)
@@ -149,6 +155,101 @@ async fn a_host_under_which_the_floor_is_raised_appends_nothing_and_is_told() {
         let looked = idle.withholding().await;
         assert!(matches!(looked, Err(Error::Unavailable(_))), "{looked:?}");
         assert_eq!(idle.outdated().await, outdated());
+    })
+    .await;
+}
+
+/// Events, and a command that has left some of them, as hosts wrote them while everything was
+/// stored that an activation tells.
+const BEFORE_LEAN_ROWS: &str = "
+    SELECT register_decider_event('counter', 'Incremented', '');
+    INSERT INTO events (event, event_id, decider, decider_id, data, command_id, previous_id, version, metadata, final)
+    SELECT 'Incremented', md5(s || ' ' || v)::UUID, 'counter', 's-' || s, '{}', md5('command ' || s)::UUID,
+           CASE WHEN v > 1 THEN md5(s || ' ' || v - 1)::UUID END, v,
+           jsonb_build_object('module', 'sha256:' || repeat('a', 64), 'correlation_id', 'x', 'causation_id', 'y'), s = 3 AND v = s
+    FROM generate_series(1, 3) AS s, generate_series(1, s) AS v;
+    INSERT INTO commands (namespace, command_id, decider, decider_id, command, data, fingerprint, now, seed, metadata, version, module, outcome,
+                          events, fuel)
+    SELECT 'default', md5('command ' || s)::UUID, 'counter', 's-' || s, 'Increment', '{}', decode(repeat('00', 32), 'hex'), now(), -1, '{}', 0,
+           'sha256:' || repeat('a', 64), 'accepted', s, 7
+    FROM generate_series(1, 3) AS s;
+    GRANT SELECT ON stream_heads TO PUBLIC";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_in_which_everything_is_stored_keeps_it_and_goes_on() {
+    on_new_database(async |database: PostgresDatabase| {
+        let mut session = migrate_before(&database, 37).await;
+        session
+            .execute(sqlx::raw_sql(BEFORE_LEAN_ROWS))
+            .await
+            .unwrap();
+        let rows = "SELECT to_jsonb(e)::TEXT FROM events AS e ORDER BY e.\"offset\"";
+        let heads = "SELECT to_jsonb(h)::TEXT FROM stream_heads AS h ORDER BY h.decider_id";
+        let mut all = async |sql: &'static str| -> Vec<serde_json::Value> {
+            let found: Vec<String> = sqlx::query_scalar(sql)
+                .fetch_all(&mut session)
+                .await
+                .unwrap();
+            found
+                .iter()
+                .map(|row| serde_json::from_str(row).unwrap())
+                .collect()
+        };
+        let (rows_before, heads_before) = (all(rows).await, all(heads).await);
+        let store = database.open().await;
+
+        let mut rows_after = all(rows).await;
+        for row in &mut rows_after {
+            let activation = row.as_object_mut().unwrap().remove("activation");
+            assert_eq!(activation, Some(serde_json::Value::Null));
+        }
+        assert_eq!((rows_after, all(heads).await), (rows_before, heads_before));
+        let readers =
+            "SELECT to_jsonb(has_table_privilege('public', 'stream_heads', 'SELECT'))::TEXT";
+        assert_eq!(all(readers).await, [true]);
+
+        let log = log_of(&store, Position::BEGINNING, 6).await;
+        assert_eq!(log[5].event.metadata.get("causation_id"), Some("y"));
+        let command = store
+            .command(&Namespace::default(), log[5].event.command_id)
+            .await;
+        let command = command.unwrap().unwrap();
+        assert_eq!(
+            command.module.to_string(),
+            format!("sha256:{}", "a".repeat(64))
+        );
+        let mut next = increment("s-2", ExpectedVersion::Exact(Version::from_sql(2).unwrap()));
+        next.expected_previous_id = Some(log[2].event.event_id);
+        let appended = store.append(Append { parts: vec![next] }).await.unwrap();
+        assert_eq!(appended[0].version.get(), 3);
+        let ended = append(&store, "s-3", ExpectedVersion::Any)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(ended, AppendError::StreamFinal { .. }),
+            "{ended:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_stores_everything_is_told_to_be_updated() {
+    on_new_database(async |database: PostgresDatabase| {
+        let mut session = migrate_before(&database, 37).await;
+        let arguments: i16 =
+            sqlx::query_scalar("SELECT pronargs FROM pg_proc WHERE proname = 'gavel_append'")
+                .fetch_one(&mut session)
+                .await
+                .unwrap();
+        database.open().await;
+        let nothing = vec!["NULL"; usize::try_from(arguments).unwrap() - 1].join(", ");
+        let call = format!("SELECT gavel_append(36, {nothing})");
+        let refused = session.execute(AssertSqlSafe(call)).await.unwrap_err();
+        let code = refused
+            .as_database_error()
+            .and_then(|refused| refused.code());
+        assert_eq!(code.as_deref(), Some("GV012"), "{refused:?}");
     })
     .await;
 }
