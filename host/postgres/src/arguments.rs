@@ -58,7 +58,7 @@ struct Parts<'a> {
     since: Vec<i64>,
 }
 
-/// What the earlier parts of its append mean to a part. Nothing at all in most batches.
+/// The effects of the earlier parts of its append on a part; none at all in most batches.
 #[derive(Debug, Default)]
 struct Sequels {
     ahead: Vec<i64>,
