@@ -1,6 +1,7 @@
 //! The names of namespaces, deciders and streams; those of consumers are in `consumer.rs`.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The longest decider name, in bytes (inclusive).
 const DECIDER_NAME_LIMIT: usize = 128;
@@ -42,17 +43,17 @@ pub enum NameError {
 ///
 /// Refused when malformed, never rewritten: two namespaces can not be mistaken for one another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Namespace(String);
+pub struct Namespace(Arc<str>);
 
 impl Namespace {
     /// # Errors
     ///
     /// [`NameError::Namespace`] when the text does not follow the pattern.
-    pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
-        let text = text.into();
+    pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
+        let text = text.as_ref();
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-') {
-            Ok(Self(text))
+            Ok(Self(text.into()))
         } else {
             Err(NameError::Namespace)
         }
@@ -61,7 +62,7 @@ impl Namespace {
     /// The namespace in which a store keeps streams of its own. No client can name it.
     #[must_use]
     pub fn internal() -> Self {
-        Self("_".to_owned())
+        Self("_".into())
     }
 
     /// Reads a namespace that a store holds: one of clients, or the internal one.
@@ -69,8 +70,8 @@ impl Namespace {
     /// # Errors
     ///
     /// [`NameError::Namespace`] when it is neither.
-    pub fn from_stored(text: impl Into<String>) -> Result<Self, NameError> {
-        let text = text.into();
+    pub fn from_stored(text: impl AsRef<str>) -> Result<Self, NameError> {
+        let text = text.as_ref();
         if text == "_" {
             return Ok(Self::internal());
         }
@@ -86,7 +87,7 @@ impl Namespace {
 
 impl Default for Namespace {
     fn default() -> Self {
-        Self("default".to_owned())
+        Self("default".into())
     }
 }
 
@@ -98,16 +99,16 @@ impl fmt::Display for Namespace {
 
 /// The name of a kind of stream, and of the logic that decides on it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DeciderName(String);
+pub struct DeciderName(Arc<str>);
 
 impl DeciderName {
     /// # Errors
     ///
     /// [`NameError::Decider`] when the text does not follow `[A-Za-z][A-Za-z0-9_-]{0,127}`.
-    pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
-        let text = text.into();
-        if is_decider_name(&text) {
-            Ok(Self(text))
+    pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
+        let text = text.as_ref();
+        if is_decider_name(text) {
+            Ok(Self(text.into()))
         } else {
             Err(NameError::Decider)
         }
@@ -117,7 +118,7 @@ impl DeciderName {
     /// of deciders' names alone. No client can name them.
     #[must_use]
     pub fn internal(name: &str) -> Self {
-        Self(format!("_{name}"))
+        Self(format!("_{name}").into())
     }
 
     /// Reads a name that a store holds: one of clients, or an internal one.
@@ -125,8 +126,8 @@ impl DeciderName {
     /// # Errors
     ///
     /// [`NameError::Decider`] when it is neither.
-    pub fn from_stored(text: impl Into<String>) -> Result<Self, NameError> {
-        let text = text.into();
+    pub fn from_stored(text: impl AsRef<str>) -> Result<Self, NameError> {
+        let text = text.as_ref();
         match text.strip_prefix('_') {
             Some(name) => Ok(Self::internal(name)),
             None => Self::new(text),
@@ -141,7 +142,7 @@ impl DeciderName {
 
     /// Takes a name that was checked.
     pub(super) fn of_checked(name: &str) -> Self {
-        Self(name.to_owned())
+        Self(name.into())
     }
 
     /// The name as text.
@@ -167,13 +168,15 @@ impl fmt::Display for DeciderName {
 
 /// Names one stream of the whole installation.
 ///
+/// A cheap clone, as its names are: a command takes it along everywhere.
+///
 /// The order (namespace, decider, id) is the order in which several streams are locked, so that no
 /// two writers deadlock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId {
     namespace: Namespace,
     decider: DeciderName,
-    id: String,
+    id: Arc<str>,
 }
 
 impl StreamId {
@@ -183,16 +186,16 @@ impl StreamId {
     pub fn new(
         namespace: Namespace,
         decider: DeciderName,
-        id: impl Into<String>,
+        id: impl AsRef<str>,
     ) -> Result<Self, NameError> {
-        let id = id.into();
+        let id = id.as_ref();
         if id.is_empty() || id.len() > STREAM_ID_LIMIT || id.chars().any(char::is_control) {
             return Err(NameError::StreamId);
         }
         Ok(Self {
             namespace,
             decider,
-            id,
+            id: id.into(),
         })
     }
 
