@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use gavel_engine::command;
-use gavel_model::Version;
+use gavel_model::{ModuleDigest, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Event, ProblemBody, exact, metadata_schema, version};
+use super::{Event, ProblemBody, exact, metadata_schema, text, version};
 
 /// The options of a command.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -145,7 +145,9 @@ pub struct CommandAnswer<'a> {
     /// True if this is the recorded outcome of an earlier command with the same key.
     replayed: bool,
     /// The digest of the module that decided.
-    module: String,
+    #[serde(serialize_with = "text")]
+    #[schema(value_type = String)]
+    module: ModuleDigest,
     /// The events that follow from the command.
     events: Vec<Event<'a>>,
     /// The state after the command, if it was asked for.
@@ -162,7 +164,7 @@ impl<'a> From<&'a command::CommandAnswer> for CommandAnswer<'a> {
             id: answer.stream.id(),
             version: answer.version.get(),
             replayed: answer.replayed,
-            module: answer.module.to_string(),
+            module: answer.module,
             events: Event::all(&answer.events),
             state: answer.state.as_ref().map(|state| state.as_raw()),
         }

@@ -10,6 +10,8 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::optional_text;
+
 /// A fact in a stream.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Event<'a> {
@@ -31,7 +33,9 @@ pub struct Event<'a> {
     version: u64,
     /// The position of the event in the log of all streams; null in a dry run, which stores
     /// nothing.
-    position: Option<String>,
+    #[serde(serialize_with = "optional_text")]
+    #[schema(value_type = Option<String>)]
+    position: Option<Position>,
     /// The payload.
     #[schema(value_type = serde_json::Value)]
     data: &'a RawValue,
@@ -75,7 +79,7 @@ impl<'a> From<&'a RecordedEvent> for Event<'a> {
             decider: stream.decider().as_str(),
             id: stream.id(),
             version: version.get(),
-            position: (*position != Position::BEGINNING).then(|| position.to_string()),
+            position: Some(*position).filter(|position| *position != Position::BEGINNING),
             data: event.data.as_raw(),
             is_final: event.is_final,
             tags: &event.tags,

@@ -1,10 +1,10 @@
-//! Reads core values from bodies and queries.
+//! Reads core values from bodies and queries, and writes them as text.
 
-use std::fmt;
+use std::fmt::{self, Display};
 
 use gavel_model::{Event, Json, Position, Version, in_utc};
 use serde::de::{Error as _, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -53,6 +53,30 @@ impl TryFrom<u32> for Limit {
 pub fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
     let text = <&RawValue>::deserialize(deserializer)?;
     Json::exact_value(text.get()).map_err(D::Error::custom)
+}
+
+/// Writes a value as the text that it is displayed as.
+///
+/// # Errors
+///
+/// The error of the serializer.
+pub fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+/// Writes an optional value as the text that it is displayed as.
+///
+/// # Errors
+///
+/// The error of the serializer.
+pub fn optional_text<S: Serializer>(
+    value: &Option<impl Display>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// A text from a client. It does not hold U+0000, which not every store can keep in a text column.

@@ -1,6 +1,6 @@
 //! Hosts and origins, which tell our own web pages from foreign ones.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use url::Url;
 
@@ -14,6 +14,15 @@ impl HostName {
     /// The host of `name` or `name:port`; none if the text is neither.
     #[must_use]
     pub fn of(authority: &str) -> Option<Self> {
+        let (host, port) = authority.split_once(':').unwrap_or((authority, "0"));
+        let is_usual = host == "localhost" || host.parse::<Ipv4Addr>().is_ok();
+        // Each request names a host, and nearly all of them this machine: those need no URL.
+        if is_usual
+            && port.starts_with(|first: char| first.is_ascii_digit())
+            && port.parse::<u16>().is_ok()
+        {
+            return Some(Self(host.to_owned()));
+        }
         Origin::parse(&format!("http://{authority}")).map(|origin| origin.host())
     }
 

@@ -3,6 +3,8 @@
 //! Everything from the socket to the store is counted, the module's calls included. The client is a
 //! thread of this process that allocates nothing while it is counted.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::alloc::System;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -163,5 +165,12 @@ fn a_command_costs_few_allocations() {
     let of_batch = allocations(&mut client, &post_json("/v1/commands", &batch)) / BATCH;
     let liveness = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let nothing = allocations(&mut client, liveness);
-    println!("allocations: {single} a command, {of_batch} in a batch, {nothing} a request");
+    eprintln!("allocations: {single} a command, {of_batch} in a batch, {nothing} a request");
+    // A tenth above what they are.
+    assert!(single <= 155, "{single} allocations a command");
+    assert!(
+        of_batch <= 110,
+        "{of_batch} allocations a command in a batch"
+    );
+    assert!(nothing <= 35, "{nothing} allocations a request");
 }

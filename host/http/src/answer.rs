@@ -1,24 +1,26 @@
 //! The common parts of every answer: an id, a log line for a fault of the host, and an entry in the
 //! metrics.
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt::Write as _;
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use futures::FutureExt as _;
 
 use crate::error::{Code, Problem};
-use crate::guards::origin;
-use crate::metrics;
+use crate::guards::{self, Conditions};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::state::AppState;
 
 /// The outermost layer.
 pub(super) async fn complete(
-    State(state): State<AppState>,
+    State((state, conditions)): State<(AppState, Conditions)>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -29,7 +31,8 @@ pub(super) async fn complete(
     let route = route.as_ref().map_or("", MatchedPath::as_str);
     request.extensions_mut().insert(id.clone());
 
-    let mut response = origin::guard(&state, request, next).await;
+    let answering = AssertUnwindSafe(guards::enter(&state, conditions, request, next));
+    let mut response = answering.catch_unwind().await.unwrap_or_else(panicked);
 
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.render(&mut response, &id);
@@ -43,13 +46,25 @@ pub(super) async fn complete(
         HeaderValue::from_static("nosniff"),
     );
     let (status, duration) = (response.status(), started.elapsed());
-    metrics::count_request(&method, route, status, duration);
+    state
+        .request_metrics
+        .count(&method, route, status, duration);
     state.samples.count(&state.metrics);
     tracing::debug!(
         request.id = id.as_str(), http.method = %method, http.route = route, http.status = status.as_u16(),
         duration_ms = duration.as_secs_f64() * 1000.0, "request answered"
     );
     response
+}
+
+/// The panic itself has been logged by the panic hook, which knows where it came from.
+#[expect(clippy::needless_pass_by_value, reason = "what is caught is owned")]
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    Problem::internal(format!("a handler panicked: {}", text.unwrap_or_default())).into_response()
 }
 
 /// Logs a problem that is not the client's, once, with all that led to it.

@@ -1,6 +1,8 @@
 //! The metrics of the HTTP layer.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -12,7 +14,9 @@ use gavel_engine::streaming::metrics::{TAIL_LAG_SECONDS, WITHHELD_SECONDS};
 use gavel_gate::metrics::{REHEARSALS, UNDER_WAY};
 use gavel_model::{DeciderName, ModuleKind};
 use gavel_store::metrics::{BATCH_SIZE, QUEUE};
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics::{
+    Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, histogram,
+};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
@@ -118,49 +122,105 @@ impl Samples {
     }
 }
 
-pub(super) fn count_request(method: &Method, route: &str, status: StatusCode, duration: Duration) {
-    // What matches no route is counted under one name: a client must not be able to make up label
-    // values. So with methods.
-    let method = match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::HEAD => "HEAD",
-        _ => "other",
-    };
-    let route = if route.is_empty() { "none" } else { route }.to_owned();
-    histogram!(REQUEST_SECONDS, "method" => method, "route" => route.clone()).record(duration);
-    counter!(REQUESTS, "method" => method, "route" => route, "status" => status.as_u16().to_string()).increment(1);
+/// Metrics by their labels, of which one is a text that is not known beforehand. A recorder looks
+/// them up among all others, and needs the labels as texts of their own: once for each is enough.
+#[derive(Debug)]
+struct Labelled<L, M>(RwLock<HashMap<String, Vec<(L, M)>>>);
+
+impl<L: PartialEq, M: Clone> Labelled<L, M> {
+    fn get(&self, text: &str, label: L, find: impl FnOnce() -> M) -> M {
+        {
+            let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            let mut of_text = known.get(text).into_iter().flatten();
+            if let Some((_, metrics)) = of_text.find(|(known, _)| *known == label) {
+                return metrics.clone();
+            }
+        }
+        let metrics = find();
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let of_text = known.entry(text.to_owned()).or_default();
+        of_text.push((label, metrics.clone()));
+        metrics
+    }
 }
 
-pub(super) fn count_command(
-    decider: &DeciderName,
-    options: CommandOptions,
-    outcome: Result<&CommandAnswer, &Error>,
-) {
-    let code = outcome.err().map(code_of);
-    let name = match (outcome, code) {
-        (_, Some(code)) => code.as_str(),
-        (Ok(answer), _) if answer.replayed => "replayed",
-        _ if options.dry_run => "dry-run",
-        _ => "accepted",
-    };
-    // A decider that may not exist is not named: a client must not be able to make up label values.
-    let decider = match code {
-        Some(
-            Code::DeciderNotFound
-            | Code::StoreUnavailable
-            | Code::OutcomeUnknown
-            | Code::Overloaded
-            | Code::Internal,
-        ) => String::new(),
-        _ => decider.to_string(),
-    };
-    if let Err(Error::Fault { .. }) = outcome {
-        let kind = ModuleKind::Decider.as_str();
-        counter!(GUEST_FAULTS, "kind" => kind, "name" => decider.clone(), "code" => name)
-            .increment(1);
+impl<L, M> Default for Labelled<L, M> {
+    fn default() -> Self {
+        Self(RwLock::default())
     }
-    counter!(COMMANDS, "decider" => decider, "outcome" => name).increment(1);
+}
+
+/// Counts requests.
+#[derive(Debug, Default)]
+pub(super) struct RequestMetrics(Labelled<(&'static str, StatusCode), (Histogram, Counter)>);
+
+impl RequestMetrics {
+    pub(super) fn count(
+        &self,
+        method: &Method,
+        route: &str,
+        status: StatusCode,
+        duration: Duration,
+    ) {
+        // What matches no route is counted under one name: a client must not be able to make up
+        // label values. So with methods.
+        let method = match *method {
+            Method::GET => "GET",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::DELETE => "DELETE",
+            Method::HEAD => "HEAD",
+            _ => "other",
+        };
+        let route = if route.is_empty() { "none" } else { route };
+        let (seconds, requests) = self.0.get(route, (method, status), || {
+            let (route, status) = (route.to_owned(), status.as_str().to_owned());
+            let seconds = histogram!(REQUEST_SECONDS, "method" => method, "route" => route.clone());
+            let requests =
+                counter!(REQUESTS, "method" => method, "route" => route, "status" => status);
+            (seconds, requests)
+        });
+        seconds.record(duration);
+        requests.increment(1);
+    }
+}
+
+/// Counts commands.
+#[derive(Debug, Default)]
+pub(super) struct CommandMetrics(Labelled<&'static str, Counter>);
+
+impl CommandMetrics {
+    pub(super) fn count(
+        &self,
+        decider: &DeciderName,
+        options: CommandOptions,
+        outcome: Result<&CommandAnswer, &Error>,
+    ) {
+        let code = outcome.err().map(code_of);
+        let name = match (outcome, code) {
+            (_, Some(code)) => code.as_str(),
+            (Ok(answer), _) if answer.replayed => "replayed",
+            _ if options.dry_run => "dry-run",
+            _ => "accepted",
+        };
+        // A decider that may not exist is not named: a client must not be able to make up label
+        // values.
+        let decider = match code {
+            Some(
+                Code::DeciderNotFound
+                | Code::StoreUnavailable
+                | Code::OutcomeUnknown
+                | Code::Overloaded
+                | Code::Internal,
+            ) => "",
+            _ => decider.as_str(),
+        };
+        if let Err(Error::Fault { .. }) = outcome {
+            let kind = ModuleKind::Decider.as_str();
+            counter!(GUEST_FAULTS, "kind" => kind, "name" => decider.to_owned(), "code" => name)
+                .increment(1);
+        }
+        let find = || counter!(COMMANDS, "decider" => decider.to_owned(), "outcome" => name);
+        self.0.get(decider, name, find).increment(1);
+    }
 }

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use gavel_model::new_id;
+use uuid::Uuid;
 
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// The longest request id that is accepted from a client, in bytes (inclusive).
@@ -26,8 +27,9 @@ impl RequestId {
     }
 
     pub(super) fn new() -> Self {
-        let id = new_id().to_string();
-        Self(HeaderValue::from_str(&id).expect("a UUID is visible ASCII"))
+        let mut text = Uuid::encode_buffer();
+        let id = new_id().hyphenated().encode_lower(&mut text);
+        Self(HeaderValue::from_str(id).expect("a UUID is visible ASCII"))
     }
 
     /// The value of the header that names the request.

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::Router;
+use axum::handler::Handler as _;
 use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
-use axum::response::{IntoResponse as _, Response};
 use gavel_config::Scope;
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -18,7 +17,7 @@ use crate::openapi::OpenApiDocument;
 use crate::settings::ApiSettings;
 use crate::state::AppState;
 use crate::{
-    activations, answer, commands, consumers, deciders, graph, guards, log, modules, operations,
+    activations, answer, commands, consumers, deciders, graph, log, modules, operations,
     rehearsals, streams, why,
 };
 
@@ -140,35 +139,29 @@ pub(super) fn describe(settings: &ApiSettings) -> OpenApiDocument {
 
 /// The whole API.
 pub fn router(state: AppState) -> Router {
-    let guarded = |RouteGroup { conditions, routes }| {
-        let routes = Router::from(routes);
-        if conditions == Conditions::default() {
-            return routes;
-        }
-        let guard = from_fn_with_state((state.clone(), conditions), guards::enter);
-        routes.route_layer(guard)
-    };
+    let guarded = |group: RouteGroup| answered(group.routes.into(), &state, group.conditions);
     let document = Extension(Arc::new(describe(&state.settings)));
     let own = own_groups().into_iter().map(guarded);
     let descriptions = description_groups().into_iter().map(guarded);
     let descriptions = descriptions.map(|routes| routes.route_layer(document.clone()));
     let router = own.chain(descriptions).fold(Router::new(), Router::merge);
-    with_layers(router, &state).with_state(state)
+    let unguarded = (state.clone(), Conditions::default());
+    let completed = from_fn_with_state(unguarded, answer::complete);
+    router
+        .fallback(not_found.layer(completed.clone()))
+        .method_not_allowed_fallback(method_not_allowed.layer(completed))
+        .with_state(state)
 }
 
-/// Adds what makes every answer, wherever it comes from, one of ours.
-pub(super) fn with_layers<S: Clone + Send + Sync + 'static>(
-    router: Router<S>,
+/// Checks the conditions of each request to `routes`, and makes every answer one of ours. In one
+/// layer, since each layer of a router costs every request.
+pub(super) fn answered<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
     state: &AppState,
+    conditions: Conditions,
 ) -> Router<S> {
-    router
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        // As one, since each layer of a router costs every request.
-        .layer((
-            from_fn_with_state(state.clone(), answer::complete),
-            CatchPanicLayer::custom(panicked),
-        ))
+    let guarded = (state.clone(), conditions);
+    routes.route_layer(from_fn_with_state(guarded, answer::complete))
 }
 
 async fn not_found(uri: Uri) -> Problem {
@@ -184,17 +177,4 @@ async fn method_not_allowed() -> Problem {
         Code::MethodNotAllowed,
         "`Allow` names the methods that the resource has.",
     )
-}
-
-/// The panic itself has been logged by the panic hook, which knows where it came from.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the layer asks for this signature"
-)]
-fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(ToString::to_string)
-        .or_else(|| panic.downcast_ref::<String>().cloned());
-    Problem::internal(format!("a handler panicked: {}", text.unwrap_or_default())).into_response()
 }

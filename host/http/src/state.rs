@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::wrong_credentials::WrongCredentials;
-use crate::metrics::Samples;
+use crate::metrics::{CommandMetrics, RequestMetrics, Samples};
 use crate::modules::uploads::Uploads;
 use crate::settings::ApiSettings;
 
@@ -77,6 +77,8 @@ pub struct Shared {
     pub(super) settings: ApiSettings,
     pub(super) metrics: PrometheusHandle,
     pub(super) samples: Samples,
+    pub(super) request_metrics: RequestMetrics,
+    pub(super) command_metrics: CommandMetrics,
     pub(super) wrong_credentials: WrongCredentials,
     /// Places for requests that are worked on.
     pub(super) admissions: Arc<Semaphore>,
@@ -102,6 +104,8 @@ impl AppState {
             services,
             metrics,
             samples: Samples::default(),
+            request_metrics: RequestMetrics::default(),
+            command_metrics: CommandMetrics::default(),
             wrong_credentials: WrongCredentials::default(),
             admissions: Arc::new(semaphore(settings.max_requests_in_flight)),
             bodies: semaphore(settings.bodies_bytes),

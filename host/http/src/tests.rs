@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use tower::ServiceExt as _;
 
+use crate::guards::Conditions;
 use crate::testing::{Api, COMMANDS, assert_problem};
 
 #[tokio::test]
@@ -49,7 +50,7 @@ async fn a_panic_is_one_opaque_line() {
         .header("host", "localhost")
         .body(Body::empty())
         .unwrap();
-    let response = crate::router::with_layers(routes, &Api::default().state)
+    let response = crate::router::answered(routes, &Api::default().state, Conditions::default())
         .oneshot(request)
         .await
         .unwrap();

@@ -1,6 +1,6 @@
 //! The place of an event in the log of ALL streams.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 /// A place in the log of all streams: opaque to clients, totally ordered, with gaps.
@@ -65,15 +65,11 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for number in [self.generation, self.transaction, self.offset] {
             // In base 17 every length from 0 to the 16 digits of a u64 is one character.
-            let digits = if number == 0 {
-                String::new()
-            } else {
-                format!("{number:x}")
-            };
-            let length = u32::try_from(digits.len())
-                .ok()
-                .and_then(|length| char::from_digit(length, 17));
-            write!(f, "{}{digits}", length.ok_or(fmt::Error)?)?;
+            let length = number.checked_ilog2().map_or(0, |log| log / 4 + 1);
+            f.write_char(char::from_digit(length, 17).ok_or(fmt::Error)?)?;
+            if number > 0 {
+                write!(f, "{number:x}")?;
+            }
         }
         Ok(())
     }

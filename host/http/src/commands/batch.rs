@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::Json;
 use axum::extract::{Extension, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use futures::stream::{self, StreamExt as _};
 use gavel_api::{BatchAnswer, BatchBody, BatchItem, CommandQuery, CommandResult};
 use gavel_engine::command::{
@@ -14,13 +13,12 @@ use gavel_engine::command::{
 use gavel_model::{Namespace, StreamId};
 
 use crate::answer::report;
-use crate::commands::execute;
+use crate::commands::{execute, json};
 use crate::error::{Location, Problem, malformed};
 use crate::extract::{
     IdempotencyKey, JsonBody, NamespaceHeader, Preconditions, Query, Sender, decider_name,
     expected, metadata, stream_id,
 };
-use crate::metrics;
 use crate::request_id::RequestId;
 use crate::state::AppState;
 
@@ -85,10 +83,14 @@ pub(crate) async fn send_commands(
             CommandResult::Problem(problem.body(&id))
         }
     });
-    Ok(Json(BatchAnswer {
+    let answer = BatchAnswer {
         results: results.collect(),
-    })
-    .into_response())
+    };
+    let bytes = outcomes.iter().map(|outcome| match outcome {
+        Ok(answer) => answer.size_bytes(),
+        Err(_) => 0,
+    });
+    json(&answer, bytes.sum())
 }
 
 fn to_requests(
@@ -104,12 +106,12 @@ fn to_requests(
     }
     let to_request = |(index, item): (usize, BatchItem)| {
         let place = |member: &str| Location::pointer(format!("/commands/{index}/{member}"));
-        let decider = decider_name(item.decider, place("decider"))?;
+        let decider = decider_name(&item.decider, || place("decider"))?;
         Ok(CommandRequest {
-            stream: stream_id(namespace.clone(), decider, item.id, place("id"))?,
+            stream: stream_id(namespace.clone(), decider, &item.id, || place("id"))?,
             command: item.command,
             data: item.data.into(),
-            metadata: metadata(item.metadata, place("metadata"))?,
+            metadata: metadata(item.metadata, || place("metadata"))?,
             command_id: item.command_id.or_else(|| key.of_batch(index)),
             expected: expected(item.expected_version),
         })
@@ -135,15 +137,16 @@ async fn execute_atomic(
         .commands
         .execute_atomic(requests, origin, options)
         .await;
+    let metrics = &state.command_metrics;
     match &outcome {
         Ok(answers) => {
-            answers.iter().for_each(|answer| {
-                metrics::count_command(answer.stream.decider(), options, Ok(answer))
-            });
+            answers
+                .iter()
+                .for_each(|answer| metrics.count(answer.stream.decider(), options, Ok(answer)));
         }
         Err(refused) => {
             if let Some(decider) = deciders.get(refused.index) {
-                metrics::count_command(decider, options, Err(&refused.error));
+                metrics.count(decider, options, Err(&refused.error));
             }
         }
     }

@@ -4,18 +4,19 @@ pub(crate) mod batch;
 #[cfg(test)]
 mod tests;
 
-use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::ETAG;
-use axum::response::{IntoResponse as _, Response};
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_TYPE, ETAG};
+use axum::response::Response;
 use gavel_api::{CommandAnswer, CommandBody, CommandQuery};
 use gavel_engine::command::{self, CommandOptions, CommandRequest, Origin};
+use serde::Serialize;
 
 use crate::error::{Location, Problem};
 use crate::extract::{
     IdempotencyKey, JsonBody, Preconditions, Query, Sender, StreamPath, metadata,
 };
-use crate::metrics;
 use crate::state::AppState;
 
 /// Sends one command
@@ -57,18 +58,30 @@ pub(crate) async fn send_command(
         stream,
         command: body.command,
         data: body.data.into(),
-        metadata: metadata(body.metadata, Location::pointer("/metadata"))?,
+        metadata: metadata(body.metadata, || Location::pointer("/metadata"))?,
         command_id: key.with(body.command_id)?,
         expected,
     };
     let options = CommandOptions::from(query);
     let answer = execute(&state, request, &origin, options).await?;
-    let body = Json(CommandAnswer::from(&answer));
-    if options.dry_run {
-        // The version is one that the stream does not have.
-        return Ok(body.into_response());
+    let mut response = json(&CommandAnswer::from(&answer), answer.size_bytes())?;
+    // The version of a dry run is one that the stream does not have.
+    if !options.dry_run {
+        let etag = HeaderValue::try_from(format!("\"{}\"", answer.version));
+        let etag = etag.map_err(Problem::internal)?;
+        response.headers_mut().insert(ETAG, etag);
     }
-    Ok(([(ETAG, format!("\"{}\"", answer.version))], body).into_response())
+    Ok(response)
+}
+
+/// An answer as JSON, written once. `bytes` is the size of what it shows.
+pub(crate) fn json(answer: &impl Serialize, bytes: usize) -> Result<Response, Problem> {
+    let mut text = Vec::with_capacity(bytes);
+    serde_json::to_writer(&mut text, answer).map_err(Problem::internal)?;
+    let mut response = Response::new(Body::from(text));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    Ok(response)
 }
 
 /// Carries out one command, and counts it.
@@ -84,6 +97,7 @@ pub(crate) async fn execute(
         .commands
         .execute(request, origin, options)
         .await;
-    metrics::count_command(&decider, options, outcome.as_ref());
+    let metrics = &state.command_metrics;
+    metrics.count(&decider, options, outcome.as_ref());
     outcome
 }

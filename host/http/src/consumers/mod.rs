@@ -453,8 +453,8 @@ fn after_of(id: &ConsumerId, text: &str) -> Result<StreamId, Problem> {
     let (decider, stream) = text
         .split_once('/')
         .ok_or_else(|| malformed(place(), "pass the `next` of the page before"))?;
-    let decider = decider_name(decider.to_owned(), place())?;
-    stream_id(id.namespace().clone(), decider, stream.to_owned(), place())
+    let decider = decider_name(decider, place)?;
+    stream_id(id.namespace().clone(), decider, stream, place)
 }
 
 fn refused(id: &ConsumerId, error: ConsumerError) -> Problem {

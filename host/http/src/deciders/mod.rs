@@ -30,7 +30,7 @@ pub(crate) async fn list_deciders(
     Query(query): Query<DeciderListQuery>,
 ) -> Result<Response, Problem> {
     let after = query.after.filter(|after| !after.is_empty());
-    let after = after.map(|after| decider_name(after, Location::parameter("after")));
+    let after = after.map(|after| decider_name(&after, || Location::parameter("after")));
     let after = after.transpose()?;
     let after = after.map(|after| ActivationKey::of_decider(&namespace, &after));
     let filter = ActivationFilter {

@@ -1,5 +1,7 @@
 //! Requests that are refused for what stands in them, with its place.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::{Code, Problem};
@@ -17,20 +19,20 @@ struct Mistake {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Location {
     /// A JSON pointer (RFC 6901) into the body.
-    Pointer(String),
+    Pointer(Cow<'static, str>),
     /// A parameter of the path or the query.
-    Parameter(String),
+    Parameter(Cow<'static, str>),
     /// A header.
     Header(&'static str),
 }
 
 impl Location {
-    pub(crate) fn pointer(pointer: impl Into<String>) -> Self {
+    pub(crate) fn pointer(pointer: impl Into<Cow<'static, str>>) -> Self {
         Self::Pointer(pointer.into())
     }
 
-    pub(crate) fn parameter(name: &str) -> Self {
-        Self::Parameter(name.to_owned())
+    pub(crate) fn parameter(name: impl Into<Cow<'static, str>>) -> Self {
+        Self::Parameter(name.into())
     }
 }
 

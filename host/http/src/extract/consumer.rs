@@ -59,8 +59,8 @@ impl FromRequestParts<AppState> for ParkedPath {
         let (name, decider, id) = path::<(String, String, String)>(parts, state).await?;
         let consumer = ConsumerId::new(namespace.clone(), name)
             .map_err(|error| malformed(Location::parameter("name"), error.to_string()))?;
-        let decider = decider_name(decider, Location::parameter("decider"))?;
-        let stream = stream_id(namespace, decider, id, Location::parameter("id"))?;
+        let decider = decider_name(&decider, || Location::parameter("decider"))?;
+        let stream = stream_id(namespace, decider, &id, || Location::parameter("id"))?;
         Ok(Self(consumer, stream))
     }
 }
@@ -73,8 +73,9 @@ pub(crate) fn consumer_settings(body: ConsumerBody) -> Result<ConsumerSettings, 
         tags,
     } = body.filter;
     for (index, name) in deciders.iter().enumerate() {
-        let place = Location::pointer(format!("/filter/deciders/{index}"));
-        decider_name(name.clone(), place)?;
+        decider_name(name, || {
+            Location::pointer(format!("/filter/deciders/{index}"))
+        })?;
     }
     for (index, name) in events.iter().enumerate() {
         if name.is_empty() || name.contains('\0') {
@@ -171,7 +172,7 @@ pub(crate) fn start(start: Start, pointer: &str) -> Result<model::Start, Problem
 /// Checks a position of a body.
 pub(crate) fn position(text: &str, pointer: &str) -> Result<Position, Problem> {
     text.parse().map_err(|error: model::PositionError| {
-        malformed(Location::pointer(pointer), error.to_string())
+        malformed(Location::pointer(pointer.to_owned()), error.to_string())
     })
 }
 
@@ -205,5 +206,5 @@ fn within<T: PartialOrd + std::fmt::Display>(
         return Ok(());
     }
     let rule = format!("give a number from {least} to {most}");
-    Err(malformed(Location::pointer(pointer), rule))
+    Err(malformed(Location::pointer(pointer.to_owned()), rule))
 }

@@ -79,10 +79,9 @@ impl FromRequestParts<AppState> for DeciderPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
-        let decider = decider_name(
-            path::<String>(parts, state).await?,
-            Location::parameter("decider"),
-        )?;
+        let decider = decider_name(&path::<String>(parts, state).await?, || {
+            Location::parameter("decider")
+        })?;
         Ok(Self { namespace, decider })
     }
 }
@@ -115,8 +114,8 @@ impl FromRequestParts<AppState> for StreamPath {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
         let (decider, id) = path::<(String, String)>(parts, state).await?;
-        let decider = decider_name(decider, Location::parameter("decider"))?;
-        stream_id(namespace, decider, id, Location::parameter("id")).map(Self)
+        let decider = decider_name(&decider, || Location::parameter("decider"))?;
+        stream_id(namespace, decider, &id, || Location::parameter("id")).map(Self)
     }
 }
 
@@ -130,7 +129,7 @@ impl FromRequestParts<AppState> for StoredStreamPath {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
         let (decider, id) = path::<(String, String)>(parts, state).await?;
-        let decider = decider_name(decider, Location::parameter("decider"))?;
+        let decider = decider_name(&decider, || Location::parameter("decider"))?;
         let stream = StreamId::new(namespace, decider, id);
         stream
             .map(Self)
@@ -152,8 +151,11 @@ pub(super) async fn path<T: DeserializeOwned + Send>(
 }
 
 /// Checks the name of a decider.
-pub(crate) fn decider_name(text: String, place: Location) -> Result<DeciderName, Problem> {
-    DeciderName::new(text).map_err(|error| malformed(place, error.to_string()))
+pub(crate) fn decider_name(
+    text: &str,
+    place: impl FnOnce() -> Location,
+) -> Result<DeciderName, Problem> {
+    DeciderName::new(text).map_err(|error| malformed(place(), error.to_string()))
 }
 
 /// Checks the name of a kind of modules.
@@ -166,23 +168,23 @@ pub(crate) fn module_kind(name: &str, place: Location) -> Result<ModuleKind, Pro
 pub(crate) fn stream_id(
     namespace: Namespace,
     decider: DeciderName,
-    id: String,
-    place: Location,
+    id: &str,
+    place: impl FnOnce() -> Location,
 ) -> Result<StreamId, Problem> {
-    if RESERVED_STREAM_IDS.contains(&id.as_str()) {
+    if RESERVED_STREAM_IDS.contains(&id) {
         let reason = format!("`{id}` is reserved and cannot be a stream id");
-        return Err(malformed(place, reason));
+        return Err(malformed(place(), reason));
     }
-    StreamId::new(namespace, decider, id).map_err(|error| malformed(place, error.to_string()))
+    StreamId::new(namespace, decider, id).map_err(|error| malformed(place(), error.to_string()))
 }
 
 /// Checks what a sender attached.
 pub(crate) fn metadata(
     entries: Option<BTreeMap<String, String>>,
-    place: Location,
+    place: impl FnOnce() -> Location,
 ) -> Result<Metadata, Problem> {
     Metadata::from_sender(entries.unwrap_or_default())
-        .map_err(|error| malformed(place, error.to_string()))
+        .map_err(|error| malformed(place(), error.to_string()))
 }
 
 #[cfg(test)]

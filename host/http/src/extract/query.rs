@@ -31,7 +31,10 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
             .next()
             .unwrap_or_default();
         let name = if name.is_empty() { "query" } else { name };
-        malformed(Location::parameter(name), error.inner().to_string())
+        malformed(
+            Location::parameter(name.to_owned()),
+            error.inner().to_string(),
+        )
     })
 }
 

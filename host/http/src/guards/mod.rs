@@ -7,7 +7,7 @@ pub(crate) mod origin;
 #[cfg(test)]
 mod tests;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use gavel_config::Scope;
@@ -40,14 +40,25 @@ impl Conditions {
     }
 }
 
-/// Lets a request in.
+/// Lets a request in that fulfils all conditions.
 pub(crate) async fn enter(
-    State((state, conditions)): State<(AppState, Conditions)>,
+    state: &AppState,
+    conditions: Conditions,
+    request: Request,
+    next: Next,
+) -> Response {
+    let guarded = async |request| answer(state, conditions, request, next).await;
+    origin::guard(state, request, guarded).await
+}
+
+async fn answer(
+    state: &AppState,
+    conditions: Conditions,
     mut request: Request,
     next: Next,
 ) -> Response {
     // Until there is an answer.
-    let _admission = match conditions.check(&state, &mut request) {
+    let _admission = match conditions.check(state, &mut request) {
         Ok(admission) => admission,
         Err(problem) => return problem.into_response(),
     };
@@ -56,5 +67,5 @@ pub(crate) async fn enter(
         true => audit::record(request, next).await,
         false => next.run(request).await,
     };
-    end_with_token(&state, actor, answer)
+    end_with_token(state, actor, answer)
 }

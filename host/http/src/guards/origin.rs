@@ -7,7 +7,6 @@ use axum::http::header::{
     ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use gavel_config::{HostName, Origin};
 use gavel_engine::streaming::DELIVERY;
@@ -25,9 +24,13 @@ enum PageOrigin {
     Allowed,
 }
 
-/// Lets a request through unless it names another host or comes from a foreign page. Answers
+/// Lets a request on to `next` unless it names another host or comes from a foreign page. Answers
 /// browsers that ask for the permissions of pages of the allowed origins.
-pub(crate) async fn guard(state: &AppState, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(
+    state: &AppState,
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     let sender = match check(&state.settings, request.version(), request.headers()) {
         Ok(sender) => sender,
         Err(problem) => return problem.into_response(),
@@ -39,7 +42,7 @@ pub(crate) async fn guard(state: &AppState, request: Request, next: Next) -> Res
     let mut response = if origin.is_some() && is_preflight(&request) {
         allow_all(request.headers())
     } else {
-        next.run(request).await
+        next(request).await
     };
     let headers = response.headers_mut();
     if !state.settings.cors_origins.is_empty() {

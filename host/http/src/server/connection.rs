@@ -1,7 +1,7 @@
 //! One connection, from its first byte to its last.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,8 +13,6 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
-use axum::response::Response;
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -26,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::answer_body::AnswerBody;
 use super::unread::WatchedBody;
 use crate::settings::ServerSettings;
 
@@ -98,10 +97,10 @@ fn service(
     was_used: Arc<AtomicBool>,
 ) -> impl Service<
     hyper::Request<Incoming>,
-    Response = Response,
+    Response = hyper::Response<AnswerBody>,
     Error = Infallible,
-    Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>,
-> + Unpin {
+    Future: Send + Unpin,
+> {
     let ServerShared {
         router,
         requests,
@@ -126,15 +125,11 @@ fn service(
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            // The frames' mapper is dropped with the body, when the last of it has been handed
-            // over.
-            Ok(answer.map(|body| {
-                Body::new(body.map_frame(move |frame| {
-                    let _ = &under_way;
-                    frame
-                }))
+            Ok(answer.map(|body| AnswerBody {
+                body,
+                _under_way: under_way,
             }))
-        }) as Pin<Box<dyn Future<Output = _> + Send>>
+        })
     })
 }
 

@@ -4,6 +4,7 @@
 //! being processed; once asked to stop, the server answers the requests that it has accepted,
 //! refuses all others, and ends.
 
+mod answer_body;
 mod connection;
 mod listen;
 #[cfg(test)]

@@ -96,6 +96,6 @@ fn to_imported((index, item): (usize, ImportItem)) -> Result<ImportedEvent, Prob
         data: data.map_err(|error| malformed(place("data"), error.to_string()))?,
         is_final: item.is_final,
         tags: item.tags,
-        metadata: metadata(item.metadata, place("metadata"))?,
+        metadata: metadata(item.metadata, || place("metadata"))?,
     })
 }

@@ -68,13 +68,13 @@ pub(crate) async fn verify_decisions(
 fn request(namespace: Namespace, query: VerifyQuery) -> Result<VerifyRequest, Problem> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let decider = given(query.decider)
-        .map(|name| decider_name(name, Location::parameter("decider")))
+        .map(|name| decider_name(&name, || Location::parameter("decider")))
         .transpose()?;
     let id = given(query.id);
     match (&decider, &id) {
         (Some(decider), Some(id)) => {
-            let place = Location::parameter("id");
-            stream_id(namespace.clone(), decider.clone(), id.clone(), place)?;
+            let place = || Location::parameter("id");
+            stream_id(namespace.clone(), decider.clone(), id, place)?;
         }
         (None, Some(_)) => {
             return Err(malformed(

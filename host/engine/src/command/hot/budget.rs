@@ -83,6 +83,9 @@ impl HotBudget {
 
     /// Counts that a shard that kept `before` keeps `now`.
     pub(super) fn change(&self, before: Holdings, now: Holdings) {
+        if before == now {
+            return;
+        }
         change(&self.streams, before.streams, now.streams);
         change(&self.bytes, before.bytes, now.bytes);
         gauge!(HOT_STREAMS).set(self.streams.load(Ordering::Relaxed) as f64);
