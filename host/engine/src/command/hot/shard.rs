@@ -1,11 +1,12 @@
 //! A shard: some streams of one namespace and module, worked on by one guest thread at a time.
 //!
 //! Messages come from anywhere; a *turn* on a guest's thread takes those that wait, decides, and
-//! hands over what is to be stored. A shard with nothing to do occupies no thread. Turns are short,
+//! hands over what is to be stored. A shard with nothing to do occupies no thread; that an append
+//! has become durable is left for the next turn, unless somebody waits for it. Turns are short,
 //! so that modules share the threads fairly; a module that burns its whole deadline on every call
 //! holds no more threads than it has shards, and soon only such as give way to others.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,16 +62,40 @@ pub(super) struct Shard {
 #[derive(Debug, Default)]
 struct Mailbox {
     messages: VecDeque<Message>,
+    /// Tells whether one of the messages asks for a turn by itself.
+    is_due: bool,
+    /// Tells whether there is work that waits for the outcome of an append.
+    is_outcome_awaited: bool,
     /// Tells whether a turn is under way or about to begin.
     is_scheduled: bool,
     /// Tells whether the shard has ended: it takes no messages any more.
     is_closed: bool,
 }
 
+impl Mailbox {
+    fn push(&mut self, message: Message) {
+        self.is_due |= !message.can_wait();
+        self.messages.push_back(message);
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front();
+        self.is_due &= message.is_some();
+        message
+    }
+
+    /// Tells whether the messages are worth a turn.
+    fn wants_turn(&self) -> bool {
+        !self.messages.is_empty() && (self.is_due || self.is_outcome_awaited)
+    }
+}
+
 /// The streams, most recently used last, and where their states live. Only a turn looks at it.
 #[derive(Debug)]
 struct ShardStreams {
     hot: LruCache<StreamId, HotStream>,
+    /// The streams that can go on once the append that is under way has an outcome.
+    awaiting: HashSet<StreamId>,
     pool: Pool,
     /// The part of the budget that they take up.
     counted: Holdings,
@@ -98,6 +123,13 @@ pub(super) enum Message {
     Evict(Eviction),
 }
 
+impl Message {
+    /// Tells whether the message says nothing that is worth a turn of its own.
+    fn can_wait(&self) -> bool {
+        matches!(self, Self::Settled(_, Settled::Durable, _))
+    }
+}
+
 impl Shard {
     pub(super) fn new(env: Arc<Environment>, decider: &Decider, queue: usize) -> Self {
         let pool = Pool::new(
@@ -112,6 +144,7 @@ impl Shard {
             mailbox: Mutex::default(),
             streams: Mutex::new(ShardStreams {
                 hot: LruCache::new_unbounded(),
+                awaiting: HashSet::new(),
                 pool,
                 counted: Holdings::default(),
             }),
@@ -134,8 +167,8 @@ impl Shard {
         if mailbox.is_closed {
             return Err(message);
         }
-        mailbox.messages.push_back(message);
-        if !std::mem::replace(&mut mailbox.is_scheduled, true) {
+        mailbox.push(message);
+        if mailbox.wants_turn() && !std::mem::replace(&mut mailbox.is_scheduled, true) {
             drop(mailbox);
             self.schedule();
         }
@@ -171,11 +204,13 @@ impl Shard {
         }
         self.oldest_ms.store(streams.oldest_ms(), Ordering::Relaxed);
         streams.count(&self.env.budget);
+        let is_outcome_awaited = !streams.awaiting.is_empty();
         drop(streams);
         self.env.budget.enforce();
 
         let mut mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
-        mailbox.is_scheduled = !mailbox.messages.is_empty();
+        mailbox.is_outcome_awaited = is_outcome_awaited;
+        mailbox.is_scheduled = mailbox.wants_turn();
         if mailbox.is_scheduled {
             drop(mailbox);
             // At the end of the queue: others come first.
@@ -185,7 +220,7 @@ impl Shard {
 
     fn next_message(&self) -> Option<Message> {
         let mut mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
-        mailbox.messages.pop_front()
+        mailbox.pop()
     }
 
     /// Ends the shard if nothing is in it. A later command gets another shard.
@@ -205,6 +240,7 @@ impl Shard {
         drop(mailbox);
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         streams.hot.clear();
+        streams.awaiting.clear();
         streams.pool.clear();
         streams.count(&self.env.budget);
         self.oldest_ms.store(u64::MAX, Ordering::Relaxed);
@@ -375,7 +411,13 @@ impl ShardStreams {
         let Some(stream) = self.hot.peek_mut(id) else {
             return;
         };
-        if let Some(handed) = stream.hand_over() {
+        let handed = stream.hand_over();
+        if stream.awaits_outcome(&shard.env.rules) {
+            self.awaiting.insert(id.clone());
+        } else {
+            self.awaiting.remove(id);
+        }
+        if let Some(handed) = handed {
             shard.store(id.clone(), handed);
         } else if stream.is_forgettable(&self.pool) {
             self.hot.remove(id);
@@ -424,5 +466,32 @@ impl ShardStreams {
 fn count_hit(stream: &HotStream, pool: &Pool) {
     if stream.state(pool).is_some() {
         counter!(HOT_HITS).increment(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gavel_model::{DeciderName, Namespace};
+
+    use super::*;
+
+    #[test]
+    fn that_an_append_is_durable_is_worth_a_turn_only_when_something_waits_for_it() {
+        let decider = DeciderName::new("counter").unwrap();
+        let stream = StreamId::new(Namespace::default(), decider, "c-1").unwrap();
+        let settled = |outcome| Message::Settled(stream.clone(), outcome, Vec::new());
+        let mut mailbox = Mailbox::default();
+        assert!(!mailbox.wants_turn());
+        mailbox.push(settled(Settled::Durable));
+        assert!(!mailbox.wants_turn());
+        mailbox.is_outcome_awaited = true;
+        assert!(mailbox.wants_turn());
+
+        mailbox.is_outcome_awaited = false;
+        mailbox.push(settled(Settled::Failed));
+        assert!(mailbox.wants_turn());
+        while mailbox.pop().is_some() {}
+        mailbox.push(settled(Settled::Durable));
+        assert!(!mailbox.wants_turn());
     }
 }

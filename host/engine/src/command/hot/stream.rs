@@ -105,6 +105,12 @@ impl HotStream {
         self.is_quiet() && self.waiting.is_empty() && !is_busy
     }
 
+    /// Tells whether there is something to do for the stream as soon as its append is durable.
+    pub(super) fn awaits_outcome(&self, rules: &StreamRules) -> bool {
+        let is_anything_waiting = !self.decided.is_empty() || !self.waiting.is_empty();
+        self.is_under_way && (is_anything_waiting || self.state.is_snapshot_due(rules))
+    }
+
     /// Tells whether the stream can be forgotten without loss. A stream that has crashed an
     /// instance is remembered, or it would crash many.
     pub(super) fn is_forgettable(&self, pool: &Pool) -> bool {
