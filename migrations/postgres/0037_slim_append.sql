@@ -148,7 +148,7 @@ ALTER TABLE events
     DROP CONSTRAINT events_metadata_check,
     ADD CONSTRAINT events_metadata_check CHECK (metadata = '{}' OR gavel_is_text_by_text(metadata)) NOT VALID,
     DROP CONSTRAINT events_tags_check,
-    ADD CONSTRAINT events_tags_check CHECK (tags = '{}' OR array_position(tags, NULL) IS NULL) NOT VALID,
+    ADD CONSTRAINT events_tags_check CHECK (cardinality(tags) = 0 OR array_position(tags, NULL) IS NULL) NOT VALID,
     -- The statement's check does it, once for each kind of event and not for each event. The registry only grows.
     DROP CONSTRAINT events_decider_event_event_version_fkey;
 
