@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use xshell::{Shell, cmd};
 
 use crate::postgres::Postgres;
-use crate::{cargo, modules, peers, target};
+use crate::{cargo, instructions, modules, peers, target};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,6 +28,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 
+    /// Replaces the recorded counts of `instructions`.
+    #[arg(long)]
+    record: bool,
+
     /// Arguments for `gavel-bench`, e.g. `-- --store sqlite --runs 5`; `-- --help` shows all.
     #[arg(last = true, value_name = "OPTION")]
     options: Vec<String>,
@@ -47,6 +51,8 @@ enum Bench {
     Gate,
     /// The same load on other event stores; `--only` picks some of them by name.
     Peers,
+    /// The instructions that commands cost, compared with those that were recorded: no timing.
+    Instructions,
 }
 
 /// Builds the host and the benches, and runs the benches.
@@ -55,6 +61,26 @@ enum Bench {
 ///
 /// When something does not compile, or a bench cannot be run.
 pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
+    let benches = match args.bench.as_slice() {
+        [] => Bench::value_variants(),
+        some => some,
+    };
+    let timed: Vec<_> = benches
+        .iter()
+        .filter(|bench| **bench != Bench::Instructions)
+        .collect();
+    if !timed.is_empty() {
+        measure(sh, args, &timed)?;
+    }
+    if timed.len() < benches.len() {
+        eprintln!("\n==> bench instructions");
+        instructions::run(sh, args.record)?;
+    }
+    Ok(())
+}
+
+/// Runs benches of the driver.
+fn measure(sh: &Shell, args: &Args, benches: &[&Bench]) -> Result<()> {
     let modules = modules::build(sh)?;
     let gavel = build(sh, "gavel", "gavel")?;
     let driver = build(sh, "gavel-benches", "gavel-bench")?;
@@ -67,25 +93,23 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
         .or(private.as_ref().map(Postgres::url))
         .unwrap_or_default();
     let out = target().join("bench");
-    let mut flags = Vec::new();
-    flags.extend(args.quick.then(|| "--quick".to_owned()));
-    for part in &args.only {
-        flags.extend(["--only".to_owned(), part.clone()]);
-    }
-    let all = Bench::value_variants();
-    let benches = match args.bench.as_slice() {
-        [] => all,
-        some => some,
+    let is_wanted = |name: &str| {
+        args.only.is_empty() || args.only.iter().any(|part| name.contains(part.as_str()))
     };
     for bench in benches {
         let name = bench.to_possible_value().context("each bench has a name")?;
         let name = name.get_name();
         eprintln!("\n==> bench {name}");
-        let (mut flags, options) = (flags.clone(), &args.options);
-        if *bench == Bench::Peers {
-            let is_wanted = |name: &str| {
-                args.only.is_empty() || args.only.iter().any(|part| name.contains(part.as_str()))
-            };
+        let (mut flags, options) = (Vec::new(), &args.options);
+        flags.extend(args.quick.then(|| "--quick".to_owned()));
+        for part in &args.only {
+            flags.extend(["--only".to_owned(), part.clone()]);
+        }
+        if **bench == Bench::Commands && is_wanted("sandbox") {
+            let native = build(sh, "gavel-bench-host", "gavel-native")?;
+            flags.extend(["--native".to_owned(), native.display().to_string()]);
+        }
+        if **bench == Bench::Peers {
             for peer in peers::build(sh, is_wanted)? {
                 let program = peer.program.display();
                 flags.extend(["--peer".to_owned(), format!("{}={program}", peer.name)]);

@@ -9,6 +9,7 @@ mod cargo;
 mod circles;
 mod demo;
 mod host;
+mod instructions;
 mod kept;
 mod modules;
 mod net;

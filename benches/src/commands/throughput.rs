@@ -5,12 +5,12 @@ use hyper::StatusCode;
 
 use super::{accounts, hosts};
 use crate::lab::{
-    self, CommandKind, Installation, Lab, Meter, batch_of_deposits, command, deposits,
+    self, Build, CommandKind, Installation, Lab, Meter, batch_of_deposits, command, deposits,
     keyed_deposits, meters,
 };
 use crate::load::{Workload, scattered};
 use crate::paired::{Case, against_the_first, alternate};
-use crate::report::Report;
+use crate::report::{Report, Row};
 
 /// Commands of one request to the batch endpoint.
 const BATCH: u64 = 100;
@@ -63,8 +63,32 @@ pub(super) async fn against_another(lab: &Lab, report: &mut Report) -> Result<()
     let Some(another) = lab.against() else {
         return Ok(());
     };
+    let rows = in_pairs(lab, [("against", another), ("this", lab.build())]).await?;
+    let about = format!(
+        "Closed loop, one Deposit per request or {BATCH}, {} open accounts: this `gavel` beside another one, each on a store of its own.",
+        accounts(lab)
+    );
+    report.section("against", about, rows);
+    Ok(())
+}
+
+/// The same load on a host with the account compiled in, in pairs.
+pub(super) async fn sandbox_tax(lab: &Lab, report: &mut Report) -> Result<()> {
+    let Some(native) = lab.native() else {
+        return Ok(());
+    };
+    let rows = in_pairs(lab, [("native", native), ("sandboxed", lab.build())]).await?;
+    let about = format!(
+        "Closed loop, one Deposit per request or {BATCH}, {} open accounts: the account in its sandbox beside the same one compiled into the host, each on a store of its own.",
+        accounts(lab)
+    );
+    report.section("sandbox", about, rows);
+    Ok(())
+}
+
+/// Deposits to each of two hosts in turns, and the ratios to the first one.
+async fn in_pairs(lab: &Lab, gavels: [(&str, Build<'_>); 2]) -> Result<Vec<Row>> {
     let accounts = accounts(lab);
-    let gavels = [("against", another), ("this", lab.build())];
     let mut hosts = Vec::new();
     for backend in lab.backends() {
         for (_, build) in gavels {
@@ -74,24 +98,23 @@ pub(super) async fn against_another(lab: &Lab, report: &mut Report) -> Result<()
     let meters = meters(&hosts).await?;
     let mut groups = Vec::new();
     for (hosts, meters) in hosts.chunks(gavels.len()).zip(meters.chunks(gavels.len())) {
-        for connections in [8, 64] {
+        for (connections, batch) in [(8, 1), (64, 1), (8, BATCH)] {
             let pair = hosts.iter().zip(meters).zip(gavels);
             let pair = pair.map(|((host, meter), (name, _))| {
-                let workload = deposits(&host.requests(), accounts);
+                let workload = match batch {
+                    1 => deposits(&host.requests(), accounts),
+                    _ => batch_of_deposits(&host.requests(), accounts, batch),
+                };
                 Case::new(meter, workload, connections)
                     .label("store", host.backend.name())
                     .label("connections", connections)
+                    .label("batch", batch)
                     .label("gavel", name)
             });
             groups.push(pair.collect());
         }
     }
-    let rows = against_the_first(lab, groups).await?;
-    let about = format!(
-        "Closed loop, one Deposit per request, {accounts} open accounts: this `gavel` beside another one, each on a store of its own."
-    );
-    report.section("against", about, rows);
-    Ok(())
+    against_the_first(lab, groups).await
 }
 
 /// Requests of many commands each.

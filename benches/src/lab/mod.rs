@@ -71,6 +71,10 @@ pub struct Options {
     /// `modules`].
     #[arg(long, value_name = "DIR", requires = "against")]
     pub against_modules: Option<PathBuf>,
+    /// A `gavel` with the account compiled in: part `sandbox` of `commands` compares with it, and
+    /// runs only with it.
+    #[arg(long, value_name = "FILE")]
+    pub native: Option<PathBuf>,
     /// A program that answers like the host does, as in `plain=path/to/program`; may be repeated.
     #[arg(long, value_name = "NAME=FILE", value_parser = name_and_value)]
     pub peer: Vec<(String, String)>,
@@ -172,6 +176,15 @@ impl Lab {
             gavel: &self.options.gavel,
             modules: &self.options.modules,
         }
+    }
+
+    /// The `gavel` with the account compiled in; none if there is none.
+    pub(crate) fn native(&self) -> Option<Build<'_>> {
+        let gavel = self.options.native.as_deref()?;
+        Some(Build {
+            gavel,
+            ..self.build()
+        })
     }
 
     /// The `gavel` that it is compared with; none if it is not.

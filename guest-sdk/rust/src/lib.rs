@@ -105,7 +105,8 @@ pub use schema::JsonSchema;
 pub use serde_json;
 pub use testing::{Given, Outcome, given, given_state};
 
-/// The items that the expansions of the macros need; not for use by hand, and not stable.
+/// The items that the expansions of the macros and the benches need; not for use by hand, and not
+/// stable.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::event::{EventProbe, EventTable, PlainEvents, apply_upcaster, upcaster_schema};
@@ -113,7 +114,7 @@ pub mod __private {
     pub use crate::export::bindings::__export_component;
     #[cfg(target_arch = "wasm32")]
     pub use crate::export::{Component, bindings};
-    pub use crate::module::rejection_data;
+    pub use crate::module::{StoredEvent, decide, read_event, rejection_data, restore, snapshot};
     pub use crate::testing::assert_spec;
 }
 

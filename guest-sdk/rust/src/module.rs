@@ -10,12 +10,17 @@ use crate::{Context, Decider, Module, Rejection};
 
 /// The stored form of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredEvent {
-    pub(crate) name: String,
-    pub(crate) schema_version: u32,
-    pub(crate) data: String,
-    pub(crate) is_final: bool,
-    pub(crate) tags: Vec<String>,
+pub struct StoredEvent {
+    /// The name of its variant.
+    pub name: String,
+    /// The current version of its schema.
+    pub schema_version: u32,
+    /// The data as JSON.
+    pub data: String,
+    /// True when nothing may follow it.
+    pub is_final: bool,
+    /// The labels, each once.
+    pub tags: Vec<String>,
 }
 
 /// The state as canonical JSON: equal states give equal bytes, whatever order their maps have.
@@ -24,7 +29,7 @@ pub(crate) struct StoredEvent {
 ///
 /// When the state holds something that JSON cannot express, such as a map whose keys are neither
 /// texts nor numbers.
-pub(crate) fn snapshot<S: Serialize>(state: &S) -> String {
+pub fn snapshot<S: Serialize>(state: &S) -> String {
     gavel_json::write_sorted(state)
         .unwrap_or_else(|error| panic!("the state cannot be written as JSON: {error}"))
 }
@@ -34,7 +39,7 @@ pub(crate) fn snapshot<S: Serialize>(state: &S) -> String {
 /// # Errors
 ///
 /// When the text is no snapshot of this type.
-pub(crate) fn restore<D: Decider>(snapshot: &str) -> Result<D, String> {
+pub fn restore<D: Decider>(snapshot: &str) -> Result<D, String> {
     gavel_json::read(snapshot).map_err(|error| error.to_string())
 }
 
@@ -43,7 +48,7 @@ pub(crate) fn restore<D: Decider>(snapshot: &str) -> Result<D, String> {
 /// # Errors
 ///
 /// When the module has no such event, or the data does not fit it.
-pub(crate) fn read_event<D: Module>(
+pub fn read_event<D: Module>(
     name: &str,
     schema_version: u32,
     data: &str,
@@ -100,7 +105,7 @@ pub(crate) fn read_command<D: Module>(name: &str, data: &str) -> D::Command {
 /// # Panics
 ///
 /// When the command cannot be read, or an event cannot be written.
-pub(crate) fn decide<D: Module>(
+pub fn decide<D: Module>(
     state: &D,
     name: &str,
     data: &str,

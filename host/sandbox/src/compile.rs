@@ -175,7 +175,19 @@ fn failure(status: ExitStatus, complaint: &str, limit_bytes: u64, limit: Duratio
 /// [`COMPILE_ARGUMENT`].
 #[must_use]
 pub fn compile_child() -> ExitCode {
-    match compile_stdin() {
+    ended(bound_all().and_then(|()| compile_stdin()))
+}
+
+/// Compiles as [`compile_child`] does, but without bounds: for a program under valgrind, which
+/// cannot lower the number of files that may be open.
+#[cfg(feature = "native")]
+#[must_use]
+pub fn compile_unbounded() -> ExitCode {
+    ended(compile_stdin())
+}
+
+fn ended(compiled: wasmtime::Result<()>) -> ExitCode {
+    match compiled {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let out_of_memory = error
@@ -192,7 +204,8 @@ pub fn compile_child() -> ExitCode {
     }
 }
 
-fn compile_stdin() -> wasmtime::Result<()> {
+/// Sets the bounds of this process, those of memory and processor time by its arguments.
+fn bound_all() -> wasmtime::Result<()> {
     let mut limits = std::env::args().skip(2).map(|limit| limit.parse::<u64>());
     let mut limit = |resource, grace| -> wasmtime::Result<()> {
         if let Some(maximum) = limits.next().transpose()? {
@@ -211,7 +224,10 @@ fn compile_stdin() -> wasmtime::Result<()> {
     // Commands that are being decided come first; but on a busy machine 19 would be next to
     // nothing, and compiling has a deadline.
     rustix::process::nice(10)?;
+    Ok(())
+}
 
+fn compile_stdin() -> wasmtime::Result<()> {
     let mut wasm = Vec::new();
     io::stdin().read_to_end(&mut wasm)?;
     let code = engine::compiler()?.precompile_component(&wasm)?;

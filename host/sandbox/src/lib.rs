@@ -29,6 +29,8 @@ mod value;
 mod wasi;
 
 pub use bindings::CONTRACT;
+#[cfg(feature = "native")]
+pub use compile::compile_unbounded;
 pub use compile::{COMPILE_ARGUMENT, compile_child};
 pub use error::{CompileError, Fault, RunError, StartError};
 pub use exports::OptionalInterface;
@@ -37,7 +39,7 @@ pub use limits::Limits;
 pub use log::printable;
 pub use module::Module;
 #[cfg(feature = "native")]
-pub use native::{NativeDecider, NativeFold};
+pub use native::{NativeDecider, NativeFold, replace_deciders};
 pub use scheduling::{BackgroundThrottle, SMALL_READ_EVENTS, give_way};
 pub use service::{Runtime, RuntimeOptions};
 pub use value::{Decision, GuestCommand, GuestContext};

@@ -14,7 +14,7 @@ use super::host::Host;
 use super::kinds::Kind;
 use super::log::printable;
 #[cfg(feature = "native")]
-use super::native::NativeDecider;
+use super::native::{self, NativeDecider};
 use super::running::{Running, new_store};
 use super::scheduling::{Lane, Pace};
 use super::{CompileError, Fault, Limits, trap, wasi};
@@ -63,13 +63,16 @@ impl Module {
         imports.sort_unstable();
         let pre = instantiate_pre(component).map_err(wrong_world)?;
         let exports = Exports::of(component_type.exports(engine).map(|(name, _)| name))?;
+        let kind = Kind::of(exports.kind)?;
+        let code = ModuleCode::Component { pre, kind };
+        #[cfg(feature = "native")]
+        let code = native::replacement()
+            .filter(|_| exports.kind == ModuleKind::Decider)
+            .map_or(code, ModuleCode::Native);
         Ok(Self {
             digest,
             imports: imports.into(),
-            code: ModuleCode::Component {
-                pre,
-                kind: Kind::of(exports.kind)?,
-            },
+            code,
             exports: Arc::new(exports),
             pace: Arc::new(Pace::new(limits.fuel)),
             limits,

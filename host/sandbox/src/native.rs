@@ -1,8 +1,8 @@
 //! Deciders that are compiled into the host instead of a component: for tests beside the code that
-//! calls deciders, and to measure what the sandbox costs. A host has none.
+//! calls deciders, and to measure what the sandbox costs. A `gavel` that is released has none.
 
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use gavel_model::{Event, Json};
 
@@ -48,6 +48,20 @@ pub trait NativeFold: Debug + Send {
     ///
     /// A [`Fault`].
     fn snapshot(&self) -> Result<Json, Fault>;
+}
+
+/// The decider that runs in place of every uploaded one.
+static REPLACEMENT: OnceLock<Arc<dyn NativeDecider>> = OnceLock::new();
+
+/// Has `decider` run in place of every decider that this process links from now on: uploads and
+/// activations are as ever, only the calls go to other code. The first call counts.
+pub fn replace_deciders(decider: Arc<dyn NativeDecider>) {
+    REPLACEMENT.get_or_init(|| decider);
+}
+
+/// The decider of [`replace_deciders`].
+pub(super) fn replacement() -> Option<Arc<dyn NativeDecider>> {
+    REPLACEMENT.get().cloned()
 }
 
 /// A state that is called by way of a shared handle, as one in a component is.
