@@ -13,7 +13,7 @@ use gavel_engine::command::{CommandAnswer, CommandOptions, Error};
 use gavel_engine::streaming::metrics::{TAIL_LAG_SECONDS, WITHHELD_SECONDS};
 use gavel_gate::metrics::{REHEARSALS, UNDER_WAY};
 use gavel_model::{DeciderName, ModuleKind};
-use gavel_store::metrics::{BATCH_SIZE, QUEUE};
+use gavel_store::metrics::{BATCH_SIZE, LOG_BYTES, QUEUE};
 use metrics::{
     Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, histogram,
 };
@@ -90,6 +90,10 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
             "For how long a transaction that is left open has kept readers from what was committed since it began; 0 when nothing is withheld."
         );
         describe_gauge!(QUEUE, "Appends that are not answered yet.");
+        describe_gauge!(
+            LOG_BYTES,
+            "Size of SQLite's write-ahead log, in bytes; it grows beyond 128 MiB while a reader keeps an old state of the database open."
+        );
         describe_gauge!(
             UNDER_WAY,
             "Rehearsals, shadows and verifications that run on this host, by work."

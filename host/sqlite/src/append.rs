@@ -2,19 +2,21 @@
 
 use gavel_model::RecordedEvent;
 use gavel_store::toolkit::group::Outcome;
+use gavel_store::toolkit::lean::lean;
 use gavel_store::toolkit::writes::{AppendBatch, CarryOut};
 use gavel_store::{Append, Error};
 use rusqlite::{Connection, params};
 use time::OffsetDateTime;
 
 use super::error::SqliteError;
+use super::facts::Deciders;
 use super::tables::Tables;
 use super::{facts, ledger, rows};
 
 const INSERT_EVENT: &str = r#"
 INSERT INTO events ("offset", namespace, decider, decider_id, version, event, event_id, event_version, data,
-    command_id, previous_id, final, tags, metadata, created_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"#;
+    command_id, previous_id, final, tags, metadata, created_at, activation)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"#;
 
 impl CarryOut<AppendBatch> for Tables<'_> {
     fn carry_out(
@@ -37,7 +39,7 @@ pub(super) fn append_in_tx(
     appends: Vec<Append>,
     now: OffsetDateTime,
 ) -> Result<Vec<Outcome>, SqliteError> {
-    let mut facts = facts::load_in_tx(tx, &appends)?;
+    let (mut facts, deciders) = facts::load_in_tx(tx, &appends)?;
     let mut commands = Vec::new();
     let judged = appends.into_iter().map(|append| {
         facts.admit(append, now).map(|admitted| {
@@ -47,18 +49,25 @@ pub(super) fn append_in_tx(
     });
     let outcomes: Vec<Outcome> = judged.collect();
     let admitted = outcomes.iter().flatten().flatten();
-    insert_events_in_tx(tx, admitted.flat_map(|part| &part.events))?;
-    ledger::insert_in_tx(tx, &commands)?;
+    insert_events_in_tx(tx, admitted.flat_map(|part| &part.events), &deciders)?;
+    ledger::insert_in_tx(tx, &commands, &deciders)?;
     Ok(outcomes)
 }
 
 fn insert_events_in_tx<'a>(
     tx: &Connection,
     events: impl Iterator<Item = &'a RecordedEvent>,
+    deciders: &Deciders,
 ) -> rusqlite::Result<()> {
     let mut insert = tx.prepare_cached(INSERT_EVENT)?;
     for recorded in events {
         let (stream, event) = (&recorded.stream, &recorded.event);
+        let decider = deciders.of(stream);
+        let lean = decider.and_then(|by| Some((by.number, lean(event, &by.module)?)));
+        let (activation, metadata) = match &lean {
+            Some((number, metadata)) => (Some(number.get()), metadata),
+            None => (None, &event.metadata),
+        };
         insert.execute(params![
             recorded.position.offset().cast_signed(),
             stream.namespace().as_str(),
@@ -73,8 +82,9 @@ fn insert_events_in_tx<'a>(
             recorded.previous_id.as_ref().map(|id| id.as_bytes()),
             event.is_final,
             rows::json_text(&event.tags),
-            rows::json_text(event.metadata.entries()),
+            rows::json_text(metadata.entries()),
             rows::milliseconds(recorded.created_at),
+            activation,
         ])?;
     }
     Ok(())

@@ -63,9 +63,13 @@ impl<'r> Cells<'r> {
         serde_json::from_str(self.take_text()?).map_err(reason)
     }
 
+    /// Takes metadata, of which there is none in a cell that is NULL.
     pub(super) fn take_metadata(&mut self) -> Result<Metadata, Reason> {
-        let entries: BTreeMap<String, String> =
-            serde_json::from_str(self.take_text()?).map_err(reason)?;
+        let cell = self.row.get_ref(self.step()).map_err(reason)?;
+        let Some(text) = cell.as_str_or_null().map_err(reason)? else {
+            return Ok(Metadata::default());
+        };
+        let entries: BTreeMap<String, String> = serde_json::from_str(text).map_err(reason)?;
         Ok(Metadata::from_stored(entries))
     }
 

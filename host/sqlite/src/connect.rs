@@ -8,20 +8,26 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// The time that a write waits for another process that writes, before the store counts as
 /// unavailable.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The pause before another try, in the cases in which SQLite itself does not wait.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
-/// The number of pages in the write-ahead log from which a COMMIT copies them into the file, which
-/// costs two waits for the disk. That is 16 MB, which the log outgrows only while a reader keeps an
-/// old state open.
-const CHECKPOINT_PAGES: u32 = 4_000;
+/// The size of a page of a new file, in bytes. A command touches a page of its stream and the ends
+/// of some indexes, and each is written as a whole, so that pages are half as large as SQLite's
+/// usual ones; in smaller ones the longest names of a stream would not fit into the index. A file
+/// that is there keeps its size.
+const PAGE_BYTES: u32 = 2_048;
 
-/// The size that the file of the log is cut to when a reader has let it outgrow that, in bytes.
-/// Twice as many pages of 4 KiB, since the COMMIT that fills the log adds its own: a file that is
-/// cut in each turn has to grow in each, which costs waits for the disk.
-const LOG_BYTES: u32 = CHECKPOINT_PAGES * 2 * 4_096;
+/// The size of the write-ahead log from which a COMMIT copies its pages into the file, which costs
+/// two waits for the disk, in bytes. The more commands lie between two, the more of them have
+/// written the same page, which is copied once.
+const CHECKPOINT_BYTES: u32 = 64 << 20;
+
+/// The size that the file of the log outgrows only while readers keep old states open, and is cut to
+/// afterwards, in bytes. Twice as much, since the COMMIT that fills the log adds its own: a file
+/// that is cut in each turn has to grow in each, which costs waits for the disk.
+pub(super) const LOG_BYTES: u32 = 2 * CHECKPOINT_BYTES;
 
 /// The size of the page cache, in KiB: the inner pages and the ends of all indexes, and the leaves
 /// of streams that are written to.
@@ -34,6 +40,7 @@ pub(super) fn creating(path: &Path) -> Result<Connection, rusqlite::Error> {
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
     )?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     keep_log_beside(&connection)?;
     keep_what_is_committed(connection)
 }
@@ -68,7 +75,8 @@ fn keep_what_is_committed(connection: Connection) -> Result<Connection, rusqlite
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    let page_bytes: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_BYTES / page_bytes)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     // Negative: KiB, not pages.
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;

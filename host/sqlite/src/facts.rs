@@ -1,34 +1,68 @@
 //! The look-up of the facts that a batch of appends is checked against.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
-use gavel_model::{ActivationKey, ActivationNumber, StreamId};
+use gavel_model::{ActivationKey, ActivationNumber, ModuleDigest, ModuleKind, Namespace, StreamId};
 use gavel_store::toolkit::admit::{Facts, registry_key};
 use gavel_store::{Append, StreamAppend};
 use rusqlite::{Connection, params};
 
 use super::error::SqliteError;
 use super::events::HEAD;
+use super::modules::NEWEST;
 use super::{generations, rows};
 
-const ACTIVATION: &str =
-    "SELECT max(number) FROM activations WHERE namespace = ?1 AND kind = ?2 AND name = ?3";
+const NEWEST_COMMAND: &str = "SELECT max(command_id) FROM commands WHERE namespace = ?1";
 
 const COMMAND: &str = "SELECT 1 FROM commands WHERE namespace = ?1 AND command_id = ?2";
 
 const REGISTERED: &str =
     "SELECT 1 FROM deciders WHERE decider = ?1 AND event = ?2 AND event_version = ?3";
 
+const NEWEST_EVENT_ID: &str = "SELECT max(event_id) FROM events";
+
 const EVENT_ID: &str = "SELECT 1 FROM events WHERE event_id = ?1";
 
 const LAST_OFFSET: &str = r#"SELECT max("offset") FROM events"#;
 
+/// The greatest id that is stored, if any is. Ids that are made later sort higher, so that most new
+/// ones are seen to be new without a search for each.
+type Newest = Option<[u8; 16]>;
+
+/// The active deciders that appends name, whose digests need not be in the rows.
+#[derive(Debug, Default)]
+pub(super) struct Deciders(Vec<Decider>);
+
+/// The activation of a decider.
+#[derive(Debug)]
+pub(super) struct Decider {
+    key: ActivationKey,
+    pub(super) number: ActivationNumber,
+    pub(super) digest: ModuleDigest,
+    /// The digest as text.
+    pub(super) module: String,
+}
+
+impl Deciders {
+    /// The active decider of a stream, if a fence has named it.
+    pub(super) fn of(&self, stream: &StreamId) -> Option<&Decider> {
+        self.0.iter().find(|decider| {
+            decider.key.name().as_str() == stream.decider().as_str()
+                && decider.key.namespace() == stream.namespace()
+        })
+    }
+}
+
 /// Loads all facts that `appends` can touch, as they are inside this transaction.
-pub(super) fn load_in_tx(tx: &Connection, appends: &[Append]) -> Result<Facts, SqliteError> {
+pub(super) fn load_in_tx(
+    tx: &Connection,
+    appends: &[Append],
+) -> Result<(Facts, Deciders), SqliteError> {
     let parts = || appends.iter().flat_map(|append| &append.parts);
     let mut facts = Facts::default();
     load_tips(tx, &mut facts, parts())?;
-    load_activations(tx, &mut facts, parts())?;
+    let deciders = load_activations(tx, &mut facts, parts())?;
     load_commands(tx, &mut facts, parts())?;
     load_registry(tx, &mut facts, parts())?;
     load_event_ids(tx, &mut facts, parts())?;
@@ -37,7 +71,7 @@ pub(super) fn load_in_tx(tx: &Connection, appends: &[Append]) -> Result<Facts, S
         .query_row([], |row| row.get(0))?;
     facts.generation = generations::newest_in_tx(tx)?;
     facts.last_offset = last.map_or(0, i64::unsigned_abs);
-    Ok(facts)
+    Ok((facts, deciders))
 }
 
 fn load_tips<'a>(
@@ -46,9 +80,11 @@ fn load_tips<'a>(
     parts: impl Iterator<Item = &'a StreamAppend>,
 ) -> Result<(), SqliteError> {
     let streams: HashSet<&StreamId> = parts.map(|part| &part.stream).collect();
+    let mut select = tx.prepare_cached(HEAD)?;
     for stream in streams {
-        if let Some(tip) = rows::one(tx, HEAD, rows::names(stream), rows::tip)? {
-            facts.tips.insert(stream.clone(), tip);
+        let mut found = select.query(rows::names(stream))?;
+        if let Some(row) = found.next()? {
+            facts.tips.insert(stream.clone(), rows::tip(row)?);
         }
     }
     Ok(())
@@ -58,17 +94,27 @@ fn load_activations<'a>(
     tx: &Connection,
     facts: &mut Facts,
     parts: impl Iterator<Item = &'a StreamAppend>,
-) -> Result<(), SqliteError> {
-    let mut select = tx.prepare_cached(ACTIVATION)?;
+) -> Result<Deciders, SqliteError> {
     let fences = parts.filter_map(|part| Some(part.fence?.key(&part.stream)));
     let keys: HashSet<ActivationKey> = fences.collect();
+    let mut deciders = Deciders::default();
     for key in keys {
-        let newest: Option<i64> = select.query_row(rows::key(&key), |row| row.get(0))?;
-        if let Some(newest) = newest {
-            facts.activations.insert(key, ActivationNumber::new(newest));
+        let newest = rows::one(tx, NEWEST, rows::key(&key), rows::pointer)?;
+        let Some((number, digest)) = newest else {
+            continue;
+        };
+        facts.activations.insert(key.clone(), number);
+        if let Some(digest) = digest.filter(|_| key.kind() == ModuleKind::Decider) {
+            let module = digest.to_string();
+            deciders.0.push(Decider {
+                key,
+                number,
+                digest,
+                module,
+            });
         }
     }
-    Ok(())
+    Ok(deciders)
 }
 
 fn load_commands<'a>(
@@ -76,13 +122,23 @@ fn load_commands<'a>(
     facts: &mut Facts,
     parts: impl Iterator<Item = &'a StreamAppend>,
 ) -> Result<(), SqliteError> {
+    let mut newest: HashMap<&Namespace, Newest> = HashMap::new();
     let mut select = tx.prepare_cached(COMMAND)?;
     for part in parts {
         let Some(command) = &part.command else {
             continue;
         };
         let (namespace, id) = (part.stream.namespace(), command.command_id);
-        if select.exists(params![namespace.as_str(), id.as_bytes()])? {
+        let newest = match newest.entry(namespace) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(unknown) => {
+                let mut select = tx.prepare_cached(NEWEST_COMMAND)?;
+                *unknown.insert(select.query_row([namespace.as_str()], |row| row.get(0))?)
+            }
+        };
+        if newest >= Some(id.into_bytes())
+            && select.exists(params![namespace.as_str(), id.as_bytes()])?
+        {
             facts.commands.insert((namespace.clone(), id));
         }
     }
@@ -113,9 +169,13 @@ fn load_event_ids<'a>(
     facts: &mut Facts,
     parts: impl Iterator<Item = &'a StreamAppend>,
 ) -> Result<(), SqliteError> {
+    let mut newest = tx.prepare_cached(NEWEST_EVENT_ID)?;
+    let newest: Newest = newest.query_row([], |row| row.get(0))?;
     let mut select = tx.prepare_cached(EVENT_ID)?;
     for event in parts.flat_map(|part| &part.events) {
-        if select.exists([event.event_id.as_bytes()])? {
+        if newest >= Some(event.event_id.into_bytes())
+            && select.exists([event.event_id.as_bytes()])?
+        {
             facts.event_ids.insert(event.event_id);
         }
     }

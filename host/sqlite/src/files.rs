@@ -57,6 +57,12 @@ impl Files {
         let path = self.path().to_owned();
         Err(Box::new(Replaced { path }))
     }
+
+    /// The size of the write-ahead log, in bytes.
+    pub(super) fn log_bytes(&self) -> io::Result<u64> {
+        let [_, log, _] = &self.0.paths;
+        size(log)
+    }
 }
 
 /// The file of the database at `path` that has this suffix.
@@ -79,6 +85,19 @@ fn identity(file: &Path) -> io::Result<Identity> {
     let found = statx(CWD, file, AtFlags::empty(), StatxFlags::INO)?;
     let device = makedev(found.stx_dev_major, found.stx_dev_minor);
     Ok(Some((device, found.stx_ino)))
+}
+
+/// Asks for nothing else, either.
+#[cfg(target_os = "linux")]
+fn size(file: &Path) -> io::Result<u64> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+
+    Ok(statx(CWD, file, AtFlags::empty(), StatxFlags::SIZE)?.stx_size)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn size(file: &Path) -> io::Result<u64> {
+    Ok(std::fs::metadata(file)?.len())
 }
 
 #[cfg(all(unix, not(target_os = "linux")))]

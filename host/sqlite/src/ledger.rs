@@ -1,13 +1,17 @@
 //! The ledger: the columns of its table, which no other file names, and look-ups of commands.
 
 use async_trait::async_trait;
-use gavel_model::{CommandOutcome, CommandRecord, Fingerprint, Json, LedgerMode, Rejection};
+use gavel_model::{
+    CommandOutcome, CommandRecord, Fingerprint, Json, LedgerMode, ModuleDigest, Rejection,
+};
 use gavel_store::Error;
 use gavel_store::toolkit::lookup::{Found, Key, Ledger};
+use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Row, params};
 
 use super::cells::{Cells, Reason, reason};
 use super::error::SqliteError;
+use super::facts::Deciders;
 use super::readers::Readers;
 use super::rows;
 
@@ -15,7 +19,7 @@ use super::rows;
 macro_rules! ledger_columns {
     () => {
         "command_id, namespace, decider, decider_id, command, data, fingerprint, now, seed, actor, metadata, version, module, fuel, \
-         outcome, events, rejection_code, rejection_message, rejection_data"
+         outcome, events, rejection_code, rejection_message, rejection_data, activation"
     };
 }
 pub(super) use ledger_columns;
@@ -23,8 +27,12 @@ pub(super) use ledger_columns;
 const INSERT: &str = concat!(
     "INSERT INTO commands (",
     ledger_columns!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
 );
+
+const DIGEST: &str = "
+SELECT digest FROM activations
+WHERE namespace = ?1 AND kind = 'decider' AND name = ?2 AND number = ?3";
 
 pub(super) const FIND: &str = concat!(
     "SELECT ",
@@ -32,7 +40,11 @@ pub(super) const FIND: &str = concat!(
     " FROM commands WHERE namespace = ?1 AND command_id = ?2"
 );
 
-pub(super) fn insert_in_tx(tx: &Connection, commands: &[CommandRecord]) -> rusqlite::Result<()> {
+pub(super) fn insert_in_tx(
+    tx: &Connection,
+    commands: &[CommandRecord],
+    deciders: &Deciders,
+) -> rusqlite::Result<()> {
     let mut insert = tx.prepare_cached(INSERT)?;
     for command in commands {
         let stream = &command.stream;
@@ -40,6 +52,9 @@ pub(super) fn insert_in_tx(tx: &Connection, commands: &[CommandRecord]) -> rusql
             CommandOutcome::Accepted { events } => ("accepted", *events, None),
             CommandOutcome::Rejected(rejection) => ("rejected", 0, Some(rejection)),
         };
+        let decider = deciders.of(stream);
+        let decider = decider.filter(|by| by.digest == command.module);
+        let metadata = command.metadata.entries();
         let rejection_data = rejection.and_then(|rejection| rejection.data.as_ref());
         insert.execute(params![
             command.command_id.as_bytes(),
@@ -52,26 +67,48 @@ pub(super) fn insert_in_tx(tx: &Connection, commands: &[CommandRecord]) -> rusql
             rows::milliseconds(command.now),
             command.seed.cast_signed(),
             command.actor,
-            rows::json_text(command.metadata.entries()),
+            (!metadata.is_empty()).then(|| rows::json_text(metadata)),
             command.version.to_sql(),
-            command.module.to_string(),
+            decider.is_none().then(|| command.module.to_string()),
             command.fuel.cast_signed(),
             outcome,
             events,
             rejection.map(|rejection| rejection.code.as_str()),
             rejection.map(|rejection| rejection.message.as_str()),
             rejection_data.map(Json::as_str),
+            decider.map(|by| by.number.get()),
         ])?;
     }
     Ok(())
 }
 
 /// A command, from a row with the columns of `ledger_columns!`.
-pub(super) fn read(row: &Row<'_>) -> Result<CommandRecord, SqliteError> {
-    read_command(&mut Cells::of(row)).map_err(rows::corrupt("command"))
+pub(super) fn read(database: &Connection, row: &Row<'_>) -> Result<CommandRecord, SqliteError> {
+    let active = digest_of_activation(database, row)?;
+    read_command(&mut Cells::of(row), active).map_err(rows::corrupt("command"))
 }
 
-fn read_command(cells: &mut Cells<'_>) -> Result<CommandRecord, Reason> {
+/// The module of the activation that the row names, if it names one that is there.
+fn digest_of_activation(
+    database: &Connection,
+    row: &Row<'_>,
+) -> Result<Option<ModuleDigest>, SqliteError> {
+    let Some(number) = row.get::<_, Option<i64>>("activation")? else {
+        return Ok(None);
+    };
+    let name = |column| row.get_ref(column).map(ToSqlOutput::Borrowed);
+    let values = params![name("namespace")?, name("decider")?, number];
+    let read = |row: &Row<'_>| {
+        let digest = Cells::of(row).take_optional_digest();
+        digest.map_err(rows::corrupt("activation"))
+    };
+    Ok(rows::one(database, DIGEST, values, read)?.flatten())
+}
+
+fn read_command(
+    cells: &mut Cells<'_>,
+    active: Option<ModuleDigest>,
+) -> Result<CommandRecord, Reason> {
     let (command_id, stream) = (cells.take_id()?, cells.take_stream()?);
     let command = cells.take()?;
     let data = cells.take::<Option<String>>()?.map(Json::as_recorded);
@@ -89,7 +126,8 @@ fn read_command(cells: &mut Cells<'_>) -> Result<CommandRecord, Reason> {
         actor: cells.take()?,
         metadata: cells.take_metadata()?,
         version: cells.take_version()?,
-        module: cells.take_digest()?,
+        module: (cells.take_optional_digest()?.or(active))
+            .ok_or_else(|| "it names neither a module nor an activation that has one".to_owned())?,
         fuel: cells.take::<i64>()?.cast_unsigned(),
         outcome: read_outcome(cells)?,
     })
@@ -117,7 +155,9 @@ impl Ledger for Readers {
         self.read(move |database| {
             let found = wanted.iter().map(|(namespace, command_id)| {
                 let values = params![namespace.as_str(), command_id.as_bytes()];
-                Ok(rows::one(database, FIND, values, read)?)
+                Ok(rows::one(database, FIND, values, |row| {
+                    read(database, row)
+                })?)
             });
             Ok(found.collect())
         })

@@ -26,6 +26,7 @@ mod log;
 mod migrations;
 mod modules;
 mod open;
+mod overgrowth;
 mod past;
 mod query;
 mod readers;

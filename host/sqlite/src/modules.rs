@@ -66,7 +66,7 @@ const REGISTER: &str = "
 INSERT INTO deciders (decider, event, event_version, description) VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (decider, event, event_version) DO NOTHING";
 
-const NEWEST: &str = "
+pub(super) const NEWEST: &str = "
 SELECT number, digest FROM activations
 WHERE namespace = ?1 AND kind = ?2 AND name = ?3 ORDER BY number DESC LIMIT 1";
 

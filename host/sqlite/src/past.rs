@@ -121,7 +121,7 @@ impl PastStore for SqliteStore {
             for id in ids {
                 let mut command = select.query(params![namespace.as_str(), id.as_bytes()])?;
                 if let Some(row) = command.next()? {
-                    found.insert(id, ledger::read(row)?);
+                    found.insert(id, ledger::read(&reading, row)?);
                 }
             }
             Ok(found)
@@ -280,7 +280,9 @@ fn eventless_in(
         let values = params![
             namespace, decider, after.id, version, command_id, limit, since, through
         ];
-        rows::all(database, statement, values, ledger::read)
+        rows::all(database, statement, values, |row| {
+            ledger::read(database, row)
+        })
     };
     let Some(starts) = range.command_starts_after(after) else {
         return read(EVENTLESS, after, limit);

@@ -5,6 +5,7 @@ use gavel_model::{
     Namespace, NewEvent, Position, RecordedEvent, StreamId, Version,
 };
 use gavel_store::toolkit::admit::Tip;
+use gavel_store::toolkit::lean::whole;
 use gavel_store::{
     Beat, Error, PastRange, Place, RehearsalRecord, StoredModule, StreamHead, StreamSummary,
 };
@@ -22,7 +23,9 @@ pub(super) use super::query::{all, one};
 /// The columns that [`event`] reads, in its order.
 macro_rules! event_columns {
     () => {
-        r#""offset", version, previous_id, created_at, event, event_id, event_version, data, final, tags, metadata, command_id"#
+        r#""offset", version, previous_id, created_at, event, event_id, event_version, data, final, tags, metadata, command_id,
+        (SELECT digest FROM activations
+         WHERE namespace = events.namespace AND kind = 'decider' AND name = events.decider AND number = events.activation)"#
     };
 }
 
@@ -167,7 +170,7 @@ fn read_event<'r>(
     let previous_id = cells.take::<Option<_>>()?.map(Uuid::from_bytes);
     let created_at = cells.take_time()?;
     let event: String = cells.take()?;
-    let event = NewEvent {
+    let mut event = NewEvent {
         event,
         event_id: cells.take_id()?,
         schema_version: cells.take_u32()?,
@@ -177,6 +180,9 @@ fn read_event<'r>(
         metadata: cells.take_metadata()?,
         command_id: cells.take_id()?,
     };
+    if let Some(module) = cells.take::<Option<String>>()? {
+        event.metadata = whole(event.metadata, &module, event.command_id);
+    }
     Ok(RecordedEvent {
         stream: stream(cells)?,
         version,

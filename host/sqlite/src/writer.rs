@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::files::Files;
+use super::overgrowth::Overgrowth;
 use super::{connect, generations, migrations};
 
 /// Runs one write transaction at a time, each as a whole on a thread that may wait for the disk.
@@ -32,7 +33,23 @@ pub(super) struct Writer {
     pub(super) carried_out: crate::tests::CarriedOut,
     files: Files,
     floor: Arc<Floor>,
-    idle: Arc<Mutex<Option<Connection>>>,
+    idle: Arc<Mutex<Option<Session>>>,
+}
+
+/// A connection that writes, and what it has seen of the log.
+#[derive(Debug)]
+struct Session {
+    connection: Connection,
+    overgrowth: Overgrowth,
+}
+
+impl Session {
+    fn of(connection: Connection) -> Self {
+        Self {
+            connection,
+            overgrowth: Overgrowth::default(),
+        }
+    }
 }
 
 /// The reason for which a transaction was not committed.
@@ -72,7 +89,7 @@ impl Writer {
             carried_out: crate::tests::CarriedOut::default(),
             files,
             floor,
-            idle: Arc::new(Mutex::new(Some(first))),
+            idle: Arc::new(Mutex::new(Some(Session::of(first)))),
         })
     }
 
@@ -141,18 +158,18 @@ impl Writer {
 }
 
 fn write_blocking<T, E>(
-    idle: &mut Option<Connection>,
+    idle: &mut Option<Session>,
     files: &Files,
     floor: &Floor,
     work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
 ) -> Result<T, WriteError<E>> {
     files.check().map_err(WriteError::NotBegun)?;
     let not_begun = |error: rusqlite::Error| WriteError::NotBegun(error.into());
-    let mut connection = match idle.take() {
-        Some(connection) => connection,
-        None => connect::writing(files.path()).map_err(not_begun)?,
+    let mut session = match idle.take() {
+        Some(session) => session,
+        None => Session::of(connect::writing(files.path()).map_err(not_begun)?),
     };
-    let tx = connection
+    let tx = (session.connection)
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(not_begun)?;
     let met = floor.check(migrations::floor(&tx).map_err(not_begun)?);
@@ -161,6 +178,7 @@ fn write_blocking<T, E>(
     tx.commit()
         .map_err(|error| WriteError::Unknown(error.into()))?;
     files.check().map_err(WriteError::Unknown)?;
-    *idle = Some(connection);
+    session.overgrowth.check(&session.connection, files);
+    *idle = Some(session);
     Ok(result)
 }

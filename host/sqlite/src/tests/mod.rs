@@ -2,8 +2,10 @@
 
 mod clock;
 mod floor;
+mod lean;
 mod migrations;
 mod open;
+mod overgrowth;
 mod plain_sql;
 mod read;
 mod writes;
