@@ -4,20 +4,20 @@
 -- activation, and `correlation_id` and `causation_id` where they are the command's id. The module of such a command is the same digest.
 ALTER TABLE commands ADD COLUMN activation INTEGER CHECK ((activation IS NULL) = (module IS NOT NULL));
 
--- A command without metadata has NULL. This takes NOT NULL off two columns as SQLite's documentation of ALTER TABLE says: it changes no row, however
--- many there are.
+ALTER TABLE events ADD COLUMN activation INTEGER;
+
+-- A command without metadata has NULL. The bounds of "offset" are a constraint, for before the row is there, -1 stands for the one that the database
+-- gives. Changed as SQLite's documentation of ALTER TABLE says: this touches no row, however many there are, and what is there stays as it is.
 PRAGMA writable_schema = ON;
 UPDATE sqlite_schema
 SET sql = replace(replace(sql,
     'metadata          TEXT    NOT NULL', 'metadata          TEXT'),
     'module            TEXT    NOT NULL', 'module            TEXT')
 WHERE type = 'table' AND name = 'commands';
-PRAGMA writable_schema = OFF;
-
--- The last step of the schema that reads all of it anew. The bounds of "offset" hold for a value that only the row itself shows: before it is there,
--- -1 stands for the one that the database gives.
-ALTER TABLE events ADD COLUMN activation INTEGER
-    CONSTRAINT "offset is up to the database" CHECK ("offset" BETWEEN 1 AND 4611686018427387903);
+UPDATE sqlite_schema
+SET sql = replace(sql, '"offset"      INTEGER NOT NULL PRIMARY KEY', '"offset"      INTEGER NOT NULL PRIMARY KEY CHECK ("offset" BETWEEN 1 AND 4611686018427387903)')
+WHERE type = 'table' AND name = 'events';
+PRAGMA writable_schema = RESET;
 
 DROP TRIGGER events_follow_their_stream;
 DROP TRIGGER events_are_bounded;

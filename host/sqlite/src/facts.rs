@@ -28,7 +28,7 @@ const LAST_OFFSET: &str = r#"SELECT max("offset") FROM events"#;
 
 /// The greatest id that is stored, if any is. Ids that are made later sort higher, so that most new
 /// ones are seen to be new without a search for each.
-type Newest = Option<[u8; 16]>;
+type Newest = Option<Vec<u8>>;
 
 /// The active deciders that appends name, whose digests need not be in the rows.
 #[derive(Debug, Default)]
@@ -130,13 +130,13 @@ fn load_commands<'a>(
         };
         let (namespace, id) = (part.stream.namespace(), command.command_id);
         let newest = match newest.entry(namespace) {
-            Entry::Occupied(known) => *known.get(),
+            Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
                 let mut select = tx.prepare_cached(NEWEST_COMMAND)?;
-                *unknown.insert(select.query_row([namespace.as_str()], |row| row.get(0))?)
+                unknown.insert(select.query_row([namespace.as_str()], |row| row.get(0))?)
             }
         };
-        if newest >= Some(id.into_bytes())
+        if newest.as_deref() >= Some(id.as_bytes().as_slice())
             && select.exists(params![namespace.as_str(), id.as_bytes()])?
         {
             facts.commands.insert((namespace.clone(), id));
@@ -173,7 +173,7 @@ fn load_event_ids<'a>(
     let newest: Newest = newest.query_row([], |row| row.get(0))?;
     let mut select = tx.prepare_cached(EVENT_ID)?;
     for event in parts.flat_map(|part| &part.events) {
-        if newest >= Some(event.event_id.into_bytes())
+        if newest.as_deref() >= Some(event.event_id.as_bytes().as_slice())
             && select.exists([event.event_id.as_bytes()])?
         {
             facts.event_ids.insert(event.event_id);
