@@ -40,18 +40,18 @@ async fn what_follows_from_the_activation_is_not_stored_and_read_all_the_same() 
     let store = file.open().await;
     let fence = activate_counter(&store).await;
     let active = ModuleDigest::of(b"counter 0");
-    let mut stored = Vec::new();
+    let (namespace, mut stored) = (Namespace::default(), Vec::new());
     for (id, module) in [("a", active), ("b", ModuleDigest::of(b"another"))] {
         let part = decided_by(&stream(id), fence, module);
         let appended = append(&store, part.clone()).await.unwrap();
         assert_eq!(appended.events[0].event, part.events[0]);
         assert_eq!(events_of(&store, &stream(id)).await, appended.events);
         let command = part.command.unwrap();
-        let found = store.command(&Namespace::default(), command.command_id);
-        assert_eq!(found.await.unwrap(), Some(command));
+        let found = store.command(&namespace, command.command_id).await;
+        assert_eq!(found.unwrap(), Some(command));
         stored.extend(appended.events);
     }
-    assert_eq!(log_of(&store, &Namespace::default(), 2).await, stored);
+    assert_eq!(log_of(&store, &namespace, 2).await, stored);
 
     let lean = [Value::Integer(1), Value::Null];
     assert_eq!(row(&file, "commands", &stream("a"))[..2], lean);
@@ -92,8 +92,8 @@ async fn rows_that_were_stored_in_full_read_as_ever_and_streams_go_on() {
         .with(reserved::MODULE, &*module)
         .with(reserved::CAUSATION_ID, &*id);
     assert_eq!(event.event.metadata, metadata);
-    let command = store.command(&Namespace::default(), CommandId::from_u128(3));
-    let command = command.await.unwrap().unwrap();
+    let (namespace, id) = (Namespace::default(), CommandId::from_u128(3));
+    let command = store.command(&namespace, id).await.unwrap().unwrap();
     assert_eq!(command.module.to_string(), module);
     assert_eq!(command.outcome, CommandOutcome::Accepted { events: 1 });
     activate_counter(&store).await;

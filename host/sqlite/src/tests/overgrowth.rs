@@ -1,8 +1,5 @@
 //! The write-ahead log while others read.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-
 use super::*;
 use crate::connect::LOG_BYTES;
 use crate::files::with_suffix;
@@ -46,35 +43,4 @@ async fn a_reader_that_keeps_an_old_state_keeps_none_from_writing_and_the_log_sh
     assert!(log_bytes(&file) <= LOG_BYTES.into());
     assert_eq!(version_of(&store, &stream("c")).await, 3);
     assert_sound(&file);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn readers_of_whom_one_always_reads_do_not_let_the_log_grow_for_ever() {
-    let file = File::new();
-    let store = file.open().await;
-    activate_counter(&store).await;
-    let is_over = AtomicBool::new(false);
-    let mut readers = [file.plain_sql(), file.plain_sql()];
-    begin(&readers[0]);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
-                begin(&readers[1]);
-                readers[0].execute_batch("COMMIT").unwrap();
-                readers.swap(0, 1);
-            }
-        });
-        let shrinking = async {
-            outgrow(&file, &store).await;
-            while log_bytes(&file) > LOG_BYTES.into() {
-                grow(&store, &stream("c"), 1).await;
-            }
-        };
-        let shrunk = tokio::task::block_in_place(|| {
-            let deadline = tokio::time::timeout(Duration::from_secs(60), shrinking);
-            tokio::runtime::Handle::current().block_on(deadline)
-        });
-        is_over.store(true, Ordering::Relaxed);
-        shrunk.unwrap();
-    });
 }
