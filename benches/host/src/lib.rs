@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(events[0].tags, ["owner:ann"]);
         account.evolve(&events).unwrap();
         let snapshot = account.snapshot().unwrap();
-        assert_eq!(snapshot.as_str(), r#"{"balance":0,"open":true}"#);
+        assert_eq!(snapshot, json(r#"{"balance":0,"open":true}"#).unwrap());
 
         let account = NativeAccount.restore(&snapshot).unwrap();
         let withdraw = command("Withdraw", r#"{"amount":1}"#);
@@ -145,7 +145,7 @@ mod tests {
             panic!("{decision:?}")
         };
         assert_eq!(rejection.code, "insufficient-funds");
-        let data = rejection.data.unwrap();
-        assert_eq!(data.as_str(), r#"{"amount":1,"balance":0}"#);
+        let data = json(r#"{"amount":1,"balance":0}"#).unwrap();
+        assert_eq!(rejection.data, Some(data));
     }
 }
