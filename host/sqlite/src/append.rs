@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 use time::OffsetDateTime;
 
 use super::error::SqliteError;
-use super::facts::Deciders;
+use super::facts::DecidingModules;
 use super::tables::Tables;
 use super::{facts, ledger, rows};
 
@@ -57,7 +57,7 @@ pub(super) fn append_in_tx(
 fn insert_events_in_tx<'a>(
     tx: &Connection,
     events: impl Iterator<Item = &'a RecordedEvent>,
-    deciders: &Deciders,
+    deciders: &DecidingModules,
 ) -> rusqlite::Result<()> {
     let mut insert = tx.prepare_cached(INSERT_EVENT)?;
     for recorded in events {

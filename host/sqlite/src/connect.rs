@@ -24,8 +24,8 @@ const PAGE_BYTES: u32 = 2_048;
 /// written the same page, which is copied once.
 const CHECKPOINT_BYTES: u32 = 64 << 20;
 
-/// The size that the file of the log outgrows only while readers keep old states open, and is cut to
-/// afterwards, in bytes. Twice as much, since the COMMIT that fills the log adds its own: a file
+/// The size that the file of the log outgrows only while readers keep old states open, and is cut
+/// to afterwards, in bytes. Twice as much, since the COMMIT that fills the log adds its own: a file
 /// that is cut in each turn has to grow in each, which costs waits for the disk.
 pub(super) const LOG_BYTES: u32 = 2 * CHECKPOINT_BYTES;
 

@@ -32,11 +32,11 @@ type Newest = Option<Vec<u8>>;
 
 /// The active deciders that appends name, whose digests need not be in the rows.
 #[derive(Debug, Default)]
-pub(super) struct Deciders(Vec<Decider>);
+pub(super) struct DecidingModules(Vec<DecidingModule>);
 
 /// The activation of a decider.
 #[derive(Debug)]
-pub(super) struct Decider {
+pub(super) struct DecidingModule {
     key: ActivationKey,
     pub(super) number: ActivationNumber,
     pub(super) digest: ModuleDigest,
@@ -44,9 +44,9 @@ pub(super) struct Decider {
     pub(super) module: String,
 }
 
-impl Deciders {
+impl DecidingModules {
     /// The active decider of a stream, if a fence has named it.
-    pub(super) fn of(&self, stream: &StreamId) -> Option<&Decider> {
+    pub(super) fn of(&self, stream: &StreamId) -> Option<&DecidingModule> {
         self.0.iter().find(|decider| {
             decider.key.name().as_str() == stream.decider().as_str()
                 && decider.key.namespace() == stream.namespace()
@@ -58,7 +58,7 @@ impl Deciders {
 pub(super) fn load_in_tx(
     tx: &Connection,
     appends: &[Append],
-) -> Result<(Facts, Deciders), SqliteError> {
+) -> Result<(Facts, DecidingModules), SqliteError> {
     let parts = || appends.iter().flat_map(|append| &append.parts);
     let mut facts = Facts::default();
     load_tips(tx, &mut facts, parts())?;
@@ -94,10 +94,10 @@ fn load_activations<'a>(
     tx: &Connection,
     facts: &mut Facts,
     parts: impl Iterator<Item = &'a StreamAppend>,
-) -> Result<Deciders, SqliteError> {
+) -> Result<DecidingModules, SqliteError> {
     let fences = parts.filter_map(|part| Some(part.fence?.key(&part.stream)));
     let keys: HashSet<ActivationKey> = fences.collect();
-    let mut deciders = Deciders::default();
+    let mut deciders = DecidingModules::default();
     for key in keys {
         let newest = rows::one(tx, NEWEST, rows::key(&key), rows::pointer)?;
         let Some((number, digest)) = newest else {
@@ -106,7 +106,7 @@ fn load_activations<'a>(
         facts.activations.insert(key.clone(), number);
         if let Some(digest) = digest.filter(|_| key.kind() == ModuleKind::Decider) {
             let module = digest.to_string();
-            deciders.0.push(Decider {
+            deciders.0.push(DecidingModule {
                 key,
                 number,
                 digest,

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::cells::{Cells, Reason, reason};
 use super::error::SqliteError;
-use super::facts::Deciders;
+use super::facts::DecidingModules;
 use super::readers::Readers;
 use super::rows;
 
@@ -43,7 +43,7 @@ pub(super) const FIND: &str = concat!(
 pub(super) fn insert_in_tx(
     tx: &Connection,
     commands: &[CommandRecord],
-    deciders: &Deciders,
+    deciders: &DecidingModules,
 ) -> rusqlite::Result<()> {
     let mut insert = tx.prepare_cached(INSERT)?;
     for command in commands {

@@ -53,8 +53,8 @@ impl Overgrowth {
     }
 }
 
-/// Copies all of the log into the file and cuts it, unless a reader needs it for longer than a write
-/// waits. Tells whether it has.
+/// Copies all of the log into the file and cuts it, unless a reader needs it for longer than a
+/// write waits. Tells whether it has.
 fn empty(connection: &Connection) -> Result<bool, rusqlite::Error> {
     connection.busy_timeout(PATIENCE)?;
     let copied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
