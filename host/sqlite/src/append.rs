@@ -8,8 +8,8 @@ use gavel_store::{Append, Error};
 use rusqlite::{Connection, params};
 use time::OffsetDateTime;
 
+use super::deciding::DecidingModules;
 use super::error::SqliteError;
-use super::facts::DecidingModules;
 use super::tables::Tables;
 use super::{facts, ledger, rows};
 

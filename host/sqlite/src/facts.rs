@@ -3,11 +3,12 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use gavel_model::{ActivationKey, ActivationNumber, ModuleDigest, ModuleKind, Namespace, StreamId};
+use gavel_model::{ActivationKey, ActivationNumber, ModuleKind, Namespace, StreamId};
 use gavel_store::toolkit::admit::{Facts, registry_key};
 use gavel_store::{Append, StreamAppend};
 use rusqlite::{Connection, params};
 
+use super::deciding::DecidingModules;
 use super::error::SqliteError;
 use super::events::HEAD;
 use super::modules::NEWEST;
@@ -29,30 +30,6 @@ const LAST_OFFSET: &str = r#"SELECT max("offset") FROM events"#;
 /// The greatest id that is stored, if any is. Ids that are made later sort higher, so that most new
 /// ones are seen to be new without a search for each.
 type Newest = Option<Vec<u8>>;
-
-/// The active deciders that appends name, whose digests need not be in the rows.
-#[derive(Debug, Default)]
-pub(super) struct DecidingModules(Vec<DecidingModule>);
-
-/// The activation of a decider.
-#[derive(Debug)]
-pub(super) struct DecidingModule {
-    key: ActivationKey,
-    pub(super) number: ActivationNumber,
-    pub(super) digest: ModuleDigest,
-    /// The digest as text.
-    pub(super) module: String,
-}
-
-impl DecidingModules {
-    /// The active decider of a stream, if a fence has named it.
-    pub(super) fn of(&self, stream: &StreamId) -> Option<&DecidingModule> {
-        self.0.iter().find(|decider| {
-            decider.key.name().as_str() == stream.decider().as_str()
-                && decider.key.namespace() == stream.namespace()
-        })
-    }
-}
 
 /// Loads all facts that `appends` can touch, as they are inside this transaction.
 pub(super) fn load_in_tx(
@@ -105,13 +82,7 @@ fn load_activations<'a>(
         };
         facts.activations.insert(key.clone(), number);
         if let Some(digest) = digest.filter(|_| key.kind() == ModuleKind::Decider) {
-            let module = digest.to_string();
-            deciders.0.push(DecidingModule {
-                key,
-                number,
-                digest,
-                module,
-            });
+            deciders.push(key, number, digest);
         }
     }
     Ok(deciders)

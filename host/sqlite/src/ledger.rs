@@ -10,8 +10,8 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Row, params};
 
 use super::cells::{Cells, Reason, reason};
+use super::deciding::DecidingModules;
 use super::error::SqliteError;
-use super::facts::DecidingModules;
 use super::readers::Readers;
 use super::rows;
 

@@ -14,6 +14,7 @@ mod cells;
 mod commit;
 mod connect;
 mod consumers;
+mod deciding;
 mod error;
 mod events;
 mod facts;
