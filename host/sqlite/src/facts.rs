@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use gavel_model::{ActivationKey, ActivationNumber, ModuleKind, Namespace, StreamId};
+use gavel_model::{ActivationKey, ModuleKind, Namespace, StreamId};
 use gavel_store::toolkit::admit::{Facts, registry_key};
 use gavel_store::{Append, StreamAppend};
 use rusqlite::{Connection, params};
