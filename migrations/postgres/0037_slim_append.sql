@@ -388,6 +388,7 @@ DECLARE
     newest       BIGINT[];
     activation   INTEGER[];
     is_stale     BOOLEAN;
+    looks_up     BOOLEAN;
     -- Rarely anything but NULL: parts, targets and kinds of event at fault, parts whose command is known, events whose ids
     -- are taken, and the appends that are therefore left out.
     held         INTEGER[];
@@ -449,39 +450,42 @@ BEGIN
     ) AS a ON TRUE;
     clock := date_trunc('milliseconds', clock_timestamp());
 
-    -- Nearly always nothing is wrong with any part.
-    SELECT array_agg(coalesce(head.version, 0)), array_agg(head.event_id), array_agg(greatest(clock, head.created_at)),
-           array_agg(p_append[p.i]) FILTER (
-               WHERE head.final
-                  OR p_expected[p.i] <> coalesce(head.version, 0) AND p_expected[p.i] >= 0
-                  OR p_expected_previous_id[p.i] <> coalesce(head.event_id, none) AND p_expected_previous_id[p.i] <> none
-                  OR head.version IS NULL AND p_since[p.i] > 0
-           )
-    INTO version, previous_id, created_at, left_out
-    FROM unnest(p_decider_id) WITH ORDINALITY AS p (decider_id, i)
-    LEFT JOIN LATERAL (
-        SELECT e.version, e.event_id, e.final, e.created_at FROM events AS e
-        WHERE e.namespace = t_namespace[p_target[p.i]] AND e.decider = t_decider[p_target[p.i]] AND e.decider_id = p.decider_id
-          AND e.version >= p_since[p.i]
-        ORDER BY e.version DESC
-        LIMIT 1
-    ) AS head ON TRUE;
+    -- Nearly always each part is of an append of its own, and nothing is wrong with it.
+    IF cardinality(s_ahead) = 0 THEN
+        SELECT array_agg(coalesce(head.version, 0)), array_agg(head.event_id), array_agg(greatest(clock, head.created_at)),
+               array_agg(p_append[p.i]) FILTER (
+                   WHERE head.final
+                      OR p_expected[p.i] <> coalesce(head.version, 0) AND p_expected[p.i] >= 0
+                      OR p_expected_previous_id[p.i] <> coalesce(head.event_id, none) AND p_expected_previous_id[p.i] <> none
+                      OR head.version IS NULL AND p_since[p.i] > 0
+               )
+        INTO version, previous_id, created_at, left_out
+        FROM unnest(p_decider_id) WITH ORDINALITY AS p (decider_id, i)
+        LEFT JOIN LATERAL (
+            SELECT e.version, e.event_id, e.final, e.created_at FROM events AS e
+            WHERE e.namespace = t_namespace[p_target[p.i]] AND e.decider = t_decider[p_target[p.i]] AND e.decider_id = p.decider_id
+              AND e.version >= p_since[p.i]
+            ORDER BY e.version DESC
+            LIMIT 1
+        ) AS head ON TRUE;
+    END IF;
+    looks_up := left_out IS NOT NULL OR is_stale OR doubts OR num_nonnulls(held, held_targets, unregistered) > 0;
 
-    -- Otherwise each part is asked why.
-    IF left_out IS NOT NULL OR is_stale OR doubts OR cardinality(s_ahead) > 0
-        OR num_nonnulls(held, held_targets, unregistered) > 0
-    THEN
-        taken := (
-            SELECT array_agg(i) FROM generate_series(1, cardinality(e_part)) AS i
-            WHERE EXISTS (SELECT FROM events AS stored WHERE stored.event_id = e_event_id[i])
-        );
-        known := (
-            SELECT array_agg(c_part[i]) FROM generate_series(1, cardinality(c_part)) AS i
-            WHERE EXISTS (
-                SELECT FROM commands AS stored
-                WHERE stored.namespace = t_namespace[p_target[c_part[i]]] AND stored.command_id = c_command_id[i]
-            )
-        );
+    -- Otherwise each part is judged by itself, and whose ids are in use is looked up if any is refused: a command that is known comes before most else.
+    WHILE looks_up OR cardinality(s_ahead) > 0 LOOP
+        IF looks_up THEN
+            taken := (
+                SELECT array_agg(i) FROM generate_series(1, cardinality(e_part)) AS i
+                WHERE EXISTS (SELECT FROM events AS stored WHERE stored.event_id = e_event_id[i])
+            );
+            known := (
+                SELECT array_agg(c_part[i]) FROM generate_series(1, cardinality(c_part)) AS i
+                WHERE EXISTS (
+                    SELECT FROM commands AS stored
+                    WHERE stored.namespace = t_namespace[p_target[c_part[i]]] AND stored.command_id = c_command_id[i]
+                )
+            );
+        END IF;
         SELECT array_agg(judged.version), array_agg(judged.previous_id), array_agg(judged.created_at),
                array_agg(p_append[judged.i]) FILTER (WHERE judged.refused IS NOT NULL),
                array_agg(judged.refused),
@@ -530,9 +534,22 @@ BEGIN
                        ) END) AS taken
                 FROM unnest(p_decider_id) WITH ORDINALITY AS p (decider_id, i)
                 LEFT JOIN LATERAL (
-                    SELECT e.version, e.event_id, e.final, e.created_at FROM events AS e
-                    WHERE e.namespace = t_namespace[p_target[p.i]] AND e.decider = t_decider[p_target[p.i]] AND e.decider_id = p.decider_id
-                    ORDER BY e.version DESC
+                    (
+                        SELECT e.version, e.event_id, e.final, e.created_at FROM events AS e
+                        WHERE e.namespace = t_namespace[p_target[p.i]] AND e.decider = t_decider[p_target[p.i]] AND e.decider_id = p.decider_id
+                          AND e.version >= p_since[p.i]
+                        ORDER BY e.version DESC
+                        LIMIT 1
+                    )
+                    UNION ALL
+                    -- What the writer has seen is not there any more: the database was put back to an earlier state.
+                    (
+                        SELECT e.version, e.event_id, e.final, e.created_at FROM events AS e
+                        WHERE p_since[p.i] > 0
+                          AND e.namespace = t_namespace[p_target[p.i]] AND e.decider = t_decider[p_target[p.i]] AND e.decider_id = p.decider_id
+                        ORDER BY e.version DESC
+                        LIMIT 1
+                    )
                     LIMIT 1
                 ) AS head ON TRUE
                 ORDER BY p.i
@@ -540,7 +557,9 @@ BEGIN
             ) AS found
             OFFSET 0
         ) AS judged;
-    END IF;
+        EXIT WHEN looks_up OR left_out IS NULL;
+        looks_up := TRUE;
+    END LOOP;
 
     -- A stream that was not locked by its writer may have moved since it was judged: then a unique constraint refuses the call.
     WITH inserted AS (
