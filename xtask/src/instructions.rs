@@ -24,7 +24,7 @@ const COMMANDS: u64 = 100;
 const ROUNDS: [u64; 2] = [20, 60];
 
 /// The most by which a count may exceed the recorded one, in percent (inclusive). Ids, the seeds of
-/// hash maps and the order of threads are left to chance, which makes less than 1 %.
+/// hash maps and the order of threads are left to chance.
 const TOLERANCE_PERCENT: f64 = 3.0;
 
 /// The counts, and the compiler that they depend on besides the code.
