@@ -244,3 +244,46 @@ async fn what_the_activation_tells_is_stored_once_and_shown_to_everyone() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_read_events_sees_their_whole_metadata_and_a_forged_activation_adds_nothing() {
+    on_new_database(async |database: PostgresDatabase| {
+        let store = database.open().await;
+        let fence = activate_counter(&store).await;
+        let part = decided("decided", None, fence, module());
+        let event = part.events[0].clone();
+        commit(&database, &store, [part]).await.remove(0).unwrap();
+        let mut session = database.connect().await;
+        // A plain writer's event, under an activation that there is not.
+        let forged = "INSERT INTO events (event, event_id, decider, decider_id, data, command_id, metadata, activation) \
+                      VALUES ('Incremented', gen_random_uuid(), 'counter', 'forged', '{}', gen_random_uuid(), '{\"a\": \"b\"}', 99)";
+        session.execute(forged).await.unwrap();
+        // Roles are the server's, not the database's.
+        let role = format!("reader_{}", database.name);
+        let allowed = format!("CREATE ROLE {role}; GRANT SELECT ON events TO {role}; SET ROLE {role}");
+        session
+            .execute(sqlx::raw_sql(AssertSqlSafe(allowed)))
+            .await
+            .unwrap();
+        let read = "SELECT metadata::TEXT FROM get_events('decided', 'counter') \
+                    UNION ALL SELECT gavel_metadata(e)::TEXT FROM events AS e WHERE e.decider_id = 'forged'";
+        let shown = sqlx::query_scalar::<_, String>(read)
+            .fetch_all(&mut session)
+            .await;
+        let gone = format!("RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}");
+        session
+            .execute(sqlx::raw_sql(AssertSqlSafe(gone)))
+            .await
+            .unwrap();
+
+        let shown = shown.unwrap().into_iter().map(|text| {
+            let entries = serde_json::from_str(&text).unwrap();
+            Metadata::from_stored(entries)
+        });
+        let expected = [event.metadata, Metadata::default().with("a", "b")];
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
+        let log = log_of(&store, Position::BEGINNING, 2).await;
+        assert_eq!(log[1].event.metadata, expected[1]);
+    })
+    .await;
+}
