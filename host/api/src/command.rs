@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use gavel_engine::command;
-use gavel_model::{ModuleDigest, Version};
+use gavel_model::{Json, ModuleDigest, Version};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Event, ProblemBody, exact, metadata_schema, text, version};
+use super::{Event, ProblemBody, metadata_schema, payload, text, version};
 
 /// The options of a command.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -66,9 +65,9 @@ pub struct CommandBody {
     /// The name of the command, in the imperative.
     pub command: String,
     /// The payload, valid under the command's schema.
-    #[serde(default = "empty_object", deserialize_with = "exact")]
-    #[schema(required = false)]
-    pub data: Value,
+    #[serde(default = "empty_object", deserialize_with = "payload")]
+    #[schema(value_type = serde_json::Value, required = false)]
+    pub data: Option<Json>,
     /// Entries stored with every event that follows. The host sets `actor`, `module` and
     /// `traceparent`.
     #[schema(schema_with = metadata_schema, required = false)]
@@ -112,9 +111,9 @@ pub struct BatchItem {
     /// The name of the command, in the imperative.
     pub command: String,
     /// The payload, valid under the command's schema.
-    #[serde(default = "empty_object", deserialize_with = "exact")]
-    #[schema(required = false)]
-    pub data: Value,
+    #[serde(default = "empty_object", deserialize_with = "payload")]
+    #[schema(value_type = serde_json::Value, required = false)]
+    pub data: Option<Json>,
     /// Entries stored with every event that follows.
     #[schema(schema_with = metadata_schema, required = false)]
     pub metadata: Option<BTreeMap<String, String>>,
@@ -127,8 +126,9 @@ pub struct BatchItem {
     pub expected_version: Option<Version>,
 }
 
-fn empty_object() -> Value {
-    Value::Object(serde_json::Map::new())
+#[expect(clippy::unnecessary_wraps, reason = "a default for serde")]
+fn empty_object() -> Option<Json> {
+    Some(Json::empty_object())
 }
 
 /// The outcome of an accepted command.

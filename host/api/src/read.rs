@@ -2,10 +2,9 @@
 
 use std::fmt::{self, Display};
 
-use gavel_model::{Event, Json, Position, Version, in_utc};
+use gavel_model::{Event, Json, JsonError, Position, Version, in_utc};
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
@@ -45,14 +44,29 @@ impl TryFrom<u32> for Limit {
     }
 }
 
-/// Reads a document in which every number can be kept exactly.
+/// Reads a document that every store can hold.
 ///
 /// # Errors
 ///
 /// The error of the deserializer if the text is not such a document.
-pub fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+pub fn document<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
     let text = <&RawValue>::deserialize(deserializer)?;
-    Json::exact_value(text.get()).map_err(D::Error::custom)
+    Json::parse(text.get()).map_err(D::Error::custom)
+}
+
+/// Reads the payload of a command, a document that every store can hold; none if it holds U+0000,
+/// for which a command is refused only after its name was looked at.
+///
+/// # Errors
+///
+/// The error of the deserializer if the text is not such a document.
+pub fn payload<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    let text = <&RawValue>::deserialize(deserializer)?;
+    match Json::parse(text.get()) {
+        Ok(document) => Ok(Some(document)),
+        Err(JsonError::NulCharacter) => Ok(None),
+        Err(error) => Err(D::Error::custom(error)),
+    }
 }
 
 /// Writes a value as the text that it is displayed as.

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 
 use gavel_engine::command::StateAnswer;
-use gavel_model::{Position, Version};
+use gavel_model::{Json, Position, Version};
 use gavel_store as store;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Event, Limit, Text, exact, metadata_schema, position, tags_schema, time, version};
+use super::{Event, Limit, Text, document, metadata_schema, position, tags_schema, time, version};
 
 /// A selection of a state of a stream. Default: the newest, folded by the active module.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -211,8 +210,9 @@ pub struct ImportItem {
     #[schema(minimum = 1, required = false)]
     pub schema_version: u32,
     /// The payload.
-    #[serde(deserialize_with = "exact")]
-    pub data: Value,
+    #[serde(deserialize_with = "document")]
+    #[schema(value_type = serde_json::Value)]
+    pub data: Json,
     /// True if the stream ends with this event.
     #[serde(default, rename = "final")]
     pub is_final: bool,

@@ -323,7 +323,7 @@ mod tests {
             command: "Decrement".to_owned(),
             data: Json::parse(r#"{"by":1}"#).unwrap(),
             ledger: model::LedgerMode::Full,
-            fingerprint: Fingerprint::of(&[]),
+            fingerprint: Fingerprint::of([]),
             now: datetime!(2026-02-03 04:05:06.789 UTC),
             seed: u64::MAX,
             actor: Some("ann".to_owned()),

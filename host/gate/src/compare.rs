@@ -157,9 +157,7 @@ impl Checks {
         if known.is_some_and(|names| names.contains(&record.command)) {
             return None;
         }
-        let unfit = decider
-            .check_command(&record.command, &record.data.to_value())
-            .err()?;
+        let unfit = decider.check_command(&record.command, &record.data).err()?;
         let (code, message) = match unfit {
             Unfit::UnknownCommand { .. } => (
                 "command-unknown",

@@ -226,12 +226,13 @@ fn run(
         expected: serde_json::to_value(&spec.then).unwrap_or_default(),
         actual,
     };
+    let faulty = |fault: Fault| failed(fault.to_string(), json!({ "fault": fault.to_string() }));
     let command = &spec.when.command;
-    if let Err(unfit) = decider.check_command(command, &spec.when.data) {
+    let data = json_of(&spec.when.data).map_err(faulty)?;
+    if let Err(unfit) = decider.check_command(command, &data) {
         return Err(failed(unfit_reason(command, unfit), Value::Null));
     }
-    let mut played = play(decider, spec, output)
-        .map_err(|fault| failed(fault.to_string(), json!({ "fault": fault.to_string() })))?;
+    let mut played = play(decider, spec, data, output).map_err(faulty)?;
     let verdict = match (&spec.then, played.decision.clone()) {
         (SpecOutcome::Events(wanted), Decision::Accepted(events)) => {
             played.compare_events(former, wanted, &events)
@@ -266,7 +267,12 @@ struct PlayedSpec {
     after: Json,
 }
 
-fn play(decider: &Decider, spec: &Spec, output: &mut Option<String>) -> Result<PlayedSpec, Fault> {
+fn play(
+    decider: &Decider,
+    spec: &Spec,
+    data: Json,
+    output: &mut Option<String>,
+) -> Result<PlayedSpec, Fault> {
     let given = spec.given.iter().map(|event| {
         let newest = decider.manifest().newest_schema_version(&event.event);
         as_event(event, event.schema_version.or(newest))
@@ -287,7 +293,7 @@ fn play(decider: &Decider, spec: &Spec, output: &mut Option<String>) -> Result<P
     };
     let command = GuestCommand {
         name: spec.when.command.clone(),
-        data: json_of(&spec.when.data)?,
+        data,
     };
 
     let mut instance = decider.module().instantiate()?;

@@ -451,7 +451,7 @@ pub(super) fn differences(record: &CommandRecord, events: &[Event], again: &Agai
     let sent = Fingerprint::of_command(
         &record.stream,
         &record.command,
-        &record.data.to_value(),
+        &record.data,
         &record.metadata,
     );
     if sent != record.fingerprint {

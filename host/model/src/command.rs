@@ -1,6 +1,5 @@
 //! Commands as the ledger records them.
 
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -18,7 +17,7 @@ impl Fingerprint {
     /// The fingerprint of `parts`; each is preceded by its length, so that no two lists of parts
     /// are mistaken for each other.
     #[must_use]
-    pub fn of(parts: &[&str]) -> Self {
+    pub fn of<'p>(parts: impl IntoIterator<Item = &'p str>) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
             hash.update((part.len() as u64).to_le_bytes());
@@ -27,16 +26,15 @@ impl Fingerprint {
         Self(hash.finalize().into())
     }
 
-    /// The fingerprint of a command to `stream`; `data` is its payload, as `serde_json` prints it:
-    /// all fingerprints in ledgers were made in that way.
+    /// The fingerprint of a command to `stream`. It is made of its payload as `serde_json` prints
+    /// it: all fingerprints in ledgers were made in that way.
     #[must_use]
-    pub fn of_command(stream: &StreamId, command: &str, data: &Value, metadata: &Metadata) -> Self {
-        let data = data.to_string();
-        let mut parts = vec![stream.decider().as_str(), stream.id(), command, &data];
-        for (key, value) in metadata.entries() {
-            parts.extend([key.as_str(), value.as_str()]);
-        }
-        Self::of(&parts)
+    pub fn of_command(stream: &StreamId, command: &str, data: &Json, metadata: &Metadata) -> Self {
+        let data = data.to_compact_text();
+        let parts = [stream.decider().as_str(), stream.id(), command, &data];
+        let entries = metadata.entries().iter();
+        let entries = entries.flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+        Self::of(parts.into_iter().chain(entries))
     }
 
     /// The 32 bytes, as a row holds them.
@@ -167,5 +165,44 @@ impl CommandRecord {
             CommandOutcome::Accepted { .. } => 0,
         };
         size_of::<Self>() + self.data.as_str().len() + metadata + rejection
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DeciderName, Namespace};
+
+    /// A command that is sent again after an upgrade is found by the fingerprint that the release
+    /// before has stored.
+    #[test]
+    fn the_fingerprint_of_a_command_is_that_of_all_releases() {
+        let decider = DeciderName::new("account").unwrap();
+        let stream = StreamId::new(Namespace::default(), decider, "a-1").unwrap();
+        for (sent, hashed) in [
+            (r#"{"amount":1}"#, r#"{"amount":1}"#),
+            (
+                r#"{ "z": 1.0, "amount": [-0, 1e19] }"#,
+                r#"{"amount":[0,10000000000000000000],"z":1}"#,
+            ),
+            (
+                r#"{"a": "b: c, \u0041\n", "a\"": true}"#,
+                r#"{"a":"b: c, A\n","a\"":true}"#,
+            ),
+            (
+                r#"{"bb": 0.10, "c": 12345678901234567890}"#,
+                r#"{"bb":0.1,"c":12345678901234567890}"#,
+            ),
+            ("{}", "{}"),
+        ] {
+            let data = Json::parse(sent).unwrap();
+            let entries = [("k".to_owned(), "v".to_owned())].into();
+            let metadata = Metadata::from_sender(entries).unwrap();
+            assert_eq!(
+                Fingerprint::of_command(&stream, "Deposit", &data, &metadata),
+                Fingerprint::of(["account", "a-1", "Deposit", hashed, "k", "v"]),
+                "{sent}"
+            );
+        }
     }
 }

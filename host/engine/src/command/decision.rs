@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gavel_model::{
-    Clock, CommandId, CommandOutcome, CommandRecord, Event, ExpectedVersion, Fingerprint, Json,
-    LedgerMode, Metadata, NewEvent, Rejection, StreamId, Version, new_id, reserved,
+    Clock, CommandId, CommandOutcome, CommandRecord, Event, ExpectedVersion, Fingerprint,
+    JsonError, LedgerMode, Metadata, NewEvent, Rejection, StreamId, Version, new_id, reserved,
 };
 use gavel_sandbox::{Decision, Fault, GuestCommand, GuestContext, Instance, State};
 use gavel_store::{Fence, StreamAppend, StreamHead};
 use rand::Rng as _;
-use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::{CommandRequest, Error, Origin, SchemaViolation};
@@ -24,8 +23,6 @@ pub(super) struct PreparedCommand {
     pub(super) stream: StreamId,
     pub(super) command_id: CommandId,
     pub(super) expected: ExpectedVersion,
-    /// The payload as it came, for its schema.
-    data: Arc<Value>,
     command: GuestCommand,
     ledger: LedgerMode,
     fingerprint: Fingerprint,
@@ -59,19 +56,20 @@ impl PreparedCommand {
     ) -> Result<Self, Error> {
         let named = active.decider.check_name(&request.command);
         named.map_err(|unfit| unfit_error(unfit, &request.stream, &request.command))?;
-        let data = Json::from_value(&request.data).map_err(|error| Error::InvalidData {
-            violations: vec![SchemaViolation {
-                pointer: String::new(),
-                message: error.to_string(),
-            }],
-        })?;
+        let Some(data) = request.data.clone() else {
+            return Err(Error::InvalidData {
+                violations: vec![SchemaViolation {
+                    pointer: String::new(),
+                    message: JsonError::NulCharacter.to_string(),
+                }],
+            });
+        };
         Ok(Self {
             active,
             stream: request.stream.clone(),
             command_id: request.command_id.unwrap_or_else(new_id),
             expected: request.expected,
             fingerprint: fingerprint(request),
-            data: request.data.clone(),
             command: GuestCommand {
                 name: request.command.clone(),
                 data,
@@ -91,7 +89,7 @@ impl PreparedCommand {
     pub(super) fn check(&self) -> Result<(), Error> {
         let decider = &self.active.decider;
         let began = Instant::now();
-        let checked = decider.check_command(&self.command.name, &self.data);
+        let checked = decider.check_command(&self.command.name, &self.command.data);
         decider.module().count_host_work(began.elapsed());
         checked.map_err(|unfit| unfit_error(unfit, &self.stream, &self.command.name))
     }
@@ -199,14 +197,13 @@ impl PreparedCommand {
 
     /// Builds the metadata of each event: the sender's and the host's.
     fn event_metadata(&self, record: &CommandRecord) -> Metadata {
-        let command_id = record.command_id.to_string();
         let mut metadata = record
             .metadata
             .clone()
             .with(reserved::MODULE, record.module.to_string());
         for key in [reserved::CORRELATION_ID, reserved::CAUSATION_ID] {
             if metadata.get(key).is_none() {
-                metadata = metadata.with(key, command_id.clone());
+                metadata = metadata.with(key, record.command_id.to_string());
             }
         }
         if let Some(actor) = &self.origin.actor {
@@ -222,8 +219,12 @@ impl PreparedCommand {
 /// Computes the fingerprint of a request: the same command id with another fingerprint is another
 /// command.
 pub(super) fn fingerprint(request: &CommandRequest) -> Fingerprint {
-    let (stream, data) = (&request.stream, &request.data);
-    Fingerprint::of_command(stream, &request.command, data, &request.metadata)
+    let (stream, command, metadata) = (&request.stream, &request.command, &request.metadata);
+    match &request.data {
+        Some(data) => Fingerprint::of_command(stream, command, data, metadata),
+        // Of what is never recorded.
+        None => Fingerprint::of([]),
+    }
 }
 
 /// Computes the head of a stream at `head` after `events` were appended.

@@ -1,12 +1,9 @@
 //! The requests of senders, and the answers to them.
 
-use std::sync::Arc;
-
 use gavel_model::{
     CommandId, EventId, ExpectedVersion, Json, Metadata, ModuleDigest, RecordedEvent, StreamId,
     Version,
 };
-use serde_json::Value;
 use time::OffsetDateTime;
 
 /// The origin of commands: the host writes it to the metadata of every event that follows from
@@ -26,9 +23,9 @@ pub struct CommandRequest {
     pub stream: StreamId,
     /// The command's name.
     pub command: String,
-    /// The command's payload, as [`Json::exact_value`](gavel_model::Json::exact_value) reads it;
-    /// checked against the module's schema before the module sees it.
-    pub data: Arc<Value>,
+    /// The command's payload, checked against the module's schema before the module sees it; none
+    /// if it holds U+0000, for which the command is refused.
+    pub data: Option<Json>,
     /// The sender's metadata.
     pub metadata: Metadata,
     /// The sender's idempotency key as a command id; none lets the host choose one.

@@ -218,7 +218,7 @@ pub(super) fn command(id: &str, command: &str, n: i64) -> CommandRequest {
     CommandRequest {
         stream: stream(id),
         command: command.to_owned(),
-        data: json!({ "n": n }).into(),
+        data: Some(Json::from_value(&json!({ "n": n })).unwrap()),
         metadata: Metadata::default(),
         command_id: Some(new_id()),
         expected: ExpectedVersion::Any,

@@ -137,7 +137,7 @@ impl Past {
                 command: "C".to_owned(),
                 data: Json::empty_object(),
                 ledger,
-                fingerprint: Fingerprint::of(&[]),
+                fingerprint: Fingerprint::of([]),
                 now: OffsetDateTime::UNIX_EPOCH,
                 seed: 0,
                 actor: None,

@@ -10,7 +10,7 @@ use gavel_engine::command::{
 };
 use gavel_gate::{ActivationRequest, Gate, GateSettings};
 use gavel_model::{
-    ActivationKey, DeciderName, ExpectedVersion, Metadata, Namespace, StreamId, SystemClock,
+    ActivationKey, DeciderName, ExpectedVersion, Json, Metadata, Namespace, StreamId, SystemClock,
     Version,
 };
 use gavel_sandbox::{Limits, Runtime, RuntimeOptions};
@@ -89,7 +89,7 @@ pub(crate) async fn send(
     let request = CommandRequest {
         stream: stream.clone(),
         command: command.to_owned(),
-        data: data.into(),
+        data: Some(Json::from_value(&data).unwrap()),
         metadata: Metadata::default(),
         command_id: None,
         expected: ExpectedVersion::Any,

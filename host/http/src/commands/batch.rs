@@ -110,7 +110,7 @@ fn to_requests(
         Ok(CommandRequest {
             stream: stream_id(namespace.clone(), decider, &item.id, || place("id"))?,
             command: item.command,
-            data: item.data.into(),
+            data: item.data,
             metadata: metadata(item.metadata, || place("metadata"))?,
             command_id: item.command_id.or_else(|| key.of_batch(index)),
             expected: expected(item.expected_version),

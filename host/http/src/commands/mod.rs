@@ -57,7 +57,7 @@ pub(crate) async fn send_command(
     let request = CommandRequest {
         stream,
         command: body.command,
-        data: body.data.into(),
+        data: body.data,
         metadata: metadata(body.metadata, || Location::pointer("/metadata"))?,
         command_id: key.with(body.command_id)?,
         expected,

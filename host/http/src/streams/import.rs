@@ -6,7 +6,7 @@ use axum::http::header::ETAG;
 use axum::response::{IntoResponse as _, Response};
 use gavel_api::{Event, ImportAnswer, ImportBody, ImportItem};
 use gavel_engine::command::ImportedEvent;
-use gavel_model::{ExpectedVersion, Json as Document, check_tags};
+use gavel_model::{ExpectedVersion, check_tags};
 
 use crate::error::{Location, Problem, malformed};
 use crate::extract::{IdempotencyKey, JsonBody, Preconditions, Sender, StreamPath, metadata};
@@ -88,12 +88,11 @@ fn to_imported((index, item): (usize, ImportItem)) -> Result<ImportedEvent, Prob
     }
     check_tags(&item.tags)
         .map_err(|error| malformed(place(&format!("tags/{}", error.index())), error.to_string()))?;
-    let data = Document::from_value(&item.data);
     Ok(ImportedEvent {
         event: item.event,
         event_id: item.event_id,
         schema_version: item.schema_version,
-        data: data.map_err(|error| malformed(place("data"), error.to_string()))?,
+        data: item.data,
         is_final: item.is_final,
         tags: item.tags,
         metadata: metadata(item.metadata, || place("metadata"))?,

@@ -229,21 +229,61 @@ pub(super) fn spaced(text: &str) -> String {
 /// Tells whether `text` is a canonical text: one pass, which copies nothing. The answer may be
 /// `false` for a canonical text whose keys hold escapes.
 pub(super) fn is_canonical(text: &str) -> bool {
-    let mut rest = Rest(text);
-    rest.value(0).is_some() && rest.0.is_empty()
+    CanonicalForm::of(text).is_some()
+}
+
+/// The document of a canonical text as `serde_json` prints it, made without parsing it; none where
+/// more than spaces may tell the two apart.
+pub(super) fn compact(text: &str) -> Option<String> {
+    CanonicalForm::of(text).filter(|form| form.is_common)?;
+    let mut compact = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['"', ' ']) {
+        let end = match rest.as_bytes()[at] {
+            b'"' => at + 1 + string_length(&rest.as_bytes()[at + 1..]),
+            _ => at,
+        };
+        compact.push_str(&rest[..end]);
+        rest = rest[end..].trim_start_matches(' ');
+    }
+    compact.push_str(rest);
+    Some(compact)
+}
+
+/// What a canonical text has turned out to be.
+struct CanonicalForm {
+    /// Tells whether all that `serde_json` prints in another way is spaces: the keys are in the
+    /// order of their bytes, too, and all numbers are short integers.
+    is_common: bool,
+}
+
+impl CanonicalForm {
+    fn of(text: &str) -> Option<Self> {
+        let mut rest = Rest {
+            text,
+            is_common: true,
+        };
+        rest.value(0)?;
+        let is_common = rest.is_common;
+        rest.text.is_empty().then_some(Self { is_common })
+    }
 }
 
 /// The rest of a text that is being checked. Each step gives none where the text is not canonical.
-struct Rest<'t>(&'t str);
+struct Rest<'t> {
+    text: &'t str,
+    /// As in [`CanonicalForm`].
+    is_common: bool,
+}
 
 impl<'t> Rest<'t> {
     fn skip(&mut self, expected: &str) -> Option<()> {
-        self.0 = self.0.strip_prefix(expected)?;
+        self.text = self.text.strip_prefix(expected)?;
         Some(())
     }
 
     fn value(&mut self, depth: usize) -> Option<()> {
-        match self.0.as_bytes().first()? {
+        match self.text.as_bytes().first()? {
             b'n' => self.skip("null"),
             b't' => self.skip("true"),
             b'f' => self.skip("false"),
@@ -258,6 +298,7 @@ impl<'t> Rest<'t> {
                     if !last.is_none_or(follows) {
                         return None;
                     }
+                    rest.is_common &= last.is_none_or(|last| last < key);
                     last = Some(key);
                     rest.skip(": ")?;
                     rest.value(depth + 1)
@@ -289,8 +330,8 @@ impl<'t> Rest<'t> {
     /// Skips a string, and gives what is between its quotation marks.
     fn string(&mut self) -> Option<&'t str> {
         self.skip("\"")?;
-        let length = string_length(self.0.as_bytes());
-        let inner = self.0.get(..length)?.strip_suffix('"')?;
+        let length = string_length(self.text.as_bytes());
+        let inner = self.text.get(..length)?.strip_suffix('"')?;
         let mut parts = inner.as_bytes().iter();
         while let Some(byte) = parts.next() {
             match byte {
@@ -318,21 +359,24 @@ impl<'t> Rest<'t> {
                 _ => {}
             }
         }
-        self.0 = &self.0[length..];
+        self.text = &self.text[length..];
         Some(inner)
     }
 
     fn number(&mut self) -> Option<()> {
-        let token = number_token(self.0);
+        let token = number_token(self.text);
         let digits = token.strip_prefix('-').unwrap_or(token).as_bytes();
         let is_small = digits.len() <= FLOAT_DIGITS && digits.iter().all(u8::is_ascii_digit);
         let is_canonical = match digits {
             [] => false,
             [b'0'] => token == "0",
             [b'1'..=b'9', ..] if is_small => true,
-            _ => token.parse().is_ok_and(|number| Plain(&number).is(token)),
+            _ => {
+                self.is_common = false;
+                token.parse().is_ok_and(|number| Plain(&number).is(token))
+            }
         };
-        self.0 = &self.0[token.len()..];
+        self.text = &self.text[token.len()..];
         is_canonical.then_some(())
     }
 }

@@ -67,7 +67,7 @@ impl Json {
     /// # Errors
     ///
     /// [`JsonError::Syntax`], [`JsonError::InexactNumber`] or [`JsonError::LongNumbers`].
-    pub fn exact_value(text: &str) -> Result<Value, JsonError> {
+    fn exact_value(text: &str) -> Result<Value, JsonError> {
         let mut value =
             serde_json::from_str(text).map_err(|error| JsonError::Syntax(error.to_string()))?;
         canonical::check_numbers(text)?;
@@ -147,6 +147,13 @@ impl Json {
     #[must_use]
     pub fn as_raw(&self) -> &RawValue {
         &self.0
+    }
+
+    /// The document as `serde_json` prints what it has parsed: without spaces, and with the keys in
+    /// the order of their bytes.
+    #[must_use]
+    pub(crate) fn to_compact_text(&self) -> String {
+        canonical::compact(self.as_str()).unwrap_or_else(|| self.to_value().to_string())
     }
 
     /// The parsed document.
@@ -299,6 +306,22 @@ mod tests {
     }
 
     #[test]
+    fn a_common_document_is_made_compact_without_being_parsed() {
+        for (text, compact) in [
+            (
+                r#"{"a": "b: c, d", "e": [1, -2, []]}"#,
+                Some(r#"{"a":"b: c, d","e":[1,-2,[]]}"#),
+            ),
+            (r#"" \" , \\""#, Some(r#"" \" , \\""#)),
+            (r#"{"z": 1, "aa": 2}"#, None),
+            ("[0.5]", None),
+            ("[ 1]", None),
+        ] {
+            assert_eq!(canonical::compact(text).as_deref(), compact, "{text}");
+        }
+    }
+
+    #[test]
     fn a_number_that_cannot_be_kept_is_refused_and_stays_where_it_is_stored() {
         for input in vectors().refused {
             assert!(Json::parse(&input).is_err(), "{input}");
@@ -353,6 +376,8 @@ mod tests {
             prop_assert!(spaced == text || !canonical::is_canonical(&spaced));
             let again = Json::parse(&value.to_string()).unwrap();
             prop_assert_eq!(again.as_str(), &text);
+            prop_assert_eq!(&again.to_value(), &exact);
+            prop_assert_eq!(again.to_compact_text(), compact);
             prop_assert!(canonical::is_canonical(&text) || text.contains('\\'));
         }
     }

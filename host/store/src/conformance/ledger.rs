@@ -36,7 +36,7 @@ pub(crate) async fn every_field_of_a_command_is_kept(store: Arc<dyn Store>) {
             command: "Withdraw".to_owned(),
             data: json(r#"{"amount":"1'000","nested":{"a":[1,2.5,null]}}"#),
             ledger: LedgerMode::Full,
-            fingerprint: Fingerprint::of(&["Withdraw", "x"]),
+            fingerprint: Fingerprint::of(["Withdraw", "x"]),
             now: datetime!(2031-12-31 23:59:59.999 UTC),
             seed: u64::MAX,
             actor: Some("ann ✓".to_owned()),

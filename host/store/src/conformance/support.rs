@@ -261,7 +261,7 @@ pub fn command(stream: &StreamId, at: u64, outcome: CommandOutcome) -> CommandRe
         command: "Increment".to_owned(),
         data: json(r#"{"by":1}"#),
         ledger: LedgerMode::Full,
-        fingerprint: Fingerprint::of(&["Increment", r#"{"by":1}"#]),
+        fingerprint: Fingerprint::of(["Increment", r#"{"by":1}"#]),
         now: datetime!(2026-02-03 04:05:06.007 UTC),
         seed: 7,
         actor: None,

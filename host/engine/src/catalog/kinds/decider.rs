@@ -2,9 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use gavel_model::{Event, ModuleDigest};
+use gavel_model::{Event, Json, ModuleDigest};
 use gavel_sandbox::Module;
-use serde_json::Value;
 
 use crate::catalog::{Manifest, Schema, SchemaBudget};
 
@@ -128,9 +127,9 @@ impl Decider {
     /// # Errors
     ///
     /// [`Unfit`] says what the sender has to change.
-    pub fn check_command(&self, command: &str, data: &Value) -> Result<(), Unfit> {
+    pub fn check_command(&self, command: &str, data: &Json) -> Result<(), Unfit> {
         let schema = self.schema(command)?;
-        schema.check(data).map_err(Unfit::InvalidData)
+        schema.check_document(data).map_err(Unfit::InvalidData)
     }
 
     /// Checks that there is such a command, whatever its data.
