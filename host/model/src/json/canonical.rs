@@ -250,7 +250,7 @@ pub(super) fn compact(text: &str) -> Option<String> {
     Some(compact)
 }
 
-/// What a canonical text has turned out to be.
+/// The form of a canonical text.
 struct CanonicalForm {
     /// Tells whether all that `serde_json` prints in another way is spaces: the keys are in the
     /// order of their bytes, too, and all numbers are short integers.

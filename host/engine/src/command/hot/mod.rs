@@ -25,9 +25,11 @@ use std::time::Instant;
 use gavel_model::{Clock, StreamId};
 use gavel_sandbox::RunError;
 use gavel_store::{Store, StreamHead};
+use metrics::counter;
 use tokio::sync::oneshot;
 
 use super::decision::PreparedCommand;
+use super::metrics::HOT_HITS;
 use super::stop::Stop;
 use super::{CommandAnswer, CommandSettings, Error};
 use crate::catalog::{Active, Modules};
@@ -73,6 +75,7 @@ impl HotStreams {
                     bytes: settings.hot_bytes,
                 }),
                 started: Instant::now(),
+                hits: counter!(HOT_HITS),
             }),
             queue: settings.queue,
             reservations: AtomicU64::new(0),

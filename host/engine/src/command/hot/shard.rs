@@ -12,12 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use futures::FutureExt as _;
+use futures::future::join_all;
 use gavel_model::{Json, StreamId, Version};
 use gavel_sandbox::scheduling::TURN;
 use gavel_sandbox::{Module, Runtime};
 use gavel_store::{self as store, Append, Snapshot, Store, StreamHead};
 use hashlink::LruCache;
-use metrics::counter;
+use metrics::{Counter, counter};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::budget::{Eviction, Holdings, HotBudget};
@@ -28,7 +30,7 @@ use super::state::StreamRules;
 use super::stream::{Handed, HotStream};
 use crate::catalog::{Decider, Decisions, Outputs};
 use crate::command::history::{HistoryPage, HistoryReader, HistoryStart};
-use crate::command::metrics::{HOT_EVICTIONS, HOT_HITS};
+use crate::command::metrics::HOT_EVICTIONS;
 use crate::command::stop::Stop;
 
 /// The services and settings that all shards share.
@@ -43,6 +45,16 @@ pub(super) struct Environment {
     pub(super) rules: StreamRules,
     pub(super) budget: HotBudget,
     pub(super) started: Instant,
+    /// The counter [`HOT_HITS`](crate::command::metrics::HOT_HITS).
+    pub(super) hits: Counter,
+}
+
+impl Environment {
+    fn count_hit(&self, stream: &HotStream, pool: &Pool) {
+        if stream.state(pool).is_some() {
+            self.hits.increment(1);
+        }
+    }
 }
 
 /// Some streams of one namespace and module.
@@ -199,13 +211,18 @@ impl Shard {
                 break;
             }
         }
+        let mut handed = Vec::new();
         for stream in touched {
-            streams.finish(&stream, self);
+            let decided = streams.finish(&stream, self);
+            handed.extend(decided.map(|decided| (stream, decided)));
         }
         self.oldest_ms.store(streams.oldest_ms(), Ordering::Relaxed);
         streams.count(&self.env.budget);
         let is_outcome_awaited = !streams.awaiting.is_empty();
         drop(streams);
+        if !handed.is_empty() {
+            self.store(handed);
+        }
         self.env.budget.enforce();
 
         let mut mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
@@ -280,46 +297,21 @@ impl Shard {
         });
     }
 
-    /// Appends decisions, answers their senders, and reports the outcome to this shard.
-    fn store(self: &Arc<Self>, stream: StreamId, handed: Handed) {
-        let Handed {
-            parts,
-            pending,
-            claim,
-        } = handed;
-        let settling = Settling {
-            shard: self.clone(),
-            stream,
-            outcome: Settled::Failed,
-            again: Vec::new(),
-        };
-        self.env.tasks.spawn(async move {
-            // As a whole: of its fields only copies would come along.
-            let mut settling = settling;
-            let undecided = settling.shard.env.decisions.of(&parts);
-            let append = Append { parts };
-            let appended = match claim {
-                Some(claim) => claim.append(append).await,
-                None => settling.shard.env.store.append(append).await,
+    /// Appends what was decided for streams, each by itself, but in one task: to wake one for each
+    /// of them would cost more than the rest of it.
+    fn store(self: &Arc<Self>, handed: Vec<(StreamId, Handed)>) {
+        let appends = handed.into_iter().map(|(stream, handed)| {
+            let settling = Settling {
+                shard: self.clone(),
+                stream,
+                outcome: Settled::Failed,
+                again: Vec::new(),
             };
-            match appended {
-                Ok(appended) => {
-                    settling.outcome = Settled::Durable;
-                    settling.shard.env.decisions.stored(undecided);
-                    for (pending, appended) in pending.into_iter().zip(appended) {
-                        pending.stored(appended);
-                    }
-                }
-                Err(error) => {
-                    let is_alone = pending.len() == 1;
-                    settling.outcome = Settled::of(&error, is_alone);
-                    settling.again = pending
-                        .into_iter()
-                        .filter_map(|pending| pending.not_stored(&error, is_alone))
-                        .collect();
-                }
-            }
+            // A bug of ours, which the panic hook logs, ends no other append.
+            AssertUnwindSafe(settling.append(handed)).catch_unwind()
         });
+        let appends = join_all(appends);
+        self.env.tasks.spawn(appends.map(drop));
     }
 }
 
@@ -329,6 +321,40 @@ struct Settling {
     stream: StreamId,
     outcome: Settled,
     again: Vec<QueuedCommand>,
+}
+
+impl Settling {
+    /// Appends decisions, answers their senders, and reports the outcome to the shard.
+    async fn append(mut self, handed: Handed) {
+        let Handed {
+            parts,
+            pending,
+            claim,
+        } = handed;
+        let undecided = self.shard.env.decisions.of(&parts);
+        let append = Append { parts };
+        let appended = match claim {
+            Some(claim) => claim.append(append).await,
+            None => self.shard.env.store.append(append).await,
+        };
+        match appended {
+            Ok(appended) => {
+                self.outcome = Settled::Durable;
+                self.shard.env.decisions.stored(undecided);
+                for (pending, appended) in pending.into_iter().zip(appended) {
+                    pending.stored(appended);
+                }
+            }
+            Err(error) => {
+                let is_alone = pending.len() == 1;
+                self.outcome = Settled::of(&error, is_alone);
+                self.again = pending
+                    .into_iter()
+                    .filter_map(|pending| pending.not_stored(&error, is_alone))
+                    .collect();
+            }
+        }
+    }
 }
 
 impl Drop for Settling {
@@ -373,7 +399,7 @@ impl ShardStreams {
         let (mut history, mut snapshot) = (None, None);
         match message {
             Message::Command(queued) => {
-                count_hit(stream, pool);
+                shard.env.count_hit(stream, pool);
                 stream.used_ms = now_ms;
                 stream.push_command(queued);
             }
@@ -382,7 +408,7 @@ impl ShardStreams {
                 stream.push_reservation(reservation, grant);
             }
             Message::Decide(_, reservation, command) => {
-                count_hit(stream, pool);
+                shard.env.count_hit(stream, pool);
                 stream.push_reserved(reservation, command);
             }
             Message::Released(_, reservation, outcome) => {
@@ -406,22 +432,19 @@ impl ShardStreams {
         touched.push(id);
     }
 
-    /// Hands over what was decided for a stream in this turn.
-    fn finish(&mut self, id: &StreamId, shard: &Arc<Shard>) {
-        let Some(stream) = self.hot.peek_mut(id) else {
-            return;
-        };
+    /// Gives what was decided for a stream in this turn.
+    fn finish(&mut self, id: &StreamId, shard: &Shard) -> Option<Handed> {
+        let stream = self.hot.peek_mut(id)?;
         let handed = stream.hand_over();
         if stream.awaits_outcome(&shard.env.rules) {
             self.awaiting.insert(id.clone());
         } else {
             self.awaiting.remove(id);
         }
-        if let Some(handed) = handed {
-            shard.store(id.clone(), handed);
-        } else if stream.is_forgettable(&self.pool) {
+        if handed.is_none() && stream.is_forgettable(&self.pool) {
             self.hot.remove(id);
         }
+        handed
     }
 
     fn oldest_ms(&self) -> u64 {
@@ -460,12 +483,6 @@ impl ShardStreams {
         };
         budget.change(self.counted, now);
         self.counted = now;
-    }
-}
-
-fn count_hit(stream: &HotStream, pool: &Pool) {
-    if stream.state(pool).is_some() {
-        counter!(HOT_HITS).increment(1);
     }
 }
 

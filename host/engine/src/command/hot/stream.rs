@@ -42,7 +42,10 @@ const BYTES_PER_APPEND: usize = LARGE_APPEND_BYTES / 4 * 3;
 pub(super) struct HotStream {
     state: HotState,
     waiting: VecDeque<Waiter>,
-    decided: Vec<(StreamAppend, Pending)>,
+    /// The decisions that are not handed over yet.
+    decided: Vec<StreamAppend>,
+    /// The answers that wait for it, in the same order.
+    pending: Vec<Pending>,
     decided_bytes: usize,
     is_under_way: bool,
     is_loading: bool,
@@ -83,6 +86,7 @@ impl HotStream {
             state: HotState::new(id),
             waiting: VecDeque::new(),
             decided: Vec::new(),
+            pending: Vec::new(),
             decided_bytes: 0,
             is_under_way: false,
             is_loading: false,
@@ -253,8 +257,7 @@ impl HotStream {
         }
         // Of two commands with one id, the second gets the outcome of the first.
         let id = queued.prepared.command_id;
-        let mut decided = self.decided.iter();
-        if decided.any(|(_, first)| first.command_id() == id) {
+        if self.pending.iter().any(|first| first.command_id() == id) {
             return Err(queued);
         }
         let (command, return_state) = (&queued.prepared, queued.return_state);
@@ -262,9 +265,12 @@ impl HotStream {
             Ok((decided, shown)) => {
                 if self.decided.is_empty() {
                     self.decided.reserve_exact(1);
+                    self.pending.reserve_exact(1);
                 }
                 self.decided_bytes += decided.part.size_bytes();
-                self.decided.push(queued.pending(decided, shown));
+                let (part, pending) = queued.pending(decided, shown);
+                self.decided.push(part);
+                self.pending.push(pending);
                 Ok(())
             }
             Err(CallFailure::Crowded) => Err(queued),
@@ -348,11 +354,10 @@ impl HotStream {
         }
         self.is_under_way = true;
         self.decided_bytes = 0;
-        // With what it has reserved: most of the time most streams have nothing to store.
-        let (parts, pending) = std::mem::take(&mut self.decided).into_iter().unzip();
+        // With what they have reserved: most of the time most streams have nothing to store.
         Some(Handed {
-            parts,
-            pending,
+            parts: std::mem::take(&mut self.decided),
+            pending: std::mem::take(&mut self.pending),
             claim: self.claim.take(),
         })
     }
@@ -371,8 +376,9 @@ impl HotStream {
         self.forget(pool);
         // In their order, before those that came later.
         self.decided_bytes = 0;
-        let decided = std::mem::take(&mut self.decided).into_iter();
-        let decided = decided.map(|(_, pending)| pending.into_queued());
+        self.decided.clear();
+        let decided = std::mem::take(&mut self.pending).into_iter();
+        let decided = decided.map(Pending::into_queued);
         let queued = again.into_iter().chain(decided).map(Box::new);
         let later = std::mem::take(&mut self.waiting);
         self.waiting = queued.map(Waiter::Command).chain(later).collect();

@@ -8,7 +8,7 @@
 //! append of several deciders by the one with most of its bytes, so that no decider writes at the
 //! cost of another by naming it first.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -206,17 +206,20 @@ impl Queue {
 
     /// The lines to stand in, each once.
     fn keys(&self, parts: &[StreamAppend]) -> Vec<QueueKey> {
-        let mut keys = HashSet::new();
+        // Nearly always of one part with one event.
+        let mut keys = Vec::with_capacity(3);
         for part in parts {
-            keys.insert(self.hasher.hash_one((0_u8, &part.stream)));
+            keys.push(self.hasher.hash_one((0_u8, &part.stream)));
             if let Some(command) = &part.command {
                 let id = (1_u8, part.stream.namespace(), command.command_id);
-                keys.insert(self.hasher.hash_one(id));
+                keys.push(self.hasher.hash_one(id));
             }
             let events = part.events.iter();
             keys.extend(events.map(|event| self.hasher.hash_one((2_u8, event.event_id))));
         }
-        keys.into_iter().collect()
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 
     /// The next batch for a lane, as soon as anything is ready; none when the queue is closed and
