@@ -10,13 +10,15 @@ use time::OffsetDateTime;
 
 use super::deciding::DecidingModules;
 use super::error::SqliteError;
+use super::insert::{Insert, insert};
 use super::tables::Tables;
 use super::{facts, ledger, rows};
 
-const INSERT_EVENT: &str = r#"
-INSERT INTO events ("offset", namespace, decider, decider_id, version, event, event_id, event_version, data,
-    command_id, previous_id, final, tags, metadata, created_at, activation)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"#;
+const INSERT_EVENT: Insert = insert!(
+    r#"INSERT INTO events ("offset", namespace, decider, decider_id, version, event, event_id, event_version, data,
+        command_id, previous_id, final, tags, metadata, created_at, activation)"#,
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+);
 
 impl CarryOut<AppendBatch> for Tables<'_> {
     fn carry_out(
@@ -59,8 +61,9 @@ fn insert_events_in_tx<'a>(
     events: impl Iterator<Item = &'a RecordedEvent>,
     deciders: &DecidingModules,
 ) -> rusqlite::Result<()> {
-    let mut insert = tx.prepare_cached(INSERT_EVENT)?;
-    for recorded in events {
+    let events: Vec<_> = events.collect();
+    let bytes = |recorded: &&RecordedEvent| recorded.event.size_bytes();
+    INSERT_EVENT.run_in_tx(tx, &events, bytes, |recorded, row| {
         let (stream, event) = (&recorded.stream, &recorded.event);
         let decider = deciders.of(stream);
         let lean = decider.and_then(|by| Some((by.number, lean(event, &by.module)?)));
@@ -68,7 +71,7 @@ fn insert_events_in_tx<'a>(
             Some((number, metadata)) => (Some(number.get()), metadata),
             None => (None, &event.metadata),
         };
-        insert.execute(params![
+        row.set(params![
             recorded.position.offset().cast_signed(),
             stream.namespace().as_str(),
             stream.decider().as_str(),
@@ -85,7 +88,6 @@ fn insert_events_in_tx<'a>(
             rows::json_text(metadata.entries()),
             rows::milliseconds(recorded.created_at),
             activation,
-        ])?;
-    }
-    Ok(())
+        ])
+    })
 }

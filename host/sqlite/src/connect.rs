@@ -30,8 +30,10 @@ const CHECKPOINT_BYTES: u32 = 64 << 20;
 pub(super) const LOG_BYTES: u32 = 2 * CHECKPOINT_BYTES;
 
 /// The size of the page cache, in KiB: the inner pages and the ends of all indexes, and the leaves
-/// of streams that are written to.
-const CACHE_KIB: i32 = 16 * 1024;
+/// of the streams that are written to most. A COMMIT looks at all of its pages whenever a leaf in
+/// the middle of an index was split, so that in a large one this costs more than it saves reads,
+/// which the system has in memory as well.
+const CACHE_KIB: i32 = 4 * 1024;
 
 /// Creates the file if it does not exist, with a write-ahead log that lets others read while one
 /// writes.

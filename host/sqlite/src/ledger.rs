@@ -12,6 +12,7 @@ use rusqlite::{Connection, Row, params};
 use super::cells::{Cells, Reason, reason};
 use super::deciding::DecidingModules;
 use super::error::SqliteError;
+use super::insert::{Insert, insert};
 use super::readers::Readers;
 use super::rows;
 
@@ -24,10 +25,9 @@ macro_rules! ledger_columns {
 }
 pub(super) use ledger_columns;
 
-const INSERT: &str = concat!(
-    "INSERT INTO commands (",
-    ledger_columns!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
+const INSERT: Insert = insert!(
+    concat!("INSERT INTO commands (", ledger_columns!(), ")"),
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 );
 
 const DIGEST: &str = "
@@ -45,8 +45,7 @@ pub(super) fn insert_in_tx(
     commands: &[CommandRecord],
     deciders: &DecidingModules,
 ) -> rusqlite::Result<()> {
-    let mut insert = tx.prepare_cached(INSERT)?;
-    for command in commands {
+    INSERT.run_in_tx(tx, commands, CommandRecord::size_bytes, |command, row| {
         let stream = &command.stream;
         let (outcome, events, rejection) = match &command.outcome {
             CommandOutcome::Accepted { events } => ("accepted", *events, None),
@@ -56,7 +55,7 @@ pub(super) fn insert_in_tx(
         let decider = decider.filter(|by| by.digest == command.module);
         let metadata = command.metadata.entries();
         let rejection_data = rejection.and_then(|rejection| rejection.data.as_ref());
-        insert.execute(params![
+        row.set(params![
             command.command_id.as_bytes(),
             stream.namespace().as_str(),
             stream.decider().as_str(),
@@ -77,9 +76,8 @@ pub(super) fn insert_in_tx(
             rejection.map(|rejection| rejection.message.as_str()),
             rejection_data.map(Json::as_str),
             decider.map(|by| by.number.get()),
-        ])?;
-    }
-    Ok(())
+        ])
+    })
 }
 
 /// A command, from a row with the columns of `ledger_columns!`.

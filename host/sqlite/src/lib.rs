@@ -22,6 +22,7 @@ mod files;
 mod generations;
 mod history;
 mod hold;
+mod insert;
 mod ledger;
 mod log;
 mod migrations;

@@ -99,7 +99,7 @@ impl Facts {
             };
             let command_id = command.command_id;
             let key = (part.stream.namespace().clone(), command_id);
-            if self.commands.contains(&key) || !seen.insert(key) {
+            if self.commands.contains(&key) || parts.len() > 1 && !seen.insert(key) {
                 return Err(AppendError::DuplicateCommand { command_id });
             }
         }
