@@ -24,7 +24,12 @@ pub mod reserved {
 
 /// A map from text to text, sorted by key. A cheap clone: the events of a command have the same.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Metadata(Arc<BTreeMap<String, String>>);
+pub struct Metadata(
+    /// None without entries, as most senders attach none.
+    Option<Arc<BTreeMap<String, String>>>,
+);
+
+static NO_ENTRIES: BTreeMap<String, String> = BTreeMap::new();
 
 /// The reason for which a sender's metadata was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,37 +86,37 @@ impl Metadata {
                 return Err(MetadataError::Reserved { key: key.clone() });
             }
         }
-        Ok(Self(Arc::new(entries)))
+        Ok(Self::from_stored(entries))
     }
 
     /// Takes the metadata that a store read, without checks.
     #[must_use]
     pub fn from_stored(entries: BTreeMap<String, String>) -> Self {
-        Self(Arc::new(entries))
+        Self((!entries.is_empty()).then(|| Arc::new(entries)))
     }
 
     /// Adds or replaces one entry, for the host's own keys.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.0).insert(key.to_owned(), value.into());
+        Arc::make_mut(self.0.get_or_insert_default()).insert(key.to_owned(), value.into());
         self
     }
 
     /// The value of `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(String::as_str)
+        self.entries().get(key).map(String::as_str)
     }
 
     /// All entries, sorted by key, without the metadata around them.
     #[must_use]
     pub fn into_entries(self) -> BTreeMap<String, String> {
-        Arc::unwrap_or_clone(self.0)
+        self.0.map(Arc::unwrap_or_clone).unwrap_or_default()
     }
 
     /// All entries, sorted by key.
     #[must_use]
     pub fn entries(&self) -> &BTreeMap<String, String> {
-        &self.0
+        self.0.as_deref().unwrap_or(&NO_ENTRIES)
     }
 }

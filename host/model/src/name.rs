@@ -118,7 +118,7 @@ impl DeciderName {
     /// of deciders' names alone. No client can name them.
     #[must_use]
     pub fn internal(name: &str) -> Self {
-        Self(format!("_{name}").into())
+        Self(["_", name].concat().into())
     }
 
     /// Reads a name that a store holds: one of clients, or an internal one.
@@ -168,15 +168,18 @@ impl fmt::Display for DeciderName {
 
 /// Names one stream of the whole installation.
 ///
-/// A cheap clone, as its names are: a command takes it along everywhere.
+/// A cheap clone: a command takes it along everywhere.
 ///
 /// The order (namespace, decider, id) is the order in which several streams are locked, so that no
 /// two writers deadlock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId {
+pub struct StreamId(Arc<StreamNames>);
+
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct StreamNames {
     namespace: Namespace,
     decider: DeciderName,
-    id: Arc<str>,
+    id: Box<str>,
 }
 
 impl StreamId {
@@ -192,35 +195,35 @@ impl StreamId {
         if id.is_empty() || id.len() > STREAM_ID_LIMIT || id.chars().any(char::is_control) {
             return Err(NameError::StreamId);
         }
-        Ok(Self {
+        Ok(Self(Arc::new(StreamNames {
             namespace,
             decider,
             id: id.into(),
-        })
+        })))
     }
 
     /// The namespace that holds the stream.
     #[must_use]
     pub fn namespace(&self) -> &Namespace {
-        &self.namespace
+        &self.0.namespace
     }
 
     /// The decider that rules the stream.
     #[must_use]
     pub fn decider(&self) -> &DeciderName {
-        &self.decider
+        &self.0.decider
     }
 
     /// The id of the stream within its decider.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        &self.0.id
     }
 }
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.namespace, self.decider, self.id)
+        write!(f, "{}/{}/{}", self.namespace(), self.decider(), self.id())
     }
 }
 

@@ -232,6 +232,8 @@ impl LaneQueue {
             return Err(RunError::Overloaded { queue: limit });
         }
         waiting.jobs.push_back((lane, Box::new(job)));
+        // A thread that is woken needs the lock first.
+        drop(waiting);
         self.changed.notify_one();
         Ok(())
     }

@@ -109,11 +109,17 @@ impl Facts {
     /// Checks each stream in the state after the earlier parts.
     fn check_streams(&self, parts: &[StreamAppend]) -> Result<(), AppendError> {
         let mut heads: HashMap<&StreamId, StreamHead> = HashMap::new();
+        // The one of the part before, which most often has the stream of the next.
+        let mut last: Option<(&StreamId, StreamHead)> = None;
         for part in parts {
             let stream = &part.stream;
-            let head = heads
-                .entry(stream)
-                .or_insert_with(|| self.tips.get(stream).copied().unwrap_or_default().head);
+            if let Some((before, head)) = last.take_if(|(before, _)| *before != stream) {
+                heads.insert(before, head);
+            }
+            let (_, head) = last.get_or_insert_with(|| {
+                let known = heads.get(stream).copied();
+                (stream, known.unwrap_or_else(|| self.head(stream)))
+            });
             check_open(stream, head)?;
             if let Some(expected) = part.expected.version()
                 && !part.expected.accepts(head.version)
@@ -162,13 +168,19 @@ impl Facts {
 
     fn check_event_ids(&self, parts: &[StreamAppend]) -> Result<(), AppendError> {
         let mut seen = HashSet::new();
-        for event in parts.iter().flat_map(|part| &part.events) {
+        let events = parts.iter().flat_map(|part| &part.events);
+        let are_several = events.clone().nth(1).is_some();
+        for event in events {
             let event_id = event.event_id;
-            if self.event_ids.contains(&event_id) || !seen.insert(event_id) {
+            if self.event_ids.contains(&event_id) || are_several && !seen.insert(event_id) {
                 return Err(AppendError::DuplicateEventId { event_id });
             }
         }
         Ok(())
+    }
+
+    fn head(&self, stream: &StreamId) -> StreamHead {
+        self.tips.get(stream).copied().unwrap_or_default().head
     }
 
     fn record(&mut self, append: Append, now: OffsetDateTime) -> Admitted {
@@ -179,13 +191,7 @@ impl Facts {
                 .into_iter()
                 .map(|event| self.record_event(&part.stream, event, now))
                 .collect();
-            let version = self
-                .tips
-                .get(&part.stream)
-                .copied()
-                .unwrap_or_default()
-                .head
-                .version;
+            let version = self.head(&part.stream).version;
             admitted.answers.push(Appended { version, events });
             if let Some(command) = part.command {
                 self.commands
