@@ -1,6 +1,7 @@
 //! The entrance for commands, and what follows from a command that was stopped: an answer, or
 //! another turn.
 
+use std::slice;
 use std::time::Duration;
 
 use gavel_model::{CommandId, ExpectedVersion, new_id};
@@ -31,12 +32,12 @@ impl Commands {
     #[expect(clippy::missing_panics_doc, reason = "one command has one answer")]
     pub async fn execute(
         &self,
-        request: CommandRequest,
+        mut request: CommandRequest,
         origin: &Origin,
         options: CommandOptions,
     ) -> Result<CommandAnswer, Error> {
         let answers = self
-            .execute_atomic(vec![request], origin, options)
+            .execute_all(slice::from_mut(&mut request), origin, options)
             .await
             .map_err(|batch| *batch.error)?;
         Ok(answers
@@ -59,25 +60,34 @@ impl Commands {
         origin: &Origin,
         options: CommandOptions,
     ) -> Result<Vec<CommandAnswer>, BatchError> {
-        reject_repeated_ids(&requests)?;
+        self.execute_all(&mut requests, origin, options).await
+    }
+
+    async fn execute_all(
+        &self,
+        requests: &mut [CommandRequest],
+        origin: &Origin,
+        options: CommandOptions,
+    ) -> Result<Vec<CommandAnswer>, BatchError> {
+        reject_repeated_ids(requests)?;
         let ids_are_the_senders = requests.iter().any(|request| request.command_id.is_some());
-        for request in &mut requests {
+        for request in requests.iter_mut() {
             request.command_id.get_or_insert_with(new_id);
         }
         let mut turns = Turns::default();
         loop {
             if (ids_are_the_senders || turns.in_doubt) && !options.dry_run {
-                match self.recorded(&requests, options, !turns.in_doubt).await {
+                match self.recorded(requests, options, !turns.in_doubt).await {
                     Ok(Some(answers)) => return Ok(answers),
                     Ok(None) => {}
                     Err(reason) if turns.in_doubt && is_outage(&reason.error) => {
-                        turns.disturbed(outcome_unknown(&requests)).await?;
+                        turns.disturbed(outcome_unknown(requests)).await?;
                         continue;
                     }
                     Err(reason) => return Err(reason),
                 }
             }
-            let Stopped { index, stop } = match self.attempt(&requests, origin, options).await {
+            let Stopped { index, stop } = match self.attempt(requests, origin, options).await {
                 Ok(answers) => return Ok(answers),
                 Err(stopped) => stopped,
             };
@@ -85,11 +95,11 @@ impl Commands {
             let turn = match stop {
                 Stop::InDoubt => {
                     turns.in_doubt = true;
-                    turns.disturbed(outcome_unknown(&requests)).await?;
+                    turns.disturbed(outcome_unknown(requests)).await?;
                     continue;
                 }
                 Stop::Recorded => {
-                    turns.disturbed(outcome_unknown(&requests)).await?;
+                    turns.disturbed(outcome_unknown(requests)).await?;
                     continue;
                 }
                 Stop::Lost(conflict) if turns.in_doubt => turns.disturbed(reason(conflict)).await,
@@ -118,11 +128,11 @@ impl Commands {
             };
             let Err(reason) = turn else { continue };
             return if turns.in_doubt {
-                self.refuse_in_doubt(&requests, origin, options, reason)
+                self.refuse_in_doubt(requests, origin, options, reason)
                     .await
             } else if ids_are_the_senders && !options.dry_run && is_about_the_stream(&reason.error)
             {
-                self.unless_recorded(&requests, options, reason).await
+                self.unless_recorded(requests, options, reason).await
             } else {
                 Err(reason)
             };

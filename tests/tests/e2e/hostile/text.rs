@@ -52,6 +52,14 @@ async fn a_number_that_cannot_be_kept_is_refused_at_every_door(client: &Client) 
         let own = stream.send("Keep", json!({ "text": number })).await;
         own.problem(500, "module-broke-contract");
     }
+    // What no store can keep is refused as well, once the command's name is known.
+    let nul = json!({ "n": "\u{0}" });
+    let answer = stream.send("Increment", nul.clone()).await;
+    answer.problem(422, "invalid-command-data");
+    stream
+        .send("Nothing", nul)
+        .await
+        .problem(404, "command-unknown");
     stream.assert_absent().await;
     stream.increment().await.accepted();
 }
@@ -64,9 +72,9 @@ async fn a_command_is_the_same_however_its_numbers_are_written(client: &Client) 
     for data in [r#"{"n":1,"aa":-0.0}"#, r#"{ "aa": 0, "n": 1.0 }"#] {
         assert_eq!(send(data).await.accepted().version, 1);
     }
-    send(r#"{"n":1.5,"aa":0}"#)
-        .await
-        .problem(422, "idempotency-key-reused");
+    for other in [r#"{"n":1.5,"aa":0}"#, r#"{"n":1,"aa":"\u0000"}"#] {
+        send(other).await.problem(422, "idempotency-key-reused");
+    }
 }
 
 async fn a_module_keeps_each_text(client: &Client) {
