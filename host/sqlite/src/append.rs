@@ -12,6 +12,7 @@ use super::deciding::DecidingModules;
 use super::error::SqliteError;
 use super::insert::{Insert, insert};
 use super::tables::Tables;
+use super::tips::Tips;
 use super::{facts, ledger, rows};
 
 const INSERT_EVENT: Insert = insert!(
@@ -26,7 +27,12 @@ impl CarryOut<AppendBatch> for Tables<'_> {
         change: AppendBatch,
         now: OffsetDateTime,
     ) -> Result<Vec<Outcome>, Error> {
-        Ok(append_in_tx(self.database, change.appends, now)?)
+        Ok(append_in_tx(
+            self.database,
+            &mut self.tips,
+            change.appends,
+            now,
+        )?)
     }
 }
 
@@ -38,10 +44,12 @@ impl CarryOut<AppendBatch> for Tables<'_> {
 /// When the batch as a whole failed: the transaction must be undone.
 pub(super) fn append_in_tx(
     tx: &Connection,
+    tips: &mut Tips,
     appends: Vec<Append>,
     now: OffsetDateTime,
 ) -> Result<Vec<Outcome>, SqliteError> {
-    let (mut facts, deciders) = facts::load_in_tx(tx, &appends)?;
+    let known = tips.take_in_tx(tx)?;
+    let (mut facts, deciders) = facts::load_in_tx(tx, known, &appends)?;
     let mut commands = Vec::new();
     let judged = appends.into_iter().map(|append| {
         facts.admit(append, now).map(|admitted| {
@@ -50,6 +58,7 @@ pub(super) fn append_in_tx(
         })
     });
     let outcomes: Vec<Outcome> = judged.collect();
+    tips.keep(facts.tips);
     let admitted = outcomes.iter().flatten().flatten();
     insert_events_in_tx(tx, admitted.flat_map(|part| &part.events), &deciders)?;
     ledger::insert_in_tx(tx, &commands, &deciders)?;

@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use gavel_model::{ActivationKey, ModuleKind, Namespace, StreamId};
-use gavel_store::toolkit::admit::{Facts, registry_key};
+use gavel_store::toolkit::admit::{Facts, Tip, registry_key};
 use gavel_store::{Append, StreamAppend};
 use rusqlite::{Connection, params};
 
@@ -31,13 +31,18 @@ const LAST_OFFSET: &str = r#"SELECT max("offset") FROM events"#;
 /// ones are seen to be new without a search for each.
 type Newest = Option<Vec<u8>>;
 
-/// Loads all facts that `appends` can touch, as they are inside this transaction.
+/// Loads all facts that `appends` can touch, as they are inside this transaction. Of the ends of
+/// streams, those that are not `known`.
 pub(super) fn load_in_tx(
     tx: &Connection,
+    known: HashMap<StreamId, Tip>,
     appends: &[Append],
 ) -> Result<(Facts, DecidingModules), SqliteError> {
     let parts = || appends.iter().flat_map(|append| &append.parts);
-    let mut facts = Facts::default();
+    let mut facts = Facts {
+        tips: known,
+        ..Facts::default()
+    };
     load_tips(tx, &mut facts, parts())?;
     let deciders = load_activations(tx, &mut facts, parts())?;
     load_commands(tx, &mut facts, parts())?;
@@ -56,9 +61,11 @@ fn load_tips<'a>(
     facts: &mut Facts,
     parts: impl Iterator<Item = &'a StreamAppend>,
 ) -> Result<(), SqliteError> {
-    let streams: HashSet<&StreamId> = parts.map(|part| &part.stream).collect();
     let mut select = tx.prepare_cached(HEAD)?;
-    for stream in streams {
+    for stream in parts.map(|part| &part.stream) {
+        if facts.tips.contains_key(stream) {
+            continue;
+        }
         let mut found = select.query(rows::names(stream))?;
         if let Some(row) = found.next()? {
             facts.tips.insert(stream.clone(), rows::tip(row)?);

@@ -36,6 +36,7 @@ mod rehearsals;
 mod rows;
 mod snapshots;
 mod tables;
+mod tips;
 mod writer;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The tables, on which writes are carried out.
 
+use std::mem;
 use std::sync::Arc;
 
 use gavel_store::Error;
@@ -9,12 +10,14 @@ use time::OffsetDateTime;
 
 use super::error::SqliteError;
 use super::generations::{Generations, begin_in_tx};
+use super::tips::Tips;
 use super::writer::{WriteError, Writer};
 
 /// The tables as one connection sees them.
 pub(super) struct Tables<'t> {
     pub(super) database: &'t Connection,
     pub(super) generations: Generations<'t>,
+    pub(super) tips: Tips,
 }
 
 impl<'t> Tables<'t> {
@@ -22,6 +25,7 @@ impl<'t> Tables<'t> {
         Self {
             database,
             generations: Generations::of(database),
+            tips: Tips::default(),
         }
     }
 
@@ -51,11 +55,16 @@ impl Writer {
         let clock = Arc::clone(&self.clock);
         #[cfg(test)]
         let carried_out = self.carried_out.clone();
-        let written = self.write(move |tx| {
+        let written = self.write(move |tx, tips| {
             let now = clock.now();
             #[cfg(test)]
             let write = change.clone().into();
-            let answer = Tables::of(tx).carry_out(change, now)?;
+            let mut tables = Tables {
+                tips: mem::take(tips),
+                ..Tables::of(tx)
+            };
+            let answer = tables.carry_out(change, now)?;
+            *tips = tables.tips;
             #[cfg(test)]
             carried_out.note(now, write);
             Ok(answer)

@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::files::Files;
 use super::overgrowth::Overgrowth;
+use super::tips::Tips;
 use super::{connect, generations, migrations};
 
 /// Runs one write transaction at a time, each as a whole on a thread that may wait for the disk.
@@ -36,10 +37,11 @@ pub(super) struct Writer {
     idle: Arc<Mutex<Option<Session>>>,
 }
 
-/// A connection that writes, and what it has seen of the log.
+/// A connection that writes, and what it has seen of the file and of the log.
 #[derive(Debug)]
 struct Session {
     connection: Connection,
+    tips: Tips,
     overgrowth: Overgrowth,
 }
 
@@ -47,6 +49,7 @@ impl Session {
     fn of(connection: Connection) -> Self {
         Self {
             connection,
+            tips: Tips::default(),
             overgrowth: Overgrowth::default(),
         }
     }
@@ -105,7 +108,7 @@ impl Writer {
         if is_able {
             return Ok(());
         }
-        let written = self.write(|tx| generations::touch_in_tx(tx));
+        let written = self.write(|tx, _| generations::touch_in_tx(tx));
         written.await.map_err(|error| error.into_error(identity))
     }
 
@@ -121,7 +124,8 @@ impl Writer {
         }
     }
 
-    /// Runs `work` in a transaction and makes it durable, or undoes it if `work` fails.
+    /// Runs `work` in a transaction and makes it durable, or undoes it if `work` fails. `work` gets
+    /// the ends of streams that the connection knows as well.
     ///
     /// The write lock is held from the start, so that what `work` reads is not outdated when it
     /// writes. If the future is dropped once the transaction has begun, or is about to, the
@@ -129,7 +133,7 @@ impl Writer {
     /// write.
     pub(super) async fn write<T, E>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&Transaction<'_>, &mut Tips) -> Result<T, E> + Send + 'static,
     ) -> Result<T, WriteError<E>>
     where
         T: Send + 'static,
@@ -161,7 +165,7 @@ fn write_blocking<T, E>(
     idle: &mut Option<Session>,
     files: &Files,
     floor: &Floor,
-    work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    work: impl FnOnce(&Transaction<'_>, &mut Tips) -> Result<T, E>,
 ) -> Result<T, WriteError<E>> {
     files.check().map_err(WriteError::NotBegun)?;
     let not_begun = |error: rusqlite::Error| WriteError::NotBegun(error.into());
@@ -174,7 +178,7 @@ fn write_blocking<T, E>(
         .map_err(not_begun)?;
     let met = floor.check(migrations::floor(&tx).map_err(not_begun)?);
     met.map_err(|outdated| WriteError::NotBegun(outdated.into()))?;
-    let result = work(&tx).map_err(WriteError::Undone)?;
+    let result = work(&tx, &mut session.tips).map_err(WriteError::Undone)?;
     tx.commit()
         .map_err(|error| WriteError::Unknown(error.into()))?;
     files.check().map_err(WriteError::Unknown)?;

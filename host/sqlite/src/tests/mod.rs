@@ -8,6 +8,7 @@ mod open;
 mod overgrowth;
 mod plain_sql;
 mod read;
+mod tips;
 mod writes;
 
 use std::path::{Path, PathBuf};
@@ -94,7 +95,7 @@ async fn what_is_acknowledged_is_on_disk() {
     ] {
         let written = store
             .writer
-            .write(move |tx| tx.pragma_query_value(None, pragma, |row| row.get::<_, Value>(0)));
+            .write(move |tx, _| tx.pragma_query_value(None, pragma, |row| row.get::<_, Value>(0)));
         assert_eq!(written.await.unwrap(), expected, "{pragma}");
     }
 }
@@ -130,7 +131,7 @@ async fn a_full_disk_refuses_appends_until_there_is_room() {
     activate_counter(&store).await;
     let limited = store
         .writer
-        .write(|tx| tx.pragma_update_and_check(None, "max_page_count", 1, |_| Ok(())));
+        .write(|tx, _| tx.pragma_update_and_check(None, "max_page_count", 1, |_| Ok(())));
     limited.await.unwrap();
 
     let error = append(
@@ -151,14 +152,14 @@ async fn a_write_that_is_not_polled_any_more_holds_up_no_other() {
     let file = File::new();
     let store = file.open().await;
     let (end, ends) = std::sync::mpsc::channel::<()>();
-    let mut first = Box::pin(store.writer.write(move |_| ends.recv()));
-    let mut second = Box::pin(store.writer.write(|_| Ok::<_, Error>(())));
+    let mut first = Box::pin(store.writer.write(move |_, _| ends.recv()));
+    let mut second = Box::pin(store.writer.write(|_, _| Ok::<_, Error>(())));
     assert!(futures::poll!(first.as_mut()).is_pending());
     assert!(futures::poll!(second.as_mut()).is_pending());
     end.send(()).unwrap();
     first.await.unwrap();
 
-    let third = store.writer.write(|_| Ok::<_, Error>(()));
+    let third = store.writer.write(|_, _| Ok::<_, Error>(()));
     let third = tokio::time::timeout(Duration::from_secs(30), third).await;
     third.expect("it waits for the second").unwrap();
     drop(second);
@@ -214,7 +215,7 @@ async fn of_a_batch_the_refused_appends_keep_none_from_being_written() {
     let now = time::macros::datetime!(2026-02-03 04:05:06 UTC);
     let written = store
         .writer
-        .write(move |tx| super::append::append_in_tx(tx, batch, now));
+        .write(move |tx, tips| super::append::append_in_tx(tx, tips, batch, now));
     let outcomes = written.await.unwrap();
 
     assert!(

@@ -30,7 +30,7 @@ pub struct Facts {
     pub activations: HashMap<ActivationKey, ActivationNumber>,
     /// The commands of the ledger.
     pub commands: HashSet<(Namespace, CommandId)>,
-    /// The newest end of each stream that has events.
+    /// The newest end of each stream that has events, and perhaps of some that have none.
     pub tips: HashMap<StreamId, Tip>,
     /// The kinds of event that may be stored; none where that is checked before.
     pub registry: Option<HashSet<RegistryKey>>,
@@ -186,13 +186,9 @@ impl Facts {
     fn record(&mut self, append: Append, now: OffsetDateTime) -> Admitted {
         let mut admitted = Admitted::default();
         for part in append.parts {
-            let events = part
-                .events
-                .into_iter()
-                .map(|event| self.record_event(&part.stream, event, now))
-                .collect();
-            let version = self.head(&part.stream).version;
-            admitted.answers.push(Appended { version, events });
+            admitted
+                .answers
+                .push(self.record_events(&part.stream, part.events, now));
             if let Some(command) = part.command {
                 self.commands
                     .insert((part.stream.namespace().clone(), command.command_id));
@@ -202,29 +198,36 @@ impl Facts {
         admitted
     }
 
-    fn record_event(
+    fn record_events(
         &mut self,
         stream: &StreamId,
-        event: NewEvent,
+        events: Vec<NewEvent>,
         now: OffsetDateTime,
-    ) -> RecordedEvent {
-        self.last_offset += 1;
-        self.event_ids.insert(event.event_id);
+    ) -> Appended {
         let tip = self.tips.entry(stream.clone()).or_default();
-        // The computer's clock may have been set back since the event before.
-        let created_at = tip.updated_at.map_or(now, |newest| newest.max(now));
-        let previous_id = tip.head.last_event_id;
-        *tip = Tip {
-            head: after(&tip.head, &event),
-            updated_at: Some(created_at),
+        let record = |event: NewEvent| {
+            self.last_offset += 1;
+            self.event_ids.insert(event.event_id);
+            // The computer's clock may have been set back since the event before.
+            let created_at = tip.updated_at.map_or(now, |newest| newest.max(now));
+            let previous_id = tip.head.last_event_id;
+            *tip = Tip {
+                head: after(&tip.head, &event),
+                updated_at: Some(created_at),
+            };
+            RecordedEvent {
+                stream: stream.clone(),
+                version: tip.head.version,
+                position: Position::new(self.generation, 0, self.last_offset),
+                previous_id,
+                created_at,
+                event,
+            }
         };
-        RecordedEvent {
-            stream: stream.clone(),
+        let events = events.into_iter().map(record).collect();
+        Appended {
             version: tip.head.version,
-            position: Position::new(self.generation, 0, self.last_offset),
-            previous_id,
-            created_at,
-            event,
+            events,
         }
     }
 }
