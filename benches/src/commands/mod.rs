@@ -26,6 +26,7 @@ pub async fn run(lab: &Lab) -> Result<Report> {
     run_parts! { lab, report;
         "throughput": throughput::by_connections,
         "against": throughput::against_another,
+        "two-hosts": throughput::two_hosts,
         "sandbox": throughput::sandbox_tax,
         "batch": throughput::in_batches,
         "hot": throughput::on_one_stream,

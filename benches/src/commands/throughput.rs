@@ -5,8 +5,8 @@ use hyper::StatusCode;
 
 use super::{accounts, hosts};
 use crate::lab::{
-    self, Build, CommandKind, Installation, Lab, Meter, batch_of_deposits, command, deposits,
-    keyed_deposits, meters,
+    self, Backend, Build, CommandKind, Installation, Lab, Meter, batch_of_deposits, command,
+    deposits, keyed_deposits, meters,
 };
 use crate::load::{Workload, scattered};
 use crate::paired::{Case, against_the_first, alternate};
@@ -86,7 +86,7 @@ pub(super) async fn sandbox_tax(lab: &Lab, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Deposits to each of two hosts in turns, and the ratios to the first one.
+/// Deposits to each of two `gavel`s in turns, and the ratios to the first one.
 async fn in_pairs(lab: &Lab, gavels: [(&str, Build<'_>); 2]) -> Result<Vec<Row>> {
     let accounts = accounts(lab);
     let mut hosts = Vec::new();
@@ -115,6 +115,38 @@ async fn in_pairs(lab: &Lab, gavels: [(&str, Build<'_>); 2]) -> Result<Vec<Row>>
         }
     }
     against_the_first(lab, groups).await
+}
+
+/// The same load on two hosts of each `gavel`, in pairs.
+pub(super) async fn two_hosts(lab: &Lab, report: &mut Report) -> Result<()> {
+    let Some(another) = lab.against() else {
+        return Ok(());
+    };
+    let accounts = accounts(lab);
+    let gavels = [("against", another), ("this", lab.build())];
+    let (mut hosts, mut beside) = (Vec::new(), Vec::new());
+    for (_, build) in gavels {
+        let host = Installation::of_with_accounts(build, lab, Backend::Postgres, accounts).await?;
+        beside.push(host.another_host().await?);
+        hosts.push(host);
+    }
+    let meters = meters(&hosts).await?;
+    let groups = [8, 64].map(|connections| {
+        let hosts = hosts.iter().zip(&beside).zip(&meters).zip(gavels);
+        let pair = hosts.map(|(((host, beside), meter), (name, _))| {
+            let workload = deposits(&host.requests(), accounts).and_to(beside.address());
+            Case::new(meter, workload, connections)
+                .label("connections", connections)
+                .label("gavel", name)
+        });
+        pair.collect()
+    });
+    let rows = against_the_first(lab, groups.into()).await?;
+    let about = format!(
+        "Closed loop, one Deposit per request, {accounts} open accounts: two hosts of this `gavel` on one database beside two of another one, each connection to one of the two, all accounts to both. The `app_` columns are those of the first host."
+    );
+    report.section("two-hosts", about, rows);
+    Ok(())
 }
 
 /// Requests of many commands each.

@@ -73,7 +73,8 @@ pub(crate) struct Workload {
     next: Cell<u64>,
     expected: StatusCode,
     commands: u64,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
+    connections: Cell<usize>,
 }
 
 impl Workload {
@@ -82,14 +83,15 @@ impl Workload {
         requests: &Requests,
         make: impl Fn(&Requests, u64) -> Request<Full<Bytes>> + 'static,
     ) -> Self {
-        let address = requests.address();
+        let addresses = vec![requests.address()];
         let requests = requests.clone();
         Self {
             make: Box::new(move |number| make(&requests, number)),
             next: Cell::new(0),
             expected: StatusCode::OK,
             commands: 1,
-            address,
+            addresses,
+            connections: Cell::new(0),
         }
     }
 
@@ -103,8 +105,16 @@ impl Workload {
         Self { commands, ..self }
     }
 
+    /// Sends every second connection's requests to this server.
+    pub(crate) fn and_to(mut self, address: SocketAddr) -> Self {
+        self.addresses.push(address);
+        self
+    }
+
+    /// The address for the next connection.
     pub(super) fn address(&self) -> SocketAddr {
-        self.address
+        let number = self.connections.replace(self.connections.get() + 1);
+        self.addresses[number % self.addresses.len()]
     }
 
     pub(super) fn next(&self) -> Request<Full<Bytes>> {
