@@ -105,6 +105,9 @@ struct Counter<'s> {
     sh: &'s Shell,
     program: PathBuf,
     account: PathBuf,
+    /// The folder of the profiles.
+    profiles: PathBuf,
+    /// The folder of compiled code, which the program makes: nobody else may write to it.
     compiled: PathBuf,
 }
 
@@ -114,13 +117,15 @@ impl<'s> Counter<'s> {
             sh,
             "cargo build --release --package gavel-bench-host --bin gavel-instructions"
         );
+        let profiles = target().join("bench/instructions");
         let counter = Self {
             sh,
             account: modules::build(sh)?.join("account.wasm"),
             program: cargo::build_binary(build, "gavel-instructions")?,
-            compiled: target().join("bench/instructions"),
+            compiled: profiles.join("code"),
+            profiles,
         };
-        fs::create_dir_all(&counter.compiled)?;
+        fs::create_dir_all(&counter.profiles)?;
         // No rounds: the module is compiled, and nothing else happens.
         counter.valgrind(&["--tool=none", "--trace-children=yes"], "guest", 0)?;
         Ok(counter)
@@ -136,7 +141,7 @@ impl<'s> Counter<'s> {
 
     /// The instructions of a whole run. Its profile stays, for `callgrind_annotate`.
     fn count(&self, case: &str, rounds: u64) -> Result<u64> {
-        let profile = self.compiled.join(format!("{case}.callgrind"));
+        let profile = self.profiles.join(format!("{case}.callgrind"));
         let profile = format!("--callgrind-out-file={}", profile.display());
         let log = self.valgrind(&["--tool=callgrind", &profile], case, rounds)?;
         let count = log.lines().find_map(|line| line.split_once("Collected :"));
@@ -151,6 +156,7 @@ impl<'s> Counter<'s> {
             program,
             account,
             compiled,
+            ..
         } = self;
         let rounds = rounds.to_string();
         let output = cmd!(
