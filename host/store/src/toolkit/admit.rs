@@ -109,17 +109,9 @@ impl Facts {
     /// Checks each stream in the state after the earlier parts.
     fn check_streams(&self, parts: &[StreamAppend]) -> Result<(), AppendError> {
         let mut heads: HashMap<&StreamId, StreamHead> = HashMap::new();
-        // The one of the part before, which most often has the stream of the next.
-        let mut last: Option<(&StreamId, StreamHead)> = None;
         for part in parts {
             let stream = &part.stream;
-            if let Some((before, head)) = last.take_if(|(before, _)| *before != stream) {
-                heads.insert(before, head);
-            }
-            let (_, head) = last.get_or_insert_with(|| {
-                let known = heads.get(stream).copied();
-                (stream, known.unwrap_or_else(|| self.head(stream)))
-            });
+            let head = heads.entry(stream).or_insert_with(|| self.head(stream));
             check_open(stream, head)?;
             if let Some(expected) = part.expected.version()
                 && !part.expected.accepts(head.version)
