@@ -1,4 +1,5 @@
-//! A kit for Gavel deciders in plain Rust: one crate for WebAssembly and for native tests.
+//! A kit for Gavel modules in plain Rust: one crate for WebAssembly and for native tests. A
+//! *decider* decides commands, a *view* keeps rows that people query.
 //!
 //! ```toml
 //! [lib]
@@ -15,6 +16,8 @@
 //! strip = true
 //! panic = "abort"
 //! ```
+//!
+//! # A decider
 //!
 //! ```
 //! use gavel::{Context, Decider, JsonSchema, given};
@@ -67,12 +70,57 @@
 //! the derive macros [`Event`](macro@Event), [`Rejection`](macro@Rejection) and
 //! [`JsonSchema`](macro@JsonSchema).
 //!
+//! # A view
+//!
+//! ```
+//! use gavel::{JsonSchema, Recorded, Row, Timestamp, View};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Deserialize, gavel::Foreign)]
+//! #[foreign(decider = "account")]
+//! pub enum AccountEvent {
+//!     Opened { owner: String },
+//!     Deposited { amount: u64 },
+//!     Withdrawn { amount: u64 },
+//!     Closed {},
+//! }
+//!
+//! #[derive(Default, Serialize, Deserialize, JsonSchema)]
+//! pub struct AccountRow {
+//!     #[index]
+//!     owner: String,
+//!     #[index]
+//!     balance: u64,
+//!     changed_at: Timestamp,
+//! }
+//!
+//! #[gavel::view(name = "accounts", key = stream_id)]
+//! impl View for AccountRow {
+//!     type Event = AccountEvent;
+//!     fn evolve(&mut self, event: &Recorded<AccountEvent>) -> Row {
+//!         self.changed_at = event.created_at();
+//!         match &event.event {
+//!             AccountEvent::Opened { owner } => self.owner = owner.clone(),
+//!             AccountEvent::Deposited { amount } => self.balance += amount,
+//!             AccountEvent::Withdrawn { amount } => self.balance -= amount,
+//!             AccountEvent::Closed {} => return Row::End,
+//!         }
+//!         Row::Keep
+//!     }
+//! }
+//! ```
+//!
+//! The host folds each event once, in the order of the log, and answers questions about the rows.
+//! See [`view`](macro@view), [`View`], [`Recorded`], and the derive macros
+//! [`Foreign`](macro@Foreign) and [`JsonSchema`](macro@JsonSchema).
+//!
 //! # What happens to data
 //!
 //! A command or event is its variant's name, after serde's renaming, and data: the fields of a
 //! struct variant as an object, the value of a newtype variant, the values of a tuple variant as an
-//! array, and `{}` for a unit variant. A snapshot is the state's JSON with all keys sorted. Whole
-//! numbers are integers however they are written, so `5.0` is one, as in JSON Schema.
+//! array, and `{}` for a unit variant. A snapshot is the state's JSON with all keys sorted, and so
+//! is a row. Whole numbers are integers however they are written, so `5.0` is one, as in JSON
+//! Schema.
 //!
 //! # What is a panic
 //!
@@ -80,7 +128,8 @@
 //! instance is thrown away, and nothing is stored. The SDK panics where no answer could be right:
 //! when a command cannot be read although the host has checked it against the schema, or when an
 //! event, a rejection or the state cannot be written as JSON. An event that cannot be folded is no
-//! panic, but an error that names it.
+//! panic, but an error that names it; so is a row that cannot be written. Where the author of a
+//! view writes its `keys`, an event that cannot be read is a panic there.
 
 mod context;
 mod decider;
@@ -93,17 +142,21 @@ mod payload;
 mod rejection;
 pub mod schema;
 mod testing;
+mod view;
 
 pub use context::{Context, Random};
 pub use decider::{Decider, Module};
 pub use event::{Event, Upcast};
-pub use gavel_guest_sdk_macros::{Event, JsonSchema, Rejection, decider};
-pub use manifest::describe;
+pub use gavel_guest_sdk_macros::{Event, Foreign, JsonSchema, Rejection, decider, view};
+pub use manifest::{describe, describe_view};
 pub use rejection::Rejection;
 pub use schema::JsonSchema;
 /// The crate of [`serde_json::Value`], for upcasters that take or make one.
 pub use serde_json;
 pub use testing::{Given, Outcome, given, given_state};
+pub use view::{
+    Foreign, ForeignEvent, QueryItem, Recorded, Row, Sources, Timestamp, View, ViewModule,
+};
 
 /// The items that the expansions of the macros and the benches need; not for use by hand, and not
 /// stable.
@@ -111,11 +164,17 @@ pub use testing::{Given, Outcome, given, given_state};
 pub mod __private {
     pub use crate::event::{EventProbe, EventTable, PlainEvents, apply_upcaster, upcaster_schema};
     #[cfg(target_arch = "wasm32")]
-    pub use crate::export::bindings::__export_component;
+    pub use crate::export::decider::{Component, bindings, bindings::__export_component};
     #[cfg(target_arch = "wasm32")]
-    pub use crate::export::{Component, bindings};
+    pub use crate::export::view::{
+        ViewComponent, sources_bindings, sources_bindings::__export_sources, view_bindings,
+        view_bindings::__export_view,
+    };
     pub use crate::module::{StoredEvent, decide, read_event, rejection_data, restore, snapshot};
-    pub use crate::testing::assert_spec;
+    pub use crate::testing::{assert_spec, assert_view_spec};
+    pub use crate::view::{
+        EventText, FoldError, Key, StoredRow, event_names, fold, keys, read_of, reads_of,
+    };
 }
 
 // The macros' expansions name this crate as its users do.

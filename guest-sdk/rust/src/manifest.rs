@@ -1,23 +1,19 @@
 //! The manifest: a module's description of itself.
 
-use crate::schema::{Variants, command_document, document};
-use crate::{Module, Rejection};
 use gavel_json::write_text;
+
+use crate::schema::{Variants, command_document, document};
+use crate::view::{Foreign, ViewModule};
+use crate::{Module, Rejection};
 
 const SDK: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// The manifest of `D` as JSON, which the host reads at upload.
+/// The manifest of the decider `D` as JSON, which the host reads at upload.
 ///
 /// The older versions of an event follow all current ones.
 #[must_use]
 pub fn describe<D: Module>() -> String {
-    let mut text = Manifest(String::new());
-    text.member("{", "name");
-    text.text(D::NAME);
-    text.member(",", "kind");
-    text.text("decider");
-    text.member(",", "sdk");
-    text.text(SDK);
+    let mut text = Manifest::begin(D::NAME, "decider");
     text.member(",", "commands");
     text.list(D::Command::VARIANTS, |text, command| {
         text.member("{", "name");
@@ -61,9 +57,48 @@ pub fn describe<D: Module>() -> String {
     text.0
 }
 
+/// The manifest of the view `V` as JSON, which the host reads at upload.
+#[must_use]
+pub fn describe_view<V: ViewModule>() -> String {
+    let mut text = Manifest::begin(V::NAME, "view");
+    text.member(",", "reads");
+    text.list(V::Event::reads(), |text, read| {
+        text.member("{", "decider");
+        text.text(read.decider);
+        text.member(",", "event");
+        text.text(read.event);
+        text.member(",", "schema_versions");
+        text.list(read.schema_versions, |text, version| {
+            text.json(&version.to_string());
+        });
+        text.json("}");
+    });
+    text.member(",", "row_schema");
+    text.json(&document(V::schema));
+    text.member(",", "indexes");
+    text.list(V::INDEXES, |text, fields| {
+        text.list(*fields, |text, field| text.text(field));
+    });
+    text.member(",", "specs");
+    text.json(V::SPECS);
+    text.json("}");
+    text.0
+}
+
 struct Manifest(String);
 
 impl Manifest {
+    fn begin(name: &str, kind: &str) -> Self {
+        let mut text = Self(String::new());
+        text.member("{", "name");
+        text.text(name);
+        text.member(",", "kind");
+        text.text(kind);
+        text.member(",", "sdk");
+        text.text(SDK);
+        text
+    }
+
     fn json(&mut self, json: &str) {
         self.0.push_str(json);
     }

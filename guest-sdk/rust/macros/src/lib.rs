@@ -1,14 +1,17 @@
 //! The macros of `gavel-guest-sdk`, which documents and re-exports them: use them as `gavel::…`.
 
+mod attribute;
 mod case;
 mod decider;
 mod event;
+mod foreign;
 mod rejection;
 mod schema;
 mod serde_attributes;
 mod specs;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use proc_macro::TokenStream;
 use syn::parse_macro_input;
@@ -46,6 +49,66 @@ pub fn decider(arguments: TokenStream, item: TokenStream) -> TokenStream {
         .into()
 }
 
+/// Turns an `impl View for …` into a module: names it, embeds its specifications, and exports the
+/// component.
+///
+/// - `name = "orders"`: the name of the view, `[a-z][a-z0-9_-]{0,62}`.
+/// - `key = stream_id`: a row is of one stream, and its key is the stream's id. With
+///   `key = tag("order")` an event changes the rows of its tags `order:<value>`, and each value is
+///   a key. Without `key`, the block has a function `keys`. It may then also have the function
+///   `sources` of the trait `Sources`, which otherwise follows from `key`.
+/// - `specs = "orders.specs.yaml"` (optional): specifications in YAML or JSON, the path relative to
+///   the crate's root. They are checked and embedded at compile time, and each becomes a test of
+///   `cargo test`.
+///
+/// The file is a list of specifications:
+///
+/// ```yaml
+/// - title: an order that was prepared is ready
+///   # Events in the order of the log. All but `event` may be left out: the stream is `spec`, the
+///   # schema version the newest, the decider the one of which the view reads such an event.
+///   given:
+///     - { event: OrderCreated, stream_id: o-1, data: { restaurant_identifier: r-1 } }
+///     - { event: OrderPrepared, stream_id: o-1, created_ms: 5, tags: ["order:o-1"] }
+///   # All rows that there are then, by their keys.
+///   then: { rows: { o-1: { restaurant: r-1, ready_at: "1970-01-01T00:00:00.005Z" } } }
+/// ```
+///
+/// A specification means the same in `cargo test`, in `gavel test` and when a host activates the
+/// module: see `wit/specs.md`.
+#[proc_macro_attribute]
+pub fn view(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let expanded = view::expand(arguments.into(), item.into());
+    expanded
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Says whose events an enum holds, so that a view can read them.
+///
+/// The events of one decider are an enum with a variant for each event that is read, by its stored
+/// name and in serde's default representation, below `#[foreign(decider = "order")]`. Events that
+/// are not listed are not read, and fields that are not listed are ignored.
+///
+/// Events of several deciders are an enum whose variants wrap such an enum each. An enum of events
+/// without this derive can be wrapped as well, under `#[foreign(decider = "restaurant")]` on the
+/// variant; it is read as a whole. The trait of the same name shows both.
+///
+/// Which schema versions are read, the [`Event`](macro@Event) derive of the events says: all of
+/// them, through its upcasters, and without it the first. `#[foreign(versions = [1, 2])]` on a
+/// variant of a subset reads these versions as one, where the listed fields are the same in both.
+///
+/// A crate with `#[gavel::decider]` exports that decider wherever it is linked into, and a module
+/// is of one kind: put types that a decider and a view share into a crate of events, without that
+/// attribute.
+#[proc_macro_derive(Foreign, attributes(foreign, serde))]
+pub fn derive_foreign(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as syn::DeriveInput);
+    foreign::expand(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
 /// Derives the JSON Schema of a type's serde form; doc comments become descriptions.
 ///
 /// The macro understands serde's attributes for names, defaults and skipped fields,
@@ -55,7 +118,11 @@ pub fn decider(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// The data of a command has its own fields only, and a host refuses any other by name.
 /// `#[schema(open)]` above the enum or a variant allows other fields, which serde ignores.
-#[proc_macro_derive(JsonSchema, attributes(schema, serde))]
+///
+/// On a field of a view's row, `#[index]` makes the view queryable by that field, and
+/// `#[index(created_at)]` by that field first and `created_at` second, with up to four in all. A
+/// field may have several of these attributes, a row up to 16.
+#[proc_macro_derive(JsonSchema, attributes(schema, serde, index))]
 pub fn derive_json_schema(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as syn::DeriveInput);
     schema::expand(&input)

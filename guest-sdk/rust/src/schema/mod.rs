@@ -20,6 +20,9 @@ pub trait JsonSchema {
     /// `Option`.
     const OPTIONAL: bool = false;
 
+    /// The indexes of a view whose rows have this type, each the JSON names of its fields in order.
+    const INDEXES: &'static [&'static [&'static str]] = &[];
+
     /// Writes the schema: one JSON object.
     fn schema(schema: &mut SchemaWriter);
 }

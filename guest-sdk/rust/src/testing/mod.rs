@@ -3,11 +3,14 @@
 //! Events and states pass through their stored form, as they do in production, so that a value
 //! which changes on the way fails its test.
 
+mod document;
 mod specs;
 mod verbs;
+mod view_specs;
 
 pub use specs::assert_spec;
 pub use verbs::{Given, Outcome, given, given_state};
+pub use view_specs::assert_view_spec;
 
 use crate::module::{StoredEvent, read_event, restore, snapshot};
 use crate::{Context, Module, Rejection};

@@ -1,10 +1,11 @@
-//! Specifications as data, in the manifest's form. Their meaning, here and on a host, is in
-//! `wit/specs.md`.
+//! Specifications of deciders as data, in the manifest's form. Their meaning, here and on a host,
+//! is in `wit/specs.md`.
 
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::document::{json, simplified};
 use super::{Stream, differ, listing};
 use crate::module::{StoredEvent, decide, read_event, snapshot, write_event};
 use crate::schema::{Variants, command_document};
@@ -230,28 +231,4 @@ fn misfit(schema: &str, data: &str) -> Option<String> {
     let mut names = members.keys().filter(|_| is_closed);
     let unknown = names.find(|name| !is_known(name))?;
     Some(format!("`{unknown}`, and there is no such field"))
-}
-
-fn json(text: &str) -> Value {
-    simplified(serde_json::from_str(text).expect("the module writes JSON"))
-}
-
-/// Makes an integer of each whole number, since a stored document does not tell `5.0` from `5`.
-fn simplified(value: Value) -> Value {
-    match value {
-        Value::Number(number) => {
-            let whole = number
-                .as_f64()
-                .filter(|float| number.is_f64() && float.fract() == 0.0)
-                // Zero has no sign.
-                .and_then(|float| format!("{:.0}", float + 0.0).parse().ok());
-            Value::Number(whole.unwrap_or(number))
-        }
-        Value::Array(items) => items.into_iter().map(simplified).collect(),
-        Value::Object(members) => members
-            .into_iter()
-            .map(|(name, member)| (name, simplified(member)))
-            .collect(),
-        Value::Null | Value::Bool(_) | Value::String(_) => value,
-    }
 }

@@ -3,6 +3,7 @@
 
 mod data;
 mod enums;
+mod indexes;
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -56,6 +57,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             return Err(Error::new_spanned(&input.ident, "a union has no JSON"));
         }
     };
+    let is_object = converted(&container)?.is_none() && !container.has("transparent");
+    let indexes = indexes::expand(&input.data, is_object, container.rename_all.as_ref())?;
     let ident = &input.ident;
     let name = ident.to_string();
     let generics = bounded(input.generics.clone());
@@ -69,6 +72,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     });
     Ok(quote! {
         impl #parameters ::gavel::JsonSchema for #ident #arguments #bounds {
+            #indexes
+
             fn schema(schema: &mut ::gavel::schema::SchemaWriter) {
                 schema.define::<Self>(#name, |schema| { #body });
             }

@@ -1,32 +1,34 @@
-//! The specifications' file: read, checked and rewritten as the manifest's JSON, all while the
-//! author's crate compiles. `wit/specs.md` says what they mean.
+//! The specification of a decider.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Formatter};
-use std::path::Path;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// The specifications of a module.
-#[derive(Default, Serialize)]
-pub(crate) struct Specs(Vec<Spec>);
+use super::form::{Form, empty};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Spec {
+pub(crate) struct DeciderSpec {
     title: String,
     #[serde(default)]
-    given: Vec<Recorded>,
+    given: Vec<DecidedEvent>,
     when: Command,
     then: Outcome,
 }
 
+impl Form for DeciderSpec {
+    fn title(&self) -> &str {
+        &self.title
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Recorded {
+struct DecidedEvent {
     event: String,
     #[serde(default = "empty")]
     data: Value,
@@ -68,7 +70,7 @@ struct Context {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
-    Events(Vec<Recorded>),
+    Events(Vec<DecidedEvent>),
     Rejected(Rejected),
     State(Value),
 }
@@ -112,60 +114,5 @@ impl<'de> Deserialize<'de> for Rejected {
         }
 
         deserializer.deserialize_any(CodeOrDetails)
-    }
-}
-
-fn empty() -> Value {
-    Value::Object(Map::new())
-}
-
-impl Specs {
-    /// Adds the specifications of a file in `folder`; one that ends in `.json` is JSON, any other
-    /// YAML.
-    ///
-    /// # Errors
-    ///
-    /// One sentence that says what is wrong, and where.
-    pub(crate) fn read(&mut self, folder: &Path, file: &str) -> Result<(), String> {
-        let path = folder.join(file);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        self.add(file, &text)
-    }
-
-    /// Reads a file that holds `text`, as [`Specs::read`] does.
-    pub(crate) fn add(&mut self, file: &str, text: &str) -> Result<(), String> {
-        let specs: Result<Vec<Spec>, String> = match Path::new(file).extension() {
-            Some(extension) if extension == "json" => {
-                serde_json::from_str(text).map_err(|error| error.to_string())
-            }
-            _ => serde_saphyr::from_str(text)
-                .map_err(|error| error.to_string().trim_start_matches("error: ").to_owned()),
-        };
-        for spec in
-            specs.map_err(|error| format!("{file} is not a list of specifications: {error}"))?
-        {
-            if spec.title.trim().is_empty() {
-                return Err(format!("{file} holds a specification with an empty title"));
-            }
-            if self.titles().any(|title| title == spec.title) {
-                return Err(format!(
-                    "{file} holds a second specification called \"{}\"",
-                    spec.title
-                ));
-            }
-            self.0.push(spec);
-        }
-        Ok(())
-    }
-
-    /// The titles, in the file's order.
-    pub(crate) fn titles(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|spec| spec.title.as_str())
-    }
-
-    /// The specifications in the manifest's form.
-    pub(crate) fn to_json(&self) -> serde_json::Result<String> {
-        serde_json::to_string(self)
     }
 }

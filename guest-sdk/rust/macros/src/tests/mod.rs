@@ -1,7 +1,11 @@
 //! Errors say what is wrong, and point at it.
 
+mod view;
+
 use proc_macro2::TokenStream;
 use syn::{Error, Result};
+
+type DeciderSpecs = crate::specs::Specs<crate::specs::DeciderSpec>;
 
 const BLOCK: &str = "impl Decider for Account {}";
 
@@ -93,7 +97,7 @@ fn a_missing_file_of_specifications_is_pointed_at() {
 #[test]
 fn malformed_specifications_are_located() {
     let read = |yaml: &str| {
-        crate::specs::Specs::default()
+        DeciderSpecs::default()
             .add("specs.yaml", yaml)
             .expect_err("the file is wrong")
     };
@@ -128,18 +132,18 @@ fn malformed_specifications_are_located() {
 
 #[test]
 fn what_a_host_refuses_of_specifications_does_not_compile() {
-    let list = include_str!("../../../../tests/specs/refused.json");
+    let list = include_str!("../../../../../tests/specs/refused.json");
     let refused: Vec<serde_json::Value> = serde_json::from_str(list).unwrap();
     for spec in refused {
         let one = serde_json::Value::from(vec![spec]).to_string();
         for file in ["specs.json", "specs.yaml"] {
-            let added = crate::specs::Specs::default().add(file, &one);
+            let added = DeciderSpecs::default().add(file, &one);
             assert!(added.is_err(), "{file}: {one}");
         }
     }
     let misspelt =
         "- { title: a, when: { command: Open }, then: { rejected: { code: b, dta: {} } } }";
-    let message = crate::specs::Specs::default()
+    let message = DeciderSpecs::default()
         .add("specs.yaml", misspelt)
         .unwrap_err();
     assert!(message.contains("unknown field `dta`"), "{message}");
@@ -148,7 +152,7 @@ fn what_a_host_refuses_of_specifications_does_not_compile() {
 #[test]
 fn specifications_get_the_manifests_form() {
     let yaml = "- title: one\n  given: [{ event: Opened }]\n  when: { command: Open }\n  then: { rejected: open }\n";
-    let mut specs = crate::specs::Specs::default();
+    let mut specs = DeciderSpecs::default();
     specs.add("specs.yaml", yaml).unwrap();
     let expected = r#"[{"title":"one","given":[{"event":"Opened","data":{}}],"when":{"command":"Open","data":{}},"then":{"rejected":"open"}}]"#;
     assert_eq!(specs.to_json().unwrap(), expected);

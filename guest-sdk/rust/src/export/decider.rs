@@ -1,4 +1,4 @@
-//! The component's exports, for any [`Module`]. The only place that knows the bindings; wasm only.
+//! The exports of a decider, for any [`Module`].
 
 use std::cell::RefCell;
 use std::marker::PhantomData;

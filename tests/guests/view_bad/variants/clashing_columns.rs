@@ -1,0 +1,3 @@
+//! Has two columns whose names differ in nothing but case.
+
+view_bad::export!(ClashingColumns);

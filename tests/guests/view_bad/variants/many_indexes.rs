@@ -1,0 +1,3 @@
+//! Has an index more than a view can have.
+
+view_bad::export!(ManyIndexes);

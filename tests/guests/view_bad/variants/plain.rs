@@ -1,0 +1,3 @@
+//! The view without any fault.
+
+view_bad::export!(Nothing);

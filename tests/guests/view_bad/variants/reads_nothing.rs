@@ -1,0 +1,3 @@
+//! Reads no events.
+
+view_bad::export!(ReadsNothing);
