@@ -55,18 +55,18 @@ impl Origin {
     }
 
     /// The versions, each one larger than that before.
-    fn versions(&self) -> Result<&[LitInt]> {
-        let mut last = 0;
+    fn versions(&self) -> Result<Vec<u32>> {
+        let mut numbers = Vec::new();
         for version in &self.versions {
             let number = version.base10_parse::<u32>()?;
-            if number <= last {
+            if number <= numbers.last().copied().unwrap_or(0) {
                 let message =
                     "schema versions begin with 1, and are named once, in ascending order";
                 return Err(Error::new(version.span(), message));
             }
-            last = number;
+            numbers.push(number);
         }
-        Ok(&self.versions)
+        Ok(numbers)
     }
 }
 
@@ -148,14 +148,14 @@ fn of_one_decider(input: &DeriveInput, data: &DataEnum, decider: &LitStr) -> Res
             return Err(Error::new(decider.span(), message));
         }
         let versions = origin.versions()?;
-        if let (Some(version), true) = (versions.first(), has_upcasters(variant)) {
+        if let (Some(version), true) = (origin.versions.first(), has_upcasters(variant)) {
             let message = "the versions follow from `#[event(…)]`: leave one of them out";
             return Err(Error::new(version.span(), message));
         }
         let name = serde_attributes::variant_name(&variant.ident, &keys, rename_all.as_ref())?;
-        names.push(quote!((#name, &[#(#versions),*])));
+        names.push(quote!((#name, &[#(#versions),*] as &'static [u32])));
     }
-    let names = quote!(&[#(#names),*]);
+    let names = quote!([#(#names),*]);
     let table = quote!(&<::gavel::__private::EventProbe<Self>>::TABLE);
     let reads = quote!(::gavel::__private::reads_of(#decider, #names, #table));
     let read = quote! {
@@ -186,7 +186,7 @@ fn of_several(data: &DataEnum) -> Result<Parts> {
         let events = wrapped(variant)?;
         if let Some(decider) = &origin.decider {
             let names =
-                quote_spanned! { events.span() => &::gavel::__private::event_names::<#events>() };
+                quote_spanned! { events.span() => ::gavel::__private::event_names::<#events>() };
             let table = quote!(&<::gavel::__private::EventProbe<#events>>::TABLE);
             reads.push(quote!(::gavel::__private::reads_of(#decider, #names, #table)));
             read.push(quote! {

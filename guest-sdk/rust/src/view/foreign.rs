@@ -74,19 +74,19 @@ type Name = (&'static str, &'static [u32]);
 
 /// The names of a decider's own events, all of whose versions are read.
 #[doc(hidden)]
-pub fn event_names<E: Variants>() -> Vec<Name> {
+pub fn event_names<E: Variants>() -> impl Iterator<Item = Name> {
     let names = E::VARIANTS.iter().map(|event| event.name);
-    names.map(|name| (name, [].as_slice())).collect()
+    names.map(|name| (name, [].as_slice()))
 }
 
 /// The events of one decider in one type, as in the manifest.
 #[doc(hidden)]
 pub fn reads_of<E>(
     decider: &'static str,
-    names: &[Name],
+    names: impl IntoIterator<Item = Name>,
     table: &EventTable<E>,
 ) -> Vec<ForeignEvent> {
-    let read = |&(event, versions): &Name| ForeignEvent {
+    let read = |(event, versions): Name| ForeignEvent {
         decider,
         event,
         schema_versions: if versions.is_empty() {
@@ -95,19 +95,19 @@ pub fn reads_of<E>(
             versions.to_vec()
         },
     };
-    names.iter().map(read).collect()
+    names.into_iter().map(read).collect()
 }
 
 /// Reads an event of one type; none if it is not among `names`.
 #[doc(hidden)]
 pub fn read_of<E: DeserializeOwned>(
-    names: &[Name],
+    names: impl IntoIterator<Item = Name>,
     table: &EventTable<E>,
     name: &str,
     schema_version: u32,
     data: &str,
 ) -> Option<Result<E, String>> {
-    let (_, versions) = names.iter().find(|(known, _)| *known == name)?;
+    let (_, versions) = names.into_iter().find(|(known, _)| *known == name)?;
     Some(if versions.is_empty() {
         table
             .upcast(name, schema_version, data)

@@ -8,6 +8,9 @@ use crate::{Act, eat_memory, loop_for_ever, seen};
 /// The size of a row that is too large, in bytes: a host takes 256 KiB.
 const HUGE_ROW: usize = 300 << 10;
 
+/// The acts that a row remembers, the last ones (inclusive).
+const ACTS: usize = 4;
+
 /// The size of a text that is too long for an index, in bytes: a host takes 1,000.
 const LONG_TEXT: usize = 1001;
 
@@ -57,6 +60,8 @@ fn evolve(value: Option<String>, act: &Act) -> Result<Option<String>, String> {
     }
     if let Some(acts) = row["acts"].as_array_mut() {
         acts.push(json!(act.name));
+        let past = acts.len().saturating_sub(ACTS);
+        acts.drain(..past);
     }
     match act.name.as_str() {
         // Faults of one call.
@@ -73,7 +78,9 @@ fn evolve(value: Option<String>, act: &Act) -> Result<Option<String>, String> {
         "HugeRow" => row["acts"] = json!(["x".repeat(HUGE_ROW)]),
         "BreaksSchema" => row["flag"] = json!("yes"),
         "LeavesFieldOut" => drop(row.as_object_mut().and_then(|row| row.remove("flag"))),
+        // Beyond a signed integer of 64 bits, and beyond any of 64 bits.
         "HugeInteger" => row["count"] = json!(1_u64 << 63),
+        "HugerInteger" => row["count"] = json!(1e30),
         "HugeNumber" => return Ok(Some(with_number(&row, "1e400"))),
         "Fraction" => row["count"] = json!(0.5),
         "Year10000" => row["at"] = json!("10000-01-01T00:00:00.000Z"),
