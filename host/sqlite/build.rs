@@ -4,7 +4,15 @@ use std::path::PathBuf;
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let folder = fs::canonicalize("../../migrations/sqlite")?;
+    for schema in ["sqlite", "sqlite_views"] {
+        embed(schema)?;
+    }
+    Ok(())
+}
+
+/// Writes the list of the migrations in a folder.
+fn embed(schema: &str) -> io::Result<()> {
+    let folder = fs::canonicalize(format!("../../migrations/{schema}"))?;
     println!("cargo::rerun-if-changed={}", folder.display());
     let files = fs::read_dir(folder)?.map(|file| Ok(file?.path()));
     let mut files = files.collect::<io::Result<Vec<PathBuf>>>()?;
@@ -24,5 +32,5 @@ fn main() -> io::Result<()> {
     });
     let list = format!("&[\n{}]", migrations.collect::<String>());
     let out = env::var_os("OUT_DIR").expect("cargo tells where the output belongs");
-    fs::write(PathBuf::from(out).join("migrations.rs"), list)
+    fs::write(PathBuf::from(out).join(format!("{schema}.rs")), list)
 }

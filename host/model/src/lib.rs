@@ -23,6 +23,7 @@ mod position;
 mod rehearsal;
 mod serial;
 mod version;
+mod view;
 
 pub use activation::{Activation, ActivationNumber};
 pub use clock::{Clock, EARLIEST, LATEST, SystemClock, in_utc};
@@ -42,3 +43,4 @@ pub use per_decider::PerDecider;
 pub use position::{Position, PositionError};
 pub use rehearsal::RehearsalId;
 pub use version::{ExpectedVersion, Version};
+pub use view::{RowKey, RowKeyError, ViewId};

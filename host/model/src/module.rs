@@ -93,6 +93,15 @@ impl ActivationKey {
         }
     }
 
+    /// The key of a name that was checked for the kind.
+    pub(super) fn of_checked(namespace: &Namespace, kind: ModuleKind, name: &ModuleName) -> Self {
+        Self {
+            namespace: namespace.clone(),
+            kind,
+            name: name.clone(),
+        }
+    }
+
     /// The key of a kind under the name of a stream.
     #[must_use]
     pub fn of_stream(stream: &StreamId, kind: ModuleKind) -> Self {

@@ -81,10 +81,19 @@ fn refused_setting(message: &str) -> Option<&str> {
     setting.split(['.', ' ']).next()
 }
 
-/// Refuses a connection that leads to a standby, where reads are old, that may only read, or that
-/// skips the triggers which number events; and begins a generation when the server is not the same
-/// as before: no connection writes before this check.
+/// Refuses a connection as [`require_writable`] does; and begins a generation when the server is
+/// not the same as before: no connection writes before this check.
 pub(super) async fn require_primary(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    require_writable(connection).await?;
+    sqlx::query("SELECT gavel_generation()")
+        .fetch_all(connection)
+        .await?;
+    Ok(())
+}
+
+/// Refuses a connection that leads to a standby, where reads are old, that may only read, or that
+/// skips the triggers which number events.
+pub(super) async fn require_writable(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let server = sqlx::query(
         "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::BOOLEAN, \
                 current_setting('session_replication_role') = 'replica'",
@@ -102,8 +111,5 @@ pub(super) async fn require_primary(connection: &mut PgConnection) -> Result<(),
         let reason = "the session skips triggers: `session_replication_role` is `replica`";
         return Err(sqlx::Error::Configuration(reason.into()));
     }
-    sqlx::query("SELECT gavel_generation()")
-        .fetch_all(connection)
-        .await?;
     Ok(())
 }

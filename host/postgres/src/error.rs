@@ -20,6 +20,7 @@ const STREAM_MOVED: [&str; 2] = ["GV001", "GV002"];
 const SERIALIZATION_FAILURE: &str = "40001";
 const DEADLOCK_DETECTED: &str = "40P01";
 const LOCK_NOT_AVAILABLE: &str = "55P03";
+pub(super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
 const UNDEFINED_TABLE: &str = "42P01";
 const UNDEFINED_FUNCTION: &str = "42883";
 const ACTIVATION_MOVED: &str = "GV005";
@@ -91,6 +92,11 @@ pub(super) fn meet(floor: &Floor, failure: &StatementError) {
         // The caller learns of it by the refusal.
         let _ = floor.check(met);
     }
+}
+
+/// Tells whether a statement has named a table that is not there.
+pub(super) fn is_undefined(failure: &StatementError) -> bool {
+    matches!(failure, StatementError::Refused(error) if error.code() == UNDEFINED_TABLE)
 }
 
 pub(super) fn is_undefined_table(error: &dyn DatabaseError) -> bool {

@@ -28,7 +28,7 @@ struct PostgresHold {
 }
 
 /// The timeouts of the transaction, and then the locks, all of them within the time of a statement.
-const LIMITS: &str = "SELECT set_config('statement_timeout', $1, TRUE), set_config('idle_in_transaction_session_timeout', $1, TRUE)";
+pub(super) const LIMITS: &str = "SELECT set_config('statement_timeout', $1, TRUE), set_config('idle_in_transaction_session_timeout', $1, TRUE)";
 /// Takes the locks in the order of `gavel_append`.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(fences.key) FROM (
      SELECT DISTINCT gavel_fence_key(held.namespace, held.kind, held.name) AS key

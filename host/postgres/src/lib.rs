@@ -30,6 +30,7 @@ mod rows;
 mod snapshots;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ use gavel_store::toolkit::lookup::Lookups;
 pub use open::PostgresOptions;
 use sqlx::postgres::PgPool;
 use tokio::sync::Semaphore;
+pub use views::PostgresViews;
 
 use self::notify::Notices;
 

@@ -1,7 +1,7 @@
 //! Reading the log.
 
 use async_trait::async_trait;
-use gavel_model::{Namespace, Position};
+use gavel_model::{Namespace, Position, RecordedEvent};
 use gavel_store::{
     Error, LogFilter, LogPage, LogStore, PAGE_BYTES, ResumeError, Room, Withholding,
 };
@@ -52,6 +52,12 @@ const WITHHOLDING: &str = "SELECT gavel_schema_floor() AS floor, withheld.* FROM
      WHERE (h.generation, h.transaction_id) \
          <= (SELECT newest.generation, newest.transaction_id FROM events AS newest ORDER BY newest.\"offset\" DESC LIMIT 1) \
      ) AS withheld ON TRUE";
+
+const AT: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events WHERE namespace = $1 AND \"offset\" = ANY($2)"
+);
 
 const EVENT: &str = "SELECT TRUE FROM events WHERE generation = $1 AND transaction_id = $2::TEXT::XID8 AND \"offset\" = $3";
 
@@ -140,6 +146,28 @@ impl LogStore for PostgresStore {
                 return Ok(page);
             }
         }
+    }
+
+    async fn events_at(
+        &self,
+        namespace: &Namespace,
+        positions: &[Position],
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let offsets = positions.iter();
+        let offsets: Vec<i64> = offsets
+            .filter_map(|position| i64::try_from(position.offset()).ok())
+            .collect();
+        let statement = || {
+            let statement = sqlx::query(AT).bind(namespace.as_str().to_owned());
+            statement.bind(offsets.clone())
+        };
+        let found = self.read(statement).await?;
+        let found: Result<Vec<RecordedEvent>, Error> = found.iter().map(rows::event).collect();
+        let mut events = found?;
+        // Of another log there may be events at the same offsets.
+        events.retain(|event| positions.contains(&event.position));
+        events.sort_unstable_by_key(|event| event.position);
+        Ok(events)
     }
 
     async fn check_position(

@@ -184,7 +184,7 @@ impl PostgresStore {
     }
 }
 
-fn without_credentials(options: &PgConnectOptions) -> String {
+pub(super) fn without_credentials(options: &PgConnectOptions) -> String {
     let (host, port) = (options.get_host(), options.get_port());
     let database = options.get_database().unwrap_or(options.get_username());
     format!("postgres://{host}:{port}/{database}")

@@ -123,14 +123,21 @@ pub(super) async fn read<'q>(
     pool: &PgPool,
     statement: impl Fn() -> Statement<'q> + Send + Sync,
 ) -> Result<Vec<PgRow>, Error> {
+    Ok(try_read(pool, statement).await?)
+}
+
+/// Reads as [`read`] does, for callers that look at the reason of a failure.
+pub(super) async fn try_read<'q>(
+    pool: &PgPool,
+    statement: impl Fn() -> Statement<'q> + Send + Sync,
+) -> Result<Vec<PgRow>, StatementError> {
     let mut attempt = 1;
     loop {
         match run(pool, statement()).await {
-            Ok(rows) => return Ok(rows),
             Err(StatementError::Lost(_) | StatementError::Unfit(_)) if attempt < READ_ATTEMPTS => {
                 attempt += 1
             }
-            Err(failure) => return Err(failure.into()),
+            answer => return answer,
         }
     }
 }

@@ -55,6 +55,10 @@ impl<'r> Cells<'r> {
         time(self.take()?)
     }
 
+    pub(super) fn take_optional_time(&mut self) -> Result<Option<OffsetDateTime>, Reason> {
+        self.take::<Option<i64>>()?.map(time).transpose()
+    }
+
     pub(super) fn take_json(&mut self) -> Result<Json, Reason> {
         Json::from_stored(self.take()?).map_err(reason)
     }

@@ -1,5 +1,6 @@
 //! The errors of SQLite, as errors of the store.
 
+use gavel_store::views::CommitError;
 use gavel_store::{ConsumerError, Error, ResumeError};
 
 /// The primary result codes (the low byte of an extended one) of a store that may answer later.
@@ -53,6 +54,12 @@ impl From<SqliteError> for Error {
 }
 
 impl From<SqliteError> for ConsumerError {
+    fn from(error: SqliteError) -> Self {
+        Self::Store(error.0)
+    }
+}
+
+impl From<SqliteError> for CommitError {
     fn from(error: SqliteError) -> Self {
         Self::Store(error.0)
     }

@@ -34,9 +34,11 @@ mod query;
 mod readers;
 mod rehearsals;
 mod rows;
+mod setup;
 mod snapshots;
 mod tables;
 mod tips;
+mod views;
 mod writer;
 
 #[cfg(test)]
@@ -50,6 +52,7 @@ use gavel_store::toolkit::hold::Holds;
 use gavel_store::toolkit::lookup::Lookups;
 
 use readers::Readers;
+pub use views::SqliteViews;
 use writer::Writer;
 
 /// Keeps everything in one SQLite file. See [`SqliteStore::open`].

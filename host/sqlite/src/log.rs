@@ -1,7 +1,7 @@
 //! Reading the log of a namespace.
 
 use async_trait::async_trait;
-use gavel_model::{Namespace, Position};
+use gavel_model::{Namespace, Position, RecordedEvent};
 use gavel_store::{Error, LogFilter, LogPage, LogStore, PAGE_BYTES, ResumeError, Room};
 use rusqlite::{Connection, Row, params};
 use tokio::sync::watch;
@@ -23,6 +23,12 @@ const PAGE: &str = concat!(
     r#" FROM events INDEXED BY events_namespace WHERE namespace = ?1 AND "offset" > ?2 AND "offset" <= ?3 ORDER BY "offset""#
 );
 
+const AT: &str = concat!(
+    "SELECT ",
+    log_columns!(),
+    r#" FROM events WHERE namespace = ?1 AND "offset" = ?2"#
+);
+
 /// The number of events that a page looks at, so that a reader whose filter passes hardly any event
 /// does not keep others from reading.
 const SCAN: usize = 10_000;
@@ -40,6 +46,28 @@ impl LogStore for SqliteStore {
         self.readers
             .read(move |database| page_in(database, &namespace, after, &filter, limit))
             .await
+    }
+
+    async fn events_at(
+        &self,
+        namespace: &Namespace,
+        positions: &[Position],
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let (namespace, mut positions) = (namespace.clone(), positions.to_vec());
+        positions.sort_unstable();
+        positions.dedup();
+        let found = self.readers.read(move |database| {
+            let generations = Generations::of(database);
+            let mut events = Vec::with_capacity(positions.len());
+            for position in positions {
+                let values = params![namespace.as_str(), generations.offset(position)?];
+                let read = |row: &Row<'_>| rows::event_of_log(row, &generations);
+                let found: Option<RecordedEvent> = rows::one(database, AT, values, read)?;
+                events.extend(found.filter(|event| event.position == position));
+            }
+            Ok(events)
+        });
+        found.await
     }
 
     async fn check_position(

@@ -7,8 +7,6 @@
 
 use std::time::{Duration, Instant};
 
-use gavel_store::metrics::LOG_BYTES;
-use metrics::gauge;
 use rusqlite::Connection;
 
 use super::connect;
@@ -30,26 +28,27 @@ pub(super) struct Overgrowth {
 }
 
 impl Overgrowth {
-    /// Looks at the log after a COMMIT, and empties it when it has outgrown its bound.
-    pub(super) fn check(&mut self, connection: &Connection, files: &Files) {
+    /// Looks at the log after a COMMIT, and empties it when it has outgrown its bound. Gives the
+    /// size that it had, in bytes.
+    pub(super) fn check(&mut self, connection: &Connection, files: &Files) -> u64 {
         // That the files are there has just been checked; what comes later concerns the next write.
         let bytes = files.log_bytes().unwrap_or_default();
-        #[expect(clippy::cast_precision_loss, reason = "a file is far below 2^52 bytes")]
-        gauge!(LOG_BYTES).set(bytes as f64);
         if bytes <= connect::LOG_BYTES.into() {
             self.waited = None;
-            return;
+            return bytes;
         }
         if self.waited.is_some_and(|waited| waited.elapsed() < PAUSE) {
-            return;
+            return bytes;
         }
         if !empty(connection).unwrap_or_default() {
             tracing::warn!(
+                file = %files.path().display(),
                 log.bytes = bytes,
                 "the log of the database grows: a reader keeps an old state open"
             );
         }
         self.waited = Some(Instant::now());
+        bytes
     }
 }
 

@@ -5,7 +5,9 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use gavel_model::Clock;
+use gavel_store::metrics::LOG_BYTES;
 use gavel_store::{Error, Floor, Outdated, Source};
+use metrics::gauge;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
@@ -85,7 +87,7 @@ impl Writer {
         floor: Arc<Floor>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, rusqlite::Error> {
-        let first = connect::writing(files.path())?;
+        let first = connect::STORE.writing(files.path())?;
         Ok(Self {
             clock,
             #[cfg(test)]
@@ -141,23 +143,39 @@ impl Writer {
     {
         let (idle, files) = (Arc::clone(&self.idle), self.files.clone());
         let floor = Arc::clone(&self.floor);
-        // Whose turn it is has the lock, even if it is not polled any more: so a task waits for it,
-        // which always is.
-        let writing = AbortOnDropHandle::new(tokio::spawn(async move {
-            let mut idle = idle.lock_owned().await;
-            spawn_blocking(move || write_blocking(&mut idle, &files, &floor, work)).await
-        }));
-        // Either is cancelled only when the runtime shuts down: the inner one before it began, the
-        // outer one perhaps while the inner one works.
-        let (error, cancelled): (_, fn(Source) -> _) = match writing.await {
-            Ok(Ok(written)) => return written,
-            Ok(Err(error)) => (error, WriteError::NotBegun),
-            Err(error) => (error, WriteError::Unknown),
-        };
-        match error.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            Err(error) => Err(cancelled(error.into())),
-        }
+        in_turn(idle, move |idle| write_blocking(idle, &files, &floor, work)).await
+    }
+}
+
+/// Runs `work` on a thread that may wait for the disk, once it has what it works on for itself.
+///
+/// If the future is dropped once the work has begun, or is about to, the work continues without it.
+/// A future that is kept and not polled blocks no other.
+pub(super) async fn in_turn<S, T, E>(
+    idle: Arc<Mutex<S>>,
+    work: impl FnOnce(&mut S) -> Result<T, WriteError<E>> + Send + 'static,
+) -> Result<T, WriteError<E>>
+where
+    S: Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    // Whose turn it is has the lock, even if it is not polled any more: so a task waits for it,
+    // which always is.
+    let writing = AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut idle = idle.lock_owned().await;
+        spawn_blocking(move || work(&mut idle)).await
+    }));
+    // Either is cancelled only when the runtime shuts down: the inner one before it began, the
+    // outer one perhaps while the inner one works.
+    let (error, cancelled): (_, fn(Source) -> _) = match writing.await {
+        Ok(Ok(written)) => return written,
+        Ok(Err(error)) => (error, WriteError::NotBegun),
+        Err(error) => (error, WriteError::Unknown),
+    };
+    match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(error) => Err(cancelled(error.into())),
     }
 }
 
@@ -171,7 +189,7 @@ fn write_blocking<T, E>(
     let not_begun = |error: rusqlite::Error| WriteError::NotBegun(error.into());
     let mut session = match idle.take() {
         Some(session) => session,
-        None => Session::of(connect::writing(files.path()).map_err(not_begun)?),
+        None => Session::of(connect::STORE.writing(files.path()).map_err(not_begun)?),
     };
     let tx = (session.connection)
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -182,7 +200,9 @@ fn write_blocking<T, E>(
     tx.commit()
         .map_err(|error| WriteError::Unknown(error.into()))?;
     files.check().map_err(WriteError::Unknown)?;
-    session.overgrowth.check(&session.connection, files);
+    let bytes = session.overgrowth.check(&session.connection, files);
+    #[expect(clippy::cast_precision_loss, reason = "a file is far below 2^52 bytes")]
+    gauge!(LOG_BYTES).set(bytes as f64);
     *idle = Some(session);
     Ok(result)
 }

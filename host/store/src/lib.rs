@@ -35,6 +35,7 @@ mod read;
 mod rehearsals;
 mod snapshots;
 pub mod toolkit;
+pub mod views;
 
 pub use append::{Append, Appended, Claim, LARGE_APPEND_BYTES, StreamAppend};
 pub use composed::{Composed, Core};
@@ -47,7 +48,7 @@ pub use events::EventStore;
 pub use fence::Fence;
 pub use floor::{Floor, Outdated};
 pub use log::{LogFilter, LogPage, LogStore, Withholding};
-pub use memory::{MemoryLog, MemoryStore};
+pub use memory::{MemoryLog, MemoryStore, MemoryViews};
 pub use modules::{
     ActivationFilter, ActivationSet, Hold, ModuleFilter, ModuleStore, ModuleViewer, NewActivation,
     NewModule, StoredModule, SwapCount, UnfitSet,

@@ -33,6 +33,17 @@ pub trait LogStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<LogPage, Error>;
 
+    /// The events of a namespace at some positions, by position; those that are there.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventStore::read_stream`](super::EventStore::read_stream).
+    async fn events_at(
+        &self,
+        namespace: &Namespace,
+        positions: &[Position],
+    ) -> Result<Vec<RecordedEvent>, Error>;
+
     /// Checks the position from which a reader wants to resume. Valid are [`Position::BEGINNING`]
     /// and the positions of all events, whatever their namespace: this log never handed out any
     /// other.

@@ -183,6 +183,10 @@ impl LogStore for TestStore {
         Ok(page)
     }
 
+    async fn events_at(&self, _: &Namespace, _: &[Position]) -> Result<Vec<RecordedEvent>, Error> {
+        Ok(Vec::new())
+    }
+
     async fn check_position(&self, _: &Namespace, _: Position) -> Result<(), ResumeError> {
         Ok(())
     }

@@ -8,6 +8,7 @@ mod log;
 mod open;
 mod pooler;
 mod read;
+mod views;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, resume_unwind};

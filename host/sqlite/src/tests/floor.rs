@@ -13,7 +13,7 @@ const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 fn of_deciders_only(file: &File) {
     std::fs::create_dir_all(file.path().parent().unwrap()).unwrap();
     let mut sql = file.plain_sql();
-    migrations::run_before(&mut sql, 34);
+    migrations::STORE.run_before(&mut sql, 34);
     let rows = format!(
         "INSERT INTO modules VALUES ('{DIGEST}', 3, 'decider', 'counter', '{{}}', '[]', 1000, x'010203');
          INSERT INTO module_uploads VALUES ('{DIGEST}', 'ann');
@@ -113,7 +113,7 @@ async fn a_file_for_newer_programs_is_refused() {
         let OpenError::Outdated(outdated) = error else {
             panic!("{error:?}");
         };
-        let known = migrations::newest();
+        let known = migrations::STORE.newest();
         let floor = 1_000_000;
         assert_eq!(outdated, Outdated { floor, known });
         let told = outdated.to_string();
@@ -136,7 +136,7 @@ async fn a_program_under_which_the_floor_is_raised_writes_no_more_and_is_told() 
     let part = import(&stream("a"), exactly(1), increments(1));
     let error = append(&store, part).await.unwrap_err();
     assert!(matches!(error, AppendError::Unavailable(_)), "{error:?}");
-    let (floor, known) = (1_000_000, migrations::newest());
+    let (floor, known) = (1_000_000, migrations::STORE.newest());
     assert_eq!(store.outdated().await, Outdated { floor, known });
     assert_eq!(events_of(&store, &stream("a")).await, stored);
 }

@@ -70,7 +70,7 @@ async fn rows_that_were_stored_in_full_read_as_ever_and_streams_go_on() {
     let file = File::new();
     std::fs::create_dir_all(file.path().parent().unwrap()).unwrap();
     let mut sql = file.plain_sql();
-    migrations::run_before(&mut sql, 37);
+    migrations::STORE.run_before(&mut sql, 37);
     let module = ModuleDigest::of(b"counter 0").to_string();
     let id = CommandId::from_u128(3).to_string();
     sql.execute_batch(&format!(

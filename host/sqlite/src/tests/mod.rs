@@ -9,6 +9,7 @@ mod overgrowth;
 mod plain_sql;
 mod read;
 mod tips;
+mod views;
 mod writes;
 
 use std::path::{Path, PathBuf};

@@ -26,8 +26,8 @@ pub(super) async fn assert_the_same_once_more(file: &File, store: &SqliteStore) 
     store.close().await;
     let copy = File::new();
     std::fs::create_dir_all(copy.path().parent().unwrap()).unwrap();
-    let mut connection = connect::creating(&copy.path()).unwrap();
-    migrations::run(&mut connection).unwrap();
+    let mut connection = connect::STORE.creating(&copy.path()).unwrap();
+    migrations::STORE.run(&mut connection).unwrap();
     let writes = std::mem::take(&mut *store.writer.carried_out.0.lock().unwrap());
     assert!(!writes.is_empty());
     for (then, write) in writes {

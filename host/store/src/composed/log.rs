@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gavel_model::{EventFilter, Namespace, Position};
+use gavel_model::{EventFilter, Namespace, Position, RecordedEvent};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -134,6 +134,16 @@ impl<B: Core> LogStore for Composed<B> {
         limit: u32,
     ) -> Result<LogPage, Error> {
         read_log(&*self.core, namespace, after, filter, limit).await
+    }
+
+    async fn events_at(
+        &self,
+        namespace: &Namespace,
+        positions: &[Position],
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let mut events = self.core.events_at(namespace, positions).await?;
+        events.retain(|event| !event.stream.decider().is_internal());
+        Ok(events)
     }
 
     async fn check_position(

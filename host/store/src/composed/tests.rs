@@ -115,6 +115,14 @@ impl LogStore for Shaky {
         self.log().read_log(namespace, after, filter, limit).await
     }
 
+    async fn events_at(
+        &self,
+        namespace: &Namespace,
+        positions: &[Position],
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        self.log().events_at(namespace, positions).await
+    }
+
     async fn check_position(
         &self,
         namespace: &Namespace,

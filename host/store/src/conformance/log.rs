@@ -49,6 +49,29 @@ pub(crate) async fn pages_of_the_log_join_without_loss_or_repetition(store: Arc<
     }
 }
 
+pub(crate) async fn events_are_found_by_their_positions(store: Arc<dyn Store>) {
+    let log = six_events(&*store).await;
+    let home = Namespace::default();
+    let last = log[5].position;
+    let beyond = Position::new(last.generation(), last.transaction(), last.offset() + 1);
+    let other = Position::new(last.generation() + 1, last.transaction(), last.offset());
+    let wanted = [
+        last,
+        beyond,
+        log[0].position,
+        Position::BEGINNING,
+        other,
+        log[3].position,
+        last,
+    ];
+    let found = store.events_at(&home, &wanted).await.unwrap();
+    let expected = [&log[0], &log[3], &log[5]].map(Clone::clone);
+    assert_eq!(found, expected);
+    let elsewhere = store.events_at(&namespace("elsewhere"), &wanted).await;
+    assert_eq!(elsewhere.unwrap(), []);
+    assert_eq!(store.events_at(&home, &[]).await.unwrap(), []);
+}
+
 pub(crate) async fn reading_resumes_after_a_position_never_at_it(store: Arc<dyn Store>) {
     let log = six_events(&*store).await;
     for (index, event) in log.iter().enumerate() {

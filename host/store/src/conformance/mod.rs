@@ -40,6 +40,8 @@ mod rehearsals;
 mod snapshots;
 pub mod support;
 mod swaps;
+#[macro_use]
+pub mod views;
 
 use std::sync::Arc;
 
@@ -165,6 +167,7 @@ store_cases!(
     pages_of_the_log_join_without_loss_or_repetition,
     pages_of_the_log_are_bounded_in_bytes,
     reading_resumes_after_a_position_never_at_it,
+    events_are_found_by_their_positions,
     the_log_is_filtered_by_decider_and_event,
     the_log_is_filtered_by_patterns_of_stream_ids,
     the_log_is_filtered_by_tags,

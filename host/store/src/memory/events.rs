@@ -141,6 +141,24 @@ impl StoredEvents {
         }
     }
 
+    pub(super) fn events_at(
+        &self,
+        namespace: &Namespace,
+        positions: &[Position],
+    ) -> Vec<RecordedEvent> {
+        let mut positions = positions.to_vec();
+        positions.sort_unstable();
+        positions.dedup();
+        let find = |position: &Position| {
+            let place = |event: &Arc<RecordedEvent>| event.position;
+            let index = self.log.binary_search_by_key(position, place).ok()?;
+            self.log.get(index)
+        };
+        let found = positions.iter().filter_map(find);
+        let found = found.filter(|event| event.stream.namespace() == namespace);
+        found.map(|event| RecordedEvent::clone(event)).collect()
+    }
+
     pub(super) fn check_position(
         &self,
         namespace: &Namespace,

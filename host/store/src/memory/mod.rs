@@ -3,6 +3,8 @@
 //! The contract holds but for one word, *durable*: acknowledged writes are lost with the process.
 
 mod events;
+mod view_questions;
+mod views;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +15,7 @@ use gavel_model::{
 use tokio::sync::watch;
 
 use self::events::StoredEvents;
+pub use self::views::MemoryViews;
 use super::{
     Append, AppendError, Appended, Composed, Error, EventStore, LogFilter, LogPage, LogStore,
     ResumeError, StreamHead, StreamRange, StreamSummary,
@@ -115,6 +118,14 @@ impl LogStore for MemoryLog {
         limit: u32,
     ) -> Result<LogPage, Error> {
         Ok(self.events().read_log(namespace, after, filter, limit))
+    }
+
+    async fn events_at(
+        &self,
+        namespace: &Namespace,
+        positions: &[Position],
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        Ok(self.events().events_at(namespace, positions))
     }
 
     async fn check_position(

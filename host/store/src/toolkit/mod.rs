@@ -12,6 +12,7 @@ pub mod lean;
 pub mod lookup;
 mod segments;
 mod snapshots;
+pub mod view_names;
 pub mod writes;
 
 pub use segments::Segments;
