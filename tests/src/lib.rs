@@ -21,6 +21,7 @@ mod openapi;
 mod receiver;
 mod store;
 mod stream;
+mod view;
 mod wait;
 
 pub mod postgres;
@@ -40,4 +41,5 @@ pub use openapi::Document;
 pub use receiver::{Delivery, Receiver};
 pub use store::{Backend, Store};
 pub use stream::{CommandRequest, Stream};
+pub use view::View;
 pub use wait::{LIMIT, eventually};

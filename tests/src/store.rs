@@ -179,6 +179,32 @@ impl Store {
         }
     }
 
+    /// The texts that a query of `gavel_views` gives, run as the owner of the rows.
+    ///
+    /// # Panics
+    ///
+    /// When the query fails.
+    pub async fn texts_of_rows(&self, query: &str) -> Vec<String> {
+        match self.backend {
+            Backend::Sqlite => {
+                let (rows, query) = (self.rows_path(), query.to_owned());
+                let work = move |connection: &mut SqliteConnection| {
+                    connection.execute("ATTACH ?1 AS gavel_views", [rows])?;
+                    texts_in(connection, &query)
+                };
+                self.on_file(work).await.expect("the query succeeds")
+            }
+            Backend::Postgres => self.texts(query).await,
+        }
+    }
+
+    /// The path of the file with the rows of views, beside that of a store which is a file.
+    #[must_use]
+    pub fn rows_path(&self) -> String {
+        let log = self.url.trim_start_matches("sqlite://");
+        log.replace("gavel.db", "views.db")
+    }
+
     /// Runs a statement in this database, as its owner.
     ///
     /// # Panics

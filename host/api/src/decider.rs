@@ -129,10 +129,14 @@ impl<'a> From<&'a model::Activation> for Active<'a> {
 /// An activation or a deactivation, and what the gate found.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Activation<'a> {
-    /// `decider`.
+    /// `decider` or `view`.
     kind: &'static str,
-    /// The decider.
-    decider: &'a str,
+    /// The decider; absent of another kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decider: Option<&'a str>,
+    /// The view; absent of another kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    view: Option<&'a str>,
     #[serde(flatten)]
     entry: Active<'a>,
     /// The report of the gate; `{}` for a deactivation.
@@ -144,11 +148,17 @@ impl<'a> From<&'a model::Activation> for Activation<'a> {
     fn from(activation: &'a model::Activation) -> Self {
         Self {
             kind: activation.key.kind().as_str(),
-            decider: activation.key.name().as_str(),
+            decider: name_of(&activation.key, model::ModuleKind::Decider),
+            view: name_of(&activation.key, model::ModuleKind::View),
             entry: activation.into(),
             report: activation.report.as_raw(),
         }
     }
+}
+
+/// The name of a pointer, if it is for modules of this kind.
+pub(crate) fn name_of(key: &model::ActivationKey, kind: model::ModuleKind) -> Option<&str> {
+    (key.kind() == kind).then(|| key.name().as_str())
 }
 
 /// Describes the report of an activation, or the empty one of a deactivation.

@@ -15,6 +15,7 @@ mod problem;
 mod read;
 mod rehearsal;
 mod stream;
+mod view;
 mod why;
 
 pub use command::*;
@@ -29,4 +30,5 @@ pub use problem::*;
 pub use read::*;
 pub use rehearsal::*;
 pub use stream::*;
+pub use view::*;
 pub use why::*;

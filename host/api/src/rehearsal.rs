@@ -1,11 +1,14 @@
 //! Rehearsals and their progress.
 
 use gavel_gate as gate;
+use gavel_model::{ActivationNumber, ModuleKind};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use super::decider::name_of;
 
 /// A request to rehearse a module.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -85,10 +88,14 @@ impl From<gate::Status> for RehearsalStatus {
 pub struct Rehearsal<'a> {
     /// The id of the rehearsal.
     rehearsal: Uuid,
-    /// `decider`.
+    /// `decider` or `view`.
     kind: &'static str,
-    /// The decider.
-    decider: &'a str,
+    /// The decider; absent of another kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decider: Option<&'a str>,
+    /// The view; absent of another kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    view: Option<&'a str>,
     /// The candidate.
     digest: String,
     /// The commands and events that it is rehearsed on.
@@ -110,6 +117,9 @@ pub struct Rehearsal<'a> {
     report: Option<&'a RawValue>,
     /// The reason why the rehearsal failed, in one sentence.
     error: Option<&'a str>,
+    /// The number of the activation that the rehearsal has led to; null if it has led to none.
+    #[schema(minimum = 1)]
+    activation: Option<i64>,
 }
 
 /// The progress of a rehearsal.
@@ -160,7 +170,8 @@ impl<'a> From<&'a gate::Rehearsal> for Rehearsal<'a> {
         Self {
             rehearsal: rehearsal.id,
             kind: request.key.kind().as_str(),
-            decider: request.key.name().as_str(),
+            decider: name_of(&request.key, ModuleKind::Decider),
+            view: name_of(&request.key, ModuleKind::View),
             digest: request.digest.to_string(),
             mode: request.mode.into(),
             status: rehearsal.status.into(),
@@ -170,6 +181,7 @@ impl<'a> From<&'a gate::Rehearsal> for Rehearsal<'a> {
             progress: rehearsal.progress.into(),
             report: rehearsal.report.as_ref().map(|report| report.as_raw()),
             error: rehearsal.error.as_deref(),
+            activation: rehearsal.activation.map(ActivationNumber::get),
         }
     }
 }
@@ -200,6 +212,7 @@ mod tests {
                 mode: gate::Rehearsed::Shadow,
                 accept: vec!["cost".to_owned()],
                 requested_by: Some("ann".to_owned()),
+                then: None,
             },
             status: gate::Status::Running,
             progress: gate::Progress {
@@ -216,6 +229,7 @@ mod tests {
             report: None,
             error: None,
             begun: 1,
+            activation: None,
         };
         let mut expected = json!({
             "rehearsal": "00000000-0000-0000-0000-000000000007", "kind": "decider", "decider": "counter",
@@ -225,7 +239,7 @@ mod tests {
                 "step": "re-decide", "streams": 1, "events": 2, "events_total": 4, "commands": 3, "events_per_second": 0.5,
                 "seconds_left": 4.0,
             },
-            "report": null, "error": null,
+            "report": null, "error": null, "activation": null,
         });
         let shown =
             |rehearsal: &gate::Rehearsal| serde_json::to_value(Rehearsal::from(rehearsal)).unwrap();

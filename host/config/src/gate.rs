@@ -20,6 +20,8 @@ area! {
         /// The largest allowed share of recorded commands that are decided otherwise than by the
         /// active module, among those that were decided again; 1 allows any.
         max_changed_decisions: f64 = 1.0, within 0.0..=1.0;
+        /// The most rows of a view that may be others than those of the active module.
+        max_changed_rows: u64 = 0, within 0..=1_000_000_000;
         /// The largest allowed increase of a command's fuel over the active module, as a ratio: 1.0
         /// allows twice the fuel.
         max_fuel_increase: f64 = 1.0, within 0.0..=MOST_FUEL_INCREASE;
@@ -118,6 +120,8 @@ pub struct DeciderPolicy {
     /// The largest allowed share of recorded commands that are decided otherwise, from 0 to 1
     /// (inclusive).
     pub max_changed_decisions: Option<f64>,
+    /// The most rows of a view that may be others than those of the active module.
+    pub max_changed_rows: Option<u64>,
     /// The largest allowed increase of a command's fuel as a ratio, from 0 to 1,000,000
     /// (inclusive).
     pub max_fuel_increase: Option<f64>,
@@ -147,6 +151,7 @@ impl DeciderPolicy {
         Self {
             mode: self.mode.or(other.mode),
             max_changed_decisions: self.max_changed_decisions.or(other.max_changed_decisions),
+            max_changed_rows: self.max_changed_rows.or(other.max_changed_rows),
             max_fuel_increase: self.max_fuel_increase.or(other.max_fuel_increase),
             ledger: self.ledger.or(other.ledger),
             ..self
@@ -184,6 +189,9 @@ impl DeciderPolicy {
         }
         if let Some(share) = self.max_changed_decisions {
             add("max_changed_decisions", share.into());
+        }
+        if let Some(rows) = self.max_changed_rows {
+            add("max_changed_rows", rows.into());
         }
         if let Some(share) = self.max_fuel_increase {
             add("max_fuel_increase", share.into());

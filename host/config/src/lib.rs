@@ -29,6 +29,7 @@ mod sandbox;
 mod server;
 mod setting;
 mod store;
+mod views;
 mod web;
 
 pub use auth::{Auth, Scope, Token};
@@ -44,6 +45,7 @@ pub use push::{Push, PushTarget};
 pub use sandbox::Sandbox;
 pub use server::Server;
 pub use store::{Store, StoreUrl};
+pub use views::Views;
 pub use web::{HostName, Origin};
 
 /// Bytes in a KiB.

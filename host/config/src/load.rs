@@ -7,7 +7,7 @@ use super::environment;
 use super::reader::LayerReader;
 use super::{
     Auth, Commands, Consumers, Data, Entry, Error, Flag, Gate, Log, Problem, Push, Sandbox, Server,
-    Store,
+    Store, Views,
 };
 
 /// The file that is read if none is named and this one exists.
@@ -30,6 +30,8 @@ pub struct Config {
     pub gate: Gate,
     /// The limits for consumers.
     pub consumers: Consumers,
+    /// The settings of views.
+    pub views: Views,
     /// The limits of pushing events.
     pub push: Push,
     /// The bearer tokens.
@@ -87,6 +89,7 @@ impl Config {
             sandbox: Sandbox::default().read(&mut reader),
             gate: Gate::default().read(&mut reader),
             consumers: Consumers::default().read(&mut reader),
+            views: Views::default().read(&mut reader),
             push: Push::default().read(&mut reader),
             auth: Auth::default().read(&mut reader),
             log: Log::default().read(&mut reader),

@@ -17,7 +17,7 @@ area! {
         /// Accepts a PostgreSQL server that can lose acknowledged data because `fsync`,
         /// `full_page_writes` or `synchronous_commit` is off.
         allow_unsafe_durability: bool = false;
-        /// The most connections to the database.
+        /// The most connections to the database; the rows of views have half as many besides.
         pool_size: u32 = 8, within 1..=1_000;
     }
 }

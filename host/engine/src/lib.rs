@@ -1,5 +1,6 @@
 //! The engine: the catalog of modules and of those that are active, the commands that they decide,
-//! and the delivery of their events.
+//! the delivery of their events, and the rows that are
+//! folded from them.
 //!
 //! In reading order: each module uses only those above it.
 
@@ -7,3 +8,5 @@ pub mod catalog;
 
 pub mod command;
 pub mod streaming;
+
+pub mod views;

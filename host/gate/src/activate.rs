@@ -226,7 +226,8 @@ impl Gate {
         looks: &mut [Look],
     ) -> Result<SwapCount, Error> {
         let watch = Watch::default();
-        let dependents = self.dependents(namespace, subjects, &watch).await?;
+        let pointings: Vec<_> = subjects.iter().map(Subject::pointing).collect();
+        let dependents = self.dependents(namespace, &pointings, &watch).await?;
         for ((subject, look), result) in subjects.iter().zip(looks).zip(dependents.results) {
             let policy = self.settings.policies.of(namespace, &subject.decider);
             let reports = [
@@ -372,7 +373,7 @@ fn activation_of(subject: &Subject, request: &ActivationRequest, report: &Report
 }
 
 /// The refusal of requests that others came before again and again.
-fn contended(requests: &[ActivationRequest]) -> Error {
+pub(super) fn contended(requests: &[ActivationRequest]) -> Error {
     Error::Contended {
         keys: requests.iter().map(|request| request.key.clone()).collect(),
     }

@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use gavel_engine::catalog::{CONSUMER, EventName, LinkedConsumer, LinkedModule, Links};
-use gavel_model::{ActivationKey, ModuleKind, Namespace};
+use gavel_model::{ModuleKind, Namespace};
 use gavel_store::SwapCount;
 
 use super::facts::{DependentsFacts, StepFacts};
 use super::finding::{DependentEvent, DependentFinding, DependentRelation, FindingDetails};
-use super::subject::Subject;
+use super::pointing::Pointing;
 use super::words::{count, count_of};
 use super::{Error, Finding, Gate, StepResult, Watch};
 
@@ -36,14 +36,14 @@ impl Gate {
     pub(super) async fn dependents(
         &self,
         namespace: &Namespace,
-        subjects: &[Subject],
+        pointings: &[Pointing],
         watch: &Watch,
     ) -> Result<Dependents, Error> {
         // Before the graph: what is activated while it is read makes the number larger.
         let swaps = self.store.swaps(namespace).await.map_err(Error::Store)?;
-        let mut candidates = Vec::with_capacity(subjects.len());
-        for subject in subjects {
-            candidates.push(self.linked(subject).await?);
+        let mut candidates = Vec::with_capacity(pointings.len());
+        for pointing in pointings {
+            candidates.push(self.linked(pointing).await?);
         }
         let together: Vec<LinkedModule> = candidates.iter().map(|of| of.module.clone()).collect();
         for candidate in &mut candidates {
@@ -73,16 +73,16 @@ impl Gate {
     }
 
     /// Finds what a candidate and the module that it would replace say in their manifests.
-    async fn linked(&self, subject: &Subject) -> Result<Candidate, Error> {
-        let digest = subject.candidate.digest();
+    async fn linked(&self, pointing: &Pointing) -> Result<Candidate, Error> {
+        let digest = pointing.digest;
         let links = self.modules.links(digest).await.map_err(Error::Module)?;
-        let former = match &subject.active {
-            Some(active) => self.modules.links(active.decider.digest()).await,
+        let former = match pointing.former {
+            Some(former) => self.modules.links(former).await,
             None => Ok(Links::default()),
         };
         let module = LinkedModule {
-            key: ActivationKey::of_decider(&subject.namespace, &subject.decider),
-            activation: subject.after.next(),
+            key: pointing.key.clone(),
+            activation: pointing.after.next(),
             digest,
             links,
         };
@@ -289,7 +289,7 @@ fn in_words(events: &[DependentEvent]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gavel_model::{ActivationNumber, ConsumerId, EventFilter, ModuleDigest};
+    use gavel_model::{ActivationKey, ActivationNumber, ConsumerId, EventFilter, ModuleDigest};
     use serde_json::{Value, json};
 
     use super::*;

@@ -10,7 +10,7 @@ use gavel_sandbox::scheduling::TURN;
 use gavel_store::{LogFilter, LogStore};
 use serde_json::Value;
 
-use super::facts::{DescribeFacts, StepFacts};
+use super::facts::{DeclaredTypes, DescribeFacts, StepFacts};
 use super::finding::{CommandChange, EventChange, FindingDetails, SchemaChange};
 use super::words::{count_of, excerpt};
 use super::{Error, Finding, StepResult, schema};
@@ -59,10 +59,10 @@ pub(super) async fn compare(
             count_of(candidate.events.len() as u64, "event")
         ),
         findings,
-        facts: StepFacts::Describe(DescribeFacts {
+        facts: StepFacts::Describe(DescribeFacts::Decider(DeclaredTypes {
             commands: candidate.commands.len(),
             events: candidate.events.len(),
-        }),
+        })),
     })
 }
 

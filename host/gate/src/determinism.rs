@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::compare::Checks;
-use super::finding::{CommandsFinding, FindingDetails};
+use super::finding::{CommandsFinding, DeterminismFinding, FindingDetails};
 use super::folder::{Again, Folder};
 use super::past::{Part, PastDecision};
 use super::sample::{Played, play};
@@ -222,10 +222,10 @@ impl Repetition {
             lines = first.lines();
         }
         summary.push('.');
-        let details = FindingDetails::Determinism(CommandsFinding {
+        let details = FindingDetails::Determinism(DeterminismFinding::Commands(CommandsFinding {
             commands: self.different,
             example: lines,
-        });
+        }));
         Finding::new(details, summary, true)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gavel_model::ActivationKey;
+use gavel_model::{ActivationKey, DeciderName, Namespace};
 use gavel_sandbox::scheduling::COUNT_PAGE;
 use gavel_store::Place;
 
@@ -70,8 +70,8 @@ impl Gate {
         // What others read, and what the specifications say, does not change what history shows: a
         // person wants to see all of it.
         watch.begin(Step::Dependents, 0);
-        let alone = std::slice::from_ref(subject);
-        let dependents = self.dependents(&subject.namespace, alone, watch);
+        let alone = [subject.pointing()];
+        let dependents = self.dependents(&subject.namespace, &alone, watch);
         let dependents = dependents.await?;
         for result in dependents.results {
             report.enter(result, policy, accept);
@@ -83,7 +83,8 @@ impl Gate {
         }
 
         watch.begin(Step::Refold, 0);
-        let events = self.count_events(subject, watch).await?;
+        let (namespace, decider) = (&subject.namespace, &subject.decider);
+        let events = self.count_events(namespace, decider, watch).await?;
         watch.begin(Step::Refold, events);
         let began = Instant::now();
         let refolded = self
@@ -124,9 +125,13 @@ impl Gate {
 
     /// Counts the events to fold, page by page: a count of everything at once keeps a processor
     /// busy for long.
-    async fn count_events(&self, subject: &Subject, watch: &Watch) -> Result<u64, Error> {
+    pub(super) async fn count_events(
+        &self,
+        namespace: &Namespace,
+        decider: &DeciderName,
+        watch: &Watch,
+    ) -> Result<u64, Error> {
         let throttle = self.modules.runtime().throttle();
-        let (namespace, decider) = (&subject.namespace, &subject.decider);
         let (mut events, mut after) = (0, Some(Place::default()));
         while let Some(place) = after {
             watch.check()?;

@@ -8,6 +8,7 @@ use super::determinism::Repetition;
 use super::redecided::Redecisions;
 use super::refolded::RefoldFacts;
 use super::step::Step;
+use super::views::{Built, RowCost, RowDifferences, RowRepetition};
 
 /// The results of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -27,10 +28,34 @@ pub enum StepFacts {
     /// The commands that were decided again.
     #[serde(rename = "re-decide")]
     Redecide(Redecisions),
-    /// The commands that were decided twice.
-    Determinism(Repetition),
+    /// The rows that were built.
+    Build(Built),
+    /// The rows that were compared.
+    Compare(RowDifferences),
+    /// The commands that were decided twice, or the events that were folded twice.
+    Determinism(DeterminismFacts),
     /// The fuel and the sizes of states.
-    Cost(Cost),
+    Cost(CostFacts),
+}
+
+/// The results of doing the same twice, by the kind of the candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum DeterminismFacts {
+    /// The commands of a decider.
+    Commands(Repetition),
+    /// The rows of a view.
+    Rows(RowRepetition),
+}
+
+/// The cost of a candidate, by its kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum CostFacts {
+    /// The commands of a decider.
+    Commands(Cost),
+    /// The rows of a view.
+    Rows(RowCost),
 }
 
 /// The results of looking at the component itself.
@@ -40,9 +65,34 @@ pub struct ValidateFacts {
     pub imports: usize,
 }
 
-/// The results of comparing the declarations.
+/// The results of comparing the declarations, by the kind of the candidate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DescribeFacts {
+#[serde(untagged)]
+pub enum DescribeFacts {
+    /// The declarations of a decider.
+    Decider(DeclaredTypes),
+    /// The declarations of a view.
+    View(ViewFacts),
+}
+
+/// The declarations of a view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ViewFacts {
+    /// The columns of the rows.
+    pub columns: Vec<String>,
+    /// The members of rows that are no columns.
+    pub in_row_alone: Vec<String>,
+    /// The indexes over the rows.
+    pub indexes: Vec<Vec<String>>,
+    /// The number of events that the view reads.
+    pub reads: usize,
+    /// The name by which SQL reads the rows; null if there is none.
+    pub sql_name: Option<String>,
+}
+
+/// The declarations of a decider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeclaredTypes {
     /// The commands that the candidate declares.
     pub commands: usize,
     /// The events that the candidate declares, in each version of their schemas.
@@ -80,6 +130,8 @@ impl StepFacts {
             Self::Specs(_) => Step::Specs,
             Self::Refold(_) => Step::Refold,
             Self::Redecide(_) => Step::Redecide,
+            Self::Build(_) => Step::Build,
+            Self::Compare(_) => Step::Compare,
             Self::Determinism(_) => Step::Determinism,
             Self::Cost(_) => Step::Cost,
         }

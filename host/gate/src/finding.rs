@@ -17,8 +17,9 @@ use super::step::Step;
 #[serde(try_from = "StoredFinding")]
 pub struct Finding {
     /// The name under which a person can accept it: `schema`, `dependents:<kind>/<name>`,
-    /// `specs:<title>`, `decisions`, `determinism`, `cost`. Nobody can accept `re-fold`: a module
-    /// that cannot fold a stream never becomes active.
+    /// `specs:<title>`, `decisions`, `determinism`, `cost`, and of a view `columns`, `build` and
+    /// `rows`. Nobody can accept `re-fold`: a module that cannot fold a stream never becomes
+    /// active.
     pub name: String,
     /// The step that found it.
     pub step: Step,
@@ -105,8 +106,14 @@ finding_kinds! {
     States(StreamsFinding), "states", Refold;
     /// Recorded commands would be decided otherwise.
     Decisions(CommandsFinding), "decisions", Redecide;
-    /// Commands that are decided twice give different bytes.
-    Determinism(CommandsFinding), "determinism", Determinism;
+    /// The columns of a view cannot keep their place or type in SQL.
+    Columns(ColumnsFinding), "columns", Describe;
+    /// Rows cannot be folded by the candidate of a view.
+    Build(RowsFinding), "build", Build;
+    /// Rows of a view would be others.
+    Rows(RowsFinding), "rows", Compare;
+    /// What is decided or folded twice gives different bytes.
+    Determinism(DeterminismFinding), "determinism", Determinism;
     /// Commands need more fuel than is allowed.
     Cost(CostFinding), "cost", Cost;
 }
@@ -238,6 +245,38 @@ pub struct CommandsFinding {
     /// Lines for people about the first of them.
     #[serde(default)]
     pub example: Vec<String>,
+}
+
+/// A finding about doing the same twice, by the kind of the candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum DeterminismFinding {
+    /// The commands of a decider.
+    Commands(CommandsFinding),
+    /// The rows of a view.
+    Rows(RowsFinding),
+}
+
+/// A finding about rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RowsFinding {
+    /// The number of rows.
+    pub rows: u64,
+    /// The number of events whose keys cannot be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<u64>,
+    /// Lines for people about the first of them.
+    #[serde(default)]
+    pub example: Vec<String>,
+}
+
+/// A finding about the columns of a view.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ColumnsFinding {
+    /// The columns that cannot keep their place or type.
+    pub columns: Vec<String>,
+    /// The views of others that depend on the view's name in SQL.
+    pub dependents: Vec<String>,
 }
 
 /// A finding about the fuel of commands.

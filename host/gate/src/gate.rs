@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use gavel_engine::catalog::Modules;
+use gavel_engine::views::Views;
 use gavel_sandbox::RunError;
 use gavel_store::Store;
 
 use super::slots::Slots;
+use super::views::Comparisons;
 use super::{Error, GateSettings};
 
 /// Looks at candidates and activates those that pass.
@@ -16,15 +18,24 @@ pub struct Gate {
     pub(super) modules: Modules,
     pub(super) settings: Arc<GateSettings>,
     pub(super) slots: Slots,
+    pub(super) views: Views,
+    pub(super) comparisons: Arc<Comparisons>,
 }
 
 impl Gate {
-    /// Makes a gate in front of `modules`.
+    /// Makes a gate in front of `modules`, and of the rows of `views`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, modules: Modules, settings: GateSettings) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        modules: Modules,
+        views: Views,
+        settings: GateSettings,
+    ) -> Self {
         Self {
             store,
             modules,
+            views,
+            comparisons: Arc::default(),
             slots: Slots::new(&settings),
             settings: Arc::new(settings),
         }

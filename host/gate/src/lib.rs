@@ -16,6 +16,7 @@
 //! describe.rs, dependents.rs, specs.rs, refold.rs, redecide.rs, determinism.rs, cost.rs
 //!   |
 //! subject.rs      a candidate, next to what it would replace
+//! views/          the steps and the swap of views
 //! past/           streams, and what was decided on them  -->  folder.rs   a module that folds them
 //!   |
 //! gate.rs         what all of them work with
@@ -40,7 +41,9 @@ mod kinds;
 pub mod metrics;
 mod moved;
 mod past;
+mod pointing;
 mod policy;
+mod promised;
 mod redecide;
 mod redecided;
 mod refold;
@@ -61,6 +64,7 @@ mod starts;
 mod step;
 mod subject;
 mod verify;
+mod views;
 mod watch;
 mod why;
 mod words;
@@ -73,12 +77,16 @@ pub use folder::Again;
 pub use gate::Gate;
 pub use kinds::run_specs;
 pub use policy::{GateSettings, Mode, Policy};
-pub use rehearsal::{Progress, Rehearsal, RehearsalRequest, Rehearsed, Status};
+pub use promised::SpecFailure;
+pub use rehearsal::{Progress, Rehearsal, RehearsalRequest, Rehearsed, Status, ThenActivate};
 pub use rehearsals::Rehearsals;
 pub use report::{CaughtUp, NewEventType, Report, RollbackSafety, StepOutcome, StepReport};
-pub use specs::{SpecFailure, SpecRun};
+pub use specs::SpecRun;
 pub use step::Step;
 pub use verify::{Difference, Verification, Verified, VerifyRequest};
+pub use views::{
+    Built, ChangedPointer, ColumnSum, RowCost, RowDifferences, RowExample, RowRepetition,
+};
 pub use watch::Watch;
 pub use why::Why;
 

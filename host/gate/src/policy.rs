@@ -25,6 +25,9 @@ pub struct Policy {
     /// share of all that were decided again, from 0 to 1 (inclusive). Default 1: differences are
     /// reported, and a person judges them.
     pub max_changed_decisions: f64,
+    /// Most rows of a view that may be others than those of the active module (inclusive). Default
+    /// 0.
+    pub max_changed_rows: u64,
     /// Most that the commands of a name may need more fuel than with the active module, as a share
     /// of what they need there (inclusive). Default 1: twice as much.
     pub max_fuel_increase: f64,
@@ -35,6 +38,7 @@ impl Default for Policy {
         Self {
             mode: Mode::Enforce,
             max_changed_decisions: 1.0,
+            max_changed_rows: 0,
             max_fuel_increase: 1.0,
         }
     }

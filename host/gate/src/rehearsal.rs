@@ -1,6 +1,6 @@
 //! A rehearsal as people see it: the gate without the activation.
 
-use gavel_model::{ActivationKey, Json, ModuleDigest, RehearsalId};
+use gavel_model::{ActivationKey, ActivationNumber, Json, ModuleDigest, RehearsalId};
 use gavel_store::RehearsalRecord;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -41,6 +41,16 @@ pub struct RehearsalRequest {
     pub accept: Vec<String>,
     /// The authenticated sender; none when authentication is off.
     pub requested_by: Option<String>,
+    /// The activation that is to follow when no finding blocks the candidate; none where it is only
+    /// looked at.
+    pub then: Option<ThenActivate>,
+}
+
+/// An activation that follows a rehearsal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThenActivate {
+    /// The reason for the activation.
+    pub message: Option<String>,
 }
 
 /// The status of a rehearsal.
@@ -113,6 +123,8 @@ pub struct Rehearsal {
     /// The number of times that a host began the rehearsal, and did not give it back when that host
     /// was stopped.
     pub begun: u32,
+    /// The activation that it has led to.
+    pub activation: Option<ActivationNumber>,
 }
 
 /// A rehearsal as it is stored, apart from the columns that the store needs.
@@ -133,6 +145,11 @@ struct Document {
     /// the count.
     #[serde(default)]
     begun: u32,
+    /// Absent from records that are older than activations which follow.
+    #[serde(default)]
+    then: Option<ThenActivate>,
+    #[serde(default)]
+    activation: Option<i64>,
 }
 
 impl Rehearsal {
@@ -148,6 +165,7 @@ impl Rehearsal {
             report: None,
             error: None,
             begun: 1,
+            activation: None,
         }
     }
 
@@ -173,6 +191,8 @@ impl Rehearsal {
             report: self.report.as_ref().map(Json::to_value),
             error: self.error.clone(),
             begun: self.begun,
+            then: self.request.then.clone(),
+            activation: self.activation.map(ActivationNumber::get),
         };
         let value = serde_json::to_value(document).expect("a document has only text keys");
         RehearsalRecord {
@@ -197,6 +217,7 @@ impl Rehearsal {
                 mode: document.mode,
                 accept: document.accept,
                 requested_by: document.requested_by,
+                then: document.then,
             },
             status: document.status,
             progress: document.progress,
@@ -207,6 +228,7 @@ impl Rehearsal {
                 .and_then(|report| Json::from_value(&report).ok()),
             error: document.error,
             begun: document.begun,
+            activation: document.activation.map(ActivationNumber::new),
         })
     }
 }

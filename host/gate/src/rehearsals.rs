@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gavel_engine::catalog::Decider;
-use gavel_model::{ActivationKey, Clock, Json, Namespace, RehearsalId, new_id};
+use gavel_model::{ActivationKey, ActivationNumber, Clock, Json, Namespace, RehearsalId, new_id};
 use gavel_sandbox::RunError;
 use metrics::counter;
 use tokio::sync::watch;
@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::metrics::REHEARSALS;
-use super::rehearsal::{Rehearsal, RehearsalRequest, Rehearsed, Status};
+use super::rehearsal::{Rehearsal, RehearsalRequest, Rehearsed, Status, ThenActivate};
 use super::silence::Beats;
 use super::slots::{Slot, SlotKind};
 use super::subject::Swap;
-use super::{Error, Gate, Report, Watch};
+use super::{ActivationRequest, Error, Gate, Report, Watch};
 
 /// The interval at which a host records that it is alive, and the progress of its rehearsals.
 const BEAT: Duration = Duration::from_secs(1);
@@ -243,7 +243,7 @@ impl Rehearsals {
             let (gate, request) = (self.0.gate.clone(), rehearsal.request.clone());
             let (watched, finds) = (watch.clone(), found.clone());
             let mut working = AbortOnDropHandle::new(tokio::spawn(async move {
-                gate.rehearse(&request, &watched, &finds).await
+                gate.rehearse_and_activate(&request, &watched, &finds).await
             }));
             let mut beat = tokio::time::interval(BEAT);
             beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -275,13 +275,18 @@ impl Rehearsals {
         rehearsal.progress = watch.progress();
         rehearsal.report = found.borrow().clone();
         let status = match &ended {
-            Ok(report) => {
+            Ok((report, activation)) => {
                 rehearsal.report = Some(report.to_json());
+                rehearsal.activation = *activation;
                 if report.passed {
                     Status::Passed
                 } else {
                     Status::Refused
                 }
+            }
+            Err(Error::Refused { reports }) => {
+                rehearsal.report = reports.first().cloned();
+                Status::Refused
             }
             Err(Error::Cancelled) => Status::Cancelled,
             Err(error) => {
@@ -340,6 +345,29 @@ impl Rehearsals {
 }
 
 impl Gate {
+    /// Takes a candidate through the gate, and activates it when that is wanted and none of what
+    /// was found blocks it.
+    async fn rehearse_and_activate(
+        &self,
+        request: &RehearsalRequest,
+        watch: &Watch,
+        found: &watch::Sender<Option<Json>>,
+    ) -> Result<(Report, Option<ActivationNumber>), Error> {
+        let report = self.rehearse(request, watch, found).await?;
+        let Some(ThenActivate { message }) = request.then.as_ref().filter(|_| report.passed) else {
+            return Ok((report, None));
+        };
+        let activation = self.activate(ActivationRequest {
+            key: request.key.clone(),
+            digest: request.digest,
+            message: message.clone(),
+            accept: request.accept.clone(),
+            activated_by: request.requested_by.clone(),
+        });
+        let number = activation.await?.number;
+        Ok((report, Some(number)))
+    }
+
     /// Takes a decider through the gate, or shadows live commands; puts into `found` what it has
     /// seen so far.
     pub(super) async fn rehearse_decider(
@@ -367,9 +395,11 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use gavel_engine::catalog::Modules;
+    use gavel_engine::streaming::Log;
+    use gavel_engine::views::{ViewSettings, Views};
     use gavel_model::{ModuleDigest, ModuleKind, SystemClock};
-    use gavel_sandbox::{Limits, Runtime, RuntimeOptions};
-    use gavel_store::{MemoryStore, RehearsalStore as _};
+    use gavel_sandbox::{BackgroundThrottle, Limits, Runtime, RuntimeOptions};
+    use gavel_store::{MemoryStore, MemoryViews, RehearsalStore as _};
 
     use super::*;
     use crate::GateSettings;
@@ -379,7 +409,16 @@ mod tests {
         let store = Arc::new(MemoryStore::new(clock.clone()));
         let runtime = Runtime::new(Limits::default(), RuntimeOptions::default()).unwrap();
         let modules = Modules::new(store.clone(), runtime);
-        let gate = Gate::new(store.clone(), modules, GateSettings::default());
+        let log = Log::new(store.clone(), clock.clone(), BackgroundThrottle::default());
+        let views = Views::new(
+            Arc::new(MemoryViews::new(clock.clone())),
+            store.clone(),
+            log,
+            modules.clone(),
+            clock.clone(),
+            ViewSettings::default(),
+        );
+        let gate = Gate::new(store.clone(), modules, views, GateSettings::default());
         (store, Rehearsals::new(gate, clock))
     }
 
@@ -390,6 +429,7 @@ mod tests {
             mode,
             accept: Vec::new(),
             requested_by: None,
+            then: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The report of the gate, for programs and for people.
 
-use gavel_model::{ActivationNumber, DeciderName, Json, ModuleDigest};
+use gavel_model::{ActivationKey, ActivationNumber, Json, ModuleDigest, ModuleKind};
 use gavel_store::Moment;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -24,8 +24,12 @@ pub enum StepOutcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = GateReport)]
 pub struct Report {
-    /// The decider.
-    pub decider: String,
+    /// The decider; absent of a view.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decider: Option<String>,
+    /// The view; absent of a decider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<String>,
     /// The module that wants to become active.
     pub candidate: String,
     /// The module that is active; none before the first activation, and after a deactivation.
@@ -122,13 +126,20 @@ pub struct NewEventType {
 
 impl Report {
     pub(super) fn new(
-        decider: &DeciderName,
+        key: &ActivationKey,
         candidate: ModuleDigest,
         (after, active): (ActivationNumber, Option<ModuleDigest>),
         as_of: &Moment,
     ) -> Self {
+        let is_view = key.kind() == ModuleKind::View;
+        let name = key.name().to_string();
+        let (decider, view) = match is_view {
+            true => (None, Some(name)),
+            false => (Some(name), None),
+        };
         Self {
-            decider: decider.to_string(),
+            decider,
+            view,
             candidate: candidate.to_string(),
             active: active.map(|digest| digest.to_string()),
             activation: after.get(),

@@ -3,7 +3,7 @@
 use super::Finding;
 use super::cost::Cost;
 use super::determinism::Repetition;
-use super::facts::StepFacts;
+use super::facts::{CostFacts, DeterminismFacts, StepFacts};
 use super::redecided::Redecisions;
 use super::refolded::Refolded;
 
@@ -44,7 +44,7 @@ impl Repetition {
         StepResult {
             summary: self.summary(),
             findings: self.findings(),
-            facts: StepFacts::Determinism(self.clone()),
+            facts: StepFacts::Determinism(DeterminismFacts::Commands(self.clone())),
         }
     }
 }
@@ -55,7 +55,7 @@ impl Cost {
         StepResult {
             summary: self.summary(),
             findings: self.findings(max_increase),
-            facts: StepFacts::Cost(self.clone()),
+            facts: StepFacts::Cost(CostFacts::Commands(self.clone())),
         }
     }
 }

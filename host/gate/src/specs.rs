@@ -2,7 +2,7 @@
 //! mean.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gavel_engine::catalog::{
     Decider, ExpectedRejection, Manifest, RejectionDetails, Spec, SpecEvent, SpecOutcome, Unfit,
@@ -11,28 +11,9 @@ use gavel_model::{Event, Json, Rejection};
 use gavel_sandbox::{Decision, Fault, GuestCommand, GuestContext, Instance, Restored, State};
 use serde_json::{Value, json};
 
-use super::facts::{SpecsFacts, StepFacts};
-use super::finding::{FindingDetails, SpecFinding};
+use super::promised::{Promised, SpecFailure};
 use super::subject::{Subject, Swap};
-use super::words::{count, count_of, excerpt, excerpt_value, seconds};
-use super::{Error, Finding, Gate, StepResult, Watch};
-
-/// The number of failed specifications that are shown with the expected and the actual outcome: a
-/// module has as many specifications as it likes.
-const SHOWN: u64 = 100;
-
-/// A specification that does not hold.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SpecFailure {
-    /// The specification's title.
-    pub title: String,
-    /// One sentence for people.
-    pub reason: String,
-    /// The expected outcome.
-    pub expected: Value,
-    /// The actual outcome.
-    pub actual: Value,
-}
+use super::{Error, Gate, StepResult, Watch};
 
 /// A specification that was run.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,50 +64,6 @@ impl Promise {
             None => "the module",
             Some(_) => "the active module",
         }
-    }
-
-    /// Makes the finding of a specification that does not hold: with the reason for the first few,
-    /// without it for the others.
-    fn is_broken(&self, failure: SpecFailure, is_shown: bool) -> Finding {
-        let SpecFailure {
-            title,
-            reason,
-            expected,
-            actual,
-        } = failure;
-        let whose = self.whose();
-        let mut summary = format!("Spec \"{title}\" of {whose} does not hold");
-        let mut details = SpecFinding {
-            title,
-            expected: None,
-            actual: None,
-            example: Vec::new(),
-        };
-        if is_shown {
-            summary = format!("{summary}: {}", excerpt(&reason));
-            let example = [("expected", &expected), ("actual", &actual)]
-                .map(|(which, value)| format!("{which:<8}  {}", excerpt(&value.to_string())));
-            details.expected = Some(excerpt_value(expected));
-            details.actual = Some(excerpt_value(actual));
-            details.example = example.into();
-        }
-        let details = FindingDetails::Specs(details);
-        Finding::new(details, summary + ".", self.is_binding)
-    }
-
-    fn is_not_run(&self, limit: Duration) -> Finding {
-        let title = self.spec.title.clone();
-        let (whose, limit) = (self.whose(), seconds(limit.as_secs_f64()));
-        let summary = format!(
-            "Spec \"{title}\" of {whose} was not run: those before it took {limit} (`gate.specs_deadline_ms`)."
-        );
-        let details = FindingDetails::Specs(SpecFinding {
-            title,
-            expected: None,
-            actual: None,
-            example: Vec::new(),
-        });
-        Finding::new(details, summary, self.is_binding)
     }
 }
 
@@ -181,34 +118,20 @@ impl Gate {
         let promises = promises(subject);
         let limit = self.settings.specs;
         let runtime = self.modules.runtime();
-        let (mut run, mut failed) = (0_u64, 0_u64);
-        let mut findings = Vec::new();
+        let mut promised = Promised::new(limit);
         let began = Instant::now();
         for promise in &promises {
             watch.check()?;
+            let (whose, is_binding) = (promise.whose(), promise.is_binding);
             if began.elapsed() >= limit {
-                findings.push(promise.is_not_run(limit));
+                promised.not_run(&promise.spec.title, whose, is_binding);
                 continue;
             }
             let (candidate, job) = (subject.candidate.clone(), promise.clone());
             let verdict = runtime.run_in_background(move || job.run(&candidate)).await;
-            run += 1;
-            if let Err(failure) = verdict.map_err(Error::NotRun)? {
-                failed += 1;
-                findings.push(promise.is_broken(failure, failed <= SHOWN));
-            }
+            promised.was_run(verdict.map_err(Error::NotRun)?.err(), whose, is_binding);
         }
-        let specs = promises.len() as u64;
-        let of_all = if run == specs {
-            String::new()
-        } else {
-            format!("{} of ", count(run))
-        };
-        Ok(StepResult {
-            summary: format!("{of_all}{} run: {failed} failed.", count_of(specs, "spec")),
-            findings,
-            facts: StepFacts::Specs(SpecsFacts { specs, run, failed }),
-        })
+        Ok(promised.result())
     }
 }
 
@@ -464,33 +387,4 @@ fn rejection_json(rejection: &Rejection) -> Value {
 
 fn event_json(event: &Event) -> Value {
     json!({ "event": event.name, "schema_version": event.schema_version, "data": event.data.to_value() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_report_does_not_grow_with_what_failing_specs_expect_and_get() {
-        let spec = json!({ "title": "a", "when": { "command": "Do" }, "then": { "state": null } });
-        let promise = Promise {
-            spec: serde_json::from_value(spec).unwrap(),
-            former: None,
-            is_binding: true,
-        };
-        let failure = SpecFailure {
-            title: "a".to_owned(),
-            reason: "r".repeat(1 << 20),
-            expected: json!({ "state": 1 }),
-            actual: json!({ "state": vec![1; 1 << 20] }),
-        };
-        let shown = promise.is_broken(failure.clone(), true);
-        let FindingDetails::Specs(details) = &shown.details else {
-            panic!("it is about a specification: {shown:?}");
-        };
-        assert_eq!(details.expected.as_ref(), Some(&failure.expected));
-        let length = |finding: &Finding| serde_json::to_string(finding).unwrap().len();
-        assert!((10_000..20_000).contains(&length(&shown)));
-        assert!(length(&promise.is_broken(failure, false)) < 200);
-    }
 }

@@ -23,8 +23,12 @@ pub enum Step {
     /// The candidate decides every recorded command again; its decisions against the recorded ones.
     #[serde(rename = "re-decide")]
     Redecide,
-    /// A decision that is made twice gives the same bytes.
+    /// The candidate of a view folds the whole log into a table of its own.
+    Build,
+    /// The rows of a view's candidate, against those of the active module.
+    Compare,
+    /// The same bytes come of deciding or folding twice.
     Determinism,
-    /// Fuel and size of states against the active module.
+    /// Fuel, and the size of states, against the active module.
     Cost,
 }

@@ -9,6 +9,7 @@ use gavel_model::{
 use gavel_store::{Moment, PastRange};
 
 use super::compare::Checks;
+use super::pointing::Pointing;
 use super::{Error, Gate, Report};
 
 /// The direction of a change: to a candidate, or back to the module that the active one has
@@ -56,11 +57,22 @@ impl Subject {
         *record.stream.namespace() == self.namespace && *record.stream.decider() == self.decider
     }
 
+    /// The entry of the activation log that is to be made.
+    pub(super) fn pointing(&self) -> Pointing {
+        Pointing {
+            key: ActivationKey::of_decider(&self.namespace, &self.decider),
+            after: self.after,
+            digest: self.candidate.digest(),
+            former: self.active.as_ref().map(|active| active.decider.digest()),
+        }
+    }
+
     /// Makes a report without any step, of what was stored before `as_of`.
     pub(super) fn empty_report(&self, as_of: &Moment) -> Report {
         let active = self.active.as_ref().map(|active| active.decider.digest());
         let candidate = self.candidate.digest();
-        Report::new(&self.decider, candidate, (self.after, active), as_of)
+        let key = ActivationKey::of_decider(&self.namespace, &self.decider);
+        Report::new(&key, candidate, (self.after, active), as_of)
     }
 
     /// Tells whether the candidate is active already: then it differs in nothing.

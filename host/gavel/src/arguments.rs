@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::options::{Connection, Format, SettingsArguments};
 use super::{
-    config, deactivate, deploy, events, graph, inspect, logs, modules, rehearse, rollback, send,
-    serve, state, test, token, verify, why,
+    config, deactivate, deploy, events, graph, inspect, logs, modules, rehearse, rollback, rows,
+    send, serve, state, test, token, verify, views, why,
 };
 
 /// The command line of `gavel`.
@@ -59,6 +59,10 @@ pub enum Command {
     Send(send::Arguments),
     /// Show the state of a stream, now or earlier.
     State(state::Arguments),
+    /// List views, or show one, with how far it is and what it cannot fold.
+    Views(views::Arguments),
+    /// Read the rows of a view.
+    Rows(rows::Arguments),
     /// Read the log of events.
     Events(events::Arguments),
     /// Show what the modules of a decider have written to stdout and stderr.

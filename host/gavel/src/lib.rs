@@ -31,6 +31,7 @@ mod rehearsal;
 mod rehearse;
 mod report;
 mod rollback;
+mod rows;
 mod run;
 mod send;
 mod serve;
@@ -41,6 +42,7 @@ mod test;
 mod test_server;
 mod token;
 mod verify;
+mod views;
 mod why;
 mod wiring;
 

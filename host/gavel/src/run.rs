@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure, Result};
 use super::output::Output;
 use super::{
     config, deactivate, deploy, events, graph, inspect, logs, modules, problem, rehearse, rollback,
-    send, serve, state, test, token, verify, why,
+    rows, send, serve, state, test, token, verify, views, why,
 };
 
 /// Runs the command. A failure is written to `output`; the caller ends the process with the code.
@@ -38,6 +38,8 @@ fn dispatch(arguments: &Arguments, output: &mut Output<'_>) -> Result {
         }
         Command::Send(send) => block_on(send::run(send, &client()?, output)),
         Command::State(state) => block_on(state::run(state, &client()?, output)),
+        Command::Views(views) => block_on(views::run(views, &client()?, output)),
+        Command::Rows(rows) => block_on(rows::run(rows, &client()?, output)),
         Command::Events(events) => block_on(events::run(events, &client()?, output)),
         Command::Logs(logs) => block_on(logs::run(logs, &client()?, output)),
         Command::Why(why) => block_on(why::run(why, &client()?, output)),

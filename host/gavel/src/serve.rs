@@ -136,6 +136,7 @@ async fn host(
     let modules = services.modules.clone();
     let consumers = services.consumers.clone();
     let rehearsals = services.rehearsals.clone();
+    let views = services.views.clone();
     let store = services.store.clone();
     let state = AppState::new(services, api, metrics, stop.clone());
     let unloaded = modules.warm_up().await;
@@ -147,6 +148,7 @@ async fn host(
         .context("cannot push events")?;
     let keeping = tokio::spawn(keeper.run(stop.clone()));
     let rehearsing = tokio::spawn(rehearsals.keep(stop.clone()));
+    let folding = tokio::spawn(views.keeper().run(stop.clone()));
     let watching = tokio::spawn(end_when_outdated(store.clone(), stop.clone()));
     state.mark_ready();
     ready();
@@ -154,7 +156,7 @@ async fn host(
     let drain = server.drain_timeout;
     http::serve(listener, http::router(state), server, stop).await;
     // What is being pushed or rehearsed has the same time as what is being answered.
-    let at_rest = async { tokio::try_join!(keeping, rehearsing) };
+    let at_rest = async { tokio::try_join!(keeping, rehearsing, folding) };
     match tokio::time::timeout(drain, at_rest).await {
         Ok(rested) => drop(rested.context("what runs in the background has panicked")?),
         Err(_) => tracing::warn!(
@@ -214,12 +216,16 @@ async fn services(config: &Config, bound: SocketAddr) -> Result<Services> {
         OpenError::Outdated(outdated) => Failure::Outdated(outdated),
         error => Failure::Error(error.into()),
     })?;
+    let rows = wiring::rows(config).await;
+    let rows = rows.context("the store of the rows of views cannot be opened")?;
     Ok(Services::new(
         store,
+        rows,
         wiring::caching_runtime(config)?,
         wiring::commands(config),
         wiring::gate(config),
         wiring::push(config, bound),
+        wiring::views(config),
     ))
 }
 

@@ -2,21 +2,23 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use gavel_config::{Config, GateMode, StoreUrl};
 use gavel_engine::command::{CommandSettings, SnapshotPolicy};
 use gavel_engine::streaming::{PushRules, PushSettings};
+use gavel_engine::views::{ViewLimits, ViewSettings};
 use gavel_gate::{GateSettings, Mode, Policy};
 use gavel_http::{ApiSettings, BodyLimit, ServerSettings, Tokens};
 use gavel_model::{PerDecider, SystemClock};
-use gavel_postgres::{PostgresOptions, PostgresStore};
+use gavel_postgres::{PostgresOptions, PostgresStore, PostgresViews};
 use gavel_sandbox::{Limits, Runtime, RuntimeOptions};
-use gavel_sqlite::SqliteStore;
-use gavel_store::{MemoryStore, OpenError, Store};
+use gavel_sqlite::{SqliteStore, SqliteViews};
+use gavel_store::views::ViewStore;
+use gavel_store::{MemoryStore, MemoryViews, OpenError, Store};
 
 /// The folder of compiled code, below the data directory.
 const CODE_CACHE: &str = "compiled";
@@ -104,6 +106,7 @@ pub(super) fn gate(config: &Config) -> GateSettings {
     let default = Policy {
         mode: mode(gate.mode),
         max_changed_decisions: gate.max_changed_decisions,
+        max_changed_rows: gate.max_changed_rows,
         max_fuel_increase: gate.max_fuel_increase,
     };
     let policies = gate.filled_policies();
@@ -113,6 +116,7 @@ pub(super) fn gate(config: &Config) -> GateSettings {
             max_changed_decisions: own
                 .max_changed_decisions
                 .unwrap_or(default.max_changed_decisions),
+            max_changed_rows: own.max_changed_rows.unwrap_or(default.max_changed_rows),
             max_fuel_increase: own.max_fuel_increase.unwrap_or(default.max_fuel_increase),
         };
         policies.with(own.namespace, own.decider, policy)
@@ -203,6 +207,55 @@ pub(super) async fn store(config: &Config) -> Result<Arc<dyn Store>, OpenError> 
     })
 }
 
+/// The store of the rows of views: the one that the settings name, or else one beside the events.
+pub(super) async fn rows(config: &Config) -> anyhow::Result<Arc<dyn ViewStore>> {
+    let settings = &config.store;
+    let clock = Arc::new(SystemClock);
+    let url = match &config.views.store {
+        Some(url @ StoreUrl::Postgres(_)) => url,
+        Some(_) => bail!("`views.store` is a PostgreSQL database, or left out"),
+        None => &settings.url,
+    };
+    Ok(match url {
+        StoreUrl::Memory => Arc::new(MemoryViews::new(clock)),
+        StoreUrl::Sqlite(path) => Arc::new(SqliteViews::open(rows_beside(path), clock).await?),
+        StoreUrl::Postgres(url) => {
+            let options = PostgresOptions {
+                url: url.clone(),
+                max_connections: settings.pool_size / 2,
+                migrate: settings.migrate,
+                allow_unsafe_durability: settings.allow_unsafe_durability,
+            };
+            Arc::new(PostgresViews::open(options).await?)
+        }
+    })
+}
+
+/// The file for the rows of views beside that of a log: `views.db` beside `gavel.db`, and
+/// `NAME.views.db` beside `NAME.db`, so that two logs in one folder share nothing.
+fn rows_beside(log: &Path) -> PathBuf {
+    let name = log.file_stem().and_then(|name| name.to_str());
+    match name.filter(|name| *name != "gavel") {
+        Some(name) => log.with_file_name(format!("{name}.views.db")),
+        None => log.with_file_name("views.db"),
+    }
+}
+
+/// The settings of views.
+pub(super) fn views(config: &Config) -> ViewSettings {
+    let views = &config.views;
+    let threads = size(config.sandbox.guest_threads);
+    ViewSettings {
+        limits: ViewLimits {
+            keys: size(views.keys_per_event),
+            row_bytes: size(views.row_bytes),
+        },
+        build_workers: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
+        wait: Duration::from_millis(views.wait_ms),
+        keep_previous: Duration::from_secs(views.keep_previous_seconds),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use gavel_config::DeciderPolicy;
@@ -220,6 +273,7 @@ mod tests {
             decider: Some(account.clone()),
             mode: Some(GateMode::Warn),
             max_changed_decisions: Some(0.0),
+            max_changed_rows: None,
             max_fuel_increase: None,
             ledger: Some(LedgerMode::Keys),
         });
@@ -233,6 +287,7 @@ mod tests {
             let policy = Policy {
                 mode,
                 max_changed_decisions,
+                max_changed_rows: 0,
                 max_fuel_increase: 0.5,
             };
             assert_eq!(*gate.policies.of(&namespace, &decider), policy);

@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use gavel_engine::command::CommandSettings;
 use gavel_engine::streaming::{PushRules, PushSettings};
+use gavel_engine::views::ViewSettings;
 use gavel_gate::GateSettings;
 use gavel_http::{ApiSettings, AppState, ServerSettings, Services};
 use gavel_model::SystemClock;
 use gavel_sandbox::{Limits, Runtime, RuntimeOptions};
-use gavel_store::MemoryStore;
+use gavel_store::{MemoryStore, MemoryViews};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -94,6 +95,7 @@ async fn start() -> SocketAddr {
     };
     let services = Services::new(
         Arc::new(MemoryStore::new(Arc::new(SystemClock))),
+        Arc::new(MemoryViews::new(Arc::new(SystemClock))),
         Runtime::new(Limits::default(), options).unwrap(),
         CommandSettings::default(),
         GateSettings::default(),
@@ -101,6 +103,7 @@ async fn start() -> SocketAddr {
             timeout: Duration::from_secs(1),
             rules: PushRules::new(None, SocketAddr::from((Ipv4Addr::LOCALHOST, 4000))),
         },
+        ViewSettings::default(),
     );
     let drain = CancellationToken::new();
     let state = AppState::new(services, ApiSettings::default(), metrics, drain.clone());

@@ -12,7 +12,8 @@ use gavel_api::{
     Activation, ActivationBody, ActivationSet, ActivationSetBody, DeactivationBody, Rehearsal,
     RehearsalBody, RehearsalList, RollbackBody, Text,
 };
-use gavel_gate::{ActivationRequest, RehearsalRequest, check_together};
+use gavel_gate as gate;
+use gavel_gate::{ActivationRequest, RehearsalRequest, Rehearsed, ThenActivate, check_together};
 use gavel_model as model;
 use gavel_model::{ActivationKey, ModuleKind};
 use gavel_sandbox::kinds;
@@ -73,6 +74,7 @@ fn of_kind(kind: ModuleKind, mut routes: OpenApiRouter<AppState>) -> OpenApiRout
     post, path = "/activations", operation_id = "activate_{kind}", tag = "{kinds}", request_body = ActivationBody,
     responses(
         (status = 201, description = "Active, with the report of the gate.", body = Activation, headers(("Location" = String))),
+        (status = 202, description = "A view whose rows have to be built first: the rehearsal at `Location` builds them, and activates the module at its end.", body = Rehearsal, headers(("Location" = String))),
         (status = 404, description = "`module-not-found`"),
         (status = 409, description = "`activation-contended`; `name-taken` when the name has events or activations of another kind; `module-outdated`"),
         (status = 422, description = "`gate-refused`, with the `report`; `invalid-module`. Nothing has changed."),
@@ -93,7 +95,25 @@ async fn activate_module(
         accept: body.accept,
         activated_by: origin.actor,
     };
-    Ok(recorded(&state.services.gate.activate(request).await?))
+    let services = &state.services;
+    if services
+        .gate
+        .has_to_build(&request.key, request.digest)
+        .await?
+    {
+        let rehearsal = services.rehearsals.start(RehearsalRequest {
+            key: request.key,
+            digest: request.digest,
+            mode: Rehearsed::History,
+            accept: request.accept,
+            requested_by: request.activated_by,
+            then: Some(ThenActivate {
+                message: request.message,
+            }),
+        });
+        return Ok(begun(&rehearsal.await?));
+    }
+    Ok(recorded(&services.gate.activate(request).await?))
 }
 
 /// Activates modules together
@@ -236,11 +256,16 @@ async fn start_rehearsal(
         mode: body.mode.into(),
         accept: body.accept,
         requested_by: origin.actor,
+        then: None,
     };
-    let rehearsal = state.services.rehearsals.start(request).await?;
+    Ok(begun(&state.services.rehearsals.start(request).await?))
+}
+
+/// Answers with a rehearsal that is under way.
+fn begun(rehearsal: &gate::Rehearsal) -> Response {
     let location = format!("/v1/rehearsals/{}", rehearsal.id);
-    let body = Json(Rehearsal::from(&rehearsal));
-    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response())
+    let body = Json(Rehearsal::from(rehearsal));
+    (StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response()
 }
 
 /// Lists rehearsals

@@ -31,6 +31,7 @@ mod streams;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod views;
 mod why;
 
 pub use auth::tokens::{ReplaceError, Tokens};

@@ -18,7 +18,7 @@ use crate::settings::ApiSettings;
 use crate::state::AppState;
 use crate::{
     activations, answer, commands, consumers, deciders, graph, log, modules, operations,
-    rehearsals, streams, why,
+    rehearsals, streams, views, why,
 };
 
 /// Routes with the same conditions.
@@ -56,6 +56,10 @@ fn own_groups() -> [RouteGroup; 9] {
         .routes(routes!(consumers::list_consumers))
         .routes(routes!(consumers::get_consumer))
         .routes(routes!(consumers::list_parked))
+        .routes(routes!(views::list_views))
+        .routes(routes!(views::get_view))
+        .routes(routes!(views::list_rows))
+        .routes(routes!(views::get_row))
         .merge(activations::reading())
         .routes(routes!(rehearsals::get_rehearsal))
         .routes(routes!(why::explain_event))
@@ -81,6 +85,7 @@ fn own_groups() -> [RouteGroup; 9] {
         .routes(routes!(modules::upload_module))
         .routes(routes!(modules::delete_module))
         .merge(activations::changing())
+        .routes(routes!(views::retry_row))
         .routes(routes!(rehearsals::cancel_rehearsal));
     let append = OpenApiRouter::default().routes(routes!(streams::import::append_events));
     let groups = [

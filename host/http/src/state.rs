@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gavel_engine::catalog::Modules;
 use gavel_engine::command::{CommandSettings, Commands};
 use gavel_engine::streaming::{Consumers, Log, PushSettings};
+use gavel_engine::views::{ViewSettings, Views};
 use gavel_gate::{Gate, GateSettings, Rehearsals};
 use gavel_model::SystemClock;
 use gavel_sandbox::Runtime;
 use gavel_store::Store;
+use gavel_store::views::ViewStore;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -35,25 +37,37 @@ pub struct Services {
     pub log: Log,
     /// Lets consumers be worked for.
     pub consumers: Consumers,
+    /// Keeps the rows of views.
+    pub views: Views,
     /// The store, read directly where nothing needs to be decided or folded.
     pub store: Arc<dyn Store>,
 }
 
 impl Services {
-    /// Builds all services on `store`, with modules in `runtime`.
+    /// Builds all services on `store`, with the rows of views in `rows` and modules in `runtime`.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
+        rows: Arc<dyn ViewStore>,
         runtime: Runtime,
         commands: CommandSettings,
         gate: GateSettings,
         push: PushSettings,
+        views: ViewSettings,
     ) -> Self {
         let clock = Arc::new(SystemClock);
         let throttle = runtime.throttle().clone();
         let modules = Modules::new(store.clone(), runtime);
-        let gate = Gate::new(store.clone(), modules.clone(), gate);
         let log = Log::new(store.clone(), clock.clone(), throttle);
+        let views = Views::new(
+            rows,
+            store.clone(),
+            log.clone(),
+            modules.clone(),
+            clock.clone(),
+            views,
+        );
+        let gate = Gate::new(store.clone(), modules.clone(), views.clone(), gate);
         Self {
             commands: Commands::new(store.clone(), modules.clone(), clock.clone(), commands),
             modules,
@@ -61,6 +75,7 @@ impl Services {
             gate,
             consumers: Consumers::new(store.clone(), log.clone(), push),
             log,
+            views,
             store,
         }
     }

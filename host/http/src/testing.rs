@@ -11,10 +11,11 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 use gavel_engine::command::CommandSettings;
 use gavel_engine::streaming::{PushRules, PushSettings};
+use gavel_engine::views::ViewSettings;
 use gavel_gate::GateSettings;
 use gavel_model::SystemClock;
 use gavel_sandbox::{Limits, Runtime, RuntimeOptions};
-use gavel_store::MemoryStore;
+use gavel_store::{MemoryStore, MemoryViews};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +53,7 @@ impl Api {
         };
         let services = Services::new(
             Arc::new(MemoryStore::new(Arc::new(SystemClock))),
+            Arc::new(MemoryViews::new(Arc::new(SystemClock))),
             Runtime::new(Limits::default(), options).unwrap(),
             CommandSettings::default(),
             GateSettings::default(),
@@ -59,6 +61,7 @@ impl Api {
                 timeout: Duration::from_secs(1),
                 rules: PushRules::new(None, SocketAddr::from((Ipv4Addr::LOCALHOST, 4000))),
             },
+            ViewSettings::default(),
         );
         let drain = CancellationToken::new();
         let state = AppState::new(

@@ -14,6 +14,7 @@ wasmtime::component::bindgen!({
 
         world interfaces {
             export gavel:module/decider@0.1.0;
+            export gavel:module/view@0.1.0;
             export gavel:module/boundary@0.1.0;
             export gavel:module/sources@0.1.0;
             export gavel:module/tags@0.1.0;

@@ -156,7 +156,7 @@ pub enum CompileError {
         contract: String,
     },
     /// A module of a kind that this host does not run.
-    #[error("the component is a {kind}, and this host runs deciders only")]
+    #[error("the component is a {kind}, and this host does not run modules of that kind")]
     KindNotRun {
         /// The kind.
         kind: ModuleKind,

@@ -147,7 +147,7 @@ pub(super) fn document(what: &'static str, text: &str, limit_bytes: usize) -> Re
     })
 }
 
-fn within(size: usize, limit: usize, what: &'static str) -> Result<(), Fault> {
+pub(super) fn within(size: usize, limit: usize, what: &'static str) -> Result<(), Fault> {
     if size <= limit {
         Ok(())
     } else {

@@ -83,6 +83,46 @@ const COVERED: &[(&str, &str)] = &[
         "gate_rehearsals::a_rehearsal_says_what_an_activation_would_and_changes_nothing",
     ),
     (
+        "GET /v1/views",
+        "views::rows_are_the_same_over_http_and_in_sql",
+    ),
+    (
+        "GET /v1/views/{view}",
+        "views::rows_are_the_same_over_http_and_in_sql",
+    ),
+    (
+        "GET /v1/views/{view}/rows",
+        "views::rows_are_found_by_an_index_or_not_at_all",
+    ),
+    (
+        "GET /v1/views/{view}/rows/{key}",
+        "views::a_reader_sees_what_it_has_written",
+    ),
+    (
+        "POST /v1/views/{view}/rows/{key}/retry",
+        "views::a_row_that_faults_waits_alone_and_can_be_tried_again",
+    ),
+    (
+        "POST /v1/views/{view}/activations",
+        "views::a_changed_view_is_shown_row_by_row_and_refused_until_a_person_accepts_it",
+    ),
+    (
+        "POST /v1/views/{view}/deactivations",
+        "views::a_deactivated_view_has_no_rows_until_it_works_again",
+    ),
+    (
+        "POST /v1/views/{view}/rollback",
+        "views::rows_are_those_of_one_module_before_and_after_a_swap_and_a_rollback",
+    ),
+    (
+        "POST /v1/views/{view}/rehearsals",
+        "views::a_changed_view_is_shown_row_by_row_and_refused_until_a_person_accepts_it",
+    ),
+    (
+        "GET /v1/views/{view}/rehearsals",
+        "views::a_changed_view_is_shown_row_by_row_and_refused_until_a_person_accepts_it",
+    ),
+    (
         "DELETE /v1/rehearsals/{id}",
         "gate_rehearsals::a_rehearsal_can_be_cancelled",
     ),
@@ -212,6 +252,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("stop", include_str!("hostile/stop.rs")),
     ("streams", include_str!("streams.rs")),
     ("time_travel", include_str!("time_travel.rs")),
+    ("views", include_str!("views.rs")),
 ];
 
 #[tokio::test]
@@ -250,6 +291,8 @@ async fn every_described_operation_is_routed() {
         let path = template
             .replace("{digest}", &digest)
             .replace("{decider}", "counter")
+            .replace("{view}", "counters")
+            .replace("{key}", "c-1")
             .replace("{id}", "c-1");
         let answer = host
             .client()

@@ -22,6 +22,7 @@ mod push;
 mod streams;
 mod subscriptions;
 mod time_travel;
+mod views;
 mod workers;
 
 mod gate;

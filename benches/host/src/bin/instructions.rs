@@ -23,6 +23,7 @@ use gavel_bench_host::NativeAccount;
 use gavel_engine::catalog::{Decider, Manifest, Modules, Ready};
 use gavel_engine::command::CommandSettings;
 use gavel_engine::streaming::{PushRules, PushSettings};
+use gavel_engine::views::ViewSettings;
 use gavel_gate::GateSettings;
 use gavel_http::{ApiSettings, AppState, Services, recorder, router};
 use gavel_model::{ActivationNumber, Event, Json, ModuleDigest, SystemClock};
@@ -34,7 +35,7 @@ use gavel_sqlite::SqliteStore;
 use gavel_store::conformance::support::{
     activate_counter, activation, append, decided, incremented, key, module, stream, stream_of,
 };
-use gavel_store::{ActivationSet, MemoryStore, NewActivation, NewModule, Store};
+use gavel_store::{ActivationSet, MemoryStore, MemoryViews, NewActivation, NewModule, Store};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -174,6 +175,7 @@ async fn answer_requests(rounds: u64) -> Result<()> {
     let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
     let services = Services::new(
         store.clone(),
+        Arc::new(MemoryViews::new(Arc::new(SystemClock))),
         sandbox(None)?,
         CommandSettings::default(),
         GateSettings::default(),
@@ -181,6 +183,7 @@ async fn answer_requests(rounds: u64) -> Result<()> {
             timeout: Duration::from_secs(1),
             rules: PushRules::new(None, SocketAddr::from((Ipv4Addr::LOCALHOST, 4000))),
         },
+        ViewSettings::default(),
     );
     activate_natively(&*store, &services.modules).await?;
     let metrics = recorder()?.handle();

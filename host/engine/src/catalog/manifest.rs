@@ -197,7 +197,7 @@ pub(super) fn first_schema_version() -> u32 {
     1
 }
 
-fn empty_object() -> Value {
+pub(super) fn empty_object() -> Value {
     Value::Object(serde_json::Map::new())
 }
 
@@ -339,11 +339,11 @@ impl Manifest {
     }
 }
 
-fn malformed(error: serde_json::Error) -> Vec<String> {
+pub(super) fn malformed(error: serde_json::Error) -> Vec<String> {
     vec![format!("the manifest is malformed: {error}")]
 }
 
-fn check_name(what: &str, name: &str, reasons: &mut Vec<String>) {
+pub(super) fn check_name(what: &str, name: &str, reasons: &mut Vec<String>) {
     if name.is_empty() || name.len() > NAME_LIMIT_BYTES || name.chars().any(char::is_control) {
         reasons.push(format!(
             "{what} name `{}` is refused: 1 to {NAME_LIMIT_BYTES} bytes without control characters",

@@ -3,7 +3,7 @@
 use jsonschema::{Registry, Validator};
 use serde_json::Value;
 
-use super::{Manifest, Schema, SchemaBudget};
+use super::{Manifest, Schema, SchemaBudget, ViewManifest};
 
 const MANIFEST: &str = include_str!("../../../../wit/manifest.schema.json");
 const SPECS: &str = include_str!("../../../../wit/specs.schema.json");
@@ -57,6 +57,47 @@ fn the_host_refuses_what_the_published_schema_refuses() {
             !schema.is_valid(&Value::Array(vec![spec.clone()])),
             "{spec}"
         );
+    }
+}
+
+/// Reads the manifest of a view as an upload does.
+fn read_view(manifest: &Value) -> Result<ViewManifest, Vec<String>> {
+    let manifest = ViewManifest::parse_new(&manifest.to_string())?;
+    let mut budget = SchemaBudget::default();
+    Schema::compile(&manifest.row_schema, &mut budget).map_err(|reason| vec![reason])?;
+    Ok(manifest)
+}
+
+#[test]
+fn the_host_takes_and_refuses_views_as_the_published_schema_does() {
+    let schema = published();
+    let accepted = parsed(include_str!(
+        "../../../../tests/manifests/views_accepted.json"
+    ));
+    for manifest in accepted.as_array().unwrap() {
+        let errors: Vec<_> = schema.iter_errors(manifest).collect();
+        assert!(errors.is_empty(), "{manifest}: {errors:?}");
+        let read = read_view(manifest).unwrap_or_else(|reasons| panic!("{manifest}: {reasons:?}"));
+        let written = serde_json::to_value(&read).unwrap();
+        let errors: Vec<_> = schema
+            .iter_errors(&written)
+            .map(|error| error.to_string())
+            .collect();
+        assert!(errors.is_empty(), "{written}: {errors:?}");
+    }
+    let refused = parsed(include_str!(
+        "../../../../tests/manifests/views_refused.json"
+    ));
+    for manifest in refused.as_array().unwrap() {
+        assert!(!schema.is_valid(manifest), "{manifest}");
+        assert!(read_view(manifest).is_err(), "{manifest}");
+    }
+    let specs = parsed(include_str!("../../../../tests/specs/view_refused.json"));
+    for spec in specs.as_array().unwrap() {
+        let reads = serde_json::json!([{ "decider": "a", "event": "A", "schema_versions": [1] }]);
+        let manifest =
+            serde_json::json!({ "name": "a", "kind": "view", "reads": reads, "specs": [spec] });
+        assert!(read_view(&manifest).is_err(), "{spec}");
     }
 }
 

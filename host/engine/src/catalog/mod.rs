@@ -16,9 +16,10 @@ mod manifest_schema;
 mod output;
 mod schema;
 mod schema_cost;
+mod view_manifest;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use active::Active;
 pub use decisions::{Decisions, PendingDecisions};
@@ -32,6 +33,7 @@ pub use graph::{
     CONSUMER, CommandName, EventName, GraphPage, GraphPlace, GraphPlaceError, LinkedConsumer,
     LinkedModule, Links,
 };
+use kinds::HeldElsewhere;
 pub use kinds::*;
 pub use manifest::{
     CommandType, EventDeclaration, ExpectedRejection, Manifest, RejectionDetails, Spec,
@@ -41,6 +43,7 @@ pub use output::{FollowedOutputs, Output, Outputs};
 pub use schema::Schema;
 pub use schema_cost::{SchemaBudget, SchemaCost, referred};
 use tokio::sync::Semaphore;
+pub use view_manifest::{FoldedEvent, LoggedEvent, ViewManifest, ViewOutcome, ViewSpec};
 
 /// The number of entries of a list that are read at a time by callers that need all.
 const LIST_PAGE: u32 = 1_000;
@@ -55,8 +58,8 @@ struct Inner {
     runtime: Runtime,
     /// A permit to compile: one stored module is compiled at a time.
     compiling: Semaphore,
-    /// The deciders that are ready, as long as somebody holds them: the active ones are held.
-    ready: Mutex<HashMap<ModuleDigest, Weak<Decider>>>,
+    /// The modules that are ready, as long as somebody holds them: the active ones are held.
+    ready: Mutex<HashMap<ModuleDigest, HeldElsewhere>>,
     deciders: active::Pointers,
     decisions: Arc<Decisions>,
     outputs: Arc<Outputs>,
@@ -209,8 +212,8 @@ impl Modules {
     /// [`Error::NotFound`], [`Error::Outdated`] for one that was built for another contract, or why
     /// it cannot be made ready.
     pub async fn ready(&self, digest: ModuleDigest) -> Result<Ready, Error> {
-        if let Some(decider) = self.ready_decider(digest) {
-            return Ok(Ready::Decider(decider));
+        if let Some(ready) = self.held(digest) {
+            return Ok(ready);
         }
         let stored = self.module(digest).await?;
         if stored.contract != CONTRACT {
@@ -226,11 +229,9 @@ impl Modules {
             None => self.compile(digest).await?,
         };
         let ready = make_ready(module, stored.manifest, Ready::of_stored).await?;
-        if let Some(decider) = ready.decider() {
-            let mut deciders = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
-            deciders.retain(|_, decider| decider.strong_count() > 0);
-            deciders.insert(digest, Arc::downgrade(decider));
-        }
+        let mut held = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|_, module| module.get().is_some());
+        held.insert(digest, HeldElsewhere::of(&ready));
         Ok(ready)
     }
 
@@ -243,6 +244,18 @@ impl Modules {
         let ready = self.ready(digest).await?;
         ready.decider().cloned().ok_or_else(|| Error::Invalid {
             reasons: vec![format!("it is a {}, not a decider", ready.module().kind())],
+        })
+    }
+
+    /// Makes a stored view ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`Modules::ready`], and [`Error::Invalid`] when it is a module of another kind.
+    pub async fn view(&self, digest: ModuleDigest) -> Result<Arc<View>, Error> {
+        let ready = self.ready(digest).await?;
+        ready.view().cloned().ok_or_else(|| Error::Invalid {
+            reasons: vec![format!("it is a {}, not a view", ready.module().kind())],
         })
     }
 
@@ -259,13 +272,9 @@ impl Modules {
         prepared.map_err(invalid_or_compile)
     }
 
-    fn ready_decider(&self, digest: ModuleDigest) -> Option<Arc<Decider>> {
-        self.0
-            .ready
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&digest)?
-            .upgrade()
+    fn held(&self, digest: ModuleDigest) -> Option<Ready> {
+        let held = self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(&digest)?.get()
     }
 
     /// Lists the first `limit` entries of an activation log, newest first, older than `before` if

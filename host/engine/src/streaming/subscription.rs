@@ -83,6 +83,16 @@ impl Subscription {
     /// Dropped midway, nothing is lost: the next call continues the same reading.
     pub async fn next(&mut self) -> Delivery {
         loop {
+            if let Some(delivery) = self.next_or_moved().await {
+                return delivery;
+            }
+        }
+    }
+
+    /// Waits as [`next`](Self::next) does, and comes back with none as well when the position has
+    /// moved past events that did not pass the filter.
+    pub async fn next_or_moved(&mut self) -> Option<Delivery> {
+        loop {
             let page = match &mut self.place {
                 ReaderState::Behind(reading) => {
                     let page = reading
@@ -121,7 +131,7 @@ impl Subscription {
                     if self.is_withheld {
                         continue;
                     }
-                    return Delivery::CaughtUp;
+                    return Some(Delivery::CaughtUp);
                 }
                 ReaderState::Following(follower) => {
                     let Some(page) = follower.after(self.position).await else {
@@ -136,7 +146,9 @@ impl Subscription {
                     page
                 }
             };
-            if let Some(delivery) = self.take(page) {
+            let before = self.position;
+            let delivery = self.take(page);
+            if delivery.is_some() || self.position > before {
                 return delivery;
             }
         }

@@ -5,13 +5,16 @@ use gavel_model::{Activation, ActivationKey, Json, ModuleDigest};
 use tokio::sync::watch;
 
 use super::subject::Swap;
-use super::{ActivationRequest, Error, Gate, RehearsalRequest, Report, SpecRun, Watch, specs};
+use super::{
+    ActivationRequest, Error, Gate, RehearsalRequest, Report, SpecRun, Watch, specs, views,
+};
 
 /// Runs the specifications that a module holds. Calls the guest.
 #[must_use]
 pub fn run_specs(module: &Ready) -> Vec<SpecRun> {
     match module {
         Ready::Decider(decider) => specs::run_all(decider),
+        Ready::View(view) => views::run_all(view),
     }
 }
 
@@ -22,13 +25,18 @@ impl Gate {
         requests: &[ActivationRequest],
         direction: Swap,
     ) -> Result<Vec<Activation>, Error> {
-        let mut deciders = Vec::with_capacity(requests.len());
+        let (mut deciders, mut views) = (Vec::new(), Vec::new());
         for request in requests {
             match self.candidate(&request.key, request.digest).await? {
                 Ready::Decider(candidate) => deciders.push(candidate),
+                Ready::View(candidate) => views.push(candidate),
             }
         }
-        self.pass_deciders(&deciders, requests, direction).await
+        match (deciders.is_empty(), views.is_empty()) {
+            (_, true) => self.pass_deciders(&deciders, requests, direction).await,
+            (true, false) => self.pass_views(&views, requests, direction).await,
+            (false, false) => Err(Error::Mixed),
+        }
     }
 
     /// Takes a candidate through the gate; puts into `found` what is seen of it before the end.
@@ -43,6 +51,7 @@ impl Gate {
                 self.rehearse_decider(&candidate, request, watch, found)
                     .await
             }
+            Ready::View(candidate) => self.rehearse_view(&candidate, request, watch).await,
         }
     }
 

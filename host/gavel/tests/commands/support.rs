@@ -8,13 +8,15 @@ use gavel_engine::command::{
     CommandAnswer, CommandOptions, CommandRequest, CommandSettings, Commands, Error, Origin,
     StateAt,
 };
+use gavel_engine::streaming::Log;
+use gavel_engine::views::{ViewSettings, Views};
 use gavel_gate::{ActivationRequest, Gate, GateSettings};
 use gavel_model::{
     ActivationKey, DeciderName, ExpectedVersion, Json, Metadata, Namespace, StreamId, SystemClock,
     Version,
 };
-use gavel_sandbox::{Limits, Runtime, RuntimeOptions};
-use gavel_store::{MemoryStore, Snapshot, Store};
+use gavel_sandbox::{BackgroundThrottle, Limits, Runtime, RuntimeOptions};
+use gavel_store::{MemoryStore, MemoryViews, Snapshot, Store};
 use serde_json::Value;
 
 /// A host with one decider.
@@ -37,7 +39,22 @@ impl Host {
         let modules = Modules::new(store.clone(), runtime);
         let (module, _) = modules.upload(wasm(name), None).await.unwrap();
         let decider = DeciderName::new(name).unwrap();
-        let gate = Gate::new(store.clone(), modules.clone(), GateSettings::default());
+        let clock = Arc::new(SystemClock);
+        let log = Log::new(store.clone(), clock.clone(), BackgroundThrottle::default());
+        let views = Views::new(
+            Arc::new(MemoryViews::new(clock.clone())),
+            store.clone(),
+            log,
+            modules.clone(),
+            clock,
+            ViewSettings::default(),
+        );
+        let gate = Gate::new(
+            store.clone(),
+            modules.clone(),
+            views,
+            GateSettings::default(),
+        );
         let activation = ActivationRequest {
             key: ActivationKey::of_decider(&Namespace::default(), &decider),
             digest: module.digest,

@@ -19,6 +19,8 @@ pub enum Code {
     ConsumerNotFound,
     RehearsalNotFound,
     EventNotFound,
+    ViewNotFound,
+    RowNotFound,
     CommandNotFound,
     MethodNotAllowed,
     RequestTimeout,
@@ -43,11 +45,14 @@ pub enum Code {
     EventUnregistered,
     ReceiverNotAllowed,
     TooManyConsumers,
+    IndexMissing,
     ModuleTrapped,
     ModuleBrokeContract,
     Internal,
     StoreUnavailable,
     OutcomeUnknown,
+    ViewBehind,
+    RowParked,
     Overloaded,
     Starting,
     Draining,
@@ -61,7 +66,8 @@ impl Code {
     pub(crate) fn not_active(kind: ModuleKind) -> Self {
         match kind {
             ModuleKind::Decider => Self::DeciderNotFound,
-            ModuleKind::Process | ModuleKind::View => Self::NotFound,
+            ModuleKind::View => Self::ViewNotFound,
+            ModuleKind::Process => Self::NotFound,
         }
     }
 
@@ -112,6 +118,12 @@ impl Code {
                 S::NOT_FOUND,
                 "There is no such rehearsal",
             ),
+            Self::ViewNotFound => (
+                "view-not-found",
+                S::NOT_FOUND,
+                "The view has no active module",
+            ),
+            Self::RowNotFound => ("row-not-found", S::NOT_FOUND, "There is no such row"),
             Self::EventNotFound => ("event-not-found", S::NOT_FOUND, "There is no such event"),
             Self::CommandNotFound => (
                 "command-not-found",
@@ -217,6 +229,11 @@ impl Code {
                 S::UNPROCESSABLE_ENTITY,
                 "The namespace has as many consumers as it may",
             ),
+            Self::IndexMissing => (
+                "index-missing",
+                S::UNPROCESSABLE_ENTITY,
+                "No index of the view answers the question",
+            ),
             Self::ModuleTrapped => (
                 "module-trapped",
                 S::INTERNAL_SERVER_ERROR,
@@ -241,6 +258,16 @@ impl Code {
                 "outcome-unknown",
                 S::SERVICE_UNAVAILABLE,
                 "It is not known whether the command was carried out",
+            ),
+            Self::ViewBehind => (
+                "view-behind",
+                S::SERVICE_UNAVAILABLE,
+                "The view has not come that far yet",
+            ),
+            Self::RowParked => (
+                "row-parked",
+                S::SERVICE_UNAVAILABLE,
+                "The row waits at an event that it cannot fold",
             ),
             Self::Overloaded => (
                 "overloaded",

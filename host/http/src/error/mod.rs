@@ -6,6 +6,7 @@
 mod code;
 mod malformed;
 pub(crate) mod problem;
+mod views;
 
 use gavel_engine::catalog;
 use gavel_engine::command::{self, BatchError, SchemaViolation};
@@ -318,7 +319,7 @@ impl From<gate::Error> for Problem {
                 gate_refused().with("report", report.unwrap_or_default())
             }
             E::Unfit(error) => malformed(Location::pointer("/activations"), error.to_string()),
-            error @ E::TooMany { .. } => {
+            error @ (E::TooMany { .. } | E::Mixed) => {
                 malformed(Location::pointer("/activations"), error.to_string())
             }
             E::Contended { keys } => Self::new(

@@ -100,7 +100,7 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The value of a header that may be given once.
-fn single<'h>(
+pub(super) fn single<'h>(
     headers: &'h HeaderMap,
     header: &HeaderName,
     name: &'static str,

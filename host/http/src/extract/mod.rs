@@ -13,6 +13,7 @@ mod modules;
 mod names;
 mod preconditions;
 mod query;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -24,11 +25,12 @@ pub(super) use headers::{IdempotencyKey, Sender};
 pub(super) use ids::{CommandPath, EventPath, RehearsalPath};
 pub(super) use modules::{DigestPath, KnownModules};
 pub(super) use names::{
-    DeciderPath, KeyPath, NamespaceHeader, StoredStreamPath, StreamPath, decider_name, metadata,
-    module_kind, namespace, stream_id,
+    DeciderPath, KeyPath, NamespaceHeader, RowPath, StoredStreamPath, StreamPath, ViewPath,
+    decider_name, metadata, module_kind, namespace, stream_id,
 };
 pub(super) use preconditions::{Preconditions, expected};
 pub(super) use query::Query;
+pub(super) use rows::{AfterHeader, RowsQuery, write_place};
 
 use serde_path_to_error::{Path, Segment};
 

@@ -7,7 +7,8 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use gavel_model::{
-    ActivationKey, DeciderName, Metadata, ModuleKind, NameError, Namespace, StreamId,
+    ActivationKey, DeciderName, Metadata, ModuleKind, NameError, Namespace, RowKey, StreamId,
+    ViewId,
 };
 use serde::de::DeserializeOwned;
 
@@ -102,6 +103,45 @@ impl FromRequestParts<AppState> for KeyPath {
         key.map(Self)
             .map_err(|error| malformed(place, error.to_string()))
     }
+}
+
+/// `{view}` of the path, in its namespace.
+#[derive(Debug)]
+pub(crate) struct ViewPath(pub(crate) ViewId);
+
+impl FromRequestParts<AppState> for ViewPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
+        view_id(namespace, path::<String>(parts, state).await?).map(Self)
+    }
+}
+
+/// `{view}` and `{key}` of the path, in their namespace.
+#[derive(Debug)]
+pub(crate) struct RowPath {
+    pub(crate) view: ViewId,
+    pub(crate) key: RowKey,
+}
+
+impl FromRequestParts<AppState> for RowPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let NamespaceHeader(namespace) = NamespaceHeader::from_request_parts(parts, state).await?;
+        let (view, key) = path::<(String, String)>(parts, state).await?;
+        let key = RowKey::new(key);
+        Ok(Self {
+            view: view_id(namespace, view)?,
+            key: key.map_err(|error| malformed(Location::parameter("key"), error.to_string()))?,
+        })
+    }
+}
+
+fn view_id(namespace: Namespace, name: String) -> Result<ViewId, Problem> {
+    ViewId::new(namespace, name)
+        .map_err(|error| malformed(Location::parameter("view"), error.to_string()))
 }
 
 /// `{decider}` and `{id}` of the path, in their namespace.

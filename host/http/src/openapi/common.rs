@@ -30,6 +30,11 @@ pub(super) fn components(settings: &ApiSettings) -> Value {
                 "pattern": "^[^\\u0000-\\u001F\\u007F-\\u009F]+$",
                 "description": "At most 255 bytes.",
             })),
+            "key": path("key", json!({
+                "type": "string", "minLength": 1, "maxLength": 255,
+                "pattern": "^[^\\u0000-\\u001F\\u007F-\\u009F]+$",
+                "description": "At most 255 bytes.",
+            })),
             "name": path("name", json!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$" })),
             "event_id": path("event_id", json!({ "type": "string", "format": "uuid" })),
             "command_id": path("command_id", json!({ "type": "string", "format": "uuid" })),

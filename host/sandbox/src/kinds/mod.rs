@@ -2,6 +2,7 @@
 //! own.
 
 mod decider;
+mod view;
 
 use gavel_model::{Json, ModuleKind};
 use wasmtime::Store;
@@ -10,6 +11,7 @@ use wasmtime::component::{Instance as Started, InstancePre};
 #[cfg(feature = "native")]
 pub(super) use decider::{DeciderCalls, StateHandle};
 pub use decider::{Instance, Restored, State};
+pub use view::{QueryItem, RowFault, RowToFold, ViewInstance};
 
 use super::host::Host;
 use super::{CompileError, Fault, Module};
@@ -25,7 +27,7 @@ pub(super) struct Kind {
 }
 
 /// The kinds that the host runs, in the order of their names.
-const KINDS: [Kind; 1] = [decider::KIND];
+const KINDS: [Kind; 2] = [decider::KIND, view::KIND];
 
 /// The kinds of modules that this host runs, in the order of their names.
 pub fn kinds() -> impl Iterator<Item = ModuleKind> {

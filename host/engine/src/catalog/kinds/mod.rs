@@ -2,21 +2,50 @@
 //! manifest.
 
 mod decider;
+mod view;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 pub use decider::{Decider, Unfit};
 use gavel_model::{Json, ModuleKind};
 use gavel_sandbox::Module;
+use serde::Serialize;
 use serde_json::Value;
+pub use view::View;
 
-use super::Manifest;
+use super::{Manifest, ViewManifest};
 
 /// A module that is ready for the work of its kind.
 #[derive(Debug, Clone)]
 pub enum Ready {
     /// A module that decides commands.
     Decider(Arc<Decider>),
+    /// A module that keeps rows.
+    View(Arc<View>),
+}
+
+/// A module that is ready as long as somebody else holds it.
+#[derive(Debug)]
+pub(super) enum HeldElsewhere {
+    Decider(Weak<Decider>),
+    View(Weak<View>),
+}
+
+impl HeldElsewhere {
+    pub(super) fn of(ready: &Ready) -> Self {
+        match ready {
+            Ready::Decider(decider) => Self::Decider(Arc::downgrade(decider)),
+            Ready::View(view) => Self::View(Arc::downgrade(view)),
+        }
+    }
+
+    /// Gives the module, unless nobody holds it any more.
+    pub(super) fn get(&self) -> Option<Ready> {
+        match self {
+            Self::Decider(decider) => decider.upgrade().map(Ready::Decider),
+            Self::View(view) => view.upgrade().map(Ready::View),
+        }
+    }
 }
 
 impl Ready {
@@ -31,7 +60,10 @@ impl Ready {
             ModuleKind::Decider => {
                 Decider::new(module, Manifest::parse_new(manifest.as_str())?).map(Self::from)
             }
-            kind @ (ModuleKind::Process | ModuleKind::View) => Err(not_run(kind)),
+            ModuleKind::View => {
+                View::new(module, ViewManifest::parse_new(manifest.as_str())?).map(Self::from)
+            }
+            kind @ ModuleKind::Process => Err(not_run(kind)),
         }
     }
 
@@ -46,7 +78,10 @@ impl Ready {
             ModuleKind::Decider => {
                 Decider::new(module, Manifest::parse(manifest.as_str())?).map(Self::from)
             }
-            kind @ (ModuleKind::Process | ModuleKind::View) => Err(not_run(kind)),
+            ModuleKind::View => {
+                View::new(module, ViewManifest::parse(manifest.as_str())?).map(Self::from)
+            }
+            kind @ ModuleKind::Process => Err(not_run(kind)),
         }
     }
 
@@ -55,6 +90,7 @@ impl Ready {
     pub fn module(&self) -> &Module {
         match self {
             Self::Decider(decider) => decider.module(),
+            Self::View(view) => view.module(),
         }
     }
 
@@ -63,6 +99,7 @@ impl Ready {
     pub fn name(&self) -> &str {
         match self {
             Self::Decider(decider) => &decider.manifest().name,
+            Self::View(view) => &view.manifest().name,
         }
     }
 
@@ -71,6 +108,16 @@ impl Ready {
     pub fn decider(&self) -> Option<&Arc<Decider>> {
         match self {
             Self::Decider(decider) => Some(decider),
+            Self::View(_) => None,
+        }
+    }
+
+    /// Gives the view; none if the module is of another kind.
+    #[must_use]
+    pub fn view(&self) -> Option<&Arc<View>> {
+        match self {
+            Self::View(view) => Some(view),
+            Self::Decider(_) => None,
         }
     }
 }
@@ -81,6 +128,12 @@ impl From<Decider> for Ready {
     }
 }
 
+impl From<View> for Ready {
+    fn from(view: View) -> Self {
+        Self::View(Arc::new(view))
+    }
+}
+
 /// Gives a module's manifest as it is shown: with the defaults of the members that it leaves out. A
 /// manifest of a kind that only other hosts run is shown as it is.
 ///
@@ -88,12 +141,13 @@ impl From<Decider> for Ready {
 ///
 /// Everything that is wrong with the manifest, one sentence each.
 pub fn declared(kind: ModuleKind, manifest: &Json) -> Result<Value, Vec<String>> {
+    fn shown(manifest: impl Serialize) -> Result<Value, Vec<String>> {
+        serde_json::to_value(manifest).map_err(|error| vec![error.to_string()])
+    }
     match kind {
-        ModuleKind::Decider => {
-            let manifest = Manifest::parse(manifest.as_str())?;
-            serde_json::to_value(manifest).map_err(|error| vec![error.to_string()])
-        }
-        ModuleKind::Process | ModuleKind::View => Ok(manifest.to_value()),
+        ModuleKind::Decider => shown(Manifest::parse(manifest.as_str())?),
+        ModuleKind::View => shown(ViewManifest::parse(manifest.as_str())?),
+        ModuleKind::Process => Ok(manifest.to_value()),
     }
 }
 

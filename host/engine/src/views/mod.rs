@@ -1,0 +1,209 @@
+//! Views at work: rows that are folded from the log, and the reads of rows.
+//!
+//! ```text
+//! log --pages--> runner, one per table --changes--> ViewStore --rows--> reads
+//!                  |  folding.rs, page.rs              |
+//!                  v                                   v
+//!                the view's module              keeper.rs: which tables there are, and where
+//!                                               the pointers stand
+//! ```
+//!
+//! A table has the rows of one module; every table there is, active or not, follows the log.
+//! **Invariant:** a row is a function of the log and of one module: pages, restarts, workers and
+//! hosts make no difference.
+
+mod folding;
+mod keeper;
+mod page;
+mod parked;
+mod progress;
+mod query;
+mod read;
+mod repeat;
+mod runner;
+mod spec;
+mod status;
+mod touched;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gavel_model::{Clock, Position, ViewId};
+use gavel_store::views::{NewTable, TableId, ViewStore, ViewTable};
+use gavel_store::{Error, LogStore};
+use tokio::sync::{Mutex, watch};
+
+pub use keeper::ViewKeeper;
+pub use parked::RetryError;
+pub use query::{Filter, FilterKind, Misquery};
+pub use read::{AfterError, FindError, ReadError};
+pub use repeat::RepeatedFold;
+pub use spec::{SpecRows, fold_spec};
+pub use status::{Lag, ViewStatus};
+pub use touched::{Touched, TouchedError};
+
+use crate::catalog::{Modules, View};
+use crate::streaming::Log;
+
+/// The limits on what a view may make of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ViewLimits {
+    /// The most keys of an event (inclusive).
+    pub keys: usize,
+    /// The largest row, in bytes (inclusive).
+    pub row_bytes: usize,
+}
+
+/// The settings of views on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewSettings {
+    /// The limits on modules.
+    pub limits: ViewLimits,
+    /// The threads that fold a table which is being built.
+    pub build_workers: NonZeroUsize,
+    /// The longest time that a read waits for events which it is to show.
+    pub wait: Duration,
+    /// The time for which a table that nobody reads is kept, and follows the log.
+    pub keep_previous: Duration,
+}
+
+impl Default for ViewLimits {
+    fn default() -> Self {
+        Self {
+            keys: 1_000,
+            row_bytes: 256 << 10,
+        }
+    }
+}
+
+impl Default for ViewSettings {
+    fn default() -> Self {
+        Self {
+            limits: ViewLimits::default(),
+            build_workers: NonZeroUsize::MIN,
+            wait: Duration::from_secs(5),
+            keep_previous: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// The views of the installation; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Views(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<dyn ViewStore>,
+    log_store: Arc<dyn LogStore>,
+    log: Log,
+    modules: Modules,
+    clock: Arc<dyn Clock>,
+    settings: ViewSettings,
+    progresses: progress::Progresses,
+    /// Changes when there may be other tables, or one has another state.
+    changes: watch::Sender<()>,
+    /// The lock of tries to fold parked rows: two of the same row would count it twice.
+    retrying: Mutex<()>,
+}
+
+impl Inner {
+    async fn table(&self, id: TableId) -> Result<Option<ViewTable>, Error> {
+        let tables = self.store.tables().await?;
+        Ok(tables.into_iter().find(|table| table.id == id))
+    }
+
+    fn tell_changes(&self) {
+        self.changes.send_replace(());
+    }
+}
+
+impl Views {
+    /// Makes the views of a host: the rows in `store`, folded from `log` with `modules`.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn ViewStore>,
+        log_store: Arc<dyn LogStore>,
+        log: Log,
+        modules: Modules,
+        clock: Arc<dyn Clock>,
+        settings: ViewSettings,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            log_store,
+            log,
+            modules,
+            clock,
+            settings,
+            progresses: progress::Progresses::default(),
+            changes: watch::Sender::new(()),
+            retrying: Mutex::default(),
+        }))
+    }
+
+    /// Gives the store of the rows.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn ViewStore> {
+        &self.0.store
+    }
+
+    /// Gives the limits on what a view may make of events.
+    #[must_use]
+    pub fn limits(&self) -> ViewLimits {
+        self.0.settings.limits
+    }
+
+    /// Makes a table for the rows of a module, unless there is one. It is built, and follows the
+    /// log from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when it cannot be made.
+    pub async fn begin_table(&self, id: &ViewId, view: &View) -> Result<ViewTable, Error> {
+        let mut known = self.0.store.tables().await?.into_iter();
+        let is_it = |table: &ViewTable| table.view == *id && table.digest == view.digest();
+        if let Some(table) = known.find(is_it) {
+            return Ok(table);
+        }
+        let new = NewTable {
+            view: id.clone(),
+            digest: view.digest(),
+            shape: view.shape().clone(),
+        };
+        let table = self.0.store.create_table(new).await?;
+        self.0.tell_changes();
+        Ok(table)
+    }
+
+    /// Gives the position through which all that the module reads is in a table, as far as this
+    /// host knows.
+    #[must_use]
+    pub fn position_of(&self, table: &ViewTable) -> Position {
+        let known = self.0.progresses.of(table.id);
+        let known = known.map(|progress| progress.borrow().position);
+        known.map_or(table.position, |known| known.max(table.position))
+    }
+
+    /// Forgets a table, unless it is the one that people read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when it cannot be dropped.
+    pub async fn drop_table(&self, table: TableId) -> Result<(), Error> {
+        self.0.store.drop_table(table).await?;
+        self.0.tell_changes();
+        Ok(())
+    }
+
+    /// Says that an activation log has a new entry, so that pointers follow.
+    pub fn follow_activations(&self) {
+        self.0.tell_changes();
+    }
+
+    /// Changes when a table may have another state.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.0.changes.subscribe()
+    }
+}

@@ -1,0 +1,139 @@
+//! Rows that are parked, and another try to fold what waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gavel_model::{Position, RecordedEvent, RowKey, ViewId};
+use gavel_sandbox::RunError;
+use gavel_store::Error;
+use gavel_store::views::{CommitError, ParkedRow, TableId};
+use tokio::time::sleep;
+
+use super::Views;
+use super::folding::{RowFolder, RowTask};
+use super::page::Changes;
+use super::read::ReadError;
+use crate::catalog;
+
+/// The number of tries while the table moves on meanwhile.
+const TRIES: u32 = 50;
+/// The pause between two of them.
+const PAUSE: Duration = Duration::from_millis(5);
+/// The number of events that wait which are read at once.
+const PAGE: u32 = 1_000;
+
+/// The reason for which a parked row could not be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum RetryError {
+    /// The row is not parked.
+    #[error("row {key} of view {view} is not parked")]
+    NotParked {
+        /// The view.
+        view: ViewId,
+        /// The row.
+        key: RowKey,
+    },
+    /// The rows cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The module cannot be made ready.
+    #[error("the view's module cannot be used")]
+    Module(#[source] catalog::Error),
+    /// The module could not be called now.
+    #[error("the module could not be called")]
+    NotRun(#[source] RunError),
+    /// The table moved on each time before the row was folded.
+    #[error("so much is folded that the row could not be tried meanwhile")]
+    Contended,
+}
+
+impl From<Error> for RetryError {
+    fn from(error: Error) -> Self {
+        Self::Read(ReadError::Store(error))
+    }
+}
+
+impl Views {
+    /// Folds what waits behind a parked row. Gives its fault, if it has one again.
+    ///
+    /// # Errors
+    ///
+    /// [`RetryError`].
+    pub async fn retry(
+        &self,
+        view: &ViewId,
+        key: &RowKey,
+    ) -> Result<Option<ParkedRow>, RetryError> {
+        let _alone = self.0.retrying.lock().await;
+        for _ in 0..TRIES {
+            let read = self.row(view, key).await?;
+            let Some(parked) = read.parked else {
+                let (view, key) = (view.clone(), key.clone());
+                return Err(RetryError::NotParked { view, key });
+            };
+            let table = read.head.table;
+            let module = self.0.modules.view(read.head.digest).await;
+            let module = module.map_err(RetryError::Module)?;
+            let events = self.waiting_events(view, table, &parked).await?;
+            let events = Arc::new(events);
+            let places = 0..u32::try_from(events.len()).unwrap_or(u32::MAX);
+            let task = RowTask {
+                key: key.clone(),
+                value: read.value,
+                events: places.collect(),
+            };
+            let limits = self.0.settings.limits;
+            let (page, row, view) = (Arc::clone(&events), task.clone(), Arc::clone(&module));
+            let fold = move || {
+                let mut folder = RowFolder::new(view, limits);
+                let page: Vec<&RecordedEvent> = page.iter().collect();
+                folder.fold(&page, vec![row])
+            };
+            let runtime = self.0.modules.runtime();
+            let folded = runtime.run_for_reader(module.module(), fold).await;
+            let folded = folded
+                .and_then(|folded| folded)
+                .map_err(RetryError::NotRun)?;
+            let Some(folded) = folded.into_iter().next() else {
+                return Err(RetryError::Contended);
+            };
+            let page: Vec<&RecordedEvent> = events.iter().collect();
+            let at = read.head.position;
+            let mut changes = Changes::new(&page, self.0.clock.now(), table, (at, at));
+            changes.add(&task, folded);
+            let mut change = changes.into_change();
+            if change.parked.is_empty() {
+                change.unparked.push(key.clone());
+            }
+            let again = change.parked.first().cloned();
+            match self.0.store.commit(change).await {
+                Ok(()) => return Ok(again),
+                Err(CommitError::Moved | CommitError::Gone | CommitError::Held) => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+            sleep(PAUSE).await;
+        }
+        Err(RetryError::Contended)
+    }
+
+    /// The event that a row is parked at, and all that wait behind it.
+    async fn waiting_events(
+        &self,
+        view: &ViewId,
+        table: TableId,
+        parked: &ParkedRow,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let namespace = view.namespace();
+        let mut positions = vec![parked.position];
+        let mut events = Vec::new();
+        let mut last = Position::BEGINNING;
+        loop {
+            events.extend(self.0.log_store.events_at(namespace, &positions).await?);
+            positions = self.0.store.waiting(table, &parked.key, last, PAGE).await?;
+            let Some(newest) = positions.last() else {
+                return Ok(events);
+            };
+            last = *newest;
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Reads of rows, and the waits for what a reader has written.
+
+use std::time::Duration;
+
+use gavel_model::{ModuleDigest, Position, RowKey, ViewId};
+use gavel_store::Error;
+use gavel_store::views::{RowPage, RowQuery, RowRead, TableHead, ViewTable};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::Views;
+use super::query::{self, Filter, Misquery};
+
+/// The pause between two looks at a table that another host moves.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The reason for which rows were not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No module is active under the name.
+    #[error("there is no view {view}")]
+    NotFound {
+        /// The view.
+        view: ViewId,
+    },
+    /// The rows are being built anew, or for the first time.
+    #[error("the rows of view {view} are being built")]
+    Building {
+        /// The view.
+        view: ViewId,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// The reason for which a question for rows was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// The rows cannot be read at all.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The question is one that no index answers, or no question for this view.
+    #[error(transparent)]
+    Query(#[from] Misquery),
+    /// The place after which rows are wanted is none of this order.
+    #[error("the place is not one of this order")]
+    Place,
+}
+
+/// The reason for which rows do not show an event.
+#[derive(Debug, thiserror::Error)]
+pub enum AfterError {
+    /// The rows cannot be read at all.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The table is not there yet.
+    #[error("view {view} is at {position}, and not at {wanted} yet")]
+    Behind {
+        /// The view.
+        view: ViewId,
+        /// The position that it has reached.
+        position: Position,
+        /// The position that was wanted.
+        wanted: Position,
+    },
+}
+
+impl Views {
+    /// Reads a row.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]. A row that is not there is none.
+    pub async fn row(&self, view: &ViewId, key: &RowKey) -> Result<RowRead, ReadError> {
+        let read = self.0.store.read(view, key).await?;
+        let read = read.ok_or_else(|| Self::not_found(view))?;
+        Self::require_whole(view, &read.head)?;
+        Ok(read)
+    }
+
+    /// Reads a page of the rows that fulfil some conditions, in an order: of a member or of the
+    /// key, and whether the greatest comes first.
+    ///
+    /// # Errors
+    ///
+    /// [`FindError`].
+    pub async fn find(
+        &self,
+        view: &ViewId,
+        filters: &[Filter],
+        order: Option<(&str, bool)>,
+        after: Option<(Option<&str>, RowKey)>,
+        limit: u32,
+    ) -> Result<RowPage, FindError> {
+        let shape = self.active_table(view).await?.shape;
+        let mut query = query::plan(&shape, filters, order)?;
+        query.limit = limit;
+        if let Some((value, key)) = after {
+            let place = query::place(&shape, &query, value, key);
+            query.after = Some(place.ok_or(FindError::Place)?);
+        }
+        Ok(self.rows(view, &query).await?)
+    }
+
+    /// Reads a page of rows.
+    async fn rows(&self, view: &ViewId, query: &RowQuery) -> Result<RowPage, ReadError> {
+        let page = self.0.store.query(view, query).await?;
+        let page = page.ok_or_else(|| Self::not_found(view))?;
+        Self::require_whole(view, &page.head)?;
+        Ok(page)
+    }
+
+    fn not_found(view: &ViewId) -> ReadError {
+        ReadError::NotFound { view: view.clone() }
+    }
+
+    fn require_whole(view: &ViewId, head: &TableHead) -> Result<(), ReadError> {
+        if head.is_finished {
+            Ok(())
+        } else {
+            Err(ReadError::Building { view: view.clone() })
+        }
+    }
+
+    /// Waits until the table that people read has come to a position, for as long as the settings
+    /// say.
+    ///
+    /// # Errors
+    ///
+    /// [`AfterError`].
+    pub async fn wait_for(&self, view: &ViewId, wanted: Position) -> Result<(), AfterError> {
+        let end = Instant::now() + self.0.settings.wait;
+        loop {
+            let table = self.active_table(view).await?;
+            let position = match self.0.progresses.of(table.id) {
+                Some(mut progress) => {
+                    let is_there = progress.wait_for(|progress| progress.position >= wanted);
+                    let waited = timeout_at(end, is_there).await;
+                    match waited.map(|seen| seen.is_ok()) {
+                        Ok(true) => return Ok(()),
+                        // The runner has ended: somebody else moves the table.
+                        Ok(false) => table.position,
+                        Err(_elapsed) => self.active_table(view).await?.position,
+                    }
+                }
+                None => table.position,
+            };
+            if position >= wanted {
+                return Ok(());
+            }
+            if Instant::now() + LOOK > end {
+                return Err(AfterError::Behind {
+                    view: view.clone(),
+                    position,
+                    wanted,
+                });
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// The table that people read.
+    async fn active_table(&self, view: &ViewId) -> Result<ViewTable, ReadError> {
+        let mut tables = self.0.store.tables().await?.into_iter();
+        let active = tables.find(|table| table.view == *view && table.active.is_some());
+        active.ok_or_else(|| Self::not_found(view))
+    }
+
+    /// The module whose rows people read.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub async fn active_module(&self, view: &ViewId) -> Result<ModuleDigest, ReadError> {
+        Ok(self.active_table(view).await?.digest)
+    }
+}

@@ -1,0 +1,472 @@
+//! The runner of one table: reads the log from where the table stands, folds page by page, and
+//! commits each together with the progress.
+//!
+//! Everything is read and folded before a transaction begins. Any number of hosts may run the same
+//! table: a commit succeeds only from where the table stands, and who loses reads the position
+//! again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use gavel_model::{Position, RecordedEvent, RowKey};
+use gavel_sandbox::RunError;
+use gavel_store::views::{CommitError, ParkedEvent, RowsChange, StoredRow, ViewTable};
+use gavel_store::{Error, LogFilter, ResumeError};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Inner;
+use super::folding::{FoldedRow, Keys, RowFolder, RowTask};
+use super::page::{Changes, PagePart};
+use super::progress::{Activity, TableProgress};
+use crate::catalog::View;
+use crate::streaming::{Delivery, Events};
+
+/// The most rows of one commit: its transaction is to be short.
+const MOST_ROWS: usize = 1_000;
+/// The rows of the first commit, before it is known how large they are.
+const FIRST_ROWS: usize = 100;
+/// The most bytes of rows that are read for one commit, about.
+const BYTES_OF_ROWS: usize = 4 << 20;
+/// The longest time for which the table does not say that it has moved past events that it does not
+/// read.
+const LAZY: Duration = Duration::from_millis(250);
+/// The first pause after something has failed; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The longest pause before another try.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The pause before a table is looked at again that another host moves.
+const OTHER_HOST: Duration = Duration::from_secs(1);
+
+/// Moves one table on.
+#[derive(Debug)]
+pub(super) struct Runner {
+    inner: Arc<Inner>,
+    table: ViewTable,
+    view: Arc<View>,
+    progress: watch::Sender<TableProgress>,
+    /// The place where the table stands.
+    position: Position,
+    folders: Vec<RowFolder>,
+    most_rows: usize,
+    is_finished: bool,
+}
+
+/// The reason for which a runner does not go on from where it is.
+#[derive(Debug)]
+enum Halt {
+    /// Another host has moved the table.
+    Moved,
+    /// The table is not there any more.
+    Gone,
+    /// The log does not go as far as the table: it was restored to an earlier state.
+    Lost,
+}
+
+impl Runner {
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        table: ViewTable,
+        view: Arc<View>,
+        progress: watch::Sender<TableProgress>,
+    ) -> Self {
+        Self {
+            position: table.position,
+            is_finished: table.is_finished,
+            inner,
+            table,
+            view,
+            progress,
+            folders: Vec::new(),
+            most_rows: FIRST_ROWS,
+        }
+    }
+
+    /// Runs until `stop` is cancelled, or the table is gone.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let halt = tokio::select! {
+                halt = self.follow() => halt,
+                () = stop.cancelled() => return,
+            };
+            match halt {
+                Halt::Gone => return,
+                Halt::Moved => {}
+                Halt::Lost => {
+                    tracing::warn!(view = %self.table.view, table = %self.table.id, "the log was restored to an earlier state, the view is built anew");
+                    let restarted = self.inner.store.restart_table(self.table.id).await;
+                    if let Err(error) = restarted {
+                        self.stall(&error).await;
+                    }
+                }
+            }
+            tokio::select! {
+                found = self.look() => if !found { return },
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Reads again where the table stands. False when it is gone.
+    async fn look(&mut self) -> bool {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.inner.table(self.table.id).await {
+                Ok(None) => return false,
+                Ok(Some(table)) => {
+                    self.is_finished = table.is_finished;
+                    self.moved_to(table.position);
+                    return true;
+                }
+                Err(error) => self.stall(&error).await,
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn moved_to(&mut self, position: Position) {
+        self.position = position;
+        let now = Instant::now();
+        self.progress.send_modify(|progress| {
+            progress.position = position;
+            progress.moved_at = now;
+        });
+    }
+
+    fn now(&self, activity: Activity) {
+        self.progress
+            .send_modify(|progress| progress.activity = activity);
+    }
+
+    /// Says that something failed, and rests.
+    async fn stall(&self, error: &(dyn std::error::Error + Sync)) {
+        self.now(Activity::Failing(in_words(error)));
+        sleep(FIRST_PAUSE).await;
+    }
+
+    /// Follows the log from where the table stands.
+    async fn follow(&mut self) -> Halt {
+        let namespace = self.table.view.namespace().clone();
+        match self
+            .inner
+            .log_store
+            .check_position(&namespace, self.position)
+            .await
+        {
+            Ok(()) => {}
+            Err(ResumeError::Lost { .. }) => return Halt::Lost,
+            Err(ResumeError::Store(error)) => {
+                self.stall(&error).await;
+                return Halt::Moved;
+            }
+        }
+        let filter = LogFilter::from(self.view.filter());
+        let mut log = self.inner.log.subscribe(namespace, filter, self.position);
+        let mut said = Instant::now();
+        loop {
+            self.now(Activity::Waiting);
+            let is_behind = log.position() > self.position;
+            let delivery = tokio::select! {
+                delivery = log.next_or_moved() => delivery,
+                () = sleep_until(said + LAZY), if is_behind => {
+                    // What was passed over is said for the other hosts.
+                    let change = RowsChange::moving(self.table.id, self.position, log.position());
+                    match self.commit(change).await {
+                        Ok(()) => {}
+                        Err(halt) => return halt,
+                    }
+                    continue;
+                }
+            };
+            let to = log.position();
+            let done = match delivery {
+                Some(Delivery::Events(events)) => self.fold(events, to).await,
+                Some(Delivery::Malformed(malformed)) => {
+                    let mut change = RowsChange::moving(self.table.id, self.position, to);
+                    change.parked_events.push(ParkedEvent {
+                        position: malformed.position,
+                        event_id: Uuid::nil(),
+                        reason: format!("the stored event cannot be read: {}", malformed.reason),
+                    });
+                    self.commit(change).await
+                }
+                Some(Delivery::CaughtUp) => {
+                    self.progress
+                        .send_modify(|progress| progress.is_caught_up = true);
+                    self.finish().await
+                }
+                None => {
+                    if !is_behind {
+                        said = Instant::now();
+                    }
+                    // On this host it is known at once.
+                    self.progress.send_modify(|progress| {
+                        progress.position = to;
+                        progress.moved_at = Instant::now();
+                    });
+                    Ok(())
+                }
+            };
+            if let Err(halt) = done {
+                return halt;
+            }
+        }
+    }
+
+    /// Makes the table one that can be read, once it has caught up for the first time.
+    async fn finish(&mut self) -> Result<(), Halt> {
+        let mut pause = FIRST_PAUSE;
+        while !self.is_finished {
+            self.now(Activity::Finishing);
+            match self.inner.store.finish_table(self.table.id).await {
+                Ok(()) => self.is_finished = true,
+                Err(error) => {
+                    if self
+                        .inner
+                        .table(self.table.id)
+                        .await
+                        .is_ok_and(|found| found.is_none())
+                    {
+                        return Err(Halt::Gone);
+                    }
+                    self.stall(&error).await;
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+        self.progress
+            .send_modify(|progress| progress.is_finished = true);
+        self.inner.tell_changes();
+        Ok(())
+    }
+
+    /// Folds the events of a page, and moves the table to `to`.
+    async fn fold(&mut self, events: Events, to: Position) -> Result<(), Halt> {
+        let keys = self.keys(&events).await;
+        let mut first = 0;
+        while first < keys.len() {
+            let part = PagePart::of(&keys, first, self.most_rows);
+            let read = read_by(&events, &self.view);
+            let last = first + part.events;
+            let to = if last == keys.len() {
+                to
+            } else {
+                read[last - 1].position
+            };
+            let rows: Vec<RowKey> = part.rows.keys().cloned().collect();
+            let stored = self.rows(&rows).await?;
+            self.note_size(&stored);
+            let (tasks, waiting) = part.tasks(&read, stored);
+            let folded = self.fold_rows(&events, &tasks).await;
+            let (table, from) = (self.table.id, self.position);
+            let mut changes = Changes::new(&read, self.inner.clock.now(), table, (from, to));
+            changes.wait(waiting);
+            for (place, reason) in part.parked {
+                changes.park(place, reason);
+            }
+            for (task, folded) in tasks.iter().zip(folded) {
+                changes.add(task, folded);
+            }
+            let change = changes.into_change();
+            self.commit(change).await?;
+            first = last;
+        }
+        if self.position < to {
+            self.commit(RowsChange::moving(self.table.id, self.position, to))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The keys of the events that the view reads.
+    async fn keys(&mut self, events: &Events) -> Vec<Keys> {
+        self.now(Activity::Folding);
+        let (page, view) = (events.clone(), Arc::clone(&self.view));
+        self.call(move |folder| keys_of(folder, &read_by(&page, &view), &view))
+            .await
+    }
+
+    /// Folds rows, with as many workers as are worth it.
+    async fn fold_rows(&mut self, events: &Events, tasks: &[RowTask]) -> Vec<FoldedRow> {
+        self.now(Activity::Folding);
+        let workers = match self.is_finished {
+            true => 1,
+            false => self.inner.settings.build_workers.get(),
+        };
+        let each = tasks.len().div_ceil(workers).max(1);
+        loop {
+            let jobs = tasks.chunks(each).map(|tasks| {
+                let (page, view, tasks) = (events.clone(), Arc::clone(&self.view), tasks.to_vec());
+                let folder = self.folders.pop();
+                self.job(folder, move |folder| {
+                    folder.fold(&read_by(&page, &view), tasks.clone())
+                })
+            });
+            match try_join_all(jobs.collect::<Vec<_>>()).await {
+                Ok(done) => {
+                    let (folders, rows): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+                    self.folders.extend(folders);
+                    return rows.into_iter().flatten().collect();
+                }
+                Err(error) => self.stall(&error).await,
+            }
+        }
+    }
+
+    /// Runs one call until it comes to an end that says something of the module.
+    async fn call<T: Send + 'static>(
+        &mut self,
+        call: impl Fn(&mut RowFolder) -> Result<T, RunError> + Clone + Send + 'static,
+    ) -> T {
+        loop {
+            let folder = self.folders.pop();
+            match self.job(folder, call.clone()).await {
+                Ok((folder, done)) => {
+                    self.folders.push(folder);
+                    return done;
+                }
+                Err(error) => self.stall(&error).await,
+            }
+        }
+    }
+
+    /// Runs guest code: that of a table which is being built gives way to all live calls.
+    fn job<T, C>(
+        &self,
+        folder: Option<RowFolder>,
+        call: C,
+    ) -> impl Future<Output = Result<(RowFolder, T), RunError>> + use<T, C>
+    where
+        T: Send + 'static,
+        C: Fn(&mut RowFolder) -> Result<T, RunError> + Send + 'static,
+    {
+        let limits = self.inner.settings.limits;
+        let view = Arc::clone(&self.view);
+        let (runtime, is_live) = (self.inner.modules.runtime().clone(), self.is_finished);
+        let id = self.table.view.clone();
+        async move {
+            let module = view.module().clone();
+            let job = move || {
+                let mut folder = folder.unwrap_or_else(|| RowFolder::new(view, limits));
+                let done = call(&mut folder);
+                if let Some(output) = folder.take_output() {
+                    tracing::info!(target: "gavel::module", view = %id, output);
+                }
+                done.map(|done| (folder, done))
+            };
+            let done = match is_live {
+                true => runtime.run_for_reader(&module, job).await,
+                false => runtime.run_in_background(job).await,
+            };
+            done?
+        }
+    }
+
+    /// Reads rows as they are stored.
+    async fn rows(&mut self, keys: &[RowKey]) -> Result<Vec<StoredRow>, Halt> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            self.now(Activity::Reading);
+            match self.inner.store.rows(self.table.id, keys).await {
+                Ok(rows) => return Ok(rows),
+                Err(error @ Error::Unavailable(_)) => self.stall(&error).await,
+                Err(error) => {
+                    self.stall(&error).await;
+                    return Err(Halt::Moved);
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Estimates how many rows to take for the next commit, when they are as large as these.
+    fn note_size(&mut self, rows: &[StoredRow]) {
+        let sizes = rows.iter().filter_map(|row| row.value.as_ref());
+        let sizes = sizes.map(|value| value.as_str().len());
+        let each = sizes.max().unwrap_or_default().max(1);
+        self.most_rows =
+            (BYTES_OF_ROWS / each).clamp(1, self.most_rows.saturating_mul(4).min(MOST_ROWS));
+    }
+
+    /// Commits a change, however long the store is away.
+    async fn commit(&mut self, change: RowsChange) -> Result<(), Halt> {
+        let to = change.to;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            self.now(Activity::Writing);
+            match self.inner.store.commit(change.clone()).await {
+                Ok(()) => {
+                    self.moved_to(to);
+                    return Ok(());
+                }
+                Err(CommitError::Gone) => return Err(Halt::Gone),
+                Err(CommitError::Moved) => {
+                    // A commit whose answer was lost may have been made.
+                    if let Ok(Some(table)) = self.inner.table(self.table.id).await
+                        && table.position == to
+                    {
+                        self.moved_to(to);
+                        return Ok(());
+                    }
+                    self.now(Activity::OtherHost);
+                    sleep(OTHER_HOST).await;
+                    return Err(Halt::Moved);
+                }
+                Err(CommitError::Held) => {}
+                Err(CommitError::Store(error)) => self.stall(&error).await,
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// The events of a page that the view reads.
+fn read_by<'p>(events: &'p Events, view: &View) -> Vec<&'p RecordedEvent> {
+    events.iter().filter(|event| view.reads(event)).collect()
+}
+
+/// The keys of events, each of which the view reads in one version or another.
+pub(super) fn keys_of(
+    folder: &mut RowFolder,
+    events: &[&RecordedEvent],
+    view: &View,
+) -> Result<Vec<Keys>, RunError> {
+    let known: Vec<&RecordedEvent> = events
+        .iter()
+        .filter(|event| view.can_fold(event))
+        .copied()
+        .collect();
+    let mut keys = folder.keys(&known)?.into_iter();
+    let keys = events.iter().map(|event| {
+        if view.can_fold(event) {
+            keys.next().unwrap_or_else(|| Ok(Vec::new()))
+        } else {
+            let RecordedEvent { stream, event, .. } = event;
+            let (decider, version) = (stream.decider(), event.schema_version);
+            let name = &event.event;
+            Err(format!(
+                "the view does not read schema version {version} of {decider}/{name}"
+            ))
+        }
+    });
+    Ok(keys.collect())
+}
+
+/// An error with its causes, in one line.
+fn in_words(error: &(dyn std::error::Error + Sync)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        cause = error.source();
+    }
+    words
+}

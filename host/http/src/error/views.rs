@@ -1,0 +1,88 @@
+//! Errors about views and their rows.
+
+use gavel_engine::views::{AfterError, FindError, Misquery, ReadError, RetryError};
+
+use super::{Code, Location, Problem, malformed};
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        use ReadError as E;
+        match error {
+            E::NotFound { view } => Self::new(
+                Code::ViewNotFound,
+                format!(
+                    "The view `{}` has no active module in this namespace.",
+                    view.name()
+                ),
+            )
+            .with("view", view.name().as_str()),
+            E::Building { view } => Self::new(
+                Code::ViewBehind,
+                format!(
+                    "The rows of view `{}` are being built anew. Try again.",
+                    view.name()
+                ),
+            )
+            .with("view", view.name().as_str()),
+            E::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AfterError> for Problem {
+    fn from(error: AfterError) -> Self {
+        match error {
+            AfterError::Read(error) => error.into(),
+            AfterError::Behind {
+                view,
+                position,
+                wanted,
+            } => Self::new(
+                Code::ViewBehind,
+                format!(
+                    "The view `{}` has not come to that position yet. Try again.",
+                    view.name()
+                ),
+            )
+            .with("view", view.name().as_str())
+            .with("position", position.to_string())
+            .with("wanted", wanted.to_string()),
+        }
+    }
+}
+
+impl From<FindError> for Problem {
+    fn from(error: FindError) -> Self {
+        let problem = |error: &Misquery| Self::new(Code::IndexMissing, format!("{error}."));
+        match error {
+            FindError::Read(error) => error.into(),
+            FindError::Place => malformed(
+                Location::parameter("_after"),
+                "it is not the `next` of a page of this query",
+            ),
+            FindError::Query(error) => match &error {
+                Misquery::NoIndex { indexes } => problem(&error).with("indexes", indexes),
+                Misquery::NoColumn { field } => problem(&error).with("field", field),
+                Misquery::Unfit { field, .. } | Misquery::Repeated { field } => {
+                    malformed(Location::parameter(field.clone()), error.to_string())
+                }
+            },
+        }
+    }
+}
+
+impl From<RetryError> for Problem {
+    fn from(error: RetryError) -> Self {
+        match error {
+            RetryError::NotParked { key, .. } => {
+                Self::new(Code::RowNotFound, format!("The row `{key}` is not parked."))
+            }
+            RetryError::Read(error) => error.into(),
+            RetryError::Module(error) => error.into(),
+            RetryError::NotRun(error) => error.into(),
+            error @ RetryError::Contended => {
+                Self::new(Code::Overloaded, format!("{error}. Try again."))
+            }
+        }
+    }
+}
