@@ -1,9 +1,10 @@
 //! Rows that are parked, and another try to fold what waits.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gavel_model::{Position, RecordedEvent, RowKey, ViewId};
+use gavel_model::{RecordedEvent, RowKey, ViewId};
 use gavel_sandbox::RunError;
 use gavel_store::Error;
 use gavel_store::views::{CommitError, ParkedRow, TableId};
@@ -19,8 +20,8 @@ use crate::catalog;
 const TRIES: u32 = 50;
 /// The pause between two of them.
 const PAUSE: Duration = Duration::from_millis(5);
-/// The number of events that wait which are read at once.
-const PAGE: u32 = 1_000;
+/// The most events that are folded at once.
+const PAGE: u32 = 100;
 
 /// The reason for which a parked row could not be tried again.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,20 @@ impl Views {
         key: &RowKey,
     ) -> Result<Option<ParkedRow>, RetryError> {
         let _alone = self.0.retrying.lock().await;
+        loop {
+            if let ControlFlow::Break(again) = self.retry_some(view, key).await? {
+                return Ok(again);
+            }
+        }
+    }
+
+    /// Folds the first of what waits, and keeps the row parked at the event after that. Breaks at
+    /// the end of what waits, or at a fault.
+    async fn retry_some(
+        &self,
+        view: &ViewId,
+        key: &RowKey,
+    ) -> Result<ControlFlow<Option<ParkedRow>>, RetryError> {
         for _ in 0..TRIES {
             let read = self.row(view, key).await?;
             let Some(parked) = read.parked else {
@@ -74,7 +89,8 @@ impl Views {
             let table = read.head.table;
             let module = self.0.modules.view(read.head.digest).await;
             let module = module.map_err(RetryError::Module)?;
-            let events = self.waiting_events(view, table, &parked).await?;
+            let mut events = self.waiting_events(view, table, &parked).await?;
+            let rest = events.split_off(events.len().min(PAGE as usize));
             let events = Arc::new(events);
             let places = 0..u32::try_from(events.len()).unwrap_or(u32::MAX);
             let task = RowTask {
@@ -102,12 +118,21 @@ impl Views {
             let mut changes = Changes::new(&page, self.0.clock.now(), table, (at, at));
             changes.add(&task, folded);
             let mut change = changes.into_change();
-            if change.parked.is_empty() {
-                change.unparked.push(key.clone());
-            }
             let again = change.parked.first().cloned();
+            let next = rest.first().filter(|_| again.is_none());
+            match next {
+                Some(next) => change.parked.push(ParkedRow {
+                    position: next.position,
+                    event_id: next.event.event_id,
+                    reason: "all before this event was folded by a retry".to_owned(),
+                    ..parked
+                }),
+                None if again.is_none() => change.unparked.push(key.clone()),
+                None => {}
+            }
             match self.0.store.commit(change).await {
-                Ok(()) => return Ok(again),
+                Ok(()) if next.is_some() => return Ok(ControlFlow::Continue(())),
+                Ok(()) => return Ok(ControlFlow::Break(again)),
                 Err(CommitError::Moved | CommitError::Gone | CommitError::Held) => {}
                 Err(CommitError::Store(error)) => return Err(error.into()),
             }
@@ -116,24 +141,21 @@ impl Views {
         Err(RetryError::Contended)
     }
 
-    /// The event that a row is parked at, and all that wait behind it.
+    /// The event that a row is parked at, and the first of those that wait behind it: in all one
+    /// more than are folded at once, if there are so many.
     async fn waiting_events(
         &self,
         view: &ViewId,
         table: TableId,
         parked: &ParkedRow,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        let namespace = view.namespace();
+        let store = &self.0.store;
+        let waiting = store.waiting(table, &parked.key, parked.position, PAGE);
         let mut positions = vec![parked.position];
-        let mut events = Vec::new();
-        let mut last = Position::BEGINNING;
-        loop {
-            events.extend(self.0.log_store.events_at(namespace, &positions).await?);
-            positions = self.0.store.waiting(table, &parked.key, last, PAGE).await?;
-            let Some(newest) = positions.last() else {
-                return Ok(events);
-            };
-            last = *newest;
-        }
+        positions.extend(waiting.await?);
+        self.0
+            .log_store
+            .events_at(view.namespace(), &positions)
+            .await
     }
 }

@@ -17,10 +17,13 @@ use crate::query::{Statement, StatementError, answered, run, run_on};
 use crate::rows::{Read, column, unreadable};
 
 /// Forgets what was said of rows that are not parked any more, or for another reason.
-const UNPARK: [&str; 2] = [
-    "DELETE FROM {rows}.parked WHERE table_id = $1 AND key = ANY($2)",
-    "DELETE FROM {rows}.waiting WHERE table_id = $1 AND key = ANY($2)",
-];
+const UNPARK: &str = "DELETE FROM {rows}.parked WHERE table_id = $1 AND key = ANY($2)";
+
+const FORGET_WAITING: &str = "DELETE FROM {rows}.waiting WHERE table_id = $1 AND key = ANY($2)";
+
+const FORGET_WAITED: &str = "\
+DELETE FROM {rows}.waiting AS w USING unnest($2::TEXT[], $3::TEXT[]) AS p (key, position) \
+WHERE w.table_id = $1 AND w.key = p.key AND w.position <= p.position";
 
 const PARK: &str = "\
 INSERT INTO {rows}.parked (table_id, key, position, event_id, reason, since) \
@@ -132,20 +135,17 @@ impl PostgresViews {
     fn parking(&self, change: &RowsChange) -> Vec<Statement<'static>> {
         let of = |text: &str| self.statement(text).bind(change.table.get());
         let mut statements = Vec::new();
-        let reparked = change.parked.iter().map(|row| &row.key);
-        let cleared: Vec<_> = change
-            .unparked
-            .iter()
-            .chain(reparked)
-            .map(|key| key.as_str())
-            .collect();
-        if !cleared.is_empty() {
-            statements.extend(UNPARK.map(|text| of(text).bind(cleared.clone())));
+        if !change.unparked.is_empty() {
+            let keys: Vec<_> = change.unparked.iter().map(|key| key.as_str()).collect();
+            statements.push(of(UNPARK).bind(keys.clone()));
+            statements.push(of(FORGET_WAITING).bind(keys));
         }
         let rows = &change.parked;
         if !rows.is_empty() {
             let keys: Vec<_> = rows.iter().map(|row| row.key.as_str()).collect();
             let positions: Vec<_> = rows.iter().map(|row| row.position.to_string()).collect();
+            statements.push(of(UNPARK).bind(keys.clone()));
+            statements.push(of(FORGET_WAITED).bind(keys.clone()).bind(positions.clone()));
             let statement = of(PARK)
                 .bind(keys)
                 .bind(positions)

@@ -23,6 +23,9 @@ const UNPARK: &str = "DELETE FROM \"gavel_rows.parked\" WHERE table_id = ?1 AND 
 
 const FORGET_WAITING: &str = "DELETE FROM \"gavel_rows.waiting\" WHERE table_id = ?1 AND key = ?2";
 
+const FORGET_WAITED: &str =
+    "DELETE FROM \"gavel_rows.waiting\" WHERE table_id = ?1 AND key = ?2 AND position <= ?3";
+
 const WAIT: &str =
     "INSERT OR IGNORE INTO \"gavel_rows.waiting\" (table_id, key, position) VALUES (?1, ?2, ?3)";
 
@@ -129,12 +132,13 @@ fn write_parked(tx: &Connection, change: &RowsChange) -> Result<(), SqliteError>
     }
     for row in &change.parked {
         let key = row.key.as_str();
-        tx.prepare_cached(FORGET_WAITING)?
-            .execute(params![table, key])?;
+        let position = row.position.to_string();
+        tx.prepare_cached(FORGET_WAITED)?
+            .execute(params![table, key, position])?;
         tx.prepare_cached(PARK)?.execute(params![
             table,
             key,
-            row.position.to_string(),
+            position,
             row.event_id.as_bytes(),
             row.reason,
             milliseconds(row.since),

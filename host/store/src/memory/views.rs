@@ -1,7 +1,7 @@
 //! Tables of views in memory.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -55,7 +55,7 @@ struct Table {
 #[derive(Debug)]
 struct WaitingRow {
     row: ParkedRow,
-    waiting: Vec<Position>,
+    waiting: BTreeSet<Position>,
 }
 
 impl MemoryViews {
@@ -121,13 +121,15 @@ impl StoredTables {
             table.parked.remove(key);
         }
         for row in change.parked {
+            let waited = table.parked.remove(&row.key);
+            let mut waiting = waited.map(|waited| waited.waiting).unwrap_or_default();
+            waiting.retain(|position| *position > row.position);
             let key = row.key.clone();
-            let waiting = Vec::new();
             table.parked.insert(key, WaitingRow { row, waiting });
         }
         for (key, position) in change.waiting {
             if let Some(parked) = table.parked.get_mut(&key) {
-                parked.waiting.push(position);
+                parked.waiting.insert(position);
             }
         }
         for event in change.parked_events {

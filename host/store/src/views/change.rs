@@ -23,7 +23,8 @@ pub struct RowsChange {
     pub added: u64,
     /// The number of rows that end, of those that were there.
     pub removed: u64,
-    /// The rows that are parked from now on, in place of what was said of them before.
+    /// The rows that are parked from now on, in place of what was said of them before. What waited
+    /// behind one of them after its event waits on.
     pub parked: Vec<ParkedRow>,
     /// The rows that are not parked any more; no event waits behind them.
     pub unparked: Vec<RowKey>,

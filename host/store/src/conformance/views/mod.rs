@@ -67,6 +67,7 @@ view_cases!(
     // parked
     a_parked_row_is_told_with_its_fault_and_what_waits,
     a_row_that_is_not_parked_any_more_has_nothing_waiting,
+    what_waits_after_the_event_that_a_row_is_parked_at_now_waits_on,
     no_event_waits_behind_a_row_that_was_retried_meanwhile,
     parked_events_are_counted,
     // queries

@@ -101,6 +101,30 @@ pub(crate) async fn a_row_that_is_not_parked_any_more_has_nothing_waiting(
     assert_eq!(find(&*store, table).await.unwrap().parked_rows, 2);
 }
 
+pub(crate) async fn what_waits_after_the_event_that_a_row_is_parked_at_now_waits_on(
+    store: Arc<dyn ViewStore>,
+) {
+    let table = create(&*store, "v1").await;
+    let change = RowsChange {
+        parked: vec![fault("a", at(2)), fault("b", at(3))],
+        waiting: [4, 5, 9, 10].map(|offset| (key("b"), at(offset))).into(),
+        ..adding(table, 0, 10, Vec::new())
+    };
+    store.commit(change).await.unwrap();
+    // Two of the events that waited are folded. What waits already may be told once more.
+    let change = RowsChange {
+        put: vec![amount("b", 2, at(4))],
+        added: 1,
+        parked: vec![fault("b", at(5))],
+        waiting: vec![(key("b"), at(9))],
+        ..RowsChange::moving(table, at(10), at(10))
+    };
+    store.commit(change).await.unwrap();
+    let page = store.parked(table, None, 10).await.unwrap();
+    assert_eq!(page.items, [fault("a", at(2)), fault("b", at(5))]);
+    assert_eq!(waiting(&*store, table, "b", 0).await, [at(9), at(10)]);
+}
+
 pub(crate) async fn no_event_waits_behind_a_row_that_was_retried_meanwhile(
     store: Arc<dyn ViewStore>,
 ) {
