@@ -2,30 +2,27 @@
 
 use clap::Args;
 use gavel_client::Client;
-use reqwest::Method;
 use serde_json::json;
 
+use super::active;
 use super::answer::Deactivation;
-
 use super::exit::Result;
 use super::output::Output;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  gavel deactivate account -m 'moved to the new ledger'")]
 pub(super) struct Arguments {
-    /// The decider.
-    decider: String,
+    /// The decider or the view.
+    name: String,
     /// The reason, for the activation log.
     #[arg(short, long)]
     message: Option<String>,
 }
 
 pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Output<'_>) -> Result {
-    let decider = &arguments.decider;
-    let request = client
-        .request(Method::POST, &["v1", "deciders", decider, "deactivations"])?
-        .json(&json!({ "message": arguments.message }));
-    let answer = client.send(request).await?;
+    let name = &arguments.name;
+    let body = json!({ "message": arguments.message });
+    let answer = active::post(client, name, "deactivations", &body).await?;
     if output.is_json() {
         return output.received(answer.body());
     }
@@ -34,8 +31,8 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
         replaces,
     } = answer.parse()?;
     output.text(&format!(
-        "{decider} runs no module any more (activation {activation}); until now it was {replaces}\n\
-         to begin again: gavel rollback {decider}"
+        "{name} runs no module any more (activation {activation}); until now it was {replaces}\n\
+         to begin again: gavel rollback {name}"
     ))
 }
 
@@ -63,7 +60,13 @@ mod tests {
     #[test]
     fn a_decider_without_an_active_module_cannot_be_deactivated() {
         let problem = json!({"code": "decider-not-found", "status": 404, "title": "none"});
-        let server = TestServer::answering([(404, problem)]);
-        assert_eq!(server.run(&["deactivate", "account"]).exit, Exit::Error);
+        let no_view = json!({"code": "view-not-found", "status": 404, "title": "none"});
+        let server = TestServer::answering([(404, problem), (404, no_view)]);
+        let ran = server.run(&["deactivate", "account"]);
+        assert_eq!(ran.exit, Exit::Error);
+        assert_eq!(
+            server.requests()[1].line,
+            "POST /v1/views/account/deactivations"
+        );
     }
 }

@@ -7,6 +7,7 @@
 //! **Invariant:** a command ends with one of the six codes of [`Exit`], and text from a server or
 //! module reaches a terminal only with its control characters escaped.
 
+mod active;
 mod answer;
 mod arguments;
 mod banner;

@@ -2,9 +2,9 @@
 
 use clap::Args;
 use gavel_client::Client;
-use reqwest::Method;
 use serde_json::json;
 
+use super::active;
 use super::answer::Activation;
 use super::deploy::now_runs;
 use super::exit::Result;
@@ -14,21 +14,16 @@ use super::report;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  gavel rollback account -m 'fees were charged twice'")]
 pub(super) struct Arguments {
-    /// The decider.
-    decider: String,
+    /// The decider or the view.
+    name: String,
     /// The reason, for the activation log.
     #[arg(short, long)]
     message: Option<String>,
 }
 
 pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Output<'_>) -> Result {
-    let request = client
-        .request(
-            Method::POST,
-            &["v1", "deciders", &arguments.decider, "rollback"],
-        )?
-        .json(&json!({ "message": arguments.message }));
-    let answer = client.send(request).await?;
+    let body = json!({ "message": arguments.message });
+    let answer = active::post(client, &arguments.name, "rollback", &body).await?;
     if output.is_json() {
         return output.received(answer.body());
     }
@@ -36,7 +31,7 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
     if !activation.report.is_null() {
         output.text(&report::in_words(&activation.report))?;
     }
-    output.text(&now_runs(&arguments.decider, &activation))
+    output.text(&now_runs(&arguments.name, &activation))
 }
 
 #[cfg(test)]
@@ -61,5 +56,20 @@ mod tests {
         let request = &server.requests()[0];
         assert_eq!(request.line, "POST /v1/deciders/account/rollback");
         assert_eq!(request.json(), json!({"message": "why"}));
+    }
+
+    #[test]
+    fn a_view_is_rolled_back_by_its_name() {
+        let missing = json!({"code": "decider-not-found", "status": 404, "title": "none"});
+        let rolled_back = json!({"digest": "sha256:old", "activation": 3});
+        let server = TestServer::answering([(404, missing), (201, rolled_back)]);
+        let ran = server.run(&["rollback", "orders"]);
+        assert_eq!(ran.exit, Exit::Done);
+        assert!(
+            ran.data.contains("orders now runs sha256:old"),
+            "{}",
+            ran.data
+        );
+        assert_eq!(server.requests()[1].line, "POST /v1/views/orders/rollback");
     }
 }
