@@ -100,27 +100,27 @@ const COVERED: &[(&str, &str)] = &[
     ),
     (
         "POST /v1/views/{view}/rows/{key}/retry",
-        "views::a_row_that_faults_waits_alone_and_can_be_tried_again",
+        "view_faults::a_row_that_faults_waits_alone_and_can_be_tried_again",
     ),
     (
         "POST /v1/views/{view}/activations",
-        "views::a_changed_view_is_shown_row_by_row_and_refused_until_a_person_accepts_it",
+        "view_swaps::a_changed_view_is_shown_row_by_row_and_refused_until_a_person_accepts_it",
     ),
     (
         "POST /v1/views/{view}/deactivations",
-        "views::a_deactivated_view_has_no_rows_until_it_works_again",
+        "view_swaps::a_deactivated_view_has_no_rows_until_it_works_again",
     ),
     (
         "POST /v1/views/{view}/rollback",
-        "views::rows_are_those_of_one_module_before_and_after_a_swap_and_a_rollback",
+        "view_swaps::rows_are_those_of_one_module_before_and_after_a_swap_and_a_rollback",
     ),
     (
         "POST /v1/views/{view}/rehearsals",
-        "views::a_changed_view_is_shown_row_by_row_and_refused_until_a_person_accepts_it",
+        "view_swaps::a_changed_view_is_shown_row_by_row_and_refused_until_a_person_accepts_it",
     ),
     (
         "GET /v1/views/{view}/rehearsals",
-        "views::a_changed_view_is_shown_row_by_row_and_refused_until_a_person_accepts_it",
+        "view_swaps::a_changed_view_is_shown_row_by_row_and_refused_until_a_person_accepts_it",
     ),
     (
         "DELETE /v1/rehearsals/{id}",
@@ -252,6 +252,8 @@ const SOURCES: &[(&str, &str)] = &[
     ("stop", include_str!("hostile/stop.rs")),
     ("streams", include_str!("streams.rs")),
     ("time_travel", include_str!("time_travel.rs")),
+    ("view_faults", include_str!("view_faults.rs")),
+    ("view_swaps", include_str!("view_swaps.rs")),
     ("views", include_str!("views.rs")),
 ];
 

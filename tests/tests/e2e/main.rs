@@ -22,6 +22,8 @@ mod push;
 mod streams;
 mod subscriptions;
 mod time_travel;
+mod view_faults;
+mod view_swaps;
 mod views;
 mod workers;
 
