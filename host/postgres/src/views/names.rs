@@ -1,8 +1,7 @@
 //! The names of schemas, tables and columns.
 
-use gavel_store::Error;
 use gavel_store::toolkit::view_names::quoted;
-use gavel_store::views::{Column, ColumnType, TableId, TableShape};
+use gavel_store::views::{ColumnType, TableId};
 
 /// The longest name, in bytes (inclusive): the server cuts longer ones.
 const NAME_LIMIT_BYTES: usize = 63;
@@ -100,13 +99,6 @@ pub(super) fn sql_type(kind: ColumnType) -> &'static str {
         ColumnType::Time => "TIMESTAMPTZ",
         ColumnType::Uuid => "UUID",
     }
-}
-
-/// Finds a column that a caller has named.
-pub(super) fn find<'s>(shape: &'s TableShape, name: &str) -> Result<&'s Column, Error> {
-    let mut columns = shape.columns.iter();
-    let column = columns.find(|column| column.name == name);
-    column.ok_or_else(|| Error::Refused(format!("there is no column `{name}`")))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use sqlx::postgres::PgRow;
 use super::PostgresViews;
 use super::cells;
 use super::known::KnownTable;
-use super::names::{self, column_of};
+use super::names::column_of;
 use super::registry::{bind_view, dynamic, gone, head, position, row_key};
 use crate::error::is_undefined;
 use crate::query::{Statement, read, try_read};
@@ -112,7 +112,7 @@ impl PostgresViews {
     pub(super) async fn sums_of(&self, id: TableId, columns: &[String]) -> Result<Vec<f64>, Error> {
         let table = self.known(id).await?;
         let sums = columns.iter().map(|name| {
-            Ok(match names::find(&table.shape, name)?.kind {
+            Ok(match table.shape.column(name)?.kind {
                 ColumnType::Integer | ColumnType::Number => {
                     format!("coalesce(sum({})::DOUBLE PRECISION, 0)", column_of(name))
                 }

@@ -1,9 +1,8 @@
 //! The names of the tables of rows, and of their columns and indexes.
 
 use gavel_model::ViewId;
-use gavel_store::Error;
 use gavel_store::toolkit::view_names::quoted;
-use gavel_store::views::{Column, TableId, TableShape};
+use gavel_store::views::{TableId, TableShape};
 
 /// The columns of ours, which come first.
 pub(super) const OWN_COLUMNS: [&str; 3] = ["key", "position", "row"];
@@ -33,13 +32,6 @@ pub(super) fn list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
 pub(super) fn all_columns(shape: &TableShape) -> String {
     let declared = shape.columns.iter().map(|column| &*column.name);
     list(OWN_COLUMNS.into_iter().chain(declared))
-}
-
-/// Finds a column that a caller has named.
-pub(super) fn find<'s>(shape: &'s TableShape, name: &str) -> Result<&'s Column, Error> {
-    let mut columns = shape.columns.iter();
-    let column = columns.find(|column| column.name == name);
-    column.ok_or_else(|| Error::Refused(format!("there is no column `{name}`")))
 }
 
 #[cfg(test)]

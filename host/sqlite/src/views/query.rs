@@ -1,13 +1,9 @@
 //! Questions for rows, as statements that an index answers in their order.
 
-use std::cmp::Ordering;
-use std::ops::Bound;
-
 use gavel_model::{Json, RowKey, ViewId};
+use gavel_store::toolkit::row_scans::{RowScan, row_scans};
 use gavel_store::toolkit::view_names::quoted;
-use gavel_store::views::{
-    Cell, Column, RowPage, RowPlace, RowQuery, RowRange, TableId, TableShape,
-};
+use gavel_store::views::{Column, RowPage, RowPlace, RowQuery, TableId, TableShape};
 use gavel_store::{Error, PAGE_BYTES, Room};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
@@ -39,7 +35,7 @@ pub(super) fn run(
     let order = asked
         .range
         .as_ref()
-        .map(|range| names::find(&shape, &range.column));
+        .map(|range| shape.column(&range.column));
     let order = order.transpose()?;
     let mut room = Room::new(asked.limit, PAGE_BYTES);
     let mut found: Vec<(RowPlace, Json)> = Vec::new();
@@ -72,146 +68,33 @@ pub(super) fn run(
     Ok(Some(RowPage { head, rows, next }))
 }
 
-/// The statements whose rows, one after the other, are those that are asked for: first the rows
-/// that have a value in the order's column, and then the others.
+/// The statements whose rows, one after the other, are those that are asked for.
 pub(super) fn statements(
     table: TableId,
     shape: &TableShape,
     asked: &RowQuery,
 ) -> Result<Vec<RowsStatement>, Error> {
-    let mut equal = RowConditions::default();
-    for (column, wanted) in &asked.equal {
-        let column = quoted(&names::find(shape, column)?.name);
-        equal.push(format!("{column} = ?"), [wanted]);
-    }
-    let Some(range) = &asked.range else {
-        let after = asked.after.as_ref().map(|after| &after.key);
-        return Ok(vec![by_key(table, equal, None, asked, after)]);
-    };
-    let column = quoted(&names::find(shape, &range.column)?.name);
-    let mut all = Vec::new();
-    let after = asked.after.as_ref();
-    let value_after = after.and_then(|after| Some((after.value.as_ref()?, &after.key)));
-    if after.is_none() || value_after.is_some() {
-        all.push(by_value(
-            table,
-            equal.clone(),
-            &column,
-            range,
-            asked,
-            value_after,
-        ));
-    }
-    if !range.is_bounded() {
-        let after = after.filter(|after| after.value.is_none());
-        equal.0.push(format!("{column} IS NULL"));
-        let after = after.map(|after| &after.key);
-        all.push(by_key(table, equal, Some(&column), asked, after));
-    }
-    Ok(all)
+    let column = |column: &str| Ok(quoted(&shape.column(column)?.name));
+    let scans = row_scans(asked, column, |_| "?".to_owned())?.into_iter();
+    let statements = scans.map(|scan| statement(table, scan, asked.limit));
+    Ok(statements.collect())
 }
 
-/// The conditions of a statement, and their values.
-#[derive(Debug, Clone, Default)]
-struct RowConditions(Vec<String>, Vec<Value>);
-
-impl RowConditions {
-    fn push<'c>(&mut self, condition: String, values: impl IntoIterator<Item = &'c Cell>) {
-        self.0.push(condition);
-        self.1.extend(values.into_iter().map(value));
-    }
-
-    fn bound(&mut self, column: &str, bound: &Bound<Cell>, side: &str) {
-        match bound {
-            Bound::Unbounded => {}
-            Bound::Included(value) => self.push(format!("{column} {side}= ?"), [value]),
-            Bound::Excluded(value) => self.push(format!("{column} {side} ?"), [value]),
-        }
-    }
-
-    /// Selects what meets all of them, one row more than is asked for.
-    fn select(mut self, table: TableId, value: &str, order: &str, limit: u32) -> RowsStatement {
-        let conditions = match self.0.as_slice() {
-            [] => String::new(),
-            conditions => format!(" WHERE {}", conditions.join(" AND ")),
-        };
-        self.1.push(Value::Integer(i64::from(limit) + 1));
-        let sql = format!(
-            "SELECT key, \"row\", {value} FROM {}{conditions} ORDER BY {order} LIMIT ?",
-            names::rows_of(table)
-        );
-        RowsStatement {
-            sql,
-            values: self.1,
-        }
-    }
-}
-
-fn by_key(
-    table: TableId,
-    mut conditions: RowConditions,
-    column: Option<&str>,
-    asked: &RowQuery,
-    after: Option<&RowKey>,
-) -> RowsStatement {
-    let (beyond, direction) = direction(asked);
-    if let Some(after) = after {
-        conditions.0.push(format!("key {beyond} ?"));
-        conditions.1.push(Value::Text(after.as_str().to_owned()));
-    }
-    let order = format!("key{direction}");
-    conditions.select(table, column.unwrap_or("NULL"), &order, asked.limit)
-}
-
-fn by_value(
-    table: TableId,
-    mut conditions: RowConditions,
-    column: &str,
-    range: &RowRange,
-    asked: &RowQuery,
-    after: Option<(&Cell, &RowKey)>,
-) -> RowsStatement {
-    let (beyond, direction) = direction(asked);
-    let (lower, upper) = (&range.lower, &range.upper);
-    let (first, last, from_first, to_last) = match asked.is_descending {
-        true => (upper, lower, "<", ">"),
-        false => (lower, upper, ">", "<"),
-    };
-    // Of the place and the bound at which the page may begin the tighter one leads into the index.
-    let after = after.filter(|(value, _)| is_within(value, first, asked.is_descending));
-    conditions.bound(column, last, to_last);
-    if after.is_none() {
-        conditions.bound(column, first, from_first);
-    }
-    if let Some((value, key)) = after {
-        conditions.push(format!("({column}, key) {beyond} (?, ?)"), [value]);
-        conditions.1.push(Value::Text(key.as_str().to_owned()));
-    } else if !range.is_bounded() {
-        conditions.0.push(format!("{column} IS NOT NULL"));
-    }
-    let order = format!("{column}{direction}, key{direction}");
-    conditions.select(table, column, &order, asked.limit)
-}
-
-/// Tells whether a value is not before the bound at which an order begins.
-fn is_within(value: &Cell, first: &Bound<Cell>, is_descending: bool) -> bool {
-    let inside = match is_descending {
-        true => Ordering::Less,
-        false => Ordering::Greater,
-    };
-    match first {
-        Bound::Unbounded => true,
-        Bound::Included(bound) => value.compare(bound) != Some(inside.reverse()),
-        Bound::Excluded(bound) => value.compare(bound) == Some(inside),
-    }
-}
-
-/// The comparison with the place after which rows are wanted, and the direction of the order.
-fn direction(asked: &RowQuery) -> (&'static str, &'static str) {
-    match asked.is_descending {
-        true => ("<", " DESC"),
-        false => (">", ""),
-    }
+/// Selects what a scan finds, one row more than is asked for.
+fn statement(table: TableId, scan: RowScan, limit: u32) -> RowsStatement {
+    let condition = scan
+        .condition
+        .map(|condition| format!(" WHERE {condition}"));
+    let mut values: Vec<Value> = scan.values.iter().map(value).collect();
+    values.push(Value::Integer(i64::from(limit) + 1));
+    let sql = format!(
+        "SELECT key, \"row\", {} FROM {}{} ORDER BY {} LIMIT ?",
+        scan.column.as_deref().unwrap_or("NULL"),
+        names::rows_of(table),
+        condition.unwrap_or_default(),
+        scan.order
+    );
+    RowsStatement { sql, values }
 }
 
 fn read(row: &Row<'_>, order: Option<&Column>) -> Result<(RowPlace, Json), SqliteError> {
@@ -229,7 +112,9 @@ fn read(row: &Row<'_>, order: Option<&Column>) -> Result<(RowPlace, Json), Sqlit
 
 #[cfg(test)]
 mod tests {
-    use gavel_store::views::ColumnType;
+    use std::ops::Bound;
+
+    use gavel_store::views::{Cell, ColumnType, RowRange};
 
     use super::*;
     use crate::migrations;

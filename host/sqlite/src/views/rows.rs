@@ -137,7 +137,7 @@ pub(super) fn sums(
 ) -> Result<Vec<f64>, Error> {
     let shape = registry::shape(database, table)?;
     let sums = columns.iter().map(|name| {
-        let column = names::find(&shape, name)?;
+        let column = shape.column(name)?;
         Ok(match column.kind {
             ColumnType::Integer | ColumnType::Number => format!("total({})", quoted(name)),
             ColumnType::Boolean | ColumnType::Text | ColumnType::Time | ColumnType::Uuid => {

@@ -85,15 +85,3 @@ pub(super) fn number(cell: &Cell) -> f64 {
         Cell::Boolean(_) | Cell::Text(_) | Cell::Time(_) | Cell::Uuid(_) => 0.0,
     }
 }
-
-fn no_column(name: &str) -> Error {
-    Error::Refused(format!("there is no column `{name}`"))
-}
-
-impl TableShape {
-    pub(super) fn place_of(&self, column: &str) -> Result<usize, Error> {
-        let mut columns = self.columns.iter();
-        let place = columns.position(|known| known.name == column);
-        place.ok_or_else(|| no_column(column))
-    }
-}

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::ColumnType;
+use crate::Error;
 
 /// Tells a table from all others of the store, also from those that were dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,10 +63,28 @@ impl TableShape {
 
     /// The type of a column; none if there is no such column.
     #[must_use]
-    pub fn column_type(&self, column: &str) -> Option<ColumnType> {
+    pub fn column_type(&self, name: &str) -> Option<ColumnType> {
+        self.column(name).ok().map(|column| column.kind)
+    }
+
+    /// The column of a name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] when there is none.
+    pub fn column(&self, name: &str) -> Result<&Column, Error> {
+        Ok(&self.columns[self.place_of(name)?])
+    }
+
+    /// The place of a column among the columns; the first is 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] when there is none.
+    pub fn place_of(&self, name: &str) -> Result<usize, Error> {
         let mut columns = self.columns.iter();
-        let column = columns.find(|known| known.name == column)?;
-        Some(column.kind)
+        let place = columns.position(|column| column.name == name);
+        place.ok_or_else(|| Error::Refused(format!("there is no column `{name}`")))
     }
 }
 
