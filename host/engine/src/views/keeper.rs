@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gavel_model::{Activation, ModuleKind, ViewId};
-use gavel_store::ActivationFilter;
 use gavel_store::views::{TableId, ViewTable};
+use gavel_store::{ActivationFilter, ResumeError};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -72,6 +72,7 @@ impl ViewKeeper {
         let tables = self.inner.store.tables().await;
         let tables = tables.map_err(catalog::Error::Store)?;
         self.serve(&tables).await;
+        self.check_log(&tables).await;
         self.drop_unused(&tables).await;
         let filter = ActivationFilter {
             namespace: None,
@@ -118,6 +119,28 @@ impl ViewKeeper {
             let stop = CancellationToken::new();
             self.tasks.spawn(runner.run(stop.clone()));
             self.running.insert(table.id, stop.drop_guard());
+        }
+    }
+
+    /// Lets the runners compare their tables with the log when it does not go as far as the
+    /// furthest of them: rows in another database outlive a log that is restored under the host.
+    async fn check_log(&self, tables: &[ViewTable]) {
+        let Some(furthest) = tables.iter().max_by_key(|table| table.position) else {
+            return;
+        };
+        let (namespace, position) = (furthest.view.namespace(), furthest.position);
+        match self
+            .inner
+            .log_store
+            .check_position(namespace, position)
+            .await
+        {
+            Ok(()) => {}
+            Err(ResumeError::Lost { .. }) => self.inner.restored.send_modify(|()| {}),
+            Err(ResumeError::Store(error)) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the log cannot be compared with the tables of views"
+            ),
         }
     }
 

@@ -103,6 +103,8 @@ struct Inner {
     progresses: progress::Progresses,
     /// Changes when there may be other tables, or one has another state.
     changes: watch::Sender<()>,
+    /// Changes when the log seems to have been restored to an earlier state.
+    restored: watch::Sender<()>,
     /// The lock of tries to fold parked rows: two of the same row would count it twice.
     retrying: Mutex<()>,
 }
@@ -138,6 +140,7 @@ impl Views {
             settings,
             progresses: progress::Progresses::default(),
             changes: watch::Sender::new(()),
+            restored: watch::Sender::new(()),
             retrying: Mutex::default(),
         }))
     }

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use gavel_model::{Position, RecordedEvent, RowKey};
+use gavel_sandbox::RunError;
 use gavel_store::views::{KeyedRow, ParkedEvent, ParkedRow, RowsChange, StoredRow, TableId};
 use time::OffsetDateTime;
 
-use super::folding::{FoldedRow, Keys, RowTask};
+use super::folding::{FoldedRow, Keys, RowFolder, RowTask};
+use crate::catalog::View;
+use crate::streaming::Events;
 
 /// The events of a part of a page, by the rows that they change.
 #[derive(Debug, Default, PartialEq)]
@@ -152,6 +155,38 @@ impl<'a> Changes<'a> {
 
 fn position(events: &[&RecordedEvent], place: u32) -> Position {
     events[place as usize].position
+}
+
+/// The events of a page that the view reads.
+pub(super) fn read_by<'p>(events: &'p Events, view: &View) -> Vec<&'p RecordedEvent> {
+    events.iter().filter(|event| view.reads(event)).collect()
+}
+
+/// The keys of events, each of which the view reads in one version or another.
+pub(super) fn keys_of(
+    folder: &mut RowFolder,
+    events: &[&RecordedEvent],
+    view: &View,
+) -> Result<Vec<Keys>, RunError> {
+    let known: Vec<&RecordedEvent> = events
+        .iter()
+        .filter(|event| view.can_fold(event))
+        .copied()
+        .collect();
+    let mut keys = folder.keys(&known)?.into_iter();
+    let keys = events.iter().map(|event| {
+        if view.can_fold(event) {
+            keys.next().unwrap_or_else(|| Ok(Vec::new()))
+        } else {
+            let RecordedEvent { stream, event, .. } = event;
+            let (decider, version) = (stream.decider(), event.schema_version);
+            let name = &event.event;
+            Err(format!(
+                "the view does not read schema version {version} of {decider}/{name}"
+            ))
+        }
+    });
+    Ok(keys.collect())
 }
 
 #[cfg(test)]

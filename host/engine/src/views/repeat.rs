@@ -9,7 +9,7 @@ use gavel_sandbox::{QueryItem, RunError};
 use gavel_store::{Error, LogFilter};
 
 use super::folding::{Keys, RowFolder, RowTask};
-use super::runner::keys_of;
+use super::page::keys_of;
 use super::touched::TouchedError;
 use super::{ViewLimits, Views};
 use crate::catalog::View;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use gavel_model::{Position, RecordedEvent, RowKey};
+use gavel_model::{Position, RowKey};
 use gavel_sandbox::RunError;
 use gavel_store::views::{CommitError, ParkedEvent, RowsChange, StoredRow, ViewTable};
 use gavel_store::{Error, LogFilter, ResumeError};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::Inner;
 use super::folding::{FoldedRow, Keys, RowFolder, RowTask};
-use super::page::{Changes, PagePart};
+use super::page::{Changes, PagePart, keys_of, read_by};
 use super::progress::{Activity, TableProgress};
 use crate::catalog::View;
 use crate::streaming::{Delivery, Events};
@@ -95,13 +95,7 @@ impl Runner {
             match halt {
                 Halt::Gone => return,
                 Halt::Moved => {}
-                Halt::Lost => {
-                    tracing::warn!(view = %self.table.view, table = %self.table.id, "the log was restored to an earlier state, the view is built anew");
-                    let restarted = self.inner.store.restart_table(self.table.id).await;
-                    if let Err(error) = restarted {
-                        self.stall(&error).await;
-                    }
-                }
+                Halt::Lost => self.build_anew().await,
             }
             tokio::select! {
                 found = self.look() => if !found { return },
@@ -128,6 +122,21 @@ impl Runner {
         }
     }
 
+    /// Empties the table, unless another host has done so already and moves it again.
+    async fn build_anew(&mut self) {
+        let restarted = match self.inner.table(self.table.id).await {
+            Ok(Some(table)) if table.position == self.position => {
+                tracing::warn!(view = %self.table.view, table = %self.table.id, "the log was restored to an earlier state, the view is built anew");
+                self.inner.store.restart_table(self.table.id).await
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = restarted {
+            self.stall(&error).await;
+        }
+    }
+
     fn moved_to(&mut self, position: Position) {
         self.position = position;
         let now = Instant::now();
@@ -148,30 +157,39 @@ impl Runner {
         sleep(FIRST_PAUSE).await;
     }
 
-    /// Follows the log from where the table stands.
-    async fn follow(&mut self) -> Halt {
-        let namespace = self.table.view.namespace().clone();
-        match self
-            .inner
-            .log_store
-            .check_position(&namespace, self.position)
-            .await
-        {
-            Ok(()) => {}
-            Err(ResumeError::Lost { .. }) => return Halt::Lost,
+    /// Checks that the log still goes as far as the table stands.
+    async fn check(&mut self) -> Result<(), Halt> {
+        let namespace = self.table.view.namespace();
+        let log = &self.inner.log_store;
+        match log.check_position(namespace, self.position).await {
+            Ok(()) => Ok(()),
+            Err(ResumeError::Lost { .. }) => Err(Halt::Lost),
             Err(ResumeError::Store(error)) => {
                 self.stall(&error).await;
-                return Halt::Moved;
+                Err(Halt::Moved)
             }
         }
+    }
+
+    /// Follows the log from where the table stands.
+    async fn follow(&mut self) -> Halt {
+        if let Err(halt) = self.check().await {
+            return halt;
+        }
+        let namespace = self.table.view.namespace().clone();
         let filter = LogFilter::from(self.view.filter());
         let mut log = self.inner.log.subscribe(namespace, filter, self.position);
+        let mut restored = self.inner.restored.subscribe();
         let mut said = Instant::now();
         loop {
             self.now(Activity::Waiting);
             let is_behind = log.position() > self.position;
             let delivery = tokio::select! {
                 delivery = log.next_or_moved() => delivery,
+                _ = restored.changed() => match self.check().await {
+                    Ok(()) => continue,
+                    Err(halt) => return halt,
+                },
                 () = sleep_until(said + LAZY), if is_behind => {
                     // What was passed over is said for the other hosts.
                     let change = RowsChange::moving(self.table.id, self.position, log.position());
@@ -183,6 +201,12 @@ impl Runner {
                 }
             };
             let to = log.position();
+            if to.generation() != self.position.generation()
+                && let Err(halt) = self.check().await
+            {
+                // What comes now follows on an earlier state of the log.
+                return halt;
+            }
             let done = match delivery {
                 Some(Delivery::Events(events)) => self.fold(events, to).await,
                 Some(Delivery::Malformed(malformed)) => {
@@ -425,38 +449,6 @@ impl Runner {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
-}
-
-/// The events of a page that the view reads.
-fn read_by<'p>(events: &'p Events, view: &View) -> Vec<&'p RecordedEvent> {
-    events.iter().filter(|event| view.reads(event)).collect()
-}
-
-/// The keys of events, each of which the view reads in one version or another.
-pub(super) fn keys_of(
-    folder: &mut RowFolder,
-    events: &[&RecordedEvent],
-    view: &View,
-) -> Result<Vec<Keys>, RunError> {
-    let known: Vec<&RecordedEvent> = events
-        .iter()
-        .filter(|event| view.can_fold(event))
-        .copied()
-        .collect();
-    let mut keys = folder.keys(&known)?.into_iter();
-    let keys = events.iter().map(|event| {
-        if view.can_fold(event) {
-            keys.next().unwrap_or_else(|| Ok(Vec::new()))
-        } else {
-            let RecordedEvent { stream, event, .. } = event;
-            let (decider, version) = (stream.decider(), event.schema_version);
-            let name = &event.event;
-            Err(format!(
-                "the view does not read schema version {version} of {decider}/{name}"
-            ))
-        }
-    });
-    Ok(keys.collect())
 }
 
 /// An error with its causes, in one line.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::ViewLimits;
 use super::folding::{RowFolder, RowTask};
-use super::runner::keys_of;
+use super::page::keys_of;
 use crate::catalog::{LoggedEvent, View};
 
 /// The rows that a specification leads to, and what the module has written.

@@ -9,7 +9,7 @@ use gavel_store::{Error, LogFilter};
 
 use super::Views;
 use super::folding::{Keys, RowFolder};
-use super::runner::keys_of;
+use super::page::keys_of;
 use crate::catalog::View;
 
 /// The number of events that are read at a time.

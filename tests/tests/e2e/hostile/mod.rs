@@ -16,3 +16,4 @@ mod sql;
 mod stop;
 mod text;
 mod time;
+mod views;
