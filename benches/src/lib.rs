@@ -9,6 +9,7 @@ mod load;
 mod paired;
 mod parts;
 mod processes;
+mod rehearsals;
 mod report;
 
 mod commands;
@@ -17,6 +18,7 @@ mod peers;
 mod replay;
 mod startup;
 mod streaming;
+mod views;
 
 pub use lab::{Backend, Lab, Options};
 pub use report::Report;
@@ -29,4 +31,5 @@ pub mod benches {
     pub use crate::replay::run as replay;
     pub use crate::startup::run as startup;
     pub use crate::streaming::run as streaming;
+    pub use crate::views::run as views;
 }

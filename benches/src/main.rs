@@ -28,6 +28,8 @@ enum Bench {
     Streaming,
     /// The speed of rehearsing modules, and the cost of that for commands.
     Gate,
+    /// The speed of building and reading rows, and their cost for commands.
+    Views,
     /// The same load on other event stores.
     Peers,
 }
@@ -45,6 +47,7 @@ async fn main() -> Result<()> {
             Bench::Replay => benches::replay(&lab).await,
             Bench::Streaming => benches::streaming(&lab).await,
             Bench::Gate => benches::gate(&lab).await,
+            Bench::Views => benches::views(&lab).await,
             Bench::Peers => benches::peers(&lab).await,
         }
     };

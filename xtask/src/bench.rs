@@ -49,6 +49,8 @@ enum Bench {
     Streaming,
     /// The speed of rehearsing modules, and the cost of that for commands.
     Gate,
+    /// The speed of building and reading rows, and their cost for commands.
+    Views,
     /// The same load on other event stores; `--only` picks some of them by name.
     Peers,
     /// The instructions that commands cost, compared with those that were recorded: no timing.

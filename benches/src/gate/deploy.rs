@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::calls::Rehearsal;
-use super::{Past, candidate};
+use super::{DECIDER, Past, candidate};
 use crate::lab::Lab;
+use crate::rehearsals::Rehearsal;
 use crate::report::{Report, Row, median};
 
 /// Activations of modules that were rehearsed just before, and of modules that were not, in turns.
@@ -21,7 +21,10 @@ pub(super) async fn with_and_without_a_rehearsal(lab: &Lab, report: &mut Report)
                 let candidate = candidate(lab, &host, number).await?;
                 number += 1;
                 if *is_rehearsed {
-                    Rehearsal::start(&host, &candidate).await?.end().await?;
+                    Rehearsal::start(&host, DECIDER, &candidate)
+                        .await?
+                        .end()
+                        .await?;
                 }
                 let start = Instant::now();
                 host.activate("default", "account", &candidate).await?;

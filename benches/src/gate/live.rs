@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::sleep;
 
-use super::calls::{GLANCE, Rehearsal};
-use super::{Past, candidate};
+use super::{DECIDER, Past, candidate};
 use crate::commands::{half_of, maximum};
 use crate::lab::{Installation, Lab, deposits};
 use crate::load::{OpenLoop, Workload, open};
+use crate::rehearsals::{GLANCE, Rehearsal};
 use crate::report::{Figures, Report, Row, figure, median};
 
 /// The longest time for which the maximum is measured: its events make the rehearsals longer, and
@@ -116,7 +116,7 @@ async fn measure(
 async fn rehearse_until(host: &Installation, candidate: &str, is_over: &Cell<bool>) -> Result<u32> {
     let mut ended = 0;
     while !is_over.get() {
-        let rehearsal = Rehearsal::start(host, candidate).await?;
+        let rehearsal = Rehearsal::start(host, DECIDER, candidate).await?;
         while rehearsal.report().await?.is_none() {
             if is_over.get() {
                 rehearsal.cancel().await?;

@@ -1,6 +1,5 @@
 //! `gate`: the speed of rehearsals on stored events, and their cost for commands meanwhile.
 
-mod calls;
 mod deploy;
 mod live;
 mod long_history;
@@ -29,6 +28,8 @@ pub async fn run(lab: &Lab) -> Result<Report> {
     Ok(report)
 }
 
+/// The decider whose modules are rehearsed.
+const DECIDER: &str = "deciders/account";
 /// Events of a stream that commands have made, about.
 const STREAM: u64 = 10;
 

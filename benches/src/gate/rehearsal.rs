@@ -5,10 +5,10 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::calls::Rehearsal;
-use super::{Past, candidate};
+use super::{DECIDER, Past, candidate};
 use crate::lab::{Installation, Lab};
 use crate::load::Tally;
+use crate::rehearsals::Rehearsal;
 use crate::report::{Figures, Report, Row, median};
 
 /// A step of the gate that reports its speed, and the figure for it.
@@ -73,7 +73,10 @@ pub(super) async fn measure(
     let mut report = Value::Null;
     let load = async || {
         let start = Instant::now();
-        report = Rehearsal::start(host, candidate).await?.end().await?;
+        report = Rehearsal::start(host, DECIDER, candidate)
+            .await?
+            .end()
+            .await?;
         Ok(Tally::untimed(events, start.elapsed()))
     };
     let (tally, costs) = meter.measure(load).await?;

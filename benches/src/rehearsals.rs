@@ -9,31 +9,44 @@ use tokio::time::sleep;
 use crate::lab::Installation;
 
 /// The interval between two requests for the progress of a rehearsal.
-pub(super) const GLANCE: Duration = Duration::from_millis(50);
+pub(crate) const GLANCE: Duration = Duration::from_millis(50);
 
-/// A rehearsal of the account.
+/// A rehearsal.
 #[derive(Debug)]
-pub(super) struct Rehearsal<'a> {
+pub(crate) struct Rehearsal<'a> {
     host: &'a Installation,
     path: String,
 }
 
 impl<'a> Rehearsal<'a> {
-    /// Begins one.
+    /// Begins one, of `deciders/<name>` or `views/<name>`.
     ///
     /// # Errors
     ///
     /// When the host refuses.
-    pub(super) async fn start(host: &'a Installation, candidate: &str) -> Result<Self> {
+    pub(crate) async fn start(host: &'a Installation, of: &str, candidate: &str) -> Result<Self> {
         let body = json!({ "digest": candidate }).to_string();
-        let request = host
-            .requests()
-            .post("/v1/deciders/account/rehearsals", body);
-        let answer = host.call(request).await?;
+        let path = format!("/v1/{of}/rehearsals");
+        let answer = host.call(host.requests().post(&path, body)).await?;
         let id = answer["rehearsal"].as_str();
-        let id = id.context("a rehearsal has an id")?;
+        Ok(Self::of(host, id.context("a rehearsal has an id")?))
+    }
+
+    /// The rehearsal with this id.
+    pub(crate) fn of(host: &'a Installation, id: &str) -> Self {
         let path = format!("/v1/rehearsals/{id}");
-        Ok(Self { host, path })
+        Self { host, path }
+    }
+
+    /// The step that the rehearsal is at, or was at when it ended.
+    ///
+    /// # Errors
+    ///
+    /// When the host does not answer.
+    pub(crate) async fn step(&self) -> Result<String> {
+        let answer = self.host.call(self.host.requests().get(&self.path)).await?;
+        let step = answer["progress"]["step"].as_str();
+        Ok(step.unwrap_or_default().to_owned())
     }
 
     /// The report of the rehearsal, once it has passed; none while it runs.
@@ -41,7 +54,7 @@ impl<'a> Rehearsal<'a> {
     /// # Errors
     ///
     /// An error when the rehearsal has ended in any other way.
-    pub(super) async fn report(&self) -> Result<Option<Value>> {
+    pub(crate) async fn report(&self) -> Result<Option<Value>> {
         let request = self.host.requests().get(&self.path);
         let mut answer = self.host.call(request).await?;
         match answer["status"].as_str() {
@@ -56,7 +69,7 @@ impl<'a> Rehearsal<'a> {
     /// # Errors
     ///
     /// When it does not pass.
-    pub(super) async fn end(self) -> Result<Value> {
+    pub(crate) async fn end(self) -> Result<Value> {
         loop {
             if let Some(report) = self.report().await? {
                 return Ok(report);
@@ -70,7 +83,7 @@ impl<'a> Rehearsal<'a> {
     /// # Errors
     ///
     /// When the host refuses.
-    pub(super) async fn cancel(self) -> Result<()> {
+    pub(crate) async fn cancel(self) -> Result<()> {
         let request = self.host.requests().delete(&self.path);
         self.host.call(request).await.map(drop)
     }

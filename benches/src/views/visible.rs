@@ -1,0 +1,83 @@
+//! The time from the answer to a command until its row is there.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use hyper::header::HeaderValue;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::deploy;
+use crate::commands::{half_of, maximum};
+use crate::lab::{self, CommandKind, Installation, Lab, command, deposits};
+use crate::load::{Connection, open, percentile_ms, scattered};
+use crate::report::{Figures, Report, Row, median};
+
+/// The longest time for which the maximum is measured.
+const MAXIMUM_LENGTH: Duration = Duration::from_secs(4);
+
+/// Commands one after the other whose rows are asked for at once: with nothing beside them, and
+/// beside a load of half of the maximum.
+pub(super) async fn idle_and_under_load(lab: &Lab, report: &mut Report) -> Result<()> {
+    let accounts = lab.pick(10_000, 1_000);
+    let mut rows = Vec::new();
+    for backend in lab.backends() {
+        let host = Installation::with_accounts(lab, backend, accounts).await?;
+        deploy(lab, &host, "balance").await?;
+        let mut cases = [("nothing", Vec::new()), ("half of the maximum", Vec::new())];
+        for _ in 0..lab.runs() {
+            cases[0].1.push(probe(lab, &host, accounts).await?);
+            let workload = deposits(&host.requests(), accounts);
+            let length = MAXIMUM_LENGTH.min(lab.length() / 2);
+            let load = half_of(maximum(&workload, length).await?, lab.length());
+            let probes = probe(lab, &host, accounts);
+            let (tally, figures) = tokio::try_join!(open(&workload, load), probes)?;
+            ensure!(tally.complaint().is_empty(), "{}", tally.complaint());
+            cases[1].1.push(figures);
+        }
+        rows.extend(cases.map(|(load, runs)| Row {
+            labels: vec![
+                ("store", backend.name().to_owned()),
+                ("beside", load.to_owned()),
+            ],
+            figures: median(&runs),
+            note: String::new(),
+        }));
+    }
+    let about = "Deposits one after the other, each followed by a read of its row with `Gavel-After`: the time from the answer to the command until the row is there. Goals: p99 20 ms beside nothing, 250 ms beside an open loop at half of what 64 connections reached just before.";
+    report.section("visible", about, rows);
+    Ok(())
+}
+
+/// Deposits and reads their rows for the length of a run.
+async fn probe(lab: &Lab, host: &Installation, accounts: u64) -> Result<Figures> {
+    let requests = host.requests();
+    let mut connection = Connection::open(requests.address()).await?;
+    let mut latencies = Vec::new();
+    let start = Instant::now();
+    let mut number = 0;
+    while start.elapsed() < lab.length() {
+        // Not in step with anything that the host does at intervals.
+        sleep(Duration::from_micros(5_000 + scattered(number) % 10_000)).await;
+        let account = lab::id(scattered(number) % accounts);
+        number += 1;
+        let (status, body) = connection
+            .send(command(&requests, &account, CommandKind::Deposit))
+            .await?;
+        ensure!(status.is_success(), "a Deposit was answered with {status}");
+        let answered = Instant::now();
+        let answer: Value = serde_json::from_slice(&body)?;
+        let position = answer["events"][0]["position"].as_str();
+        let position = HeaderValue::from_str(position.context("an event has a position")?)?;
+        let mut read = requests.get(&format!("/v1/views/balance/rows/{account}"));
+        read.headers_mut().insert("gavel-after", position);
+        let (status, _) = connection.send(read).await?;
+        ensure!(status.is_success(), "a read was answered with {status}");
+        latencies.push(answered.elapsed());
+    }
+    Ok(vec![
+        ("p50_ms", percentile_ms(latencies.clone(), 50.0)),
+        ("p99_ms", percentile_ms(latencies.clone(), 99.0)),
+        ("max_ms", percentile_ms(latencies, 100.0)),
+    ])
+}

@@ -1,0 +1,3 @@
+//! The view under the name `balance`.
+
+balance::balance_view!("balance");
