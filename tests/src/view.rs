@@ -42,6 +42,20 @@ impl View {
     ///
     /// When the host does not answer so.
     pub async fn activate(&self, digest: &str, accept: &[&str]) -> Value {
+        let begun = self.begin_activation(digest, accept).await;
+        if begun["progress"].is_object() {
+            return self.over(&begun).await;
+        }
+        begun
+    }
+
+    /// Asks for a module to become active. Gives the activation, or the rehearsal that builds its
+    /// rows first, or the problem of the gate.
+    ///
+    /// # Panics
+    ///
+    /// When the host does not answer so.
+    pub async fn begin_activation(&self, digest: &str, accept: &[&str]) -> Value {
         let body = json!({ "digest": digest, "accept": accept });
         let answer = self
             .client
@@ -49,8 +63,7 @@ impl View {
             .send()
             .await;
         match answer.status() {
-            201 => answer.json(201),
-            202 => self.over(&answer.json(202)).await,
+            status @ (201 | 202) => answer.json(status),
             _ => answer.problem(422, "gate-refused"),
         }
     }

@@ -10,6 +10,7 @@
 
 mod restored;
 mod standby;
+mod views;
 
 use std::env;
 
