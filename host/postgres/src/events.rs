@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use gavel_model::{
-    CommandId, CommandRecord, DeciderName, Namespace, RecordedEvent, StreamId, Version,
+    CommandId, CommandRecord, DeciderName, Namespace, Position, RecordedEvent, StreamId, Version,
 };
 use gavel_store::{
-    Append, AppendError, Appended, Claim, Direction, Error, EventStore, History, Outdated, Room,
-    StreamHead, StreamRange, StreamSummary,
+    Append, AppendError, Appended, Claim, Direction, Error, EventStore, History, Moment, Outdated,
+    Page, Room, StreamHead, StreamRange, StreamSummary,
 };
 use time::OffsetDateTime;
 
@@ -106,6 +106,16 @@ impl EventStore for PostgresStore {
         Ok(version
             .map_err(|reason| reason.of("event"))?
             .unwrap_or_default())
+    }
+
+    async fn read_streams(
+        &self,
+        streams: &[StreamId],
+        after: Position,
+        through: &Moment,
+        limit: u32,
+    ) -> Result<Page<RecordedEvent>, Error> {
+        self.events_of_streams(streams, after, through, limit).await
     }
 
     async fn list_streams(

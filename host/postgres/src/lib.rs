@@ -28,6 +28,7 @@ mod query;
 mod rehearsals;
 mod rows;
 mod snapshots;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod views;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use gavel_model::{Namespace, Position, RecordedEvent};
 use gavel_store::{
-    Error, LogFilter, LogPage, LogStore, PAGE_BYTES, ResumeError, Room, Withholding,
+    Error, LogFilter, LogPage, LogStore, Moment, PAGE_BYTES, ResumeError, Room, Withholding,
 };
 use sqlx::postgres::PgRow;
 use tokio::sync::watch;
@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::PostgresStore;
 use super::consumers::bind_position;
 use super::consumers::milliseconds;
+use super::past::{MomentMark, event_is_before, generation_of};
 use super::rows::{self, event_columns};
 
 /// A filtered page looks at no fewer events than this, so that a rare event is found in few round
@@ -38,6 +39,15 @@ const LOG: &str = concat!(
          AND (generation, transaction_id) < (state.generation, state.transaction_id) \
          ORDER BY events.generation, events.transaction_id, events.\"offset\" LIMIT $5 \
      ) AS page ON TRUE"
+);
+
+/// Selects events that were stored before a moment, whatever may still precede them.
+const LOG_THROUGH: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events WHERE namespace = $1 AND (generation, transaction_id, \"offset\") > ($2, $3::TEXT::XID8, $4) AND ",
+    event_is_before!("$6", "$7"),
+    " ORDER BY events.generation, events.transaction_id, events.\"offset\" LIMIT $5"
 );
 
 /// Selects the transaction that withholds events, by comparison with the newest event of all
@@ -89,15 +99,32 @@ impl PostgresStore {
         found.retain(|row| !matches!(rows::column::<Option<i64>>(row, "offset"), Ok(None)));
         Ok((found, is_withheld.unwrap_or_default()))
     }
-}
 
-#[async_trait]
-impl LogStore for PostgresStore {
-    async fn read_log(
+    /// The first events after a position that were stored before a moment.
+    async fn log_through(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        through: &Moment,
+        rows: u32,
+    ) -> Result<Vec<PgRow>, Error> {
+        let statement = || {
+            let statement = sqlx::query(LOG_THROUGH).bind(namespace.as_str().to_owned());
+            bind_position(statement, after)
+                .bind(i64::from(rows))
+                .bind(generation_of(through))
+                .bind(MomentMark::of(through).snapshot)
+        };
+        self.read(statement).await
+    }
+
+    /// A page of the log, all of it or what was stored before a moment.
+    async fn log_page(
         &self,
         namespace: &Namespace,
         after: Position,
         filter: &LogFilter,
+        through: Option<&Moment>,
         limit: u32,
     ) -> Result<LogPage, Error> {
         // One more than is asked for tells whether there is more.
@@ -117,7 +144,14 @@ impl LogStore for PostgresStore {
         loop {
             let rows = look.rows();
             let found;
-            (found, page.is_withheld) = self.log_after(namespace, page.next, rows).await?;
+            (found, page.is_withheld) = match through {
+                None => self.log_after(namespace, page.next, rows).await?,
+                Some(through) => (
+                    self.log_through(namespace, page.next, through, rows)
+                        .await?,
+                    false,
+                ),
+            };
             for row in &found {
                 let event = match rows::event(row) {
                     Ok(event) => event,
@@ -146,6 +180,31 @@ impl LogStore for PostgresStore {
                 return Ok(page);
             }
         }
+    }
+}
+
+#[async_trait]
+impl LogStore for PostgresStore {
+    async fn read_log(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        limit: u32,
+    ) -> Result<LogPage, Error> {
+        self.log_page(namespace, after, filter, None, limit).await
+    }
+
+    async fn read_log_through(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        through: &Moment,
+        limit: u32,
+    ) -> Result<LogPage, Error> {
+        self.log_page(namespace, after, filter, Some(through), limit)
+            .await
     }
 
     async fn events_at(

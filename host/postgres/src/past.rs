@@ -37,6 +37,8 @@ macro_rules! event_is_before {
     };
 }
 
+pub(super) use event_is_before;
+
 /// The same for a row of the ledger, which does not keep its transaction: `xmin` are the lower 32
 /// bits of it, and the bits above them are those with which it is next to the snapshot. What was
 /// decided before the time is taken for old without a look at them.
@@ -250,8 +252,8 @@ const LATENESS: Duration = Duration::hours(1);
 const TRANSACTIONS_TOLD_APART: u64 = 1 << 30;
 
 /// The mark of a moment: the snapshot, and the time in seconds since 1970.
-struct MomentMark {
-    snapshot: String,
+pub(super) struct MomentMark {
+    pub(super) snapshot: String,
     /// The decision time from which a command must be checked against the snapshot; earlier
     /// commands were stored before the moment.
     recent_from: OffsetDateTime,
@@ -259,7 +261,7 @@ struct MomentMark {
 
 impl MomentMark {
     /// A mark that comes before everything, if this store did not name the moment.
-    fn of(moment: &Moment) -> Self {
+    pub(super) fn of(moment: &Moment) -> Self {
         let parts = moment.mark.split_once(' ');
         let parsed = parts.and_then(|(snapshot, seconds)| {
             let time = OffsetDateTime::from_unix_timestamp(seconds.parse().ok()?).ok()?;
@@ -273,7 +275,7 @@ impl MomentMark {
     }
 }
 
-fn generation_of(moment: &Moment) -> i32 {
+pub(super) fn generation_of(moment: &Moment) -> i32 {
     i32::try_from(moment.settled.generation()).unwrap_or(i32::MAX)
 }
 

@@ -4,13 +4,13 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use gavel_model::{
-    CommandId, CommandRecord, DeciderName, Namespace, RecordedEvent, StreamId, Version,
+    CommandId, CommandRecord, DeciderName, Namespace, Position, RecordedEvent, StreamId, Version,
 };
 use time::OffsetDateTime;
 
 use super::{
-    Append, AppendError, Appended, Claim, Direction, Error, History, Outdated, PAGE_BYTES,
-    StreamHead, StreamRange, StreamSummary,
+    Append, AppendError, Appended, Claim, Direction, Error, History, Moment, Outdated, PAGE_BYTES,
+    Page, StreamHead, StreamRange, StreamSummary,
 };
 
 /// The events of all streams, and the ledger of the commands they follow from.
@@ -155,6 +155,71 @@ pub trait EventStore: Debug + Send + Sync {
         }
     }
 
+    /// The first `limit` events after `after` of distinct streams of one namespace, in the order of
+    /// the log: those that were stored before the moment, whether or not readers of the log are
+    /// given them yet. They take up no more than [`PAGE_BYTES`], but one is read at least. A page
+    /// costs the same wherever it begins.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventStore::read_stream`], where the page would begin with an event that cannot be
+    /// read. It may end before one; a reader that has reported it resumes after it.
+    async fn read_streams(
+        &self,
+        streams: &[StreamId],
+        after: Position,
+        through: &Moment,
+        limit: u32,
+    ) -> Result<Page<RecordedEvent>, Error> {
+        let mut events = Vec::new();
+        // The place through which all that is wanted of all streams has been read.
+        let mut complete: Option<Position> = None;
+        let mut malformed: Option<(Position, Error)> = None;
+        for stream in streams {
+            let newest = self.head(stream).await?.version;
+            let range = StreamRange {
+                after: version_through(self, stream, after, newest).await?,
+                through: Some(newest),
+                limit: limit.saturating_add(1),
+                bytes: PAGE_BYTES / streams.len(),
+                direction: Direction::Forward,
+            };
+            if range.after == newest {
+                continue;
+            }
+            let (mut read, unreadable) = read_readable(self, stream, range).await?;
+            if let Some(last) = read.last()
+                && last.version < newest
+            {
+                complete = Some(complete.map_or(last.position, |end| end.min(last.position)));
+            }
+            let unreadable = unreadable.filter(|(position, _)| *position <= through.settled);
+            malformed = malformed
+                .into_iter()
+                .chain(unreadable)
+                .min_by_key(|(position, _)| *position);
+            read.retain(|event| event.position <= through.settled);
+            events.append(&mut read);
+        }
+        events.sort_unstable_by_key(|event| event.position);
+        let complete = complete.filter(|end| *end < through.settled);
+        if let Some(complete) = complete {
+            events.retain(|event| event.position <= complete);
+        }
+        let is_cut_off = malformed.is_some();
+        if let Some((position, error)) = malformed {
+            events.retain(|event| event.position < position);
+            if events.is_empty() {
+                return Err(error);
+            }
+        }
+        let page = Page::of(events, limit, RecordedEvent::size_bytes);
+        Ok(Page {
+            has_more: page.has_more || complete.is_some() || is_cut_off,
+            ..page
+        })
+    }
+
     /// The first `limit` streams of a decider whose id sorts after `after`, by id in the order of
     /// its bytes.
     ///
@@ -196,4 +261,58 @@ pub trait EventStore: Debug + Send + Sync {
     async fn outdated(&self) -> Outdated {
         std::future::pending().await
     }
+}
+
+/// The first events of a part of a stream. If already the first of them cannot be read, its place,
+/// and the error.
+async fn read_readable<S: EventStore + ?Sized>(
+    store: &S,
+    stream: &StreamId,
+    mut range: StreamRange,
+) -> Result<(Vec<RecordedEvent>, Option<(Position, Error)>), Error> {
+    loop {
+        match store.read_stream(stream, range).await {
+            Ok(events) => return Ok((events, None)),
+            Err(Error::Malformed { .. }) if range.limit > 1 => range.limit /= 2,
+            Err(error) => match error {
+                Error::Malformed { position, .. } => {
+                    return Ok((Vec::new(), Some((position, error))));
+                }
+                error => return Err(error),
+            },
+        }
+    }
+}
+
+/// The version of the last event of a stream at or before a position. It is looked for from the
+/// newest end on, which most readers are near.
+async fn version_through<S: EventStore + ?Sized>(
+    store: &S,
+    stream: &StreamId,
+    position: Position,
+    newest: Version,
+) -> Result<Version, Error> {
+    let mut known = Version::EMPTY;
+    if position == Position::BEGINNING {
+        return Ok(known);
+    }
+    let (mut later, mut step) = (newest.next(), Some(1));
+    while known.next() < later {
+        let back = match step {
+            Some(step) => step.min(known.events_to(later) - 1),
+            None => known.events_to(later) / 2,
+        };
+        let middle = known.plus(known.events_to(later) - back);
+        let found = match store.read_stream(stream, StreamRange::only(middle)).await {
+            Ok(events) => events.first().map(|event| event.position),
+            Err(Error::Malformed { position, .. }) => Some(position),
+            Err(error) => return Err(error),
+        };
+        if found.is_some_and(|found| found <= position) {
+            (known, step) = (middle, None);
+        } else {
+            (later, step) = (middle, step.map(|step| step * 2));
+        }
+    }
+    Ok(known)
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use gavel_model::{EventFilter, Namespace, Position, RecordedEvent};
 use tokio::sync::watch;
 
-use super::{Error, ResumeError};
+use super::{Error, Moment, ResumeError};
 
 /// The log: all events that [`EventStore`](super::EventStore) appends, by position.
 ///
@@ -32,6 +32,32 @@ pub trait LogStore: Debug + Send + Sync {
         filter: &LogFilter,
         limit: u32,
     ) -> Result<LogPage, Error>;
+
+    /// A page of the log as [`LogStore::read_log`] gives it, of all that was stored before a
+    /// moment, whether or not other readers are given it yet. Nothing resumes from it after the
+    /// moment.
+    ///
+    /// The provided implementation is for stores that never withhold events.
+    ///
+    /// # Errors
+    ///
+    /// As [`LogStore::read_log`].
+    async fn read_log_through(
+        &self,
+        namespace: &Namespace,
+        after: Position,
+        filter: &LogFilter,
+        through: &Moment,
+        limit: u32,
+    ) -> Result<LogPage, Error> {
+        let mut page = self.read_log(namespace, after, filter, limit).await?;
+        if page.next >= through.settled {
+            page.events
+                .retain(|event| event.position <= through.settled);
+            page.caught_up = true;
+        }
+        Ok(page)
+    }
 
     /// The events of a namespace at some positions, by position; those that are there.
     ///

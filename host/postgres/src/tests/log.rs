@@ -24,6 +24,16 @@ async fn a_foreign_append_that_stays_open_makes_no_reader_skip_and_blocks_no_oth
         let page = read_log(&store, before[0].position).await.unwrap();
         assert_eq!((page.events, page.next), (Vec::new(), before[0].position));
         assert!(page.is_withheld);
+        // A reader from whom nothing resumes is given it.
+        let home = Namespace::default();
+        let now = store.moment(&home).await.unwrap();
+        let filter = LogFilter::default();
+        let through = store.read_log_through(&home, page.next, &filter, &now, 9);
+        let through = through.await.unwrap();
+        assert_eq!(ids(&through.events), ["during-1", "during-2"]);
+        let streams = ["open", "during-2"].map(stream);
+        let of_streams = store.read_streams(&streams, page.next, &now, 9).await;
+        assert_eq!(ids(&of_streams.unwrap().items), ["during-2"]);
         let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
             .fetch_one(&mut foreign)
             .await

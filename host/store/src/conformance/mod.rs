@@ -38,6 +38,7 @@ mod races;
 mod read;
 mod rehearsals;
 mod snapshots;
+mod streams;
 pub mod support;
 mod swaps;
 #[macro_use]
@@ -64,6 +65,7 @@ mod cases {
     pub(super) use super::read::*;
     pub(super) use super::rehearsals::*;
     pub(super) use super::snapshots::*;
+    pub(super) use super::streams::*;
     pub(super) use super::swaps::*;
 }
 
@@ -177,6 +179,10 @@ store_cases!(
     a_page_of_nothing_stays_where_it_is,
     only_the_positions_of_its_events_are_of_a_log,
     a_reader_misses_nothing_while_writers_race,
+    // streams
+    the_log_is_read_through_a_moment,
+    events_of_some_streams_come_in_the_order_of_the_log,
+    pages_of_some_streams_are_bounded_in_bytes,
     // holds
     what_is_appended_while_a_decider_is_held_meets_the_next_activation,
     what_was_stored_and_not_looked_at_keeps_the_pointer_where_it_is,
