@@ -112,8 +112,8 @@ impl RowFolder {
         }
     }
 
-    /// The sources of a row, or why the module cannot tell them; none if it never can. Runs guest
-    /// code.
+    /// The sources of a row, or the fault of the module that cannot tell them; none if it never
+    /// can. Runs guest code.
     ///
     /// # Errors
     ///
@@ -121,15 +121,19 @@ impl RowFolder {
     pub(super) fn sources(
         &mut self,
         key: &RowKey,
-    ) -> Result<Option<Result<Vec<QueryItem>, String>>, RunError> {
-        let sources = self.call(|instance| match instance.has_sources() {
+    ) -> Result<Option<Result<Vec<QueryItem>, Fault>>, RunError> {
+        let sources = |instance: &mut ViewInstance| match instance.has_sources() {
             true => instance.sources(key).map(Some),
             false => Ok(None),
-        });
-        match sources {
-            Ok(sources) => Ok(sources.map(Ok)),
+        };
+        let named = match self.call(sources) {
+            Err(Fault::Deadline { .. }) => self.call_unhurried(sources),
+            named => named,
+        };
+        match named {
+            Ok(named) => Ok(named.map(Ok)),
             Err(Fault::NoRoom) => Err(RunError::NoRoom),
-            Err(fault) => Ok(Some(Err(shortened(&fault.to_string())))),
+            Err(fault) => Ok(Some(Err(fault))),
         }
     }
 

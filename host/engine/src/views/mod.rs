@@ -38,7 +38,7 @@ pub use keeper::ViewKeeper;
 pub use parked::RetryError;
 pub use query::{Filter, FilterKind, Misquery};
 pub use read::{AfterError, FindError, ReadError};
-pub use repeat::RepeatedFold;
+pub use repeat::{Differences, RepeatedFold};
 pub use spec::{SpecRows, fold_spec};
 pub use status::{Lag, ViewStatus};
 pub use touched::{Touched, TouchedError};

@@ -27,16 +27,25 @@ pub struct RepeatedFold {
     /// The rows that they lead to.
     pub rows: u64,
     /// The rows and events that were something else the second time.
-    pub different: u64,
-    /// The first of them, a sentence each.
-    pub examples: Vec<String>,
+    pub different: Differences,
+    /// The events about which `sources` and `keys` disagree.
+    pub misnamed: Differences,
     /// The fuel of folding all in one call.
     pub fuel: u64,
 }
 
-impl RepeatedFold {
-    fn differ(&mut self, example: impl FnOnce() -> String) {
-        self.different += 1;
+/// Things that are other than they should be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// The number of them.
+    pub count: u64,
+    /// The first of them, a sentence each.
+    pub examples: Vec<String>,
+}
+
+impl Differences {
+    fn note(&mut self, example: impl FnOnce() -> String) {
+        self.count += 1;
         if self.examples.len() < EXAMPLES {
             self.examples.push(example());
         }
@@ -120,7 +129,7 @@ impl<'s> Repeat<'s> {
         for (event, keys) in self.events.iter().zip(&keys).rev() {
             let again = keys_of(&mut apart, &[*event], &self.view)?;
             if again.first() != Some(keys) {
-                self.found.differ(|| {
+                self.found.different.note(|| {
                     let name = &event.event.event;
                     format!(
                         "{}/{name} at {} has other keys the second time",
@@ -152,7 +161,7 @@ impl<'s> Repeat<'s> {
                         .take(200)
                         .collect::<String>()
                 };
-                self.found.differ(|| {
+                self.found.different.note(|| {
                     let (one, other) = (text(once.0), text(again.0.as_ref().map(Json::as_str)));
                     format!(
                         "row {}: {one} in one call, {other} event by event",
@@ -161,12 +170,16 @@ impl<'s> Repeat<'s> {
                 });
             }
         }
-        self.check_sources(&rows)?;
+        self.check_sources(&rows, &keys)?;
         Ok(self.found)
     }
 
     /// Compares what `sources` and `keys` say, both ways.
-    fn check_sources(&mut self, rows: &BTreeMap<&RowKey, Vec<u32>>) -> Result<(), RunError> {
+    fn check_sources(
+        &mut self,
+        rows: &BTreeMap<&RowKey, Vec<u32>>,
+        keys: &[Keys],
+    ) -> Result<(), RunError> {
         let mut folder = self.folder();
         for (key, events) in rows.iter().take(SOURCES) {
             let Some(items) = folder.sources(key)? else {
@@ -174,22 +187,23 @@ impl<'s> Repeat<'s> {
             };
             let items = match items {
                 Ok(items) => items,
-                Err(reason) => {
-                    self.found
-                        .differ(|| format!("row {key} has no sources: {reason}"));
-                    continue;
+                Err(fault) => {
+                    let misnamed = &mut self.found.misnamed;
+                    misnamed.note(|| format!("row {key} has no sources: {fault}"));
+                    // It may take long to fail again.
+                    return Ok(());
                 }
             };
-            for (place, event) in (0_u32..).zip(&self.events) {
+            for ((place, event), keys) in (0_u32..).zip(&self.events).zip(keys) {
                 let is_source = items.iter().any(|item| matches(item, event));
-                if is_source != events.contains(&place) {
-                    let name = &event.event.event;
-                    let stream = &event.stream;
-                    self.found.differ(|| match is_source {
-                        true => format!("{stream}/{name} is among the sources of row {key}, which is none of its keys"),
-                        false => format!("{stream}/{name} has the key {key}, of whose sources it is none"),
-                    });
+                if keys.is_err() || is_source == events.contains(&place) {
+                    continue;
                 }
+                let (name, stream) = (&event.event.event, &event.stream);
+                self.found.misnamed.note(|| match is_source {
+                    true => format!("{stream}/{name} is among the sources of row {key}, which is none of its keys"),
+                    false => format!("{stream}/{name} has the key {key}, of whose sources it is none"),
+                });
             }
         }
         Ok(())
@@ -233,7 +247,7 @@ fn one_by_one(
 }
 
 /// Tells whether an event matches a condition that a module has named.
-pub(super) fn matches(item: &QueryItem, event: &RecordedEvent) -> bool {
+fn matches(item: &QueryItem, event: &RecordedEvent) -> bool {
     let RecordedEvent { stream, event, .. } = event;
     let (decider, name) = (stream.decider().as_str(), event.event.as_str());
     let mut events = item.events.iter();

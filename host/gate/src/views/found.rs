@@ -29,8 +29,11 @@ pub struct RowRepetition {
     pub events: u64,
     /// The rows that they lead to.
     pub rows: u64,
-    /// The rows, keys and sources that were something else the second time.
+    /// The rows and keys that were something else the second time.
     pub different: u64,
+    /// The events about which `sources` and `keys` disagree.
+    #[serde(default)]
+    pub misnamed: u64,
     /// The first of them.
     pub example: Vec<String>,
 }

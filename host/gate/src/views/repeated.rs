@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use gavel_engine::views::RepeatedFold;
+use gavel_engine::views::{Differences, RepeatedFold};
 use gavel_model::RecordedEvent;
 
 use super::found::{RowCost, RowRepetition};
@@ -49,36 +49,55 @@ impl Gate {
 }
 
 fn repetition(found: RepeatedFold) -> StepResult {
-    let summary = format!(
+    let RepeatedFold {
+        different,
+        misnamed,
+        ..
+    } = found;
+    let mut summary = format!(
         "{} folded twice into {}: {} different.",
         count_of(found.events, "event"),
         count_of(found.rows, "row"),
-        count(found.different)
+        count(different.count)
     );
     let mut findings = Vec::new();
-    if found.different > 0 {
-        let details = FindingDetails::Determinism(DeterminismFinding::Rows(RowsFinding {
-            rows: found.different,
-            events: None,
-            example: found.examples.clone(),
-        }));
-        let summary = format!(
+    if different.count > 0 {
+        let words = format!(
             "The module is no function of its events: {} folded again.",
-            count_of(found.different, "difference")
+            count_of(different.count, "difference")
         );
-        findings.push(Finding::new(details, summary, true));
+        findings.push(finding(&different, words));
     }
+    if misnamed.count > 0 {
+        let words = format!(
+            "`sources` and `keys` disagree about {}.",
+            count_of(misnamed.count, "event")
+        );
+        summary.push_str(&format!(" {words}"));
+        findings.push(finding(&misnamed, words));
+    }
+    let examples = different.examples.into_iter().chain(misnamed.examples);
     let facts = RowRepetition {
         events: found.events,
         rows: found.rows,
-        different: found.different,
-        example: found.examples,
+        different: different.count,
+        misnamed: misnamed.count,
+        example: examples.collect(),
     };
     StepResult {
         summary,
         findings,
         facts: StepFacts::Determinism(DeterminismFacts::Rows(facts)),
     }
+}
+
+fn finding(differences: &Differences, summary: String) -> Finding {
+    let details = FindingDetails::Determinism(DeterminismFinding::Rows(RowsFinding {
+        rows: differences.count,
+        events: None,
+        example: differences.examples.clone(),
+    }));
+    Finding::new(details, summary, true)
 }
 
 impl RowCost {
