@@ -1,7 +1,7 @@
 //! Views and their rows.
 
 use gavel_engine::views as engine;
-use gavel_model as model;
+use gavel_model::{self as model, Position};
 use gavel_store::views as store;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Active, Limit};
+use super::{Active, Event, Limit, position, time};
 
 /// A view, the rows that people read, and how far they are.
 #[derive(Debug, Serialize, ToSchema)]
@@ -232,4 +232,85 @@ pub struct RetriedRow {
     pub key: String,
     /// The fault that the row has now; null if it has none.
     pub parked: Option<ParkedViewRow>,
+}
+
+/// A choice of which value of a row is shown.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RowQuery {
+    /// The time to show the row at (RFC 3339): the row after its last event created at or before
+    /// it.
+    #[serde(rename = "_at", deserialize_with = "time")]
+    #[param(rename = "_at", value_type = Option<String>, format = "date-time", nullable = false)]
+    pub at: Option<OffsetDateTime>,
+    /// The digest of the module to fold with.
+    #[serde(rename = "_module")]
+    #[param(
+        rename = "_module",
+        pattern = "^sha256:[0-9a-f]{64}$",
+        nullable = false
+    )]
+    pub module: Option<String>,
+    /// Shows the row with all that is stored, however far the view has come. Excludes the other
+    /// two.
+    #[serde(rename = "_fresh")]
+    #[param(rename = "_fresh", required = false)]
+    pub fresh: bool,
+}
+
+/// A part of the events of a row.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RowStepsQuery {
+    /// Only events after this position, the `next` of the page before.
+    #[serde(deserialize_with = "position")]
+    #[param(value_type = Option<String>, nullable = false)]
+    pub after: Option<Position>,
+    /// The most events on the page. Default: 100.
+    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000)]
+    pub limit: Limit,
+}
+
+/// A page of the events of a row.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RowSteps<'a> {
+    /// The key of the row.
+    key: &'a str,
+    /// The events, in the order of the log.
+    steps: Vec<RowStep<'a>>,
+    /// The fault at the last of the events, which the row cannot fold; null if there is none.
+    parked: Option<ParkedViewRow>,
+    /// The value of `after` for the next page; null if there is none.
+    next: Option<String>,
+}
+
+/// An event of a row.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RowStep<'a> {
+    /// The event.
+    event: Event<'a>,
+    /// The row after the event; null if it has ended, or not begun.
+    #[schema(value_type = Option<Object>)]
+    row: Option<&'a RawValue>,
+}
+
+impl<'a> RowSteps<'a> {
+    /// Shows successive events of a row.
+    pub fn new(key: &'a model::RowKey, steps: &'a engine::RowSteps) -> Self {
+        Self {
+            key: key.as_str(),
+            steps: steps
+                .steps
+                .iter()
+                .map(|step| RowStep {
+                    event: Event::from(&step.event),
+                    row: step.row.as_ref().map(model::Json::as_raw),
+                })
+                .collect(),
+            parked: steps.parked.clone().map(Into::into),
+            next: steps.next.map(|next| next.to_string()),
+        }
+    }
 }

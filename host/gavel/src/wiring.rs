@@ -249,8 +249,10 @@ pub(super) fn views(config: &Config) -> ViewSettings {
         limits: ViewLimits {
             keys: size(views.keys_per_event),
             row_bytes: size(views.row_bytes),
+            sources: size(views.sources_per_row),
         },
         build_workers: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
+        history_events: views.history_events,
         wait: Duration::from_millis(views.wait_ms),
         keep_previous: Duration::from_secs(views.keep_previous_seconds),
     }

@@ -60,6 +60,7 @@ fn own_groups() -> [RouteGroup; 9] {
         .routes(routes!(views::get_view))
         .routes(routes!(views::list_rows))
         .routes(routes!(views::get_row))
+        .routes(routes!(views::history::explain_row))
         .merge(activations::reading())
         .routes(routes!(rehearsals::get_rehearsal))
         .routes(routes!(why::explain_event))

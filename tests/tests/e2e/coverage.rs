@@ -99,6 +99,10 @@ const COVERED: &[(&str, &str)] = &[
         "views::a_reader_sees_what_it_has_written",
     ),
     (
+        "GET /v1/views/{view}/rows/{key}/why",
+        "view_history::a_row_at_a_time_and_event_by_event_is_what_is_folded_by_hand",
+    ),
+    (
         "POST /v1/views/{view}/rows/{key}/retry",
         "view_faults::a_row_that_faults_waits_alone_and_can_be_tried_again",
     ),
@@ -253,6 +257,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("streams", include_str!("streams.rs")),
     ("time_travel", include_str!("time_travel.rs")),
     ("view_faults", include_str!("view_faults.rs")),
+    ("view_history", include_str!("view_history.rs")),
     ("view_swaps", include_str!("view_swaps.rs")),
     ("views", include_str!("views.rs")),
 ];

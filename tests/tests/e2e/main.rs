@@ -23,6 +23,7 @@ mod streams;
 mod subscriptions;
 mod time_travel;
 mod view_faults;
+mod view_history;
 mod view_swaps;
 mod views;
 mod workers;

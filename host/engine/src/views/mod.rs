@@ -13,14 +13,17 @@
 //! hosts make no difference.
 
 mod folding;
+mod history;
 mod keeper;
 mod page;
 mod parked;
 mod progress;
 mod query;
 mod read;
+mod refold;
 mod repeat;
 mod runner;
+mod sources;
 mod spec;
 mod status;
 mod touched;
@@ -31,13 +34,15 @@ use std::time::Duration;
 
 use gavel_model::{Clock, Position, ViewId};
 use gavel_store::views::{NewTable, TableId, ViewStore, ViewTable};
-use gavel_store::{Error, LogStore};
+use gavel_store::{Error, Store};
 use tokio::sync::{Mutex, watch};
 
+pub use history::{RowMoment, RowStep, RowSteps};
 pub use keeper::ViewKeeper;
 pub use parked::RetryError;
 pub use query::{Filter, FilterKind, Misquery};
 pub use read::{AfterError, FindError, ReadError};
+pub use refold::HistoryError;
 pub use repeat::{Differences, RepeatedFold};
 pub use spec::{SpecRows, fold_spec};
 pub use status::{Lag, ViewStatus};
@@ -53,6 +58,8 @@ pub struct ViewLimits {
     pub keys: usize,
     /// The largest row, in bytes (inclusive).
     pub row_bytes: usize,
+    /// The most streams and tags that a row follows from (inclusive).
+    pub sources: usize,
 }
 
 /// The settings of views on this host.
@@ -62,6 +69,8 @@ pub struct ViewSettings {
     pub limits: ViewLimits,
     /// The threads that fold a table which is being built.
     pub build_workers: NonZeroUsize,
+    /// The most events that one answer reads to fold a row anew (inclusive).
+    pub history_events: u64,
     /// The longest time that a read waits for events which it is to show.
     pub wait: Duration,
     /// The time for which a table that nobody reads is kept, and follows the log.
@@ -73,6 +82,7 @@ impl Default for ViewLimits {
         Self {
             keys: 1_000,
             row_bytes: 256 << 10,
+            sources: 100,
         }
     }
 }
@@ -82,6 +92,7 @@ impl Default for ViewSettings {
         Self {
             limits: ViewLimits::default(),
             build_workers: NonZeroUsize::MIN,
+            history_events: 100_000,
             wait: Duration::from_secs(5),
             keep_previous: Duration::from_secs(24 * 60 * 60),
         }
@@ -95,7 +106,7 @@ pub struct Views(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Arc<dyn ViewStore>,
-    log_store: Arc<dyn LogStore>,
+    log_store: Arc<dyn Store>,
     log: Log,
     modules: Modules,
     clock: Arc<dyn Clock>,
@@ -125,7 +136,7 @@ impl Views {
     #[must_use]
     pub fn new(
         store: Arc<dyn ViewStore>,
-        log_store: Arc<dyn LogStore>,
+        log_store: Arc<dyn Store>,
         log: Log,
         modules: Modules,
         clock: Arc<dyn Clock>,

@@ -46,6 +46,8 @@ pub enum Code {
     ReceiverNotAllowed,
     TooManyConsumers,
     IndexMissing,
+    SourcesMissing,
+    HistoryTooLong,
     ModuleTrapped,
     ModuleBrokeContract,
     Internal,
@@ -233,6 +235,16 @@ impl Code {
                 "index-missing",
                 S::UNPROCESSABLE_ENTITY,
                 "No index of the view answers the question",
+            ),
+            Self::SourcesMissing => (
+                "sources-missing",
+                S::UNPROCESSABLE_ENTITY,
+                "The module does not say which events a row follows from",
+            ),
+            Self::HistoryTooLong => (
+                "history-too-long",
+                S::UNPROCESSABLE_ENTITY,
+                "The row follows from more events than one answer reads",
             ),
             Self::ModuleTrapped => (
                 "module-trapped",

@@ -1,8 +1,8 @@
 //! Errors about views and their rows.
 
-use gavel_engine::views::{AfterError, FindError, Misquery, ReadError, RetryError};
+use gavel_engine::views::{AfterError, FindError, HistoryError, Misquery, ReadError, RetryError};
 
-use super::{Code, Location, Problem, malformed};
+use super::{Code, Location, Problem, malformed, of_fault};
 
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
@@ -83,6 +83,29 @@ impl From<RetryError> for Problem {
             error @ RetryError::Contended => {
                 Self::new(Code::Overloaded, format!("{error}. Try again."))
             }
+        }
+    }
+}
+
+impl From<HistoryError> for Problem {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::Read(error) => error.into(),
+            HistoryError::Module(error) => error.into(),
+            HistoryError::NotRun(error) => error.into(),
+            HistoryError::SourcesMissing { module } => Self::new(
+                Code::SourcesMissing,
+                "The module has no `sources`: it does not say which events a row follows from.",
+            )
+            .with("module", module.to_string()),
+            HistoryError::Sources { module, fault, .. } => of_fault(module, fault),
+            HistoryError::TooLong { key, limit } => Self::new(
+                Code::HistoryTooLong,
+                format!(
+                    "The row `{key}` follows from more events than one answer reads: {limit} (the setting `views.history_events`)."
+                ),
+            )
+            .with("limit", limit),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! `/v1/views`: views, and the rows that were folded from events.
 
+pub(crate) mod history;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ETAG, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use gavel_api::{
-    Active, DeciderQuery, ParkedViewRow, RetriedRow, Row, RowList, View, ViewColumn, ViewDetails,
-    ViewList, ViewListQuery, ViewRows,
+    Active, DeciderQuery, ParkedViewRow, RetriedRow, Row, RowList, RowQuery, View, ViewColumn,
+    ViewDetails, ViewList, ViewListQuery, ViewRows,
 };
 use gavel_engine::views::ViewStatus;
 use gavel_model::{Activation, ActivationKey, ActivationNumber, ModuleKind, ViewId};
@@ -15,14 +17,17 @@ use gavel_store::ActivationFilter;
 use gavel_store::views::{TableHead, ViewTable};
 use sha2::{Digest as _, Sha256};
 
+use self::history::RowChoice;
 use crate::error::{Code, Location, Problem, malformed};
 use crate::extract::{
-    AfterHeader, NamespaceHeader, Preconditions, Query, RowPath, RowsQuery, ViewPath, write_place,
+    AfterHeader, KnownModules, NamespaceHeader, Preconditions, Query, RowPath, RowsQuery, ViewPath,
+    write_place,
 };
 use crate::state::AppState;
 
 const POSITION: HeaderName = HeaderName::from_static("gavel-position");
 const MODULE: HeaderName = HeaderName::from_static("gavel-module");
+const FRESH: HeaderName = HeaderName::from_static("gavel-fresh");
 const PARKED: HeaderName = HeaderName::from_static("gavel-parked");
 const INCOMPLETE: HeaderName = HeaderName::from_static("gavel-incomplete");
 
@@ -160,39 +165,52 @@ fn former_of(status: &ViewStatus) -> impl Iterator<Item = &ViewTable> {
 ///
 /// The row as the active module has folded it. A row that waits at an event which it cannot fold is
 /// answered as it was before, with `Gavel-Parked`.
+///
+/// Where the module says which events a row follows from (`sources`), the row is also shown as it
+/// was at a time (`_at`), as another module folds it (`_module`), both from what the view has at
+/// `Gavel-Position`; and right now (`_fresh`), with all that is stored.
 #[utoipa::path(
     get, path = "/v1/views/{view}/rows/{key}", tag = "views",
     params(
+        RowQuery,
         ("Gavel-After" = Option<String>, Header, description = "A position of the log that the row has to show: the answer waits for it."),
         ("If-None-Match" = Option<String>, Header, description = "ETags of rows that need not be sent again."),
     ),
     responses(
         (status = 200, description = "The row.", body = Object, headers(
             ("ETag" = String, description = "A hash of the row."),
-            ("Gavel-Position" = String, description = "The position of the log that the view has reached."),
+            ("Gavel-Position" = String, description = "The position of the log that the view has reached. Not with `_fresh`: nothing resumes from such an answer."),
+            ("Gavel-Fresh" = String, description = "`true` with `_fresh`."),
             ("Gavel-Module" = String, description = "The module that has folded the row."),
             ("Gavel-Parked" = String, description = "The position of the event that the row cannot fold."),
             ("Gavel-Incomplete" = String, description = "1 if there are events whose rows cannot be told."),
         )),
         (status = 304, description = "The row has an `ETag` of `If-None-Match`."),
-        (status = 404, description = "`view-not-found`, `row-not-found`"),
-        (status = 503, description = "`view-behind`; with `Gavel-After` also `row-parked`; `store-unavailable`, `overloaded`, `draining`"),
+        (status = 404, description = "`view-not-found`, `row-not-found`, `module-not-found`"),
+        (status = 409, description = "`module-outdated`: the module must be built with the present SDK"),
+        (status = 422, description = "`sources-missing`; `history-too-long`, with the `limit`; `invalid-module`"),
+        (status = 500, description = "`module-trapped`, `module-broke-contract`, with the `module`; `internal`"),
+        (status = 503, description = "`view-behind`; with `Gavel-After` or `_fresh` also `row-parked`; `store-unavailable`, `overloaded`, `draining`"),
+        (status = 504, description = "`module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `limit`"),
     )
 )]
 pub(crate) async fn get_row(
     State(state): State<AppState>,
     RowPath { view, key }: RowPath,
+    Query(query): Query<RowQuery>,
     AfterHeader(after): AfterHeader,
+    known: KnownModules,
     preconditions: Preconditions,
 ) -> Result<Response, Problem> {
-    let views = &state.services.views;
-    if let Some(after) = after {
-        views.wait_for(&view, after).await?;
-    }
-    let read = views.row(&view, &key).await?;
+    let choice = RowChoice::of(&state, query, &known).await?;
+    let read = choice.read(&state, &view, &key, after).await?;
     let mut headers = headers_of(&read.head);
+    if choice == RowChoice::Fresh {
+        headers.remove(POSITION);
+        headers.insert(FRESH, HeaderValue::from_static("true"));
+    }
     if let Some(parked) = &read.parked {
-        if after.is_some() {
+        if after.is_some() || choice == RowChoice::Fresh {
             let detail = format!(
                 "The row `{key}` waits at an event that it cannot fold: {}.",
                 parked.reason
