@@ -8,12 +8,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::answer::Event;
 use super::exit::{Failure, Result};
 use super::output::Output;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  gavel rows orders\n  gavel rows orders o-17\n  gavel rows orders --where status=open --order -created_at\n\nConditions and orders are those that an index of the view answers: `gavel views VIEW` lists the indexes."
+    after_help = "Example:\n  gavel rows orders\n  gavel rows orders o-17\n  gavel rows orders o-17 --why\n  gavel rows orders o-17 --at 2026-11-01T00:00:00Z\n  gavel rows orders --where status=open --order -created_at\n\nConditions and orders are those that an index of the view answers: `gavel views VIEW` lists the indexes."
 )]
 pub(super) struct Arguments {
     /// The view.
@@ -31,9 +32,21 @@ pub(super) struct Arguments {
         allow_hyphen_values = true
     )]
     order: Option<String>,
-    /// The most rows to show.
-    #[arg(long, default_value_t = 100, conflicts_with = "key")]
+    /// The most rows to show, or events with --why.
+    #[arg(long, default_value_t = 100)]
     limit: usize,
+    /// Show the row with all that is stored, however far the view has come.
+    #[arg(long, requires = "key", conflicts_with_all = ["at", "module"])]
+    fresh: bool,
+    /// Show the row at this time (RFC 3339).
+    #[arg(long, value_name = "TIME", requires = "key")]
+    at: Option<String>,
+    /// Fold the row with this module instead of the active one.
+    #[arg(long, value_name = "DIGEST", requires = "key")]
+    module: Option<String>,
+    /// Show the events of the row, and the row after each.
+    #[arg(long, requires = "key", conflicts_with_all = ["fresh", "at", "module"])]
+    why: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -48,21 +61,88 @@ struct Row {
     row: Box<RawValue>,
 }
 
+#[derive(Debug, Deserialize)]
+struct Steps {
+    steps: Vec<Box<RawValue>>,
+    parked: Option<Parked>,
+    next: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Step {
+    event: Event,
+    row: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Parked {
+    reason: String,
+}
+
 pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Output<'_>) -> Result {
     match &arguments.key {
-        Some(key) => show(&arguments.view, key, client, output).await,
+        Some(key) if arguments.why => explain(arguments, key, client, output).await,
+        Some(key) => show(arguments, key, client, output).await,
         None => list(arguments, client, output).await,
     }
 }
 
-async fn show(view: &str, key: &str, client: &Client, output: &mut Output<'_>) -> Result {
-    let request = client.request(Method::GET, &["v1", "views", view, "rows", key])?;
+async fn show(
+    arguments: &Arguments,
+    key: &str,
+    client: &Client,
+    output: &mut Output<'_>,
+) -> Result {
+    let parameters = [
+        ("_at", arguments.at.as_deref()),
+        ("_module", arguments.module.as_deref()),
+        ("_fresh", arguments.fresh.then_some("true")),
+    ];
+    let path = ["v1", "views", &arguments.view, "rows", key];
+    let request = client.request_with_query(Method::GET, &path, &parameters)?;
     let answer = client.send(request).await?;
     if output.is_json() {
         return output.received(answer.body());
     }
     let row: Value = answer.parse()?;
     output.text(&serde_json::to_string_pretty(&row).context("cannot show the row")?)
+}
+
+async fn explain(
+    arguments: &Arguments,
+    key: &str,
+    client: &Client,
+    output: &mut Output<'_>,
+) -> Result {
+    let path = ["v1", "views", &arguments.view, "rows", key, "why"];
+    let (mut left, mut next) = (arguments.limit, None::<String>);
+    while left > 0 {
+        let limit = left.min(1_000).to_string();
+        let query = [("limit", Some(&*limit)), ("after", next.as_deref())];
+        let request = client.request_with_query(Method::GET, &path, &query)?;
+        let answer = client.send(request).await?;
+        let page: Steps = answer.parse()?;
+        for step in &page.steps {
+            if output.is_json() {
+                output.received(step.get())?;
+                continue;
+            }
+            let Step { event, row } =
+                serde_json::from_str(step.get()).context("cannot read a step")?;
+            let row = row.as_ref().map_or("no row", |row| row.get());
+            output.text(&format!("{}\n  -> {row}", event.in_words_with_stream()))?;
+        }
+        if let Some(Parked { reason }) = page.parked {
+            output.note(&format!("the row cannot fold the last event: {reason}"));
+        }
+        left = left.saturating_sub(page.steps.len());
+        next = page.next;
+        if next.is_none() {
+            return Ok(());
+        }
+    }
+    output.note("there are more: --limit shows them");
+    Ok(())
 }
 
 async fn list(arguments: &Arguments, client: &Client, output: &mut Output<'_>) -> Result {
@@ -123,6 +203,57 @@ mod tests {
         assert_eq!(ran.exit, Exit::Done);
         assert_eq!(ran.data, "{\n  \"status\": \"open\"\n}\n");
         assert_eq!(server.requests()[0].line, "GET /v1/views/orders/rows/o%201");
+    }
+
+    #[test]
+    fn a_row_is_asked_for_as_it_was_or_as_it_is_right_now() {
+        for (arguments, query) in [
+            (
+                ["--at", "2026-11-01T00:00:00Z"].as_slice(),
+                "_at=2026-11-01T00%3A00%3A00Z",
+            ),
+            (&["--module", "sha256:aa"], "_module=sha256%3Aaa"),
+            (&["--fresh"], "_fresh=true"),
+        ] {
+            let server = TestServer::answering([(200, json!({ "status": "open" }))]);
+            let ran = server.run(&[["rows", "orders", "o-1"].as_slice(), arguments].concat());
+            assert_eq!(ran.exit, Exit::Done);
+            let line = format!("GET /v1/views/orders/rows/o-1?{query}");
+            assert_eq!(server.requests()[0].line, line);
+        }
+    }
+
+    #[test]
+    fn the_events_of_a_row_are_shown_with_the_row_after_each() {
+        let page = |number: u64, row: serde_json::Value, next: Option<&str>| {
+            let event = json!({
+                "event": "Opened", "decider": "order", "id": "o-1", "version": number, "data": {},
+                "created_at": "2026-11-21T10:00:00Z",
+            });
+            let steps = json!([{ "event": event, "row": row }]);
+            let parked = next.is_none().then(|| json!({ "reason": "why not" }));
+            (
+                200,
+                json!({ "key": "o-1", "steps": steps, "parked": parked, "next": next }),
+            )
+        };
+        let row = json!({ "a": 1 });
+        let server = TestServer::answering([page(1, row, Some("7b")), page(2, json!(null), None)]);
+        let ran = server.run(&["rows", "orders", "o-1", "--why"]);
+        assert_eq!(ran.exit, Exit::Done);
+        assert_eq!(
+            ran.data,
+            "2026-11-21T10:00:00Z  order/o-1  v1  Opened  {}\n  -> {\"a\":1}\n\
+             2026-11-21T10:00:00Z  order/o-1  v2  Opened  {}\n  -> no row\n"
+        );
+        assert!(ran.notes.contains("why not"), "{}", ran.notes);
+        let lines = server.requests().into_iter().map(|request| request.line);
+        let path = "GET /v1/views/orders/rows/o-1/why";
+        let expected = [
+            format!("{path}?limit=100"),
+            format!("{path}?limit=99&after=7b"),
+        ];
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
     }
 
     #[test]
