@@ -111,8 +111,13 @@ fn measure(sh: &Shell, args: &Args, benches: &[&Bench]) -> Result<()> {
             let native = build(sh, "gavel-bench-host", "gavel-native")?;
             flags.extend(["--native".to_owned(), native.display().to_string()]);
         }
-        if **bench == Bench::Peers {
-            for peer in peers::build(sh, is_wanted)? {
+        let is_peer = |name: &str| match bench {
+            Bench::Peers => name != peers::PROJECTION && is_wanted(name),
+            Bench::Views => name == peers::PROJECTION && is_wanted("twins"),
+            _ => false,
+        };
+        if [Bench::Peers, Bench::Views].contains(bench) {
+            for peer in peers::build(sh, is_peer)? {
                 let program = peer.program.display();
                 flags.extend(["--peer".to_owned(), format!("{}={program}", peer.name)]);
             }

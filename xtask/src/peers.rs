@@ -15,6 +15,9 @@ const SHARED: &str = "twin";
 /// A twin whose dependencies compile the definition of their protocol.
 const NEEDS_PROTOC: &str = "umadb";
 
+/// A twin of a view, which answers no commands.
+pub(crate) const PROJECTION: &str = "projection";
+
 /// A program that answers like the host does.
 #[derive(Debug)]
 pub(crate) struct Peer {

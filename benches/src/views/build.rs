@@ -18,11 +18,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Builds ten events a row, and one.
 pub(super) async fn of_both_shapes(lab: &Lab, report: &mut Report) -> Result<()> {
-    let events = lab
-        .options
-        .gate_events
-        .unwrap_or(lab.pick(200_000, 10_000))
-        .next_multiple_of(1_000);
+    let events = events(lab);
     let mut rows = Vec::new();
     for backend in lab.backends() {
         for (shape, accounts) in [("10 events", events / MANY), ("1 event", events)] {
@@ -46,6 +42,13 @@ pub(super) async fn of_both_shapes(lab: &Lab, report: &mut Report) -> Result<()>
     let about = "A module that does what the active one does is rehearsed: it folds all that is stored into a table of its own with three indexes, and is compared with the rows of the active one. Seconds of steps are exact to 20 ms. CPU per event, of the whole.";
     report.section("build", about, rows);
     Ok(())
+}
+
+/// The events that are stored, a multiple of 1,000.
+pub(super) fn events(lab: &Lab) -> u64 {
+    let asked = lab.options.gate_events;
+    let events = asked.unwrap_or(lab.pick(200_000, 10_000));
+    events.next_multiple_of(1_000)
 }
 
 fn row(backend: Backend, shape: &str, events: u64, runs: &[Figures]) -> Row {

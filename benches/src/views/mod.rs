@@ -4,6 +4,7 @@
 mod build;
 mod commands;
 mod reads;
+mod twins;
 mod visible;
 
 use anyhow::{Context as _, Result};
@@ -30,6 +31,7 @@ pub async fn run(lab: &Lab) -> Result<Report> {
         "visible": visible::idle_and_under_load,
         "commands": commands::without_and_with_views,
         "reads": reads::one_and_many,
+        "twins": twins::rebuilds_and_reads,
     }
     Ok(report)
 }
