@@ -1,12 +1,12 @@
-//! Holds: a transaction that has the locks of tables, and no id until it moves a pointer.
+//! Holds: a transaction that has the locks of tables, and no id until it moves pointers.
 
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use gavel_model::{ActivationNumber, Position, ViewId};
+use gavel_model::Position;
 use gavel_store::Error;
 use gavel_store::toolkit::hold::HOLD;
-use gavel_store::views::{TableHold, TableId};
+use gavel_store::views::{RowPointer, TableHold, TableId};
 
 use super::PostgresViews;
 use super::change::lock_id;
@@ -67,20 +67,25 @@ impl TableHold for PostgresTableHold {
         Ok(self.positions.clone())
     }
 
-    /// Dropped midway, the pointer is not moved.
-    async fn point(
-        mut self: Box<Self>,
-        view: &ViewId,
-        table: Option<TableId>,
-        activation: ActivationNumber,
-    ) -> Result<bool, Error> {
+    /// Dropped midway, no pointer is moved.
+    async fn point(mut self: Box<Self>, mut pointers: Vec<RowPointer>) -> Result<bool, Error> {
         let ended = || Error::Unavailable("the hold has ended".into());
         let mut transaction = self.transaction.take().ok_or_else(ended)?;
-        let pointing = self.views.pointing(view, table, activation);
-        let moved = pointed(&run_on(&mut transaction, pointing).await?, table)?;
+        // In one order for everyone.
+        pointers.sort_by(|one, other| one.view.cmp(&other.view));
+        let mut are_moved = true;
+        for RowPointer {
+            view,
+            table,
+            activation,
+        } in pointers
+        {
+            let pointing = self.views.pointing(&view, table, activation);
+            are_moved &= pointed(&run_on(&mut transaction, pointing).await?, table)?;
+        }
         answered(transaction.commit())
             .await
             .map_err(Error::Unavailable)?;
-        Ok(moved)
+        Ok(are_moved)
     }
 }

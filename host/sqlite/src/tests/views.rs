@@ -2,8 +2,8 @@
 
 use gavel_model::{ActivationNumber, RowKey, ViewId};
 use gavel_store::views::{
-    Cell, Column, ColumnType, CommitError, KeyedRow, NewTable, RowQuery, RowsChange, TableId,
-    TableShape, ViewStore,
+    Cell, Column, ColumnType, CommitError, KeyedRow, NewTable, RowPointer, RowQuery, RowsChange,
+    TableId, TableShape, ViewStore,
 };
 
 use super::*;
@@ -212,6 +212,15 @@ async fn names_of_columns_are_never_sql() {
     );
 }
 
+/// The pointer of a view at a table, as its first activation has it.
+fn pointer(table: TableId) -> RowPointer {
+    RowPointer {
+        view: orders(),
+        table: Some(table),
+        activation: ActivationNumber::new(1),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_that_nobody_lets_go_of_ends_by_itself() {
     let file = File::new();
@@ -224,9 +233,7 @@ async fn a_hold_that_nobody_lets_go_of_ends_by_itself() {
         tokio::task::yield_now().await;
     }
     assert!(hold.positions().await.is_err());
-    let late = hold
-        .point(&orders(), Some(table), ActivationNumber::new(1))
-        .await;
+    let late = hold.point(vec![pointer(table)]).await;
     assert!(late.unwrap_err().is_retryable());
     assert_eq!(views.tables().await.unwrap()[0].active, None);
 }
@@ -241,9 +248,7 @@ async fn hosts_on_one_file_hold_and_move_tables_for_each_other() {
     let change = RowsChange::moving(table, at(1), at(2));
     let refused = hosts[1].commit(change.clone()).await;
     assert!(matches!(refused, Err(CommitError::Held)), "{refused:?}");
-    let moved = hold
-        .point(&orders(), Some(table), ActivationNumber::new(1))
-        .await;
+    let moved = hold.point(vec![pointer(table)]).await;
     assert!(moved.unwrap());
     hosts[1].commit(change.clone()).await.unwrap();
     let late = hosts[0].commit(change).await;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gavel_model::{ActivationNumber, Clock, Position, ViewId};
+use gavel_model::{Clock, Position};
 use gavel_store::Error;
 use gavel_store::toolkit::hold::HOLD;
-use gavel_store::views::{TableHold, TableId};
+use gavel_store::views::{RowPointer, TableHold};
 use tokio::sync::{OwnedRwLockWriteGuard, oneshot};
 use tokio::time::timeout;
 
@@ -24,9 +24,7 @@ pub(super) struct SqliteTableHold {
 /// The one thing that a hold is for.
 #[derive(Debug)]
 struct PointRequest {
-    view: ViewId,
-    table: Option<TableId>,
-    activation: ActivationNumber,
+    pointers: Vec<RowPointer>,
     answer: oneshot::Sender<Result<bool, Error>>,
 }
 
@@ -41,15 +39,20 @@ impl SqliteTableHold {
         let (ask, asked) = oneshot::channel();
         tokio::spawn(async move {
             if let Ok(Ok(asked)) = timeout(HOLD, asked).await {
-                let PointRequest {
-                    view,
-                    table,
-                    activation,
-                    answer,
-                } = asked;
+                let PointRequest { pointers, answer } = asked;
                 let now = clock.now();
-                let point =
-                    open.end(move |tx| registry::point_in_tx(tx, &view, table, activation, now));
+                let point = open.end(move |tx| {
+                    let mut are_moved = true;
+                    for pointer in &pointers {
+                        let RowPointer {
+                            view,
+                            table,
+                            activation,
+                        } = pointer;
+                        are_moved &= registry::point_in_tx(tx, view, *table, *activation, now)?;
+                    }
+                    Ok(are_moved)
+                });
                 let pointed = point.await;
                 drop(alone);
                 // The caller may have gone.
@@ -74,19 +77,9 @@ impl TableHold for SqliteTableHold {
         Ok(self.positions.clone())
     }
 
-    async fn point(
-        self: Box<Self>,
-        view: &ViewId,
-        table: Option<TableId>,
-        activation: ActivationNumber,
-    ) -> Result<bool, Error> {
+    async fn point(self: Box<Self>, pointers: Vec<RowPointer>) -> Result<bool, Error> {
         let (answer, answered) = oneshot::channel();
-        let asked = self.ask.send(PointRequest {
-            view: view.clone(),
-            table,
-            activation,
-            answer,
-        });
+        let asked = self.ask.send(PointRequest { pointers, answer });
         if asked.is_err() {
             return Err(ended());
         }

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::view_questions::{Question, number};
 use crate::views::{
-    CommitError, KeyedRow, NewTable, ParkedEvent, ParkedRow, RowPage, RowQuery, RowRead,
-    RowsChange, SqlName, StoredRow, TableHead, TableHold, TableId, TableShape, ViewStore,
+    CommitError, KeyedRow, NewTable, ParkedEvent, ParkedRow, RowPage, RowPointer, RowQuery,
+    RowRead, RowsChange, SqlName, StoredRow, TableHead, TableHold, TableId, TableShape, ViewStore,
     ViewTable,
 };
 use crate::{Error, PAGE_BYTES, Page, Room};
@@ -416,13 +416,21 @@ impl TableHold for MemoryHold {
         Ok(held.map(|table| Some(table?.info.position)).collect())
     }
 
-    async fn point(
-        self: Box<Self>,
-        view: &ViewId,
-        table: Option<TableId>,
-        activation: ActivationNumber,
-    ) -> Result<bool, Error> {
-        lock(&self.tables).point(view, table, activation, &*self.clock)
+    async fn point(self: Box<Self>, pointers: Vec<RowPointer>) -> Result<bool, Error> {
+        let mut tables = lock(&self.tables);
+        for table in pointers.iter().filter_map(|pointer| pointer.table) {
+            tables.table(table)?;
+        }
+        let mut are_moved = true;
+        for RowPointer {
+            view,
+            table,
+            activation,
+        } in pointers
+        {
+            are_moved &= tables.point(&view, table, activation, &*self.clock)?;
+        }
+        Ok(are_moved)
     }
 }
 

@@ -17,7 +17,7 @@ use gavel_model::{ActivationNumber, Position, RowKey, ViewId};
 pub use cell::{Cell, CellError, ColumnType};
 pub use change::{CommitError, KeyedRow, ParkedEvent, ParkedRow, RowsChange, StoredRow};
 pub use query::{RowPage, RowPlace, RowQuery, RowRange, RowRead, TableHead};
-pub use table::{Column, NewTable, SqlName, TableId, TableShape, ViewTable};
+pub use table::{Column, NewTable, RowPointer, SqlName, TableId, TableShape, ViewTable};
 
 use super::{Error, Page};
 
@@ -191,15 +191,12 @@ pub trait TableHold: Debug + Send + Sync {
     /// [`Error`] when the store cannot be read.
     async fn positions(&self) -> Result<Vec<Option<Position>>, Error>;
 
-    /// Moves a pointer as [`ViewStore::point`] does, and lets go of the tables.
+    /// Moves pointers as [`ViewStore::point`] does, at the same moment, and lets go of the tables.
+    /// Gives whether each of them was moved.
     ///
     /// # Errors
     ///
-    /// As [`ViewStore::point`], and [`Error`] when the tables were not held to the end.
-    async fn point(
-        self: Box<Self>,
-        view: &ViewId,
-        table: Option<TableId>,
-        activation: ActivationNumber,
-    ) -> Result<bool, Error>;
+    /// As [`ViewStore::point`], and [`Error`] when the tables were not held to the end. No pointer
+    /// has moved then.
+    async fn point(self: Box<Self>, pointers: Vec<RowPointer>) -> Result<bool, Error>;
 }

@@ -126,6 +126,17 @@ pub struct ViewTable {
     pub parked_events: u64,
 }
 
+/// A pointer of a view as it is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowPointer {
+    /// The view.
+    pub view: ViewId,
+    /// The table that people are to read; none where there are to be no rows.
+    pub table: Option<TableId>,
+    /// The activation that the pointer follows.
+    pub activation: ActivationNumber,
+}
+
 /// The consequence of a table for the name by which SQL reads its view.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SqlName {

@@ -1,7 +1,16 @@
 //! Tables that nothing changes for a moment.
 
 use super::*;
-use gavel_store::views::CommitError;
+use gavel_store::views::{CommitError, RowPointer};
+
+/// The pointer of a view at a table, as its first activation has it.
+fn pointer(table: TableId) -> RowPointer {
+    RowPointer {
+        view: orders(),
+        table: Some(table),
+        activation: ActivationNumber::new(1),
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_has_no_transaction_id_that_readers_of_the_log_would_wait_for() {
@@ -14,9 +23,7 @@ async fn a_hold_has_no_transaction_id_that_readers_of_the_log_would_wait_for() {
                     WHERE datname = current_database() AND state = 'idle in transaction'";
         let open = rows(&mut session, open).await;
         assert_eq!(open, [r#"{"backend_xid":null,"backend_xmin":null}"#]);
-        let moved = hold
-            .point(&orders(), Some(table), ActivationNumber::new(1))
-            .await;
+        let moved = hold.point(vec![pointer(table)]).await;
         assert!(moved.unwrap());
     })
     .await;
@@ -32,9 +39,7 @@ async fn a_hold_that_nobody_lets_go_of_ends_by_itself() {
         while let Err(refused) = other.commit(RowsChange::moving(table, at(1), at(2))).await {
             assert!(matches!(refused, CommitError::Held), "{refused:?}");
         }
-        let late = hold
-            .point(&orders(), Some(table), ActivationNumber::new(1))
-            .await;
+        let late = hold.point(vec![pointer(table)]).await;
         assert!(late.unwrap_err().is_retryable());
         assert_eq!(views.tables().await.unwrap()[0].active, None);
         let again = views.hold_tables(&[table]).await.unwrap();

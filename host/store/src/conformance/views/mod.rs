@@ -80,5 +80,6 @@ view_cases!(
     // holds
     a_hold_keeps_changes_away_and_moves_the_pointer,
     a_hold_that_is_let_go_of_leaves_tables_as_they_were,
+    a_hold_moves_the_pointers_of_several_views_or_none,
     reads_go_on_while_tables_are_held,
 );
