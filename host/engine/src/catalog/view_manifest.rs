@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gavel_model::{DeciderName, ModuleKind, ModuleName};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use super::manifest::{check_name, empty_object, malformed};
 
@@ -85,10 +87,22 @@ pub struct LoggedEvent {
     /// The time at which it was stored, in milliseconds since 1970-01-01T00:00:00Z; 0
     /// when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "event_time")]
     pub created_ms: Option<u64>,
     /// The metadata.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
+}
+
+/// Reads a time that an event can have: to the end of the year 9999.
+fn event_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let time = Option::<u64>::deserialize(deserializer)?;
+    let nanos = time.map(|ms| i128::from(ms) * 1_000_000);
+    let moment = nanos.map(OffsetDateTime::from_unix_timestamp_nanos);
+    match moment {
+        Some(Err(_)) => Err(D::Error::custom("`created_ms` is after the year 9999")),
+        Some(Ok(_)) | None => Ok(time),
+    }
 }
 
 /// The outcome that a specification of a view expects.
