@@ -9,7 +9,7 @@ use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::{ObjectBuilder, Ref, Schema};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Limit, Text};
+use super::{AcceptedName, Limit, Text};
 
 /// A decider and its active module.
 #[derive(Debug, Serialize, ToSchema)]
@@ -179,9 +179,11 @@ pub struct ActivationBody {
     /// The reason, for the activation log.
     #[schema(value_type = Option<String>, pattern = "^[^\\u0000]*$")]
     pub message: Option<Text>,
-    /// The findings to accept, by name.
+    /// The findings to accept, by name. `rows:412` accepts up to 412 rows of a view that are
+    /// others.
     #[serde(default)]
-    pub accept: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub accept: Vec<AcceptedName>,
 }
 
 /// The activations of modules that have become active together.
@@ -202,9 +204,11 @@ pub struct ActivationSetBody {
     /// The reason, for the activation logs.
     #[schema(value_type = Option<String>, pattern = "^[^\\u0000]*$")]
     pub message: Option<Text>,
-    /// The findings to accept, by name, whatever module they are about.
+    /// The findings to accept, by name, whatever module they are about. `rows:412` accepts up to
+    /// 412 rows of each view that are others.
     #[serde(default)]
-    pub accept: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub accept: Vec<AcceptedName>,
 }
 
 /// A module of several that become active together.

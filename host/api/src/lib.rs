@@ -3,6 +3,7 @@
 //! Answers borrow from the values that they show, and stored JSON is sent as the very text that is
 //! stored. Bodies and queries refuse unknown members.
 
+mod accept;
 mod command;
 mod consumer;
 mod decider;
@@ -18,6 +19,7 @@ mod stream;
 mod view;
 mod why;
 
+pub use accept::*;
 pub use command::*;
 pub use consumer::*;
 pub use decider::*;

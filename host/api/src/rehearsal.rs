@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::AcceptedName;
 use super::decider::name_of;
 
 /// A request to rehearse a module.
@@ -21,9 +22,11 @@ pub struct RehearsalBody {
     /// The commands and events to rehearse on. Default: `history`.
     #[serde(default)]
     pub mode: RehearsalMode,
-    /// The findings to accept, by name.
+    /// The findings to accept, by name. `rows:412` accepts up to 412 rows of a view that are
+    /// others.
     #[serde(default)]
-    pub accept: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub accept: Vec<AcceptedName>,
 }
 
 /// The commands and events that a candidate is rehearsed on.

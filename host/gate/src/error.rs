@@ -37,9 +37,6 @@ pub enum Error {
     /// The modules cannot be activated together.
     #[error("the modules cannot be activated together")]
     Unfit(#[source] store::UnfitSet),
-    /// Deciders and views were named together.
-    #[error("deciders and views are not activated together yet: activate the deciders first")]
-    Mixed,
     /// More modules were named than are activated together.
     #[error("at most {limit} modules are activated together")]
     TooMany {

@@ -3,6 +3,8 @@
 //! A finding is stored and sent as an object with `name`, `step`, `summary`, `details`, `blocks`
 //! and `accepted`. Its name up to a colon is its kind, by which `details` is read.
 
+use std::num::ParseIntError;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,8 +20,8 @@ use super::step::Step;
 pub struct Finding {
     /// The name under which a person can accept it: `schema`, `dependents:<kind>/<name>`,
     /// `specs:<title>`, `decisions`, `determinism`, `cost`, and of a view `columns`, `build` and
-    /// `rows`. Nobody can accept `re-fold`: a module that cannot fold a stream never becomes
-    /// active.
+    /// `rows`, or `rows:412` for so many rows at most. Nobody can accept `re-fold`: a module that
+    /// cannot fold a stream never becomes active.
     pub name: String,
     /// The step that found it.
     pub step: Step,
@@ -297,6 +299,37 @@ impl Finding {
             accepted: false,
         }
     }
+}
+
+impl Finding {
+    /// Tells whether nobody can accept the finding: the module cannot fold what there is, or views
+    /// of others keep its table from being shown.
+    pub(super) fn is_fatal(&self) -> bool {
+        match &self.details {
+            FindingDetails::Refold(_) => true,
+            FindingDetails::Columns(found) => !found.dependents.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Tells whether a person who accepts findings of a name accepts this one.
+    pub(super) fn is_named_by(&self, accepted: &str) -> bool {
+        match (&self.details, accepted_rows(accepted)) {
+            (FindingDetails::Rows(found), Ok(Some(most))) => found.rows <= most,
+            _ => self.name == accepted,
+        }
+    }
+}
+
+/// Reads the number in a name like `rows:412`, which accepts the finding `rows` about so many rows
+/// at most; none in any other name.
+///
+/// # Errors
+///
+/// The reason for which it is no number.
+pub fn accepted_rows(name: &str) -> Result<Option<u64>, ParseIntError> {
+    let rows = name.strip_prefix("rows:");
+    rows.map(str::parse).transpose()
 }
 
 impl FindingDetails {

@@ -177,8 +177,9 @@ impl Report {
     pub(super) fn judge(&mut self, policy: &Policy, accept: &[String]) {
         let stands = |finding: &Finding| finding.blocks && !finding.accepted;
         for finding in &mut self.findings {
-            let is_fatal = finding.step == Step::Refold;
-            let is_accepted = policy.mode == Mode::Warn || accept.contains(&finding.name);
+            let is_fatal = finding.is_fatal();
+            let is_named = accept.iter().any(|name| finding.is_named_by(name));
+            let is_accepted = policy.mode == Mode::Warn || is_named;
             finding.accepted = finding.blocks && is_accepted && !is_fatal;
         }
         self.summary.clear();

@@ -136,7 +136,7 @@ async fn host(
     let modules = services.modules.clone();
     let consumers = services.consumers.clone();
     let rehearsals = services.rehearsals.clone();
-    let views = services.views.clone();
+    let (views, gate) = (services.views.clone(), services.gate.clone());
     let store = services.store.clone();
     let state = AppState::new(services, api, metrics, stop.clone());
     let unloaded = modules.warm_up().await;
@@ -149,6 +149,7 @@ async fn host(
     let keeping = tokio::spawn(keeper.run(stop.clone()));
     let rehearsing = tokio::spawn(rehearsals.keep(stop.clone()));
     let folding = tokio::spawn(views.keeper().run(stop.clone()));
+    let comparing = tokio::spawn(gate.keep_comparisons(stop.clone()));
     let watching = tokio::spawn(end_when_outdated(store.clone(), stop.clone()));
     state.mark_ready();
     ready();
@@ -156,7 +157,7 @@ async fn host(
     let drain = server.drain_timeout;
     http::serve(listener, http::router(state), server, stop).await;
     // What is being pushed or rehearsed has the same time as what is being answered.
-    let at_rest = async { tokio::try_join!(keeping, rehearsing, folding) };
+    let at_rest = async { tokio::try_join!(keeping, rehearsing, folding, comparing) };
     match tokio::time::timeout(drain, at_rest).await {
         Ok(rested) => drop(rested.context("what runs in the background has panicked")?),
         Err(_) => tracing::warn!(

@@ -121,8 +121,9 @@ async fn run_specs(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Tested> {
     let runtime = wiring::passing_runtime(config)?;
     let (ready, _) = examine(&runtime, wasm).await?;
     let module = ready.module().clone();
+    let limits = wiring::views(config).limits;
     let runs = runtime
-        .run(&module, move || gate::run_specs(&ready))
+        .run(&module, move || gate::run_specs(&ready, limits))
         .await?;
     let mut tested = Tested {
         specs: runs.len(),

@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use gavel_api::{
-    Activation, ActivationBody, ActivationSet, ActivationSetBody, DeactivationBody, Rehearsal,
-    RehearsalBody, RehearsalList, RollbackBody, Text,
+    AcceptedName, Activation, ActivationBody, ActivationSet, ActivationSetBody, DeactivationBody,
+    Rehearsal, RehearsalBody, RehearsalList, RollbackBody, Text,
 };
 use gavel_gate as gate;
 use gavel_gate::{ActivationRequest, RehearsalRequest, Rehearsed, ThenActivate, check_together};
@@ -92,7 +92,7 @@ async fn activate_module(
         key,
         digest: digest.await?,
         message: body.message.map(Text::into_string),
-        accept: body.accept,
+        accept: AcceptedName::into_names(body.accept),
         activated_by: origin.actor,
     };
     let services = &state.services;
@@ -120,7 +120,8 @@ async fn activate_module(
 ///
 /// All modules become active at the same moment if the gate accepts each of them, and none if it
 /// refuses one. Once this has answered, no host decides another command of one of the deciders with
-/// the module before. At most 16 modules, of one namespace, are activated together.
+/// the module before. At most 16 modules, of one namespace, are activated together. Where the rows
+/// of a view have to be built first, the answer waits for that: a rehearsal builds them before.
 #[utoipa::path(
     post, path = "/v1/activations", tag = "modules", request_body = ActivationSetBody,
     responses(
@@ -147,6 +148,7 @@ async fn activate_modules(
     // Before the modules are looked up, one by one.
     check_together(keys.iter())?;
     let message = body.message.map(Text::into_string);
+    let accept = AcceptedName::into_names(body.accept);
     let mut requests = Vec::with_capacity(keys.len());
     for ((number, wanted), key) in body.activations.iter().enumerate().zip(keys) {
         let digest = known.digest(&state, &wanted.digest, place(number, "digest"));
@@ -154,7 +156,7 @@ async fn activate_modules(
             key,
             digest: digest.await?,
             message: message.clone(),
-            accept: body.accept.clone(),
+            accept: accept.clone(),
             activated_by: origin.actor.clone(),
         });
     }
@@ -254,7 +256,7 @@ async fn start_rehearsal(
         key,
         digest: digest.await?,
         mode: body.mode.into(),
-        accept: body.accept,
+        accept: AcceptedName::into_names(body.accept),
         requested_by: origin.actor,
         then: None,
     };

@@ -13,6 +13,9 @@ use crate::gate::{facts, finding};
 /// The sources of the specimen's specifications, in order.
 const HOLDS: &str = include_str!("../../specs/holds.yaml");
 const FAILS: &str = include_str!("../../specs/fails.yaml");
+/// The same of the view; the tests of the SDK run them natively.
+const VIEW_HOLDS: &str = include_str!("../../specs/view_holds.yaml");
+const VIEW_FAILS: &str = include_str!("../../specs/view_fails.yaml");
 
 fn titles(file: &'static str) -> Vec<&'static str> {
     file.lines()
@@ -30,14 +33,20 @@ fn fail_natively() -> Vec<String> {
     failing.map(|(_, spec)| text(&spec["title"])).collect()
 }
 
-fn fail_in_gavel_test() -> Vec<String> {
+/// The specifications of a module that fail in `gavel test`, of so many.
+fn fail_in_gavel_test(name: &str, all: usize) -> Vec<String> {
+    fail_in_gavel_test_with("", name, all)
+}
+
+/// The same with settings.
+fn fail_in_gavel_test_with(settings: &str, name: &str, all: usize) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("specimen.wasm"), component("specimen")).unwrap();
+    std::fs::write(folder.path().join("gavel.toml"), settings).unwrap();
+    std::fs::write(folder.path().join("specimen.wasm"), component(name)).unwrap();
     let arguments = ["test", "specimen.wasm", "-o", "json"];
     let tested = CliOutput::of(None, folder.path(), &arguments)
         .exits_with(1)
         .json();
-    let all = titles(HOLDS).len() + titles(FAILS).len();
     assert_eq!(tested["specs"], json!(all));
     let failures = tested["failures"].as_array().unwrap();
     failures
@@ -69,8 +78,9 @@ fn found(report: &Value) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_spec_has_one_verdict_natively_in_gavel_test_and_at_the_gate() {
     let expected = titles(FAILS);
+    let all = titles(HOLDS).len() + expected.len();
     assert_eq!(fail_natively(), expected);
-    assert_eq!(fail_in_gavel_test(), expected);
+    assert_eq!(fail_in_gavel_test("specimen", all), expected);
 
     let store = Store::new(Backend::Sqlite).await;
     let host = Host::start(&store).await;
@@ -78,7 +88,6 @@ async fn a_spec_has_one_verdict_natively_in_gavel_test_and_at_the_gate() {
 
     // One in which the module fails is in the middle of them.
     assert_eq!(found(&report), expected);
-    let all = titles(HOLDS).len() + expected.len();
     assert_eq!(
         *facts(&report, "specs"),
         json!({ "specs": all, "run": all, "failed": expected.len() })
@@ -88,19 +97,61 @@ async fn a_spec_has_one_verdict_natively_in_gavel_test_and_at_the_gate() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_spec_that_is_not_begun_in_time_stands_in_the_way() {
+async fn a_spec_of_a_view_has_one_verdict_in_gavel_test_and_at_the_gate() {
+    let expected = titles(VIEW_FAILS);
+    let all = titles(VIEW_HOLDS).len() + expected.len();
+    assert_eq!(fail_in_gavel_test("view_specimen", all), expected);
+    // A view is held to the limits of the host for which it is set up.
+    let few_keys = "[views]\nkeys_per_event = 1\n";
+    let failed = fail_in_gavel_test_with(few_keys, "view_specimen", all);
+    let failed = failed
+        .iter()
+        .filter(|title| !expected.contains(&title.as_str()));
+    let many_keys = ["an event changes the rows of all its keys, each once"];
+    assert_eq!(failed.collect::<Vec<_>>(), many_keys);
+
     let store = Store::new(Backend::Sqlite).await;
-    let host = Host::start_with(&store, &[("GAVEL_GATE_SPECS_DEADLINE_MS", "1")]).await;
+    let host = Host::start(&store).await;
+    let view = host.client().view("view_specimen");
+    let digest = view.upload(component("view_specimen")).await;
+    let report = view.activate(&digest, &[]).await["report"].clone();
 
-    let report = refusal(&host.client(), "specimen", component("specimen")).await;
+    let of_specs = found(&report).into_iter();
+    // The deciders whose events the view reads are not there.
+    let of_specs = of_specs.filter(|name| !name.starts_with("dependents:"));
+    assert_eq!(of_specs.collect::<Vec<_>>(), expected);
+    assert_eq!(
+        *facts(&report, "specs"),
+        json!({ "specs": all, "run": all, "failed": expected.len() })
+    );
+    // What one expects and gets.
+    let found = finding(&report, "specs:a row more is one too many");
+    assert_eq!(found["details"]["expected"], json!({ "rows": {} }));
+    assert_eq!(found["details"]["actual"]["rows"]["spec"]["value"], 5);
+}
 
-    let facts = facts(&report, "specs");
-    assert!(facts["run"].as_u64() < facts["specs"].as_u64(), "{facts}");
-    let last = titles(FAILS).pop().unwrap();
-    let finding = finding(&report, &format!("specs:{last}"));
-    assert_eq!(finding["blocks"], true);
-    let summary = finding["summary"].as_str().unwrap();
-    assert!(summary.contains("was not run"), "{summary}");
+/// A view that keeps its promises, and a candidate for it that does not keep those.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_active_view_s_specs_are_run_on_a_candidate() {
+    let store = Store::new(Backend::Sqlite).await;
+    let host = Host::start(&store).await;
+    let client = host.client();
+    let view = client.view("hostile");
+    view.deploy(component("hostile_view")).await;
+    let other = view.upload(component("view_plain")).await;
+
+    let refused = view.activate(&other, &[]).await;
+
+    let title = "specs:what is noted is kept";
+    let found = finding(&refused["report"], title);
+    assert_eq!(found["blocks"], true);
+    let summary = text(&found["summary"]);
+    assert!(summary.contains("of the active module"), "{summary}");
+    let activated = view.activate(&other, &["columns", title]).await;
+    assert!(activated["activation"].is_number(), "{activated}");
+    // A rollback is not measured by the module that is left behind.
+    let path = "/v1/views/hostile/rollback";
+    client.post(path, &json!({})).send().await.expect(201);
 }
 
 /// The component with other bytes in the place of those that it holds once.

@@ -16,6 +16,7 @@ use super::found::Built;
 use super::subject::ViewSubject;
 use crate::facts::StepFacts;
 use crate::finding::{FindingDetails, RowsFinding};
+use crate::subject::Swap;
 use crate::words::count_of;
 use crate::{Error, Finding, Gate, Step, StepResult, Watch};
 
@@ -78,7 +79,7 @@ impl Gate {
             parked_rows: table.parked_rows,
             parked_events: table.parked_events,
         };
-        let result = self.build_result(&table, built).await?;
+        let result = self.build_result(subject, &table, built).await?;
         Ok((table, result))
     }
 
@@ -100,7 +101,12 @@ impl Gate {
         }
     }
 
-    async fn build_result(&self, table: &ViewTable, built: Built) -> Result<StepResult, Error> {
+    async fn build_result(
+        &self,
+        subject: &ViewSubject,
+        table: &ViewTable,
+        built: Built,
+    ) -> Result<StepResult, Error> {
         let summary = format!(
             "{} built from {}.",
             count_of(built.rows, "row"),
@@ -133,7 +139,8 @@ impl Gate {
                 count_of(built.parked_events, "event")
             );
             let details = FindingDetails::Build(details);
-            findings.push(Finding::new(details, summary, true));
+            let is_binding = subject.direction == Swap::Forward;
+            findings.push(Finding::new(details, summary, is_binding));
         }
         Ok(StepResult {
             summary,

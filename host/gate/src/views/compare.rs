@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use gavel_engine::catalog::View;
 use gavel_engine::views::{Touched, TouchedError};
-use gavel_model::{Json, Namespace, Position, RowKey};
+use gavel_model::{Json, Position, RowKey};
+use gavel_store::ResumeError;
 use gavel_store::views::{ColumnType, KeyedRow, TableId, ViewTable};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::comparison::TableComparison;
 use super::found::{ColumnSum, RowDifferences};
@@ -29,10 +30,23 @@ const FEW: usize = 1_000;
 /// The most rounds before that.
 const ROUNDS: u32 = 20;
 /// The pause while one table is behind the other.
-const PAUSE: Duration = Duration::from_millis(5);
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
+/// The longest time for which tables that follow the log are waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The two tables of a comparison, and all that is said of them.
+#[derive(Debug, Clone)]
+pub(super) struct ComparedTables {
+    pub(super) before: ViewTable,
+    pub(super) after: ViewTable,
+    pub(super) comparison: TableComparison,
+    /// The sums of the numeric columns in which rows differ, when they were last counted.
+    sums: Vec<ColumnSum>,
+}
 
 impl RowDifferences {
-    fn finding(&self, most: u64) -> Option<Finding> {
+    /// Makes the finding. More than `most` rows that differ block; without `most` none do.
+    fn finding(&self, most: Option<u64>) -> Option<Finding> {
         let rows = self.different();
         let examples = self.examples.iter();
         let example = examples.map(|row| format!("{}: {}", row.key, row.lines.join(", ")));
@@ -41,16 +55,19 @@ impl RowDifferences {
             events: None,
             example: example.collect(),
         });
+        let most_in_words = most.map(|most| format!(", of at most {}", count(most)));
         let summary = format!(
-            "{} would be another, of at most {}.",
+            "{} would be another{}.",
             count_of(rows, "row"),
-            count(most)
+            most_in_words.unwrap_or_default()
         );
-        (rows > 0).then(|| Finding::new(details, summary, rows > most))
+        let blocks = most.is_some_and(|most| rows > most);
+        (rows > 0).then(|| Finding::new(details, summary, blocks))
     }
 
-    /// Makes the result of the step. More than `most` rows that differ block.
-    pub(super) fn result(&self, most: u64) -> StepResult {
+    /// Makes the result of the step. More than `most` rows that differ block; without `most` none
+    /// do.
+    pub(super) fn result(&self, most: Option<u64>) -> StepResult {
         StepResult {
             summary: self.summary(),
             findings: self.finding(most).into_iter().collect(),
@@ -66,9 +83,9 @@ impl Gate {
         subject: &ViewSubject,
         (before, after): (&ViewTable, &ViewTable),
         watch: &Watch,
-    ) -> Result<TableComparison, Error> {
+    ) -> Result<ComparedTables, Error> {
         watch.begin(Step::Compare, before.rows.max(after.rows));
-        let known = self.comparisons.find(before.id, after.id);
+        let known = self.known_comparison(subject, before.id, after.id).await?;
         let mut comparison = match known {
             Some(known) => known,
             None => {
@@ -88,7 +105,32 @@ impl Gate {
             }
         }
         self.comparisons.keep(comparison.clone());
-        Ok(comparison)
+        let mut compared = ComparedTables {
+            before: before.clone(),
+            after: after.clone(),
+            comparison,
+            sums: Vec::new(),
+        };
+        self.sum(&mut compared).await?;
+        Ok(compared)
+    }
+
+    /// Finds a comparison to go on from. One that has seen events which the log has lost is none.
+    pub(super) async fn known_comparison(
+        &self,
+        subject: &ViewSubject,
+        before: TableId,
+        after: TableId,
+    ) -> Result<Option<TableComparison>, Error> {
+        let Some(known) = self.comparisons.find(before, after) else {
+            return Ok(None);
+        };
+        let namespace = subject.id.namespace();
+        match self.store.check_position(namespace, known.through).await {
+            Ok(()) => Ok(Some(known)),
+            Err(ResumeError::Lost { .. }) => Ok(None),
+            Err(ResumeError::Store(error)) => Err(Error::Store(error)),
+        }
     }
 
     /// Compares all rows once.
@@ -149,41 +191,20 @@ impl Gate {
         comparison: &mut TableComparison,
         positions: Option<(Position, Position)>,
     ) -> Result<usize, Error> {
-        let namespace = subject.id.namespace();
-        let mut keys = BTreeSet::new();
-        let mut end = comparison.through;
-        for view in [Some(&subject.candidate), subject.active.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            let (touched, through) = self
-                .touched_since(view, namespace, comparison.through, positions)
-                .await?;
-            keys.extend(touched);
-            end = end.max(through);
-        }
+        let since = comparison.through;
+        let (mut keys, end) = self.touched_since(subject, since, positions).await?;
         let through = match positions {
             // What one of them does not have yet is pending, and told by nobody.
             Some((before, after)) => {
                 let reached = before.min(after);
                 if reached < end {
-                    let mut pending = BTreeSet::new();
-                    for view in [Some(&subject.candidate), subject.active.as_ref()]
-                        .into_iter()
-                        .flatten()
-                    {
-                        pending.extend(
-                            self.touched_since(view, namespace, reached, positions)
-                                .await?
-                                .0,
-                        );
-                    }
+                    let pending = self.touched_since(subject, reached, positions).await?.0;
                     keys.retain(|key| !pending.contains(key));
                 }
                 reached
             }
             None => {
-                self.wait_for_both(comparison, end).await?;
+                self.wait_for_both(subject, comparison, end).await?;
                 end
             }
         };
@@ -207,17 +228,39 @@ impl Gate {
         Ok(keys.len())
     }
 
-    /// The rows of a module that events after a position change, up to the end of the log, or of
-    /// what the tables have.
+    /// The rows of both modules that events after a position change, up to the end of the log, or
+    /// of what the tables have.
     async fn touched_since(
         &self,
-        view: &Arc<View>,
-        namespace: &Namespace,
-        after: Position,
+        subject: &ViewSubject,
+        since: Position,
         positions: Option<(Position, Position)>,
     ) -> Result<(BTreeSet<RowKey>, Position), Error> {
         let most = positions.map(|(before, after)| before.max(after));
-        let (mut keys, mut after) = (BTreeSet::new(), after);
+        let (mut keys, mut end) = (BTreeSet::new(), since);
+        for view in [Some(&subject.candidate), subject.active.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let through = self
+                .touched_by(subject, view, since, most, &mut keys)
+                .await?;
+            end = end.max(through);
+        }
+        Ok((keys, end))
+    }
+
+    /// Puts the rows of a module into `keys` that events after a position change. Gives the place
+    /// through which the log was read.
+    async fn touched_by(
+        &self,
+        subject: &ViewSubject,
+        view: &Arc<View>,
+        mut after: Position,
+        most: Option<Position>,
+        keys: &mut BTreeSet<RowKey>,
+    ) -> Result<Position, Error> {
+        let namespace = subject.id.namespace();
         loop {
             let touched = self.views.touched(view, namespace, after).await;
             let Touched {
@@ -228,42 +271,58 @@ impl Gate {
             keys.extend(more);
             after = through;
             if is_end || most.is_some_and(|most| through >= most) {
-                return Ok((keys, after));
+                return Ok(after);
             }
         }
     }
 
-    /// Waits until both tables have come to a position.
+    /// Waits until both tables have come to a position. Fails when one does not, or is gone.
     async fn wait_for_both(
         &self,
+        subject: &ViewSubject,
         comparison: &TableComparison,
         end: Position,
     ) -> Result<(), Error> {
+        let is_late = Instant::now() + PATIENCE;
+        let contended = || Error::Contended {
+            keys: vec![subject.key.clone()],
+        };
         loop {
             let tables = self.views.store().tables().await.map_err(Error::Store)?;
             let mut reached = 0;
             for id in [comparison.before, comparison.after] {
                 let table = tables.iter().find(|table| table.id == id);
-                let table = table.ok_or(Error::Cancelled)?;
+                // Somebody may have dropped it.
+                let table = table.ok_or_else(contended)?;
                 reached += usize::from(self.views.position_of(table) >= end);
             }
             if reached == 2 {
                 return Ok(());
             }
+            if Instant::now() > is_late {
+                return Err(contended());
+            }
             sleep(PAUSE).await;
         }
     }
 
-    /// Counts what differs, with the sums of the columns in which rows differ.
-    pub(super) async fn count_differences(
+    /// Counts what differs.
+    pub(super) async fn differences(
         &self,
-        comparison: &TableComparison,
-        (before, after): (&ViewTable, &ViewTable),
+        compared: &ComparedTables,
     ) -> Result<RowDifferences, Error> {
-        let store = self.views.store();
-        let tables = store.tables().await.map_err(Error::Store)?;
-        let rows = tables.iter().find(|table| table.id == after.id);
-        let mut found = comparison.count(rows.map_or(after.rows, |table| table.rows));
+        let tables = self.views.store().tables().await.map_err(Error::Store)?;
+        let after = tables.iter().find(|table| table.id == compared.after.id);
+        let rows = after.map_or(compared.after.rows, |after| after.rows);
+        let mut found = compared.comparison.count(rows);
+        found.sums.clone_from(&compared.sums);
+        Ok(found)
+    }
+
+    /// Sums up the numeric columns in which rows differ, over all rows.
+    pub(super) async fn sum(&self, compared: &mut ComparedTables) -> Result<(), Error> {
+        let ComparedTables { before, after, .. } = compared;
+        let found = compared.comparison.count(0);
         let is_numeric = |table: &ViewTable, column: &str| {
             let kind = table.shape.column_type(column);
             matches!(kind, Some(ColumnType::Integer | ColumnType::Number))
@@ -271,34 +330,32 @@ impl Gate {
         let differs = |column: &str| {
             let gone = found.only_before + found.only_after > 0;
             let place = format!("/{column}");
-            gone || found
-                .pointers
-                .iter()
-                .any(|changed| changed.pointer == place)
+            let mut pointers = found.pointers.iter();
+            gone || pointers.any(|changed| changed.pointer == place)
         };
         let columns = after.shape.columns.iter().map(|column| column.name.clone());
         let columns: Vec<String> = columns
             .filter(|column| is_numeric(after, column) && is_numeric(before, column))
             .filter(|column| differs(column))
             .collect();
-        if !columns.is_empty() {
-            let sums_before = store
-                .sums(before.id, &columns)
-                .await
-                .map_err(Error::Store)?;
-            let sums_after = store.sums(after.id, &columns).await.map_err(Error::Store)?;
-            let sums = columns
-                .into_iter()
-                .zip(sums_before.into_iter().zip(sums_after));
-            found.sums = sums
-                .map(|(column, (before, after))| ColumnSum {
-                    column,
-                    before,
-                    after,
-                })
-                .collect();
+        compared.sums.clear();
+        if columns.is_empty() {
+            return Ok(());
         }
-        Ok(found)
+        let store = self.views.store();
+        let sums_before = store.sums(before.id, &columns).await;
+        let sums_after = store.sums(after.id, &columns).await;
+        let sums_before = sums_before.map_err(Error::Store)?.into_iter();
+        let sums = sums_before.zip(sums_after.map_err(Error::Store)?);
+        let sums = columns.into_iter().zip(sums);
+        compared.sums = sums
+            .map(|(column, (before, after))| ColumnSum {
+                column,
+                before,
+                after,
+            })
+            .collect();
+        Ok(())
     }
 }
 
@@ -360,6 +417,7 @@ mod tests {
             changed: 412,
             only_before: 12,
             only_after: 37,
+            not_compared: None,
             pointers: vec![ChangedPointer {
                 pointer: "/total".to_owned(),
                 rows: 412,
@@ -381,8 +439,21 @@ mod tests {
             "1,204,331 rows: 1,203,870 equal · 412 changed (total 412) · 12 only before · 37 only after. \
              Sum of total 8,120,455 -> 8,021,977 (-1.2 %). First: row o-17 /total: 7 -> 6."
         );
-        assert!(differences.finding(460).unwrap().blocks);
-        assert!(!differences.finding(461).unwrap().blocks);
-        assert_eq!(RowDifferences::default().finding(0), None);
+        assert!(differences.finding(Some(460)).unwrap().blocks);
+        assert!(!differences.finding(Some(461)).unwrap().blocks);
+        let going_back = differences.finding(None).unwrap();
+        assert_eq!(
+            (going_back.blocks, going_back.summary.as_str()),
+            (false, "461 rows would be another.")
+        );
+        assert_eq!(RowDifferences::default().finding(Some(0)), None);
+        let unknown = RowDifferences {
+            not_compared: Some(5_000_000),
+            ..RowDifferences::default()
+        };
+        assert_eq!(
+            unknown.summary(),
+            "5,000,000 rows not compared: there was no time for so many."
+        );
     }
 }

@@ -1,7 +1,6 @@
-//! Two tables, row by row: what was seen of them so far.
+//! Two tables, row by row: what was seen of them so far, and the comparisons that a host keeps.
 
 use std::cmp::Reverse;
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
@@ -17,13 +16,17 @@ use crate::words::{excerpt, excerpt_json};
 const EXAMPLES: usize = 3;
 /// The number of places in rows that are told apart; further ones are counted together.
 const POINTERS: usize = 100;
+/// The number of lists of places that are told apart; rows with further ones count as changed as a
+/// whole.
+const LISTS: usize = 1_000;
 /// The number of comparisons that a host keeps.
 const KEPT: usize = 8;
 
 /// The verdict on a row that differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RowVerdict {
-    Changed(Vec<String>),
+    /// The list of the places, by its number.
+    Changed(usize),
     OnlyBefore,
     OnlyAfter,
 }
@@ -38,7 +41,10 @@ pub(super) struct TableComparison {
     hasher: RandomState,
     /// The rows that differ, by the hash of their keys: there may be a million.
     different: HashMap<u64, RowVerdict>,
-    examples: BTreeMap<RowKey, RowExample>,
+    /// The places in which rows differ, each list once.
+    lists: HashMap<Vec<String>, usize>,
+    /// The first of the rows that differ, as they are before and after.
+    examples: BTreeMap<RowKey, (Option<Json>, Option<Json>)>,
 }
 
 /// The comparisons that a host has made, to go on from.
@@ -60,6 +66,19 @@ impl Comparisons {
         }
         kept.push(comparison);
     }
+
+    pub(super) fn forget(&self, before: TableId, after: TableId) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|known| known.before != before || known.after != after);
+    }
+
+    /// Lists the tables that are compared, before and after.
+    pub(super) fn tables(&self) -> Vec<(TableId, TableId)> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter()
+            .map(|known| (known.before, known.after))
+            .collect()
+    }
 }
 
 impl TableComparison {
@@ -70,8 +89,25 @@ impl TableComparison {
             through,
             hasher: RandomState::new(),
             different: HashMap::new(),
+            lists: HashMap::new(),
             examples: BTreeMap::new(),
         }
+    }
+
+    /// The same comparison, seen from the other table.
+    pub(super) fn reversed(mut self) -> Self {
+        std::mem::swap(&mut self.before, &mut self.after);
+        for verdict in self.different.values_mut() {
+            *verdict = match *verdict {
+                RowVerdict::OnlyBefore => RowVerdict::OnlyAfter,
+                RowVerdict::OnlyAfter => RowVerdict::OnlyBefore,
+                changed @ RowVerdict::Changed(_) => changed,
+            };
+        }
+        for (before, after) in self.examples.values_mut() {
+            std::mem::swap(before, after);
+        }
+        self
     }
 
     /// Compares a row, in place of what was said of it before.
@@ -79,10 +115,10 @@ impl TableComparison {
         let verdict = match (before, after) {
             (None, None) => None,
             (Some(before), Some(after)) if before == after => None,
-            (Some(before), Some(after)) => Some(RowVerdict::Changed(changes(
-                &before.to_value(),
-                &after.to_value(),
-            ))),
+            (Some(before), Some(after)) => {
+                let places = changes(&before.to_value(), &after.to_value());
+                Some(RowVerdict::Changed(self.number_of(places)))
+            }
             (Some(_), None) => Some(RowVerdict::OnlyBefore),
             (None, Some(_)) => Some(RowVerdict::OnlyAfter),
         };
@@ -93,34 +129,48 @@ impl TableComparison {
             return;
         };
         if self.examples.len() < EXAMPLES {
-            let example = RowExample::of(key, before, after, &verdict);
+            let example = (before.cloned(), after.cloned());
             self.examples.insert(key.clone(), example);
         }
-        match self.different.entry(hash) {
-            Entry::Occupied(mut known) => drop(known.insert(verdict)),
-            Entry::Vacant(place) => drop(place.insert(verdict)),
+        self.different.insert(hash, verdict);
+    }
+
+    /// The number of a list of places.
+    fn number_of(&mut self, mut places: Vec<String>) -> usize {
+        if places.len() > POINTERS || self.lists.len() >= LISTS && !self.lists.contains_key(&places)
+        {
+            places = vec![String::new()];
         }
+        let next = self.lists.len();
+        *self.lists.entry(places).or_insert(next)
     }
 
     pub(super) fn count(&self, rows_after: u64) -> RowDifferences {
         let mut found = RowDifferences::default();
-        let mut pointers = BTreeMap::<&str, u64>::new();
+        let mut by_list = BTreeMap::<usize, u64>::new();
         for verdict in self.different.values() {
             match verdict {
                 RowVerdict::OnlyBefore => found.only_before += 1,
                 RowVerdict::OnlyAfter => found.only_after += 1,
-                RowVerdict::Changed(places) => {
+                RowVerdict::Changed(list) => {
                     found.changed += 1;
-                    for place in places {
-                        let is_known = pointers.contains_key(place.as_str());
-                        let place = if is_known || pointers.len() < POINTERS {
-                            place
-                        } else {
-                            ""
-                        };
-                        *pointers.entry(place).or_default() += 1;
-                    }
+                    *by_list.entry(*list).or_default() += 1;
                 }
+            }
+        }
+        let mut pointers = BTreeMap::<&str, u64>::new();
+        for (places, list) in &self.lists {
+            let Some(rows) = by_list.get(list) else {
+                continue;
+            };
+            for place in places {
+                let is_known = pointers.contains_key(place.as_str());
+                let place = if is_known || pointers.len() < POINTERS {
+                    place
+                } else {
+                    ""
+                };
+                *pointers.entry(place).or_default() += rows;
             }
         }
         found.equal = rows_after.saturating_sub(found.changed + found.only_after);
@@ -130,33 +180,36 @@ impl TableComparison {
         });
         found.pointers = pointers.collect();
         found.pointers.sort_by_key(|changed| Reverse(changed.rows));
-        found.examples = self.examples.values().cloned().collect();
+        let examples = self.examples.iter();
+        let examples = examples.map(|(key, (before, after))| RowExample::of(key, before, after));
+        found.examples = examples.collect();
         found
     }
 }
 
 impl RowExample {
-    fn of(key: &RowKey, before: Option<&Json>, after: Option<&Json>, verdict: &RowVerdict) -> Self {
-        let shown = |row: Option<&Json>| row.map(excerpt_json);
-        let lines = match verdict {
-            RowVerdict::OnlyBefore => vec!["would be gone".to_owned()],
-            RowVerdict::OnlyAfter => vec!["would be new".to_owned()],
-            RowVerdict::Changed(places) => {
-                let at = |row: Option<&Json>, place: &String| {
-                    let value = row.map(Json::to_value).unwrap_or_default();
-                    let value = value.pointer(place).map(Value::to_string);
+    fn of(key: &RowKey, before: &Option<Json>, after: &Option<Json>) -> Self {
+        let lines = match (before, after) {
+            (_, None) => vec!["would be gone".to_owned()],
+            (None, _) => vec!["would be new".to_owned()],
+            (Some(before), Some(after)) => {
+                let (before, after) = (before.to_value(), after.to_value());
+                let at = |row: &Value, place: &str| {
+                    let value = row.pointer(place).map(Value::to_string);
                     value.map_or_else(|| "nothing".to_owned(), |value| excerpt(&value))
                 };
-                let places = places.iter().take(SHOWN_CHANGES);
-                places
-                    .map(|place| format!("{place}: {} -> {}", at(before, place), at(after, place)))
-                    .collect()
+                let places = changes(&before, &after).into_iter().take(SHOWN_CHANGES);
+                let lines = places.map(|place| {
+                    let (before, after) = (at(&before, &place), at(&after, &place));
+                    format!("{place}: {before} -> {after}")
+                });
+                lines.collect()
             }
         };
         Self {
             key: key.to_string(),
-            before: shown(before),
-            after: shown(after),
+            before: before.as_ref().map(excerpt_json),
+            after: after.as_ref().map(excerpt_json),
             lines,
         }
     }
@@ -209,6 +262,24 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_differ_in_many_ways_are_counted_in_few() {
+        let id = TableId::new;
+        let mut comparison = TableComparison::new(id(1), id(2), Position::BEGINNING);
+        for number in 0..2 * LISTS {
+            let key = RowKey::new(number.to_string()).unwrap();
+            let before = json(&json!({ format!("m-{number}"): 1 }));
+            let after = json(&json!({ format!("m-{number}"): 2 }));
+            comparison.compare(&key, Some(&before), Some(&after));
+        }
+        assert!(comparison.lists.len() <= LISTS + 1);
+        let found = comparison.count(0);
+        assert_eq!(found.changed, 2 * LISTS as u64);
+        assert!(found.pointers.len() <= POINTERS + 1);
+        let rows: u64 = found.pointers.iter().map(|changed| changed.rows).sum();
+        assert_eq!(rows, found.changed);
+    }
+
+    #[test]
     fn a_row_that_is_compared_again_is_counted_once() {
         let id = TableId::new;
         let mut comparison = TableComparison::new(id(1), id(2), Position::BEGINNING);
@@ -230,6 +301,13 @@ mod tests {
         );
         assert_eq!(found.pointers[0].pointer, "/total");
         assert_eq!(found.examples[0].lines, ["/total: 1 -> 2"]);
+        let back = comparison.clone().reversed();
+        assert_eq!((back.before, back.after), (id(2), id(1)));
+        let back = back.count(3);
+        assert_eq!((back.equal, back.changed), (1, 1));
+        assert_eq!((back.only_before, back.only_after), (1, 1));
+        let lines: Vec<_> = back.examples.iter().map(|row| row.lines.concat()).collect();
+        assert_eq!(lines, ["/total: 2 -> 1", "would be new", "would be gone"]);
         comparison.compare(&key("a"), Some(&two), Some(&two));
         comparison.compare(&key("b"), Some(&one), Some(&two));
         comparison.compare(&key("c"), None, None);

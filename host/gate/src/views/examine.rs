@@ -1,14 +1,22 @@
 //! The examination of a view: takes a candidate through the steps, in order.
 
-use gavel_store::views::{SqlName, ViewTable};
+use std::time::Duration;
 
-use super::comparison::TableComparison;
+use gavel_store::views::{SqlName, ViewTable};
+use tokio::time::timeout;
+
+use super::compare::ComparedTables;
+use super::found::RowDifferences;
 use super::subject::ViewSubject;
 use crate::facts::{DescribeFacts, StepFacts, ValidateFacts, ViewFacts};
 use crate::finding::{ColumnsFinding, FindingDetails};
 use crate::subject::Swap;
 use crate::words::count_of;
-use crate::{Error, Finding, Gate, Policy, Report, Step, StepResult, Watch};
+use crate::{Error, Finding, Gate, Report, Step, StepResult, Watch};
+
+/// The longest time for which a rollback waits for the comparison of rows: where it was kept up to
+/// date, it is there at once.
+pub(super) const ROLLBACK_LOOK: Duration = Duration::from_secs(3);
 
 /// A candidate as it was last looked at.
 #[derive(Debug, Clone)]
@@ -17,17 +25,12 @@ pub(crate) struct ViewLook {
     /// The table of the candidate; none where the examination ended before it was built.
     pub(super) table: Option<ViewTable>,
     /// The comparison with the table that people read, if there is one.
-    pub(super) compared: Option<(ViewTable, TableComparison)>,
+    pub(super) compared: Option<ComparedTables>,
 }
 
 impl Gate {
-    pub(super) fn policy_of(&self, subject: &ViewSubject) -> &Policy {
-        let name = subject.id.name().to_decider();
-        self.settings.policies.of(subject.id.namespace(), &name)
-    }
-
-    /// Takes a candidate through all steps. A rollback is compared with nothing: going back is what
-    /// a person has asked for.
+    /// Takes a candidate through all steps. What is found about the rows of a module that was
+    /// active before does not keep people from going back to them.
     pub(crate) async fn examine_view(
         &self,
         subject: &ViewSubject,
@@ -35,7 +38,7 @@ impl Gate {
     ) -> Result<ViewLook, Error> {
         let as_of = self.store.moment(subject.id.namespace()).await;
         let as_of = as_of.map_err(Error::Store)?;
-        let (policy, accept) = (self.policy_of(subject), &subject.accept);
+        let (policy, accept) = (self.policy(&subject.key), &subject.accept);
         let mut look = ViewLook {
             report: subject.empty_report(&as_of),
             table: None,
@@ -78,10 +81,13 @@ impl Gate {
         let (table, built) = self.build(subject, watch).await?;
         let is_built = look.report.enter(built, policy, accept);
         look.table = Some(table);
-        if subject.is_active() || !is_built || subject.direction == Swap::Back {
+        if subject.is_active() || !is_built {
             return Ok(look);
         }
         self.compare_look(subject, &mut look, watch).await?;
+        if subject.direction == Swap::Back {
+            return Ok(look);
+        }
         for result in self
             .repeat_rows(subject, policy.max_fuel_increase, watch)
             .await?
@@ -107,17 +113,22 @@ impl Gate {
         if before.id == after.id || subject.active.is_none() {
             return Ok(());
         }
-        let comparison = self.compare_rows(subject, (&before, &after), watch).await?;
-        let found = self
-            .count_differences(&comparison, (&before, &after))
-            .await?;
-        let policy = self.policy_of(subject);
-        look.report.enter(
-            found.result(policy.max_changed_rows),
-            policy,
-            &subject.accept,
-        );
-        look.compared = Some((before, comparison));
+        let comparing = self.compare_rows(subject, (&before, &after), watch);
+        let compared = match subject.direction {
+            Swap::Forward => Some(comparing.await?),
+            Swap::Back => timeout(ROLLBACK_LOOK, comparing).await.ok().transpose()?,
+        };
+        let found = match &compared {
+            Some(compared) => self.differences(compared).await?,
+            None => RowDifferences {
+                not_compared: Some(after.rows),
+                ..RowDifferences::default()
+            },
+        };
+        let policy = self.policy(&subject.key);
+        let result = found.result(subject.most_changed_rows(policy));
+        look.report.enter(result, policy, &subject.accept);
+        look.compared = compared;
         Ok(())
     }
 }
@@ -159,7 +170,8 @@ fn describe(subject: &ViewSubject, name: SqlName) -> StepResult {
             columns: name.columns.clone(),
             dependents: name.dependents.clone(),
         });
-        findings.push(Finding::new(details, words + ".", true));
+        let is_binding = subject.direction == Swap::Forward;
+        findings.push(Finding::new(details, words + ".", is_binding));
     }
     StepResult {
         summary,

@@ -60,6 +60,10 @@ pub struct RowDifferences {
     pub only_before: u64,
     /// The rows that the active module does not have.
     pub only_after: u64,
+    /// The rows of the candidate, where the tables were not compared in time: a rollback does not
+    /// wait for that. Absent where they were; otherwise the other numbers say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_compared: Option<u64>,
     /// The places in the changed rows that differ, as JSON pointers, the most frequent first.
     pub pointers: Vec<ChangedPointer>,
     /// The sums of the numeric columns that differ.
@@ -109,6 +113,10 @@ impl RowDifferences {
     }
 
     pub(super) fn summary(&self) -> String {
+        if let Some(rows) = self.not_compared {
+            let rows = count_of(rows, "row");
+            return format!("{rows} not compared: there was no time for so many.");
+        }
         let rows = self.equal + self.different();
         if self.different() == 0 {
             return format!("{}: all equal.", count_of(rows, "row"));

@@ -17,11 +17,11 @@ use crate::subject::Swap;
 use crate::{Error, Gate, StepResult, Watch};
 
 /// Runs the specifications of a view itself, each in an instance of its own. Calls the guest.
-pub(crate) fn run_all(view: &Arc<View>) -> Vec<SpecRun> {
+pub(crate) fn run_all(view: &Arc<View>, limits: ViewLimits) -> Vec<SpecRun> {
     let specs = view.manifest().specs.iter();
     let run_each = |spec: &ViewSpec| {
         let mut output = None;
-        let failure = run(view, ViewLimits::default(), spec, &mut output);
+        let failure = run(view, limits, spec, &mut output);
         SpecRun {
             title: spec.title.clone(),
             failure: failure

@@ -8,7 +8,7 @@ use gavel_store::Moment;
 
 use crate::pointing::Pointing;
 use crate::subject::Swap;
-use crate::{Error, Gate, Report};
+use crate::{Error, Gate, Policy, Report};
 
 /// A candidate, and what it would replace.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub(crate) struct ViewSubject {
     pub(super) active: Option<Arc<View>>,
     pub(super) direction: Swap,
     /// The findings to accept, by name.
-    pub(super) accept: Vec<String>,
+    pub(crate) accept: Vec<String>,
 }
 
 impl ViewSubject {
@@ -40,6 +40,11 @@ impl ViewSubject {
         let active = self.active.as_ref().map(|active| active.digest());
         let candidate = self.candidate.digest();
         Report::new(&self.key, candidate, (self.after, active), as_of)
+    }
+
+    /// The most rows that may be others; none for a rollback, where it is what people ask for.
+    pub(super) fn most_changed_rows(&self, policy: &Policy) -> Option<u64> {
+        (self.direction == Swap::Forward).then_some(policy.max_changed_rows)
     }
 
     /// Tells whether the candidate is active already: then it differs in nothing.

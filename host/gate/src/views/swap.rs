@@ -1,178 +1,150 @@
-//! The swap of views: the last comparison while both tables are held, the entry of the activation
-//! log, and the pointer.
+//! The views of a swap: the last comparison while their tables are held, and the pointers.
 
-use gavel_engine::catalog::Ready;
-use gavel_model::{Activation, ActivationNumber};
-use gavel_store::views::{TableHold, TableId};
-use gavel_store::{ActivationSet, NewActivation};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::examine::ViewLook;
+use gavel_engine::catalog::View;
+use gavel_model::{Activation, Position};
+use gavel_store::views::{RowPointer, TableHold, TableId};
+use tokio::time::{sleep, timeout};
+
+use super::compare::PAUSE;
+use super::examine::{ROLLBACK_LOOK, ViewLook};
 use super::subject::ViewSubject;
-use crate::activate::{ATTEMPTS, ActivationRequest, contended, settled};
 use crate::subject::Swap;
-use crate::{Error, Gate, Report, Watch};
+use crate::{Error, Gate, RehearsalRequest, Report, Watch};
 
 impl Gate {
-    /// Takes views of one namespace through the gate, and moves their pointers when all pass.
-    pub(crate) async fn pass_views(
-        &self,
-        candidates: &[std::sync::Arc<gavel_engine::catalog::View>],
-        requests: &[ActivationRequest],
-        direction: Swap,
-    ) -> Result<Vec<Activation>, Error> {
-        let without_room = self.times_without_room();
-        for _ in 0..ATTEMPTS {
-            let mut subjects = Vec::with_capacity(candidates.len());
-            let mut looks = Vec::with_capacity(candidates.len());
-            for (candidate, request) in candidates.iter().zip(requests) {
-                let ActivationRequest { key, accept, .. } = request;
-                let subject = self.view_subject(key, candidate, direction, accept).await?;
-                looks.push(self.examine_view(&subject, &Watch::default()).await?);
-                subjects.push(subject);
-            }
-            self.require_views(&looks, without_room)?;
-            if let Some(activated) = self.swap_views(&subjects, requests, looks).await? {
-                return Ok(activated);
-            }
-        }
-        Err(contended(requests))
-    }
-
-    fn require_views(&self, looks: &[ViewLook], without_room: u64) -> Result<(), Error> {
-        if looks.iter().all(|look| look.report.passed) {
-            return Ok(());
-        }
-        self.had_room_since(without_room)?;
-        Err(Error::Refused {
-            reports: looks.iter().map(|look| look.report.to_json()).collect(),
-        })
-    }
-
-    /// Moves the pointers to candidates that have passed, unless what was stored since speaks
-    /// against one. None when everything is to be looked at again.
-    async fn swap_views(
-        &self,
-        subjects: &[ViewSubject],
-        requests: &[ActivationRequest],
-        mut looks: Vec<ViewLook>,
-    ) -> Result<Option<Vec<Activation>>, Error> {
-        let without_room = self.times_without_room();
-        let keys = requests.iter().map(|request| &request.key);
-        let namespace = ActivationSet::check(keys).map_err(Error::Unfit)?;
-        // Most of what has changed since is compared before anything is held.
-        for (subject, look) in subjects.iter().zip(&mut looks) {
-            if let Some((_, comparison)) = &mut look.compared {
-                self.compare_again(subject, comparison, None).await?;
-            }
-        }
-        let pointings: Vec<_> = subjects.iter().map(ViewSubject::pointing).collect();
-        let dependents = self
-            .dependents(namespace, &pointings, &Watch::default())
-            .await?;
-        for ((subject, look), result) in subjects.iter().zip(&mut looks).zip(dependents.results) {
-            look.report.replace(result);
-            look.report.judge(self.policy_of(subject), &subject.accept);
-        }
-        self.require_views(&looks, without_room)?;
-
-        let mut held = Vec::with_capacity(looks.len());
-        for (subject, look) in subjects.iter().zip(&mut looks) {
-            match self.hold_view(subject, look).await? {
-                Some(hold) => held.push(hold),
-                None => return Ok(None),
-            }
-        }
-        self.require_views(&looks, without_room)?;
-        let activations = subjects.iter().zip(requests).zip(&looks);
-        let activations = activations.map(|((subject, request), look)| NewActivation {
-            key: request.key.clone(),
-            after: subject.after,
-            digest: Some(request.digest),
-            events: Vec::new(),
-            activated_by: request.activated_by.clone(),
-            message: request.message.clone(),
-            accepted: look.report.accepted(),
-            report: look.report.to_json(),
-        });
-        let set = ActivationSet::new(activations.collect()).map_err(Error::Unfit)?;
-        let set = set.after(dependents.swaps);
-        let modules: Vec<Ready> = subjects
-            .iter()
-            .map(|subject| Ready::View(subject.candidate.clone()))
-            .collect();
-        let keys = requests.iter().map(|request| request.key.clone()).collect();
-        let through = self.store.moment(namespace).await.map_err(Error::Store)?;
-        let hold = self.store.hold(&keys).await.map_err(Error::Store)?;
-        let activated = self.modules.activate(hold, set, &through, &modules).await;
-        let Some(activated) = settled(activated)? else {
-            return Ok(None);
-        };
-        for ((subject, look), hold) in subjects.iter().zip(&looks).zip(held) {
-            let number = activated
-                .iter()
-                .find(|activation| activation.key == subject.key)
-                .map_or(ActivationNumber::NONE, |activation| activation.number);
-            let table = look.table.as_ref().map(|table| table.id);
-            // From here on the activation stands: a pointer that could not be moved follows.
-            if let Err(error) = hold.point(&subject.id, table, number).await {
-                tracing::warn!(
-                    view = %subject.id,
-                    error = &error as &dyn std::error::Error,
-                    "the rows of a view follow its activation a little later"
-                );
-            }
-        }
-        self.views.follow_activations();
-        Ok(Some(activated))
-    }
-
-    /// Holds the tables of a swap, and compares what is left. None when the candidate is behind, or
-    /// its table is gone.
-    async fn hold_view(
+    /// Compares the rows again that were changed since the last look at a candidate. False when
+    /// everything is to be looked at again.
+    pub(crate) async fn look_on_view(
         &self,
         subject: &ViewSubject,
         look: &mut ViewLook,
-    ) -> Result<Option<Box<dyn TableHold>>, Error> {
-        let Some(after) = &look.table else {
-            return Ok(None);
+    ) -> Result<bool, Error> {
+        let Some(compared) = &mut look.compared else {
+            return Ok(true);
         };
-        let mut tables: Vec<TableId> = vec![after.id];
-        tables.extend(look.compared.as_ref().map(|(before, _)| before.id));
-        let store = self.views.store();
-        let hold = store.hold_tables(&tables).await.map_err(Error::Store)?;
-        let positions = hold.positions().await.map_err(Error::Store)?;
-        let Some(Some(position)) = positions.first().copied() else {
-            return Ok(None);
+        let comparing = self.compare_again(subject, &mut compared.comparison, None);
+        let changed = match subject.direction {
+            Swap::Forward => comparing.await,
+            Swap::Back => match timeout(ROLLBACK_LOOK, comparing).await {
+                Ok(changed) => changed,
+                Err(_elapsed) => return Ok(true),
+            },
         };
-        let Some((before, mut comparison)) = look.compared.clone() else {
-            return Ok(Some(hold));
-        };
-        let Some(Some(position_before)) = positions.get(1).copied() else {
-            return Ok(None);
-        };
-        if position < position_before {
-            return Ok(None);
+        match changed {
+            Err(Error::Contended { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+            Ok(0) => return Ok(true),
+            Ok(_) => {}
         }
-        let positions = Some((position_before, position));
-        self.compare_again(subject, &mut comparison, positions)
-            .await?;
-        let found = self
-            .count_differences(&comparison, (&before, after))
-            .await?;
-        let policy = self.policy_of(subject);
-        look.report.replace(found.result(policy.max_changed_rows));
-        look.report.judge(policy, &subject.accept);
+        self.sum(compared).await?;
+        self.judge_rows(subject, look).await?;
+        Ok(true)
+    }
+
+    /// Holds the tables of all views once no candidate is behind the table that people read, and
+    /// compares what is left. None when a table is gone.
+    pub(crate) async fn hold_views(
+        &self,
+        views: Vec<(&ViewSubject, &mut ViewLook)>,
+    ) -> Result<Option<Box<dyn TableHold>>, Error> {
+        let mut tables = Vec::new();
+        for (_, look) in &views {
+            let Some(after) = &look.table else {
+                return Ok(None);
+            };
+            tables.push(after.id);
+            tables.extend(look.compared.as_ref().map(|compared| compared.before.id));
+        }
+        let (hold, positions) = loop {
+            let hold = self.views.store().hold_tables(&tables).await;
+            let hold = hold.map_err(Error::Store)?;
+            let positions = hold.positions().await.map_err(Error::Store)?;
+            let known = tables.iter().copied().zip(positions);
+            let known: Option<HashMap<TableId, Position>> =
+                known.map(|(table, at)| Some((table, at?))).collect();
+            let Some(known) = known else {
+                return Ok(None);
+            };
+            let is_behind = |(_, look): &(&ViewSubject, &mut ViewLook)| {
+                let compared = look.compared.as_ref();
+                compared.is_some_and(|tables| known[&tables.after.id] < known[&tables.before.id])
+            };
+            if !views.iter().any(is_behind) {
+                break (hold, known);
+            }
+            drop(hold);
+            sleep(PAUSE).await;
+        };
+        for (subject, look) in views {
+            let Some(compared) = &mut look.compared else {
+                continue;
+            };
+            let positions = [&compared.before, &compared.after].map(|table| positions[&table.id]);
+            let comparison = &mut compared.comparison;
+            self.compare_again(subject, comparison, Some(positions.into()))
+                .await?;
+            self.judge_rows(subject, look).await?;
+        }
         Ok(Some(hold))
+    }
+
+    /// Enters what is known by now of the rows that differ.
+    async fn judge_rows(&self, subject: &ViewSubject, look: &mut ViewLook) -> Result<(), Error> {
+        if let Some(compared) = &look.compared {
+            let found = self.differences(compared).await?;
+            let policy = self.policy(&subject.key);
+            let result = found.result(subject.most_changed_rows(policy));
+            look.report.replace(result);
+            look.report.judge(policy, &subject.accept);
+        }
+        Ok(())
+    }
+
+    /// Moves the pointers of views whose activations have taken place.
+    pub(crate) async fn point_views(
+        &self,
+        views: &[(&ViewSubject, &ViewLook)],
+        tables: Box<dyn TableHold>,
+        activated: &[Activation],
+    ) {
+        let pointers = views.iter().filter_map(|(subject, look)| {
+            let mut activated = activated.iter();
+            let activation = activated.find(|activation| activation.key == subject.key)?;
+            Some(RowPointer {
+                view: subject.id.clone(),
+                table: look.table.as_ref().map(|table| table.id),
+                activation: activation.number,
+            })
+        });
+        // The activations stand: a pointer that could not be moved follows.
+        if let Err(error) = tables.point(pointers.collect()).await {
+            let views: Vec<_> = views.iter().map(|(view, _)| view.id.to_string()).collect();
+            tracing::warn!(
+                views = views.join(", "),
+                error = &error as &dyn std::error::Error,
+                "the rows of views follow their activations a little later"
+            );
+        }
+        self.views.follow_activations();
+        for (_, look) in views {
+            if let Some(compared) = &look.compared {
+                let comparison = compared.comparison.clone();
+                self.comparisons.keep(comparison.reversed());
+            }
+        }
     }
 
     /// Takes a view through the gate without moving its pointer.
     pub(crate) async fn rehearse_view(
         &self,
-        candidate: &std::sync::Arc<gavel_engine::catalog::View>,
-        request: &crate::RehearsalRequest,
+        candidate: &Arc<View>,
+        request: &RehearsalRequest,
         watch: &Watch,
     ) -> Result<Report, Error> {
-        let crate::RehearsalRequest { key, accept, .. } = request;
+        let RehearsalRequest { key, accept, .. } = request;
         let subject = self
             .view_subject(key, candidate, Swap::Forward, accept)
             .await?;

@@ -19,7 +19,7 @@ use super::{modules, report};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  gavel deploy account.wasm -m 'no overdrafts any more'\n  gavel deploy account.wasm --yes=schema,specs:'an overdraft is allowed'\n  gavel deploy account.wasm --dry-run\n  gavel deploy restaurant.wasm order.wasm\n\n\
+    after_help = "Example:\n  gavel deploy account.wasm -m 'no overdrafts any more'\n  gavel deploy account.wasm --yes=schema,specs:'an overdraft is allowed'\n  gavel deploy account.wasm --dry-run\n  gavel deploy orders.wasm --accept rows:412\n  gavel deploy restaurant.wasm order.wasm\n\n\
         Several modules become active at the same moment, or none does.\n\
         First it shows what would change. At a terminal it asks before it replaces a module, unless there is nothing to say.\n\
         Without a terminal, with -o json or with --yes nobody is asked: if recorded commands would be decided otherwise it refuses,\n\
@@ -38,6 +38,9 @@ pub(super) struct Arguments {
     /// Show what would change, and whether the gate would refuse it; activate nothing.
     #[arg(long, conflicts_with = "message")]
     dry_run: bool,
+    /// Accept the named findings of the gate, and rows:N: so many rows of a view that are others.
+    #[arg(long, value_name = "FINDING,…", value_delimiter = ',')]
+    accept: Vec<String>,
     /// Do not ask: accept the named findings of the gate, or, without names, all it has.
     #[arg(long, value_name = "FINDING,…", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     yes: Option<Vec<String>>,
@@ -54,7 +57,7 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
         let reason = "--decider names a single module: several are activated under their own names";
         return Err(Failure::Usage(reason.to_owned()));
     }
-    let named = arguments.yes.clone().unwrap_or_default();
+    let named: Vec<_> = arguments.named().cloned().collect();
     let uploaded = upload(arguments, client, output).await?;
     let mut rehearsed = Vec::with_capacity(uploaded.len());
     for Uploaded { name, module } in &uploaded {
@@ -139,10 +142,14 @@ impl Arguments {
         self.yes.as_ref().is_some_and(Vec::is_empty)
     }
 
-    /// Tells whether `--yes` names a finding, or was given without names.
+    /// The findings that are accepted by name.
+    fn named(&self) -> impl Iterator<Item = &String> {
+        self.accept.iter().chain(self.yes.iter().flatten())
+    }
+
+    /// Tells whether a finding is accepted by name, or `--yes` was given without names.
     fn accepts(&self, finding: &str) -> bool {
-        let named = self.yes.iter().flatten().any(|name| name == finding);
-        named || self.accepts_all()
+        self.named().any(|name| name == finding) || self.accepts_all()
     }
 }
 

@@ -319,7 +319,7 @@ impl From<gate::Error> for Problem {
                 gate_refused().with("report", report.unwrap_or_default())
             }
             E::Unfit(error) => malformed(Location::pointer("/activations"), error.to_string()),
-            error @ (E::TooMany { .. } | E::Mixed) => {
+            error @ E::TooMany { .. } => {
                 malformed(Location::pointer("/activations"), error.to_string())
             }
             E::Contended { keys } => Self::new(
