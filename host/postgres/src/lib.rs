@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod history;
 mod hold;
+mod hosts;
 mod ledger;
 mod log;
 mod migrations;

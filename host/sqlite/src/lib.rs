@@ -47,6 +47,7 @@ mod tests;
 use std::sync::Arc;
 
 use gavel_model::Clock;
+use gavel_store::HeartbeatStore;
 use gavel_store::toolkit::group::Group;
 use gavel_store::toolkit::hold::Holds;
 use gavel_store::toolkit::lookup::Lookups;
@@ -65,3 +66,7 @@ pub struct SqliteStore {
     lookups: Lookups,
     holds: Holds,
 }
+
+/// Keeps no heartbeats: processes that share a file do not know of each other, and each does all
+/// the work.
+impl HeartbeatStore for SqliteStore {}

@@ -7,10 +7,11 @@
 //! ```text
 //! every backend has      EventStore  LogStore
 //! capabilities           PastStore  ModuleStore  SnapshotStore  ConsumerStore  RehearsalStore
+//!                        HeartbeatStore
 //! ```
 //!
 //! A backend starts from the first two: [`Composed`] has the capabilities on any of them, as it has
-//! them in memory. SQLite and PostgreSQL implement all seven, for rows are faster. All of them pass
+//! them in memory. SQLite and PostgreSQL implement them all, since rows are faster. All stores pass
 //! one list of cases, `conformance`.
 //!
 //! **Invariant:** an append is answered only after it is durable. What was answered is never lost,
@@ -26,6 +27,7 @@ mod error;
 mod events;
 mod fence;
 mod floor;
+mod heartbeats;
 mod log;
 mod memory;
 pub mod metrics;
@@ -47,6 +49,7 @@ pub use error::{
 pub use events::EventStore;
 pub use fence::Fence;
 pub use floor::{Floor, Outdated};
+pub use heartbeats::{HOST_ALIVE_FOR, HeartbeatStore};
 pub use log::{LogFilter, LogPage, LogStore, Withholding};
 pub use memory::{MemoryLog, MemoryStore, MemoryViews};
 pub use modules::{
@@ -65,7 +68,14 @@ pub use snapshots::{Loaded, Snapshot, SnapshotPlace, SnapshotStore};
 /// host, read once for each write before it is carried out ([`toolkit::writes`]); PostgreSQL has
 /// the server's, since plain SQL goes by the same rules.
 pub trait Store:
-    EventStore + LogStore + PastStore + ModuleStore + SnapshotStore + ConsumerStore + RehearsalStore
+    EventStore
+    + LogStore
+    + PastStore
+    + ModuleStore
+    + SnapshotStore
+    + ConsumerStore
+    + RehearsalStore
+    + HeartbeatStore
 {
 }
 
@@ -76,7 +86,8 @@ impl<
         + ModuleStore
         + SnapshotStore
         + ConsumerStore
-        + RehearsalStore,
+        + RehearsalStore
+        + HeartbeatStore,
 > Store for T
 {
 }

@@ -4,6 +4,7 @@ mod append;
 mod batch;
 mod consumers;
 mod floor;
+mod hosts;
 mod log;
 mod open;
 mod pooler;

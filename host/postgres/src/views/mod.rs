@@ -41,6 +41,8 @@ pub struct PostgresViews {
     /// Tells the locks of this installation's tables from those of others.
     pub(super) lock_class: i32,
     known: Arc<KnownTables>,
+    /// Tells these rows from those of other servers, databases and schemas.
+    place: Arc<str>,
 }
 
 /// The rights of the host's role.

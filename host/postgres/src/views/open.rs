@@ -8,6 +8,7 @@ use gavel_store::toolkit::view_names::quoted;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use uuid::Uuid;
 
 use super::names::RowsSchemas;
 use super::{PostgresViews, Rights};
@@ -28,6 +29,9 @@ const PREPARED: usize = 256;
 const LOCK_SETUP: &str = "SELECT pg_advisory_lock(hashtext('gavel_rows'), 0)";
 
 const SCHEMA: &str = "SELECT coalesce(current_schema()::TEXT, 'public'), hashtext('gavel_rows of ' || coalesce(current_schema()::TEXT, 'public'))";
+
+const PLACE: &str =
+    "SELECT system_identifier || '/' || current_database() FROM pg_control_system()";
 
 const RIGHTS: &str = "\
 SELECT has_schema_privilege(r.oid, 'USAGE') AS uses_rows, has_schema_privilege(r.oid, 'CREATE') AS makes_tables, \
@@ -92,6 +96,10 @@ impl PostgresViews {
                 (RowsSchemas::none(), Rights::none(missing))
             }
         };
+        // Without the right to ask, the host shares its tables with no other one.
+        let place = sqlx::query_scalar(PLACE).fetch_one(&mut session).await;
+        let place: String = place.unwrap_or_else(|_| Uuid::new_v4().to_string());
+        let place = format!("{place}/{}", schemas.rows);
         // What it holds ends with it in any case.
         let _ = session.close().await;
         let pool = open_pool(connect.clone(), options.max_connections).await;
@@ -102,6 +110,7 @@ impl PostgresViews {
             rights: Arc::new(rights),
             lock_class,
             known: Arc::default(),
+            place: place.into(),
         })
     }
 

@@ -14,6 +14,10 @@ use crate::query::{answered, run};
 
 #[async_trait]
 impl ViewStore for PostgresViews {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
     async fn tables(&self) -> Result<Vec<ViewTable>, Error> {
         self.require_tables()?;
         self.all_tables().await

@@ -44,8 +44,8 @@ use self::names::Name;
 use self::rehearsals::RehearsalIndex;
 use self::snapshots::Snapshots;
 use crate::{
-    Append, AppendError, Appended, Error, EventStore, History, LogStore, Outdated, StreamHead,
-    StreamRange, StreamSummary,
+    Append, AppendError, Appended, Error, EventStore, HeartbeatStore, History, LogStore, Outdated,
+    StreamHead, StreamRange, StreamSummary,
 };
 
 /// The two traits that a backend starts from.
@@ -84,6 +84,9 @@ impl<B: Core> Composed<B> {
         }
     }
 }
+
+/// One process has it for itself.
+impl<B: Core> HeartbeatStore for Composed<B> {}
 
 #[async_trait]
 impl<B: Core> EventStore for Composed<B> {

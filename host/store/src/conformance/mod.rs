@@ -27,6 +27,7 @@ mod append;
 mod atomic;
 mod consumers;
 mod holds;
+mod hosts;
 mod isolation;
 mod kinds;
 mod ledger;
@@ -54,6 +55,7 @@ mod cases {
     pub(super) use super::atomic::*;
     pub(super) use super::consumers::*;
     pub(super) use super::holds::*;
+    pub(super) use super::hosts::*;
     pub(super) use super::isolation::*;
     pub(super) use super::kinds::*;
     pub(super) use super::ledger::*;
@@ -230,6 +232,8 @@ store_cases!(
     rehearsals_are_listed_newest_first_by_namespace_and_decider,
     a_rehearsal_that_was_left_alone_is_adopted_once,
     of_rehearsals_that_are_over_the_newest_are_kept,
+    // hosts
+    a_host_sees_itself_and_none_that_has_left_or_has_other_rows,
     // consumers
     events_are_leased_in_order_and_acknowledged_once,
     what_is_appended_to_a_leased_stream_waits_for_its_lease,

@@ -30,6 +30,12 @@ use super::{Error, Page};
 ///   together; it is folded again.
 #[async_trait]
 pub trait ViewStore: Debug + Send + Sync {
+    /// Names the place of the rows, so that hosts find out whether they share them: two stores that
+    /// keep the same rows give the same. Empty for a store that one process has for itself.
+    fn place(&self) -> &str {
+        ""
+    }
+
     /// All tables, by id.
     ///
     /// # Errors
