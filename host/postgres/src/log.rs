@@ -55,7 +55,8 @@ const LOG_THROUGH: &str = concat!(
 /// without a holder means that nothing is withheld.
 const WITHHOLDING: &str = "SELECT gavel_schema_floor() AS floor, withheld.* FROM (SELECT) AS always LEFT JOIN ( \
      SELECT coalesce('process ' || a.pid, 'prepared transaction ' || p.gid, 'a session of another role') AS holder, \
-     (extract(EPOCH FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) * 1000)::BIGINT AS age_ms \
+     (extract(EPOCH FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) * 1000)::BIGINT AS age_ms, \
+     nullif(regexp_replace(left(a.query, 100), '\\s+', ' ', 'g'), '') AS query \
      FROM gavel_horizon() AS h \
      LEFT JOIN pg_stat_activity AS a ON a.backend_xid = h.transaction_id::XID AND a.datname = current_database() \
      LEFT JOIN pg_prepared_xacts AS p ON p.transaction = h.transaction_id::XID AND p.database = current_database() \
@@ -263,9 +264,11 @@ impl LogStore for PostgresStore {
         let read = |row: &PgRow| {
             let age: Option<i64> = rows::column(row, "age_ms")?;
             let holder: Option<String> = rows::column(row, "holder")?;
+            let query = rows::column(row, "query")?;
             let withholding = holder.map(|holder| Withholding {
                 age: age.map(milliseconds),
                 holder,
+                query,
             });
             Ok::<_, rows::Unreadable>((withholding, rows::column(row, "floor")?))
         };

@@ -178,4 +178,6 @@ pub struct Withholding {
     pub age: Option<Duration>,
     /// The owner of the transaction, in words for people.
     pub holder: String,
+    /// The beginning of the statement that the owner runs or has run last, if it can be seen.
+    pub query: Option<String>,
 }

@@ -50,6 +50,7 @@ impl Withheld {
             self.warned_at = Some(Instant::now());
             tracing::warn!(
                 holder = withholding.holder,
+                query = withholding.query,
                 age_ms = age.as_millis(),
                 "a transaction that is left open keeps readers from what was committed since it began"
             );
