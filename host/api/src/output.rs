@@ -1,6 +1,6 @@
 //! The output that modules wrote to stdout and stderr.
 
-use gavel_engine::catalog::Output;
+use gavel_engine::catalog::{Output, OutputWork};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::IntoParams;
@@ -23,20 +23,40 @@ pub struct OutputQuery {
 pub struct OutputLine<'a> {
     #[serde(with = "time::serde::rfc3339")]
     time: OffsetDateTime,
-    decider: &'a str,
-    id: &'a str,
-    command_id: Option<Uuid>,
+    #[serde(flatten)]
+    work: OutputOrigin<'a>,
     module: String,
     text: &'a str,
+}
+
+/// The names of the work during which a module has written something.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum OutputOrigin<'a> {
+    Stream {
+        decider: &'a str,
+        id: &'a str,
+        command_id: Option<Uuid>,
+    },
+    View {
+        view: &'a str,
+    },
 }
 
 impl<'a> From<&'a Output> for OutputLine<'a> {
     fn from(output: &'a Output) -> Self {
         Self {
             time: output.time,
-            decider: output.stream.decider().as_str(),
-            id: output.stream.id(),
-            command_id: output.command_id,
+            work: match &output.work {
+                OutputWork::Stream { stream, command_id } => OutputOrigin::Stream {
+                    decider: stream.decider().as_str(),
+                    id: stream.id(),
+                    command_id: *command_id,
+                },
+                OutputWork::Page(view) => OutputOrigin::View {
+                    view: view.name().as_str(),
+                },
+            },
             module: output.module.to_string(),
             text: &output.text,
         }

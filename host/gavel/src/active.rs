@@ -18,11 +18,22 @@ pub(super) async fn post(
     resource: &str,
     body: &Value,
 ) -> Result<Answer> {
-    let mut first = None;
-    for (collection, missing) in COLLECTIONS {
+    of_any_kind(name, async |collection| {
         let path = ["v1", collection, name, resource];
         let request = client.request(Method::POST, &path)?.json(body);
-        match client.send(request).await {
+        client.send(request).await
+    })
+    .await
+}
+
+/// Asks in one collection after the other, until there is a module under `name`.
+pub(super) async fn of_any_kind<T>(
+    name: &str,
+    ask: impl AsyncFn(&'static str) -> Result<T>,
+) -> Result<T> {
+    let mut first = None;
+    for (collection, missing) in COLLECTIONS {
+        match ask(collection).await {
             Err(Error::Problem(problem)) if problem.code() == missing => {
                 first.get_or_insert(Error::Problem(problem));
             }

@@ -1,4 +1,4 @@
-//! `gavel logs`: what the modules of a decider have written to stdout and stderr.
+//! `gavel logs`: what the modules of a decider or a view have written to stdout and stderr.
 
 use anyhow::Context as _;
 use clap::Args;
@@ -7,6 +7,7 @@ use reqwest::Method;
 use reqwest::header::ACCEPT;
 use serde::Deserialize;
 
+use super::active;
 use super::exit::Result;
 use super::lines::{Lines, MEDIA_TYPE};
 use super::output::Output;
@@ -16,8 +17,8 @@ use super::output::Output;
     after_help = "Example:\n  gavel logs account\n  gavel logs account -f --tail 0\n\nA host keeps the newest in memory: ask each host for its own. With -o json each output takes one line."
 )]
 pub(super) struct Arguments {
-    /// The decider.
-    decider: String,
+    /// The decider or view.
+    name: String,
     /// Continue with output that is written later, until Ctrl-C.
     #[arg(short, long)]
     follow: bool,
@@ -30,7 +31,8 @@ pub(super) struct Arguments {
 #[derive(Debug, Deserialize)]
 struct Written {
     time: String,
-    id: String,
+    /// The stream; none of a view, which works on many at once.
+    id: Option<String>,
     text: String,
 }
 
@@ -49,10 +51,13 @@ async fn show_all(arguments: &Arguments, client: &Client, output: &mut Output<'_
         ("follow", arguments.follow.then_some("true")),
         ("tail", tail.as_deref()),
     ];
-    let path = ["v1", "deciders", &arguments.decider, "logs"];
-    let request = client.request_with_query(Method::GET, &path, &parameters)?;
-    let response = client.open(request.header(ACCEPT, MEDIA_TYPE)).await?;
-    let mut lines = Lines::of(response);
+    let name = arguments.name.as_str();
+    let response = active::of_any_kind(name, async |collection| {
+        let path = ["v1", collection, name, "logs"];
+        let request = client.request_with_query(Method::GET, &path, &parameters)?;
+        client.open(request.header(ACCEPT, MEDIA_TYPE)).await
+    });
+    let mut lines = Lines::of(response.await?);
     while let Some(line) = lines.next().await? {
         if output.is_json() {
             output.received(&line)?;
@@ -60,8 +65,9 @@ async fn show_all(arguments: &Arguments, client: &Client, output: &mut Output<'_
         }
         let written: Written = serde_json::from_str(&line)
             .context("the answer is not what this version of gavel knows")?;
+        let id = written.id.map(|id| format!("  {id}")).unwrap_or_default();
         for line in written.text.lines() {
-            output.text(&format!("{}  {}  {line}", written.time, written.id))?;
+            output.text(&format!("{}{id}  {line}", written.time))?;
         }
     }
     if arguments.follow {

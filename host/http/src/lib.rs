@@ -20,6 +20,7 @@ mod metrics;
 mod modules;
 mod openapi;
 mod operations;
+mod output;
 mod rehearsals;
 mod request_id;
 mod router;

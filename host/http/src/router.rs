@@ -17,7 +17,7 @@ use crate::openapi::OpenApiDocument;
 use crate::settings::ApiSettings;
 use crate::state::AppState;
 use crate::{
-    activations, answer, commands, consumers, deciders, graph, log, modules, operations,
+    activations, answer, commands, consumers, deciders, graph, log, modules, operations, output,
     rehearsals, streams, views, why,
 };
 
@@ -47,7 +47,7 @@ fn own_groups() -> [RouteGroup; 9] {
         .routes(routes!(modules::get_module_wasm))
         .routes(routes!(deciders::list_deciders))
         .routes(routes!(deciders::get_decider))
-        .routes(routes!(deciders::output::read_output))
+        .routes(routes!(output::read_output))
         .routes(routes!(streams::list_streams))
         .routes(routes!(streams::get_stream))
         .routes(routes!(streams::list_stream_events))
@@ -61,6 +61,7 @@ fn own_groups() -> [RouteGroup; 9] {
         .routes(routes!(views::list_rows))
         .routes(routes!(views::get_row))
         .routes(routes!(views::history::explain_row))
+        .routes(routes!(output::read_view_output))
         .merge(activations::reading())
         .routes(routes!(rehearsals::get_rehearsal))
         .routes(routes!(why::explain_event))

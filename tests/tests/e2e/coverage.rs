@@ -91,6 +91,10 @@ const COVERED: &[(&str, &str)] = &[
         "views::rows_are_the_same_over_http_and_in_sql",
     ),
     (
+        "GET /v1/views/{view}/logs",
+        "view_operations::the_output_of_a_view_can_be_read",
+    ),
+    (
         "GET /v1/views/{view}/rows",
         "views::rows_are_found_by_an_index_or_not_at_all",
     ),
@@ -258,6 +262,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("time_travel", include_str!("time_travel.rs")),
     ("view_faults", include_str!("view_faults.rs")),
     ("view_history", include_str!("view_history.rs")),
+    ("view_operations", include_str!("view_operations.rs")),
     ("view_swaps", include_str!("view_swaps.rs")),
     ("views", include_str!("views.rs")),
 ];

@@ -39,7 +39,7 @@ pub use manifest::{
     CommandType, EventDeclaration, ExpectedRejection, Manifest, RejectionDetails, Spec,
     SpecCommand, SpecContext, SpecEvent, SpecOutcome,
 };
-pub use output::{FollowedOutputs, Output, Outputs};
+pub use output::{FollowedOutputs, Output, OutputWork, Outputs};
 pub use schema::Schema;
 pub use schema_cost::{SchemaBudget, SchemaCost, referred};
 use tokio::sync::Semaphore;

@@ -9,21 +9,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gavel_model::{
-    Clock as _, CommandId, DeciderName, ModuleDigest, Namespace, StreamId, SystemClock,
+    ActivationKey, Clock as _, CommandId, ModuleDigest, ModuleKind, StreamId, SystemClock, ViewId,
 };
 use gavel_sandbox::{Instance, printable};
 use hashlink::LruCache;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
-/// Most deciders of which something is kept; the one that was silent for longest goes first.
-const DECIDERS: usize = 256;
-/// Most that is kept of one decider, in bytes, unless its newest output alone is larger; the oldest
+/// Most names of modules of which something is kept; what was silent for longest goes first.
+const NAMES: usize = 256;
+/// Most that is kept under one name, in bytes, unless its newest output alone is larger; the oldest
 /// goes first.
-const DECIDER_BYTES: usize = 256 << 10;
+const NAME_BYTES: usize = 256 << 10;
 /// The size of an output apart from its text, in bytes.
 const OUTPUT_BYTES: usize = 256;
-/// Most outputs of one decider that go to the host's log within [`PERIOD`].
+/// Most outputs under one name that go to the host's log within [`PERIOD`].
 const LOGGED: u32 = 100;
 /// The period of that rate.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -35,14 +35,37 @@ pub struct Output {
     number: u64,
     /// The time at which the output was taken.
     pub time: OffsetDateTime,
-    /// The stream that was worked on.
-    pub stream: StreamId,
-    /// The command that was decided; none when recorded events were folded.
-    pub command_id: Option<CommandId>,
+    /// The work.
+    pub work: OutputWork,
     /// The module.
     pub module: ModuleDigest,
     /// The text, as it was written; what is no UTF-8 is replaced.
     pub text: String,
+}
+
+/// The work during which a module has written something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputWork {
+    /// The module of a decider worked on a stream.
+    Stream {
+        /// The stream.
+        stream: StreamId,
+        /// The command that was decided; none when recorded events were folded.
+        command_id: Option<CommandId>,
+    },
+    /// The module of a view worked on a page of the log.
+    Page(ViewId),
+}
+
+impl OutputWork {
+    fn key(&self) -> ActivationKey {
+        match self {
+            Self::Stream { stream, .. } => {
+                ActivationKey::of_decider(stream.namespace(), stream.decider())
+            }
+            Self::Page(view) => view.key(),
+        }
+    }
 }
 
 /// The newest outputs of the modules on this host.
@@ -52,10 +75,10 @@ pub struct Outputs(Mutex<KeptOutputs>);
 #[derive(Debug)]
 struct KeptOutputs {
     newest: u64,
-    by_decider: LruCache<(Namespace, DeciderName), OutputRing>,
+    by_name: LruCache<ActivationKey, OutputRing>,
 }
 
-/// The newest outputs of one decider.
+/// The newest outputs under one name.
 #[derive(Debug)]
 struct OutputRing {
     outputs: VecDeque<Arc<Output>>,
@@ -64,7 +87,7 @@ struct OutputRing {
     rate: Rate,
 }
 
-/// A counter of the outputs of one decider that go to the host's log, at most [`LOGGED`] in each
+/// A counter of the outputs under one name that go to the host's log, at most [`LOGGED`] in each
 /// [`PERIOD`].
 #[derive(Debug)]
 struct Rate {
@@ -73,11 +96,11 @@ struct Rate {
     left_out: u64,
 }
 
-/// Follows the outputs of one decider.
+/// Follows the outputs under one name.
 #[derive(Debug)]
 pub struct FollowedOutputs {
     outputs: Arc<Outputs>,
-    key: (Namespace, DeciderName),
+    key: ActivationKey,
     after: u64,
     changed: watch::Receiver<()>,
 }
@@ -86,7 +109,7 @@ impl Default for Outputs {
     fn default() -> Self {
         Self(Mutex::new(KeptOutputs {
             newest: 0,
-            by_decider: LruCache::new_unbounded(),
+            by_name: LruCache::new_unbounded(),
         }))
     }
 }
@@ -102,45 +125,53 @@ impl Outputs {
         command_id: Option<CommandId>,
     ) {
         if let Some(text) = instance.take_output() {
-            self.add(module, stream, command_id, text);
+            let stream = stream.clone();
+            self.add(module, OutputWork::Stream { stream, command_id }, text);
         }
     }
 
-    fn add(
-        &self,
-        module: ModuleDigest,
-        stream: &StreamId,
-        command_id: Option<CommandId>,
-        text: String,
-    ) {
+    /// Takes what `module` has written while it worked for a view.
+    pub fn add_of_view(&self, view: &ViewId, module: ModuleDigest, text: String) {
+        self.add(module, OutputWork::Page(view.clone()), text);
+    }
+
+    fn add(&self, module: ModuleDigest, work: OutputWork, text: String) {
+        let key = work.key();
         let mut kept = self.lock();
         kept.newest += 1;
         let output = Arc::new(Output {
             number: kept.newest,
             time: SystemClock.now(),
-            stream: stream.clone(),
-            command_id,
+            work,
             module,
             text,
         });
-        let ring = kept.ring(key(stream.namespace(), stream.decider()));
+        let ring = kept.ring(key.clone());
         let (is_logged, left_out) = ring.rate.next(Instant::now());
         ring.push(output.clone());
         drop(kept);
+        let name = |kind| (key.kind() == kind).then(|| key.name().as_str());
+        let (decider, view) = (name(ModuleKind::Decider), name(ModuleKind::View));
         if left_out > 0 {
             tracing::warn!(
                 target: "gavel::module",
-                namespace = stream.namespace().as_str(),
-                decider = stream.decider().as_str(),
+                namespace = key.namespace().as_str(),
+                decider,
+                view,
                 "the module has written more than {LOGGED} times within a second: {left_out} outputs are not in this log"
             );
         }
         if is_logged {
+            let (stream_id, command_id) = match &output.work {
+                OutputWork::Stream { stream, command_id } => (Some(stream.id()), *command_id),
+                OutputWork::Page(_) => (None, None),
+            };
             tracing::info!(
                 target: "gavel::module",
-                namespace = stream.namespace().as_str(),
-                decider = stream.decider().as_str(),
-                stream.id = stream.id(),
+                namespace = key.namespace().as_str(),
+                decider,
+                view,
+                stream.id = stream_id,
                 command.id = command_id.map(tracing::field::display),
                 module.digest = %module,
                 "{}",
@@ -149,17 +180,11 @@ impl Outputs {
         }
     }
 
-    /// Gives the outputs that are kept of a decider, oldest first: no more than the newest `tail`.
+    /// Gives the outputs that are kept under a name, oldest first: no more than the newest `tail`.
     #[must_use]
-    pub fn newest(
-        &self,
-        namespace: &Namespace,
-        decider: &DeciderName,
-        tail: usize,
-    ) -> Vec<Arc<Output>> {
+    pub fn newest(&self, key: &ActivationKey, tail: usize) -> Vec<Arc<Output>> {
         let kept = self.lock();
-        let ring = kept.by_decider.peek(&key(namespace, decider));
-        let outputs = ring.map(|ring| {
+        let outputs = kept.by_name.peek(key).map(|ring| {
             let skipped = ring.outputs.len().saturating_sub(tail);
             ring.outputs.iter().skip(skipped).cloned().collect()
         });
@@ -168,15 +193,9 @@ impl Outputs {
 
     /// Gives the newest outputs as `newest` does, and follows those that come.
     #[must_use]
-    pub fn follow(
-        self: &Arc<Self>,
-        namespace: &Namespace,
-        decider: &DeciderName,
-        tail: usize,
-    ) -> FollowedOutputs {
-        let key = key(namespace, decider);
+    pub fn follow(self: &Arc<Self>, key: ActivationKey, tail: usize) -> FollowedOutputs {
         let changed = self.changes(&key);
-        let newest = self.newest(namespace, decider, usize::MAX);
+        let newest = self.newest(&key, usize::MAX);
         let skipped = newest.len().saturating_sub(tail);
         let before = skipped.checked_sub(1).and_then(|index| newest.get(index));
         FollowedOutputs {
@@ -187,7 +206,7 @@ impl Outputs {
         }
     }
 
-    fn changes(&self, key: &(Namespace, DeciderName)) -> watch::Receiver<()> {
+    fn changes(&self, key: &ActivationKey) -> watch::Receiver<()> {
         self.lock().ring(key.clone()).changed.subscribe()
     }
 
@@ -201,8 +220,7 @@ impl FollowedOutputs {
     /// Waits for the next outputs. Dropped midway, nothing is lost.
     pub async fn next(&mut self) -> Vec<Arc<Output>> {
         loop {
-            let (namespace, decider) = &self.key;
-            let mut outputs = self.outputs.newest(namespace, decider, usize::MAX);
+            let mut outputs = self.outputs.newest(&self.key, usize::MAX);
             outputs.retain(|output| output.number > self.after);
             if let Some(newest) = outputs.last() {
                 self.after = newest.number;
@@ -217,9 +235,9 @@ impl FollowedOutputs {
 }
 
 impl KeptOutputs {
-    fn ring(&mut self, key: (Namespace, DeciderName)) -> &mut OutputRing {
-        let rings = &mut self.by_decider;
-        if rings.len() >= DECIDERS && !rings.contains_key(&key) {
+    fn ring(&mut self, key: ActivationKey) -> &mut OutputRing {
+        let rings = &mut self.by_name;
+        if rings.len() >= NAMES && !rings.contains_key(&key) {
             rings.remove_lru();
         }
         rings.entry(key).or_insert_with(|| OutputRing {
@@ -239,7 +257,7 @@ impl OutputRing {
     fn push(&mut self, output: Arc<Output>) {
         self.bytes += size(&output);
         self.outputs.push_back(output);
-        while self.bytes > DECIDER_BYTES && self.outputs.len() > 1 {
+        while self.bytes > NAME_BYTES && self.outputs.len() > 1 {
             let oldest = self.outputs.pop_front();
             self.bytes -= oldest.as_deref().map_or(0, size);
         }
@@ -267,26 +285,30 @@ impl Rate {
     }
 }
 
-fn key(namespace: &Namespace, decider: &DeciderName) -> (Namespace, DeciderName) {
-    (namespace.clone(), decider.clone())
-}
-
 fn size(output: &Output) -> usize {
     output.text.len() + OUTPUT_BYTES
 }
 
 #[cfg(test)]
 mod tests {
+    use gavel_model::{DeciderName, Namespace};
+
     use super::*;
 
-    fn stream(decider: &str) -> StreamId {
+    fn key(decider: &str) -> ActivationKey {
         let decider = DeciderName::new(decider).unwrap();
-        StreamId::new(Namespace::default(), decider, "c-1").unwrap()
+        ActivationKey::of_decider(&Namespace::default(), &decider)
     }
 
     fn write(outputs: &Outputs, decider: &str, text: &str) {
         let module = ModuleDigest::of(b"module");
-        outputs.add(module, &stream(decider), None, text.to_owned());
+        let decider = DeciderName::new(decider).unwrap();
+        let stream = StreamId::new(Namespace::default(), decider, "c-1").unwrap();
+        let work = OutputWork::Stream {
+            stream,
+            command_id: None,
+        };
+        outputs.add(module, work, text.to_owned());
     }
 
     fn texts(outputs: &[Arc<Output>]) -> Vec<&str> {
@@ -294,33 +316,29 @@ mod tests {
     }
 
     fn kept(outputs: &Outputs, decider: &str, tail: usize) -> Vec<Arc<Output>> {
-        outputs.newest(
-            &Namespace::default(),
-            &DeciderName::new(decider).unwrap(),
-            tail,
-        )
+        outputs.newest(&key(decider), tail)
     }
 
     #[test]
-    fn the_newest_outputs_of_each_decider_are_kept_within_bounds() {
+    fn the_newest_outputs_under_each_name_are_kept_within_bounds() {
         let outputs = Outputs::default();
         for text in ["a", "b", "c"] {
             write(&outputs, "counter", text);
         }
-        write(&outputs, "account", &"x".repeat(2 * DECIDER_BYTES));
+        write(&outputs, "account", &"x".repeat(2 * NAME_BYTES));
         assert_eq!(texts(&kept(&outputs, "counter", 2)), ["b", "c"]);
         assert_eq!(kept(&outputs, "account", 9).len(), 1);
         assert_eq!(kept(&outputs, "order", 9).len(), 0);
 
         for _ in 0..10 {
-            write(&outputs, "account", &"y".repeat(DECIDER_BYTES / 4));
+            write(&outputs, "account", &"y".repeat(NAME_BYTES / 4));
         }
         assert_eq!(kept(&outputs, "account", 99).len(), 3);
-        for number in 0..=DECIDERS {
+        for number in 0..=NAMES {
             write(&outputs, &format!("d{number}"), "x");
         }
         assert_eq!(kept(&outputs, "counter", 9).len(), 0);
-        assert_eq!(outputs.lock().by_decider.len(), DECIDERS);
+        assert_eq!(outputs.lock().by_name.len(), NAMES);
     }
 
     #[tokio::test]
@@ -329,12 +347,11 @@ mod tests {
         for text in ["a", "b"] {
             write(&outputs, "counter", text);
         }
-        let decider = DeciderName::new("counter").unwrap();
-        let mut followed = outputs.follow(&Namespace::default(), &decider, 1);
+        let mut followed = outputs.follow(key("counter"), 1);
         assert_eq!(texts(&followed.next().await), ["b"]);
         let mut next = Box::pin(followed.next());
         assert!(futures::poll!(&mut next).is_pending());
-        for number in 0..DECIDERS {
+        for number in 0..NAMES {
             write(&outputs, &format!("d{number}"), "x");
         }
         assert!(futures::poll!(&mut next).is_pending());

@@ -18,6 +18,9 @@ use crate::catalog::View;
 const ROWS_OF_CALL: usize = 1_000;
 /// The most bytes of rows that are passed in one call: a row grows as it is folded.
 const ROW_BYTES_OF_CALL: usize = 256 * 1024;
+/// The output of a piece of work, in bytes, after which no more of it is kept: a page that fails is
+/// folded in a great many calls.
+const OUTPUT_BYTES: usize = 64 * 1024;
 /// The longest reason that is kept, in characters.
 const REASON_CHARS: usize = 500;
 
@@ -384,7 +387,8 @@ impl RowFolder {
     ) -> Result<T, Fault> {
         let result = call(instance);
         self.fuel = self.fuel.saturating_add(instance.fuel_used());
-        if let Some(output) = instance.take_output() {
+        let output = instance.take_output();
+        if let Some(output) = output.filter(|_| self.output.len() < OUTPUT_BYTES) {
             self.output.push_str(&output);
         }
         result

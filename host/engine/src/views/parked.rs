@@ -99,11 +99,17 @@ impl Views {
                 events: places.collect(),
             };
             let limits = self.0.settings.limits;
-            let (page, row, view) = (Arc::clone(&events), task.clone(), Arc::clone(&module));
+            let (page, row, code) = (Arc::clone(&events), task.clone(), Arc::clone(&module));
+            let (id, digest) = (view.clone(), read.head.digest);
+            let outputs = Arc::clone(self.0.modules.outputs());
             let fold = move || {
-                let mut folder = RowFolder::new(view, limits);
+                let mut folder = RowFolder::new(code, limits);
                 let page: Vec<&RecordedEvent> = page.iter().collect();
-                folder.fold(&page, vec![row])
+                let folded = folder.fold(&page, vec![row]);
+                if let Some(output) = folder.take_output() {
+                    outputs.add_of_view(&id, digest, output);
+                }
+                folded
             };
             let runtime = self.0.modules.runtime();
             let folded = runtime.run_for_reader(module.module(), fold).await;

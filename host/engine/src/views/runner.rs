@@ -372,14 +372,15 @@ impl Runner {
         let limits = self.inner.settings.limits;
         let view = Arc::clone(&self.view);
         let (runtime, is_live) = (self.inner.modules.runtime().clone(), self.is_finished);
-        let id = self.table.view.clone();
+        let (id, digest) = (self.table.view.clone(), self.table.digest);
+        let outputs = Arc::clone(self.inner.modules.outputs());
         async move {
             let module = view.module().clone();
             let job = move || {
                 let mut folder = folder.unwrap_or_else(|| RowFolder::new(view, limits));
                 let done = call(&mut folder);
                 if let Some(output) = folder.take_output() {
-                    tracing::info!(target: "gavel::module", view = %id, output);
+                    outputs.add_of_view(&id, digest, output);
                 }
                 done.map(|done| (folder, done))
             };

@@ -1,7 +1,5 @@
 //! `/v1/deciders`: deciders, with their active modules and the logs of their activations.
 
-pub(crate) mod output;
-
 use std::sync::Arc;
 
 use axum::Extension;

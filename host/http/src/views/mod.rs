@@ -325,7 +325,7 @@ fn header(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-fn view_not_found(view: &ViewId) -> Problem {
+pub(crate) fn view_not_found(view: &ViewId) -> Problem {
     let detail = format!(
         "The view `{}` has no active module in this namespace.",
         view.name()

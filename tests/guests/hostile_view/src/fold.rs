@@ -72,6 +72,7 @@ fn evolve(value: Option<String>, act: &Act) -> Result<Option<String>, String> {
         // Fates of a row.
         "End" => return Ok(None),
         "Flag" => row["flag"] = json!(true),
+        "Print" => println!("{} speaks", act.key),
         // Rows that a host cannot keep.
         "NoJson" => return Ok(Some("{]".to_owned())),
         "NoObject" => return Ok(Some("[]".to_owned())),

@@ -1,4 +1,4 @@
-//! `GET /v1/deciders/{decider}/logs`: what the modules of a decider have written, line by line.
+//! `GET /v1/deciders/{decider}/logs`, and the same of views: what modules have written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deciders::decider_not_found;
 use crate::error::Problem;
-use crate::extract::{DeciderPath, Query};
+use crate::extract::{DeciderPath, Query, ViewPath};
 use crate::log::follow::{self, Format, streamed, write_line};
 use crate::state::AppState;
+use crate::views::view_not_found;
 
 /// The rest of the output for one client.
 struct OutputFeed {
@@ -47,20 +48,51 @@ pub(crate) async fn read_output(
     DeciderPath { namespace, decider }: DeciderPath,
     Query(query): Query<OutputQuery>,
 ) -> Result<Response, Problem> {
-    // Also as this keeps nobody's place for a decider that is not there.
     let key = ActivationKey::of_decider(&namespace, &decider);
+    output(&state, key, &query, || decider_not_found(&decider)).await
+}
+
+/// Reads the output of modules of a view
+///
+/// The output to stdout and stderr of modules that folded rows of this view on this host, be they
+/// active, candidates or former ones. A host folds the rows of some views, and keeps the newest 256
+/// KiB of each in memory. One object a line: `{"time", "view", "module", "text"}`, the oldest
+/// first. With `follow=true` the lines do not end: later output follows as it is written, and an
+/// empty line is a sign of life.
+#[utoipa::path(
+    get, path = "/v1/views/{view}/logs", tag = "views", params(OutputQuery),
+    responses(
+        (status = 200, description = "Lines.", content((String = "application/x-ndjson"))),
+        (status = 404, description = "`view-not-found`"),
+    )
+)]
+pub(crate) async fn read_view_output(
+    State(state): State<AppState>,
+    ViewPath(view): ViewPath,
+    Query(query): Query<OutputQuery>,
+) -> Result<Response, Problem> {
+    output(&state, view.key(), &query, || view_not_found(&view)).await
+}
+
+async fn output(
+    state: &AppState,
+    key: ActivationKey,
+    query: &OutputQuery,
+    not_found: impl FnOnce() -> Problem,
+) -> Result<Response, Problem> {
+    // Also as this keeps nobody's place for a name that is not there.
     let active = state.services.store.active(&key).await?;
-    active.ok_or_else(|| decider_not_found(&decider))?;
+    active.ok_or_else(not_found)?;
     let outputs = state.services.modules.outputs();
     let tail = query.tail.map_or(usize::MAX, |tail| tail as usize);
     if !query.follow {
-        let lines = lines(&outputs.newest(&namespace, &decider, tail));
+        let lines = lines(&outputs.newest(&key, tail));
         let media_type = [(CONTENT_TYPE, Format::Lines.media_type())];
         return Ok((media_type, lines).into_response());
     }
     let feed = OutputFeed {
         _place: follow::SubscriptionPermit::take(&state.subscriptions, Format::Lines)?,
-        followed: outputs.follow(&namespace, &decider, tail),
+        followed: outputs.follow(key, tail),
         keep_alive: state.settings.keep_alive,
         drain: state.drain.clone(),
     };
