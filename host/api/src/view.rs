@@ -77,7 +77,7 @@ impl ViewRows {
                 events: table.parked_events,
             },
             built: table.is_finished,
-            stalled: lag.stalled,
+            stalled: lag.stalled.map(|stall| stall.reason),
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod catalog;
 
 pub mod command;
+mod hosts;
 pub mod streaming;
 
 pub mod views;

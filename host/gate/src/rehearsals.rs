@@ -413,6 +413,7 @@ mod tests {
         let views = Views::new(
             Arc::new(MemoryViews::new(clock.clone())),
             store.clone(),
+            store.clone(),
             log,
             modules.clone(),
             clock.clone(),

@@ -11,6 +11,7 @@ use gavel_engine::command::metrics::{
 };
 use gavel_engine::command::{CommandAnswer, CommandOptions, Error};
 use gavel_engine::streaming::metrics::{TAIL_LAG_SECONDS, WITHHELD_SECONDS};
+use gavel_engine::views::metrics as views;
 use gavel_gate::metrics::{REHEARSALS, UNDER_WAY};
 use gavel_model::{DeciderName, ModuleKind};
 use gavel_store::metrics::{BATCH_SIZE, LOG_BYTES, QUEUE};
@@ -101,6 +102,38 @@ pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
         describe_counter!(
             REHEARSALS,
             "Rehearsals and shadows that have ended on this host, by kind of the module, mode and status."
+        );
+        describe_gauge!(
+            views::LAG_EVENTS,
+            "Events that the rows of a view do not show yet, of at most 1,000 that are looked at, by namespace, view and role of the table (active, candidate), on the host that folds them."
+        );
+        describe_gauge!(
+            views::LAG_SECONDS,
+            "Age of the oldest event that the rows of a view do not show yet, by namespace, view and role of the table."
+        );
+        describe_gauge!(
+            views::PARKED_ROWS,
+            "Rows that wait at an event which they cannot fold, by namespace, view and role of the table."
+        );
+        describe_gauge!(
+            views::PARKED_EVENTS,
+            "Events whose rows cannot be told, by namespace, view and role of the table."
+        );
+        describe_gauge!(
+            views::STALLED,
+            "1 while the rows of a view have not moved for 10 seconds although there is work, by namespace, view, role of the table and reason; the view itself shows the reason in full."
+        );
+        describe_counter!(
+            views::EVENTS,
+            "Events that were folded into rows, or parked, by namespace, view and role of the table."
+        );
+        describe_counter!(
+            views::ROWS,
+            "Rows that were written, or have ended, by namespace, view and role of the table."
+        );
+        describe_gauge!(
+            views::BUILD_SECONDS,
+            "Time that the newest build of a view's rows took on this host, in seconds, by namespace and view."
         );
         describe_counter!(
             GUEST_FAULTS,

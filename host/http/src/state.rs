@@ -62,6 +62,7 @@ impl Services {
         let views = Views::new(
             rows,
             store.clone(),
+            store.clone(),
             log.clone(),
             modules.clone(),
             clock.clone(),

@@ -26,6 +26,7 @@ mod view_bad_input;
 mod view_faults;
 mod view_history;
 mod view_gate;
+mod view_hosts;
 mod view_operations;
 mod view_swaps;
 mod views;

@@ -1,11 +1,33 @@
 //! Cases about the operation of views: metrics, the reason for which rows do not move, the output
 //! of modules, and the descriptions of views.
 
-use gavel_tests::{CliOutput, Client, Host, Store, component, on_every_store, with_manifest};
-use serde_json::json;
+use gavel_tests::{
+    Backend, COUNTER, CliOutput, Client, Host, LIMIT, Store, component, eventually, on_every_store,
+    with_manifest,
+};
+use serde_json::{Value, json};
 
 on_every_store! {
+    a_view_is_measured_in_each_of_its_roles,
     the_output_of_a_view_can_be_read,
+}
+
+const TALLY: &str = "tally";
+
+/// The value of a metric of a view, with the labels that follow the name of the view.
+async fn metric(client: &Client, name: &str, view: &str, labels: &str) -> Option<f64> {
+    let metrics = client.get("/metrics").send().await.expect(200).text();
+    let series = format!("{name}{{namespace=\"default\",view=\"{view}\"{labels}}} ");
+    let value = metrics.lines().find_map(|line| line.strip_prefix(&series));
+    value.map(|value| value.parse().unwrap())
+}
+
+async fn eventually_measured(client: &Client, name: &str, view: &str, labels: &str, value: f64) {
+    let what = format!("{name} of {view}{labels} is {value}");
+    eventually(&what, LIMIT, async || {
+        (metric(client, name, view, labels).await == Some(value)).then_some(())
+    })
+    .await;
 }
 
 /// Appends an event of the decider `actor`, whose events any writer appends as it likes.
@@ -24,6 +46,48 @@ async fn deploy_hostile(client: &Client) -> String {
         .view("hostile")
         .deploy(component("hostile_view"))
         .await
+}
+
+async fn a_view_is_measured_in_each_of_its_roles(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    deploy_hostile(&client).await;
+    act(&client, "a", 0, "Ok").await;
+    act(&client, "b", 0, "Ok").await;
+    act(&client, "b", 1, "TrapInFold").await;
+    act(&client, "b", 2, "Ok").await;
+    act(&client, "c", 0, "TrapInKeys").await;
+    let active = ",role=\"active\"";
+    for (name, value) in [
+        ("gavel_view_events_total", 5.0),
+        ("gavel_view_rows_written_total", 2.0),
+        ("gavel_view_parked_rows", 1.0),
+        ("gavel_view_parked_events", 1.0),
+        ("gavel_view_lag_events", 0.0),
+        ("gavel_view_lag_seconds", 0.0),
+    ] {
+        eventually_measured(&client, name, "hostile", active, value).await;
+    }
+    let built = metric(&client, "gavel_view_build_seconds", "hostile", "").await;
+    assert!(built.is_some_and(|seconds| seconds >= 0.0), "{built:?}");
+
+    client.deploy_example(COUNTER).await;
+    client.stream(COUNTER, "c-1").increment().await.accepted();
+    let tally = client.view(TALLY);
+    tally.deploy(component(TALLY)).await;
+    let changed = tally.upload(component("tally-changed")).await;
+    tally.rehearse(&changed).await;
+    let candidate = ",role=\"candidate\"";
+    let events = "gavel_view_events_total";
+    eventually_measured(&client, events, TALLY, active, 1.0).await;
+    eventually_measured(&client, events, TALLY, candidate, 1.0).await;
+    let text = client.get("/metrics").send().await.expect(200).text();
+    for described in [
+        "# HELP gavel_view_lag_seconds ",
+        "# HELP gavel_view_build_seconds ",
+    ] {
+        assert!(text.contains(described), "{described}");
+    }
 }
 
 async fn the_output_of_a_view_can_be_read(store: Store) {
@@ -52,4 +116,64 @@ async fn the_output_of_a_view_can_be_read(store: Store) {
     assert!(unknown.contains("nothing"), "{unknown}");
     let unknown = client.view("nothing").get("/logs").send().await;
     unknown.problem(404, "view-not-found");
+}
+
+/// A transaction that keeps events from readers is named where people look: in the status, in
+/// metrics, and in the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_that_does_not_move_names_the_transaction_that_it_waits_for() {
+    let store = Store::new(Backend::Postgres).await;
+    let hosts = [Host::start(&store).await, Host::start(&store).await];
+    let client = hosts[0].client();
+    client.deploy_example(COUNTER).await;
+    client.view(TALLY).deploy(component(TALLY)).await;
+    let mut session = store.session();
+    session.run("BEGIN").unwrap();
+    let pid = session.row("SELECT pg_backend_pid()::TEXT FROM pg_current_xact_id()");
+
+    client.stream(COUNTER, "c-1").increment().await.accepted();
+
+    // One of the hosts folds the view; each of them knows.
+    for host in &hosts {
+        let tally = host.client().view(TALLY);
+        let reason = eventually("the view says why it does not move", LIMIT, async || {
+            let shown = tally.shown().await;
+            shown["rows"]["stalled"].as_str().map(str::to_owned)
+        })
+        .await;
+        let (holder, query) = (format!("process {pid}, for "), "`SELECT pg_backend_pid");
+        assert!(
+            reason.contains(&holder) && reason.contains(query),
+            "{reason}"
+        );
+    }
+    let metric = async |value: f64| {
+        eventually("the metric shows it", LIMIT, async || {
+            let labels = ",role=\"active\",reason=\"open-transaction\"";
+            for host in &hosts {
+                let shown = metric(&host.client(), "gavel_view_stalled", TALLY, labels).await;
+                if shown == Some(value) {
+                    return Some(());
+                }
+            }
+            None
+        })
+        .await;
+    };
+    metric(1.0).await;
+    let said = ["do not move although there is work", TALLY, &pid];
+    eventually("the log says it, too", LIMIT, async || {
+        let logs = hosts.iter().map(Host::log).collect::<Vec<_>>().concat();
+        let is_it = |line: &str| said.iter().all(|part| line.contains(part));
+        logs.lines().any(is_it).then_some(())
+    })
+    .await;
+
+    session.run("ROLLBACK").unwrap();
+    for host in &hosts {
+        let tally = host.client().view(TALLY);
+        assert_eq!(tally.row_now("c-1").await.json(200)["total"], 1);
+        assert_eq!(tally.shown().await["rows"]["stalled"], Value::Null);
+    }
+    metric(0.0).await;
 }

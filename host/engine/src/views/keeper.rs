@@ -1,5 +1,5 @@
-//! The task that looks after the tables: it runs a runner for each, lets pointers follow the
-//! activation log, and drops what nobody has read for long.
+//! The task that looks after the tables: it runs a runner for each that belongs to this host, lets
+//! pointers follow the activation log, and drops what nobody has read for long.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,10 +8,11 @@ use std::time::Duration;
 use gavel_model::{Activation, ModuleKind, ViewId};
 use gavel_store::views::{TableId, ViewTable};
 use gavel_store::{ActivationFilter, ResumeError};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::measures::Measures;
 use super::progress;
 use super::runner::Runner;
 use super::{Inner, Views};
@@ -20,6 +21,10 @@ use crate::catalog;
 /// The interval between two looks at the tables; what another host has changed is noticed after so
 /// long.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// The same while there are other hosts, whose tables may belong to this one.
+const SHARED_INTERVAL: Duration = Duration::from_secs(1);
+/// The pause before the module of a table is made ready again, after that has failed.
+const UNREADY: Duration = Duration::from_secs(5);
 /// The pause after a look, so that many changes are seen at once.
 const REST: Duration = Duration::from_millis(20);
 
@@ -28,6 +33,8 @@ const REST: Duration = Duration::from_millis(20);
 pub struct ViewKeeper {
     inner: Arc<Inner>,
     running: HashMap<TableId, DropGuard>,
+    /// The tables whose module could not be made ready, and when.
+    unready: HashMap<TableId, Instant>,
     tasks: TaskTracker,
 }
 
@@ -38,14 +45,20 @@ impl Views {
         ViewKeeper {
             inner: Arc::clone(&self.0),
             running: HashMap::new(),
+            unready: HashMap::new(),
             tasks: TaskTracker::new(),
         }
     }
 }
 
 impl ViewKeeper {
-    /// Runs until `stop` is cancelled, and then ends the runners.
+    /// Runs until `stop` is cancelled, and then ends the runners, and leaves the work to others.
     pub async fn run(mut self, stop: CancellationToken) {
+        let hosts = Arc::clone(&self.inner.hosts);
+        let mut alive = hosts.changes();
+        self.tasks.spawn(hosts.keep(stop.clone()));
+        let measures = Measures::new(Arc::clone(&self.inner));
+        self.tasks.spawn(measures.run(stop.clone()));
         let mut changes = self.inner.changes.subscribe();
         loop {
             if let Err(error) = self.look().await {
@@ -56,7 +69,14 @@ impl ViewKeeper {
             }
             let next_look = async {
                 sleep(REST).await;
-                let _ = timeout(INTERVAL, changes.changed()).await;
+                let interval = match self.inner.hosts.has_others() {
+                    true => SHARED_INTERVAL,
+                    false => INTERVAL,
+                };
+                tokio::select! {
+                    _ = timeout(interval, changes.changed()) => {}
+                    _ = alive.changed() => {}
+                }
             };
             tokio::select! {
                 () = next_look => {}
@@ -71,6 +91,7 @@ impl ViewKeeper {
     async fn look(&mut self) -> Result<(), catalog::Error> {
         let tables = self.inner.store.tables().await;
         let tables = tables.map_err(catalog::Error::Store)?;
+        self.inner.seen.send_replace(tables.clone().into());
         self.serve(&tables).await;
         self.check_log(&tables).await;
         self.drop_unused(&tables).await;
@@ -91,14 +112,21 @@ impl ViewKeeper {
         Ok(())
     }
 
-    /// Runs a runner for each table there is.
+    /// Runs a runner for each table that belongs to this host.
     async fn serve(&mut self, tables: &[ViewTable]) {
-        self.running
-            .retain(|id, _| tables.iter().any(|table| table.id == *id));
-        for table in tables {
+        let owned = tables.iter().filter(|table| self.inner.owns(&table.view));
+        let owned: Vec<&ViewTable> = owned.collect();
+        let is_owned = |id: &TableId| owned.iter().any(|table| table.id == *id);
+        self.running.retain(|id, _| is_owned(id));
+        self.unready.retain(|id, _| is_owned(id));
+        for table in owned {
             // One that has ended by itself is begun again.
             if self.running.contains_key(&table.id) && self.inner.progresses.of(table.id).is_some()
             {
+                continue;
+            }
+            let failed_at = self.unready.get(&table.id);
+            if failed_at.is_some_and(|at| at.elapsed() < UNREADY) {
                 continue;
             }
             let view = match self.inner.modules.view(table.digest).await {
@@ -110,6 +138,7 @@ impl ViewKeeper {
                         error = &error as &dyn std::error::Error,
                         "the rows of a module stay as they are, it cannot be made ready"
                     );
+                    self.unready.insert(table.id, Instant::now());
                     continue;
                 }
             };

@@ -8,13 +8,17 @@
 //!                                               the pointers stand
 //! ```
 //!
-//! A table has the rows of one module; every table there is, active or not, follows the log.
+//! A table has the rows of one module; every table there is, active or not, follows the log. Of the
+//! hosts that are alive one has the runners of a view.
 //! **Invariant:** a row is a function of the log and of one module: pages, restarts, workers and
 //! hosts make no difference.
 
 mod folding;
 mod history;
 mod keeper;
+mod looks;
+mod measures;
+pub mod metrics;
 mod page;
 mod parked;
 mod progress;
@@ -34,7 +38,7 @@ use std::time::Duration;
 
 use gavel_model::{Clock, Position, ViewId};
 use gavel_store::views::{NewTable, TableId, ViewStore, ViewTable};
-use gavel_store::{Error, Store};
+use gavel_store::{Error, HeartbeatStore, Store};
 use tokio::sync::{Mutex, watch};
 
 pub use history::{RowMoment, RowStep, RowSteps};
@@ -45,10 +49,11 @@ pub use read::{AfterError, FindError, ReadError};
 pub use refold::HistoryError;
 pub use repeat::{Differences, RepeatedFold};
 pub use spec::{SpecRows, fold_spec};
-pub use status::{Lag, ViewStatus};
+pub use status::{Lag, Stall, ViewStatus};
 pub use touched::{Touched, TouchedError};
 
 use crate::catalog::{Modules, View};
+use crate::hosts::LiveHosts;
 use crate::streaming::Log;
 
 /// The limits on what a view may make of events.
@@ -111,7 +116,11 @@ struct Inner {
     modules: Modules,
     clock: Arc<dyn Clock>,
     settings: ViewSettings,
+    hosts: Arc<LiveHosts>,
     progresses: progress::Progresses,
+    looks: looks::Looks,
+    /// The tables, as the keeper has seen them last.
+    seen: watch::Sender<Arc<[ViewTable]>>,
     /// Changes when there may be other tables, or one has another state.
     changes: watch::Sender<()>,
     /// Changes when the log seems to have been restored to an earlier state.
@@ -121,6 +130,13 @@ struct Inner {
 }
 
 impl Inner {
+    /// Tells whether the runners of a view are on this host. All tables of a view have theirs on
+    /// one: then none is far behind the others.
+    fn owns(&self, view: &ViewId) -> bool {
+        self.hosts
+            .owns(&format!("{}/{}", view.namespace(), view.name()))
+    }
+
     async fn table(&self, id: TableId) -> Result<Option<ViewTable>, Error> {
         let tables = self.store.tables().await?;
         Ok(tables.into_iter().find(|table| table.id == id))
@@ -132,10 +148,12 @@ impl Inner {
 }
 
 impl Views {
-    /// Makes the views of a host: the rows in `store`, folded from `log` with `modules`.
+    /// Makes the views of a host: the rows in `store`, folded from `log` with `modules`, and shared
+    /// with the `hosts` that have the same.
     #[must_use]
     pub fn new(
         store: Arc<dyn ViewStore>,
+        hosts: Arc<dyn HeartbeatStore>,
         log_store: Arc<dyn Store>,
         log: Log,
         modules: Modules,
@@ -143,6 +161,7 @@ impl Views {
         settings: ViewSettings,
     ) -> Self {
         Self(Arc::new(Inner {
+            hosts: Arc::new(LiveHosts::new(hosts, store.place())),
             store,
             log_store,
             log,
@@ -150,6 +169,8 @@ impl Views {
             clock,
             settings,
             progresses: progress::Progresses::default(),
+            looks: looks::Looks::default(),
+            seen: watch::Sender::new(Arc::default()),
             changes: watch::Sender::new(()),
             restored: watch::Sender::new(()),
             retrying: Mutex::default(),

@@ -32,6 +32,19 @@ pub(super) enum Activity {
 }
 
 impl Activity {
+    /// The kind of work, as a label of metrics.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Reading => "reading",
+            Self::Folding => "folding",
+            Self::Writing => "writing",
+            Self::Finishing => "finishing",
+            Self::OtherHost => "other-host",
+            Self::Failing(_) => "failing",
+        }
+    }
+
     /// The work in words that say why a table does not move.
     pub(super) fn in_words(&self) -> String {
         match self {
@@ -55,27 +68,55 @@ pub(super) struct TableProgress {
     pub(super) is_caught_up: bool,
     pub(super) is_finished: bool,
     pub(super) activity: Activity,
-    /// The time at which the position moved last.
-    pub(super) moved_at: Instant,
+    /// The number of events that this runner has folded or parked.
+    pub(super) events: u64,
+    /// The number of rows that this runner has written or ended.
+    pub(super) rows: u64,
 }
 
-/// The progress of all tables that this host moves.
+/// The progress of all tables that this host moves, and the tables that stand still.
 #[derive(Debug, Default)]
-pub(super) struct Progresses(Mutex<HashMap<TableId, watch::Receiver<TableProgress>>>);
+pub(super) struct Progresses {
+    moving: Mutex<HashMap<TableId, watch::Receiver<TableProgress>>>,
+    /// The places of tables that have work, each with the time at which it was seen there first.
+    still: Mutex<HashMap<TableId, (Position, Instant)>>,
+}
 
 impl Progresses {
     /// Keeps the progress of a table, for as long as its runner runs.
     pub(super) fn keep(&self, table: TableId, progress: watch::Receiver<TableProgress>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, progress| progress.has_changed().is_ok());
         all.insert(table, progress);
     }
 
     /// Gives the progress of a table; none if this host does not move it.
     pub(super) fn of(&self, table: TableId) -> Option<watch::Receiver<TableProgress>> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         let progress = all.get(&table)?;
         progress.has_changed().is_ok().then(|| progress.clone())
+    }
+
+    /// Takes note of the place of a table, whoever moves it. Gives for how long it has been seen
+    /// there with work to do.
+    pub(super) fn note(&self, table: TableId, position: Position, has_work: bool) -> Duration {
+        let mut still = self.still.lock().unwrap_or_else(PoisonError::into_inner);
+        if !has_work {
+            still.remove(&table);
+            return Duration::ZERO;
+        }
+        let now = Instant::now();
+        let (known, since) = still.entry(table).or_insert((position, now));
+        if *known != position {
+            (*known, *since) = (position, now);
+        }
+        now - *since
+    }
+
+    /// Forgets the places of all tables but some.
+    pub(super) fn keep_places(&self, is_kept: impl Fn(TableId) -> bool) {
+        let mut still = self.still.lock().unwrap_or_else(PoisonError::into_inner);
+        still.retain(|table, _| is_kept(*table));
     }
 }
 
@@ -89,6 +130,7 @@ pub(super) fn channel(
         is_caught_up: false,
         is_finished,
         activity: Activity::Waiting,
-        moved_at: Instant::now(),
+        events: 0,
+        rows: 0,
     })
 }

@@ -10,8 +10,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::Views;
 use super::query::{self, Filter, Misquery};
 
-/// The pause between two looks at a table that another host moves.
-const LOOK: Duration = Duration::from_millis(20);
+/// The first pause between two looks at a table that another host moves; it grows up to
+/// [`LAST_LOOK`].
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+/// The longest pause between two such looks.
+const LAST_LOOK: Duration = Duration::from_millis(200);
 
 /// The reason for which rows were not read.
 #[derive(Debug, thiserror::Error)]
@@ -130,38 +133,44 @@ impl Views {
     /// [`AfterError`].
     pub async fn wait_for(&self, view: &ViewId, wanted: Position) -> Result<(), AfterError> {
         let end = Instant::now() + self.0.settings.wait;
+        let mut table = self.active_table(view).await?;
+        let mut pause = FIRST_LOOK;
         loop {
-            let table = self.active_table(view).await?;
-            let position = match self.0.progresses.of(table.id) {
-                Some(mut progress) => {
-                    let is_there = progress.wait_for(|progress| progress.position >= wanted);
-                    let waited = timeout_at(end, is_there).await;
-                    match waited.map(|seen| seen.is_ok()) {
-                        Ok(true) => return Ok(()),
-                        // The runner has ended: somebody else moves the table.
-                        Ok(false) => table.position,
-                        Err(_elapsed) => self.active_table(view).await?.position,
-                    }
+            let mut position = table.position;
+            if let Some(mut progress) = self.0.progresses.of(table.id) {
+                let is_there = progress.wait_for(|progress| progress.position >= wanted);
+                match timeout_at(end, is_there).await.map(|seen| seen.is_ok()) {
+                    Ok(true) => return Ok(()),
+                    // The runner has ended: somebody else moves the table.
+                    Ok(false) => {}
+                    Err(_elapsed) => position = self.active_table(view).await?.position,
                 }
-                None => table.position,
-            };
+            }
             if position >= wanted {
                 return Ok(());
             }
-            if Instant::now() + LOOK > end {
+            if Instant::now() + pause > end {
                 return Err(AfterError::Behind {
                     view: view.clone(),
                     position,
                     wanted,
                 });
             }
-            sleep(LOOK).await;
+            sleep(pause).await;
+            pause = (pause * 3 / 2).min(LAST_LOOK);
+            let tables = self.0.tables_lately().await.map_err(ReadError::from)?;
+            table = Self::active_of(view, &tables)?.clone();
         }
     }
 
     /// The table that people read.
     async fn active_table(&self, view: &ViewId) -> Result<ViewTable, ReadError> {
-        let mut tables = self.0.store.tables().await?.into_iter();
+        let tables = self.0.store.tables().await?;
+        Self::active_of(view, &tables).cloned()
+    }
+
+    fn active_of<'t>(view: &ViewId, tables: &'t [ViewTable]) -> Result<&'t ViewTable, ReadError> {
+        let mut tables = tables.iter();
         let active = tables.find(|table| table.view == *view && table.active.is_some());
         active.ok_or_else(|| Self::not_found(view))
     }

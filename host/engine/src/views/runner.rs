@@ -1,9 +1,9 @@
 //! The runner of one table: reads the log from where the table stands, folds page by page, and
 //! commits each together with the progress.
 //!
-//! Everything is read and folded before a transaction begins. Any number of hosts may run the same
-//! table: a commit succeeds only from where the table stands, and who loses reads the position
-//! again.
+//! Everything is read and folded before a transaction begins. A table has its runner on one host,
+//! and for a while on two, when hosts come and go: a commit succeeds only from where the table
+//! stands, and who loses reads the position again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use gavel_model::{Position, RowKey};
 use gavel_sandbox::RunError;
 use gavel_store::views::{CommitError, ParkedEvent, RowsChange, StoredRow, ViewTable};
 use gavel_store::{Error, LogFilter, ResumeError};
+use metrics::gauge;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use super::Inner;
 use super::folding::{FoldedRow, Keys, RowFolder, RowTask};
+use super::metrics::BUILD_SECONDS;
 use super::page::{Changes, PagePart, keys_of, read_by};
 use super::progress::{Activity, TableProgress};
 use crate::catalog::View;
@@ -53,6 +55,8 @@ pub(super) struct Runner {
     folders: Vec<RowFolder>,
     most_rows: usize,
     is_finished: bool,
+    /// The time since which the table is built here, if it is.
+    begun: Instant,
 }
 
 /// The reason for which a runner does not go on from where it is.
@@ -82,6 +86,7 @@ impl Runner {
             progress,
             folders: Vec::new(),
             most_rows: FIRST_ROWS,
+            begun: Instant::now(),
         }
     }
 
@@ -127,6 +132,7 @@ impl Runner {
         let restarted = match self.inner.table(self.table.id).await {
             Ok(Some(table)) if table.position == self.position => {
                 tracing::warn!(view = %self.table.view, table = %self.table.id, "the log was restored to an earlier state, the view is built anew");
+                self.begun = Instant::now();
                 self.inner.store.restart_table(self.table.id).await
             }
             Ok(_) => Ok(()),
@@ -139,11 +145,8 @@ impl Runner {
 
     fn moved_to(&mut self, position: Position) {
         self.position = position;
-        let now = Instant::now();
-        self.progress.send_modify(|progress| {
-            progress.position = position;
-            progress.moved_at = now;
-        });
+        self.progress
+            .send_modify(|progress| progress.position = position);
     }
 
     fn now(&self, activity: Activity) {
@@ -228,10 +231,7 @@ impl Runner {
                         said = Instant::now();
                     }
                     // On this host it is known at once.
-                    self.progress.send_modify(|progress| {
-                        progress.position = to;
-                        progress.moved_at = Instant::now();
-                    });
+                    self.progress.send_modify(|progress| progress.position = to);
                     Ok(())
                 }
             };
@@ -247,7 +247,13 @@ impl Runner {
         while !self.is_finished {
             self.now(Activity::Finishing);
             match self.inner.store.finish_table(self.table.id).await {
-                Ok(()) => self.is_finished = true,
+                Ok(()) => {
+                    self.is_finished = true;
+                    let view = &self.table.view;
+                    let (namespace, name) = (view.namespace().to_string(), view.name().to_string());
+                    gauge!(BUILD_SECONDS, "namespace" => namespace, "view" => name)
+                        .set(self.begun.elapsed().as_secs_f64());
+                }
                 Err(error) => {
                     if self
                         .inner
@@ -297,7 +303,12 @@ impl Runner {
                 changes.add(task, folded);
             }
             let change = changes.into_change();
+            let rows = change.put.len() + change.ended.len();
             self.commit(change).await?;
+            self.progress.send_modify(|progress| {
+                progress.events += part.events as u64;
+                progress.rows += rows as u64;
+            });
             first = last;
         }
         if self.position < to {

@@ -30,6 +30,14 @@ impl ViewStatus {
     pub fn tables(&self) -> impl Iterator<Item = &ViewTable> {
         self.active.iter().chain(&self.others)
     }
+
+    /// Gives the newest table, unless it is the one that people read or older.
+    #[must_use]
+    pub fn candidate(&self) -> Option<&ViewTable> {
+        let newest = self.others.last()?;
+        let active = self.active.as_ref();
+        (active.is_none_or(|active| active.id < newest.id)).then_some(newest)
+    }
 }
 
 /// The events that a table does not have yet.
@@ -43,7 +51,16 @@ pub struct Lag {
     /// The age of the oldest of these events; zero without any.
     pub age: Duration,
     /// The reason for which the table has not moved for 10 seconds although it has work.
-    pub stalled: Option<String>,
+    pub stalled: Option<Stall>,
+}
+
+/// The reason for which a table does not move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stall {
+    /// The kind of reason, one of a few.
+    pub cause: &'static str,
+    /// The reason, one sentence.
+    pub reason: String,
 }
 
 impl Views {
@@ -53,31 +70,9 @@ impl Views {
     ///
     /// [`Error`] when the store cannot be read.
     pub async fn list(&self, namespace: &Namespace) -> Result<Vec<ViewStatus>, Error> {
-        let mut views: Vec<ViewStatus> = Vec::new();
-        let tables = self.0.store.tables().await?;
-        let mut tables: Vec<ViewTable> = tables
-            .into_iter()
-            .filter(|table| table.view.namespace() == namespace)
-            .collect();
-        tables.sort_by(|one, other| (&one.view, one.id).cmp(&(&other.view, other.id)));
-        for table in tables {
-            let is_known = views.last().is_some_and(|last| last.view == table.view);
-            if !is_known {
-                views.push(ViewStatus {
-                    view: table.view.clone(),
-                    active: None,
-                    others: Vec::new(),
-                });
-            }
-            let Some(status) = views.last_mut() else {
-                continue;
-            };
-            match table.active {
-                Some(_) => status.active = Some(table),
-                None => status.others.push(table),
-            }
-        }
-        Ok(views)
+        let mut tables = self.0.store.tables().await?;
+        tables.retain(|table| table.view.namespace() == namespace);
+        Ok(statuses(tables))
     }
 
     /// Gives the tables of a view; none if it has none.
@@ -98,9 +93,10 @@ impl Views {
     pub async fn lag(&self, table: &ViewTable) -> Result<Lag, Error> {
         let known = self.0.progresses.of(table.id);
         let known = known.map(|progress| progress.borrow().clone());
-        let position = known
-            .as_ref()
-            .map_or(table.position, |known| known.position);
+        let (position, activity) = match known {
+            Some(known) => (known.position, known.activity),
+            None => (table.position, Activity::OtherHost),
+        };
         let view = self.0.modules.view(table.digest).await;
         let filter = match &view {
             Ok(view) => LogFilter::from(view.filter()),
@@ -133,16 +129,25 @@ impl Views {
             .and_then(|age| Duration::try_from(age).ok())
             .unwrap_or_default();
         let has_work = !page.events.is_empty() || page.is_withheld;
-        let stalled = match (&view, &known) {
-            (Err(error), _) => Some(format!("its module cannot be made ready: {error}")),
-            (Ok(_), Some(known)) if has_work && known.moved_at.elapsed() > STALLED_AFTER => {
-                let reason = match known.activity {
-                    Activity::Waiting if page.is_withheld => self.withheld().await,
-                    _ => None,
+        let still = self.0.progresses.note(table.id, position, has_work);
+        let stalled = match &view {
+            Err(error) => Some(Stall {
+                cause: "module",
+                reason: format!("its module cannot be made ready: {error}"),
+            }),
+            Ok(_) if still > STALLED_AFTER => {
+                let waits = match activity {
+                    Activity::Waiting => page.is_withheld,
+                    Activity::OtherHost => page.is_withheld && page.events.is_empty(),
+                    _ => false,
                 };
-                Some(reason.unwrap_or_else(|| known.activity.in_words()))
+                let withheld = if waits { self.withheld().await } else { None };
+                Some(withheld.unwrap_or_else(|| Stall {
+                    cause: activity.label(),
+                    reason: activity.in_words(),
+                }))
             }
-            (Ok(_), _) => None,
+            Ok(_) => None,
         };
         Ok(Lag {
             position,
@@ -152,16 +157,19 @@ impl Views {
         })
     }
 
-    /// The transaction that keeps events from all readers, in words.
-    async fn withheld(&self) -> Option<String> {
+    /// The transaction that keeps events from all readers.
+    async fn withheld(&self) -> Option<Stall> {
         let withholding = self.0.log_store.withholding().await.ok()??;
         let age = withholding
             .age
             .map(|age| format!(", for {} s", age.as_secs()));
+        let query = withholding.query.map(|query| format!(", `{query}`"));
         let (holder, age) = (withholding.holder, age.unwrap_or_default());
-        Some(format!(
-            "an open transaction keeps events from readers: {holder}{age}"
-        ))
+        let query = query.unwrap_or_default();
+        Some(Stall {
+            cause: "open-transaction",
+            reason: format!("an open transaction keeps events from readers: {holder}{age}{query}"),
+        })
     }
 
     /// Lists the first events whose keys cannot be told.
@@ -185,4 +193,28 @@ impl Views {
     ) -> Result<Page<ParkedRow>, Error> {
         self.0.store.parked(table.id, after, SHOWN).await
     }
+}
+
+/// Sorts tables by view, in the order of the views' names.
+pub(super) fn statuses(mut tables: Vec<ViewTable>) -> Vec<ViewStatus> {
+    tables.sort_by(|one, other| (&one.view, one.id).cmp(&(&other.view, other.id)));
+    let mut views: Vec<ViewStatus> = Vec::new();
+    for table in tables {
+        let is_known = views.last().is_some_and(|last| last.view == table.view);
+        if !is_known {
+            views.push(ViewStatus {
+                view: table.view.clone(),
+                active: None,
+                others: Vec::new(),
+            });
+        }
+        let Some(status) = views.last_mut() else {
+            continue;
+        };
+        match table.active {
+            Some(_) => status.active = Some(table),
+            None => status.others.push(table),
+        }
+    }
+    views
 }

@@ -44,6 +44,7 @@ impl Host {
         let views = Views::new(
             Arc::new(MemoryViews::new(clock.clone())),
             store.clone(),
+            store.clone(),
             log,
             modules.clone(),
             clock,

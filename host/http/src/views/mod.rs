@@ -129,7 +129,7 @@ async fn shown<'a>(
     status: Option<&ViewStatus>,
 ) -> Result<View<'a>, Problem> {
     let table = status.and_then(|status| status.active.as_ref());
-    let candidate = status.and_then(candidate_of);
+    let candidate = status.and_then(ViewStatus::candidate);
     Ok(View {
         view: newest.key.name().as_str(),
         active: Active::in_force(newest),
@@ -148,15 +148,8 @@ async fn rows(state: &AppState, table: &ViewTable) -> Result<ViewRows, Problem> 
     Ok(ViewRows::new(table, state.services.views.lag(table).await?))
 }
 
-/// The newest table that is younger than the one that people read.
-fn candidate_of(status: &ViewStatus) -> Option<&ViewTable> {
-    let newest = status.others.last()?;
-    let active = status.active.as_ref();
-    (active.is_none_or(|active| active.id < newest.id)).then_some(newest)
-}
-
 fn former_of(status: &ViewStatus) -> impl Iterator<Item = &ViewTable> {
-    let candidate = candidate_of(status).map(|table| table.id);
+    let candidate = status.candidate().map(|table| table.id);
     let others = status.others.iter();
     others.filter(move |table| Some(table.id) != candidate)
 }
