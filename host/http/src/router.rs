@@ -109,7 +109,9 @@ fn own_groups() -> [RouteGroup; 9] {
 /// The routes that need the description of all routes.
 fn description_groups() -> [RouteGroup; 2] {
     let whole = OpenApiRouter::default().routes(routes!(operations::get_openapi));
-    let of_one = OpenApiRouter::default().routes(routes!(deciders::get_decider_openapi));
+    let of_one = OpenApiRouter::default()
+        .routes(routes!(deciders::get_decider_openapi))
+        .routes(routes!(views::openapi::get_view_openapi));
     let groups = [
         (Conditions::default(), whole),
         (admitted(Scope::Read), of_one),

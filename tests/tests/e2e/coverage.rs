@@ -91,6 +91,10 @@ const COVERED: &[(&str, &str)] = &[
         "views::rows_are_the_same_over_http_and_in_sql",
     ),
     (
+        "GET /v1/views/{view}/openapi.json",
+        "view_operations::a_view_describes_the_questions_that_it_answers",
+    ),
+    (
         "GET /v1/views/{view}/logs",
         "view_operations::the_output_of_a_view_can_be_read",
     ),

@@ -2,13 +2,14 @@
 //! of modules, and the descriptions of views.
 
 use gavel_tests::{
-    Backend, COUNTER, CliOutput, Client, Host, LIMIT, Store, component, eventually, on_every_store,
-    with_manifest,
+    Backend, COUNTER, CliOutput, Client, Document, Host, LIMIT, Store, component, eventually,
+    on_every_store, with_manifest,
 };
 use serde_json::{Value, json};
 
 on_every_store! {
     a_view_is_measured_in_each_of_its_roles,
+    a_view_describes_the_questions_that_it_answers,
     the_output_of_a_view_can_be_read,
 }
 
@@ -87,6 +88,109 @@ async fn a_view_is_measured_in_each_of_its_roles(store: Store) {
         "# HELP gavel_view_build_seconds ",
     ] {
         assert!(text.contains(described), "{described}");
+    }
+}
+
+/// The text of a value of a parameter.
+fn example(schema: &Value) -> &'static str {
+    match (schema["type"].as_str(), schema["format"].as_str()) {
+        (Some("integer"), _) => "1",
+        (Some("number"), _) => "0.5",
+        (Some("boolean"), _) => "false",
+        (_, Some("date-time")) => "2026-02-03T04:05:06Z",
+        (_, Some("uuid")) => "00000000-0000-0000-0000-000000000001",
+        _ => "a",
+    }
+}
+
+async fn a_view_describes_the_questions_that_it_answers(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    deploy_hostile(&client).await;
+    act(&client, "a", 0, "Ok").await;
+    let view = client.view("hostile");
+    let row = view.row_now("a").await.json(200);
+    let unknown = client.view("nothing").get("/openapi.json").send().await;
+    unknown.problem(404, "view-not-found");
+
+    let described = view.get("/openapi.json").send().await.json(200);
+
+    let document = Document::new(described.clone());
+    let operations: Vec<_> = document.operations().into_iter().collect();
+    for path in [
+        "GET /v1/views/hostile/rows",
+        "GET /v1/views/hostile/rows/{key}",
+    ] {
+        assert!(operations.contains(&path.to_owned()), "{operations:?}");
+    }
+    let list = &described["paths"]["/v1/views/hostile/rows"]["get"];
+    let of_page = &list["responses"]["200"]["content"]["application/json"]["schema"];
+    let page = view.get("/rows").send().await.json(200);
+    for (schema, value) in [
+        (of_page, &page),
+        (&json!({ "$ref": "#/components/schemas/Row.Value" }), &row),
+    ] {
+        let schema = json!({ "allOf": [schema], "components": described["components"] });
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        assert!(validator.is_valid(value), "{value}");
+        let other =
+            json!({ "rows": [{ "key": "a", "row": { "count": "many" } }], "count": "many" });
+        assert!(!validator.is_valid(&other), "{schema}");
+    }
+
+    // Each index answers what is said of it, and nothing else is described.
+    let named = |name: &str| {
+        let mut parameters = list["parameters"].as_array().unwrap().iter();
+        parameters.find(|parameter| parameter["name"] == name)
+    };
+    let orders = &named("_order").unwrap()["schema"]["enum"];
+    let mut asked = 0;
+    for index in list["x-indexes"].as_array().unwrap() {
+        let members = index.as_array().unwrap().iter();
+        let members: Vec<_> = members.map(|member| member.as_str().unwrap()).collect();
+        let (last, others) = members.split_last().unwrap();
+        let equal = |member: &str| {
+            let schema = &named(member).unwrap()["schema"];
+            format!("{member}={}", example(schema))
+        };
+        let given: Vec<_> = others.iter().map(|member| equal(member)).collect();
+        let mut questions = vec![equal(last)];
+        for bound in ["gt", "gte", "lt", "lte"] {
+            let name = format!("{last}.{bound}");
+            let schema = &named(&name).unwrap()["schema"];
+            questions.push(format!("{name}={}", example(schema)));
+        }
+        for order in [(*last).to_owned(), format!("-{last}")] {
+            assert!(
+                orders.as_array().unwrap().contains(&json!(order)),
+                "{order}"
+            );
+            questions.push(format!("_order={order}"));
+        }
+        for question in questions {
+            let query: Vec<_> = given
+                .iter()
+                .chain([&question])
+                .map(String::as_str)
+                .collect();
+            let path = format!("/rows?{}", query.join("&"));
+            view.get(&path).send().await.expect(200);
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, 21, "{list}");
+    for order in orders.as_array().unwrap() {
+        let order = order.as_str().unwrap();
+        let is_ours = ["key", "-key"].contains(&order);
+        let status = view
+            .get(&format!("/rows?_order={order}"))
+            .send()
+            .await
+            .status();
+        assert!(!is_ours || status == 200, "{order}");
+    }
+    for unknown in ["id", "number", "acts", "note.in"] {
+        assert!(named(unknown).is_none(), "{unknown}");
     }
 }
 

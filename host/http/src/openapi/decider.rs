@@ -6,6 +6,7 @@ use gavel_model::DeciderName;
 use serde_json::{Map, Value, json};
 
 use super::members;
+use super::schemas::Schemas;
 
 const TEMPLATE: &str = "/v1/deciders/{decider}/";
 /// Takes the operations on streams from the whole document, and puts the types of the module in the
@@ -18,7 +19,7 @@ pub(super) fn typed(document: &Value, decider: &DeciderName, manifest: &Manifest
     ));
     typed["paths"] = Value::Object(paths(document, decider));
     let general = &document["components"]["schemas"];
-    let mut schemas = Schemas(general.as_object().cloned().unwrap_or_default());
+    let mut schemas = Schemas::of(general);
 
     let commands = manifest.commands.iter().map(|command| {
         let data = schemas.add(&format!("Command.{}.Data", command.name), &command.schema);
@@ -44,8 +45,8 @@ pub(super) fn typed(document: &Value, decider: &DeciderName, manifest: &Manifest
     schemas.set("Event", json!({ "oneOf": events }));
 
     let state = schemas.add("State", &manifest.state_schema);
-    schemas.0["StreamState"]["properties"]["state"] = state;
-    typed["components"]["schemas"] = Value::Object(schemas.0);
+    schemas.member("StreamState", "state", state);
+    typed["components"]["schemas"] = schemas.into_value();
     typed
 }
 
@@ -67,95 +68,6 @@ fn paths(document: &Value, decider: &DeciderName) -> Map<String, Value> {
         paths.insert(format!("/v1/deciders/{decider}/{rest}"), item);
     }
     paths
-}
-
-/// The schemas of a document, by name.
-struct Schemas(Map<String, Value>);
-
-impl Schemas {
-    /// Sets one, and gives what refers to it.
-    fn set(&mut self, name: &str, schema: Value) -> Value {
-        let name = component_name(name);
-        let reference = json!({ "$ref": format!("#/components/schemas/{name}") });
-        self.0.insert(name, schema);
-        reference
-    }
-
-    /// Adds a schema that was a document of its own: its definitions become components too, and
-    /// what refers to them follows.
-    fn add(&mut self, name: &str, schema: &Value) -> Value {
-        // Without a schema, anything goes.
-        let mut schema = if schema.is_null() {
-            json!({})
-        } else {
-            schema.clone()
-        };
-        let mut definitions = Map::new();
-        if let Some(root) = schema.as_object_mut() {
-            root.remove("$schema");
-            for keyword in ["$defs", "definitions"] {
-                if let Some(Value::Object(found)) = root.remove(keyword) {
-                    definitions.extend(found);
-                }
-            }
-        }
-        for (definition, mut schema) in definitions {
-            redirect(&mut schema, name);
-            self.set(&format!("{name}.{definition}"), schema);
-        }
-        redirect(&mut schema, name);
-        self.set(name, schema)
-    }
-}
-
-/// Points the references of a schema that was the document `name` to where its parts are now.
-fn redirect(schema: &mut Value, name: &str) {
-    match schema {
-        Value::Object(members) => {
-            if let Some(Value::String(reference)) = members.get_mut("$ref")
-                && let Some(moved) = moved(reference, name)
-            {
-                *reference = moved;
-            }
-            members
-                .values_mut()
-                .for_each(|member| redirect(member, name));
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| redirect(item, name)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-fn moved(reference: &str, name: &str) -> Option<String> {
-    let within = reference.strip_prefix('#')?;
-    let definition = within
-        .strip_prefix("/$defs/")
-        .or_else(|| within.strip_prefix("/definitions/"));
-    let (component, rest) = match definition {
-        Some(definition) => {
-            let (definition, rest) =
-                definition.split_at(definition.find('/').unwrap_or(definition.len()));
-            (format!("{name}.{definition}"), rest)
-        }
-        None => (name.to_owned(), within),
-    };
-    Some(format!(
-        "#/components/schemas/{}{rest}",
-        component_name(&component)
-    ))
-}
-
-/// Names of components are restricted, names in manifests hardly.
-fn component_name(name: &str) -> String {
-    name.chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || ".-_".contains(c) {
-                c
-            } else {
-                '_'
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]

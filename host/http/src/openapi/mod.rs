@@ -1,16 +1,19 @@
-//! The served descriptions of the API: of all of it, and of one decider with its types.
+//! The served descriptions of the API: of all of it, and of one decider or view with its types.
 //!
 //! Routes describe what is theirs. What every route has in common is added here, by rule, so that
 //! it cannot be forgotten.
 
 mod common;
 mod decider;
+mod schemas;
+mod view;
 
 use axum::body::Bytes;
 use gavel_config::Scope;
 use gavel_engine::catalog::Manifest;
-use gavel_model::DeciderName;
+use gavel_model::{DeciderName, ModuleName};
 use gavel_sandbox::kinds;
+use gavel_store::views::TableShape;
 use serde_json::{Value, json};
 use utoipa::openapi::OpenApi;
 
@@ -87,6 +90,16 @@ impl OpenApiDocument {
     /// The part that is about one decider, with the types of its module.
     pub(super) fn of_decider(&self, decider: &DeciderName, manifest: &Manifest) -> Value {
         decider::typed(&self.value, decider, manifest)
+    }
+
+    /// The part that is about the rows of one view, with their type and indexes.
+    pub(super) fn of_view(
+        &self,
+        view: &ModuleName,
+        row_schema: &Value,
+        shape: &TableShape,
+    ) -> Value {
+        view::typed(&self.value, view, row_schema, shape)
     }
 }
 

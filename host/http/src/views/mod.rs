@@ -1,6 +1,7 @@
 //! `/v1/views`: views, and the rows that were folded from events.
 
 pub(crate) mod history;
+pub(crate) mod openapi;
 
 use axum::Json;
 use axum::extract::State;
