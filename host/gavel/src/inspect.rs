@@ -7,13 +7,14 @@ use std::time::Instant;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use gavel_config::Config;
-use gavel_engine::catalog::{declared, examine};
+use gavel_engine::catalog::{Ready, declared, examine};
 use gavel_sandbox::CONTRACT;
+use gavel_store::views::Column;
 use serde::Serialize;
 
 use super::exit::Result;
 use super::logging::load_settings;
-use super::module::Module;
+use super::module::{Module, section};
 use super::options::SettingsArguments;
 use super::output::Output;
 use super::{modules, wiring};
@@ -33,6 +34,12 @@ struct Inspection {
     module: Module,
     /// The interfaces of the contract that it exports.
     exports: Vec<&'static str>,
+    /// The columns of the rows of a view, which can be read in SQL and have an index.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    columns: Vec<Column>,
+    /// The members of rows that are no columns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    uncolumned: Vec<String>,
     /// The imports that a host would not link; with any, the module cannot be uploaded.
     refused_imports: Vec<String>,
     /// The time that the compilation took, in milliseconds.
@@ -60,9 +67,20 @@ async fn show(wasm: Vec<u8>, config: &Config, output: &mut Output<'_>) -> Result
             .iter()
             .any(|other| other == import)
     };
+    let mut words = inspection.module.in_words(refused);
+    let columns = inspection.columns.iter();
+    section(
+        &mut words,
+        "columns",
+        columns.map(|column| format!("{} {}", column.name, column.kind.in_words())),
+    );
+    section(
+        &mut words,
+        "only in the row",
+        inspection.uncolumned.iter().cloned(),
+    );
     output.text(&format!(
-        "{}\nexports {} of {}, compiled in {} ms",
-        inspection.module.in_words(refused),
+        "{words}\nexports {} of {}, compiled in {} ms",
         inspection.exports.join(", "),
         inspection.module.contract,
         inspection.compile_ms
@@ -86,11 +104,17 @@ async fn inspect(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Inspection> {
     module["size_bytes"] = size_bytes.into();
     module["imports"] = found.imports().into();
     let optional = found.optional_interfaces();
+    let (columns, uncolumned) = match &ready {
+        Ready::View(view) => (view.shape().columns.clone(), view.uncolumned().to_vec()),
+        Ready::Decider(_) => (Vec::new(), Vec::new()),
+    };
     Ok(Inspection {
         module: serde_json::from_value(module).context("cannot show the manifest")?,
         exports: once(found.kind().as_str())
             .chain(optional.iter().map(|interface| interface.as_str()))
             .collect(),
+        columns,
+        uncolumned,
         refused_imports: found.refused_imports().map(str::to_owned).collect(),
         compile_ms,
     })

@@ -27,6 +27,12 @@ pub(super) struct Module {
     pub(super) events: Vec<EventType>,
     #[serde(default)]
     pub(super) state_schema: Value,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) reads: Vec<FoldedEvent>,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(super) row_schema: Value,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) indexes: Vec<Vec<String>>,
     #[serde(default)]
     pub(super) specs: Vec<Spec>,
     /// The time of the upload; none for a module that is not uploaded.
@@ -45,6 +51,14 @@ pub(super) struct EventType {
     pub(super) name: String,
     pub(super) schema_version: u32,
     pub(super) schema: Value,
+}
+
+/// An event that a view folds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct FoldedEvent {
+    pub(super) decider: String,
+    pub(super) event: String,
+    pub(super) schema_versions: Vec<u32>,
 }
 
 /// A given/when/then specification, of which only the title is shown.
@@ -93,7 +107,20 @@ impl Module {
             format!("{} v{} {fields}", event.name, event.schema_version)
         });
         section(&mut words, "events", events);
-        section(&mut words, "state", [fields(&self.state_schema)]);
+        if self.state_schema.is_object() {
+            section(&mut words, "state", [fields(&self.state_schema)]);
+        }
+        let reads = self.reads.iter().map(|read| {
+            let versions = read.schema_versions.iter();
+            let versions: Vec<String> = versions.map(|version| format!("v{version}")).collect();
+            format!("{}/{} {}", read.decider, read.event, versions.join(", "))
+        });
+        section(&mut words, "reads", reads);
+        if self.row_schema.is_object() {
+            section(&mut words, "rows", [fields(&self.row_schema)]);
+        }
+        let indexes = self.indexes.iter().map(|index| index.join(", "));
+        section(&mut words, "indexes", indexes);
         let specs = self.specs.iter().map(|spec| spec.title.clone());
         section(&mut words, "specs", specs);
         let imports = self.imports.iter().map(|import| {
@@ -108,7 +135,8 @@ impl Module {
     }
 }
 
-fn section(words: &mut String, title: &str, lines: impl IntoIterator<Item = String>) {
+/// Adds lines under a title, unless there are none.
+pub(super) fn section(words: &mut String, title: &str, lines: impl IntoIterator<Item = String>) {
     let mut lines = lines.into_iter().peekable();
     if lines.peek().is_some() {
         let _ = writeln!(words, "\n{title}");

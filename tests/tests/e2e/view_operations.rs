@@ -281,3 +281,27 @@ async fn a_view_that_does_not_move_names_the_transaction_that_it_waits_for() {
     }
     metric(0.0).await;
 }
+
+/// Shows a module without a host.
+#[test]
+fn a_view_is_inspected_with_what_it_reads_and_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("view.wasm"), component("hostile_view")).unwrap();
+    let gavel = |arguments: &[&str]| CliOutput::of(None, folder.path(), arguments).exits_with(0);
+    let shown = gavel(&["inspect", "view.wasm"]).stdout();
+    for part in [
+        "hostile  view, ",
+        "reads\n  actor/Acted v1\n",
+        "rows\n  { acts, at, count, flag, id, note, number }\n",
+        "indexes\n  note\n  flag, count\n  at\n",
+        "  count a 64-bit integer\n",
+        "only in the row\n  acts\n",
+        "exports view of gavel:module",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let inspected = gavel(&["inspect", "view.wasm", "-o", "json"]).json();
+    assert_eq!(inspected["reads"][0]["event"], "Acted");
+    assert_eq!(inspected["indexes"][1], json!(["flag", "count"]));
+    assert_eq!(inspected["uncolumned"], json!(["acts"]));
+}
