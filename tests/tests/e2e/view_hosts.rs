@@ -140,9 +140,15 @@ async fn each_view_is_folded_by_one_host_and_by_another_when_that_is_gone() {
     assert!(of_one.keys().all(|view| !of_two.contains_key(view)));
 
     // What has to be built first is built, on whatever host.
-    client.view("late").deploy(component(TALLY)).await;
+    let former = client.view("late").deploy(component(TALLY)).await;
     let late = two.client().view("late").all_now().await;
     assert_eq!(late.len(), sent.len());
+    // A host can swap a view that another one folds.
+    let changed = client.view("late").upload(component("tally-changed")).await;
+    for (host, digest) in [(&one, &changed), (&two, &former), (&one, &changed)] {
+        let activated = host.client().view("late").activate(digest, &[]).await;
+        assert!(activated["activation"].is_number(), "{activated}");
+    }
 
     // It is killed, and nothing is lost or doubled.
     send(&[&one], &mut sent, async || two.kill()).await;
