@@ -30,6 +30,7 @@ mod rehearsals;
 mod rows;
 mod snapshots;
 mod streams;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod views;

@@ -37,6 +37,7 @@ mod rows;
 mod setup;
 mod snapshots;
 mod tables;
+mod tags;
 mod tips;
 mod views;
 mod writer;

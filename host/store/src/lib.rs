@@ -7,7 +7,7 @@
 //! ```text
 //! every backend has      EventStore  LogStore
 //! capabilities           PastStore  ModuleStore  SnapshotStore  ConsumerStore  RehearsalStore
-//!                        HeartbeatStore
+//!                        HeartbeatStore  TagIndex
 //! ```
 //!
 //! A backend starts from the first two: [`Composed`] has the capabilities on any of them, as it has
@@ -36,6 +36,7 @@ mod past;
 mod read;
 mod rehearsals;
 mod snapshots;
+mod tags;
 pub mod toolkit;
 pub mod views;
 
@@ -61,6 +62,7 @@ pub use read::Room;
 pub use read::{Direction, History, PAGE_BYTES, Page, StreamHead, StreamRange, StreamSummary};
 pub use rehearsals::{Beat, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord, RehearsalStore};
 pub use snapshots::{Loaded, Snapshot, SnapshotPlace, SnapshotStore};
+pub use tags::{EventKind, HistoryIndex, TagCondition, TagIndex, TaggedPage};
 
 /// The store of a host, with all capabilities.
 ///
@@ -76,6 +78,7 @@ pub trait Store:
     + ConsumerStore
     + RehearsalStore
     + HeartbeatStore
+    + TagIndex
 {
 }
 
@@ -87,7 +90,8 @@ impl<
         + SnapshotStore
         + ConsumerStore
         + RehearsalStore
-        + HeartbeatStore,
+        + HeartbeatStore
+        + TagIndex,
 > Store for T
 {
 }

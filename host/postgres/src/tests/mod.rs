@@ -9,6 +9,7 @@ mod log;
 mod open;
 mod pooler;
 mod read;
+mod tags;
 mod views;
 
 use std::collections::{BTreeSet, HashMap, HashSet};

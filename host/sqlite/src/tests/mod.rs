@@ -8,6 +8,7 @@ mod open;
 mod overgrowth;
 mod plain_sql;
 mod read;
+mod tags;
 mod tips;
 mod views;
 mod writes;

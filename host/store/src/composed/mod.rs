@@ -4,7 +4,7 @@
 //! its log ([`LogStore`]). Everything else that a store keeps is kept here in streams of the
 //! store's own, whose names no client can name: journals of modules, names, rehearsals and
 //! consumers. The past is read by streams, of which those of commands without events are such
-//! streams too; snapshots are kept by the process alone.
+//! streams too; snapshots and the tag index are kept by the process alone.
 //!
 //! ```text
 //! namespace of a decider    streams of clients   _names/<name>   _swaps/all
@@ -26,6 +26,7 @@ mod names;
 mod past;
 mod rehearsals;
 mod snapshots;
+mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,7 @@ use self::journal::Journals;
 use self::names::Name;
 use self::rehearsals::RehearsalIndex;
 use self::snapshots::Snapshots;
+use self::tags::TagIndexes;
 use crate::{
     Append, AppendError, Appended, Error, EventStore, HeartbeatStore, History, LogStore, Outdated,
     StreamHead, StreamRange, StreamSummary,
@@ -66,6 +68,7 @@ pub struct Composed<B: Core> {
     rehearsals: Journals<RehearsalIndex>,
     consumers: Journals<Served>,
     snapshots: Mutex<Snapshots>,
+    tags: TagIndexes,
     ends: log::Ends,
 }
 
@@ -80,6 +83,7 @@ impl<B: Core> Composed<B> {
             rehearsals: Journals::default(),
             consumers: Journals::default(),
             snapshots: Mutex::default(),
+            tags: TagIndexes::default(),
             ends: log::Ends::default(),
         }
     }

@@ -42,6 +42,7 @@ mod snapshots;
 mod streams;
 pub mod support;
 mod swaps;
+mod tags;
 #[macro_use]
 pub mod views;
 
@@ -69,6 +70,7 @@ mod cases {
     pub(super) use super::snapshots::*;
     pub(super) use super::streams::*;
     pub(super) use super::swaps::*;
+    pub(super) use super::tags::*;
 }
 
 /// Turns the list of cases into public functions, and into `for_each_store_case!`, which calls the
@@ -226,6 +228,13 @@ store_cases!(
     a_snapshot_is_of_one_module_and_one_stream,
     snapshots_of_modules_that_are_not_kept_are_forgotten_in_steps,
     a_snapshot_beyond_the_head_is_ignored_until_the_stream_is_there,
+    // tags
+    events_of_before_and_after_a_guard_are_found_by_their_tags,
+    no_kind_is_read_by_tags_before_all_of_it_is_indexed,
+    conditions_on_tags_select_what_a_filter_of_the_log_does,
+    tags_are_those_of_one_namespace_and_one_decider,
+    history_is_indexed_while_writers_append,
+    pages_of_tagged_events_are_bounded,
     // rehearsals
     a_rehearsal_is_kept_with_every_field,
     a_rehearsal_that_is_over_stays_over,

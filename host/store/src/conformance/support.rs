@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The time limit for appended events to show up in the log.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A clock that starts at a fixed time, advances by 7 ms with each look, and is a second late at
 /// every fifth.

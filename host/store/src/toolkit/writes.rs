@@ -6,6 +6,7 @@
 //! on a copy of the store's earlier state, leave the same rows. A database server that keeps its
 //! rules itself, and takes the time from its own clock, has no part in this.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gavel_model::{
@@ -16,8 +17,9 @@ use time::OffsetDateTime;
 
 use super::group::Outcome;
 use crate::{
-    ActivateError, ActivationSet, Append, Beat, ConsumerError, DeleteModuleError, Error, Leased,
-    Moment, Nacked, NewModule, RehearsalRecord, Snapshot, SnapshotPlace, StoredModule, Unpark,
+    ActivateError, ActivationSet, Append, Beat, ConsumerError, DeleteModuleError, Error, EventKind,
+    HistoryIndex, Leased, Moment, Nacked, NewModule, RehearsalRecord, Snapshot, SnapshotPlace,
+    StoredModule, Unpark,
 };
 
 /// A kind of write.
@@ -104,6 +106,12 @@ changes! {
         after: SnapshotPlace,
         through: SnapshotPlace,
     } -> (), Error;
+
+    /// A call of [`TagIndex::guard_tags`](crate::TagIndex::guard_tags).
+    GuardTags { namespace: Namespace, kinds: BTreeSet<EventKind>, } -> (), Error;
+
+    /// A call of [`TagIndex::index_history`](crate::TagIndex::index_history).
+    IndexHistory { namespace: Namespace, limit: u32, } -> HistoryIndex, Error;
 
     /// A call of [`ModuleStore::put_module`](crate::ModuleStore::put_module).
     PutModule { module: NewModule, } -> (StoredModule, bool), Error;
