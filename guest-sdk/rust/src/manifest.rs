@@ -3,7 +3,7 @@
 use gavel_json::write_text;
 
 use crate::schema::{Variants, command_document, document};
-use crate::view::{Foreign, ViewModule};
+use crate::view::{Foreign, Key, ViewModule};
 use crate::{Module, Rejection};
 
 const SDK: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -71,6 +71,10 @@ pub fn describe_view<V: ViewModule>() -> String {
         text.list(read.schema_versions, |text, version| {
             text.json(&version.to_string());
         });
+        if let Key::Tag(_) = V::KEY {
+            text.member(",", "by_tag");
+            text.json("true");
+        }
         text.json("}");
     });
     text.member(",", "row_schema");

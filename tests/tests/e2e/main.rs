@@ -29,6 +29,7 @@ mod view_gate;
 mod view_hosts;
 mod view_operations;
 mod view_swaps;
+mod view_tags;
 mod views;
 mod workers;
 

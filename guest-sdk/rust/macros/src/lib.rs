@@ -55,8 +55,9 @@ pub fn decider(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// - `name = "orders"`: the name of the view, `[a-z][a-z0-9_-]{0,62}`.
 /// - `key = stream_id`: a row is of one stream, and its key is the stream's id. With
 ///   `key = tag("order")` an event changes the rows of its tags `order:<value>`, and each value is
-///   a key. Without `key`, the block has a function `keys`. It may then also have the function
-///   `sources` of the trait `Sources`, which otherwise follows from `key`.
+///   a key; hosts index the tags of all events that the view reads. Without `key`, the block has a
+///   function `keys`. It may then also have the function `sources` of the trait `Sources`, which
+///   otherwise follows from `key`.
 /// - `specs = "orders.specs.yaml"` (optional): specifications in YAML or JSON, the path relative to
 ///   the crate's root. They are checked and embedded at compile time, and each becomes a test of
 ///   `cargo test`.

@@ -17,6 +17,13 @@ const VIEW: Kind = Kind {
 
 const NO_KEYS: &str = "the view needs its keys: `key = stream_id` or `key = tag(\"…\")` in the attribute, or `fn keys` in the block";
 
+/// The longest key of a tag, in bytes (inclusive): a tag has 255, of which one is the `:` and one
+/// at least is the value.
+const LONGEST_TAG_KEY: usize = 253;
+
+const TAG_KEY: &str =
+    "a tag's key is what stands before the `:` in `order:o-1`: 1 to 253 bytes, without that `:`";
+
 /// The key `key = …`.
 #[derive(Default)]
 struct ViewKeys {
@@ -44,8 +51,9 @@ impl KeyOrigin {
                 let content;
                 syn::parenthesized!(content in input);
                 let tag: LitStr = content.parse()?;
-                if tag.value().is_empty() {
-                    return Err(Error::new(tag.span(), "a tag's key is not empty"));
+                let key = tag.value();
+                if key.is_empty() || key.ends_with(':') || key.len() > LONGEST_TAG_KEY {
+                    return Err(Error::new(tag.span(), TAG_KEY));
                 }
                 Ok(Self::Tag(tag))
             }

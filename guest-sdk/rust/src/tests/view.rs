@@ -297,6 +297,16 @@ fn the_manifest_of_a_view_says_what_it_reads_and_how_its_rows_look() {
 }
 
 #[test]
+fn the_manifest_says_which_events_are_found_by_tags() {
+    let by_tag = |manifest: Value| {
+        let reads = manifest["reads"].as_array().unwrap().clone();
+        reads.into_iter().all(|read| read["by_tag"] == true)
+    };
+    assert!(by_tag(manifest::<ByTag>()));
+    assert!(!by_tag(manifest::<ByStream>()) && !by_tag(manifest::<Board>()));
+}
+
+#[test]
 fn the_published_schema_takes_what_it_should_of_views_and_nothing_else() {
     let schema = super::manifest::published();
     let list = |text| serde_json::from_str::<Vec<Value>>(text).unwrap();
@@ -305,6 +315,7 @@ fn the_published_schema_takes_what_it_should_of_views_and_nothing_else() {
     ));
     accepted.push(manifest::<Board>());
     accepted.push(manifest::<ByStream>());
+    accepted.push(manifest::<ByTag>());
     for manifest in accepted {
         let errors: Vec<_> = schema.iter_errors(&manifest).collect();
         assert!(errors.is_empty(), "{manifest}: {errors:?}");

@@ -49,6 +49,9 @@ pub struct FoldedEvent {
     pub event: String,
     /// The schema versions that the view can fold.
     pub schema_versions: BTreeSet<u32>,
+    /// Tells whether the view's sources find it by its tags.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_tag: bool,
 }
 
 /// A given/then specification of a view. `wit/specs.md` says what it means.

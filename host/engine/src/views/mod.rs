@@ -30,6 +30,7 @@ mod runner;
 mod sources;
 mod spec;
 mod status;
+mod tag_index;
 mod touched;
 
 use std::num::NonZeroUsize;

@@ -23,6 +23,10 @@ pub(super) enum Activity {
     Folding,
     /// The runner commits.
     Writing,
+    /// The runner has the tags of events indexed.
+    Indexing,
+    /// The runner waits for transactions to end that may store events which are not indexed.
+    AwaitingWriters,
     /// The runner makes the indexes of the table.
     Finishing,
     /// Another host moves the table.
@@ -39,6 +43,8 @@ impl Activity {
             Self::Reading => "reading",
             Self::Folding => "folding",
             Self::Writing => "writing",
+            Self::Indexing => "indexing",
+            Self::AwaitingWriters => "awaiting-writers",
             Self::Finishing => "finishing",
             Self::OtherHost => "other-host",
             Self::Failing(_) => "failing",
@@ -52,6 +58,11 @@ impl Activity {
             Self::Reading => "it reads rows".to_owned(),
             Self::Folding => "the module folds a page".to_owned(),
             Self::Writing => "it waits for its changes to be committed".to_owned(),
+            Self::Indexing => "the events that the view finds by tags are being indexed".to_owned(),
+            Self::AwaitingWriters => {
+                "transactions have to end that began to write events before their tags were indexed"
+                    .to_owned()
+            }
             Self::Finishing => "the indexes of the table are being made".to_owned(),
             Self::OtherHost => "another host moves the table".to_owned(),
             Self::Failing(reason) => reason.clone(),

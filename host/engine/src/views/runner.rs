@@ -24,6 +24,7 @@ use super::folding::{FoldedRow, Keys, RowFolder, RowTask};
 use super::metrics::BUILD_SECONDS;
 use super::page::{Changes, PagePart, keys_of, read_by};
 use super::progress::{Activity, TableProgress};
+use super::tag_index;
 use crate::catalog::View;
 use crate::streaming::{Delivery, Events};
 
@@ -54,6 +55,8 @@ pub(super) struct Runner {
     position: Position,
     folders: Vec<RowFolder>,
     most_rows: usize,
+    /// Tells whether the events that the view reads by tags are indexed.
+    is_indexed: bool,
     is_finished: bool,
     /// The time since which the table is built here, if it is.
     begun: Instant,
@@ -86,6 +89,7 @@ impl Runner {
             progress,
             folders: Vec::new(),
             most_rows: FIRST_ROWS,
+            is_indexed: false,
             begun: Instant::now(),
         }
     }
@@ -162,6 +166,8 @@ impl Runner {
 
     /// Checks that the log still goes as far as the table stands.
     async fn check(&mut self) -> Result<(), Halt> {
+        // What was lost of the log may have taken guards of tags with it.
+        self.is_indexed = false;
         let namespace = self.table.view.namespace();
         let log = &self.inner.log_store;
         match log.check_position(namespace, self.position).await {
@@ -244,6 +250,17 @@ impl Runner {
     /// Makes the table one that can be read, once it has caught up for the first time.
     async fn finish(&mut self) -> Result<(), Halt> {
         let mut pause = FIRST_PAUSE;
+        while !self.is_indexed {
+            let namespace = self.table.view.namespace();
+            let now = |activity| self.now(activity);
+            match tag_index::complete(&self.inner, namespace, &self.view, now).await {
+                Ok(()) => self.is_indexed = true,
+                Err(error) => {
+                    self.stall(&error).await;
+                    sleep(LONGEST_PAUSE).await;
+                }
+            }
+        }
         while !self.is_finished {
             self.now(Activity::Finishing);
             match self.inner.store.finish_table(self.table.id).await {

@@ -128,7 +128,7 @@ impl Views {
         let age = age
             .and_then(|age| Duration::try_from(age).ok())
             .unwrap_or_default();
-        let has_work = !page.events.is_empty() || page.is_withheld;
+        let has_work = !page.events.is_empty() || page.is_withheld || !table.is_finished;
         let still = self.0.progresses.note(table.id, position, has_work);
         let stalled = match &view {
             Err(error) => Some(Stall {

@@ -35,11 +35,17 @@ fn wrong_arguments_of_a_view_are_pointed_at() {
         "a key is `stream_id` or `tag(\"…\")`; any other is written by hand, as `fn keys` in the block",
         "stream",
     );
-    assert_fault(
-        fault(view("key = tag(\"\")", BLOCK)),
-        "a tag's key is not empty",
-        "\"\"",
-    );
+    let long = format!("\"{}\"", "a".repeat(254));
+    for key in ["\"\"", "\"order:\"", &long] {
+        assert_fault(
+            fault(view(&format!("name = \"a\", key = tag({key})"), BLOCK)),
+            "a tag's key is what stands before the `:` in `order:o-1`: 1 to 253 bytes, without that `:`",
+            key,
+        );
+    }
+    assert!(view("name = \"a\", key = tag(\"a:b\")", BLOCK).is_ok());
+    let (message, _) = fault(view("name = \"a\", key = tag(order)", BLOCK));
+    assert_eq!(message, "expected string literal");
     let rule = "a view's name is a lower-case letter, then up to 62 lower-case letters, digits, `_` or `-`";
     let long = format!("\"{}\"", "a".repeat(64));
     for name in ["\"Orders\"", "\"1a\"", "\"\"", "\"a b\"", "\"ä\"", &long] {

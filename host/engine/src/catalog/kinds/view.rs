@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gavel_model::{EventFilter, Json, ModuleDigest, RecordedEvent};
 use gavel_sandbox::Module;
+use gavel_store::EventKind;
 use gavel_store::views::{Cell, Column, ColumnType, TableShape};
 use serde_json::Value;
 
@@ -33,6 +34,7 @@ pub struct View {
     uncolumned: Vec<String>,
     /// The schema versions of each event that is read, by decider and event.
     reads: HashMap<String, HashMap<String, BTreeSet<u32>>>,
+    read_by_tag: BTreeSet<EventKind>,
 }
 
 impl View {
@@ -60,6 +62,12 @@ impl View {
             let events = reads.entry(read.decider.clone()).or_default();
             events.insert(read.event.clone(), read.schema_versions.clone());
         }
+        let by_tag = manifest.reads.iter().filter(|read| read.by_tag);
+        let read_by_tag = by_tag.map(|read| EventKind {
+            decider: read.decider.clone(),
+            event: read.event.clone(),
+        });
+        let read_by_tag = read_by_tag.collect();
         Ok(Self {
             module,
             manifest,
@@ -67,6 +75,7 @@ impl View {
             shape,
             uncolumned,
             reads,
+            read_by_tag,
         })
     }
 
@@ -98,6 +107,12 @@ impl View {
     #[must_use]
     pub fn uncolumned(&self) -> &[String] {
         &self.uncolumned
+    }
+
+    /// Gives the kinds of events that the view's sources find by tags.
+    #[must_use]
+    pub fn read_by_tag(&self) -> &BTreeSet<EventKind> {
+        &self.read_by_tag
     }
 
     /// Tells whether the view reads an event, in whatever version of its schema.
