@@ -51,7 +51,7 @@ const FINISH: &str = "UPDATE {rows}.tables SET is_finished = TRUE WHERE id = $1 
 const LOCK_TABLE: &str = "SELECT id FROM {rows}.tables WHERE id = $1 FOR UPDATE";
 
 const RESTART: &str = "\
-UPDATE {rows}.tables SET position = $2, is_finished = FALSE, row_count = 0, parked_events = 0 WHERE id = $1 RETURNING id";
+UPDATE {rows}.tables SET position = $2, is_finished = FALSE, row_count = 0, parked_events = 0, revision = revision + 1 WHERE id = $1 RETURNING id";
 
 const FORGET_PARKED: [&str; 3] = [
     "DELETE FROM {rows}.parked WHERE table_id = $1",

@@ -76,13 +76,13 @@ impl KnownTable {
 /// Takes the shared lock that holds keep others from, and moves the table on if it stands where the
 /// change begins. What the log can bring again need not wait for the disk.
 macro_rules! moving {
-    () => {
-        "WITH free AS MATERIALIZED ( \
+    ($more:literal) => {
+        concat!("WITH free AS MATERIALIZED ( \
              SELECT pg_try_advisory_xact_lock_shared($1, $2) AS is_free, set_config('synchronous_commit', 'off', TRUE) AS is_off \
          ), moved AS ( \
-             UPDATE {rows}.tables SET position = $5, row_count = greatest(0, row_count + $6) \
+             UPDATE {rows}.tables SET position = $5, row_count = greatest(0, row_count + $6)", $more, " \
              WHERE id = $3 AND position = $4 AND (SELECT is_free FROM free) RETURNING id \
-         )"
+         )")
     };
 }
 
@@ -95,10 +95,11 @@ macro_rules! outcome {
 }
 
 /// Moves a table on, and nothing else.
-pub(super) const MOVE: &str = concat!(moving!(), outcome!());
+pub(super) const MOVE: &str = concat!(moving!(""), outcome!());
 
+/// A change of rows that does not move the table is a revision of them.
 const CHANGE: &str = concat!(
-    moving!(),
+    moving!(", revision = revision + ($4 = $5)::INTEGER"),
     ", ended AS ( \
          DELETE FROM {target} WHERE {of_table}key = ANY($7) AND EXISTS (SELECT FROM moved) \
      ), put AS ( \

@@ -11,13 +11,13 @@ use sqlx::postgres::{PgConnection, PgRow};
 use super::PostgresViews;
 use super::known::KnownTable;
 use super::names::{column_of, sql_type};
-use crate::query::{Statement, read, run_on};
+use crate::query::{Statement, read, run, run_on};
 use crate::rows::{Read, Time, column, unreadable};
 
 /// The columns that [`view_table`] reads.
 const TABLES: &str = "\
 SELECT t.id, t.namespace, t.view, t.digest, t.shape::TEXT AS shape_text, t.position, t.is_finished, p.activation, t.unused_since, t.row_count, \
-    (SELECT count(*) FROM {rows}.parked AS r WHERE r.table_id = t.id) AS parked_rows, t.parked_events \
+    (SELECT count(*) FROM {rows}.parked AS r WHERE r.table_id = t.id) AS parked_rows, t.parked_events, t.revision, coalesce(p.is_paused, FALSE) AS is_paused \
 FROM {rows}.tables AS t LEFT JOIN {rows}.pointers AS p \
     ON p.namespace = t.namespace AND p.view = t.view AND p.table_id = t.id";
 
@@ -50,6 +50,9 @@ WITH kept AS ( \
     WHERE namespace = $1 AND view = $2 AND (id IS NOT DISTINCT FROM $3::BIGINT) = (unused_since IS NOT NULL) AND EXISTS (SELECT FROM moved) \
 ) \
 SELECT $3::BIGINT IS NULL OR EXISTS (SELECT is_on FROM kept) AS is_there, EXISTS (SELECT FROM moved) AS is_moved";
+
+const PAUSE: &str = "\
+UPDATE {rows}.pointers SET is_paused = $3 WHERE namespace = $1 AND view = $2 AND table_id IS NOT NULL RETURNING view";
 
 impl PostgresViews {
     /// Fails where there can be no tables.
@@ -177,6 +180,11 @@ impl PostgresViews {
         )
     }
 
+    pub(super) async fn set_paused(&self, view: &ViewId, is_paused: bool) -> Result<bool, Error> {
+        let pause = bind_view(self.statement(PAUSE), view).bind(is_paused);
+        Ok(!run(&self.pool, pause).await?.is_empty())
+    }
+
     /// The statement that moves a pointer; [`pointed`] reads its answer.
     pub(super) fn pointing<'q>(
         &self,
@@ -270,6 +278,8 @@ fn view_table(row: &PgRow) -> Read<ViewTable> {
         rows: count(row, "row_count")?,
         parked_rows: count(row, "parked_rows")?,
         parked_events: count(row, "parked_events")?,
+        revision: count(row, "revision")?,
+        is_paused: column(row, "is_paused")?,
     })
 }
 

@@ -105,6 +105,11 @@ impl ViewStore for PostgresViews {
         self.hold(tables).await
     }
 
+    async fn pause(&self, view: &ViewId, is_paused: bool) -> Result<bool, Error> {
+        self.require_tables()?;
+        self.set_paused(view, is_paused).await
+    }
+
     async fn point(
         &self,
         view: &ViewId,

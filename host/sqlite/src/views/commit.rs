@@ -14,7 +14,8 @@ use crate::cells::milliseconds;
 use crate::error::SqliteError;
 
 const MOVE: &str = "
-UPDATE \"gavel_rows.tables\" SET position = ?3, row_count = max(0, row_count + ?4) WHERE id = ?1 AND position = ?2";
+UPDATE \"gavel_rows.tables\" SET position = ?3, row_count = max(0, row_count + ?4), revision = revision + (?5 AND ?2 = ?3)
+WHERE id = ?1 AND position = ?2";
 
 const PARK: &str = "
 INSERT OR REPLACE INTO \"gavel_rows.parked\" (table_id, key, position, event_id, reason, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -71,6 +72,7 @@ fn move_on(tx: &Connection, change: &RowsChange) -> Result<bool, SqliteError> {
         change.from.to_string(),
         change.to.to_string(),
         i64::try_from(grown).unwrap_or_default(),
+        !change.put.is_empty() || !change.ended.is_empty(),
     ];
     Ok(tx.prepare_cached(MOVE)?.execute(values)? == 1)
 }

@@ -18,7 +18,7 @@ use crate::rows::{corrupt, json_text};
 /// The columns that [`view_table`] reads.
 const TABLES: &str = "
 SELECT t.id, t.namespace, t.view, t.digest, t.shape, t.position, t.is_finished, p.activation, t.unused_since, t.row_count,
-    (SELECT count(*) FROM \"gavel_rows.parked\" AS r WHERE r.table_id = t.id), t.parked_events
+    (SELECT count(*) FROM \"gavel_rows.parked\" AS r WHERE r.table_id = t.id), t.parked_events, t.revision, coalesce(p.is_paused, 0)
 FROM \"gavel_rows.tables\" AS t LEFT JOIN \"gavel_rows.pointers\" AS p
     ON p.namespace = t.namespace AND p.view = t.view AND p.table_id = t.id";
 
@@ -33,7 +33,7 @@ INSERT INTO \"gavel_rows.tables\" (namespace, view, digest, shape, position, unu
 const FINISH: &str = "UPDATE \"gavel_rows.tables\" SET is_finished = 1 WHERE id = ?1";
 
 const RESTART: &str = "
-UPDATE \"gavel_rows.tables\" SET position = ?2, is_finished = 0, row_count = 0, parked_events = 0 WHERE id = ?1";
+UPDATE \"gavel_rows.tables\" SET position = ?2, is_finished = 0, row_count = 0, parked_events = 0, revision = revision + 1 WHERE id = ?1";
 
 /// The tables with rows of a table, besides its own.
 const SHARED: [&str; 3] = ["parked", "waiting", "parked_events"];
@@ -46,6 +46,9 @@ ON CONFLICT (namespace, view) DO UPDATE SET table_id = excluded.table_id, activa
 const NOTE_USE: &str = "
 UPDATE \"gavel_rows.tables\" SET unused_since = CASE WHEN id IS ?3 THEN NULL ELSE coalesce(unused_since, ?4) END
 WHERE namespace = ?1 AND view = ?2";
+
+const PAUSE: &str = "
+UPDATE \"gavel_rows.pointers\" SET is_paused = ?3 WHERE namespace = ?1 AND view = ?2 AND table_id IS NOT NULL";
 
 /// All tables, by id.
 pub(super) fn all(database: &Connection) -> Result<Vec<ViewTable>, SqliteError> {
@@ -212,6 +215,16 @@ fn point(
     Ok(is_moved)
 }
 
+/// Pauses a view, or lets it go on. Gives whether there is one.
+pub(super) fn pause_in_tx(
+    tx: &Connection,
+    view: &ViewId,
+    is_paused: bool,
+) -> Result<bool, SqliteError> {
+    let [namespace, view] = name_of(view);
+    Ok(tx.execute(PAUSE, params![namespace, view, is_paused])? == 1)
+}
+
 pub(super) fn gone(id: TableId) -> Error {
     Error::Refused(format!("there is no table {id}"))
 }
@@ -233,6 +246,8 @@ fn view_table(row: &Row<'_>) -> Result<ViewTable, SqliteError> {
             rows: cells.take_count()?,
             parked_rows: cells.take_count()?,
             parked_events: cells.take_count()?,
+            revision: cells.take_count()?,
+            is_paused: cells.take()?,
         })
     };
     read(Cells::of(row)).map_err(corrupt("table of a view"))

@@ -185,6 +185,12 @@ impl ViewStore for SqliteViews {
         )))
     }
 
+    async fn pause(&self, view: &ViewId, is_paused: bool) -> Result<bool, Error> {
+        let view = view.clone();
+        self.write(move |tx| Ok(registry::pause_in_tx(tx, &view, is_paused)?))
+            .await
+    }
+
     async fn point(
         &self,
         view: &ViewId,

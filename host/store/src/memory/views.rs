@@ -42,6 +42,7 @@ struct StoredTables {
 struct ViewPointer {
     table: Option<TableId>,
     activation: ActivationNumber,
+    is_paused: bool,
 }
 
 #[derive(Debug)]
@@ -111,6 +112,8 @@ impl StoredTables {
         if table.info.position != change.from || !waiting.all(|(key, _)| is_parked(key)) {
             return Err(CommitError::Moved);
         }
+        let has_rows = !change.put.is_empty() || !change.ended.is_empty();
+        table.info.revision += u64::from(change.from == change.to && has_rows);
         for row in change.put {
             table.rows.insert(row.key.clone(), row);
         }
@@ -156,18 +159,37 @@ impl StoredTables {
         if known.is_some_and(|known| known.activation >= activation) {
             return Ok(false);
         }
-        let pointer = ViewPointer { table, activation };
+        let is_paused = known.is_some_and(|known| known.is_paused);
+        let pointer = ViewPointer {
+            table,
+            activation,
+            is_paused,
+        };
         self.pointers.insert(view.clone(), pointer);
         for (id, known) in &mut self.tables {
             if known.info.view == *view {
                 let is_active = Some(*id) == table;
                 known.info.active = is_active.then_some(activation);
+                known.info.is_paused = is_active && is_paused;
                 let since = known.info.unused_since;
                 let unused = || since.or_else(|| Some(clock.now()));
                 known.info.unused_since = if is_active { None } else { unused() };
             }
         }
         Ok(true)
+    }
+
+    fn pause(&mut self, view: &ViewId, is_paused: bool) -> bool {
+        let pointer = self.pointers.get_mut(view);
+        let Some(pointer) = pointer.filter(|pointer| pointer.table.is_some()) else {
+            return false;
+        };
+        pointer.is_paused = is_paused;
+        let table = pointer.table.and_then(|id| self.tables.get_mut(&id));
+        if let Some(table) = table {
+            table.info.is_paused = is_paused;
+        }
+        true
     }
 }
 
@@ -206,6 +228,8 @@ impl ViewStore for MemoryViews {
             rows: 0,
             parked_rows: 0,
             parked_events: 0,
+            revision: 0,
+            is_paused: false,
         };
         let table = Table {
             info: info.clone(),
@@ -235,6 +259,7 @@ impl ViewStore for MemoryViews {
             rows: 0,
             parked_rows: 0,
             parked_events: 0,
+            revision: found.info.revision + 1,
             ..found.info.clone()
         };
         Ok(())
@@ -387,6 +412,10 @@ impl ViewStore for MemoryViews {
             held: tables.to_vec(),
             _alone: alone.map_err(|elapsed| Error::Unavailable(elapsed.into()))?,
         }))
+    }
+
+    async fn pause(&self, view: &ViewId, is_paused: bool) -> Result<bool, Error> {
+        Ok(self.tables().pause(view, is_paused))
     }
 
     async fn point(

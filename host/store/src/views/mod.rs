@@ -172,6 +172,15 @@ pub trait ViewStore: Debug + Send + Sync {
     /// [`Error`] when the store cannot be reached, or somebody else holds one of the tables.
     async fn hold_tables(&self, tables: &[TableId]) -> Result<Box<dyn TableHold>, Error>;
 
+    /// Pauses a view, or lets it go on, and gives whether it has a pointer at a table. What is
+    /// paused is the pointer: another table that it is moved to is paused as well. A store keeps
+    /// nobody from changing rows of a paused view.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when it cannot be written.
+    async fn pause(&self, view: &ViewId, is_paused: bool) -> Result<bool, Error>;
+
     /// Moves the pointer of a view to a table that is there, or to none, unless an activation that
     /// is no older has moved it already. Gives whether it was moved.
     ///

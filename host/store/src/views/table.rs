@@ -124,6 +124,11 @@ pub struct ViewTable {
     pub parked_rows: u64,
     /// The number of events that are parked.
     pub parked_events: u64,
+    /// The number of times that rows were changed other than by events that came: by a retry of a
+    /// parked row, or because the table began anew.
+    pub revision: u64,
+    /// Tells whether the pointer is at the table and [paused](super::ViewStore::pause).
+    pub is_paused: bool,
 }
 
 /// A pointer of a view as it is to be.

@@ -50,6 +50,8 @@ view_cases!(
     a_table_that_is_read_is_not_dropped,
     a_table_that_begins_again_is_empty_and_not_finished,
     the_pointer_never_goes_back_to_an_older_activation,
+    a_view_stays_paused_when_its_pointer_moves,
+    rows_that_change_without_an_event_are_another_revision,
     views_of_one_name_in_two_namespaces_share_nothing,
     columns_of_any_name_are_kept,
     // commits

@@ -195,6 +195,72 @@ pub(crate) async fn the_pointer_never_goes_back_to_an_older_activation(store: Ar
     assert!(moved.is_err(), "a table that is not there");
 }
 
+pub(crate) async fn a_view_stays_paused_when_its_pointer_moves(store: Arc<dyn ViewStore>) {
+    let orders = view("orders");
+    assert!(!store.pause(&orders, true).await.unwrap(), "no pointer yet");
+    let first = create_active(&*store, "v1").await;
+    let second = create(&*store, "v2").await;
+    let paused = async || {
+        let [first, second] = [find(&*store, first).await, find(&*store, second).await];
+        [first.unwrap().is_paused, second.unwrap().is_paused]
+    };
+    assert_eq!(paused().await, [false, false]);
+    assert!(store.pause(&orders, true).await.unwrap());
+    assert!(store.pause(&orders, true).await.unwrap());
+    assert_eq!(paused().await, [true, false]);
+    store
+        .point(&orders, Some(second), activation(2))
+        .await
+        .unwrap();
+    assert_eq!(paused().await, [false, true]);
+    store.point(&orders, None, activation(3)).await.unwrap();
+    assert_eq!(paused().await, [false, false]);
+    assert!(
+        !store.pause(&orders, false).await.unwrap(),
+        "no table to pause"
+    );
+    store
+        .point(&orders, Some(first), activation(4))
+        .await
+        .unwrap();
+    assert_eq!(paused().await, [true, false]);
+    assert!(store.pause(&orders, false).await.unwrap());
+    assert_eq!(paused().await, [false, false]);
+}
+
+pub(crate) async fn rows_that_change_without_an_event_are_another_revision(
+    store: Arc<dyn ViewStore>,
+) {
+    let table = create_active(&*store, "v1").await;
+    let revision = async || find(&*store, table).await.unwrap().revision;
+    let change = adding(table, 0, 2, vec![amount("a", 1, at(1))]);
+    store.commit(change).await.unwrap();
+    store
+        .commit(RowsChange::moving(table, at(2), at(3)))
+        .await
+        .unwrap();
+    store
+        .commit(RowsChange::moving(table, at(3), at(3)))
+        .await
+        .unwrap();
+    assert_eq!(revision().await, 0);
+    let change = RowsChange {
+        added: 0,
+        ..adding(table, 3, 3, vec![amount("a", 2, at(2))])
+    };
+    store.commit(change).await.unwrap();
+    assert_eq!(revision().await, 1);
+    let change = RowsChange {
+        ended: vec![key("a")],
+        removed: 1,
+        ..RowsChange::moving(table, at(3), at(3))
+    };
+    store.commit(change).await.unwrap();
+    assert_eq!(revision().await, 2);
+    store.restart_table(table).await.unwrap();
+    assert_eq!(revision().await, 3);
+}
+
 pub(crate) async fn views_of_one_name_in_two_namespaces_share_nothing(store: Arc<dyn ViewStore>) {
     let (here, there) = (view("orders"), view_of("elsewhere", "orders"));
     let table = create_active(&*store, "v1").await;
