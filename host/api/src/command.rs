@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use gavel_engine::command;
-use gavel_model::{Json, ModuleDigest, Version};
+use gavel_engine::views::Lateness;
+use gavel_model::{Json, ModuleDigest, Version, ViewId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -26,6 +27,11 @@ pub struct CommandQuery {
     #[serde(rename = "return")]
     #[param(inline, required = false, nullable = false)]
     pub returns: Option<Returns>,
+    /// Views, at most 16, with `,` between them. The answer waits until their rows show the events
+    /// that follow from the command, and names those that do not in time.
+    #[serde(rename = "await")]
+    #[param(nullable = false)]
+    pub awaited: Option<String>,
 }
 
 /// The handling of a lost race.
@@ -154,6 +160,35 @@ pub struct CommandAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     state: Option<&'a RawValue>,
+    /// The views of `await` whose rows do not show the events; left out without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub behind: Vec<BehindView<'a>>,
+}
+
+/// A view whose rows do not show events.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BehindView<'a> {
+    /// The view.
+    pub view: &'a str,
+    /// The reason: `late`, it has not come to the events in time; `paused`, it is paused; `parked`,
+    /// a row waits at an event that it cannot fold, or it cannot be told which rows an event
+    /// changes.
+    reason: &'static str,
+}
+
+impl<'a> BehindView<'a> {
+    /// Says why a view is behind.
+    pub fn new(view: &'a ViewId, lateness: Lateness) -> Self {
+        Self {
+            view: view.name().as_str(),
+            reason: match lateness {
+                Lateness::Late => "late",
+                Lateness::Paused => "paused",
+                Lateness::Parked => "parked",
+            },
+        }
+    }
 }
 
 impl<'a> From<&'a command::CommandAnswer> for CommandAnswer<'a> {
@@ -167,6 +202,7 @@ impl<'a> From<&'a command::CommandAnswer> for CommandAnswer<'a> {
             module: answer.module,
             events: Event::all(&answer.events),
             state: answer.state.as_ref().map(|state| state.as_raw()),
+            behind: Vec::new(),
         }
     }
 }
@@ -176,6 +212,11 @@ impl<'a> From<&'a command::CommandAnswer> for CommandAnswer<'a> {
 pub struct BatchAnswer<'a> {
     /// The results, in the order of the commands.
     pub results: Vec<CommandResult<'a>>,
+    /// The views of `await` whose rows do not show the events of all commands; left out without
+    /// any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub behind: Vec<BehindView<'a>>,
 }
 
 /// The answer to one command of a batch, or the problem that kept it from being carried out.

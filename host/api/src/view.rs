@@ -18,6 +18,8 @@ pub struct View<'a> {
     pub view: &'a str,
     /// The activation that is in force; null after a deactivation.
     pub active: Option<Active<'a>>,
+    /// Tells whether the view is paused: its rows stay as they are.
+    pub paused: bool,
     /// The rows of the active module; null while there are none to read.
     pub rows: Option<ViewRows>,
     /// The rows of the newest other module that is not a former one; null if there is none.

@@ -50,6 +50,12 @@ pub enum Error {
         /// The pointers.
         keys: Vec<ActivationKey>,
     },
+    /// The view is paused, and behind: its rows cannot be compared with those of another module.
+    #[error("{key} is paused")]
+    Paused {
+        /// The pointer.
+        key: ActivationKey,
+    },
     /// The namespace has no such rehearsal.
     #[error("there is no rehearsal {id}")]
     RehearsalNotFound {

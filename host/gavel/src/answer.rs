@@ -13,6 +13,15 @@ pub(super) struct CommandOutcome {
     pub(super) version: u64,
     pub(super) replayed: bool,
     pub(super) events: Vec<Event>,
+    /// The awaited views that do not show the events.
+    #[serde(default)]
+    pub(super) behind: Vec<BehindView>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct BehindView {
+    pub(super) view: String,
+    pub(super) reason: String,
 }
 
 /// An event, which looks the same wherever it is read.

@@ -10,7 +10,7 @@ use reqwest::header::{IF_MATCH, IF_NONE_MATCH};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::answer::CommandOutcome;
+use super::answer::{BehindView, CommandOutcome};
 use super::exit::{Failure, Result};
 use super::output::Output;
 
@@ -37,6 +37,9 @@ pub(super) struct Arguments {
     /// Decide, but append nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Wait until the rows of these views show the events.
+    #[arg(long = "await", value_name = "VIEWS", value_delimiter = ',')]
+    awaited: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -57,7 +60,14 @@ pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Out
         &arguments.id,
         "commands",
     ];
-    let parameters = [("dry_run", arguments.dry_run.then_some("true"))];
+    let awaited = arguments.awaited.join(",");
+    let parameters = [
+        ("dry_run", arguments.dry_run.then_some("true")),
+        (
+            "await",
+            Some(awaited.as_str()).filter(|views| !views.is_empty()),
+        ),
+    ];
     let mut request = client
         .request_with_query(Method::POST, &path, &parameters)?
         .json(&command);
@@ -95,6 +105,9 @@ fn in_words(outcome: &CommandOutcome, dry_run: bool) -> String {
     for event in &outcome.events {
         words.push_str("\n  ");
         words.push_str(&event.in_words());
+    }
+    for BehindView { view, reason } in &outcome.behind {
+        words.push_str(&format!("\n  view {view} does not show it yet: {reason}"));
     }
     words
 }
@@ -186,6 +199,21 @@ mod tests {
         assert_eq!(closed.headers["idempotency-key"], "k-1");
         assert_eq!(closed.json()["data"], json!({}));
         assert_eq!(opened.headers["if-none-match"], "*");
+    }
+
+    #[test]
+    fn views_that_were_awaited_and_do_not_show_the_events_are_named() {
+        let mut late = outcome();
+        late["behind"] = json!([{ "view": "orders", "reason": "paused" }]);
+        let server = TestServer::answering([(200, late)]);
+        let ran = server.run(&["send", "account", "1", "Open", "--await", "orders,totals"]);
+        let words = "\n  view orders does not show it yet: paused\n";
+        assert!(ran.data.ends_with(words), "{}", ran.data);
+        let line = &server.requests()[0].line;
+        assert_eq!(
+            line,
+            "POST /v1/deciders/account/1/commands?await=orders%2Ctotals"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use gavel_client::Client;
 use gavel_model::{count_of, grouped};
 use reqwest::Method;
@@ -13,10 +13,29 @@ use super::exit::Result;
 use super::output::{Output, table};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  gavel views\n  gavel views orders")]
+#[command(
+    after_help = "Example:\n  gavel views\n  gavel views orders\n  gavel views pause orders",
+    args_conflicts_with_subcommands = true
+)]
 pub(super) struct Arguments {
     /// The view to show in full; without it, all are listed.
     view: Option<String>,
+    #[command(subcommand)]
+    change: Option<Change>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Change {
+    /// Pause a view: its rows stay as they are until it is resumed.
+    Pause {
+        /// The view.
+        view: String,
+    },
+    /// Resume a view: it folds what came meanwhile.
+    Resume {
+        /// The view.
+        view: String,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -29,6 +48,8 @@ struct Page<V> {
 struct View {
     view: String,
     active: Option<Active>,
+    #[serde(default)]
+    paused: bool,
     rows: Option<Rows>,
     candidate: Option<Rows>,
 }
@@ -94,10 +115,23 @@ struct ParkedEvent {
 }
 
 pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Output<'_>) -> Result {
-    match &arguments.view {
-        Some(view) => show(view, client, output).await,
-        None => list(client, output).await,
+    match (&arguments.change, &arguments.view) {
+        (Some(Change::Pause { view }), _) => set_paused(view, "pause", client, output).await,
+        (Some(Change::Resume { view }), _) => set_paused(view, "resume", client, output).await,
+        (None, Some(view)) => show(view, client, output).await,
+        (None, None) => list(client, output).await,
     }
+}
+
+async fn set_paused(view: &str, how: &str, client: &Client, output: &mut Output<'_>) -> Result {
+    let request = client.request(Method::POST, &["v1", "views", view, how])?;
+    let answer = client.send(request).await?;
+    if output.is_json() {
+        return output.received(answer.body());
+    }
+    let view: View = answer.parse()?;
+    let state = if view.paused { "paused" } else { "not paused" };
+    output.text(&format!("{} is {state}", view.view))
 }
 
 async fn show(view: &str, client: &Client, output: &mut Output<'_>) -> Result {
@@ -145,10 +179,18 @@ impl View {
         [
             self.view.clone(),
             of(|rows| grouped(rows.rows)),
-            of(Rows::behind),
+            self.behind(),
             of(|rows| grouped(rows.parked.rows + rows.parked.events)),
             module.map_or_else(|| "deactivated".to_owned(), |active| active.digest.clone()),
         ]
+    }
+
+    fn behind(&self) -> String {
+        let behind = self.rows.as_ref().map(Rows::behind).unwrap_or_default();
+        match self.paused {
+            true => format!("{behind} (paused)"),
+            false => behind,
+        }
     }
 }
 
@@ -178,11 +220,13 @@ impl Details {
         let View {
             view,
             active,
+            paused,
             rows,
             candidate,
         } = &self.view;
+        let paused = if *paused { ", paused" } else { "" };
         let mut words = match active {
-            Some(active) => format!("{view} (activation {})\n", active.activation),
+            Some(active) => format!("{view} (activation {}{paused})\n", active.activation),
             None => format!("{view} (deactivated)\n"),
         };
         for (title, rows) in [("active", rows), ("candidate", candidate)] {
@@ -256,6 +300,23 @@ mod tests {
             assert!(ran.data.contains(shown), "{shown}: {}", ran.data);
         }
         assert_eq!(server.requests()[1].line, "GET /v1/views?after=orders");
+    }
+
+    #[test]
+    fn a_view_is_paused_and_resumed() {
+        let mut paused = orders();
+        paused["paused"] = true.into();
+        let list = json!({ "views": [paused.clone()], "next": null });
+        let server = TestServer::answering([(200, paused), (200, list), (200, orders())]);
+        let ran = server.run(&["views", "pause", "orders"]);
+        assert_eq!(ran.data, "orders is paused\n", "{}", ran.notes);
+        let ran = server.run(&["views"]);
+        assert!(ran.data.contains("7 events, 2 s (paused)"), "{}", ran.data);
+        let ran = server.run(&["views", "resume", "orders"]);
+        assert_eq!(ran.data, "orders is not paused\n");
+        let requests = server.requests();
+        assert_eq!(requests[0].line, "POST /v1/views/orders/pause");
+        assert_eq!(requests[2].line, "POST /v1/views/orders/resume");
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn of_kind(kind: ModuleKind, mut routes: OpenApiRouter<AppState>) -> OpenApiRout
         (status = 201, description = "Active, with the report of the gate.", body = Activation, headers(("Location" = String))),
         (status = 202, description = "A view whose rows have to be built first: the rehearsal at `Location` builds them, and activates the module at its end.", body = Rehearsal, headers(("Location" = String))),
         (status = 404, description = "`module-not-found`"),
-        (status = 409, description = "`activation-contended`; `name-taken` when the name has events or activations of another kind; `module-outdated`"),
+        (status = 409, description = "`activation-contended`; `name-taken` when the name has events or activations of another kind; `module-outdated`; `view-paused` when the view is, and its rows are behind"),
         (status = 422, description = "`gate-refused`, with the `report`; `invalid-module`. Nothing has changed."),
     )
 )]

@@ -88,6 +88,8 @@ fn own_groups() -> [RouteGroup; 9] {
         .routes(routes!(modules::delete_module))
         .merge(activations::changing())
         .routes(routes!(views::retry_row))
+        .routes(routes!(views::pause::pause_view))
+        .routes(routes!(views::pause::resume_view))
         .routes(routes!(rehearsals::cancel_rehearsal));
     let append = OpenApiRouter::default().routes(routes!(streams::import::append_events));
     let groups = [

@@ -115,6 +115,14 @@ const COVERED: &[(&str, &str)] = &[
         "view_faults::a_row_that_faults_waits_alone_and_can_be_tried_again",
     ),
     (
+        "POST /v1/views/{view}/pause",
+        "view_waits::a_paused_view_stays_as_it_is_until_it_is_resumed",
+    ),
+    (
+        "POST /v1/views/{view}/resume",
+        "view_waits::a_paused_view_stays_as_it_is_until_it_is_resumed",
+    ),
+    (
         "POST /v1/views/{view}/activations",
         "view_swaps::a_changed_view_is_shown_row_by_row_and_refused_until_a_person_accepts_it",
     ),
@@ -268,6 +276,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("view_history", include_str!("view_history.rs")),
     ("view_operations", include_str!("view_operations.rs")),
     ("view_swaps", include_str!("view_swaps.rs")),
+    ("view_waits", include_str!("view_waits.rs")),
     ("views", include_str!("views.rs")),
 ];
 

@@ -30,6 +30,7 @@ mod view_hosts;
 mod view_operations;
 mod view_swaps;
 mod view_tags;
+mod view_waits;
 mod views;
 mod workers;
 

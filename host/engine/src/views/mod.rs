@@ -13,6 +13,7 @@
 //! **Invariant:** a row is a function of the log and of one module: pages, restarts, workers and
 //! hosts make no difference.
 
+mod awaited;
 mod folding;
 mod history;
 mod keeper;
@@ -21,6 +22,7 @@ mod measures;
 pub mod metrics;
 mod page;
 mod parked;
+mod pause;
 mod progress;
 mod query;
 mod read;
@@ -42,6 +44,7 @@ use gavel_store::views::{NewTable, TableId, ViewStore, ViewTable};
 use gavel_store::{Error, HeartbeatStore, Store};
 use tokio::sync::{Mutex, watch};
 
+pub use awaited::Lateness;
 pub use history::{RowMoment, RowStep, RowSteps};
 pub use keeper::ViewKeeper;
 pub use parked::RetryError;

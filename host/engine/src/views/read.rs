@@ -65,6 +65,8 @@ pub enum AfterError {
         position: Position,
         /// The position that was wanted.
         wanted: Position,
+        /// Tells whether the view is paused.
+        is_paused: bool,
     },
 }
 
@@ -113,7 +115,7 @@ impl Views {
         Ok(page)
     }
 
-    fn not_found(view: &ViewId) -> ReadError {
+    pub(super) fn not_found(view: &ViewId) -> ReadError {
         ReadError::NotFound { view: view.clone() }
     }
 
@@ -126,18 +128,29 @@ impl Views {
     }
 
     /// Waits until the table that people read has come to a position, for as long as the settings
-    /// say.
+    /// say. A view that is paused is not waited for.
     ///
     /// # Errors
     ///
     /// [`AfterError`].
     pub async fn wait_for(&self, view: &ViewId, wanted: Position) -> Result<(), AfterError> {
         let end = Instant::now() + self.0.settings.wait;
+        self.wait_until(view, wanted, end).await
+    }
+
+    /// Waits as [`Views::wait_for`] does, until a time.
+    pub(super) async fn wait_until(
+        &self,
+        view: &ViewId,
+        wanted: Position,
+        end: Instant,
+    ) -> Result<(), AfterError> {
         let mut table = self.active_table(view).await?;
         let mut pause = FIRST_LOOK;
         loop {
-            let mut position = table.position;
-            if let Some(mut progress) = self.0.progresses.of(table.id) {
+            let mut position = self.position_of(&table);
+            let progress = self.0.progresses.of(table.id);
+            if let Some(mut progress) = progress.filter(|_| !table.is_paused) {
                 let is_there = progress.wait_for(|progress| progress.position >= wanted);
                 match timeout_at(end, is_there).await.map(|seen| seen.is_ok()) {
                     Ok(true) => return Ok(()),
@@ -149,11 +162,13 @@ impl Views {
             if position >= wanted {
                 return Ok(());
             }
-            if Instant::now() + pause > end {
+            let is_paused = table.is_paused;
+            if is_paused || Instant::now() + pause > end {
                 return Err(AfterError::Behind {
                     view: view.clone(),
                     position,
                     wanted,
+                    is_paused,
                 });
             }
             sleep(pause).await;
@@ -164,7 +179,7 @@ impl Views {
     }
 
     /// The table that people read.
-    async fn active_table(&self, view: &ViewId) -> Result<ViewTable, ReadError> {
+    pub(super) async fn active_table(&self, view: &ViewId) -> Result<ViewTable, ReadError> {
         let tables = self.0.store.tables().await?;
         Self::active_of(view, &tables).cloned()
     }

@@ -276,7 +276,8 @@ impl Gate {
         }
     }
 
-    /// Waits until both tables have come to a position. Fails when one does not, or is gone.
+    /// Waits until both tables have come to a position. Fails when one does not, since it is paused
+    /// or gone.
     async fn wait_for_both(
         &self,
         subject: &ViewSubject,
@@ -294,7 +295,12 @@ impl Gate {
                 let table = tables.iter().find(|table| table.id == id);
                 // Somebody may have dropped it.
                 let table = table.ok_or_else(contended)?;
-                reached += usize::from(self.views.position_of(table) >= end);
+                let is_there = self.views.position_of(table) >= end;
+                if table.is_paused && !is_there {
+                    let key = subject.key.clone();
+                    return Err(Error::Paused { key });
+                }
+                reached += usize::from(is_there);
             }
             if reached == 2 {
                 return Ok(());

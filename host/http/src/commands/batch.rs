@@ -12,6 +12,7 @@ use gavel_engine::command::{
 };
 use gavel_model::{Namespace, StreamId};
 
+use super::awaited::AwaitedViews;
 use crate::answer::report;
 use crate::commands::{execute, json};
 use crate::error::{Location, Problem, malformed};
@@ -19,6 +20,7 @@ use crate::extract::{
     IdempotencyKey, JsonBody, NamespaceHeader, Preconditions, Query, Sender, decider_name,
     expected, metadata, stream_id,
 };
+use crate::guards::admit::Admission;
 use crate::request_id::RequestId;
 use crate::state::AppState;
 
@@ -34,7 +36,8 @@ const ROUTE: &str = "/v1/commands";
 ///
 /// With `atomic`, all commands are carried out or none. Otherwise each command has its own outcome:
 /// an answer or a problem. Once the answers take up `commands.batch_bytes`, commands that have not
-/// begun are not carried out, and are answered with `too-large`.
+/// begun are not carried out, and are answered with `too-large`. With `await`, the answer waits
+/// once for the events of all commands.
 #[utoipa::path(
     post, path = "/v1/commands", tag = "commands", request_body = BatchBody,
     params(
@@ -44,7 +47,7 @@ const ROUTE: &str = "/v1/commands";
     ),
     responses(
         (status = 200, description = "The outcome of each command, in order.", body = BatchAnswer),
-        (status = 404, description = "Atomic: `decider-not-found`, `command-unknown`, with the `command_index`"),
+        (status = 404, description = "Atomic: `decider-not-found`, `command-unknown`, with the `command_index`; with `await` also `view-not-found`"),
         (status = 409, description = "Atomic: `version-conflict`, `stream-final`, `module-outdated`, with the `command_index`"),
         (status = 422, description = "Atomic: `command-rejected`, `invalid-command-data`, `idempotency-key-reused`, with the `command_index`"),
         (status = 500, description = "Atomic: `module-trapped`, `module-broke-contract`, with the `command_index`; `internal`"),
@@ -63,9 +66,12 @@ pub(crate) async fn send_commands(
     key: IdempotencyKey,
     Sender(origin): Sender,
     Extension(id): Extension<RequestId>,
+    Extension(admission): Extension<Admission>,
     JsonBody(body): JsonBody<BatchBody>,
 ) -> Result<Response, Problem> {
     preconditions.refuse("each command of a batch has its own `expected_version`")?;
+    let names = query.awaited.as_deref();
+    let awaited = AwaitedViews::take(&state, &namespace, names, query.dry_run).await?;
     let (atomic, requests) = (body.atomic, to_requests(&namespace, body.commands, &key)?);
     let outcomes = if atomic {
         execute_atomic(&state, requests, &origin, query.into())
@@ -76,6 +82,9 @@ pub(crate) async fn send_commands(
     } else {
         execute_each(&state, requests, &origin, query.into()).await
     };
+    let answers = outcomes.iter().flatten();
+    let events: Vec<_> = answers.flat_map(|answer| &answer.events).collect();
+    let behind = awaited.wait(&state, &admission, &events).await;
     let results = outcomes.iter().map(|outcome| match outcome {
         Ok(answer) => CommandResult::Answer(answer.into()),
         Err(problem) => {
@@ -85,6 +94,7 @@ pub(crate) async fn send_commands(
     });
     let answer = BatchAnswer {
         results: results.collect(),
+        behind,
     };
     let bytes = outcomes.iter().map(|outcome| match outcome {
         Ok(answer) => answer.size_bytes(),

@@ -1,9 +1,11 @@
 //! `POST …/commands`: one command for one stream.
 
+mod awaited;
 pub(crate) mod batch;
 #[cfg(test)]
 mod tests;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderValue;
@@ -13,16 +15,21 @@ use gavel_api::{CommandAnswer, CommandBody, CommandQuery};
 use gavel_engine::command::{self, CommandOptions, CommandRequest, Origin};
 use serde::Serialize;
 
+use self::awaited::AwaitedViews;
 use crate::error::{Location, Problem};
 use crate::extract::{
     IdempotencyKey, JsonBody, Preconditions, Query, Sender, StreamPath, metadata,
 };
+use crate::guards::admit::Admission;
 use crate::state::AppState;
 
 /// Sends one command
 ///
 /// The decider decides on the newest state of the stream. The outcome is stored before it is
 /// answered.
+///
+/// With `await`, the answer waits until the rows of these views show the events, for at most
+/// `views.wait_ms`. A view that does not exist is refused before anything is decided.
 #[utoipa::path(
     post, path = "/v1/deciders/{decider}/{id}/commands", tag = "commands", request_body = CommandBody,
     params(
@@ -34,13 +41,17 @@ use crate::state::AppState;
     ),
     responses(
         (status = 200, description = "Decided and stored. `ETag` is the version of the stream.", body = CommandAnswer, headers(("ETag" = String, description = "The version of the stream; absent in a dry run."))),
-        (status = 404, description = "`decider-not-found`, `command-unknown`"),
+        (status = 404, description = "`decider-not-found`, `command-unknown`; with `await` also `view-not-found`"),
         (status = 409, description = "`version-conflict`, `stream-final`, `module-outdated`"),
         (status = 412, description = "`precondition-failed`: `If-Match` names no version, or is `*` and the stream has no event"),
         (status = 422, description = "`command-rejected`, `invalid-command-data`, `idempotency-key-reused`"),
         (status = 500, description = "`module-trapped`, `module-broke-contract`, with the `module`; `internal`"),
         (status = 504, description = "`module-deadline`, `module-out-of-fuel`, `module-out-of-memory`, with the `limit`"),
     )
+)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "extractors, each a part of the request"
 )]
 pub(crate) async fn send_command(
     State(state): State<AppState>,
@@ -49,8 +60,11 @@ pub(crate) async fn send_command(
     preconditions: Preconditions,
     key: IdempotencyKey,
     Sender(origin): Sender,
+    Extension(admission): Extension<Admission>,
     JsonBody(body): JsonBody<CommandBody>,
 ) -> Result<Response, Problem> {
+    let (namespace, names) = (stream.namespace(), query.awaited.as_deref());
+    let awaited = AwaitedViews::take(&state, namespace, names, query.dry_run).await?;
     let expected = preconditions
         .expected(&state, &stream, body.expected_version)
         .await?;
@@ -64,7 +78,10 @@ pub(crate) async fn send_command(
     };
     let options = CommandOptions::from(query);
     let answer = execute(&state, request, &origin, options).await?;
-    let mut response = json(&CommandAnswer::from(&answer), answer.size_bytes())?;
+    let events: Vec<_> = answer.events.iter().collect();
+    let mut shown = CommandAnswer::from(&answer);
+    shown.behind = awaited.wait(&state, &admission, &events).await;
+    let mut response = json(&shown, answer.size_bytes())?;
     // The version of a dry run is one that the stream does not have.
     if !options.dry_run {
         let etag = HeaderValue::try_from(format!("\"{}\"", answer.version));

@@ -35,6 +35,7 @@ pub enum Code {
     NameTaken,
     NothingToRollBackTo,
     ActivationContended,
+    ViewPaused,
     TooLarge,
     UnsupportedMediaType,
     CommandRejected,
@@ -181,6 +182,7 @@ impl Code {
                 "The decider has no former module",
             ),
             Self::ActivationContended => ("activation-contended", S::CONFLICT, "Others came first"),
+            Self::ViewPaused => ("view-paused", S::CONFLICT, "The view is paused"),
             Self::TooLarge => (
                 "too-large",
                 S::PAYLOAD_TOO_LARGE,

@@ -330,6 +330,13 @@ impl From<gate::Error> for Problem {
                     names(&keys)
                 ),
             ),
+            E::Paused { key } => Self::new(
+                Code::ViewPaused,
+                format!(
+                    "The view `{}` is paused, and its rows are behind: they cannot be compared with those of another module. Resume it first.",
+                    key.name()
+                ),
+            ),
             E::RehearsalNotFound { id } => rehearsal_not_found(&id.to_string()),
             E::EventNotFound { event_id } => event_not_found(&event_id.to_string()),
             E::CommandNotFound { command_id } => command_not_found(&command_id.to_string()),

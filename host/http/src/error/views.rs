@@ -37,16 +37,23 @@ impl From<AfterError> for Problem {
                 view,
                 position,
                 wanted,
-            } => Self::new(
-                Code::ViewBehind,
-                format!(
-                    "The view `{}` has not come to that position yet. Try again.",
-                    view.name()
-                ),
-            )
-            .with("view", view.name().as_str())
-            .with("position", position.to_string())
-            .with("wanted", wanted.to_string()),
+                is_paused,
+            } => {
+                let name = view.name();
+                let detail = match is_paused {
+                    false => {
+                        format!("The view `{name}` has not come to that position yet. Try again.")
+                    }
+                    true => {
+                        format!("The view `{name}` has not come to that position, and is paused.")
+                    }
+                };
+                Self::new(Code::ViewBehind, detail)
+                    .with("view", name.as_str())
+                    .with("position", position.to_string())
+                    .with("wanted", wanted.to_string())
+                    .with("paused", is_paused)
+            }
         }
     }
 }

@@ -40,6 +40,11 @@ impl Admission {
         Some(admission.clone())
     }
 
+    /// Gives up the place of a request that has been worked on, and only waits.
+    pub(crate) fn leave(&self) {
+        self.taken().take();
+    }
+
     /// Takes a place again.
     pub(crate) fn come_back(&self) -> Result<(), Problem> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {

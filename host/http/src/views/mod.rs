@@ -2,6 +2,7 @@
 
 pub(crate) mod history;
 pub(crate) mod openapi;
+pub(crate) mod pause;
 
 use axum::Json;
 use axum::extract::State;
@@ -134,6 +135,7 @@ async fn shown<'a>(
     Ok(View {
         view: newest.key.name().as_str(),
         active: Active::in_force(newest),
+        paused: table.is_some_and(|table| table.is_paused),
         rows: match table {
             Some(table) => Some(rows(state, table).await?),
             None => None,
