@@ -22,8 +22,8 @@ area! {
         max_connections: u64 = 16_384, within 1..=1_000_000;
         /// The most requests that are processed at one time; others are answered with 503.
         max_requests_in_flight: u64 = 1_024, within 1..=1_000_000;
-        /// The most subscriptions to the log, verifications, and requests of workers that wait for
-        /// events, all together at one time; others are answered with 503.
+        /// The most subscriptions to the log, feeds of rows, verifications, and requests of workers
+        /// and senders that wait, all together at one time; others are answered with 503.
         max_subscriptions: u64 = 10_000, within 1..=1_000_000;
         /// The largest line and headers of a request together, in bytes.
         header_bytes: u64 = 64 * KIB, within 8 * KIB..=MIB;

@@ -21,5 +21,7 @@ area! {
         wait_ms: u64 = 5_000, within 1..=60_000;
         /// Seconds for which the rows of a module that is not active are kept, and follow the log.
         keep_previous_seconds: u64 = 24 * 60 * 60, within 1..=31_536_000;
+        /// The most events that a feed of rows may be behind; beyond, it sends its rows anew.
+        feed_events: u64 = 100_000, within 100..=100_000_000;
     }
 }

@@ -17,6 +17,7 @@ mod deploy;
 mod difference;
 mod events;
 mod exit;
+mod following;
 mod graph;
 mod inspect;
 mod lines;
@@ -44,6 +45,7 @@ mod test_server;
 mod token;
 mod verify;
 mod views;
+mod watch;
 mod why;
 mod wiring;
 

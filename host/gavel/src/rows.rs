@@ -11,10 +11,11 @@ use serde_json::value::RawValue;
 use super::answer::Event;
 use super::exit::{Failure, Result};
 use super::output::Output;
+use super::watch::{self, WatchedRows};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  gavel rows orders\n  gavel rows orders o-17\n  gavel rows orders o-17 --why\n  gavel rows orders o-17 --at 2026-11-01T00:00:00Z\n  gavel rows orders --where status=open --order -created_at\n\nConditions and orders are those that an index of the view answers: `gavel views VIEW` lists the indexes."
+    after_help = "Example:\n  gavel rows orders\n  gavel rows orders o-17\n  gavel rows orders o-17 --why\n  gavel rows orders o-17 --at 2026-11-01T00:00:00Z\n  gavel rows orders --where status=open --order -created_at\n  gavel rows orders --where status=open --watch\n\nConditions and orders are those that an index of the view answers: `gavel views VIEW` lists the indexes."
 )]
 pub(super) struct Arguments {
     /// The view.
@@ -32,9 +33,12 @@ pub(super) struct Arguments {
         allow_hyphen_values = true
     )]
     order: Option<String>,
-    /// The most rows to show, or events with --why.
-    #[arg(long, default_value_t = 100)]
-    limit: usize,
+    /// The most rows to show, or events with --why [default: 100; without end when watching].
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Continue with rows as they change, or are deleted, until Ctrl-C.
+    #[arg(short, long, conflicts_with = "key")]
+    watch: bool,
     /// Show the row with all that is stored, however far the view has come.
     #[arg(long, requires = "key", conflicts_with_all = ["at", "module"])]
     fresh: bool,
@@ -48,6 +52,9 @@ pub(super) struct Arguments {
     #[arg(long, requires = "key", conflicts_with_all = ["fresh", "at", "module"])]
     why: bool,
 }
+
+/// The most rows without `--limit`, unless they are watched.
+const DEFAULT_LIMIT: usize = 100;
 
 #[derive(Debug, Deserialize)]
 struct Page {
@@ -115,7 +122,7 @@ async fn explain(
     output: &mut Output<'_>,
 ) -> Result {
     let path = ["v1", "views", &arguments.view, "rows", key, "why"];
-    let (mut left, mut next) = (arguments.limit, None::<String>);
+    let (mut left, mut next) = (arguments.limit.unwrap_or(DEFAULT_LIMIT), None::<String>);
     while left > 0 {
         let limit = left.min(1_000).to_string();
         let query = [("limit", Some(&*limit)), ("after", next.as_deref())];
@@ -156,7 +163,15 @@ async fn list(arguments: &Arguments, client: &Client, output: &mut Output<'_>) -
         })?;
         conditions.push((name, Some(value)));
     }
-    let (mut left, mut next) = (arguments.limit, None::<String>);
+    if arguments.watch {
+        conditions.push(("_order", arguments.order.as_deref()));
+        let watched = WatchedRows {
+            view: &arguments.view,
+            parameters: conditions,
+        };
+        return watch::run(watched, arguments.limit, client, output).await;
+    }
+    let (mut left, mut next) = (arguments.limit.unwrap_or(DEFAULT_LIMIT), None::<String>);
     let mut shown = false;
     while left > 0 {
         let limit = left.min(1_000).to_string();

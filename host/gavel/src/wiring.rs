@@ -255,6 +255,7 @@ pub(super) fn views(config: &Config) -> ViewSettings {
         history_events: views.history_events,
         wait: Duration::from_millis(views.wait_ms),
         keep_previous: Duration::from_secs(views.keep_previous_seconds),
+        feed_events: views.feed_events,
     }
 }
 

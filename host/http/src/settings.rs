@@ -62,8 +62,9 @@ pub struct ApiSettings {
     /// The most requests that are worked on at a time; others are turned away at once. Default:
     /// 1024.
     pub max_requests_in_flight: usize,
-    /// The most subscriptions to the log, verifications, and workers that ask for events, at a
-    /// time; others are turned away at once. Default: 10,000.
+    /// The most subscriptions to the log, feeds of rows, verifications, workers that ask for
+    /// events, and senders that wait for views, at a time; others are turned away at once. Default:
+    /// 10,000.
     pub max_subscriptions: usize,
     /// The most consumers of a namespace; further ones are not made. Default: 1,000.
     pub consumers_per_namespace: u32,

@@ -91,6 +91,7 @@ impl ViewKeeper {
     async fn look(&mut self) -> Result<(), catalog::Error> {
         let tables = self.inner.store.tables().await;
         let tables = tables.map_err(catalog::Error::Store)?;
+        self.inner.heads.note(&tables);
         self.inner.seen.send_replace(tables.clone().into());
         self.serve(&tables).await;
         self.check_log(&tables).await;

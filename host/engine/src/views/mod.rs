@@ -14,7 +14,9 @@
 //! hosts make no difference.
 
 mod awaited;
+mod feed;
 mod folding;
+mod heads;
 mod history;
 mod keeper;
 mod looks;
@@ -45,6 +47,8 @@ use gavel_store::{Error, HeartbeatStore, Store};
 use tokio::sync::{Mutex, watch};
 
 pub use awaited::Lateness;
+pub use feed::{FeedError, FeedPart, FeedPlace, FeedResume, FeedStage, ResyncReason, RowFeed};
+pub use heads::RowsVersion;
 pub use history::{RowMoment, RowStep, RowSteps};
 pub use keeper::ViewKeeper;
 pub use parked::RetryError;
@@ -84,6 +88,8 @@ pub struct ViewSettings {
     pub wait: Duration,
     /// The time for which a table that nobody reads is kept, and follows the log.
     pub keep_previous: Duration,
+    /// The number of events that a feed of rows may be behind; beyond, it sends its rows anew.
+    pub feed_events: u64,
 }
 
 impl Default for ViewLimits {
@@ -104,6 +110,7 @@ impl Default for ViewSettings {
             history_events: 100_000,
             wait: Duration::from_secs(5),
             keep_previous: Duration::from_secs(24 * 60 * 60),
+            feed_events: 100_000,
         }
     }
 }
@@ -125,6 +132,8 @@ struct Inner {
     looks: looks::Looks,
     /// The tables, as the keeper has seen them last.
     seen: watch::Sender<Arc<[ViewTable]>>,
+    heads: heads::Heads,
+    feeds: feed::FeedTables,
     /// Changes when there may be other tables, or one has another state.
     changes: watch::Sender<()>,
     /// Changes when the log seems to have been restored to an earlier state.
@@ -175,6 +184,8 @@ impl Views {
             progresses: progress::Progresses::default(),
             looks: looks::Looks::default(),
             seen: watch::Sender::new(Arc::default()),
+            heads: heads::Heads::default(),
+            feeds: feed::FeedTables::default(),
             changes: watch::Sender::new(()),
             restored: watch::Sender::new(()),
             retrying: Mutex::default(),

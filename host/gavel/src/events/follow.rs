@@ -1,24 +1,15 @@
-//! `gavel events --follow`: the log as it grows, across connections that break.
-
-use std::time::Duration;
+//! `gavel events --follow`: the log as it grows.
 
 use anyhow::{Context as _, anyhow};
-use gavel_client::{Client, EventStream, Message};
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Method, Response};
+use gavel_client::{Client, Message};
+use reqwest::{Method, RequestBuilder};
 use serde::Deserialize;
 
 use super::Arguments;
 use crate::answer::Event;
 use crate::exit::{Failure, Result};
-use crate::lines::LONGEST_SILENCE;
+use crate::following::{Followed, Following};
 use crate::output::Output;
-
-const MEDIA_TYPE: &str = "text/event-stream";
-/// The pause before connecting again; doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause before connecting again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A stored event that the host cannot read.
 #[derive(Debug, Deserialize)]
@@ -28,121 +19,35 @@ struct Malformed {
     reason: String,
 }
 
-/// The rest of the log to show.
-struct Follower<'a, 'b> {
-    arguments: &'a Arguments,
-    client: &'a Client,
-    output: &'a mut Output<'b>,
-    after: Option<String>,
-    left: u64,
-}
+/// The events that are wanted.
+struct LoggedEvents<'a>(&'a Arguments);
 
 pub(super) async fn run(arguments: &Arguments, client: &Client, output: &mut Output<'_>) -> Result {
-    let mut follower = Follower {
-        arguments,
+    let following = Following {
+        followed: LoggedEvents(arguments),
         client,
         output,
         after: arguments.after.clone(),
         left: arguments.limit.unwrap_or(u64::MAX),
     };
-    tokio::select! {
-        followed = follower.follow() => followed,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted.context("cannot listen for signals")?;
-            if let Some(after) = follower.after {
-                output.note(&format!("read so far; continue with --after {after}"));
-            }
-            Ok(())
-        }
-    }
+    following.run().await
 }
 
-impl Follower<'_, '_> {
-    /// Shows events until there were as many as are wanted. What fails at first is an error, later
-    /// it is tried again.
-    async fn follow(&mut self) -> Result {
-        if self.left == 0 {
-            return Ok(());
-        }
-        let mut response = self.connect().await?;
-        loop {
-            let ended = self.show_all(response).await?;
-            if self.left == 0 {
-                return Ok(());
-            }
-            let place = self.after.as_deref().unwrap_or("the beginning");
-            let note = format!("{ended}; connecting again, to continue after {place}");
-            self.output.note(&note);
-            response = self.reconnect().await?;
-            self.output.note("connected again");
-        }
-    }
-
-    async fn connect(&self) -> Result<Response> {
+impl Followed for LoggedEvents<'_> {
+    fn request(&self, client: &Client) -> gavel_client::Result<RequestBuilder> {
         let parameters = [
-            ("decider", self.arguments.decider.as_deref()),
-            ("id", self.arguments.id.as_deref()),
+            ("decider", self.0.decider.as_deref()),
+            ("id", self.0.id.as_deref()),
         ];
-        let mut request = self
-            .client
-            .request_with_query(Method::GET, &["v1", "events"], &parameters)?
-            .header(ACCEPT, MEDIA_TYPE);
-        if let Some(after) = &self.after {
-            request = request.header("last-event-id", after);
-        }
-        let response = self.client.open(request).await?;
-        let media_type = response.headers().get(CONTENT_TYPE);
-        if media_type.is_none_or(|value| !value.as_bytes().starts_with(MEDIA_TYPE.as_bytes())) {
-            return Err(
-                anyhow!("the host cannot be followed: it does not answer with events").into(),
-            );
-        }
-        Ok(response)
+        client.request_with_query(Method::GET, &["v1", "events"], &parameters)
     }
 
-    /// Connects as soon as a host answers.
-    async fn reconnect(&self) -> Result<Response> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            match self.connect().await {
-                Ok(response) => return Ok(response),
-                Err(Failure::Error(_)) => {}
-                Err(Failure::Problem(problem)) if problem.status() == 503 => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-    }
-
-    /// Shows what comes, until there is enough or the connection has ended; then says how.
-    async fn show_all(&mut self, mut response: Response) -> Result<&'static str> {
-        let mut stream = EventStream::default();
-        loop {
-            let piece = match tokio::time::timeout(LONGEST_SILENCE, response.chunk()).await {
-                Ok(Ok(Some(piece))) => piece,
-                Ok(Ok(None)) => return Ok("the host has ended the connection"),
-                Ok(Err(_)) => return Ok("the connection has broken"),
-                Err(_) => return Ok("the host has sent nothing for too long"),
-            };
-            for message in stream.push(&piece) {
-                self.show(&message)?;
-                if self.left == 0 {
-                    return Ok("all that was wanted has come");
-                }
-            }
-            if let Some(id) = stream.last_id() {
-                self.after = Some(id.to_owned());
-            }
-        }
-    }
-
-    fn show(&mut self, message: &Message) -> Result {
+    fn show(&mut self, message: &Message, output: &mut Output<'_>) -> Result<bool> {
         match serde_json::from_str::<Event>(&message.data) {
-            Ok(_) if self.output.is_json() => self.output.received(&message.data)?,
-            Ok(event) => self.output.text(&event.in_words_with_stream())?,
+            Ok(_) if output.is_json() => output.received(&message.data)?,
+            Ok(event) => output.text(&event.in_words_with_stream())?,
             // An event of the host's, not of a decider.
-            Err(_) if message.event == "caught-up" => return Ok(()),
+            Err(_) if message.event == "caught-up" => return Ok(false),
             Err(_) if message.event == "malformed" => {
                 let malformed: Malformed = serde_json::from_str(&message.data)
                     .context("the host has reported an event in a way that is not known")?;
@@ -154,16 +59,19 @@ impl Follower<'_, '_> {
                 let note = format!(
                     "warning: the event at {position} of {stream} cannot be read: {reason}"
                 );
-                self.output.note(&note);
-                return Ok(());
+                output.note(&note);
+                return Ok(false);
             }
             Err(error) => {
                 let context = "an event is not what this version of gavel knows";
                 return Err(Failure::Error(anyhow!(error).context(context)));
             }
         }
-        self.left = self.left.saturating_sub(1);
-        Ok(())
+        Ok(true)
+    }
+
+    fn place<'p>(&self, id: Option<&'p str>) -> Option<&'p str> {
+        id.or(Some("the beginning"))
     }
 }
 

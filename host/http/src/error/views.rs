@@ -1,6 +1,8 @@
 //! Errors about views and their rows.
 
-use gavel_engine::views::{AfterError, FindError, HistoryError, Misquery, ReadError, RetryError};
+use gavel_engine::views::{
+    AfterError, FeedError, FindError, HistoryError, Misquery, ReadError, RetryError,
+};
 
 use super::{Code, Location, Problem, malformed, of_fault};
 
@@ -54,6 +56,15 @@ impl From<AfterError> for Problem {
                     .with("wanted", wanted.to_string())
                     .with("paused", is_paused)
             }
+        }
+    }
+}
+
+impl From<FeedError> for Problem {
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::Find(error) => error.into(),
+            FeedError::Module(error) => error.into(),
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) use names::{
 };
 pub(super) use preconditions::{Preconditions, expected};
 pub(super) use query::Query;
-pub(super) use rows::{AfterHeader, RowsQuery, write_place};
+pub(super) use rows::{AfterHeader, RowsQuery, read_place, write_place};
 
 use serde_path_to_error::{Path, Segment};
 

@@ -43,6 +43,9 @@ pub(crate) struct RowsQuery {
     pub(crate) order: Option<(String, bool)>,
     pub(crate) after: Option<(Option<String>, RowKey)>,
     pub(crate) limit: Limit,
+    /// The parameter that makes this a question for a page; none if any number of rows is the
+    /// answer.
+    pub(crate) page: Option<&'static str>,
 }
 
 impl FromRequestParts<AppState> for RowsQuery {
@@ -69,6 +72,7 @@ impl RowsQuery {
                     let number: Result<u32, _> = value.parse();
                     let number = number.map_err(|_| wrong("give a number from 1 to 1000"))?;
                     parsed.limit = Limit::try_from(number).map_err(wrong)?;
+                    parsed.page = Some("_limit");
                 }
                 "_order" => {
                     let (field, is_descending) = match value.strip_prefix('-') {
@@ -82,6 +86,7 @@ impl RowsQuery {
                     let place = read_place(&value);
                     let reason = "it is not the `next` of a page";
                     parsed.after = Some(place.ok_or_else(|| wrong(reason))?);
+                    parsed.page = Some("_after");
                 }
                 own if own.starts_with('_') && is_ours(own) => {
                     return Err(wrong("it is unknown"));
@@ -124,7 +129,7 @@ fn filter(name: &str, value: String) -> Filter {
 }
 
 /// Reads the place of a row that [`write_place`] has written.
-fn read_place(text: &str) -> Option<(Option<String>, RowKey)> {
+pub(crate) fn read_place(text: &str) -> Option<(Option<String>, RowKey)> {
     let bytes = hex::decode(text).ok()?;
     let (value, key): (Option<String>, String) = serde_json::from_slice(&bytes).ok()?;
     Some((value, RowKey::new(key).ok()?))

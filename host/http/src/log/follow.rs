@@ -5,6 +5,7 @@
 //! deadline, and resumes from the last position received.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -225,9 +226,9 @@ impl Format {
 
     /// A comment, or an empty line. An id without data is not an event: it only moves the position
     /// that a client resumes from, past events that the filter left out.
-    fn write_keep_alive(self, chunk: &mut Vec<u8>, position: Position) {
+    pub(crate) fn write_keep_alive(self, chunk: &mut Vec<u8>, id: impl Display) {
         match self {
-            Self::ServerSentEvents => write(chunk, format_args!(":\nid: {position}\n\n")),
+            Self::ServerSentEvents => write(chunk, format_args!(":\nid: {id}\n\n")),
             Self::Lines => chunk.push(b'\n'),
         }
     }
@@ -235,8 +236,8 @@ impl Format {
 
 /// The fields before the data of a server-sent event, and the name of the field with the data. An
 /// event without a name is a `message`.
-fn write_head(chunk: &mut Vec<u8>, position: Position, name: Option<&str>) {
-    write(chunk, format_args!("id: {position}\n"));
+pub(crate) fn write_head(chunk: &mut Vec<u8>, id: impl Display, name: Option<&str>) {
+    write(chunk, format_args!("id: {id}\n"));
     if let Some(name) = name {
         chunk.extend_from_slice(b"event: ");
         // What has been registered with plain SQL may hold line breaks, which would begin another

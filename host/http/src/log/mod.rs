@@ -187,7 +187,7 @@ fn filter(query: LogQuery) -> Result<LogFilter, Problem> {
 
 /// The first format other than JSON in `Accept`; none if JSON comes first, or no known format is
 /// named.
-fn format(headers: &HeaderMap) -> Option<Format> {
+pub(crate) fn format(headers: &HeaderMap) -> Option<Format> {
     let accepted = headers
         .get_all(ACCEPT)
         .iter()

@@ -1,5 +1,6 @@
 //! `/v1/views`: views, and the rows that were folded from events.
 
+mod feed;
 pub(crate) mod history;
 pub(crate) mod openapi;
 pub(crate) mod pause;
@@ -25,6 +26,7 @@ use crate::extract::{
     AfterHeader, KnownModules, NamespaceHeader, Preconditions, Query, RowPath, RowsQuery, ViewPath,
     write_place,
 };
+use crate::log::{self, follow::Format};
 use crate::state::AppState;
 
 const POSITION: HeaderName = HeaderName::from_static("gavel-position");
@@ -235,6 +237,19 @@ pub(crate) async fn get_row(
 /// `created_at.gte=…` (and `gt`, `lt`, `lte`), ordered by `_order=created_at` or `-created_at`. An
 /// index answers conditions for equality on its first members, and bounds or an order on the next.
 /// A page ends early when its rows take up about 512 KiB.
+///
+/// With `Accept: text/event-stream`, the answer is a feed: all of these rows, and then each that
+/// events change, as server-sent events. `upsert` is a row that fulfils the conditions, as it is
+/// now: `{"key", "row"}`; `delete` is a key without such a row, which need not have been sent:
+/// `{"key"}`; `caught-up` means that this is all for now. Rows in the order of the query come
+/// first, changes in no order of keys. `resync` means that all rows sent before are void, and that
+/// those there are follow: `reason` says whether people read those of another `module`, whether
+/// `rows` were changed otherwise than by events (a parked row was retried, or all were built anew),
+/// whether the client was more than `views.feed_events` `behind`, or the log has `lost` events. A
+/// row that is parked is sent as it was. A client that connects again to the same query sends the
+/// last `id`, and misses nothing. There is a comment at least every 15 seconds. A feed has no
+/// `_limit` and no `_after`, and ends when the view is deactivated, or its module has no index for
+/// the query any more.
 #[utoipa::path(
     get, path = "/v1/views/{view}/rows", tag = "views",
     params(
@@ -242,12 +257,16 @@ pub(crate) async fn get_row(
         ("_limit" = Option<u32>, Query, description = "The most rows on the page, 1 to 1,000. Default: 100."),
         ("_after" = Option<String>, Query, description = "The `next` of the page before."),
         ("Gavel-After" = Option<String>, Header, description = "A position of the log that the rows have to show: the answer waits for it."),
+        ("Last-Event-ID" = Option<String>, Header, description = "The last `id` of a feed, to go on from."),
     ),
     responses(
-        (status = 200, description = "A page of rows.", body = RowList, headers(
-            ("Gavel-Position" = String, description = "The position of the log that the view has reached."),
-            ("Gavel-Module" = String, description = "The module that has folded the rows."),
-            ("Gavel-Incomplete" = String, description = "1 if there are events whose rows cannot be told."),
+        (status = 200, description = "A page of rows, or a feed of them.", headers(
+            ("Gavel-Position" = String, description = "The position of the log that the view has reached; not in a feed."),
+            ("Gavel-Module" = String, description = "The module that has folded the rows; not in a feed."),
+            ("Gavel-Incomplete" = String, description = "1 if there are events whose rows cannot be told; not in a feed."),
+        ), content(
+            (RowList = "application/json"),
+            (String = "text/event-stream"),
         )),
         (status = 404, description = "`view-not-found`"),
         (status = 422, description = "`index-missing`, with the `indexes` that there are"),
@@ -258,11 +277,15 @@ pub(crate) async fn list_rows(
     State(state): State<AppState>,
     ViewPath(view): ViewPath,
     AfterHeader(after): AfterHeader,
+    headers: HeaderMap,
     query: RowsQuery,
 ) -> Result<Response, Problem> {
     let views = &state.services.views;
     if let Some(after) = after {
         views.wait_for(&view, after).await?;
+    }
+    if log::format(&headers) == Some(Format::ServerSentEvents) {
+        return feed::open(&state, view, query, &headers).await;
     }
     let order = query.order.as_ref();
     let order = order.map(|(field, is_descending)| (field.as_str(), *is_descending));

@@ -1,7 +1,6 @@
 //! Questions for the rows of views in memory.
 
 use std::cmp::Ordering;
-use std::ops::Bound;
 
 use crate::Error;
 use crate::views::{Cell, KeyedRow, RowPlace, RowQuery, RowRange, TableShape};
@@ -34,11 +33,8 @@ impl<'q> Question<'q> {
         });
         is_equal
             && self.range.is_none_or(|(place, range)| {
-                !range.is_bounded()
-                    || row.cells[place].as_ref().is_some_and(|cell| {
-                        is_within(cell, &range.lower, Ordering::Greater)
-                            && is_within(cell, &range.upper, Ordering::Less)
-                    })
+                let cell = row.cells[place].as_ref();
+                !range.is_bounded() || cell.is_some_and(|cell| range.has(cell))
             })
     }
 
@@ -63,16 +59,6 @@ impl<'q> Question<'q> {
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (None, None) => by_key(),
-        }
-    }
-}
-
-fn is_within(cell: &Cell, bound: &Bound<Cell>, side: Ordering) -> bool {
-    match bound {
-        Bound::Unbounded => true,
-        Bound::Excluded(bound) => cell.compare(bound) == Some(side),
-        Bound::Included(bound) => {
-            matches!(cell.compare(bound), Some(order) if order == side || order == Ordering::Equal)
         }
     }
 }

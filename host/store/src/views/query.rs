@@ -1,5 +1,6 @@
 //! Reads of rows.
 
+use std::cmp::Ordering;
 use std::ops::Bound;
 
 use gavel_model::{ActivationNumber, Json, ModuleDigest, Position, RowKey};
@@ -70,6 +71,23 @@ impl RowRange {
             (&self.lower, &self.upper),
             (Bound::Unbounded, Bound::Unbounded)
         )
+    }
+
+    /// Tells whether a value is within the bounds.
+    #[must_use]
+    pub fn has(&self, cell: &Cell) -> bool {
+        is_within(cell, &self.lower, Ordering::Greater)
+            && is_within(cell, &self.upper, Ordering::Less)
+    }
+}
+
+fn is_within(cell: &Cell, bound: &Bound<Cell>, side: Ordering) -> bool {
+    match bound {
+        Bound::Unbounded => true,
+        Bound::Excluded(bound) => cell.compare(bound) == Some(side),
+        Bound::Included(bound) => {
+            matches!(cell.compare(bound), Some(order) if order == side || order == Ordering::Equal)
+        }
     }
 }
 
