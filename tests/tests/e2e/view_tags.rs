@@ -6,6 +6,7 @@ use serde_json::json;
 on_every_store! {
     events_of_a_view_by_tag_are_indexed_though_they_were_stored_before_it,
     an_index_goes_on_where_a_killed_host_has_left_it,
+    the_events_of_a_row_are_found_without_a_look_at_all_others,
 }
 
 /// The guards, and whether all of each kind is indexed.
@@ -80,6 +81,36 @@ async fn events_of_a_view_by_tag_are_indexed_though_they_were_stored_before_it(s
     there.deploy_example("order").await;
     begin_order(&there, "o-1", "r-1").await;
     assert_eq!(indexed_tags(&store).await, 7);
+}
+
+/// The few events of a row are told although there are more others than may be looked at.
+async fn the_events_of_a_row_are_found_without_a_look_at_all_others(store: Store) {
+    let host = Host::start_configured(&store, "[views]\nhistory_events = 100\n").await;
+    let client = host.client();
+    for decider in ["restaurant", "order"] {
+        client.deploy_example(decider).await;
+    }
+    open_restaurant(&client, "r-1").await;
+    begin_order(&client, "o-1", "r-1").await;
+    let other =
+        json!({ "event": "RestaurantMenuChanged", "data": {}, "tags": ["restaurant_id:r-2"] });
+    let others = client.stream("restaurant", "r-2");
+    others
+        .append(0, &json!(vec![other; 2_500]))
+        .send()
+        .await
+        .expect(200);
+    begin_order(&client, "o-2", "r-1").await;
+    let kitchen = client.view("kitchen");
+    kitchen.deploy(component("kitchen_view")).await;
+
+    let row = kitchen.row_now("r-1").await.json(200);
+    let told = kitchen.get("/rows/r-1/why").send().await.json(200);
+    let steps = told["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 3, "{told}");
+    assert_eq!(steps[2]["row"], row);
+    let fresh = kitchen.get("/rows/r-1?_fresh=true").send().await;
+    assert_eq!(fresh.json(200), row);
 }
 
 async fn an_index_goes_on_where_a_killed_host_has_left_it(store: Store) {

@@ -1,12 +1,13 @@
 //! The events that the sources of a row name, read in the order of the log.
 //!
-//! Streams are read by their index. Tags without a stream are looked for in the whole log.
+//! Streams are read by their index, and so are tags, as far as their kinds of events are indexed
+//! and the log shows them; what is left is looked for in the log.
 
 use std::collections::BTreeSet;
 
 use gavel_model::{DeciderName, EventFilter, Namespace, Position, RecordedEvent, StreamId};
 use gavel_sandbox::QueryItem;
-use gavel_store::{Error, LogFilter, LogPage, Moment, Store};
+use gavel_store::{Error, EventKind, LogFilter, LogPage, Moment, Store, TagCondition, TaggedPage};
 
 use crate::catalog::View;
 
@@ -18,7 +19,7 @@ const PAGE_OF_LOG: u32 = 1_000;
 pub(super) struct Sources {
     namespace: Namespace,
     streams: Vec<StreamId>,
-    tagged: Vec<LogFilter>,
+    tagged: Vec<TagCondition>,
 }
 
 /// A page of events, of which not all need to be the row's.
@@ -46,31 +47,29 @@ impl Sources {
         most: usize,
     ) -> Result<Self, String> {
         let read = view.filter();
+        let is_read = |kind: &EventKind| {
+            read.deciders.contains(&kind.decider) && read.events.contains(&kind.event)
+        };
         let (mut streams, mut tagged) = (BTreeSet::new(), Vec::new());
         for item in items {
-            let (deciders, events): (BTreeSet<_>, BTreeSet<_>) = item.events.into_iter().unzip();
-            let deciders = deciders
-                .into_iter()
-                .filter(|name| read.deciders.contains(name));
             match item.stream_id {
                 Some(id) => {
+                    let deciders = item.events.into_iter().map(|(decider, _)| decider);
+                    let deciders = deciders.filter(|name| read.deciders.contains(name));
                     let deciders = deciders.filter_map(|name| DeciderName::new(name).ok());
                     let named = deciders
                         .filter_map(|decider| StreamId::new(namespace.clone(), decider, &*id).ok());
                     streams.extend(named);
                 }
                 None => {
-                    let events = events.into_iter().filter(|name| read.events.contains(name));
-                    let filter = LogFilter::from(EventFilter {
-                        deciders: deciders.collect(),
-                        events: events.collect(),
+                    let kinds = item.events.into_iter();
+                    let kinds = kinds.map(|(decider, event)| EventKind { decider, event });
+                    let condition = TagCondition {
+                        kinds: kinds.filter(|kind| is_read(kind)).collect(),
                         tags: item.tags,
-                    });
-                    // Empty lists would let everything pass.
-                    let is_any =
-                        filter.events.deciders.is_empty() || filter.events.events.is_empty();
-                    if !is_any && !tagged.contains(&filter) {
-                        tagged.push(filter);
+                    };
+                    if !condition.kinds.is_empty() && !tagged.contains(&condition) {
+                        tagged.push(condition);
                     }
                 }
             }
@@ -109,18 +108,15 @@ impl Sources {
             page.next = end.map(|last| last.position);
             page.events = read.items;
         }
-        for filter in &self.tagged {
-            let read = self.read_tagged(store, filter, after, through, limit);
-            let LogPage {
+        for condition in &self.tagged {
+            let read = self.read_tagged(store, condition, after, through, limit);
+            let SourcePage {
                 events,
                 next,
-                caught_up,
-                ..
+                looked_at,
             } = read.await?;
-            if !caught_up {
-                page.next = Some(page.next.map_or(next, |end| end.min(next)));
-            }
-            page.looked_at += u64::from(PAGE_OF_LOG).max(events.len() as u64);
+            page.next = page.next.into_iter().chain(next).min();
+            page.looked_at += looked_at;
             page.events.extend(events);
         }
         if let Some(end) = page.next {
@@ -131,18 +127,51 @@ impl Sources {
         Ok(page)
     }
 
-    /// Reads the events with some tags in the whole log. An index of tags goes here.
+    /// Reads events with some tags: by the index of tags, and where that has none, or the log shows
+    /// none yet, in the log.
     async fn read_tagged(
         &self,
         store: &dyn Store,
-        filter: &LogFilter,
+        condition: &TagCondition,
         after: Position,
         through: &Moment,
         limit: u32,
-    ) -> Result<LogPage, Error> {
-        store
-            .read_log_through(&self.namespace, after, filter, through, limit)
-            .await
+    ) -> Result<SourcePage, Error> {
+        let is_settled = after < through.settled;
+        if is_settled {
+            let conditions = std::slice::from_ref(condition);
+            let found = store.tagged(&self.namespace, conditions, after, limit);
+            match found.await {
+                Ok(Some(found)) => return Ok(indexed(found, through.settled)),
+                // Which event it is, the log tells.
+                Ok(None) | Err(Error::Malformed { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let names = |of: fn(&EventKind) -> &String| condition.kinds.iter().map(of).cloned();
+        let filter = LogFilter::from(EventFilter {
+            deciders: names(|kind| &kind.decider).collect(),
+            events: names(|kind| &kind.event).collect(),
+            tags: condition.tags.clone(),
+        });
+        let read = store.read_log_through(&self.namespace, after, &filter, through, limit);
+        let LogPage {
+            events,
+            next,
+            caught_up,
+            ..
+        } = read.await?;
+        // What is not settled are few.
+        let passed_over = if is_settled {
+            u64::from(PAGE_OF_LOG)
+        } else {
+            0
+        };
+        Ok(SourcePage {
+            looked_at: passed_over.max(events.len() as u64),
+            events,
+            next: (!caught_up).then_some(next),
+        })
     }
 
     /// Reads no more of a stream, unless its events are found by tags as well.
@@ -153,5 +182,25 @@ impl Sources {
     /// Tells whether there is nothing to read.
     pub(super) fn is_empty(&self) -> bool {
         self.streams.is_empty() && self.tagged.is_empty()
+    }
+}
+
+/// A page of the index, as far as all of it was stored before a moment; behind that, the log is
+/// read.
+fn indexed(found: TaggedPage, settled: Position) -> SourcePage {
+    let TaggedPage {
+        mut events,
+        next,
+        has_more,
+    } = found;
+    events.retain(|event| event.position <= settled);
+    let next = match has_more {
+        true => next.min(settled),
+        false => settled,
+    };
+    SourcePage {
+        looked_at: events.len() as u64,
+        events,
+        next: Some(next),
     }
 }
