@@ -116,7 +116,12 @@ impl Gate {
         let comparing = self.compare_rows(subject, (&before, &after), watch);
         let compared = match subject.direction {
             Swap::Forward => Some(comparing.await?),
-            Swap::Back => timeout(ROLLBACK_LOOK, comparing).await.ok().transpose()?,
+            // Nothing keeps people from going back.
+            Swap::Back => match timeout(ROLLBACK_LOOK, comparing).await {
+                Ok(Ok(compared)) => Some(compared),
+                Ok(Err(Error::Paused { .. })) | Err(_) => None,
+                Ok(Err(error)) => return Err(error),
+            },
         };
         let found = match &compared {
             Some(compared) => self.differences(compared).await?,
