@@ -85,7 +85,7 @@ async fn rows(view: &View) -> BTreeMap<String, Value> {
     view.all_now().await.into_iter().collect()
 }
 
-/// What was appended to some streams.
+/// The events that were appended to some streams.
 struct History {
     streams: Vec<Vec<&'static str>>,
     events: usize,

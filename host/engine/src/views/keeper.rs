@@ -115,7 +115,9 @@ impl ViewKeeper {
 
     /// Runs a runner for each table that belongs to this host and is not paused.
     async fn serve(&mut self, tables: &[ViewTable]) {
-        let owned = tables.iter().filter(|table| !table.is_paused && self.inner.owns(&table.view));
+        let owned = tables
+            .iter()
+            .filter(|table| !table.is_paused && self.inner.owns(&table.view));
         let owned: Vec<&ViewTable> = owned.collect();
         let is_owned = |id: &TableId| owned.iter().any(|table| table.id == *id);
         self.running.retain(|id, _| is_owned(id));
