@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use gavel_tests::postgres::Session;
 use gavel_tests::{
     Backend, COUNTER, Client, Host, LIMIT, Store, View, component, eventually, on_every_store,
 };
@@ -13,13 +14,17 @@ use crate::rounds;
 
 on_every_store! {
     rows_are_the_fold_of_the_log_whatever_is_killed,
+    a_thousand_clients_read_what_they_have_written,
 }
+
+/// The clients that send and read at the same time.
+const CLIENTS: usize = 1_000;
 
 const TALLY: &str = "tally";
 
 /// A history is appended before a view of it is built and while that is kept. Hosts, two of them
-/// on PostgreSQL, are killed before, within and after each; in the end the rows are those of a
-/// fold by hand.
+/// on PostgreSQL, are killed before, within and after each, and other writers keep appends open; in
+/// the end the rows are those of a fold by hand.
 async fn rows_are_the_fold_of_the_log_whatever_is_killed(store: Store) {
     let mut hosts = vec![Host::start(&store).await];
     if store.backend() == Backend::Postgres {
@@ -55,18 +60,61 @@ async fn rows_are_the_fold_of_the_log_whatever_is_killed(store: Store) {
             break;
         }
         let mut expected_kills = 0;
-        for _ in 0..random.random_range(5..40) {
+        let mut open = Vec::new();
+        for step in 0..random.random_range(5..40) {
             let place = random.random_range(0..hosts.len());
             history.append(&within(&hosts[place]), &mut random).await;
+            if store.backend() == Backend::Postgres && random.random_ratio(1, 3) {
+                open.push(OpenAppend::begin(&store, &namespace, step));
+            }
+            if !open.is_empty() && random.random_ratio(1, 3) {
+                let append = open.swap_remove(random.random_range(0..open.len()));
+                append.end(random.random(), &mut history);
+            }
             if random.random_ratio(1, 4) {
                 let place = random.random_range(0..hosts.len());
                 kill(&mut hosts[place]).await;
                 expected_kills += 1;
             }
         }
+        for append in open {
+            append.end(random.random(), &mut history);
+        }
         eprintln!("{} events, {expected_kills} kills", history.events);
         for host in &hosts {
             assert_eq!(rows(&within(host).view(TALLY)).await, history.rows());
+        }
+    }
+}
+
+/// Clients send and read at once, in each of the three ways of reading what one has written, and
+/// never see an older row.
+async fn a_thousand_clients_read_what_they_have_written(store: Store) {
+    let host = Host::start_configured(&store, "[views]\nwait_ms = 60000\n").await;
+    let client = host.client();
+    client.deploy_example(COUNTER).await;
+    client.view(TALLY).deploy(component(TALLY)).await;
+    for (seed, _) in rounds() {
+        let clients = (0..CLIENTS).map(|number| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let (id, view) = (format!("c-{seed}-{number}"), client.view(TALLY));
+                let (stream, path) = (client.stream(COUNTER, &id), format!("/rows/{id}"));
+                let increment = || stream.command("Increment", json!({}));
+                let sent = increment().query("await", TALLY).send().await.json(200);
+                assert_eq!(sent["behind"], Value::Null, "{sent}");
+                assert_eq!(view.row(&id).await.json(200)["total"], 1, "{id}");
+                let sent = increment().send().await.json(200);
+                let position = sent["events"][0]["position"].as_str().unwrap();
+                let read = view.get(&path).header("Gavel-After", position);
+                assert_eq!(read.send().await.json(200)["total"], 2, "{id}");
+                increment().send().await.expect(200);
+                let fresh = view.get(&path).query("_fresh", "true").send().await;
+                assert_eq!(fresh.json(200)["total"], 3, "{id}");
+            })
+        });
+        for client in clients.collect::<Vec<_>>() {
+            client.await.unwrap();
         }
     }
 }
@@ -85,9 +133,37 @@ async fn rows(view: &View) -> BTreeMap<String, Value> {
     view.all_now().await.into_iter().collect()
 }
 
+/// An append by another writer, which keeps what comes after it from all readers.
+struct OpenAppend {
+    session: Session,
+    id: String,
+}
+
+impl OpenAppend {
+    fn begin(store: &Store, namespace: &str, step: usize) -> Self {
+        let (mut session, id) = (store.session(), format!("open-{step}"));
+        session.run("BEGIN").unwrap();
+        session.rows(&format!(
+            "SELECT append_event('Incremented', gen_random_uuid(), '{COUNTER}', '{id}', '{{}}', gen_random_uuid(), NULL, namespace => '{namespace}')"
+        ));
+        Self { session, id }
+    }
+
+    fn end(mut self, is_kept: bool, history: &mut History) {
+        let end = if is_kept { "COMMIT" } else { "ROLLBACK" };
+        self.session.run(end).unwrap();
+        if is_kept {
+            history.events += 1;
+            history.foreign.push(self.id);
+        }
+    }
+}
+
 /// The events that were appended to some streams.
 struct History {
     streams: Vec<Vec<&'static str>>,
+    /// The streams of other writers, with an increment each.
+    foreign: Vec<String>,
     events: usize,
 }
 
@@ -95,6 +171,7 @@ impl History {
     fn new(random: &mut StdRng) -> Self {
         Self {
             streams: vec![Vec::new(); random.random_range(1..30)],
+            foreign: Vec::new(),
             events: 0,
         }
     }
@@ -139,8 +216,11 @@ impl History {
             }
             json!({ "total": total, "resets": resets })
         };
+        let foreign = self.foreign.iter();
+        let foreign = foreign.map(|id| (id.clone(), row(&vec!["Incremented"])));
         streams
             .map(|(place, events)| (format!("c-{place}"), row(events)))
+            .chain(foreign)
             .collect()
     }
 }

@@ -28,6 +28,7 @@ mod view_feed;
 mod view_gate;
 mod view_history;
 mod view_hosts;
+mod view_log;
 mod view_operations;
 mod view_swaps;
 mod view_tags;
