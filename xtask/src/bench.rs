@@ -113,7 +113,7 @@ fn measure(sh: &Shell, args: &Args, benches: &[&Bench]) -> Result<()> {
         }
         let is_peer = |name: &str| match bench {
             Bench::Peers => name != peers::PROJECTION && is_wanted(name),
-            Bench::Views => name == peers::PROJECTION && is_wanted("twins"),
+            Bench::Views => peers::OF_VIEWS.contains(&name) && is_wanted("twins"),
             _ => false,
         };
         if [Bench::Peers, Bench::Views].contains(bench) {

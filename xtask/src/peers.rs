@@ -17,6 +17,8 @@ const NEEDS_PROTOC: &str = "umadb";
 
 /// A twin of a view, which answers no commands.
 pub(crate) const PROJECTION: &str = "projection";
+/// The twins of a view.
+pub(crate) const OF_VIEWS: [&str; 2] = ["emmett", PROJECTION];
 
 /// A program that answers like the host does.
 #[derive(Debug)]

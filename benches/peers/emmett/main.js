@@ -1,9 +1,12 @@
 #!/usr/bin/env node
-// Twin: Emmett with its PostgreSQL store, on Node. Started as `main.js ADDRESS DATABASE_URL VARIANT`; the best variant has a larger pool.
+// Twin: Emmett with its PostgreSQL store, on Node. Started as `main.js ADDRESS DATABASE_URL VARIANT`; the best variant has a larger pool, and larger batches
+// for a rebuild. As the twin of a view it answers what `projection` does: `POST /fill?accounts=&each=`, `POST /rebuild`, `GET /rows/{key}`.
 
 import { createServer } from 'node:http';
 import { CommandHandler, IllegalStateError } from '@event-driven-io/emmett';
-import { getPostgreSQLEventStore } from '@event-driven-io/emmett-postgresql';
+import {
+  getPostgreSQLEventStore, pongoSingleStreamProjection, rebuildPostgreSQLProjections,
+} from '@event-driven-io/emmett-postgresql';
 import pg from 'pg';
 
 const [address, databaseUrl, variant] = process.argv.slice(2);
@@ -33,6 +36,46 @@ const handle = CommandHandler({
   retry: { onVersionConflict: 10 },
 });
 
+const balances = pongoSingleStreamProjection({
+  collectionName: 'balances',
+  canHandle: ['Opened', 'Deposited'],
+  evolve: (row, { type, data }) => type === 'Opened'
+    ? { owner: data.owner, balance: 0 }
+    : { ...row, balance: row.balance + data.amount },
+});
+
+async function fill(accounts, each) {
+  const deposits = Array.from({ length: each - 1 }, () => ({ type: 'Deposited', data: { amount: 1 } }));
+  const events = [{ type: 'Opened', data: { owner: 'ann' } }, ...deposits];
+  for (let first = 0; first < accounts; first += 10) {
+    const some = Array.from({ length: Math.min(10, accounts - first) }, (_, index) => `acc-${first + index}`);
+    await Promise.all(some.map((id) => store.appendToStream(id, events)));
+  }
+  return { events: accounts * each };
+}
+
+async function rebuild() {
+  const options = variant === 'best' ? { pulling: { batchSize: 1_000 } } : {};
+  const consumer = rebuildPostgreSQLProjections({ connectionString: databaseUrl, projection: balances, ...options });
+  try {
+    await consumer.start();
+  } finally {
+    await consumer.close();
+  }
+  const { rows: [{ events }] } = await pool.query("SELECT sum((data->>'balance')::BIGINT + 1)::BIGINT AS events FROM balances");
+  return { events: Number(events) };
+}
+
+async function answerOfView(request) {
+  const { pathname, searchParams } = new URL(request.url, 'http://twin');
+  if (request.method === 'POST' && pathname === '/fill') {
+    return [200, await fill(Number(searchParams.get('accounts')), Number(searchParams.get('each')))];
+  }
+  if (request.method === 'POST' && pathname === '/rebuild') return [200, await rebuild()];
+  const { rows: [row] } = await pool.query('SELECT data FROM balances WHERE _id = $1', [pathname.slice('/rows/'.length)]);
+  return row === undefined ? [404, { code: 'not-found' }] : [200, row.data];
+}
+
 async function readBody(request) {
   const parts = [];
   for await (const part of request) parts.push(part);
@@ -41,6 +84,7 @@ async function readBody(request) {
 
 async function answer(request) {
   if (request.url === '/readyz') return [200, { status: 'ready' }];
+  if (!request.url.startsWith('/v1/')) return answerOfView(request);
   const [, id] = request.url.match(/^\/v1\/deciders\/account\/([^/]+)\/commands$/) ?? [];
   if (request.method !== 'POST' || id === undefined) return [404, { code: 'not-found' }];
   const { command, data } = await readBody(request);

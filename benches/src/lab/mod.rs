@@ -55,8 +55,8 @@ pub struct Options {
     /// 10000000.
     #[arg(long, value_name = "NUMBER")]
     pub growth_events: Option<u64>,
-    /// Stored events of the parts of `gate`, about [default: 200000, quick: 10000; of
-    /// `long-history` five times as many]. Its goal is written for 10000000.
+    /// Stored events of the parts of `gate` and of `build` and `twins` of `views`, about [default:
+    /// 200000, quick: 10000; of `long-history` five times as many]. Goals are written for 10000000.
     #[arg(long, value_name = "NUMBER")]
     pub gate_events: Option<u64>,
     /// A variable of the host, as in `GAVEL_STORE_POOL_SIZE=4`; may be repeated. All others have

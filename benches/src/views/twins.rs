@@ -20,6 +20,7 @@ const VARIANTS: [&str; 2] = ["default", "best"];
 /// A running twin with a history of its own.
 #[derive(Debug)]
 struct Twin {
+    name: String,
     variant: &'static str,
     // Before the database, so that it is gone when that is dropped.
     server: Server,
@@ -28,16 +29,22 @@ struct Twin {
 
 /// Rebuilds of twins, and reads of their rows beside those of a view.
 pub(super) async fn rebuilds_and_reads(lab: &Lab, report: &mut Report) -> Result<()> {
-    let Some((name, program)) = lab.options.peer.first() else {
-        return Ok(());
-    };
     let accounts = super::build::events(lab) / EACH;
     let host = Installation::with_accounts(lab, Backend::Postgres, 0).await?;
     host.make_log(accounts, EACH).await?;
     deploy(lab, &host, "balance").await?;
     let mut twins = Vec::new();
-    for variant in VARIANTS {
-        twins.push(start(lab, program, variant, accounts).await?);
+    for (name, program) in &lab.options.peer {
+        for variant in VARIANTS {
+            let twin = start(lab, (name, program), variant, accounts).await;
+            match twin {
+                Ok(twin) => twins.push(twin),
+                // One that does not work is no reason not to measure the others.
+                Err(error) => {
+                    report.fact(format!("left out: {name}, {variant}"), format!("{error:#}"))
+                }
+            }
+        }
     }
     let mut runs = vec![Vec::new(); twins.len()];
     for _ in 0..lab.runs() {
@@ -48,20 +55,20 @@ pub(super) async fn rebuilds_and_reads(lab: &Lab, report: &mut Report) -> Result
             ensure!(events == accounts * EACH, "{events} events were folded");
             #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 events")]
             let speed = events as f64 / start.elapsed().as_secs_f64();
-            eprintln!("  {name}, {}: {speed:.0} events/s", twin.variant);
+            eprintln!("  {}, {}: {speed:.0} events/s", twin.name, twin.variant);
             runs.push(vec![("events_per_s", speed)]);
         }
     }
     let rebuilt = twins.iter().zip(&runs).map(|(twin, runs)| Row {
         labels: vec![
-            ("server", name.clone()),
+            ("server", twin.name.clone()),
             ("variant", twin.variant.to_owned()),
         ],
         figures: median(runs),
         note: String::new(),
     });
     let about = format!(
-        "A hand-written projection of {accounts} rows with three indexes folds {EACH} events for each, from its own table of events in PostgreSQL. To be read beside `build`."
+        "Projections of {accounts} rows fold {EACH} events for each, from their own events in PostgreSQL: a hand-written one with three indexes, and Emmett's, whose documents have none. To be read beside `build`."
     );
     report.section("twins, rebuild", about, rebuilt.collect());
 
@@ -82,7 +89,7 @@ pub(super) async fn rebuilds_and_reads(lab: &Lab, report: &mut Report) -> Result
     for (twin, meter) in twins.iter().zip(&meters) {
         let workload = reads(&twin.requests(), "/rows", accounts);
         let case = Case::new(meter, workload, 64)
-            .label("server", name)
+            .label("server", &twin.name)
             .label("variant", twin.variant);
         cases.push(case);
     }
@@ -99,7 +106,12 @@ fn reads(requests: &Requests, path: &'static str, accounts: u64) -> Workload {
     })
 }
 
-async fn start(lab: &Lab, program: &str, variant: &'static str, accounts: u64) -> Result<Twin> {
+async fn start(
+    lab: &Lab,
+    (name, program): (&str, &str),
+    variant: &'static str,
+    accounts: u64,
+) -> Result<Twin> {
     let folder = lab.folder()?;
     let database = lab.database(&folder).await?;
     let address = free_address()?;
@@ -109,6 +121,7 @@ async fn start(lab: &Lab, program: &str, variant: &'static str, accounts: u64) -
         .current_dir(&folder);
     let server = Server::start(command, address, "/readyz", folder.join("twin.log")).await?;
     let twin = Twin {
+        name: name.to_owned(),
         variant,
         server,
         database,

@@ -1,5 +1,6 @@
 //! The time from the answer to a command until its row is there.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -7,25 +8,33 @@ use hyper::header::HeaderValue;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::deploy;
+use super::{VIEW, candidate, deploy};
 use crate::commands::{half_of, maximum};
 use crate::lab::{self, CommandKind, Installation, Lab, command, deposits};
 use crate::load::{Connection, open, percentile_ms, scattered};
+use crate::rehearsals::Rehearsal;
 use crate::report::{Figures, Report, Row, median};
 
 /// The longest time for which the maximum is measured.
 const MAXIMUM_LENGTH: Duration = Duration::from_secs(4);
 
+/// The most rehearsals of a run.
+const MOST: u32 = 1_000;
+
 /// Commands one after the other whose rows are asked for at once: with nothing beside them, and
-/// beside a load of half of the maximum.
+/// beside a load of half of the maximum, and beside tables that are built.
 pub(super) async fn idle_and_under_load(lab: &Lab, report: &mut Report) -> Result<()> {
     let accounts = lab.pick(10_000, 1_000);
     let mut rows = Vec::new();
     for backend in lab.backends() {
         let host = Installation::with_accounts(lab, backend, accounts).await?;
         deploy(lab, &host, "balance").await?;
-        let mut cases = [("nothing", Vec::new()), ("half of the maximum", Vec::new())];
-        for _ in 0..lab.runs() {
+        let mut cases = [
+            ("nothing", Vec::new()),
+            ("half of the maximum", Vec::new()),
+            ("rehearsals of other modules", Vec::new()),
+        ];
+        for run in 0..u32::try_from(lab.runs())? {
             cases[0].1.push(probe(lab, &host, accounts).await?);
             let workload = deposits(&host.requests(), accounts);
             let length = MAXIMUM_LENGTH.min(lab.length() / 2);
@@ -34,6 +43,15 @@ pub(super) async fn idle_and_under_load(lab: &Lab, report: &mut Report) -> Resul
             let (tally, figures) = tokio::try_join!(open(&workload, load), probes)?;
             ensure!(tally.complaint().is_empty(), "{}", tally.complaint());
             cases[1].1.push(figures);
+            let is_over = Cell::new(false);
+            let probes = async {
+                let figures = probe(lab, &host, accounts).await?;
+                is_over.set(true);
+                Ok(figures)
+            };
+            let rehearsals = rehearse_until(lab, &host, run * MOST, &is_over);
+            let (figures, ()) = tokio::try_join!(probes, rehearsals)?;
+            cases[2].1.push(figures);
         }
         rows.extend(cases.map(|(load, runs)| Row {
             labels: vec![
@@ -44,8 +62,25 @@ pub(super) async fn idle_and_under_load(lab: &Lab, report: &mut Report) -> Resul
             note: String::new(),
         }));
     }
-    let about = "Deposits one after the other, each followed by a read of its row with `Gavel-After`: the time from the answer to the command until the row is there. Goals: p99 20 ms beside nothing, 250 ms beside an open loop at half of what 64 connections reached just before.";
+    let about = "Deposits one after the other, each followed by a read of its row with `Gavel-After`: the time from the answer to the command until the row is there. Goals: p99 20 ms beside nothing, 250 ms beside an open loop at half of what 64 connections reached just before, and no more than 1.5x while tables of other modules are built and compared.";
     report.section("visible", about, rows);
+    Ok(())
+}
+
+/// Rehearses one module after the other, each of which builds a table.
+async fn rehearse_until(
+    lab: &Lab,
+    host: &Installation,
+    first: u32,
+    is_over: &Cell<bool>,
+) -> Result<()> {
+    let mut numbers = first..first + MOST;
+    while !is_over.get() {
+        let number = numbers.next().context("a run has fewer rehearsals")?;
+        let candidate = candidate(lab, host, number).await?;
+        let rehearsal = Rehearsal::start(host, VIEW, &candidate).await?;
+        rehearsal.end().await?;
+    }
     Ok(())
 }
 
