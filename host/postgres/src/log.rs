@@ -22,7 +22,7 @@ const SCAN_BYTES: usize = 8 * PAGE_BYTES;
 
 /// Selects only events that no open transaction can precede any more. A row without an event stands
 /// for a page without any. `OFFSET 0` makes the state be looked at once, and not row by row.
-const LOG: &str = concat!(
+pub(super) const LOG: &str = concat!(
     "SELECT state.is_withheld, page.* \
      FROM ( \
          SELECT h.generation, h.transaction_id, EXISTS ( \

@@ -3,6 +3,7 @@
 use gavel_store::conformance::support::end_told;
 
 use super::*;
+use crate::connect::SESSION_SETTINGS;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_append_that_stays_open_makes_no_reader_skip_and_blocks_no_other_stream() {
@@ -274,6 +275,41 @@ async fn a_malformed_event_is_reported_with_its_place_and_payload_after_those_be
         );
         let rest = read_settled_log(&store, position).await.unwrap();
         assert_eq!(rest.events, log[2..]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_the_log_is_read_in_the_order_of_its_index_though_nothing_was_counted_yet() {
+    on_new_database(async |database: PostgresDatabase| {
+        database.open().await;
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        let settings = SESSION_SETTINGS.iter();
+        for (name, value) in settings.filter(|(name, _)| name.starts_with("enable_")) {
+            let set = format!("SET {name} = {value}");
+            session.execute(AssertSqlSafe(set)).await.unwrap();
+        }
+        let prepare = format!("PREPARE page AS {}", crate::log::LOG);
+        session.execute(AssertSqlSafe(prepare)).await.unwrap();
+        let rows = "INSERT INTO events (event, event_id, decider, decider_id, data, command_id)
+            SELECT 'Incremented', gen_random_uuid(), 'counter', 'c-' || i, '{}', gen_random_uuid()
+            FROM generate_series(1, 20000) AS i";
+        session.execute(rows).await.unwrap();
+        // How many there are is known, and not yet what they are like.
+        session.execute("VACUUM events").await.unwrap();
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            let set = format!("SET plan_cache_mode = {mode}");
+            session.execute(AssertSqlSafe(set)).await.unwrap();
+            let plan: Vec<String> =
+                sqlx::query_scalar("EXPLAIN EXECUTE page ('default', 0, '0', 0, 1000)")
+                    .persistent(false)
+                    .fetch_all(&mut session)
+                    .await
+                    .unwrap();
+            let plan = plan.join("\n");
+            assert!(!plan.contains("Sort"), "{mode}: {plan}");
+        }
     })
     .await;
 }
