@@ -12,34 +12,26 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::views::TALLY;
+
 on_every_store! {
     a_row_at_a_time_and_event_by_event_is_what_is_folded_by_hand,
     a_row_of_tagged_events_of_two_deciders_is_what_is_folded_by_hand,
     a_row_is_shown_as_another_module_folds_it,
-    a_fresh_row_has_what_is_stored_while_nobody_moves_the_view,
-    a_fresh_row_is_never_older_than_what_its_reader_has_written,
     a_row_that_waits_at_an_event_is_told_wherever_it_is_read,
     a_stored_event_that_cannot_be_read_is_passed_over_and_told,
-    a_view_without_sources_says_so,
-    a_long_history_is_read_up_to_the_limit,
-    sources_that_misbehave_harm_nobody,
-    sources_that_disagree_with_keys_are_refused,
 }
-
-const TALLY: &str = "tally";
-/// The number of clients that write and read at the same time.
-const CLIENTS: usize = 32;
 
 /// Keeps every host from moving the rows of views on, for as long as it lives: on PostgreSQL an
 /// append that stays open, behind which no reader of the log is given anything, and on SQLite a
 /// foreign write to the file of the rows.
-enum Standstill {
+pub(crate) enum Standstill {
     Postgres { _open: Session },
     Sqlite { _writing: Connection },
 }
 
 impl Standstill {
-    fn of(store: &Store) -> Self {
+    pub(crate) fn of(store: &Store) -> Self {
         match store.backend() {
             Backend::Postgres => {
                 let mut session = store.session();
@@ -116,7 +108,7 @@ async fn assert_history(view: &View, key: &str, expected: &[(Event, Value)]) {
     assert_eq!(view.row(key).await.json(200), *last);
 }
 
-async fn fresh(view: &View, key: &str) -> Value {
+pub(crate) async fn fresh(view: &View, key: &str) -> Value {
     let request = view.get(&format!("/rows/{key}")).query("_fresh", true);
     let answer = request.send().await;
     assert_eq!(answer.header("gavel-fresh"), Some("true"));
@@ -197,7 +189,7 @@ async fn a_row_at_a_time_and_event_by_event_is_what_is_folded_by_hand(store: Sto
 }
 
 /// Opens a restaurant, has orders placed there, and has the kitchen begin some of them.
-async fn serve_guests(client: &Client) {
+pub(crate) async fn serve_guests(client: &Client) {
     let menu = json!({ "menu_id": "m", "items": [], "cuisine": "Italian" });
     let order = |number: u32, restaurant: &str| {
         let (client, restaurant) = (client.clone(), restaurant.to_owned());
@@ -340,86 +332,8 @@ async fn a_row_is_shown_as_another_module_folds_it(store: Store) {
     refused.problem(422, "invalid-module");
 }
 
-async fn a_fresh_row_has_what_is_stored_while_nobody_moves_the_view(store: Store) {
-    let mut host = Host::start_with(&store, &[("GAVEL_VIEWS_WAIT_MS", "100")]).await;
-    let client = host.client();
-    for decider in [COUNTER, "restaurant", "order"] {
-        client.deploy_example(decider).await;
-    }
-    let (tally, kitchen) = (client.view(TALLY), client.view("kitchen"));
-    tally.deploy(component(TALLY)).await;
-    kitchen.deploy(component("kitchen_view")).await;
-    client.stream(COUNTER, "c-0").increment().await.accepted();
-    tally.row_now("c-0").await.expect(200);
-
-    let standstill = Standstill::of(&store);
-    let mut position = String::new();
-    for total in 2..=5 {
-        let sent = client.stream(COUNTER, "c-0").increment().await.accepted();
-        assert_eq!(fresh(&tally, "c-0").await["total"], total);
-        position = sent.events[0].position.clone().unwrap();
-    }
-    client.stream(COUNTER, "new").increment().await.accepted();
-    assert_eq!(fresh(&tally, "new").await["total"], 1);
-    serve_guests(&client).await;
-    let row = fresh(&kitchen, "r-1").await;
-    assert_eq!(row["open"], json!(["o-1", "o-4"]), "{row}");
-    // All others are as far as the view, and say so.
-    assert_eq!(tally.row("c-0").await.json(200)["total"], 1);
-    tally.row("new").await.problem(404, "row-not-found");
-    let why = tally.get("/rows/c-0/why").send().await.json(200);
-    assert_eq!(why["steps"].as_array().unwrap().len(), 1);
-    let behind = tally.get("/rows/c-0").header("Gavel-After", &position);
-    behind.send().await.problem(503, "view-behind");
-
-    // A host that has just been started knows it as well. It needs the file of the rows to start.
-    if store.backend() == Backend::Postgres {
-        host.kill();
-        host.restart().await;
-    }
-    let tally = host.client().view(TALLY);
-    assert_eq!(fresh(&tally, "c-0").await["total"], 5);
-    drop(standstill);
-    assert_eq!(tally.all_now().await.len(), 2);
-    assert_eq!(fresh(&tally, "c-0").await["total"], 5);
-    assert_eq!(tally.row("c-0").await.json(200)["total"], 5);
-}
-
-async fn a_fresh_row_is_never_older_than_what_its_reader_has_written(store: Store) {
-    let host = Host::start(&store).await;
-    let client = host.client();
-    client.deploy_example(COUNTER).await;
-    let tally = client.view(TALLY);
-    tally.deploy(component(TALLY)).await;
-    for is_still in [false, true] {
-        let _standstill = is_still.then(|| Standstill::of(&store));
-        let clients = (0..CLIENTS).map(|number| {
-            let (client, tally) = (client.clone(), tally.clone());
-            tokio::spawn(async move {
-                // Each counter has several writers, and nothing else than increments.
-                let id = format!("w-{}", number % CLIENTS.div_ceil(4));
-                for _ in 0..4 {
-                    let sent = client.stream(COUNTER, &id).increment().await.accepted();
-                    let total = fresh(&tally, &id).await["total"].as_u64().unwrap();
-                    assert!(total >= sent.version, "{total} < {}", sent.version);
-                }
-            })
-        });
-        for client in clients.collect::<Vec<_>>() {
-            client.await.unwrap();
-        }
-    }
-    let all: u64 = tally
-        .all_now()
-        .await
-        .iter()
-        .map(|(_, row)| row["total"].as_u64().unwrap())
-        .sum();
-    assert_eq!(all, 2 * 4 * CLIENTS as u64);
-}
-
 /// A decider whose events any writer appends as it likes, and a view of them.
-async fn acting(client: &Client, view: &str, module: &str) -> View {
+pub(crate) async fn acting(client: &Client, view: &str, module: &str) -> View {
     let manifest = json!({
         "name": "actor", "kind": "decider", "commands": [{ "name": "Act" }], "events": [{ "name": "Acted" }],
     });
@@ -430,7 +344,7 @@ async fn acting(client: &Client, view: &str, module: &str) -> View {
 }
 
 /// Appends an event to a stream that has so many already.
-async fn act(client: &Client, id: &str, version: u64, data: Value) {
+pub(crate) async fn act(client: &Client, id: &str, version: u64, data: Value) {
     let events = json!([{ "event": "Acted", "data": data }]);
     let appended = client.stream("actor", id).append(version, &events);
     appended.send().await.expect(200);
@@ -525,214 +439,5 @@ async fn a_stored_event_that_cannot_be_read_is_passed_over_and_told(store: Store
             .map_or(&shown, |steps| &steps.last().unwrap()["row"]);
         assert_eq!(last["count"], 5, "{shown}");
         assert_eq!(answer.header("gavel-incomplete"), Some("1"));
-    }
-}
-
-async fn a_view_without_sources_says_so(store: Store) {
-    let host = Host::start(&store).await;
-    let client = host.client();
-    let view = acting(&client, "hostile", "hostile_view").await;
-    let other = client
-        .view("hostile-sources")
-        .upload(component("hostile_sources"))
-        .await;
-    act(&client, "one", 0, json!({})).await;
-    let digest = view
-        .row_now("one")
-        .await
-        .header("gavel-module")
-        .unwrap()
-        .to_owned();
-    for path in [
-        "/rows/one/why",
-        "/rows/one?_at=2026-01-01T00:00:00Z",
-        "/rows/one?_fresh=true",
-        &format!("/rows/one?_module={digest}"),
-    ] {
-        let problem = view.get(path).send().await.problem(422, "sources-missing");
-        assert_eq!(problem["module"], json!(digest), "{path}");
-    }
-    let request = view.get("/rows/one").query("_module", other);
-    assert_eq!(request.send().await.json(200), json!({ "count": 1 }));
-    let path = "/rows/one?_fresh=true";
-    client
-        .view("nothing")
-        .get(path)
-        .send()
-        .await
-        .problem(404, "view-not-found");
-}
-
-async fn a_long_history_is_read_up_to_the_limit(store: Store) {
-    let host = Host::start_with(&store, &[("GAVEL_VIEWS_HISTORY_EVENTS", "10")]).await;
-    let client = host.client();
-    let view = acting(&client, "hostile-sources", "hostile_sources").await;
-    for version in 0..12 {
-        act(&client, "one", version, json!({})).await;
-    }
-    view.row_now("one").await.expect(200);
-    let history = client.stream("actor", "one").history().await;
-    let at = async |time: &str| view.get("/rows/one").query("_at", time).send().await;
-    let early = at(&history[4].created_at).await.json(200);
-    assert!(early["count"].as_u64() >= Some(5), "{early}");
-    let late = at("9999-01-01T00:00:00Z").await;
-    assert_eq!(late.problem(422, "history-too-long")["limit"], 10);
-    let mut after = String::new();
-    for count in [4, 8, 10] {
-        let page = view
-            .get("/rows/one/why")
-            .query("limit", 4)
-            .query("after", &after);
-        let page = page.send().await.json(200);
-        let last = page["steps"].as_array().unwrap().last().unwrap();
-        assert_eq!(last["row"]["count"], count);
-        page["next"].as_str().unwrap().clone_into(&mut after);
-    }
-    let page = view
-        .get("/rows/one/why")
-        .query("after", &after)
-        .send()
-        .await;
-    page.problem(422, "history-too-long");
-    // What the view still has to fold becomes less, and it is worth trying again.
-    assert_eq!(fresh(&view, "one").await["count"], 12);
-    let _standstill = Standstill::of(&store);
-    for version in 12..23 {
-        act(&client, "one", version, json!({})).await;
-    }
-    let request = view.get("/rows/one").query("_fresh", true);
-    request.send().await.problem(503, "view-behind");
-}
-
-async fn sources_that_misbehave_harm_nobody(store: Store) {
-    let host = Host::start(&store).await;
-    let client = host.client();
-    let view = acting(&client, "hostile-sources", "hostile_sources").await;
-    let keys = [
-        "good",
-        "two.x",
-        "Nothing",
-        "Wide",
-        "Trap",
-        "Loop",
-        "ManyItems",
-        "ManyEmptyItems",
-        "ManyStreams",
-        "NoEvents",
-        "NoPlace",
-    ];
-    for key in keys {
-        for part in ["a", "b"] {
-            act(&client, &format!("{key}.{part}"), 0, json!({ "key": key })).await;
-        }
-        act(&client, key, 0, json!({})).await;
-    }
-    for key in keys {
-        assert_eq!(
-            view.row_now(key).await.json(200),
-            json!({ "count": 3 }),
-            "{key}"
-        );
-    }
-    for (key, status, codes) in [
-        ("Trap", 500, &["module-trapped"][..]),
-        ("Loop", 504, &["module-out-of-fuel", "module-deadline"]),
-        ("ManyItems", 504, &["module-out-of-memory"]),
-        ("ManyEmptyItems", 500, &["module-broke-contract"]),
-        ("ManyStreams", 500, &["module-broke-contract"]),
-        ("NoEvents", 500, &["module-broke-contract"]),
-        ("NoPlace", 500, &["module-broke-contract"]),
-    ] {
-        for path in ["/why", "?_fresh=true", "?_at=9999-01-01T00:00:00Z"] {
-            let answer = view.get(&format!("/rows/{key}{path}")).send().await;
-            assert_eq!(answer.status(), status, "{key}{path}: {}", answer.text());
-            let code = answer.code().unwrap();
-            assert!(codes.contains(&code.as_str()), "{key}{path}: {code}");
-        }
-        assert_eq!(view.row(key).await.json(200), json!({ "count": 3 }));
-    }
-    // What `keys` does not say is not the row's, and what `sources` does not say is not found.
-    for (key, count) in [("two.x", 2), ("Wide", 1), ("good", 1)] {
-        let why = view.get(&format!("/rows/{key}/why")).send().await.json(200);
-        assert_eq!(why["steps"].as_array().unwrap().len(), count, "{why}");
-        assert_eq!(fresh(&view, key).await, json!({ "count": 3 }));
-    }
-    view.get("/rows/Nothing/why")
-        .send()
-        .await
-        .problem(404, "row-not-found");
-}
-
-async fn sources_that_disagree_with_keys_are_refused(store: Store) {
-    let host = Host::start(&store).await;
-    let client = host.client();
-    let manifest = json!({
-        "name": "actor", "kind": "decider", "commands": [{ "name": "Act" }], "events": [{ "name": "Acted" }],
-    });
-    client.deploy("actor", with_manifest(&manifest)).await;
-    let view = client.view("hostile-sources");
-    let digest = view.upload(component("hostile_sources")).await;
-    let disagreements = async || {
-        let report = view.rehearse(&digest).await["report"].clone();
-        let steps = report["steps"].as_array().unwrap().iter();
-        let step = steps
-            .clone()
-            .find(|step| step["step"] == "determinism")
-            .unwrap();
-        let facts = &step["facts"];
-        assert_eq!(facts["different"], 0, "{facts}");
-        assert_eq!(report["passed"], facts["misnamed"] == 0, "{report}");
-        (
-            facts["misnamed"].as_u64().unwrap(),
-            facts["example"].to_string(),
-        )
-    };
-    act(&client, "good", 0, json!({})).await;
-    assert_eq!(disagreements().await.0, 0);
-    act(&client, "Nothing", 0, json!({})).await;
-    let (count, example) = disagreements().await;
-    assert_eq!(count, 1);
-    assert!(example.contains("has the key Nothing"), "{example}");
-    act(&client, "Wide", 0, json!({})).await;
-    let (count, example) = disagreements().await;
-    assert_eq!(count, 2);
-    assert!(
-        example.contains("among the sources of row Wide"),
-        "{example}"
-    );
-    for key in ["ManyItems", "Loop"] {
-        act(&client, key, 0, json!({})).await;
-        let (_, example) = disagreements().await;
-        assert!(
-            example.contains(&format!("row {key} has no sources")),
-            "{example}"
-        );
-    }
-    let refused = view.activate(&digest, &[]).await;
-    let findings = refused["report"]["findings"].to_string();
-    assert!(
-        findings.contains("`sources` and `keys` disagree"),
-        "{refused}"
-    );
-    let activated = view.activate(&digest, &["determinism"]).await;
-    assert!(activated["activation"].is_number(), "{activated}");
-}
-
-/// Rows in another database than the log: the row is read first.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fresh_row_is_folded_from_another_database_than_the_log() {
-    let (store, rows) = (
-        Store::new(Backend::Postgres).await,
-        Store::new(Backend::Postgres).await,
-    );
-    let host = Host::start_with(&store, &[("GAVEL_VIEWS_STORE", rows.url())]).await;
-    let client = host.client();
-    client.deploy_example(COUNTER).await;
-    let tally = client.view(TALLY);
-    tally.deploy(component(TALLY)).await;
-    let _standstill = Standstill::of(&store);
-    for total in 1..=3 {
-        client.stream(COUNTER, "c-0").increment().await.accepted();
-        assert_eq!(fresh(&tally, "c-0").await["total"], total);
     }
 }
