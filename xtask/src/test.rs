@@ -115,6 +115,8 @@ fn test_workspace(
         .or(private.as_ref().map(Postgres::url))
         .unwrap_or_default();
     cargo::as_in_a_shell(cmd!(sh, "cargo test {selection...}"))
+        // Of a long output, what is kept is its end, which is to say why a test failed.
+        .env("RUST_BACKTRACE", "0")
         .env("DATABASE_URL", url)
         .env("GAVEL_TEST_MODULES", modules)
         .run()?;

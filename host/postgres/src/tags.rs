@@ -16,18 +16,14 @@ const GUARD: &str = "SELECT gavel_guard_tags($1, $2, $3)";
 
 const INDEX: &str = "SELECT is_complete, is_waiting FROM gavel_index_history($1, $2)";
 
-/// Selects the number of kinds that have a complete guard, and the places of a tag below the
-/// horizon. A row without a place stands for none. `OFFSET 0` makes guards and horizon be looked at
-/// once.
+/// Selects the number of kinds that have a complete guard, and the places of a tag. A row without a
+/// place stands for none. `OFFSET 0` makes the guards be looked at once.
 const PLACES: &str = "SELECT state.complete, place.* \
      FROM ( \
-         SELECT h.generation, h.transaction_id, guard.complete, guard.kinds \
-         FROM gavel_horizon() AS h, ( \
-             SELECT count(*) AS complete, array_agg(g.kind) AS kinds \
-             FROM unnest($2::TEXT[], $3::TEXT[]) AS wanted (decider, event) \
-             JOIN tag_guards AS g ON g.namespace = $1 AND g.decider = wanted.decider AND g.event = wanted.event \
-             WHERE g.indexed >= g.through \
-         ) AS guard \
+         SELECT count(*) AS complete, array_agg(g.kind) AS kinds \
+         FROM unnest($2::TEXT[], $3::TEXT[]) AS wanted (decider, event) \
+         JOIN tag_guards AS g ON g.namespace = $1 AND g.decider = wanted.decider AND g.event = wanted.event \
+         WHERE g.indexed >= g.through \
          OFFSET 0 \
      ) AS state \
      LEFT JOIN LATERAL ( \
@@ -35,8 +31,8 @@ const PLACES: &str = "SELECT state.complete, place.* \
          WHERE state.complete = cardinality($2::TEXT[]) \
            AND t.tag = gavel_tag_hash($1, $4) AND t.kind = ANY (state.kinds) \
            AND (t.generation, t.transaction_id, t.\"offset\") > ($5, $6::TEXT::XID8, $7) \
-           AND (t.generation, t.transaction_id) < (state.generation, state.transaction_id) \
-         ORDER BY t.generation, t.transaction_id, t.\"offset\" LIMIT $8 \
+           AND (t.generation, t.transaction_id, t.\"offset\") <= ($8, $9::TEXT::XID8, $10) \
+         ORDER BY t.generation, t.transaction_id, t.\"offset\" LIMIT $11 \
      ) AS place ON TRUE";
 
 /// Binds a namespace and kinds of its events.
@@ -92,11 +88,13 @@ impl TagIndex for PostgresStore {
         kinds: &BTreeSet<EventKind>,
         tag: &str,
         after: Position,
+        through: Position,
         limit: u32,
     ) -> Result<Option<Vec<Position>>, Error> {
         let statement = || {
             let statement = of_kinds(PLACES, namespace, kinds).bind(tag.to_owned());
-            bind_position(statement, after).bind(i64::from(limit))
+            let statement = bind_position(bind_position(statement, after), through);
+            statement.bind(i64::from(limit))
         };
         let found = self.read(statement).await?;
         let read = |found: &[PgRow]| {

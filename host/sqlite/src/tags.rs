@@ -58,9 +58,9 @@ const INDEXED: &str = "
 UPDATE tag_guards SET indexed = max(indexed, min(through, ?2)) WHERE namespace = ?1 AND indexed < through";
 
 const PLACES: &str = r#"
-SELECT "offset" FROM event_tags WHERE namespace = ?1 AND tag = ?3 AND "offset" > ?4
+SELECT "offset" FROM event_tags WHERE namespace = ?1 AND tag = ?3 AND "offset" > ?4 AND "offset" <= ?5
     AND (decider, event) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2))
-ORDER BY "offset" LIMIT ?5"#;
+ORDER BY "offset" LIMIT ?6"#;
 
 #[async_trait]
 impl TagIndex for SqliteStore {
@@ -103,6 +103,7 @@ impl TagIndex for SqliteStore {
         kinds: &BTreeSet<EventKind>,
         tag: &str,
         after: Position,
+        through: Position,
         limit: u32,
     ) -> Result<Option<Vec<Position>>, Error> {
         let (wanted, kinds) = (kinds.len(), texts(kinds));
@@ -114,8 +115,8 @@ impl TagIndex for SqliteStore {
                 return Ok(None);
             }
             let generations = Generations::of(database);
-            let after = generations.offset(after)?;
-            let values = params![namespace, kinds, tag, after, limit];
+            let (after, through) = (generations.offset(after)?, generations.offset(through)?);
+            let values = params![namespace, kinds, tag, after, through, limit];
             let place = |row: &Row<'_>| generations.position(row.get(0)?);
             rows::all(database, PLACES, values, place).map(Some)
         });

@@ -54,7 +54,7 @@ pub struct TaggedPage {
     pub events: Vec<RecordedEvent>,
     /// The position to go on from.
     pub next: Position,
-    /// Tells whether more events may match. If not, these were all that the log shows now.
+    /// Tells whether more events may match.
     pub has_more: bool,
 }
 
@@ -97,9 +97,11 @@ pub trait TagIndex: LogStore {
     async fn index_history(&self, namespace: &Namespace, limit: u32)
     -> Result<HistoryIndex, Error>;
 
-    /// The places of the first `limit` events after `after` that are of one of the kinds and may
-    /// have a tag, of those that the log shows; none if a kind is not guarded, or not completely
+    /// The places of the first `limit` events after `after` and up to `through` (inclusive) that
+    /// are of one of the kinds and may have a tag; none if a kind is not guarded, or not completely
     /// indexed yet. An event that has the tag MUST be among them.
+    ///
+    /// What comes before `through` must be settled: see [`Moment::settled`](super::Moment::settled).
     ///
     /// # Errors
     ///
@@ -110,13 +112,17 @@ pub trait TagIndex: LogStore {
         kinds: &BTreeSet<EventKind>,
         tag: &str,
         after: Position,
+        through: Position,
         limit: u32,
     ) -> Result<Option<Vec<Position>>, Error>;
 
-    /// The first events after `after` that match one of the conditions, in the order of the log: at
-    /// most `limit`, and no more than take up [`PAGE_BYTES`], but one at least. The page may end
-    /// earlier. None if the index cannot tell: a kind is not guarded or not completely indexed yet,
-    /// or a condition has no tag.
+    /// The first events after `after` and up to `through` (inclusive) that match one of the
+    /// conditions, in the order of the log: at most `limit`, and no more than take up
+    /// [`PAGE_BYTES`], but one at least. The page may end earlier. None if the index cannot tell: a
+    /// kind is not guarded or not completely indexed yet, or a condition has no tag.
+    ///
+    /// What comes before `through` must be settled, as the log itself may show less than it has
+    /// shown before: see [`Moment::settled`](super::Moment::settled).
     ///
     /// # Errors
     ///
@@ -126,21 +132,22 @@ pub trait TagIndex: LogStore {
         namespace: &Namespace,
         conditions: &[TagCondition],
         after: Position,
+        through: Position,
         limit: u32,
     ) -> Result<Option<TaggedPage>, Error> {
         let mut places = BTreeSet::new();
         // Behind this there may be places that were not looked at.
-        let mut through: Option<Position> = None;
+        let mut end: Option<Position> = None;
         for TagCondition { kinds, tags } in conditions {
             let Some(tag) = tags.first() else {
                 return Ok(None);
             };
-            let found = self.places_of_tag(namespace, kinds, tag, after, LOOK);
+            let found = self.places_of_tag(namespace, kinds, tag, after, through, LOOK);
             let Some(found) = found.await? else {
                 return Ok(None);
             };
             if found.len() >= LOOK as usize {
-                through = through.into_iter().chain(found.last().copied()).min();
+                end = end.into_iter().chain(found.last().copied()).min();
             }
             places.extend(found);
         }
@@ -149,7 +156,7 @@ pub trait TagIndex: LogStore {
             next: after,
             has_more: true,
         };
-        let is_looked_at = |place: &Position| through.is_none_or(|through| *place <= through);
+        let is_looked_at = |place: &Position| end.is_none_or(|end| *place <= end);
         let places: Vec<Position> = places.into_iter().filter(is_looked_at).collect();
         let mut room = Room::new(limit, PAGE_BYTES);
         let mut rest = &places[..];
@@ -171,7 +178,7 @@ pub trait TagIndex: LogStore {
             page.next = some.last().copied().unwrap_or(page.next);
             rest = later;
         }
-        page.has_more = through.is_some();
+        page.has_more = end.is_some();
         Ok(Some(page))
     }
 }

@@ -140,9 +140,10 @@ impl Sources {
         let is_settled = after < through.settled;
         if is_settled {
             let conditions = std::slice::from_ref(condition);
-            let found = store.tagged(&self.namespace, conditions, after, limit);
+            let settled = through.settled;
+            let found = store.tagged(&self.namespace, conditions, after, settled, limit);
             match found.await {
-                Ok(Some(found)) => return Ok(indexed(found, through.settled)),
+                Ok(Some(found)) => return Ok(indexed(found, settled)),
                 // Which event it is, the log tells.
                 Ok(None) | Err(Error::Malformed { .. }) => {}
                 Err(error) => return Err(error),
@@ -185,19 +186,14 @@ impl Sources {
     }
 }
 
-/// A page of the index, as far as all of it was stored before a moment; behind that, the log is
-/// read.
+/// A page of the index; behind what is settled, the log is read.
 fn indexed(found: TaggedPage, settled: Position) -> SourcePage {
     let TaggedPage {
-        mut events,
+        events,
         next,
         has_more,
     } = found;
-    events.retain(|event| event.position <= settled);
-    let next = match has_more {
-        true => next.min(settled),
-        false => settled,
-    };
+    let next = if has_more { next } else { settled };
     SourcePage {
         looked_at: events.len() as u64,
         events,

@@ -39,16 +39,21 @@ async fn index(store: &PostgresStore) {
     tokio::time::timeout(DEADLINE, indexing).await.unwrap();
 }
 
-/// The ids of the streams with events that have the tag `t`, once there are `count`.
-async fn found(store: &PostgresStore, count: usize) -> Vec<String> {
-    let wanted = [TagCondition {
+fn wanted() -> TagCondition {
+    TagCondition {
         kinds: BTreeSet::from([kind("Incremented")]),
         tags: vec!["t".to_owned()],
-    }];
+    }
+}
+
+/// The ids of the streams with events that have the tag `t`, once there are `count`.
+async fn found(store: &PostgresStore, count: usize) -> Vec<String> {
+    let wanted = [wanted()];
     let looking = async {
         loop {
             let home = Namespace::default();
-            let page = store.tagged(&home, &wanted, Position::BEGINNING, 100);
+            let through = store.moment(&home).await.unwrap().settled;
+            let page = store.tagged(&home, &wanted, Position::BEGINNING, through, 100);
             let events = page.await.unwrap().expect("it is indexed").events;
             if events.len() >= count {
                 return events;
@@ -199,6 +204,35 @@ async fn a_database_without_guards_looks_for_none_and_stores_nothing_of_tags() {
         let inserted = "SELECT n_tup_ins FROM pg_stat_xact_user_tables WHERE relname = 'event_tags'";
         eventually(&mut session, inserted, 2).await;
         session.execute("COMMIT").await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_settled_is_found_though_the_log_does_not_show_it() {
+    on_new_database(async |database: PostgresDatabase| {
+        let store = database.open().await;
+        let mut session = database.connect().await;
+        register(&mut session).await;
+        guard(&store).await;
+        index(&store).await;
+        append_tagged(&mut session, "a", &["t"]).await;
+        let home = Namespace::default();
+        assert_eq!(found(&store, 1).await, ["a"]);
+        let settled = store.moment(&home).await.unwrap().settled;
+
+        // As a transaction of another database does that ends while the horizon is looked for.
+        let moved_back = "CREATE OR REPLACE FUNCTION gavel_horizon(OUT generation INTEGER, OUT transaction_id XID8)
+            LANGUAGE sql STABLE AS $$ SELECT 0, '3'::XID8 $$";
+        session.execute(moved_back).await.unwrap();
+        let all = LogFilter::default();
+        let log = store.read_log(&home, Position::BEGINNING, &all, 10);
+        assert_eq!(log.await.unwrap().events, []);
+        let wanted = [wanted()];
+        let page = store.tagged(&home, &wanted, Position::BEGINNING, settled, 10);
+        let page = page.await.unwrap().expect("it is indexed");
+        assert_eq!(ids(&page.events), ["a"]);
+        assert!(!page.has_more);
     })
     .await;
 }

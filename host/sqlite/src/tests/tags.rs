@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gavel_store::{EventKind, HistoryIndex, TagCondition, TagIndex as _};
+use gavel_store::{EventKind, HistoryIndex, PastStore as _, TagCondition, TagIndex as _};
 
 use super::*;
 
@@ -25,7 +25,8 @@ async fn found(store: &SqliteStore) -> Vec<String> {
         tags: vec!["t".to_owned()],
     }];
     let home = Namespace::default();
-    let page = store.tagged(&home, &wanted, Position::BEGINNING, 100);
+    let through = store.moment(&home).await.unwrap().settled;
+    let page = store.tagged(&home, &wanted, Position::BEGINNING, through, 100);
     let events = page.await.unwrap().expect("it is indexed").events;
     let ids = events.iter().map(|event| event.stream.id().to_owned());
     ids.collect()

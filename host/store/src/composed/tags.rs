@@ -109,6 +109,7 @@ impl<B: Core> TagIndex for Composed<B> {
         kinds: &BTreeSet<EventKind>,
         tag: &str,
         after: Position,
+        through: Position,
         limit: u32,
     ) -> Result<Option<Vec<Position>>, Error> {
         let mut all = self.tags.0.lock().await;
@@ -117,7 +118,7 @@ impl<B: Core> TagIndex for Composed<B> {
             return Ok(None);
         }
         while !self.index(namespace, index, PAGE_EVENTS).await? {}
-        let rest = (Bound::Excluded(after), Bound::Unbounded);
+        let rest = (Bound::Excluded(after), Bound::Included(through.max(after)));
         let of_kind = |kind: &EventKind| index.places.get(&(kind.clone(), tag.to_owned()));
         let found = kinds.iter().filter_map(of_kind);
         let mut found: Vec<Position> = found

@@ -68,8 +68,9 @@ async fn found(
     let (mut after, mut events) = (Position::BEGINNING, Vec::new());
     let reading = async {
         loop {
-            let page = store.tagged(&home, conditions, after, limit).await;
-            let page = page.unwrap().expect("all kinds are indexed");
+            let through = store.moment(&home).await.unwrap().settled;
+            let page = store.tagged(&home, conditions, after, through, limit);
+            let page = page.await.unwrap().expect("all kinds are indexed");
             assert!(page.events.len() <= limit as usize);
             assert_fits(&page.events);
             assert!(page.next >= after, "a reader never goes back");
@@ -113,7 +114,8 @@ pub(crate) async fn no_kind_is_read_by_tags_before_all_of_it_is_indexed(store: A
     add(&*store, "a", vec![tagged("Incremented", &["t"])]).await;
     let home = Namespace::default();
     let tells = async |conditions: &[TagCondition]| {
-        let page = store.tagged(&home, conditions, Position::BEGINNING, 10);
+        let through = store.moment(&home).await.unwrap().settled;
+        let page = store.tagged(&home, conditions, Position::BEGINNING, through, 10);
         page.await.unwrap().is_some()
     };
     let one = [condition(&["Incremented"], &["t"])];
@@ -179,9 +181,15 @@ pub(crate) async fn conditions_on_tags_select_what_a_filter_of_the_log_does(stor
         }
         for (place, event) in expected.iter().enumerate() {
             let home = Namespace::default();
-            let rest = store.tagged(&home, &conditions, event.position, 100);
+            let last = expected[expected.len() - 1].position;
+            let rest = store.tagged(&home, &conditions, event.position, last, 100);
             let rest = rest.await.unwrap().unwrap();
             assert_eq!(rest.events, expected[place + 1..]);
+            let begin = Position::BEGINNING;
+            let first = store.tagged(&home, &conditions, begin, event.position, 100);
+            let first = first.await.unwrap().unwrap();
+            assert_eq!(first.events, expected[..=place]);
+            assert!(!first.has_more);
         }
     }
 }
@@ -199,7 +207,8 @@ pub(crate) async fn tags_are_those_of_one_namespace_and_one_decider(store: Arc<d
     index(&*store, 10).await;
     let elsewhere = namespace("elsewhere");
     let wanted = [condition(&["Incremented"], &["t"])];
-    let foreign = store.tagged(&elsewhere, &wanted, Position::BEGINNING, 10);
+    let through = store.moment(&elsewhere).await.unwrap().settled;
+    let foreign = store.tagged(&elsewhere, &wanted, Position::BEGINNING, through, 10);
     assert_eq!(foreign.await.unwrap(), None);
     for of in &streams {
         let part = import(
