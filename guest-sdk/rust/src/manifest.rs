@@ -77,6 +77,19 @@ pub fn describe_view<V: ViewModule>() -> String {
         }
         text.json("}");
     });
+    match V::KEY {
+        Key::StreamId => {
+            text.member(",", "key");
+            text.text("stream_id");
+        }
+        Key::Tag(tag) => {
+            text.member(",", "key");
+            text.member("{", "tag");
+            text.text(tag);
+            text.json("}");
+        }
+        Key::ByHand => {}
+    }
     text.member(",", "row_schema");
     text.json(&document(V::schema));
     text.member(",", "indexes");

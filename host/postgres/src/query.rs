@@ -20,7 +20,7 @@ const READ_ATTEMPTS: u32 = 3;
 
 /// The time to wait for an answer. Longer than the server's own `statement_timeout`: only a
 /// connection that has stopped answering reaches it.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// A statement with its values.
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;

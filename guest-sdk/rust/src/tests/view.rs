@@ -307,6 +307,13 @@ fn the_manifest_says_which_events_are_found_by_tags() {
 }
 
 #[test]
+fn the_manifest_says_where_keys_come_from_unless_the_author_does() {
+    assert_eq!(manifest::<ByStream>()["key"], "stream_id");
+    assert_eq!(manifest::<ByTag>()["key"], json!({ "tag": "town" }));
+    assert_eq!(manifest::<Board>().get("key"), None);
+}
+
+#[test]
 fn the_published_schema_takes_what_it_should_of_views_and_nothing_else() {
     let schema = super::manifest::published();
     let list = |text| serde_json::from_str::<Vec<Value>>(text).unwrap();

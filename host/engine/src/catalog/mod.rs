@@ -43,7 +43,7 @@ pub use output::{FollowedOutputs, Output, OutputWork, Outputs};
 pub use schema::Schema;
 pub use schema_cost::{SchemaBudget, SchemaCost, referred};
 use tokio::sync::Semaphore;
-pub use view_manifest::{FoldedEvent, LoggedEvent, ViewManifest, ViewOutcome, ViewSpec};
+pub use view_manifest::{FoldedEvent, KeyOrigin, LoggedEvent, ViewManifest, ViewOutcome, ViewSpec};
 
 /// The number of entries of a list that are read at a time by callers that need all.
 const LIST_PAGE: u32 = 1_000;

@@ -97,11 +97,20 @@ impl Schema {
         if self.accepts_all {
             return Ok(());
         }
-        // Parsing a byte takes a step at most.
-        if document.as_str().len() as u64 > PROMPT_STEPS {
-            give_way();
+        self.check(&parsed(document))
+    }
+
+    /// Checks a document, and gives it as a value. May take as long.
+    ///
+    /// # Errors
+    ///
+    /// As [`Schema::check_document`].
+    pub fn checked_value(&self, document: &Json) -> Result<Value, Vec<(String, String)>> {
+        let value = parsed(document);
+        if !self.accepts_all {
+            self.check(&value)?;
         }
-        self.check(&document.to_value())
+        Ok(value)
     }
 
     fn check(&self, value: &Value) -> Result<(), Vec<(String, String)>> {
@@ -215,6 +224,15 @@ fn depth(value: &Value) -> u64 {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     };
     below.unwrap_or(0) + 1
+}
+
+/// A document as a value; on a guest's thread, which gives way where that takes long.
+fn parsed(document: &Json) -> Value {
+    // Parsing a byte takes a step at most.
+    if document.as_str().len() as u64 > PROMPT_STEPS {
+        give_way();
+    }
+    document.to_value()
 }
 
 #[cfg(test)]

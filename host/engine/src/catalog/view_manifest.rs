@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gavel_model::{DeciderName, ModuleKind, ModuleName};
+use gavel_model::{DeciderName, ModuleKind, ModuleName, RecordedEvent};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -29,6 +29,9 @@ pub struct ViewManifest {
     pub sdk: Option<String>,
     /// The events that it folds; no other reaches it.
     pub reads: Vec<FoldedEvent>,
+    /// The origin of the keys of an event; none where only the module knows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyOrigin>,
     /// The JSON Schema (2020-12) of its rows.
     #[serde(default)]
     pub row_schema: Value,
@@ -38,6 +41,29 @@ pub struct ViewManifest {
     /// The given/then specifications of the module.
     #[serde(default)]
     pub specs: Vec<ViewSpec>,
+}
+
+/// The part of an event that names the rows which it changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyOrigin {
+    /// The id of its stream.
+    StreamId,
+    /// The values of its tags with this key, as `Ulm` is of `town:Ulm` with `town`.
+    Tag(String),
+}
+
+impl KeyOrigin {
+    /// The keys of an event, as it has them.
+    pub fn keys<'e>(&self, event: &'e RecordedEvent) -> Vec<&'e str> {
+        match self {
+            Self::StreamId => vec![event.stream.id()],
+            Self::Tag(key) => {
+                let value = |tag: &'e String| tag.strip_prefix(&**key)?.strip_prefix(':');
+                event.event.tags.iter().filter_map(value).collect()
+            }
+        }
+    }
 }
 
 /// An event that a view folds.
@@ -182,6 +208,9 @@ impl ViewManifest {
         }
         if self.reads.is_empty() {
             reasons.push("the manifest reads no event".to_owned());
+        }
+        if self.key == Some(KeyOrigin::Tag(String::new())) {
+            reasons.push("the manifest's `key` names an empty tag".to_owned());
         }
         let mut seen = BTreeSet::new();
         for read in &self.reads {

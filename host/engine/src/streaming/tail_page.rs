@@ -62,11 +62,26 @@ impl Events {
 
     /// Iterates over the events.
     pub fn iter(&self) -> impl Iterator<Item = &RecordedEvent> {
+        self.iter_with_places().map(|(_, event)| event)
+    }
+
+    /// Iterates over the events, each with its place on the page, by which [`Events::at`] finds it.
+    pub fn iter_with_places(&self) -> impl Iterator<Item = (usize, &RecordedEvent)> {
         let start = self
             .page
             .events
             .partition_point(|event| event.position <= self.after);
-        let behind = self.page.events.iter().skip(start);
-        behind.filter(|event| self.filter.passes(event))
+        let behind = self.page.events.iter().enumerate().skip(start);
+        behind.filter(|(_, event)| self.filter.passes(event))
+    }
+
+    /// The event at a place of the page.
+    ///
+    /// # Panics
+    ///
+    /// When the page has no such place.
+    #[must_use]
+    pub fn at(&self, place: usize) -> &RecordedEvent {
+        &self.page.events[place]
     }
 }

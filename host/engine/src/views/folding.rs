@@ -5,6 +5,7 @@
 //! often a page is halved.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::sync::Arc;
 
 use gavel_model::{Json, RecordedEvent, RowKey};
@@ -87,7 +88,8 @@ impl RowFolder {
         (!output.is_empty()).then_some(output)
     }
 
-    /// The keys of some events, each of which the view reads. Runs guest code.
+    /// The keys of some events, each of which the view reads. Runs guest code, unless the manifest
+    /// says where keys come from.
     ///
     /// # Errors
     ///
@@ -96,14 +98,18 @@ impl RowFolder {
         if events.is_empty() {
             return Ok(Vec::new());
         }
+        if let Some(origin) = &self.view.manifest().key {
+            let keys = events.iter().map(|event| self.checked(origin.keys(event)));
+            return Ok(keys.collect());
+        }
         match self.call(|instance| instance.keys(events)) {
-            Ok(named) => Ok(named.into_iter().map(|keys| self.checked(keys)).collect()),
+            Ok(named) => Ok(named.iter().map(|keys| self.checked(keys)).collect()),
             Err(Fault::NoRoom) => Err(RunError::NoRoom),
             Err(Fault::Deadline { .. }) if events.len() == 1 => {
                 let named = self.call_unhurried(|instance| instance.keys(events));
                 let named = named.map_err(|fault| shortened(&fault.to_string()));
                 let keys = named.map(|named| named.into_iter().next().unwrap_or_default());
-                Ok(vec![keys.and_then(|keys| self.checked(keys))])
+                Ok(vec![keys.and_then(|keys| self.checked(&keys))])
             }
             Err(fault) if events.len() == 1 => Ok(vec![Err(shortened(&fault.to_string()))]),
             Err(_) => {
@@ -140,7 +146,8 @@ impl RowFolder {
         }
     }
 
-    fn checked(&self, keys: Vec<String>) -> Keys {
+    fn checked<K: AsRef<str>>(&self, keys: impl AsRef<[K]>) -> Keys {
+        let keys = keys.as_ref();
         let most = self.limits.keys;
         if keys.len() > most {
             let named = keys.len();
@@ -150,9 +157,10 @@ impl RowFolder {
         }
         let mut seen = BTreeSet::new();
         for key in keys {
-            let checked = RowKey::new(key.as_str());
+            let key = key.as_ref();
+            let checked = RowKey::new(key);
             let checked = checked.map_err(|error| {
-                let key: String = printable(&key).chars().take(40).collect();
+                let key: String = printable(key).chars().take(40).collect();
                 format!("it names the key `{key}`: {error}")
             })?;
             seen.insert(checked);
@@ -168,11 +176,11 @@ impl RowFolder {
     pub(super) fn fold(
         &mut self,
         events: &[&RecordedEvent],
-        rows: Vec<RowTask>,
+        rows: &[RowTask],
     ) -> Result<Vec<FoldedRow>, RunError> {
         let mut folded = Vec::with_capacity(rows.len());
         for rows in calls_of(rows) {
-            self.fold_call(events, &rows, &mut folded)?;
+            self.fold_call(events, rows, &mut folded)?;
         }
         Ok(folded)
     }
@@ -412,21 +420,19 @@ fn parked(
 }
 
 /// Cuts rows into lists that go into one call each.
-fn calls_of(rows: Vec<RowTask>) -> Vec<Vec<RowTask>> {
-    let mut calls: Vec<Vec<RowTask>> = Vec::new();
-    let mut bytes = 0;
-    for row in rows {
-        let size = row.value.as_ref().map_or(0, |value| value.as_str().len());
-        bytes += size;
-        match calls.last_mut() {
-            Some(call) if call.len() < ROWS_OF_CALL && bytes <= ROW_BYTES_OF_CALL => call.push(row),
-            _ => {
-                bytes = size;
-                calls.push(vec![row]);
-            }
-        }
-    }
-    calls
+fn calls_of(rows: &[RowTask]) -> impl Iterator<Item = &[RowTask]> {
+    let mut rest = rows;
+    iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |row: &&RowTask| {
+            bytes += row.value.as_ref().map_or(0, |value| value.as_str().len());
+            bytes <= ROW_BYTES_OF_CALL
+        };
+        let count = rest.iter().take(ROWS_OF_CALL).take_while(fits).count();
+        let (call, later) = rest.split_at(count.max(1).min(rest.len()));
+        rest = later;
+        (!call.is_empty()).then_some(call)
+    })
 }
 
 fn shortened(reason: &str) -> String {

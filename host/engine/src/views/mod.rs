@@ -14,8 +14,10 @@
 //! hosts make no difference.
 
 mod awaited;
+mod batch;
 mod feed;
 mod folding;
+mod handle;
 mod heads;
 mod history;
 mod keeper;
@@ -36,6 +38,7 @@ mod spec;
 mod status;
 mod tag_index;
 mod touched;
+mod workers;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use gavel_model::{Position, RecordedEvent, RowKey};
 use gavel_sandbox::RunError;
@@ -157,9 +158,39 @@ fn position(events: &[&RecordedEvent], place: u32) -> Position {
     events[place as usize].position
 }
 
-/// The events of a page that the view reads.
-pub(super) fn read_by<'p>(events: &'p Events, view: &View) -> Vec<&'p RecordedEvent> {
-    events.iter().filter(|event| view.reads(event)).collect()
+/// The events of some pages that a view reads. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct ReadEvents(Arc<Selected>);
+
+#[derive(Debug)]
+struct Selected {
+    pages: Vec<Events>,
+    /// The events, each as a page and a place on it.
+    places: Vec<(usize, usize)>,
+}
+
+impl ReadEvents {
+    pub(super) fn of(pages: Vec<Events>, view: &View) -> Self {
+        let mut places = Vec::new();
+        for (page, events) in pages.iter().enumerate() {
+            let read = events.iter_with_places();
+            let read = read.filter(|(_, event)| view.reads(event));
+            places.extend(read.map(|(place, _)| (page, place)));
+        }
+        Self(Arc::new(Selected { pages, places }))
+    }
+
+    /// The number of events.
+    pub(super) fn count(&self) -> usize {
+        self.0.places.len()
+    }
+
+    /// All events, in order.
+    pub(super) fn list(&self) -> Vec<&RecordedEvent> {
+        let Selected { pages, places } = &*self.0;
+        let event = |(page, place): &(usize, usize)| pages[*page].at(*place);
+        places.iter().map(event).collect()
+    }
 }
 
 /// The keys of events, each of which the view reads in one version or another.

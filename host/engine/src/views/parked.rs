@@ -105,7 +105,7 @@ impl Views {
             let fold = move || {
                 let mut folder = RowFolder::new(code, limits);
                 let page: Vec<&RecordedEvent> = page.iter().collect();
-                let folded = folder.fold(&page, vec![row]);
+                let folded = folder.fold(&page, &[row]);
                 if let Some(output) = folder.take_output() {
                     outputs.add_of_view(&id, digest, output);
                 }

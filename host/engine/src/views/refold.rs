@@ -264,7 +264,7 @@ impl<'v> Refold<'v> {
         let folded = self
             .call(move |folder| {
                 let events: Vec<&RecordedEvent> = events.iter().collect();
-                folder.fold(&events, vec![task])
+                folder.fold(&events, &[task])
             })
             .await?;
         for row in folded {

@@ -147,7 +147,7 @@ impl<'s> Repeat<'s> {
                 events: events.clone(),
             })
             .collect();
-        let folded = together.fold(&self.events, tasks.clone())?;
+        let folded = together.fold(&self.events, &tasks)?;
         self.found.fuel = together.fuel();
         self.found.events = self.events.len() as u64;
         self.found.rows = folded.len() as u64;
@@ -234,7 +234,7 @@ fn one_by_one(
             value,
             events: vec![*event],
         };
-        let done = folder.fold(events, vec![step])?;
+        let done = folder.fold(events, &[step])?;
         let Some(row) = done.into_iter().next() else {
             return Ok((None, folded));
         };

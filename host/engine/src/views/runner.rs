@@ -1,76 +1,90 @@
 //! The runner of one table: reads the log from where the table stands, folds page by page, and
-//! commits each together with the progress.
+//! commits what was folded together with the progress.
 //!
 //! Everything is read and folded before a transaction begins. A table has its runner on one host,
 //! and for a while on two, when hosts come and go: a commit succeeds only from where the table
 //! stands, and who loses reads the position again.
+//!
+//! ```text
+//! live:   page, and what else is there -> fold -> commit -> page ...
+//! build:  page -> fold -> page -> fold ... -> commit     (what was folded before)
+//!                                 page -> fold -> page   (at the same time)
+//! ```
 
+use std::future::pending;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::FutureExt as _;
 use gavel_model::{Position, RowKey};
-use gavel_sandbox::RunError;
-use gavel_store::views::{CommitError, ParkedEvent, RowsChange, StoredRow, ViewTable};
-use gavel_store::{Error, LogFilter, ResumeError};
+use gavel_store::views::{ParkedEvent, RowsChange, StoredRow, ViewTable};
+use gavel_store::{LogFilter, ResumeError};
 use metrics::gauge;
 use tokio::sync::watch;
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::Inner;
-use super::folding::{FoldedRow, Keys, RowFolder, RowTask};
+use super::batch::{Batch, RowCache};
+use super::folding::RowTask;
+use super::handle::{FIRST_PAUSE, Halt, LONGEST_PAUSE, TableHandle};
 use super::metrics::BUILD_SECONDS;
-use super::page::{Changes, PagePart, keys_of, read_by};
+use super::page::{Changes, PagePart, ReadEvents};
 use super::progress::{Activity, TableProgress};
 use super::tag_index;
+use super::workers::FoldWorkers;
 use crate::catalog::View;
-use crate::streaming::{Delivery, Events};
+use crate::streaming::{Delivery, Events, Subscription};
 
-/// The most rows of one commit: its transaction is to be short.
+/// The most rows that are folded at once.
 const MOST_ROWS: usize = 1_000;
-/// The rows of the first commit, before it is known how large they are.
+/// The rows that are folded first, before it is known how large they are.
 const FIRST_ROWS: usize = 100;
-/// The most bytes of rows that are read for one commit, about.
+/// The most bytes of rows that are read to be folded at once, about.
 const BYTES_OF_ROWS: usize = 4 << 20;
+/// The events from which on no more are folded together with others.
+const MOST_EVENTS: usize = 1_000;
+/// The size of a commit of a table that is being built, in bytes, about.
+const BUILD_BATCH_BYTES: usize = 8 << 20;
+/// The same while live calls are made: the store has a few milliseconds of work with it.
+const SMALL_BUILD_BATCH_BYTES: usize = 128 << 10;
+/// The longest time for which what was folded of a table that is being built is not committed.
+const BUILD_BATCH_TIME: Duration = Duration::from_secs(1);
+/// The size of the rows that are kept in memory of a table that is being built, in bytes, about.
+const BUILD_CACHE_BYTES: usize = 32 << 20;
+/// The same of a table that people read.
+const LIVE_CACHE_BYTES: usize = 2 << 20;
+/// The time from one fold of a live table to the next where events come faster than they are
+/// folded: so more of them share a call of the module, and a commit.
+const BUSY_INTERVAL: Duration = Duration::from_millis(20);
 /// The longest time for which the table does not say that it has moved past events that it does not
 /// read.
 const LAZY: Duration = Duration::from_millis(250);
-/// The first pause after something has failed; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// The longest pause before another try.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// The pause before a table is looked at again that another host moves.
-const OTHER_HOST: Duration = Duration::from_secs(1);
 
 /// Moves one table on.
 #[derive(Debug)]
 pub(super) struct Runner {
-    inner: Arc<Inner>,
+    handle: TableHandle,
     table: ViewTable,
     view: Arc<View>,
-    progress: watch::Sender<TableProgress>,
+    workers: FoldWorkers,
     /// The place where the table stands.
     position: Position,
-    folders: Vec<RowFolder>,
+    /// What was folded behind that, and is not being committed yet.
+    batch: Batch,
+    /// The commit that is under way, and where the table stands after it.
+    committing: Option<(Position, AbortOnDropHandle<Result<(), Halt>>)>,
+    cache: RowCache,
     most_rows: usize,
     /// Tells whether the events that the view reads by tags are indexed.
     is_indexed: bool,
     is_finished: bool,
     /// The time since which the table is built here, if it is.
     begun: Instant,
-}
-
-/// The reason for which a runner does not go on from where it is.
-#[derive(Debug)]
-enum Halt {
-    /// Another host has moved the table.
-    Moved,
-    /// The table is not there any more.
-    Gone,
-    /// The log does not go as far as the table: it was restored to an earlier state.
-    Lost,
 }
 
 impl Runner {
@@ -80,14 +94,21 @@ impl Runner {
         view: Arc<View>,
         progress: watch::Sender<TableProgress>,
     ) -> Self {
-        Self {
-            position: table.position,
-            is_finished: table.is_finished,
+        let handle = TableHandle {
             inner,
+            id: table.id,
+            progress,
+        };
+        Self {
+            workers: FoldWorkers::new(handle.clone(), table.clone(), Arc::clone(&view)),
+            handle,
+            position: table.position,
+            batch: Batch::new(table.id, table.position),
+            committing: None,
+            cache: RowCache::new(false),
+            is_finished: table.is_finished,
             table,
             view,
-            progress,
-            folders: Vec::new(),
             most_rows: FIRST_ROWS,
             is_indexed: false,
             begun: Instant::now(),
@@ -117,14 +138,15 @@ impl Runner {
     async fn look(&mut self) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.inner.table(self.table.id).await {
+            match self.handle.inner.table(self.table.id).await {
                 Ok(None) => return false,
                 Ok(Some(table)) => {
                     self.is_finished = table.is_finished;
-                    self.moved_to(table.position);
+                    self.position = table.position;
+                    self.handle.tell_position(table.position);
                     return true;
                 }
-                Err(error) => self.stall(&error).await,
+                Err(error) => self.handle.stall(&error).await,
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -133,118 +155,154 @@ impl Runner {
 
     /// Empties the table, unless another host has done so already and moves it again.
     async fn build_anew(&mut self) {
-        let restarted = match self.inner.table(self.table.id).await {
+        let inner = &self.handle.inner;
+        let restarted = match inner.table(self.table.id).await {
             Ok(Some(table)) if table.position == self.position => {
                 tracing::warn!(view = %self.table.view, table = %self.table.id, "the log was restored to an earlier state, the view is built anew");
                 self.begun = Instant::now();
-                self.inner.store.restart_table(self.table.id).await
+                inner.store.restart_table(self.table.id).await
             }
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
         if let Err(error) = restarted {
-            self.stall(&error).await;
+            self.handle.stall(&error).await;
         }
-    }
-
-    fn moved_to(&mut self, position: Position) {
-        self.position = position;
-        self.progress
-            .send_modify(|progress| progress.position = position);
-    }
-
-    fn now(&self, activity: Activity) {
-        self.progress
-            .send_modify(|progress| progress.activity = activity);
-    }
-
-    /// Says that something failed, and rests.
-    async fn stall(&self, error: &(dyn std::error::Error + Sync)) {
-        self.now(Activity::Failing(in_words(error)));
-        sleep(FIRST_PAUSE).await;
     }
 
     /// Checks that the log still goes as far as the table stands.
     async fn check(&mut self) -> Result<(), Halt> {
+        if !self.is_settled() {
+            // That follows from a log which may be another one by now.
+            return Err(Halt::Moved);
+        }
         // What was lost of the log may have taken guards of tags with it.
         self.is_indexed = false;
         let namespace = self.table.view.namespace();
-        let log = &self.inner.log_store;
+        let log = &self.handle.inner.log_store;
         match log.check_position(namespace, self.position).await {
             Ok(()) => Ok(()),
             Err(ResumeError::Lost { .. }) => Err(Halt::Lost),
             Err(ResumeError::Store(error)) => {
-                self.stall(&error).await;
+                self.handle.stall(&error).await;
                 Err(Halt::Moved)
             }
         }
     }
 
+    /// Forgets everything that follows from an earlier look at the table.
+    fn begin_anew(&mut self) {
+        self.committing = None;
+        self.batch = Batch::new(self.table.id, self.position);
+        self.cache = RowCache::new(self.position == Position::BEGINNING);
+        self.workers.is_live = self.is_finished;
+    }
+
     /// Follows the log from where the table stands.
     async fn follow(&mut self) -> Halt {
+        self.begin_anew();
         if let Err(halt) = self.check().await {
             return halt;
         }
         let namespace = self.table.view.namespace().clone();
         let filter = LogFilter::from(self.view.filter());
-        let mut log = self.inner.log.subscribe(namespace, filter, self.position);
-        let mut restored = self.inner.restored.subscribe();
+        let inner = Arc::clone(&self.handle.inner);
+        let mut log = inner.log.subscribe(namespace, filter, self.position);
+        let mut restored = inner.restored.subscribe();
         let mut said = Instant::now();
+        let mut rested = Instant::now();
         loop {
-            self.now(Activity::Waiting);
-            let is_behind = log.position() > self.position;
-            let delivery = tokio::select! {
-                delivery = log.next_or_moved() => delivery,
-                _ = restored.changed() => match self.check().await {
-                    Ok(()) => continue,
-                    Err(halt) => return halt,
-                },
-                () = sleep_until(said + LAZY), if is_behind => {
-                    // What was passed over is said for the other hosts.
-                    let change = RowsChange::moving(self.table.id, self.position, log.position());
-                    match self.commit(change).await {
-                        Ok(()) => {}
-                        Err(halt) => return halt,
+            self.handle.now(Activity::Waiting);
+            // What was passed over is said for the other hosts.
+            let is_behind = log.position() > self.batch.to();
+            let due = match self.batch.began() {
+                Some(began) => Some(began + BUILD_BATCH_TIME),
+                None => is_behind.then_some(said + LAZY),
+            };
+            let delivery = {
+                let next = async {
+                    sleep_until(rested).await;
+                    log.next_or_moved().await
+                };
+                tokio::select! {
+                    delivery = next => Ok(delivery),
+                    done = self.committed() => Err(done),
+                    _ = restored.changed() => Err(self.check().await),
+                    () = sleep_until(due.unwrap_or(said)), if due.is_some() => {
+                        self.batch.pass(log.position());
+                        Err(self.commit().await)
                     }
-                    continue;
                 }
             };
-            let to = log.position();
-            if to.generation() != self.position.generation()
-                && let Err(halt) = self.check().await
-            {
-                // What comes now follows on an earlier state of the log.
-                return halt;
-            }
-            let done = match delivery {
-                Some(Delivery::Events(events)) => self.fold(events, to).await,
-                Some(Delivery::Malformed(malformed)) => {
-                    let mut change = RowsChange::moving(self.table.id, self.position, to);
-                    change.parked_events.push(ParkedEvent {
-                        position: malformed.position,
-                        event_id: Uuid::nil(),
-                        reason: format!("the stored event cannot be read: {}", malformed.reason),
-                    });
-                    self.commit(change).await
-                }
-                Some(Delivery::CaughtUp) => {
-                    self.progress
-                        .send_modify(|progress| progress.is_caught_up = true);
-                    self.finish().await
-                }
-                None => {
-                    if !is_behind {
-                        said = Instant::now();
-                    }
-                    // On this host it is known at once.
-                    self.progress.send_modify(|progress| progress.position = to);
-                    Ok(())
-                }
+            let mut next = match delivery {
+                Ok(delivery) => Some(delivery),
+                Err(Ok(())) => continue,
+                Err(Err(halt)) => return halt,
             };
-            if let Err(halt) = done {
-                return halt;
+            while let Some(delivery) = next.take() {
+                let to = log.position();
+                if to.generation() != self.batch.to().generation()
+                    && let Err(halt) = self.check().await
+                {
+                    // What comes now follows on an earlier state of the log.
+                    return halt;
+                }
+                let done = match delivery {
+                    Some(Delivery::Events(events)) => {
+                        let began = Instant::now();
+                        let (events, to, other) = gather(&mut log, events);
+                        next = other;
+                        let events = ReadEvents::of(events, &self.view);
+                        if self.is_finished && events.count() > 1 {
+                            rested = began + BUSY_INTERVAL;
+                        }
+                        self.fold(&events, to).await
+                    }
+                    Some(Delivery::Malformed(malformed)) => {
+                        let mut change = RowsChange::moving(self.table.id, self.batch.to(), to);
+                        change.parked_events.push(ParkedEvent {
+                            position: malformed.position,
+                            event_id: Uuid::nil(),
+                            reason: format!(
+                                "the stored event cannot be read: {}",
+                                malformed.reason
+                            ),
+                        });
+                        self.add(1, change).await
+                    }
+                    Some(Delivery::CaughtUp) => self.catch_up().await,
+                    None => {
+                        if !is_behind {
+                            said = Instant::now();
+                        }
+                        if self.is_settled() {
+                            // On this host it is known at once.
+                            self.handle.tell_position(to);
+                        }
+                        Ok(())
+                    }
+                };
+                if let Err(halt) = done {
+                    return halt;
+                }
             }
         }
+    }
+
+    /// Commits what there is, for the end of the log is reached.
+    async fn catch_up(&mut self) -> Result<(), Halt> {
+        if self.batch.began().is_some() {
+            self.commit().await?;
+        }
+        self.settle().await?;
+        let caught_up = |progress: &mut TableProgress| progress.is_caught_up = true;
+        self.handle.progress.send_modify(caught_up);
+        self.finish().await
+    }
+
+    /// Tells whether the table holds all that was folded.
+    fn is_settled(&self) -> bool {
+        self.batch.began().is_none() && self.committing.is_none()
     }
 
     /// Makes the table one that can be read, once it has caught up for the first time.
@@ -252,20 +310,21 @@ impl Runner {
         let mut pause = FIRST_PAUSE;
         while !self.is_indexed {
             let namespace = self.table.view.namespace();
-            let now = |activity| self.now(activity);
-            match tag_index::complete(&self.inner, namespace, &self.view, now).await {
+            let now = |activity| self.handle.now(activity);
+            let inner = &self.handle.inner;
+            match tag_index::complete(inner, namespace, &self.view, now).await {
                 Ok(()) => self.is_indexed = true,
                 Err(error) => {
-                    self.stall(&error).await;
+                    self.handle.stall(&error).await;
                     sleep(LONGEST_PAUSE).await;
                 }
             }
         }
         while !self.is_finished {
-            self.now(Activity::Finishing);
-            match self.inner.store.finish_table(self.table.id).await {
+            self.handle.now(Activity::Finishing);
+            match self.handle.inner.store.finish_table(self.table.id).await {
                 Ok(()) => {
-                    self.is_finished = true;
+                    (self.is_finished, self.workers.is_live) = (true, true);
                     let view = &self.table.view;
                     let (namespace, name) = (view.namespace().to_string(), view.name().to_string());
                     gauge!(BUILD_SECONDS, "namespace" => namespace, "view" => name)
@@ -273,6 +332,7 @@ impl Runner {
                 }
                 Err(error) => {
                     if self
+                        .handle
                         .inner
                         .table(self.table.id)
                         .await
@@ -280,25 +340,26 @@ impl Runner {
                     {
                         return Err(Halt::Gone);
                     }
-                    self.stall(&error).await;
+                    self.handle.stall(&error).await;
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
         }
-        self.progress
+        self.handle
+            .progress
             .send_modify(|progress| progress.is_finished = true);
-        self.inner.tell_changes();
+        self.handle.inner.tell_changes();
         Ok(())
     }
 
-    /// Folds the events of a page, and moves the table to `to`.
-    async fn fold(&mut self, events: Events, to: Position) -> Result<(), Halt> {
-        let keys = self.keys(&events).await;
+    /// Folds events, and moves on to `to`.
+    async fn fold(&mut self, events: &ReadEvents, to: Position) -> Result<(), Halt> {
+        let keys = self.workers.keys(events).await;
+        let read = events.list();
         let mut first = 0;
         while first < keys.len() {
             let part = PagePart::of(&keys, first, self.most_rows);
-            let read = read_by(&events, &self.view);
             let last = first + part.events;
             let to = if last == keys.len() {
                 to
@@ -309,9 +370,10 @@ impl Runner {
             let stored = self.rows(&rows).await?;
             self.note_size(&stored);
             let (tasks, waiting) = part.tasks(&read, stored);
-            let folded = self.fold_rows(&events, &tasks).await;
-            let (table, from) = (self.table.id, self.position);
-            let mut changes = Changes::new(&read, self.inner.clock.now(), table, (from, to));
+            let tasks: Arc<[RowTask]> = tasks.into();
+            let folded = self.workers.fold(events, &tasks).await;
+            let (table, now) = (self.table.id, self.handle.inner.clock.now());
+            let mut changes = Changes::new(&read, now, table, (self.batch.to(), to));
             changes.wait(waiting);
             for (place, reason) in part.parked {
                 changes.park(place, reason);
@@ -319,126 +381,47 @@ impl Runner {
             for (task, folded) in tasks.iter().zip(folded) {
                 changes.add(task, folded);
             }
-            let change = changes.into_change();
-            let rows = change.put.len() + change.ended.len();
-            self.commit(change).await?;
-            self.progress.send_modify(|progress| {
-                progress.events += part.events as u64;
-                progress.rows += rows as u64;
-            });
+            self.add(part.events as u64, changes.into_change()).await?;
             first = last;
         }
-        if self.position < to {
-            self.commit(RowsChange::moving(self.table.id, self.position, to))
-                .await?;
+        if self.batch.to() < to {
+            let change = RowsChange::moving(self.table.id, self.batch.to(), to);
+            self.add(0, change).await?;
         }
         Ok(())
     }
 
-    /// The keys of the events that the view reads.
-    async fn keys(&mut self, events: &Events) -> Vec<Keys> {
-        self.now(Activity::Folding);
-        let (page, view) = (events.clone(), Arc::clone(&self.view));
-        self.call(move |folder| keys_of(folder, &read_by(&page, &view), &view))
-            .await
-    }
-
-    /// Folds rows, with as many workers as are worth it.
-    async fn fold_rows(&mut self, events: &Events, tasks: &[RowTask]) -> Vec<FoldedRow> {
-        self.now(Activity::Folding);
-        let workers = match self.is_finished {
-            true => 1,
-            false => self.inner.settings.build_workers.get(),
-        };
-        let each = tasks.len().div_ceil(workers).max(1);
-        loop {
-            let jobs = tasks.chunks(each).map(|tasks| {
-                let (page, view, tasks) = (events.clone(), Arc::clone(&self.view), tasks.to_vec());
-                let folder = self.folders.pop();
-                self.job(folder, move |folder| {
-                    folder.fold(&read_by(&page, &view), tasks.clone())
-                })
-            });
-            match try_join_all(jobs.collect::<Vec<_>>()).await {
-                Ok(done) => {
-                    let (folders, rows): (Vec<_>, Vec<_>) = done.into_iter().unzip();
-                    self.folders.extend(folders);
-                    return rows.into_iter().flatten().collect();
-                }
-                Err(error) => self.stall(&error).await,
-            }
-        }
-    }
-
-    /// Runs one call until it comes to an end that says something of the module.
-    async fn call<T: Send + 'static>(
-        &mut self,
-        call: impl Fn(&mut RowFolder) -> Result<T, RunError> + Clone + Send + 'static,
-    ) -> T {
-        loop {
-            let folder = self.folders.pop();
-            match self.job(folder, call.clone()).await {
-                Ok((folder, done)) => {
-                    self.folders.push(folder);
-                    return done;
-                }
-                Err(error) => self.stall(&error).await,
-            }
-        }
-    }
-
-    /// Runs guest code: that of a table which is being built gives way to all live calls.
-    fn job<T, C>(
-        &self,
-        folder: Option<RowFolder>,
-        call: C,
-    ) -> impl Future<Output = Result<(RowFolder, T), RunError>> + use<T, C>
-    where
-        T: Send + 'static,
-        C: Fn(&mut RowFolder) -> Result<T, RunError> + Send + 'static,
-    {
-        let limits = self.inner.settings.limits;
-        let view = Arc::clone(&self.view);
-        let (runtime, is_live) = (self.inner.modules.runtime().clone(), self.is_finished);
-        let (id, digest) = (self.table.view.clone(), self.table.digest);
-        let outputs = Arc::clone(self.inner.modules.outputs());
-        async move {
-            let module = view.module().clone();
-            let job = move || {
-                let mut folder = folder.unwrap_or_else(|| RowFolder::new(view, limits));
-                let done = call(&mut folder);
-                if let Some(output) = folder.take_output() {
-                    outputs.add_of_view(&id, digest, output);
-                }
-                done.map(|done| (folder, done))
-            };
-            let done = match is_live {
-                true => runtime.run_for_reader(&module, job).await,
-                false => runtime.run_in_background(job).await,
-            };
-            done?
-        }
-    }
-
-    /// Reads rows as they are stored.
+    /// The rows as they are once all that was folded before is committed.
     async fn rows(&mut self, keys: &[RowKey]) -> Result<Vec<StoredRow>, Halt> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            self.now(Activity::Reading);
-            match self.inner.store.rows(self.table.id, keys).await {
-                Ok(rows) => return Ok(rows),
-                Err(error @ Error::Unavailable(_)) => self.stall(&error).await,
-                Err(error) => {
-                    self.stall(&error).await;
-                    return Err(Halt::Moved);
-                }
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+        let unknown = |key: &&RowKey| self.cache.find(&self.batch, key).is_none();
+        let unknown: Vec<RowKey> = keys.iter().filter(unknown).cloned().collect();
+        let mut read = Vec::new();
+        if !unknown.is_empty() {
+            read = self.handle.rows(&unknown).await?;
         }
+        let mut read = unknown.iter().zip(read).peekable();
+        let rows = keys
+            .iter()
+            .map(|key| match read.next_if(|(unknown, _)| *unknown == key) {
+                Some((_, row)) => row,
+                None => {
+                    let known = self.cache.find(&self.batch, key).flatten();
+                    StoredRow {
+                        value: known.cloned(),
+                        is_parked: false,
+                    }
+                }
+            });
+        let rows: Vec<StoredRow> = rows.collect();
+        for (key, row) in keys.iter().zip(&rows) {
+            if unknown.binary_search(key).is_ok() {
+                self.cache.note(key, row);
+            }
+        }
+        Ok(rows)
     }
 
-    /// Estimates how many rows to take for the next commit, when they are as large as these.
+    /// Estimates how many rows to fold at once, when they are as large as these.
     fn note_size(&mut self, rows: &[StoredRow]) {
         let sizes = rows.iter().filter_map(|row| row.value.as_ref());
         let sizes = sizes.map(|value| value.as_str().len());
@@ -447,47 +430,104 @@ impl Runner {
             (BYTES_OF_ROWS / each).clamp(1, self.most_rows.saturating_mul(4).min(MOST_ROWS));
     }
 
-    /// Commits a change, however long the store is away.
-    async fn commit(&mut self, change: RowsChange) -> Result<(), Halt> {
-        let to = change.to;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            self.now(Activity::Writing);
-            match self.inner.store.commit(change.clone()).await {
-                Ok(()) => {
-                    self.moved_to(to);
-                    return Ok(());
-                }
-                Err(CommitError::Gone) => return Err(Halt::Gone),
-                Err(CommitError::Moved) => {
-                    // A commit whose answer was lost may have been made.
-                    if let Ok(Some(table)) = self.inner.table(self.table.id).await
-                        && table.position == to
-                    {
-                        self.moved_to(to);
-                        return Ok(());
-                    }
-                    self.now(Activity::OtherHost);
-                    sleep(OTHER_HOST).await;
-                    return Err(Halt::Moved);
-                }
-                Err(CommitError::Held) => {}
-                Err(CommitError::Store(error)) => self.stall(&error).await,
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+    /// Adds a change to what is to be committed, and commits when it is time to. A live table is
+    /// to show at once what was folded, and what is parked is read from the table.
+    async fn add(&mut self, events: u64, change: RowsChange) -> Result<(), Halt> {
+        self.batch.add(events, change);
+        if self.is_finished || self.batch.parks() {
+            self.commit().await?;
+            return self.settle().await;
         }
+        let is_old = |began: Instant| began.elapsed() >= BUILD_BATCH_TIME;
+        let runtime = self.handle.inner.modules.runtime();
+        let bytes = match runtime.throttle().live_calls_running() {
+            true => SMALL_BUILD_BATCH_BYTES,
+            false => BUILD_BATCH_BYTES,
+        };
+        if self.batch.bytes() >= bytes || self.batch.began().is_some_and(is_old) {
+            self.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Begins to commit what was folded, once what was begun before is committed.
+    async fn commit(&mut self) -> Result<(), Halt> {
+        self.settle().await?;
+        let events = self.batch.events();
+        let change = self.batch.take();
+        let limit = match self.is_finished {
+            true => LIVE_CACHE_BYTES,
+            false => BUILD_CACHE_BYTES,
+        };
+        self.cache.note_change(&change, limit);
+        let (to, handle) = (change.to, self.handle.clone());
+        let is_live = self.is_finished;
+        let committing = async move {
+            let throttle = handle.inner.modules.runtime().throttle().clone();
+            let commit = handle.commit(change, events);
+            match is_live {
+                true => commit.await,
+                false => throttle.take_turns(commit).await.0,
+            }
+        };
+        self.committing = Some((to, AbortOnDropHandle::new(tokio::spawn(committing))));
+        Ok(())
+    }
+
+    /// Waits until nothing is being committed.
+    async fn settle(&mut self) -> Result<(), Halt> {
+        match self.committing.is_some() {
+            true => self.committed().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Waits for the end of the commit that is under way; for ever if there is none. Dropped
+    /// midway, it goes on.
+    async fn committed(&mut self) -> Result<(), Halt> {
+        let Some((to, committing)) = &mut self.committing else {
+            return pending().await;
+        };
+        let (to, committed) = (*to, committing.await);
+        self.committing = None;
+        match committed.map_err(JoinError::try_into_panic) {
+            Ok(Ok(())) => self.position = to,
+            Ok(Err(halt)) => return Err(halt),
+            Err(Ok(panic)) => resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(Err(_)) => pending().await,
+        }
+        Ok(())
     }
 }
 
-/// An error with its causes, in one line.
-fn in_words(error: &(dyn std::error::Error + Sync)) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        cause = error.source();
+/// Adds what else can be delivered at once. Gives all events, the position behind them, and what is
+/// no event or belongs to another life of the log. A reader that is behind begins to read its next
+/// page.
+fn gather(
+    log: &mut Subscription,
+    first: Events,
+) -> (Vec<Events>, Position, Option<Option<Delivery>>) {
+    let mut to = log.position();
+    let mut count = first.iter().count();
+    let mut events = vec![first];
+    let mut other = None;
+    while count < MOST_EVENTS
+        && let Some(next) = log.next_or_moved().now_or_never()
+    {
+        let position = log.position();
+        match next {
+            Some(Delivery::Events(more)) if position.generation() == to.generation() => {
+                count += more.iter().count();
+                events.push(more);
+            }
+            None => {}
+            next => {
+                other = Some(next);
+                break;
+            }
+        }
+        to = position;
     }
-    words
+    (events, to, other)
 }

@@ -77,7 +77,7 @@ fn fold(
                 value,
                 events: vec![*event],
             };
-            let folded = folder.fold(events, vec![step])?.into_iter().next();
+            let folded = folder.fold(events, &[step])?.into_iter().next();
             let fault = folded.as_ref().and_then(|row| row.fault.as_ref());
             if let Some(reason) = fault {
                 let reason = format!("row {} cannot be folded: {reason}", task.key);

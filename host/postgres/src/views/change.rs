@@ -11,6 +11,7 @@ use sqlx::types::Json as SqlJson;
 
 use super::PostgresViews;
 use super::cells::bind_column;
+use super::copy;
 use super::known::{KnownTable, MOVE};
 use crate::error::{is_lost_race, is_undefined};
 use crate::query::{Statement, StatementError, answered, run, run_on};
@@ -66,7 +67,13 @@ impl PostgresViews {
         table: &KnownTable,
         change: &RowsChange,
     ) -> Result<(), CommitError> {
-        if !change.put.is_empty() && change.added == change.put.len() as u64 {
+        let are_new = !change.put.is_empty() && change.added == change.put.len() as u64;
+        let is_copied = are_new && change.ended.is_empty() && !table.is_generic;
+        if is_copied && change.put.len() >= copy::ROWS {
+            if self.copy_rows(table, change).await? {
+                return Ok(());
+            }
+        } else if are_new {
             match run(&self.pool, self.moving(table, &table.add, change)).await {
                 // Some were there all the same.
                 Err(failure) if is_lost_race(&failure) => {}
@@ -111,24 +118,29 @@ impl PostgresViews {
         with_rows: &Arc<str>,
         change: &RowsChange,
     ) -> Statement<'q> {
-        let has_rows = !change.put.is_empty() || !change.ended.is_empty();
-        let statement = match has_rows {
-            true => sqlx::query(AssertSqlSafe(Arc::clone(with_rows))),
-            false => self.statement(MOVE),
-        };
+        if change.put.is_empty() && change.ended.is_empty() {
+            return self.moving_alone(change);
+        }
+        let statement = sqlx::query(AssertSqlSafe(Arc::clone(with_rows)));
+        let ended: Vec<_> = change.ended.iter().map(|key| key.as_str()).collect();
+        let statement = self.bind_move(statement, change).bind(ended);
+        bind_rows(statement, table, &change.put)
+    }
+
+    /// The statement that moves the table on, whatever rows the change has.
+    pub(super) fn moving_alone<'q>(&self, change: &RowsChange) -> Statement<'q> {
+        self.bind_move(self.statement(MOVE), change)
+    }
+
+    fn bind_move<'q>(&self, statement: Statement<'q>, change: &RowsChange) -> Statement<'q> {
         let grown = i128::from(change.added) - i128::from(change.removed);
-        let statement = statement
+        statement
             .bind(self.lock_class)
             .bind(lock_id(change.table))
             .bind(change.table.get())
             .bind(change.from.to_string())
             .bind(change.to.to_string())
-            .bind(i64::try_from(grown).unwrap_or_default());
-        if !has_rows {
-            return statement;
-        }
-        let ended: Vec<_> = change.ended.iter().map(|key| key.as_str()).collect();
-        bind_rows(statement.bind(ended), table, &change.put)
+            .bind(i64::try_from(grown).unwrap_or_default())
     }
 
     /// The statements that follow where rows or events are parked, one after the other.
@@ -221,7 +233,7 @@ pub(super) fn lock_id(table: TableId) -> i32 {
     i32::try_from(low).unwrap_or_default()
 }
 
-fn outcome(found: &[PgRow]) -> Result<(), CommitError> {
+pub(super) fn outcome(found: &[PgRow]) -> Result<(), CommitError> {
     let read = |row: &PgRow| -> Read<[bool; 3]> {
         Ok([
             column(row, "is_free")?,
@@ -241,7 +253,7 @@ fn outcome(found: &[PgRow]) -> Result<(), CommitError> {
     }
 }
 
-fn not_changed(failure: StatementError) -> CommitError {
+pub(super) fn not_changed(failure: StatementError) -> CommitError {
     match failure {
         // The table was dropped since this host has met it.
         failure if is_undefined(&failure) => CommitError::Gone,

@@ -27,6 +27,8 @@ pub(super) struct KnownTable {
     pub(super) is_generic: bool,
     /// The relation that rows are read from, with the columns of ours and of the shape.
     pub(super) source: String,
+    /// Copies rows that were not there into a table of its own.
+    pub(super) copy: Arc<str>,
     /// Writes rows that were not there, and progress.
     pub(super) add: Arc<str>,
     /// Writes rows and progress.
@@ -56,6 +58,11 @@ impl KnownTable {
         Self {
             id,
             is_generic,
+            copy: format!(
+                "COPY {source} ({}) FROM STDIN",
+                columns_of(&shape).join(", ")
+            )
+            .into(),
             add: add.into(),
             change: change.into(),
             of_keys: of(OF_KEYS),
@@ -139,14 +146,16 @@ const READ: &str = concat!(
      WHERE p.namespace = $1 AND p.view = $2"
 );
 
+/// The columns of a table of its own, as statements name them.
+fn columns_of(shape: &TableShape) -> Vec<String> {
+    let declared = shape.columns.iter().map(|column| column_of(&column.name));
+    let own = OWN_COLUMNS.into_iter().map(quoted);
+    own.chain(declared).collect()
+}
+
 /// The statements that change the rows of a table of its own: for new rows alone, and for any.
 fn change(schemas: &RowsSchemas, id: TableId, shape: &TableShape) -> [String; 2] {
-    let declared = shape.columns.iter().map(|column| column_of(&column.name));
-    let columns: Vec<_> = OWN_COLUMNS
-        .into_iter()
-        .map(quoted)
-        .chain(declared)
-        .collect();
+    let columns = columns_of(shape);
     let kinds = shape.columns.iter().map(|column| column.kind);
     let types = ["TEXT", "TEXT", "JSONB"]
         .into_iter()
@@ -157,16 +166,15 @@ fn change(schemas: &RowsSchemas, id: TableId, shape: &TableShape) -> [String; 2]
         format!("${place}::{element}[]")
     });
     let arrays: Vec<_> = arrays.collect();
-    let columns_text = columns.join(", ");
     let of = |on_conflict: &str| {
         schemas.fill(
             CHANGE,
             &[
                 ("target", &schemas.rows_of(id)),
                 ("of_table", ""),
-                ("columns", &columns_text),
-                ("values", &columns_text),
-                ("names", &columns_text),
+                ("columns", &columns.join(", ")),
+                ("values", &columns.join(", ")),
+                ("names", &columns.join(", ")),
                 ("arrays", &arrays.join(", ")),
                 ("on_conflict", on_conflict),
             ],

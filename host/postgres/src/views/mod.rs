@@ -12,6 +12,7 @@
 
 mod cells;
 mod change;
+mod copy;
 mod ddl;
 mod hold;
 mod known;

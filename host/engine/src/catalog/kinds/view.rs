@@ -155,15 +155,11 @@ impl View {
     ///
     /// The reason for which the row cannot be kept, one sentence.
     pub fn cells(&self, row: &Json) -> Result<Vec<Option<Cell>>, String> {
-        self.row_schema.check_document(row).map_err(|violations| {
+        let value = self.row_schema.checked_value(row).map_err(|violations| {
             let first = violations.into_iter().next().unwrap_or_default();
             let (pointer, message) = first;
             format!("the row breaks its schema at `{pointer}`: {message}")
         })?;
-        if self.shape.columns.is_empty() {
-            return Ok(Vec::new());
-        }
-        let value = row.to_value();
         let cell = |column: &Column| {
             let member = value.get(&column.name);
             let is_indexed = self.shape.is_indexed(&column.name);

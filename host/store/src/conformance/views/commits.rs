@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 
 use super::support::*;
 use crate::PAGE_BYTES;
-use crate::views::{CommitError, KeyedRow, RowQuery, RowsChange, ViewStore};
+use crate::views::{CommitError, KeyedRow, RowQuery, RowsChange, TableId, ViewStore};
+
+/// More rows than stores write one by one.
+const MANY: u64 = 1_500;
 
 pub(crate) async fn rows_and_progress_change_together(store: Arc<dyn ViewStore>) {
     let table = create(&*store, "v1").await;
@@ -144,9 +147,9 @@ pub(crate) async fn the_text_of_a_row_that_goes_in_comes_out(store: Arc<dyn View
     }
 }
 
-pub(crate) async fn values_of_every_type_are_kept_to_their_edges(store: Arc<dyn ViewStore>) {
-    let table = create_active(&*store, "v1").await;
-    let edges = [
+/// A value at the edge of each column's type.
+fn edges() -> Vec<(&'static str, Value)> {
+    vec![
         ("amount", json!(i64::MIN)),
         ("amount", json!(i64::MAX)),
         ("ratio", json!(f64::MAX)),
@@ -161,15 +164,52 @@ pub(crate) async fn values_of_every_type_are_kept_to_their_edges(store: Arc<dyn 
         ("created_at", json!("2026-02-03T04:05:06.789012+05:30")),
         ("owner", json!("00000000-0000-0000-0000-000000000000")),
         ("owner", json!("ffffffff-ffff-ffff-ffff-ffffffffffff")),
-    ];
+    ]
+}
+
+pub(crate) async fn values_of_every_type_are_kept_to_their_edges(store: Arc<dyn ViewStore>) {
+    keeps_edges_beside(&*store, 0).await;
+}
+
+pub(crate) async fn many_new_rows_are_kept_as_a_few_are(store: Arc<dyn ViewStore>) {
+    let table = keeps_edges_beside(&*store, MANY).await;
+    let found = find(&*store, table).await.unwrap();
+    assert_eq!(found.rows, MANY + edges().len() as u64);
+
+    // That rows are new is no promise: one of these is there.
+    let special = "\\N \\. \\\\ \"\'\t\u{85}";
+    let again = (0..MANY).map(|number| {
+        let name = format!("{} {special}", number + 1);
+        row(
+            &name.replace(['\t', '\u{85}'], " "),
+            &json!({ "status": special }),
+            at(2),
+        )
+    });
+    let known = amount("more-7", 8, at(2));
+    let again: Vec<KeyedRow> = again.chain([known.clone()]).collect();
+    let change = adding(table, 1, 2, again.clone());
+    store.commit(change.clone()).await.unwrap();
+    let rows = all(&*store, table, 1_000).await;
+    assert_eq!(rows.len() as u64, edges().len() as u64 + 2 * MANY);
+    for row in &again {
+        assert_eq!(rows[row.key.as_str()], row.value.as_str());
+    }
+    let moved = store.commit(change).await;
+    assert!(matches!(moved, Err(CommitError::Moved)), "{moved:?}");
+}
+
+/// Commits values at the edges of their types and so many further rows at once, and finds each.
+async fn keeps_edges_beside(store: &dyn ViewStore, more: u64) -> TableId {
+    let table = create_active(store, "v1").await;
+    let edges = edges();
     let rows = edges.iter().enumerate().map(|(number, (column, value))| {
         row(&format!("k{number:02}"), &json!({ *column: value }), at(1))
     });
     let rows: Vec<KeyedRow> = rows.collect();
-    store
-        .commit(adding(table, 0, 1, rows.clone()))
-        .await
-        .unwrap();
+    let more = (0..more).map(|number| amount(&format!("more-{number}"), 5, at(1)));
+    let all: Vec<KeyedRow> = rows.iter().cloned().chain(more).collect();
+    store.commit(adding(table, 0, 1, all)).await.unwrap();
     for (row, (column, _)) in rows.iter().zip(&edges) {
         let place = COLUMNS.iter().position(|(name, _)| name == column).unwrap();
         let cell = row.cells[place].clone().unwrap();
@@ -182,6 +222,7 @@ pub(crate) async fn values_of_every_type_are_kept_to_their_edges(store: Arc<dyn 
         let found: Vec<_> = found.rows.into_iter().map(|(key, _)| key).collect();
         assert_eq!(found, std::slice::from_ref(&row.key), "{column}");
     }
+    table
 }
 
 pub(crate) async fn keys_that_look_alike_are_different_rows(store: Arc<dyn ViewStore>) {

@@ -61,6 +61,7 @@ view_cases!(
     a_row_that_ends_is_gone_and_may_come_again,
     the_text_of_a_row_that_goes_in_comes_out,
     values_of_every_type_are_kept_to_their_edges,
+    many_new_rows_are_kept_as_a_few_are,
     keys_that_look_alike_are_different_rows,
     rows_are_scanned_by_the_bytes_of_their_keys,
     pages_of_rows_are_bounded_in_bytes,
