@@ -12,6 +12,8 @@ use crate::load::{Connection, Requests, Workload, scattered};
 use crate::paired::{Case, alternate};
 use crate::report::{Report, Row, median};
 
+/// The most events: the slowest folds a thousand in a second.
+const MOST_EVENTS: u64 = 20_000;
 /// Events of a row.
 const EACH: u64 = 10;
 /// The settings that a twin's packages come with, and those of a user who has measured for a day.
@@ -29,7 +31,7 @@ struct Twin {
 
 /// Rebuilds of twins, and reads of their rows beside those of a view.
 pub(super) async fn rebuilds_and_reads(lab: &Lab, report: &mut Report) -> Result<()> {
-    let accounts = super::build::events(lab) / EACH;
+    let accounts = super::build::events(lab).min(MOST_EVENTS) / EACH;
     let host = Installation::with_accounts(lab, Backend::Postgres, 0).await?;
     host.make_log(accounts, EACH).await?;
     deploy(lab, &host, "balance").await?;

@@ -27,7 +27,8 @@ const MOST: u32 = 1_000;
 /// Commands one after the other whose rows are asked for at once: with nothing beside them, and
 /// beside a load of half of the maximum, and beside tables that are built.
 pub(super) async fn idle_and_under_load(lab: &Lab, report: &mut Report) -> Result<()> {
-    let accounts = lab.pick(10_000, 1_000);
+    let asked = lab.options.gate_events;
+    let accounts = asked.unwrap_or(lab.pick(10_000, 1_000));
     let mut rows = Vec::new();
     for backend in lab.backends() {
         let host = Installation::with_accounts(lab, backend, accounts).await?;

@@ -101,7 +101,8 @@ pub trait TagIndex: LogStore {
     /// are of one of the kinds and may have a tag; none if a kind is not guarded, or not completely
     /// indexed yet. An event that has the tag MUST be among them.
     ///
-    /// What comes before `through` must be settled: see [`Moment::settled`](super::Moment::settled).
+    /// What comes before `through` must be settled: see
+    /// [`Moment::settled`](super::Moment::settled).
     ///
     /// # Errors
     ///

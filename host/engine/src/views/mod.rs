@@ -39,6 +39,7 @@ mod status;
 mod tag_index;
 mod touched;
 mod workers;
+mod writer;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -11,8 +11,6 @@
 //!                                 page -> fold -> page   (at the same time)
 //! ```
 
-use std::future::pending;
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,14 +20,11 @@ use gavel_store::views::{ParkedEvent, RowsChange, StoredRow, ViewTable};
 use gavel_store::{LogFilter, ResumeError};
 use metrics::gauge;
 use tokio::sync::watch;
-use tokio::task::JoinError;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::Inner;
-use super::batch::{Batch, RowCache};
 use super::folding::RowTask;
 use super::handle::{FIRST_PAUSE, Halt, LONGEST_PAUSE, TableHandle};
 use super::metrics::BUILD_SECONDS;
@@ -37,6 +32,7 @@ use super::page::{Changes, PagePart, ReadEvents};
 use super::progress::{Activity, TableProgress};
 use super::tag_index;
 use super::workers::FoldWorkers;
+use super::writer::TableWriter;
 use crate::catalog::View;
 use crate::streaming::{Delivery, Events, Subscription};
 
@@ -48,16 +44,6 @@ const FIRST_ROWS: usize = 100;
 const BYTES_OF_ROWS: usize = 4 << 20;
 /// The events from which on no more are folded together with others.
 const MOST_EVENTS: usize = 1_000;
-/// The size of a commit of a table that is being built, in bytes, about.
-const BUILD_BATCH_BYTES: usize = 8 << 20;
-/// The same while live calls are made: the store has a few milliseconds of work with it.
-const SMALL_BUILD_BATCH_BYTES: usize = 128 << 10;
-/// The longest time for which what was folded of a table that is being built is not committed.
-const BUILD_BATCH_TIME: Duration = Duration::from_secs(1);
-/// The size of the rows that are kept in memory of a table that is being built, in bytes, about.
-const BUILD_CACHE_BYTES: usize = 32 << 20;
-/// The same of a table that people read.
-const LIVE_CACHE_BYTES: usize = 2 << 20;
 /// The time from one fold of a live table to the next where events come faster than they are
 /// folded: so more of them share a call of the module, and a commit.
 const BUSY_INTERVAL: Duration = Duration::from_millis(20);
@@ -72,13 +58,7 @@ pub(super) struct Runner {
     table: ViewTable,
     view: Arc<View>,
     workers: FoldWorkers,
-    /// The place where the table stands.
-    position: Position,
-    /// What was folded behind that, and is not being committed yet.
-    batch: Batch,
-    /// The commit that is under way, and where the table stands after it.
-    committing: Option<(Position, AbortOnDropHandle<Result<(), Halt>>)>,
-    cache: RowCache,
+    writer: TableWriter,
     most_rows: usize,
     /// Tells whether the events that the view reads by tags are indexed.
     is_indexed: bool,
@@ -101,11 +81,8 @@ impl Runner {
         };
         Self {
             workers: FoldWorkers::new(handle.clone(), table.clone(), Arc::clone(&view)),
+            writer: TableWriter::new(handle.clone(), table.position, table.is_finished),
             handle,
-            position: table.position,
-            batch: Batch::new(table.id, table.position),
-            committing: None,
-            cache: RowCache::new(false),
             is_finished: table.is_finished,
             table,
             view,
@@ -142,7 +119,10 @@ impl Runner {
                 Ok(None) => return false,
                 Ok(Some(table)) => {
                     self.is_finished = table.is_finished;
-                    self.position = table.position;
+                    self.workers.is_live = table.is_finished;
+                    let handle = self.handle.clone();
+                    // What follows from an earlier look is forgotten.
+                    self.writer = TableWriter::new(handle, table.position, table.is_finished);
                     self.handle.tell_position(table.position);
                     return true;
                 }
@@ -157,7 +137,7 @@ impl Runner {
     async fn build_anew(&mut self) {
         let inner = &self.handle.inner;
         let restarted = match inner.table(self.table.id).await {
-            Ok(Some(table)) if table.position == self.position => {
+            Ok(Some(table)) if table.position == self.writer.position() => {
                 tracing::warn!(view = %self.table.view, table = %self.table.id, "the log was restored to an earlier state, the view is built anew");
                 self.begun = Instant::now();
                 inner.store.restart_table(self.table.id).await
@@ -172,7 +152,7 @@ impl Runner {
 
     /// Checks that the log still goes as far as the table stands.
     async fn check(&mut self) -> Result<(), Halt> {
-        if !self.is_settled() {
+        if !self.writer.is_settled() {
             // That follows from a log which may be another one by now.
             return Err(Halt::Moved);
         }
@@ -180,7 +160,7 @@ impl Runner {
         self.is_indexed = false;
         let namespace = self.table.view.namespace();
         let log = &self.handle.inner.log_store;
-        match log.check_position(namespace, self.position).await {
+        match log.check_position(namespace, self.writer.position()).await {
             Ok(()) => Ok(()),
             Err(ResumeError::Lost { .. }) => Err(Halt::Lost),
             Err(ResumeError::Store(error)) => {
@@ -190,35 +170,26 @@ impl Runner {
         }
     }
 
-    /// Forgets everything that follows from an earlier look at the table.
-    fn begin_anew(&mut self) {
-        self.committing = None;
-        self.batch = Batch::new(self.table.id, self.position);
-        self.cache = RowCache::new(self.position == Position::BEGINNING);
-        self.workers.is_live = self.is_finished;
-    }
-
     /// Follows the log from where the table stands.
     async fn follow(&mut self) -> Halt {
-        self.begin_anew();
         if let Err(halt) = self.check().await {
             return halt;
         }
         let namespace = self.table.view.namespace().clone();
         let filter = LogFilter::from(self.view.filter());
         let inner = Arc::clone(&self.handle.inner);
-        let mut log = inner.log.subscribe(namespace, filter, self.position);
+        let mut log = inner
+            .log
+            .subscribe(namespace, filter, self.writer.position());
         let mut restored = inner.restored.subscribe();
         let mut said = Instant::now();
         let mut rested = Instant::now();
         loop {
             self.handle.now(Activity::Waiting);
             // What was passed over is said for the other hosts.
-            let is_behind = log.position() > self.batch.to();
-            let due = match self.batch.began() {
-                Some(began) => Some(began + BUILD_BATCH_TIME),
-                None => is_behind.then_some(said + LAZY),
-            };
+            let is_behind = log.position() > self.writer.to();
+            let passing = is_behind.then_some(said + LAZY);
+            let due = self.writer.due().or(passing);
             let delivery = {
                 let next = async {
                     sleep_until(rested).await;
@@ -226,11 +197,10 @@ impl Runner {
                 };
                 tokio::select! {
                     delivery = next => Ok(delivery),
-                    done = self.committed() => Err(done),
+                    done = self.writer.committed() => Err(done),
                     _ = restored.changed() => Err(self.check().await),
                     () = sleep_until(due.unwrap_or(said)), if due.is_some() => {
-                        self.batch.pass(log.position());
-                        Err(self.commit().await)
+                        Err(self.writer.pass(log.position()).await)
                     }
                 }
             };
@@ -241,7 +211,7 @@ impl Runner {
             };
             while let Some(delivery) = next.take() {
                 let to = log.position();
-                if to.generation() != self.batch.to().generation()
+                if to.generation() != self.writer.to().generation()
                     && let Err(halt) = self.check().await
                 {
                     // What comes now follows on an earlier state of the log.
@@ -259,7 +229,7 @@ impl Runner {
                         self.fold(&events, to).await
                     }
                     Some(Delivery::Malformed(malformed)) => {
-                        let mut change = RowsChange::moving(self.table.id, self.batch.to(), to);
+                        let mut change = RowsChange::moving(self.table.id, self.writer.to(), to);
                         change.parked_events.push(ParkedEvent {
                             position: malformed.position,
                             event_id: Uuid::nil(),
@@ -268,14 +238,14 @@ impl Runner {
                                 malformed.reason
                             ),
                         });
-                        self.add(1, change).await
+                        self.writer.add(1, change).await
                     }
                     Some(Delivery::CaughtUp) => self.catch_up().await,
                     None => {
                         if !is_behind {
                             said = Instant::now();
                         }
-                        if self.is_settled() {
+                        if self.writer.is_settled() {
                             // On this host it is known at once.
                             self.handle.tell_position(to);
                         }
@@ -291,18 +261,10 @@ impl Runner {
 
     /// Commits what there is, for the end of the log is reached.
     async fn catch_up(&mut self) -> Result<(), Halt> {
-        if self.batch.began().is_some() {
-            self.commit().await?;
-        }
-        self.settle().await?;
+        self.writer.finish().await?;
         let caught_up = |progress: &mut TableProgress| progress.is_caught_up = true;
         self.handle.progress.send_modify(caught_up);
         self.finish().await
-    }
-
-    /// Tells whether the table holds all that was folded.
-    fn is_settled(&self) -> bool {
-        self.batch.began().is_none() && self.committing.is_none()
     }
 
     /// Makes the table one that can be read, once it has caught up for the first time.
@@ -324,7 +286,9 @@ impl Runner {
             self.handle.now(Activity::Finishing);
             match self.handle.inner.store.finish_table(self.table.id).await {
                 Ok(()) => {
-                    (self.is_finished, self.workers.is_live) = (true, true);
+                    self.is_finished = true;
+                    self.workers.is_live = true;
+                    self.writer.go_live();
                     let view = &self.table.view;
                     let (namespace, name) = (view.namespace().to_string(), view.name().to_string());
                     gauge!(BUILD_SECONDS, "namespace" => namespace, "view" => name)
@@ -367,13 +331,13 @@ impl Runner {
                 read[last - 1].position
             };
             let rows: Vec<RowKey> = part.rows.keys().cloned().collect();
-            let stored = self.rows(&rows).await?;
+            let stored = self.writer.rows(&rows).await?;
             self.note_size(&stored);
             let (tasks, waiting) = part.tasks(&read, stored);
             let tasks: Arc<[RowTask]> = tasks.into();
             let folded = self.workers.fold(events, &tasks).await;
             let (table, now) = (self.table.id, self.handle.inner.clock.now());
-            let mut changes = Changes::new(&read, now, table, (self.batch.to(), to));
+            let mut changes = Changes::new(&read, now, table, (self.writer.to(), to));
             changes.wait(waiting);
             for (place, reason) in part.parked {
                 changes.park(place, reason);
@@ -381,44 +345,16 @@ impl Runner {
             for (task, folded) in tasks.iter().zip(folded) {
                 changes.add(task, folded);
             }
-            self.add(part.events as u64, changes.into_change()).await?;
+            self.writer
+                .add(part.events as u64, changes.into_change())
+                .await?;
             first = last;
         }
-        if self.batch.to() < to {
-            let change = RowsChange::moving(self.table.id, self.batch.to(), to);
-            self.add(0, change).await?;
+        if self.writer.to() < to {
+            let change = RowsChange::moving(self.table.id, self.writer.to(), to);
+            self.writer.add(0, change).await?;
         }
         Ok(())
-    }
-
-    /// The rows as they are once all that was folded before is committed.
-    async fn rows(&mut self, keys: &[RowKey]) -> Result<Vec<StoredRow>, Halt> {
-        let unknown = |key: &&RowKey| self.cache.find(&self.batch, key).is_none();
-        let unknown: Vec<RowKey> = keys.iter().filter(unknown).cloned().collect();
-        let mut read = Vec::new();
-        if !unknown.is_empty() {
-            read = self.handle.rows(&unknown).await?;
-        }
-        let mut read = unknown.iter().zip(read).peekable();
-        let rows = keys
-            .iter()
-            .map(|key| match read.next_if(|(unknown, _)| *unknown == key) {
-                Some((_, row)) => row,
-                None => {
-                    let known = self.cache.find(&self.batch, key).flatten();
-                    StoredRow {
-                        value: known.cloned(),
-                        is_parked: false,
-                    }
-                }
-            });
-        let rows: Vec<StoredRow> = rows.collect();
-        for (key, row) in keys.iter().zip(&rows) {
-            if unknown.binary_search(key).is_ok() {
-                self.cache.note(key, row);
-            }
-        }
-        Ok(rows)
     }
 
     /// Estimates how many rows to fold at once, when they are as large as these.
@@ -428,76 +364,6 @@ impl Runner {
         let each = sizes.max().unwrap_or_default().max(1);
         self.most_rows =
             (BYTES_OF_ROWS / each).clamp(1, self.most_rows.saturating_mul(4).min(MOST_ROWS));
-    }
-
-    /// Adds a change to what is to be committed, and commits when it is time to. A live table is
-    /// to show at once what was folded, and what is parked is read from the table.
-    async fn add(&mut self, events: u64, change: RowsChange) -> Result<(), Halt> {
-        self.batch.add(events, change);
-        if self.is_finished || self.batch.parks() {
-            self.commit().await?;
-            return self.settle().await;
-        }
-        let is_old = |began: Instant| began.elapsed() >= BUILD_BATCH_TIME;
-        let runtime = self.handle.inner.modules.runtime();
-        let bytes = match runtime.throttle().live_calls_running() {
-            true => SMALL_BUILD_BATCH_BYTES,
-            false => BUILD_BATCH_BYTES,
-        };
-        if self.batch.bytes() >= bytes || self.batch.began().is_some_and(is_old) {
-            self.commit().await?;
-        }
-        Ok(())
-    }
-
-    /// Begins to commit what was folded, once what was begun before is committed.
-    async fn commit(&mut self) -> Result<(), Halt> {
-        self.settle().await?;
-        let events = self.batch.events();
-        let change = self.batch.take();
-        let limit = match self.is_finished {
-            true => LIVE_CACHE_BYTES,
-            false => BUILD_CACHE_BYTES,
-        };
-        self.cache.note_change(&change, limit);
-        let (to, handle) = (change.to, self.handle.clone());
-        let is_live = self.is_finished;
-        let committing = async move {
-            let throttle = handle.inner.modules.runtime().throttle().clone();
-            let commit = handle.commit(change, events);
-            match is_live {
-                true => commit.await,
-                false => throttle.take_turns(commit).await.0,
-            }
-        };
-        self.committing = Some((to, AbortOnDropHandle::new(tokio::spawn(committing))));
-        Ok(())
-    }
-
-    /// Waits until nothing is being committed.
-    async fn settle(&mut self) -> Result<(), Halt> {
-        match self.committing.is_some() {
-            true => self.committed().await,
-            false => Ok(()),
-        }
-    }
-
-    /// Waits for the end of the commit that is under way; for ever if there is none. Dropped
-    /// midway, it goes on.
-    async fn committed(&mut self) -> Result<(), Halt> {
-        let Some((to, committing)) = &mut self.committing else {
-            return pending().await;
-        };
-        let (to, committed) = (*to, committing.await);
-        self.committing = None;
-        match committed.map_err(JoinError::try_into_panic) {
-            Ok(Ok(())) => self.position = to,
-            Ok(Err(halt)) => return Err(halt),
-            Err(Ok(panic)) => resume_unwind(panic),
-            // The runtime is shutting down.
-            Err(Err(_)) => pending().await,
-        }
-        Ok(())
     }
 }
 

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use gavel_store::Error;
 use gavel_store::views::{CommitError, KeyedRow, RowsChange, TableId};
 use serde_json::value::RawValue;
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json as SqlJson;
+use sqlx::{AssertSqlSafe, Connection as _};
+use tokio::time::timeout;
 
 use super::PostgresViews;
 use super::cells::bind_column;
 use super::copy;
 use super::known::{KnownTable, MOVE};
 use crate::error::{is_lost_race, is_undefined};
-use crate::query::{Statement, StatementError, answered, run, run_on};
+use crate::query::{ANSWER_TIMEOUT, Statement, StatementError, answered, run, run_on};
 use crate::rows::{Read, column, unreadable};
 
 /// Forgets what was said of rows that are not parked any more, or for another reason.
@@ -84,6 +85,33 @@ impl PostgresViews {
         outcome(&found.map_err(not_changed)?)
     }
 
+    /// Moves a table on, and copies rows into it. Gives whether none of them was there before; if
+    /// one was, nothing is changed. Dropped midway, nothing is changed.
+    async fn copy_rows(
+        &self,
+        table: &KnownTable,
+        change: &RowsChange,
+    ) -> Result<bool, CommitError> {
+        let mut connection = answered(self.pool.acquire()).await?;
+        // A copy that is given up leaves it out of step.
+        connection.close_on_drop();
+        let mut tx = answered(connection.begin()).await?;
+        let moved = run_on(&mut tx, self.moving_alone(change)).await;
+        outcome(&moved.map_err(not_changed)?)?;
+        let copied = timeout(
+            ANSWER_TIMEOUT,
+            copy::copy(&mut tx, &table.copy, &change.put),
+        )
+        .await;
+        let copied = copied.map_err(|elapsed| StatementError::Lost(elapsed.into()));
+        match copied.and_then(|copied| copied.map_err(StatementError::from)) {
+            Ok(()) => answered(tx.commit()).await?,
+            Err(failure) if is_lost_race(&failure) => return Ok(false),
+            Err(failure) => return Err(not_changed(failure)),
+        }
+        Ok(true)
+    }
+
     /// Dropped midway, nothing is changed.
     async fn change_and_park(
         &self,
@@ -128,7 +156,7 @@ impl PostgresViews {
     }
 
     /// The statement that moves the table on, whatever rows the change has.
-    pub(super) fn moving_alone<'q>(&self, change: &RowsChange) -> Statement<'q> {
+    fn moving_alone<'q>(&self, change: &RowsChange) -> Statement<'q> {
         self.bind_move(self.statement(MOVE), change)
     }
 
@@ -233,7 +261,7 @@ pub(super) fn lock_id(table: TableId) -> i32 {
     i32::try_from(low).unwrap_or_default()
 }
 
-pub(super) fn outcome(found: &[PgRow]) -> Result<(), CommitError> {
+fn outcome(found: &[PgRow]) -> Result<(), CommitError> {
     let read = |row: &PgRow| -> Read<[bool; 3]> {
         Ok([
             column(row, "is_free")?,
@@ -253,7 +281,7 @@ pub(super) fn outcome(found: &[PgRow]) -> Result<(), CommitError> {
     }
 }
 
-pub(super) fn not_changed(failure: StatementError) -> CommitError {
+fn not_changed(failure: StatementError) -> CommitError {
     match failure {
         // The table was dropped since this host has met it.
         failure if is_undefined(&failure) => CommitError::Gone,

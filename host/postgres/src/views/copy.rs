@@ -2,49 +2,22 @@
 
 use std::fmt::Write as _;
 
-use gavel_store::views::{Cell, CommitError, KeyedRow, RowsChange};
-use sqlx::Connection as _;
+use gavel_store::views::{Cell, KeyedRow};
 use sqlx::postgres::PgConnection;
 use time::format_description::well_known::Rfc3339;
-use tokio::time::timeout;
-
-use super::PostgresViews;
-use super::change::{not_changed, outcome};
-use super::known::KnownTable;
-use crate::error::is_lost_race;
-use crate::query::{ANSWER_TIMEOUT, StatementError, answered, run_on};
 
 /// The number of rows from which on they are copied: fewer are written sooner by one statement.
 pub(super) const ROWS: usize = 1_000;
 /// The size of a piece that is sent at once, in bytes, about.
 const PIECE_BYTES: usize = 256 * 1024;
 
-impl PostgresViews {
-    /// Moves a table on, and copies rows into it. Gives whether none of them was there before; if
-    /// one was, nothing is changed. Dropped midway, nothing is changed.
-    pub(super) async fn copy_rows(
-        &self,
-        table: &KnownTable,
-        change: &RowsChange,
-    ) -> Result<bool, CommitError> {
-        let mut connection = answered(self.pool.acquire()).await?;
-        // A copy that is given up leaves it out of step.
-        connection.close_on_drop();
-        let mut tx = answered(connection.begin()).await?;
-        let moved = run_on(&mut tx, self.moving_alone(change)).await;
-        outcome(&moved.map_err(not_changed)?)?;
-        let copied = timeout(ANSWER_TIMEOUT, copy(&mut tx, &table.copy, &change.put)).await;
-        let copied = copied.map_err(|elapsed| StatementError::Lost(elapsed.into()));
-        match copied.and_then(|copied| copied.map_err(StatementError::from)) {
-            Ok(()) => answered(tx.commit()).await?,
-            Err(failure) if is_lost_race(&failure) => return Ok(false),
-            Err(failure) => return Err(not_changed(failure)),
-        }
-        Ok(true)
-    }
-}
-
-async fn copy(
+/// Copies rows, with a statement that names table and columns. Given up, it leaves the connection
+/// out of step.
+///
+/// # Errors
+///
+/// [`sqlx::Error`]; a row that was there already is a violation of the table's key.
+pub(super) async fn copy(
     connection: &mut PgConnection,
     statement: &str,
     rows: &[KeyedRow],
