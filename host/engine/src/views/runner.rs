@@ -185,7 +185,10 @@ impl Runner {
         let mut said = Instant::now();
         let mut rested = Instant::now();
         loop {
-            self.handle.now(Activity::Waiting);
+            self.handle.now(match self.writer.is_committing() {
+                true => Activity::Writing,
+                false => Activity::Waiting,
+            });
             // What was passed over is said for the other hosts.
             let is_behind = log.position() > self.writer.to();
             let passing = is_behind.then_some(said + LAZY);

@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::batch::{Batch, RowCache};
 use super::handle::{Halt, TableHandle};
+use super::progress::Activity;
 
 /// The size of a commit of a table that is being built, in bytes, about.
 const BUILD_BATCH_BYTES: usize = 8 << 20;
@@ -71,6 +72,11 @@ impl TableWriter {
     /// The time at which what was added is to be committed; none if there is nothing.
     pub(super) fn due(&self) -> Option<Instant> {
         self.batch.began().map(|began| began + BUILD_BATCH_TIME)
+    }
+
+    /// Tells whether a commit is under way.
+    pub(super) fn is_committing(&self) -> bool {
+        self.committing.is_some()
     }
 
     /// Tells whether the table holds all that was folded.
@@ -168,10 +174,11 @@ impl TableWriter {
 
     /// Waits until nothing is being committed.
     async fn settle(&mut self) -> Result<(), Halt> {
-        match self.committing.is_some() {
-            true => self.committed().await,
-            false => Ok(()),
+        if !self.is_committing() {
+            return Ok(());
         }
+        self.handle.now(Activity::Writing);
+        self.committed().await
     }
 
     /// Waits for the end of the commit that is under way; for ever if there is none. Dropped
