@@ -198,7 +198,7 @@ pub fn metadata_schema() -> Schema {
     };
     ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
-        .description(Some("Entries stored with every event that follows. `actor`, `module` and `traceparent` are the host's."))
+        .description(Some("Entries stored with every event that follows. `actor`, `module`, `traceparent` and whatever begins with `gavel-` are the host's."))
         .max_properties(Some(16))
         .property_names(Some(
             text()

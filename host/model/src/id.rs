@@ -20,6 +20,13 @@ pub fn new_id() -> Uuid {
         .into_uuid()
 }
 
+/// Tells whether an id is one that hosts derive from what it is for (RFC 9562, section 5.8), so that
+/// what is done twice is stored once. Nobody else may choose such an id.
+#[must_use]
+pub fn is_derived(id: Uuid) -> bool {
+    id.get_version_num() == 8
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +37,15 @@ mod tests {
         let id = new_id();
         assert_eq!(id.get_version_num(), 7);
         assert!(id.get_timestamp().unwrap().to_unix() >= before);
+    }
+
+    #[test]
+    fn ids_of_version_8_are_derived_and_no_others() {
+        for version in 0..16 {
+            let id = Uuid::from_u128(version << 76 | 1 << 63 | 7);
+            assert_eq!(is_derived(id), version == 8);
+        }
+        assert!(!is_derived(new_id()) && !is_derived(Uuid::nil()) && !is_derived(Uuid::max()));
     }
 
     #[test]

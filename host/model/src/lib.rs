@@ -35,7 +35,7 @@ pub use digest::{DigestError, ModuleDigest};
 pub use event::{Event, EventId, EventType, NewEvent, RecordedEvent, TagError, check_tags};
 pub use filter::EventFilter;
 pub use host::HostId;
-pub use id::new_id;
+pub use id::{is_derived, new_id};
 pub use json::{Json, JsonError};
 pub use kind::ModuleKind;
 pub use metadata::{Metadata, MetadataError, reserved};

@@ -20,6 +20,8 @@ pub mod reserved {
     pub const ACTOR: &str = "actor";
     /// The digest of the module that decided.
     pub const MODULE: &str = "module";
+    /// The beginning of keys that only hosts fill in, those of later releases among them.
+    pub const PREFIX: &str = "gavel-";
 }
 
 /// A map from text to text, sorted by key. A cheap clone: the events of a command have the same.
@@ -82,7 +84,9 @@ impl Metadata {
             if key.is_empty() || key.contains('\0') || value.contains('\0') {
                 return Err(MetadataError::Malformed { key: key.clone() });
             }
-            if [reserved::TRACEPARENT, reserved::ACTOR, reserved::MODULE].contains(&key.as_str()) {
+            let is_reserved =
+                [reserved::TRACEPARENT, reserved::ACTOR, reserved::MODULE].contains(&key.as_str());
+            if is_reserved || key.starts_with(reserved::PREFIX) {
                 return Err(MetadataError::Reserved { key: key.clone() });
             }
         }

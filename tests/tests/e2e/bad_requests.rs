@@ -13,6 +13,7 @@ on_every_store! {
     a_body_of_another_type_is_refused,
     headers_and_parameters_that_make_no_sense_are_refused,
     metadata_has_bounds,
+    ids_that_only_hosts_derive_are_refused,
     paths_and_methods_that_are_none_are_told,
 }
 
@@ -295,6 +296,12 @@ async fn metadata_has_bounds(store: Store) {
         .send()
         .await
         .problem(400, "malformed-request");
+    for key in ["gavel-process", "gavel-"] {
+        let answer = open(json!({ key: "forged" })).send().await;
+        let problem = answer.problem(400, "malformed-request");
+        let said = problem["detail"].as_str().unwrap_or_default();
+        assert!(said.contains("is set by the host"), "{problem}");
+    }
     open(json!({ "key": "nul \u{0}" }))
         .send()
         .await
@@ -313,6 +320,28 @@ async fn metadata_has_bounds(store: Store) {
         .await
         .accepted();
     assert_eq!(answer.events[0].metadata["longest"].len(), 1024);
+}
+
+async fn ids_that_only_hosts_derive_are_refused(store: Store) {
+    const DERIVED: &str = "5f0e8c5b-54a1-8c0f-9d55-1f6e3a7b2c90";
+    let host = start(&store).await;
+    let client = host.client();
+    let account = client.stream("account", "acc-1");
+    let open = || account.command("Open", json!({ "owner": "ann" }));
+    let events = json!([{ "event": "Opened", "event_id": DERIVED, "data": { "owner": "ann" } }]);
+    let batch = json!({ "commands": [{
+        "decider": "account", "id": "acc-1", "command": "Open", "data": { "owner": "ann" }, "command_id": DERIVED,
+    }] });
+    for answer in [
+        open().with("command_id", json!(DERIVED)).send().await,
+        open().key(DERIVED).send().await,
+        account.append(0, &events).send().await,
+        client.post("/v1/commands", &batch).send().await,
+    ] {
+        let problem = answer.problem(400, "malformed-request");
+        assert!(problem.to_string().contains("version 8"), "{problem}");
+    }
+    assert_unharmed(&client).await;
 }
 
 async fn paths_and_methods_that_are_none_are_told(store: Store) {

@@ -54,7 +54,7 @@ pub enum Misquery {
         field: String,
     },
     /// No index answers the question.
-    #[error("no index of the view answers this")]
+    #[error("No index of the view answers this")]
     NoIndex {
         /// The indexes that there are.
         indexes: Vec<Vec<String>>,

@@ -159,15 +159,7 @@ impl TableWriter {
         };
         self.cache.note_change(&change, limit);
         let (to, handle) = (change.to, self.handle.clone());
-        let is_live = self.is_live;
-        let committing = async move {
-            let throttle = handle.inner.modules.runtime().throttle().clone();
-            let commit = handle.commit(change, events);
-            match is_live {
-                true => commit.await,
-                false => throttle.take_turns(commit).await.0,
-            }
-        };
+        let committing = async move { handle.commit(change, events).await };
         self.committing = Some((to, AbortOnDropHandle::new(tokio::spawn(committing))));
         Ok(())
     }

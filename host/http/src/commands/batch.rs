@@ -17,7 +17,7 @@ use crate::answer::report;
 use crate::commands::{execute, json};
 use crate::error::{Location, Problem, malformed};
 use crate::extract::{
-    IdempotencyKey, JsonBody, NamespaceHeader, Preconditions, Query, Sender, decider_name,
+    IdempotencyKey, JsonBody, NamespaceHeader, Preconditions, Query, Sender, chosen, decider_name,
     expected, metadata, stream_id,
 };
 use crate::guards::admit::Admission;
@@ -117,12 +117,13 @@ fn to_requests(
     let to_request = |(index, item): (usize, BatchItem)| {
         let place = |member: &str| Location::pointer(format!("/commands/{index}/{member}"));
         let decider = decider_name(&item.decider, || place("decider"))?;
+        let command_id = chosen(item.command_id, || place("command_id"))?;
         Ok(CommandRequest {
             stream: stream_id(namespace.clone(), decider, &item.id, || place("id"))?,
             command: item.command,
             data: item.data,
             metadata: metadata(item.metadata, || place("metadata"))?,
-            command_id: item.command_id.or_else(|| key.of_batch(index)),
+            command_id: command_id.or_else(|| key.of_batch(index)),
             expected: expected(item.expected_version),
         })
     };

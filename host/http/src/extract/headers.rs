@@ -5,7 +5,7 @@ use axum::http::header::HeaderName;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use gavel_engine::command::Origin;
-use gavel_model::CommandId;
+use gavel_model::{CommandId, is_derived};
 use uuid::Uuid;
 
 use crate::auth::Actor;
@@ -29,8 +29,9 @@ impl IdempotencyKey {
     ///
     /// # Errors
     ///
-    /// When they contradict each other.
+    /// When they contradict each other, or the body's is derived.
     pub(crate) fn with(self, in_body: Option<CommandId>) -> Result<Option<CommandId>, Problem> {
+        let in_body = chosen(in_body, || Location::pointer("/command_id"))?;
         match (self.0, in_body) {
             (Some(header), Some(body)) if header != body => Err(malformed(
                 Location::pointer("/command_id"),
@@ -58,9 +59,9 @@ impl IdempotencyKey {
                 "give 1 to 255 visible characters",
             ));
         }
-        Ok(Self(Some(Uuid::parse_str(key).unwrap_or_else(|_| {
-            Uuid::new_v5(&KEY_SPACE, key.as_bytes())
-        }))))
+        let id = Uuid::parse_str(key);
+        let id = id.unwrap_or_else(|_| Uuid::new_v5(&KEY_SPACE, key.as_bytes()));
+        chosen(Some(id), || Location::Header(IDEMPOTENCY_KEY)).map(Self)
     }
 }
 
@@ -70,6 +71,21 @@ impl FromRequestParts<AppState> for IdempotencyKey {
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
         Self::of(&parts.headers)
     }
+}
+
+/// Refuses an id that only hosts derive, as a sender's choice: whoever stored something under it
+/// first would take the place of what it is for.
+pub(crate) fn chosen(
+    id: Option<Uuid>,
+    place: impl FnOnce() -> Location,
+) -> Result<Option<Uuid>, Problem> {
+    if id.is_some_and(is_derived) {
+        return Err(malformed(
+            place(),
+            "UUIDs of version 8 are derived by hosts; give one of another version, or none",
+        ));
+    }
+    Ok(id)
 }
 
 /// The sender of a request, and the trace that the request belongs to.

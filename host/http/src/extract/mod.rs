@@ -21,7 +21,7 @@ pub(super) use body::{JsonBody, OptionalJsonBody, WasmBody};
 pub(super) use consumer::{
     ConsumerPath, ParkedPath, consumer_settings, failure, lease_limits, position, start,
 };
-pub(super) use headers::{IdempotencyKey, Sender};
+pub(super) use headers::{IdempotencyKey, Sender, chosen};
 pub(super) use ids::{CommandPath, EventPath, RehearsalPath};
 pub(super) use modules::{DigestPath, KnownModules};
 pub(super) use names::{

@@ -9,7 +9,9 @@ use gavel_engine::command::ImportedEvent;
 use gavel_model::{ExpectedVersion, check_tags};
 
 use crate::error::{Location, Problem, malformed};
-use crate::extract::{IdempotencyKey, JsonBody, Preconditions, Sender, StreamPath, metadata};
+use crate::extract::{
+    IdempotencyKey, JsonBody, Preconditions, Sender, StreamPath, chosen, metadata,
+};
 use crate::state::AppState;
 
 /// Appends events without a decider
@@ -90,7 +92,7 @@ fn to_imported((index, item): (usize, ImportItem)) -> Result<ImportedEvent, Prob
         .map_err(|error| malformed(place(&format!("tags/{}", error.index())), error.to_string()))?;
     Ok(ImportedEvent {
         event: item.event,
-        event_id: item.event_id,
+        event_id: chosen(item.event_id, || place("event_id"))?,
         schema_version: item.schema_version,
         data: item.data,
         is_final: item.is_final,
