@@ -7,14 +7,14 @@ use rusqlite::Connection;
 
 const TALLY: &str = "tally";
 
-/// What is in the way of a view.
+/// An obstacle in the way of a view.
 #[derive(Debug)]
 enum Obstacle {
-    /// Somebody keeps a lock.
+    /// The session that keeps a lock.
     Session(Session),
-    /// Somebody keeps the file of the rows.
+    /// The connection that keeps the file of the rows.
     File(Connection),
-    /// A rule that the rows are not to meet; the statement takes it away.
+    /// The statement that takes a rule away which the rows do not meet.
     Rule(&'static str),
 }
 
