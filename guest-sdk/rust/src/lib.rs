@@ -163,7 +163,8 @@
 //!
 //! The host folds what an instance learns in the order of the log, sends each command once, and
 //! tells of rejections and of waits that are over. See [`process`](macro@process), [`Process`],
-//! [`Input`], [`Task`], [`Saga`] for one that keeps nothing, and the derive macros
+//! [`Input`], [`Task`], [`Saga`] for one that keeps nothing, [`Workflow`] for one that goes through
+//! steps and undoes them, and the derive macros
 //! [`Foreign`](macro@Foreign), [`Target`](macro@Target) and [`JsonSchema`](macro@JsonSchema).
 //!
 //! # What happens to data
@@ -209,6 +210,7 @@ pub use log::{Foreign, ForeignEvent, QueryItem, Recorded, Sources, Timestamp};
 pub use manifest::{describe, describe_process, describe_view};
 pub use process::{
     Action, Input, News, Order, Process, ProcessModule, Saga, Target, Task, TaskRejection,
+    Workflow, WorkflowStep,
 };
 pub use rejection::Rejection;
 pub use schema::JsonSchema;
@@ -233,7 +235,7 @@ pub mod __private {
     pub use crate::log::{EventText, FoldError, Key, event_names, read_of, reads_of};
     pub use crate::module::{StoredEvent, decide, read_event, rejection_data, restore, snapshot};
     pub use crate::process::{
-        Folded, Rules, Stateful, Stateless, Step, StoredInstance, fold as fold_instances,
+        Flow, Folded, Rules, Stateful, Stateless, Step, StoredInstance, fold as fold_instances,
         keys as instance_keys, todo,
     };
     pub use crate::testing::{assert_spec, assert_view_spec};

@@ -88,8 +88,8 @@ pub fn view(arguments: TokenStream, item: TokenStream) -> TokenStream {
         .into()
 }
 
-/// Turns an `impl Process for …` or an `impl Saga for …` into a module: names it, says what it
-/// sends, and exports the component.
+/// Turns an `impl Process for …`, an `impl Saga for …` or an `impl Workflow for …` into a module:
+/// names it, says what it sends, and exports the component.
 ///
 /// - `name = "billing"`: the name of the process, `[A-Za-z][A-Za-z0-9_-]{0,127}`.
 /// - `key = stream_id`: an instance learns of one stream, and its key is the stream's id. With
@@ -100,7 +100,7 @@ pub fn view(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// - `sends(OrderCommand, StockCommand)`: the types of the commands that it sends, each with the
 ///   derive macro [`Target`](macro@Target). A task with any other is a fault.
 /// - `accepted = true` (optional): instances learn which of their commands were accepted, not only
-///   which were rejected.
+///   which were rejected. Those of a workflow always do, those of a saga never.
 #[proc_macro_attribute]
 pub fn process(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let expanded = process::expand(arguments.into(), item.into());

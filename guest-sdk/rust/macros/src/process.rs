@@ -1,4 +1,4 @@
-//! `#[process]`: an `impl Process` or an `impl Saga` block becomes a module.
+//! `#[process]`: an `impl Process`, an `impl Saga` or an `impl Workflow` block becomes a module.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -15,6 +15,11 @@ const PROCESS: Kind = Kind {
     keys: "`name`, `key`, `sends` and `accepted`",
     has_specs: false,
     example: "#[process(name = \"billing\", key = stream_id, sends(OrderCommand))]",
+};
+
+const WORKFLOW: Kind = Kind {
+    r#trait: "Workflow",
+    ..PROCESS
 };
 
 /// The keys `key = …`, `sends(…)` and `accepted = …`.
@@ -38,6 +43,15 @@ impl OwnKeys for ProcessKeys {
     }
 }
 
+impl ProcessKeys {
+    fn refuse_accepted(&self, message: &str) -> Result<()> {
+        match &self.accepted {
+            Some(accepted) => Err(Error::new(accepted.span, message)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The types in parentheses.
 fn types(value: ParseStream<'_>) -> Result<Vec<Path>> {
     let content;
@@ -47,17 +61,29 @@ fn types(value: ParseStream<'_>) -> Result<Vec<Path>> {
     Ok(types.into_iter().collect())
 }
 
-/// The parts of the expansion in which a process and a saga differ.
+/// The parts of the expansion that differ between the traits.
 struct Rules {
     adapter: TokenStream,
+    accepted: bool,
     keys: Keys,
 }
 
 impl Rules {
     fn of_process(arguments: &ProcessKeys, block: &mut ItemImpl) -> Result<Self> {
         Ok(Self {
-            adapter: quote!(Stateful),
+            adapter: quote!(Stateful<Self>),
+            accepted: arguments.accepted.as_ref().is_some_and(LitBool::value),
             keys: Keys::of(&PROCESS, arguments.key.as_ref(), block)?,
+        })
+    }
+
+    fn of_workflow(arguments: &ProcessKeys, block: &mut ItemImpl) -> Result<Self> {
+        let message = "a workflow learns of all its commands: leave `accepted` out";
+        arguments.refuse_accepted(message)?;
+        Ok(Self {
+            adapter: quote!(Stateful<::gavel::__private::Flow<Self>>),
+            accepted: true,
+            keys: Keys::of(&WORKFLOW, arguments.key.as_ref(), block)?,
         })
     }
 
@@ -67,12 +93,11 @@ impl Rules {
                 "an instance of a saga is one event, whose id is the key: leave `key` out";
             return Err(key.error(message));
         }
-        if let Some(accepted) = &arguments.accepted {
-            let message = "a saga does not learn of its commands: leave `accepted` out";
-            return Err(Error::new(accepted.span, message));
-        }
+        let message = "a saga does not learn of its commands: leave `accepted` out";
+        arguments.refuse_accepted(message)?;
         Ok(Self {
-            adapter: quote!(Stateless),
+            adapter: quote!(Stateless<Self>),
+            accepted: false,
             keys: Keys {
                 origin: quote!(EventId),
                 sources: None,
@@ -95,29 +120,30 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     let arguments = Arguments::<ProcessKeys>::parse(&PROCESS, arguments)?;
     let name = arguments.name(&PROCESS, check_name)?;
     let mut block = block(&PROCESS, &item)?;
-    let is_saga = block
+    let r#trait = block
         .trait_
         .as_ref()
         .and_then(|(_, path, _)| path.segments.last())
-        .is_some_and(|last| last.ident == "Saga");
-    let ProcessKeys {
-        sends, accepted, ..
-    } = &arguments.own;
-    let Rules { adapter, keys } = if is_saga {
-        Rules::of_saga(&arguments.own)?
-    } else {
-        Rules::of_process(&arguments.own, &mut block)?
+        .map(|last| last.ident.to_string());
+    let own = &arguments.own;
+    let Rules {
+        adapter,
+        accepted,
+        keys,
+    } = match r#trait.as_deref() {
+        Some("Saga") => Rules::of_saga(own)?,
+        Some("Workflow") => Rules::of_workflow(own, &mut block)?,
+        _ => Rules::of_process(own, &mut block)?,
     };
     let (origin, sources, exported_sources) = (&keys.origin, &keys.sources, keys.export());
-    let targets = sends.iter().flatten();
-    let accepted = accepted.as_ref().is_some_and(LitBool::value);
+    let targets = own.sends.iter().flatten();
     let process = &block.self_ty;
 
     Ok(quote! {
         #block
 
         impl ::gavel::ProcessModule for #process {
-            type Rules = ::gavel::__private::#adapter<Self>;
+            type Rules = ::gavel::__private::#adapter;
             const NAME: &'static str = #name;
             const KEY: ::gavel::__private::Key = ::gavel::__private::Key::#origin;
             const SENDS: &'static [(&'static str, &'static [&'static str])] = &[

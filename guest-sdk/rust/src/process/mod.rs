@@ -8,6 +8,7 @@ mod rules;
 mod saga;
 mod stateful;
 mod task;
+mod workflow;
 
 pub use fold::{fold, keys, todo};
 pub use input::{Input, News, TaskRejection};
@@ -16,3 +17,4 @@ pub use rules::{Process, ProcessModule, Rules};
 pub use saga::{Saga, Stateless};
 pub use stateful::Stateful;
 pub use task::{Action, Order, Target, Task};
+pub use workflow::{Flow, Workflow, WorkflowStep};

@@ -8,3 +8,4 @@ mod process;
 mod verbs;
 mod view;
 mod wire;
+mod workflow;

@@ -63,7 +63,7 @@ fn instance(state: Option<&str>, inputs: Vec<Input<EventText>>) -> StoredInstanc
     }
 }
 
-fn fold_one<P: ProcessModule>(
+pub(super) fn fold_one<P: ProcessModule>(
     state: Option<&str>,
     inputs: Vec<Input<EventText>>,
 ) -> Result<Folded, FoldError> {

@@ -7,6 +7,7 @@ use super::{assert_fault, fault};
 
 const BLOCK: &str = "impl Process for Billing { fn evolve() {} }";
 const BY_HAND: &str = "impl Process for Billing { fn keys() {} fn sources() {} fn evolve() {} }";
+const WORKFLOW: &str = "impl Workflow for Trip { fn steps() {} }";
 const SAGA: &str = "impl gavel::Saga for Billing { fn react() {} }";
 
 fn process(arguments: &str, item: &str) -> Result<TokenStream> {
@@ -91,16 +92,23 @@ fn keys_of_a_process_have_one_origin_and_a_saga_says_none() {
         "a saga does not learn of its commands: leave `accepted` out",
         "true",
     );
+    assert_fault(
+        fault(process("name = \"a\", accepted = false", WORKFLOW)),
+        "a workflow learns of all its commands: leave `accepted` out",
+        "false",
+    );
 }
 
 #[test]
-fn a_process_and_a_saga_become_components() {
+fn each_trait_becomes_a_component() {
     let code = |arguments, item| process(arguments, item).unwrap().to_string();
     let stateful = code("name = \"a\", key = stream_id, sends(A, b::B,)", BLOCK);
     let by_hand = code("name = \"a\"", BY_HAND);
     let without_sources = code("name = \"a\"", "impl Process for Billing { fn keys() {} }");
     let saga = code("name = \"a\", sends()", SAGA);
+    let workflow = code("name = \"a\", key = stream_id", WORKFLOW);
     for (code, adapter, sources) in [
+        (&workflow, ":: Flow < Self >", true),
         (&stateful, "Stateful", true),
         (&by_hand, "Stateful", true),
         (&without_sources, "Stateful", false),
