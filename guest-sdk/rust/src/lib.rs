@@ -209,7 +209,7 @@ pub use gavel_guest_sdk_macros::{
 pub use log::{Foreign, ForeignEvent, QueryItem, Recorded, Sources, Timestamp};
 pub use manifest::{describe, describe_process, describe_view};
 pub use process::{
-    Action, Input, News, Order, Process, ProcessModule, Saga, Target, Task, TaskRejection,
+    Action, Flow, Input, News, Order, Process, ProcessModule, Saga, Target, Task, TaskRejection,
     Workflow, WorkflowStep,
 };
 pub use rejection::Rejection;
@@ -235,7 +235,7 @@ pub mod __private {
     pub use crate::log::{EventText, FoldError, Key, event_names, read_of, reads_of};
     pub use crate::module::{StoredEvent, decide, read_event, rejection_data, restore, snapshot};
     pub use crate::process::{
-        Flow, Folded, Rules, Stateful, Stateless, Step, StoredInstance, fold as fold_instances,
+        Folded, Rules, Stateful, Stateless, Step, StoredInstance, fold as fold_instances,
         keys as instance_keys, todo,
     };
     pub use crate::testing::{assert_spec, assert_view_spec};

@@ -81,7 +81,7 @@ impl Rules {
         let message = "a workflow learns of all its commands: leave `accepted` out";
         arguments.refuse_accepted(message)?;
         Ok(Self {
-            adapter: quote!(Stateful<::gavel::__private::Flow<Self>>),
+            adapter: quote!(Stateful<::gavel::Flow<Self>>),
             accepted: true,
             keys: Keys::of(&WORKFLOW, arguments.key.as_ref(), block)?,
         })

@@ -9,7 +9,8 @@ use crate::process::rules::Process;
 use crate::process::task::Task;
 use crate::schema::{Field, JsonSchema, SchemaWriter};
 
-/// The state of an instance of the workflow `W`.
+/// An instance of the workflow `W`, as a [`Process`]: in tests it learns of inputs, and lists what
+/// is to be done.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(bound = "W: Workflow")]
 pub struct Flow<W> {
