@@ -1,5 +1,6 @@
 //! A kit for Gavel modules in plain Rust: one crate for WebAssembly and for native tests. A
-//! *decider* decides commands, a *view* keeps rows that people query.
+//! *decider* decides commands, a *view* keeps rows that people query, a *process* lists what is to
+//! be done next.
 //!
 //! ```toml
 //! [lib]
@@ -114,13 +115,65 @@
 //! See [`view`](macro@view), [`View`], [`Recorded`], and the derive macros
 //! [`Foreign`](macro@Foreign) and [`JsonSchema`](macro@JsonSchema).
 //!
+//! # A process
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use gavel::{Input, JsonSchema, News, Order, Process, Task, Timestamp};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Deserialize, gavel::Foreign)]
+//! #[foreign(decider = "payment")]
+//! pub enum PaymentEvent { PaymentRequested {}, PaymentReceived {}, PaymentCancelled {} }
+//! #[derive(Serialize, gavel::Target)]
+//! #[target(decider = "payment")]
+//! pub enum PaymentCommand { CancelPayment {} }
+//!
+//! #[derive(Default, Serialize, Deserialize, JsonSchema)]
+//! pub struct Awaited { until: Option<Timestamp>, is_late: bool }
+//!
+//! #[gavel::process(name = "payment-timeout", key = stream_id, sends(PaymentCommand))]
+//! impl Process for Awaited {
+//!     type Event = PaymentEvent;
+//!     fn evolve(&mut self, input: &Input<PaymentEvent>) {
+//!         match &input.what {
+//!             News::Event(event) => match event.event {
+//!                 PaymentEvent::PaymentRequested {} => {
+//!                     self.until = Some(input.at + Duration::from_secs(1800));
+//!                 }
+//!                 _ => *self = Self::default(),
+//!             },
+//!             News::Due { .. } => self.is_late = true,
+//!             _ => {}
+//!         }
+//!     }
+//!     fn todo(&self, key: &str) -> Vec<Task> {
+//!         let mut tasks = Vec::new();
+//!         if self.is_late {
+//!             let cancel = Order::new(key, &PaymentCommand::CancelPayment {});
+//!             tasks.push(Task::send("cancel", cancel));
+//!         } else if let Some(time) = self.until {
+//!             tasks.push(Task::wait_until("timeout", time));
+//!         }
+//!         tasks
+//!     }
+//! }
+//! ```
+//!
+//! The host folds what an instance learns in the order of the log, sends each command once, and
+//! tells of rejections and of waits that are over. See [`process`](macro@process), [`Process`],
+//! [`Input`], [`Task`], [`Saga`] for one that keeps nothing, [`Workflow`] for one that goes through
+//! steps and undoes them, and the derive macros
+//! [`Foreign`](macro@Foreign), [`Target`](macro@Target) and [`JsonSchema`](macro@JsonSchema).
+//!
 //! # What happens to data
 //!
 //! A command or event is its variant's name, after serde's renaming, and data: the fields of a
 //! struct variant as an object, the value of a newtype variant, the values of a tuple variant as an
 //! array, and `{}` for a unit variant. A snapshot is the state's JSON with all keys sorted, and so
-//! is a row. Whole numbers are integers however they are written, so `5.0` is one, as in JSON
-//! Schema.
+//! is a row or the state of a process. Whole numbers are integers however they are written, so
+//! `5.0` is one, as in JSON Schema.
 //!
 //! # What is a panic
 //!
@@ -128,17 +181,20 @@
 //! instance is thrown away, and nothing is stored. The SDK panics where no answer could be right:
 //! when a command cannot be read although the host has checked it against the schema, or when an
 //! event, a rejection or the state cannot be written as JSON. An event that cannot be folded is no
-//! panic, but an error that names it; so is a row that cannot be written. Where the author of a
-//! view writes its `keys`, an event that cannot be read is a panic there.
+//! panic, but an error that names it; so is a row, a state of a process or a command of one that
+//! cannot be written. Where the author of a view or a process writes its `keys`, an event that
+//! cannot be read is a panic there.
 
 mod context;
 mod decider;
 mod event;
 #[cfg(target_arch = "wasm32")]
 mod export;
+mod log;
 mod manifest;
 mod module;
 mod payload;
+mod process;
 mod rejection;
 pub mod schema;
 mod testing;
@@ -147,16 +203,21 @@ mod view;
 pub use context::{Context, Random};
 pub use decider::{Decider, Module};
 pub use event::{Event, Upcast};
-pub use gavel_guest_sdk_macros::{Event, Foreign, JsonSchema, Rejection, decider, view};
-pub use manifest::{describe, describe_view};
+pub use gavel_guest_sdk_macros::{
+    Event, Foreign, JsonSchema, Rejection, Target, decider, process, view,
+};
+pub use log::{Foreign, ForeignEvent, QueryItem, Recorded, Sources, Timestamp};
+pub use manifest::{describe, describe_process, describe_view};
+pub use process::{
+    Action, Flow, Input, News, Order, Process, ProcessModule, Saga, Target, Task, TaskRejection,
+    Workflow, WorkflowStep,
+};
 pub use rejection::Rejection;
 pub use schema::JsonSchema;
 /// The crate of [`serde_json::Value`], for upcasters that take or make one.
 pub use serde_json;
 pub use testing::{Given, Outcome, given, given_state};
-pub use view::{
-    Foreign, ForeignEvent, QueryItem, Recorded, Row, Sources, Timestamp, View, ViewModule,
-};
+pub use view::{Row, View, ViewModule};
 
 /// The items that the expansions of the macros and the benches need; not for use by hand, and not
 /// stable.
@@ -166,15 +227,19 @@ pub mod __private {
     #[cfg(target_arch = "wasm32")]
     pub use crate::export::decider::{Component, bindings, bindings::__export_component};
     #[cfg(target_arch = "wasm32")]
-    pub use crate::export::view::{
-        ViewComponent, sources_bindings, sources_bindings::__export_sources, view_bindings,
-        view_bindings::__export_view,
+    pub use crate::export::{
+        log::{sources_bindings, sources_bindings::__export_sources},
+        process::{ProcessComponent, process_bindings, process_bindings::__export_process},
+        view::{ViewComponent, view_bindings, view_bindings::__export_view},
     };
+    pub use crate::log::{EventText, FoldError, Key, event_names, read_of, reads_of};
     pub use crate::module::{StoredEvent, decide, read_event, rejection_data, restore, snapshot};
-    pub use crate::testing::{assert_spec, assert_view_spec};
-    pub use crate::view::{
-        EventText, FoldError, Key, StoredRow, event_names, fold, keys, read_of, reads_of,
+    pub use crate::process::{
+        Folded, Rules, Stateful, Stateless, Step, StoredInstance, fold as fold_instances,
+        keys as instance_keys, todo,
     };
+    pub use crate::testing::{assert_spec, assert_view_spec};
+    pub use crate::view::{StoredRow, fold, keys};
 }
 
 // The macros' expansions name this crate as its users do.

@@ -2,8 +2,10 @@
 
 use gavel_json::write_text;
 
+use crate::log::{Foreign, Key};
+use crate::process::{ProcessModule, Rules};
 use crate::schema::{Variants, command_document, document};
-use crate::view::{Foreign, Key, ViewModule};
+use crate::view::ViewModule;
 use crate::{Module, Rejection};
 
 const SDK: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -61,35 +63,7 @@ pub fn describe<D: Module>() -> String {
 #[must_use]
 pub fn describe_view<V: ViewModule>() -> String {
     let mut text = Manifest::begin(V::NAME, "view");
-    text.member(",", "reads");
-    text.list(V::Event::reads(), |text, read| {
-        text.member("{", "decider");
-        text.text(read.decider);
-        text.member(",", "event");
-        text.text(read.event);
-        text.member(",", "schema_versions");
-        text.list(read.schema_versions, |text, version| {
-            text.json(&version.to_string());
-        });
-        if let Key::Tag(_) = V::KEY {
-            text.member(",", "by_tag");
-            text.json("true");
-        }
-        text.json("}");
-    });
-    match V::KEY {
-        Key::StreamId => {
-            text.member(",", "key");
-            text.text("stream_id");
-        }
-        Key::Tag(tag) => {
-            text.member(",", "key");
-            text.member("{", "tag");
-            text.text(tag);
-            text.json("}");
-        }
-        Key::ByHand => {}
-    }
+    text.reads::<V::Event>(V::KEY);
     text.member(",", "row_schema");
     text.json(&document(V::schema));
     text.member(",", "indexes");
@@ -98,6 +72,40 @@ pub fn describe_view<V: ViewModule>() -> String {
     });
     text.member(",", "specs");
     text.json(V::SPECS);
+    text.json("}");
+    text.0
+}
+
+/// The manifest of the process `P` as JSON, which the host reads at upload.
+#[must_use]
+pub fn describe_process<P: ProcessModule>() -> String {
+    let mut text = Manifest::begin(P::NAME, "process");
+    text.reads::<<P::Rules as Rules>::Event>(P::KEY);
+    text.member(",", "sends");
+    let sends = P::SENDS
+        .iter()
+        .flat_map(|(decider, commands)| commands.iter().map(move |command| (decider, command)));
+    text.list(sends, |text, (decider, command)| {
+        text.member("{", "decider");
+        text.text(decider);
+        text.member(",", "command");
+        text.text(command);
+        text.json("}");
+    });
+    if P::ACCEPTED {
+        text.member(",", "accepted");
+        text.json("true");
+    }
+    match P::Rules::STATE {
+        Some(schema) => {
+            text.member(",", "state_schema");
+            text.json(&document(schema));
+        }
+        None => {
+            text.member(",", "stateless");
+            text.json("true");
+        }
+    }
     text.json("}");
     text.0
 }
@@ -129,6 +137,39 @@ impl Manifest {
         self.json(separator);
         self.text(key);
         self.json(":");
+    }
+
+    /// The events that are read, and where their keys come from.
+    fn reads<E: Foreign>(&mut self, key: Key) {
+        self.member(",", "reads");
+        self.list(E::reads(), |text, read| {
+            text.member("{", "decider");
+            text.text(read.decider);
+            text.member(",", "event");
+            text.text(read.event);
+            text.member(",", "schema_versions");
+            text.list(read.schema_versions, |text, version| {
+                text.json(&version.to_string());
+            });
+            if let Key::Tag(_) = key {
+                text.member(",", "by_tag");
+                text.json("true");
+            }
+            text.json("}");
+        });
+        match key {
+            Key::StreamId => {
+                self.member(",", "key");
+                self.text("stream_id");
+            }
+            Key::Tag(tag) => {
+                self.member(",", "key");
+                self.member("{", "tag");
+                self.text(tag);
+                self.json("}");
+            }
+            Key::EventId | Key::ByHand => {}
+        }
     }
 
     fn list<T>(&mut self, items: impl IntoIterator<Item = T>, write: impl Fn(&mut Self, T)) {

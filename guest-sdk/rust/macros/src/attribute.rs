@@ -8,7 +8,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::parse::{ParseStream, Parser as _};
 use syn::punctuated::Punctuated;
-use syn::{Error, Ident, ItemImpl, LitStr, Result, Token};
+use syn::{Error, Ident, ItemImpl, LitStr, Result, Token, token};
 
 use crate::case;
 use crate::specs::{Form, Specs};
@@ -21,6 +21,8 @@ pub(crate) struct Kind {
     pub(crate) r#trait: &'static str,
     /// The keys of the attribute, for people.
     pub(crate) keys: &'static str,
+    /// True if the attribute has `specs`.
+    pub(crate) has_specs: bool,
     /// The attribute with a name, for people.
     pub(crate) example: &'static str,
 }
@@ -68,16 +70,21 @@ impl<Own: OwnKeys> Arguments<Own> {
 
     fn parse_one(&mut self, kind: &Kind, input: ParseStream<'_>) -> Result<()> {
         let key: Ident = input.parse()?;
-        input.parse::<Token![=]>()?;
+        // A key of the kind may be a list in parentheses.
+        if !input.peek(token::Paren) {
+            input.parse::<Token![=]>()?;
+        }
         let known = match key.to_string().as_str() {
             "name" => self.name.replace(input.parse()?).is_some(),
-            "specs" if input.peek(syn::token::Bracket) => {
+            "specs" if kind.has_specs && input.peek(token::Bracket) => {
                 let files;
                 syn::bracketed!(files in input);
                 let files = Punctuated::<LitStr, Token![,]>::parse_terminated(&files)?;
                 !std::mem::replace(&mut self.specs, files.into_iter().collect()).is_empty()
             }
-            "specs" => !std::mem::replace(&mut self.specs, vec![input.parse()?]).is_empty(),
+            "specs" if kind.has_specs => {
+                !std::mem::replace(&mut self.specs, vec![input.parse()?]).is_empty()
+            }
             other => self.own.read(other, input).unwrap_or_else(|| {
                 let message = format!("unknown key `{other}`: there are {}", kind.keys);
                 Err(Error::new(key.span(), message))

@@ -11,6 +11,7 @@ const DECIDER: Kind = Kind {
     attribute: "decider",
     r#trait: "Decider",
     keys: "`name` and `specs`",
+    has_specs: true,
     example: "#[decider(name = \"account\")]",
 };
 

@@ -5,10 +5,13 @@ mod case;
 mod decider;
 mod event;
 mod foreign;
+mod key;
+mod process;
 mod rejection;
 mod schema;
 mod serde_attributes;
 mod specs;
+mod target;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -85,7 +88,28 @@ pub fn view(arguments: TokenStream, item: TokenStream) -> TokenStream {
         .into()
 }
 
-/// Says whose events an enum holds, so that a view can read them.
+/// Turns an `impl Process for …`, an `impl Saga for …` or an `impl Workflow for …` into a module:
+/// names it, says what it sends, and exports the component.
+///
+/// - `name = "billing"`: the name of the process, `[A-Za-z][A-Za-z0-9_-]{0,127}`.
+/// - `key = stream_id`: an instance learns of one stream, and its key is the stream's id. With
+///   `key = tag("order")` the instances that learn of an event are those of its tags
+///   `order:<value>`, and each value is a key; hosts index the tags of all events that the process
+///   reads. Without `key`, the block has a function `keys`. It may then also have the function
+///   `sources` of the trait `Sources`, which otherwise follows from `key`. A saga has none of them.
+/// - `sends(OrderCommand, StockCommand)`: the types of the commands that it sends, each with the
+///   derive macro [`Target`](macro@Target). A task with any other is a fault.
+/// - `accepted = true` (optional): instances learn which of their commands were accepted, not only
+///   which were rejected. Those of a workflow always do, those of a saga never.
+#[proc_macro_attribute]
+pub fn process(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let expanded = process::expand(arguments.into(), item.into());
+    expanded
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Says whose events an enum holds, so that a view or a process can read them.
 ///
 /// The events of one decider are an enum with a variant for each event that is read, by its stored
 /// name and in serde's default representation, below `#[foreign(decider = "order")]`. Events that
@@ -106,6 +130,19 @@ pub fn view(arguments: TokenStream, item: TokenStream) -> TokenStream {
 pub fn derive_foreign(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as syn::DeriveInput);
     foreign::expand(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Says whose commands an enum holds, so that a process can send them: `#[target(decider =
+/// "order")]` above the enum.
+///
+/// Each variant is a command by its name, and its fields are the command's data, both after serde's
+/// renaming. The enum needs `Serialize` in serde's default representation too.
+#[proc_macro_derive(Target, attributes(target, serde))]
+pub fn derive_target(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as syn::DeriveInput);
+    target::expand(&input)
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

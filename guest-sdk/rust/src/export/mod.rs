@@ -2,4 +2,6 @@
 //! only.
 
 pub(crate) mod decider;
+pub(crate) mod log;
+pub(crate) mod process;
 pub(crate) mod view;

@@ -3,46 +3,24 @@
 
 use std::marker::PhantomData;
 
-use sources_bindings::exports::gavel::module::sources::Guest as SourcesGuest;
-use sources_bindings::gavel::module::log::{EventName, QueryItem as WitQueryItem};
 use view_bindings::exports::gavel::module::view::{EvolveError, Guest, Row as WitRow};
-use view_bindings::gavel::module::log::RecordedEvent;
 
+use super::log::sources_bindings::exports::gavel::module::sources::Guest as SourcesGuest;
+use super::log::sources_bindings::gavel::module::log::{QueryItem as WitQueryItem, RecordedEvent};
+use crate::log::{FoldError, Recorded, Sources};
 use crate::manifest;
-use crate::view::{
-    self, EventText, FoldError, QueryItem, Recorded, Sources, StoredRow, ViewModule,
-};
+use crate::view::{self, StoredRow, ViewModule};
 
 #[expect(missing_docs, reason = "generated from wit/")]
 pub mod view_bindings {
     wit_bindgen::generate!({
         path: "../../wit",
         world: "view-module",
+        with: { "gavel:module/log@0.1.0": crate::export::log::sources_bindings::gavel::module::log },
+        generate_all,
         export_macro_name: "__export_view",
         pub_export_macro: true,
         default_bindings_module: "gavel::__private::view_bindings",
-        runtime_path: "wit_bindgen::rt",
-    });
-}
-
-/// The bindings of `sources` alone: a component has the exports of all worlds that its parts are
-/// made for.
-#[expect(missing_docs, reason = "generated from wit/")]
-pub mod sources_bindings {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        inline: "
-            package gavel:guest-sdk;
-
-            world sources-module {
-                export gavel:module/sources@0.1.0;
-            }
-        ",
-        world: "gavel:guest-sdk/sources-module",
-        generate_all,
-        export_macro_name: "__export_sources",
-        pub_export_macro: true,
-        default_bindings_module: "gavel::__private::sources_bindings",
         runtime_path: "wit_bindgen::rt",
     });
 }
@@ -88,51 +66,5 @@ impl<V: Sources> SourcesGuest for ViewComponent<V> {
             .into_iter()
             .map(WitQueryItem::from)
             .collect()
-    }
-}
-
-impl From<RecordedEvent> for Recorded<EventText> {
-    fn from(event: RecordedEvent) -> Self {
-        let RecordedEvent {
-            decider,
-            stream_id,
-            version,
-            event_id,
-            name,
-            schema_version,
-            data,
-            tags,
-            created_ms,
-            metadata,
-        } = event;
-        Self {
-            event: EventText { name, data },
-            decider,
-            stream_id,
-            version,
-            event_id,
-            schema_version,
-            tags,
-            created_ms,
-            metadata,
-        }
-    }
-}
-
-impl From<QueryItem> for WitQueryItem {
-    fn from(item: QueryItem) -> Self {
-        let QueryItem {
-            events,
-            stream_id,
-            tags,
-        } = item;
-        Self {
-            events: events
-                .into_iter()
-                .map(|(decider, event)| EventName { decider, event })
-                .collect(),
-            stream_id,
-            tags,
-        }
     }
 }

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use super::differ;
 use super::document::{json, simplified};
-use crate::view::{EventText, Foreign, Recorded, StoredRow, ViewModule, fold, keys};
+use crate::log::{EventText, Foreign, Recorded};
+use crate::view::{StoredRow, ViewModule, fold, keys};
 
 /// The most bytes of a key (inclusive).
 const KEY_BYTES: usize = 255;

@@ -6,10 +6,16 @@ use serde_json::{Value, json};
 
 use super::board::{Board, ByStream, ByTag, CrateEvent, Event, LorryEvent};
 use super::parcel;
-use crate::view::{EventText, FoldError, StoredRow, fold, keys};
+use crate::log::{EventText, FoldError};
+use crate::view::{StoredRow, fold, keys};
 use crate::{Foreign as _, Recorded, Sources as _, Timestamp, View, describe_view};
 
-fn recorded(decider: &str, name: &str, schema_version: u32, data: &str) -> Recorded<EventText> {
+pub(super) fn recorded(
+    decider: &str,
+    name: &str,
+    schema_version: u32,
+    data: &str,
+) -> Recorded<EventText> {
     Recorded {
         event: EventText {
             name: name.into(),
@@ -26,7 +32,7 @@ fn recorded(decider: &str, name: &str, schema_version: u32, data: &str) -> Recor
     }
 }
 
-fn packed() -> Recorded<EventText> {
+pub(super) fn packed() -> Recorded<EventText> {
     recorded("crate", "packed", 2, r#"{"parcels":3,"by":"ann"}"#)
 }
 
@@ -219,7 +225,7 @@ fn a_row_that_cannot_be_folded_says_where_and_the_others_are_kept() {
     for (fault, index, message) in [
         (&faults[0], 1, "missing field `parcels`"),
         (&faults[1], 2, "the row cannot be written as JSON: "),
-        (&faults[2], 0, "the view reads no left of train"),
+        (&faults[2], 0, "the module reads no left of train"),
         (&faults[3], 1, "the page has no event 4"),
         (&faults[4], 0, "the stored row cannot be read: "),
     ] {

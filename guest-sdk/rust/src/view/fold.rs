@@ -1,11 +1,8 @@
 //! The view's exports as plain functions over text, which `export` binds to the component, and
 //! tests run natively.
 
-use std::collections::BTreeSet;
-
-use super::foreign::Foreign;
-use super::recorded::{EventText, Recorded};
 use super::rules::{Row, View, ViewModule};
+use crate::log::{self, EventText, FoldError, Recorded};
 
 /// A row as it is stored, and the events that are to be folded into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,40 +13,14 @@ pub struct StoredRow {
     pub events: Vec<u32>,
 }
 
-/// The event that could not be folded into a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoldError {
-    /// The place among the row's events; the first is 0.
-    pub index: u32,
-    /// One sentence for people.
-    pub message: String,
-}
-
 /// The keys of each event, each once.
 ///
 /// # Panics
 ///
-/// When the author's `keys` needs an event that cannot be read: there is no answer that names the
-/// event. Keys that come from the stream or from tags need no data, so that the rows of such an
-/// event are found, and `fold` can say what is wrong.
+/// When the author's `keys` needs an event that cannot be read.
 #[must_use]
 pub fn keys<V: ViewModule>(events: Vec<Recorded<EventText>>) -> Vec<Vec<String>> {
-    let keys_of = |event: Recorded<EventText>| {
-        let mut keys = V::KEY.of(&event).unwrap_or_else(|| {
-            let (name, id) = (event.event.name.clone(), event.event_id.clone());
-            match read::<V::Event>(event) {
-                Ok(event) => V::keys(&event),
-                Err(error) => panic!("the event {name} with the id {id} cannot be read: {error}"),
-            }
-        });
-        // Mostly there is one.
-        if keys.len() > 1 {
-            let mut seen = BTreeSet::new();
-            keys.retain(|key| seen.insert(key.clone()));
-        }
-        keys
-    };
-    events.into_iter().map(keys_of).collect()
+    log::keys(V::KEY, V::keys, events)
 }
 
 /// Folds a page of events: for each row its new value, none when there is no such row any more.
@@ -58,7 +29,7 @@ pub fn fold<V: View>(
     rows: &[StoredRow],
 ) -> Vec<Result<Option<String>, FoldError>> {
     // Each is read once, however many rows it changes.
-    let events: Vec<_> = events.into_iter().map(read::<V::Event>).collect();
+    let events: Vec<_> = events.into_iter().map(log::read::<V::Event>).collect();
     rows.iter().map(|row| fold_row::<V>(&events, row)).collect()
 }
 
@@ -88,12 +59,4 @@ fn fold_row<V: View>(
     }
     let text = state.as_ref().map(gavel_json::write_sorted).transpose();
     text.map_err(|error| fault(index, format!("the row cannot be written as JSON: {error}")))
-}
-
-/// Reads an event in the schema version in which it is stored.
-fn read<E: Foreign>(event: Recorded<EventText>) -> Result<Recorded<E>, String> {
-    let EventText { name, data } = &event.event;
-    let read = E::read(&event.decider, name, event.schema_version, data)
-        .unwrap_or_else(|| Err(format!("the view reads no {name} of {}", event.decider)))?;
-    Ok(event.with(read))
 }

@@ -1,13 +1,10 @@
-//! The trait that an author of a view implements, and those that `#[gavel::view]` implements for
+//! The trait that an author of a view implements, and the one that `#[gavel::view]` implements for
 //! them.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::foreign::Foreign;
-use super::key::Key;
-use super::query::QueryItem;
-use super::recorded::Recorded;
+use crate::log::{Foreign, Key, Recorded};
 use crate::schema::JsonSchema;
 
 /// The rules of one view; the implementing type is a row.
@@ -45,15 +42,6 @@ pub enum Row {
     Keep,
     /// The row ends: there is none, until another event with its key begins it again.
     End,
-}
-
-/// A view that can say which events a row follows from. With `key = …`, or with a function
-/// `sources` in the block, the attribute `#[gavel::view]` implements it.
-pub trait Sources: View {
-    /// The conditions of which an event has to match at least one.
-    ///
-    /// An event MUST match if and only if `keys` names `key` for it.
-    fn sources(key: &str) -> Vec<QueryItem>;
 }
 
 /// A view as the host sees it: with a name and specifications. The attribute `#[gavel::view]`

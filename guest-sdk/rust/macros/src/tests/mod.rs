@@ -1,5 +1,6 @@
 //! Errors say what is wrong, and point at it.
 
+mod process;
 mod view;
 
 use proc_macro2::TokenStream;

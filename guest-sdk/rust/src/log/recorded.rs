@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use super::foreign::Foreign;
 use super::timestamp::Timestamp;
 
 /// An event of the log, whatever module wrote it: its data as the type `E`, and the facts that are
@@ -96,6 +97,23 @@ impl<E> Deref for Recorded<E> {
     fn deref(&self) -> &E {
         &self.event
     }
+}
+
+/// The event, or the input of another kind, that could not be folded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoldError {
+    /// The place among those of the row or the instance; the first is 0.
+    pub index: u32,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// Reads an event in the schema version in which it is stored.
+pub(crate) fn read<E: Foreign>(event: Recorded<EventText>) -> Result<Recorded<E>, String> {
+    let EventText { name, data } = &event.event;
+    let read = E::read(&event.decider, name, event.schema_version, data)
+        .unwrap_or_else(|| Err(format!("the module reads no {name} of {}", event.decider)))?;
+    Ok(event.with(read))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
+use std::ops::Add;
+use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
@@ -18,8 +20,9 @@ const DAYS_BEFORE_1970: u64 = 719_468;
 /// A point in time, to the millisecond. Its JSON is `"2026-11-30T13:05:09.250Z"`, and the column of
 /// such a field is one of times.
 ///
-/// A row keeps times of events: see [`Recorded::created_at`](crate::Recorded::created_at). A view
-/// has no clock.
+/// Rows and states keep times of events and of other inputs, and times that are computed from them:
+/// `input.at + Duration::from_secs(60)`. See [`Recorded::created_at`](crate::Recorded::created_at)
+/// and [`Input`](crate::Input); views and processes have no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp {
     ms: u64,
@@ -104,6 +107,16 @@ impl Display for Timestamp {
     }
 }
 
+/// The time that is `later` by a duration, of which parts of a millisecond are cut off.
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, later: Duration) -> Self {
+        let ms = u64::try_from(later.as_millis()).unwrap_or(u64::MAX);
+        Self::from_ms(self.ms.saturating_add(ms))
+    }
+}
+
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -145,6 +158,13 @@ mod tests {
             assert_eq!(Timestamp::from_ms(ms).to_string(), text);
             assert_eq!(Timestamp::parse(text), Some(Timestamp::from_ms(ms)));
         }
+    }
+
+    #[test]
+    fn a_time_can_be_later_but_not_beyond_the_last_one() {
+        let time = Timestamp::from_ms(5);
+        assert_eq!(time + Duration::from_micros(1999), Timestamp::from_ms(6));
+        assert_eq!(time + Duration::MAX, Timestamp::from_ms(u64::MAX));
     }
 
     #[test]

@@ -36,6 +36,15 @@ impl QueryItem {
     }
 }
 
+/// A view or a process that can say which events a row or an instance follows from. With
+/// `key = …`, or with a function `sources` in the block, the attribute of the module implements it.
+pub trait Sources {
+    /// The conditions of which an event has to match at least one.
+    ///
+    /// An event MUST match if and only if `keys` names `key` for it.
+    fn sources(key: &str) -> Vec<QueryItem>;
+}
+
 fn events<E: Foreign>() -> Vec<(String, String)> {
     let reads = E::reads().into_iter();
     reads
