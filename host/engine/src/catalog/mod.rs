@@ -263,6 +263,18 @@ impl Modules {
         })
     }
 
+    /// Makes a stored process ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`Modules::ready`], and [`Error::Invalid`] when it is a module of another kind.
+    pub async fn process(&self, digest: ModuleDigest) -> Result<Arc<Process>, Error> {
+        let ready = self.ready(digest).await?;
+        ready.process().cloned().ok_or_else(|| Error::Invalid {
+            reasons: vec![format!("it is a {}, not a process", ready.module().kind())],
+        })
+    }
+
     /// Compiles a stored module. A caller that waits while another module is compiled holds no
     /// bytes, and finds the module ready if it was the same.
     async fn compile(&self, digest: ModuleDigest) -> Result<Module, Error> {

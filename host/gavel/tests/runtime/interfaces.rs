@@ -62,6 +62,7 @@ async fn what_examples_and_guests_say_of_themselves_fits_the_published_schema() 
     for module in [
         "account",
         "counter",
+        "hostile_process",
         "order",
         "price",
         "restaurant",
