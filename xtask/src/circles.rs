@@ -29,6 +29,7 @@ const CONVERSATIONS: [&[&str]; 2] = [
     &[
         "host/sandbox/src/kinds/decider.rs",
         "host/sandbox/src/kinds/mod.rs",
+        "host/sandbox/src/kinds/process.rs",
         "host/sandbox/src/kinds/view.rs",
         "host/sandbox/src/module.rs",
         "host/sandbox/src/native.rs",

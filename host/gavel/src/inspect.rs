@@ -106,7 +106,7 @@ async fn inspect(wasm: Vec<u8>, config: &Config) -> anyhow::Result<Inspection> {
     let optional = found.optional_interfaces();
     let (columns, uncolumned) = match &ready {
         Ready::View(view) => (view.shape().columns.clone(), view.uncolumned().to_vec()),
-        Ready::Decider(_) => (Vec::new(), Vec::new()),
+        Ready::Decider(_) | Ready::Process(_) => (Vec::new(), Vec::new()),
     };
     Ok(Inspection {
         module: serde_json::from_value(module).context("cannot show the manifest")?,

@@ -29,6 +29,8 @@ pub(super) struct Module {
     pub(super) state_schema: Value,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) reads: Vec<FoldedEvent>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) sends: Vec<SentCommand>,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub(super) row_schema: Value,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -53,12 +55,19 @@ pub(super) struct EventType {
     pub(super) schema: Value,
 }
 
-/// An event that a view folds.
+/// An event that a view or a process folds.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct FoldedEvent {
     pub(super) decider: String,
     pub(super) event: String,
     pub(super) schema_versions: Vec<u32>,
+}
+
+/// A command that a process sends.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SentCommand {
+    pub(super) decider: String,
+    pub(super) command: String,
 }
 
 /// A given/when/then specification, of which only the title is shown.
@@ -116,6 +125,9 @@ impl Module {
             format!("{}/{} {}", read.decider, read.event, versions.join(", "))
         });
         section(&mut words, "reads", reads);
+        let sends = self.sends.iter();
+        let sends = sends.map(|send| format!("{}/{}", send.decider, send.command));
+        section(&mut words, "sends", sends);
         if self.row_schema.is_object() {
             section(&mut words, "rows", [fields(&self.row_schema)]);
         }
@@ -191,6 +203,16 @@ mod tests {
              specs\n  an account opens once\n\n\
              imports\n  wasi:io/error@0.2.0\n  wasi:sockets/tcp@0.2.0  REFUSED: hosts link only the imports of a pure std\n"
         );
+        let process: Module = serde_json::from_value(json!({
+            "digest": "sha256:bb", "kind": "process", "contract": CONTRACT, "name": "shipping", "size_bytes": 1,
+            "imports": [], "sdk": null,
+            "reads": [{"decider": "order", "event": "Placed", "schema_versions": [1, 2]}],
+            "sends": [{"decider": "parcel", "command": "Send"}],
+        }))
+        .unwrap();
+        let words = process.in_words(|_| false);
+        let links = "reads\n  order/Placed v1, v2\n\nsends\n  parcel/Send\n";
+        assert!(words.ends_with(links), "{words}");
         module.contract = "gavel:decider@0.1.0".to_owned();
         let words = module.in_words(|_| false);
         assert!(

@@ -192,7 +192,7 @@ impl StreamId {
         id: impl AsRef<str>,
     ) -> Result<Self, NameError> {
         let id = id.as_ref();
-        if id.is_empty() || id.len() > STREAM_ID_LIMIT || id.chars().any(char::is_control) {
+        if !is_stream_id(id) {
             return Err(NameError::StreamId);
         }
         Ok(Self(Arc::new(StreamNames {
@@ -225,6 +225,40 @@ impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.namespace(), self.decider(), self.id())
     }
+}
+
+/// The id of a stream within its decider. Each instance of a process has one as its key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamKey(Box<str>);
+
+impl StreamKey {
+    /// # Errors
+    ///
+    /// [`NameError::StreamId`] when the text breaks a rule.
+    pub fn new(text: impl Into<Box<str>>) -> Result<Self, NameError> {
+        let text = text.into();
+        if is_stream_id(&text) {
+            Ok(Self(text))
+        } else {
+            Err(NameError::StreamId)
+        }
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_stream_id(text: &str) -> bool {
+    (1..=STREAM_ID_LIMIT).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]
@@ -276,9 +310,11 @@ mod tests {
             &"x".repeat(255),
         ] {
             assert!(stream(accepted).is_ok(), "{accepted:?}");
+            assert_eq!(StreamKey::new(accepted).unwrap().as_str(), accepted);
         }
         for refused in ["", "a\0b", "a\nb", &"x".repeat(256)] {
             assert_eq!(stream(refused), Err(NameError::StreamId), "{refused:?}");
+            assert_eq!(StreamKey::new(refused), Err(NameError::StreamId));
         }
     }
 }

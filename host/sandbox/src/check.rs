@@ -9,7 +9,6 @@
 use wasmparser::{BinaryReaderError, Encoding, Parser, Payload};
 
 use super::exports::{Exports, is_without_functions};
-use super::kinds::Kind;
 use super::log::printable;
 use super::{CompileError, Limits, wasi};
 
@@ -79,7 +78,7 @@ pub(super) fn check(wasm: &[u8], limits: &Limits) -> Result<(), CompileError> {
     match Exports::of(census.exports.iter().map(String::as_str)) {
         // Linking reports this, once a compiler has found that the component is valid.
         Err(CompileError::WrongWorld { .. }) => Ok(()),
-        exports => Kind::of(exports?.kind).map(drop),
+        exports => exports.map(drop),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gavel_model::{ModuleDigest, ModuleKind};
+use gavel_model::ModuleDigest;
 
 use super::CONTRACT;
 
@@ -155,12 +155,6 @@ pub enum CompileError {
         /// The contract that the component is built for, bounded.
         contract: String,
     },
-    /// A module of a kind that this host does not run.
-    #[error("the component is a {kind}, and this host does not run modules of that kind")]
-    KindNotRun {
-        /// The kind.
-        kind: ModuleKind,
-    },
     /// A component that asks for more than modules get.
     #[error("the component imports what modules do not get: {}", imports.join(", "))]
     ForbiddenImport {
@@ -232,7 +226,6 @@ impl CompileError {
             | Self::WrongDigest { .. }
             | Self::WrongWorld { .. }
             | Self::OtherContract { .. }
-            | Self::KindNotRun { .. }
             | Self::ForbiddenImport { .. }
             | Self::TooComplex { .. }
             | Self::Invalid { .. }
@@ -253,7 +246,6 @@ impl CompileError {
             | Self::WrongDigest { .. }
             | Self::WrongWorld { .. }
             | Self::OtherContract { .. }
-            | Self::KindNotRun { .. }
             | Self::ForbiddenImport { .. }
             | Self::TooLarge { .. }
             | Self::TooComplex { .. }

@@ -8,7 +8,8 @@ use gavel_model::{Json, ModuleDigest, ModuleKind};
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre, Linker};
 
-use super::bindings::exports::gavel::module::{boundary, sources, tags, upcast};
+use super::bindings::exports::gavel::module::{boundary, tags, upcast};
+use super::bindings::readers::exports::gavel::module::sources;
 use super::exports::{Exports, OptionalInterface, is_without_functions};
 use super::host::Host;
 use super::kinds::Kind;
@@ -63,7 +64,7 @@ impl Module {
         imports.sort_unstable();
         let pre = instantiate_pre(component).map_err(wrong_world)?;
         let exports = Exports::of(component_type.exports(engine).map(|(name, _)| name))?;
-        let kind = Kind::of(exports.kind)?;
+        let kind = Kind::of(exports.kind);
         let code = ModuleCode::Component { pre, kind };
         #[cfg(feature = "native")]
         let code = native::replacement()
@@ -98,6 +99,15 @@ impl Module {
 
     pub(super) fn code(&self) -> &ModuleCode {
         &self.code
+    }
+
+    /// The component, of a kind that is always one.
+    pub(super) fn component(&self) -> &InstancePre<Host> {
+        match &self.code {
+            ModuleCode::Component { pre, .. } => pre,
+            #[cfg(feature = "native")]
+            ModuleCode::Native(_) => unreachable!("only deciders are compiled into the host"),
+        }
     }
 
     /// The name of the module: the digest of the component's bytes.

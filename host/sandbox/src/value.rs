@@ -1,8 +1,10 @@
 //! The inputs and outputs of a guest, as plain values; and the checks of the outputs.
 
-use gavel_model::{CommandRecord, Event, Json, Rejection, check_tags};
+use gavel_model::{CommandRecord, Event, Json, RecordedEvent, Rejection, check_tags};
+use time::OffsetDateTime;
 
 use super::bindings::gavel::module::types as wit;
+use super::bindings::readers::gavel::module::log;
 use super::log::printable;
 use super::{Fault, Limits};
 
@@ -79,7 +81,7 @@ impl From<&CommandRecord> for GuestContext {
             namespace: record.stream.namespace().as_str().to_owned(),
             stream_id: record.stream.id().to_owned(),
             version: record.version.get(),
-            now_ms: u64::try_from(record.now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0),
+            now_ms: millis(record.now),
             seed: record.seed,
             actor: record.actor.clone(),
             metadata: record.metadata.entries().clone().into_iter().collect(),
@@ -105,6 +107,55 @@ impl GuestContext {
             seed: self.seed,
             actor: self.actor.as_deref(),
             metadata,
+        }
+    }
+}
+
+/// The milliseconds since 1970 at a time; 0 before.
+pub(super) fn millis(time: OffsetDateTime) -> u64 {
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
+}
+
+/// The parts of an event of the log that are lent to a guest.
+pub(super) struct EventTexts<'a> {
+    event: &'a RecordedEvent,
+    event_id: String,
+    tags: Vec<&'a str>,
+    metadata: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> EventTexts<'a> {
+    pub(super) fn of(event: &'a RecordedEvent) -> Self {
+        let metadata = event.event.metadata.entries().iter();
+        Self {
+            event,
+            event_id: event.event.event_id.to_string(),
+            tags: event.event.tags.iter().map(String::as_str).collect(),
+            metadata: metadata
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .collect(),
+        }
+    }
+
+    pub(super) fn lower(&self) -> log::RecordedEvent<'_> {
+        let RecordedEvent {
+            stream,
+            version,
+            created_at,
+            event,
+            ..
+        } = self.event;
+        log::RecordedEvent {
+            decider: stream.decider().as_str(),
+            stream_id: stream.id(),
+            version: version.get(),
+            event_id: &self.event_id,
+            name: &event.event,
+            schema_version: event.schema_version,
+            data: event.data.as_str(),
+            tags: &self.tags,
+            created_ms: millis(*created_at),
+            metadata: &self.metadata,
         }
     }
 }
@@ -184,7 +235,7 @@ fn checked_rejection(rejection: wit::Rejection) -> Result<Rejection, String> {
 }
 
 /// A store's text columns cannot hold U+0000.
-fn without_nul(what: &str, text: &str) -> Result<(), String> {
+pub(super) fn without_nul(what: &str, text: &str) -> Result<(), String> {
     if text.contains('\0') {
         Err(format!("{what} holds the character U+0000"))
     } else {

@@ -281,6 +281,18 @@ fn a_module_is_inspected_without_a_host() {
         inspected.stdout()
     );
 
+    let process = terminal.module("process.wasm", component("hostile_process"));
+    let inspected = terminal
+        .gavel(&["inspect", &process])
+        .exits_with(0)
+        .stdout();
+    let links = "reads\n  actor/Acted v1\n\nsends\n  actor/Act\n";
+    let exports = "exports process, sources of gavel:module@0.1.0";
+    assert!(
+        inspected.contains(links) && inspected.contains(exports),
+        "{inspected}"
+    );
+
     // What no host takes can be looked at all the same.
     let foreign = imports_something_else(component(COUNTER));
     let foreign = terminal.module("foreign.wasm", foreign);

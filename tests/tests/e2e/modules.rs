@@ -7,6 +7,7 @@ on_every_store! {
     a_module_is_stored_once_under_its_digest,
     a_module_describes_itself,
     modules_are_listed_by_name_and_kind,
+    a_process_is_described_and_cannot_be_activated,
     only_a_module_that_was_never_active_can_be_deleted,
 }
 
@@ -107,6 +108,33 @@ async fn modules_are_listed_by_name_and_kind(store: Store) {
     assert_eq!(names("kind=view").await, [""; 0]);
     let unknown = client.get("/v1/modules?kind=saga").send().await;
     unknown.problem(400, "malformed-request");
+}
+
+async fn a_process_is_described_and_cannot_be_activated(store: Store) {
+    let host = Host::start(&store).await;
+    let client = host.client();
+    let module = client.upload(component("hostile_process")).await.json(201);
+    assert_eq!(module["kind"], "process");
+    let reads = json!([{ "decider": "actor", "event": "Acted", "schema_versions": [1] }]);
+    let sends = json!([{ "decider": "actor", "command": "Act" }]);
+    assert_eq!((&module["reads"], &module["sends"]), (&reads, &sends));
+    let list = client
+        .get("/v1/modules?kind=process")
+        .send()
+        .await
+        .json(200);
+    assert_eq!(list["modules"], json!([module]));
+
+    let digest = &module["digest"];
+    let path = "/v1/processes/hostile/activations";
+    let alone = client.post(path, &json!({ "digest": digest })).send().await;
+    alone.problem(404, "not-found");
+    let wanted = json!([{ "kind": "process", "name": "hostile", "digest": digest }]);
+    let body = json!({ "activations": wanted });
+    let together = client.post("/v1/activations", &body).send().await;
+    let problem = together.problem(422, "invalid-module");
+    let reason = "this host does not run modules of the kind `process`";
+    assert_eq!(problem["reasons"], json!([reason]));
 }
 
 async fn only_a_module_that_was_never_active_can_be_deleted(store: Store) {

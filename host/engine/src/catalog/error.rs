@@ -1,6 +1,6 @@
 //! Errors of uploading, finding and using modules.
 
-use gavel_model::{ModuleDigest, ModuleName};
+use gavel_model::{ModuleDigest, ModuleKind, ModuleName};
 use gavel_sandbox::{CONTRACT, CompileError, RunError};
 use gavel_store as store;
 
@@ -48,6 +48,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Refuses a module of a kind that this host describes, and does not run.
+    #[must_use]
+    pub fn not_run(kind: ModuleKind) -> Self {
+        Self::Invalid {
+            reasons: vec![format!(
+                "this host does not run modules of the kind `{kind}`"
+            )],
+        }
+    }
+
     /// Adds the name under which the module is active to an `Outdated` error.
     #[must_use]
     pub(super) fn of(self, active_as: &ModuleName) -> Self {

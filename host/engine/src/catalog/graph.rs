@@ -13,7 +13,7 @@ use gavel_model::{
 };
 use gavel_sandbox::RunError;
 use gavel_store::{ActivationFilter, PAGE_BYTES, Room};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::manifest::first_schema_version;
 use super::{Error, Modules};
@@ -42,7 +42,7 @@ pub struct EventName {
 }
 
 /// Names a command.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CommandName {
     /// The decider that the command is for.
     pub decider: String,

@@ -3,7 +3,7 @@
 use jsonschema::{Registry, Validator};
 use serde_json::Value;
 
-use super::{Manifest, Schema, SchemaBudget, ViewManifest};
+use super::{Manifest, ProcessManifest, Schema, SchemaBudget, ViewManifest};
 
 const MANIFEST: &str = include_str!("../../../../wit/manifest.schema.json");
 const SPECS: &str = include_str!("../../../../wit/specs.schema.json");
@@ -60,38 +60,55 @@ fn the_host_refuses_what_the_published_schema_refuses() {
     }
 }
 
-/// Reads the manifest of a view as an upload does.
-fn read_view(manifest: &Value) -> Result<ViewManifest, Vec<String>> {
+/// Reads the manifest of a view as an upload does, and writes it again.
+fn read_view(manifest: &Value) -> Result<Value, Vec<String>> {
     let manifest = ViewManifest::parse_new(&manifest.to_string())?;
     let mut budget = SchemaBudget::default();
     Schema::compile(&manifest.row_schema, &mut budget).map_err(|reason| vec![reason])?;
-    Ok(manifest)
+    Ok(serde_json::to_value(&manifest).unwrap())
+}
+
+/// Reads the manifest of a process as an upload does, and writes it again.
+fn read_process(manifest: &Value) -> Result<Value, Vec<String>> {
+    let manifest = ProcessManifest::parse_new(&manifest.to_string())?;
+    let mut budget = SchemaBudget::default();
+    Schema::compile(&manifest.state_schema, &mut budget).map_err(|reason| vec![reason])?;
+    Ok(serde_json::to_value(&manifest).unwrap())
+}
+
+/// Asserts that the host and the published schema take the one list, and refuse the other.
+fn assert_agreed(accepted: &str, refused: &str, read: fn(&Value) -> Result<Value, Vec<String>>) {
+    let schema = published();
+    let errors = |manifest: &Value| -> Vec<String> {
+        let errors = schema.iter_errors(manifest);
+        errors.map(|error| error.to_string()).collect()
+    };
+    for manifest in parsed(accepted).as_array().unwrap() {
+        assert!(
+            errors(manifest).is_empty(),
+            "{manifest}: {:?}",
+            errors(manifest)
+        );
+        let written = read(manifest).unwrap_or_else(|reasons| panic!("{manifest}: {reasons:?}"));
+        assert!(
+            errors(&written).is_empty(),
+            "{written}: {:?}",
+            errors(&written)
+        );
+    }
+    for manifest in parsed(refused).as_array().unwrap() {
+        assert!(!schema.is_valid(manifest), "{manifest}");
+        assert!(read(manifest).is_err(), "{manifest}");
+    }
 }
 
 #[test]
 fn the_host_takes_and_refuses_views_as_the_published_schema_does() {
-    let schema = published();
-    let accepted = parsed(include_str!(
-        "../../../../tests/manifests/views_accepted.json"
-    ));
-    for manifest in accepted.as_array().unwrap() {
-        let errors: Vec<_> = schema.iter_errors(manifest).collect();
-        assert!(errors.is_empty(), "{manifest}: {errors:?}");
-        let read = read_view(manifest).unwrap_or_else(|reasons| panic!("{manifest}: {reasons:?}"));
-        let written = serde_json::to_value(&read).unwrap();
-        let errors: Vec<_> = schema
-            .iter_errors(&written)
-            .map(|error| error.to_string())
-            .collect();
-        assert!(errors.is_empty(), "{written}: {errors:?}");
-    }
-    let refused = parsed(include_str!(
-        "../../../../tests/manifests/views_refused.json"
-    ));
-    for manifest in refused.as_array().unwrap() {
-        assert!(!schema.is_valid(manifest), "{manifest}");
-        assert!(read_view(manifest).is_err(), "{manifest}");
-    }
+    assert_agreed(
+        include_str!("../../../../tests/manifests/views_accepted.json"),
+        include_str!("../../../../tests/manifests/views_refused.json"),
+        read_view,
+    );
     let specs = parsed(include_str!("../../../../tests/specs/view_refused.json"));
     for spec in specs.as_array().unwrap() {
         let reads = serde_json::json!([{ "decider": "a", "event": "A", "schema_versions": [1] }]);
@@ -99,6 +116,15 @@ fn the_host_takes_and_refuses_views_as_the_published_schema_does() {
             serde_json::json!({ "name": "a", "kind": "view", "reads": reads, "specs": [spec] });
         assert!(read_view(&manifest).is_err(), "{spec}");
     }
+}
+
+#[test]
+fn the_host_takes_and_refuses_processes_as_the_published_schema_does() {
+    assert_agreed(
+        include_str!("../../../../tests/manifests/processes_accepted.json"),
+        include_str!("../../../../tests/manifests/processes_refused.json"),
+        read_process,
+    );
 }
 
 #[test]

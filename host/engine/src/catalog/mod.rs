@@ -14,6 +14,8 @@ mod manifest;
 #[cfg(test)]
 mod manifest_schema;
 mod output;
+mod process_manifest;
+mod reads;
 mod schema;
 mod schema_cost;
 mod view_manifest;
@@ -40,10 +42,12 @@ pub use manifest::{
     SpecCommand, SpecContext, SpecEvent, SpecOutcome,
 };
 pub use output::{FollowedOutputs, Output, OutputWork, Outputs};
+pub use process_manifest::ProcessManifest;
+pub use reads::{FoldedEvent, KeyOrigin};
 pub use schema::Schema;
 pub use schema_cost::{SchemaBudget, SchemaCost, referred};
 use tokio::sync::Semaphore;
-pub use view_manifest::{FoldedEvent, KeyOrigin, LoggedEvent, ViewManifest, ViewOutcome, ViewSpec};
+pub use view_manifest::{LoggedEvent, ViewManifest, ViewOutcome, ViewSpec};
 
 /// The number of entries of a list that are read at a time by callers that need all.
 const LIST_PAGE: u32 = 1_000;
@@ -256,6 +260,18 @@ impl Modules {
         let ready = self.ready(digest).await?;
         ready.view().cloned().ok_or_else(|| Error::Invalid {
             reasons: vec![format!("it is a {}, not a view", ready.module().kind())],
+        })
+    }
+
+    /// Makes a stored process ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`Modules::ready`], and [`Error::Invalid`] when it is a module of another kind.
+    pub async fn process(&self, digest: ModuleDigest) -> Result<Arc<Process>, Error> {
+        let ready = self.ready(digest).await?;
+        ready.process().cloned().ok_or_else(|| Error::Invalid {
+            reasons: vec![format!("it is a {}, not a process", ready.module().kind())],
         })
     }
 

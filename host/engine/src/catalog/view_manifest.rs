@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gavel_model::{DeciderName, ModuleKind, ModuleName, RecordedEvent};
+use gavel_model::{ModuleKind, ModuleName};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::manifest::{check_name, empty_object, malformed};
+use super::manifest::{empty_object, malformed};
+use super::reads::{FoldedEvent, KeyOrigin, check_number, check_reads};
 
-/// Most entries of `reads` (inclusive).
-const READS: usize = 1_000;
 /// Most indexes (inclusive).
 const INDEXES: usize = 16;
 /// Most members of an index (inclusive).
@@ -41,43 +40,6 @@ pub struct ViewManifest {
     /// The given/then specifications of the module.
     #[serde(default)]
     pub specs: Vec<ViewSpec>,
-}
-
-/// The part of an event that names the rows which it changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyOrigin {
-    /// The id of its stream.
-    StreamId,
-    /// The values of its tags with this key, as `Ulm` is of `town:Ulm` with `town`.
-    Tag(String),
-}
-
-impl KeyOrigin {
-    /// The keys of an event, as it has them.
-    pub fn keys<'e>(&self, event: &'e RecordedEvent) -> Vec<&'e str> {
-        match self {
-            Self::StreamId => vec![event.stream.id()],
-            Self::Tag(key) => {
-                let value = |tag: &'e String| tag.strip_prefix(&**key)?.strip_prefix(':');
-                event.event.tags.iter().filter_map(value).collect()
-            }
-        }
-    }
-}
-
-/// An event that a view folds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FoldedEvent {
-    /// The decider whose event it is.
-    pub decider: String,
-    /// The name of the event.
-    pub event: String,
-    /// The schema versions that the view can fold.
-    pub schema_versions: BTreeSet<u32>,
-    /// Tells whether the view's sources find it by its tags.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub by_tag: bool,
 }
 
 /// A given/then specification of a view. `wit/specs.md` says what it means.
@@ -170,12 +132,7 @@ impl ViewManifest {
         })
         .map_err(malformed)?;
         deserializer.end().map_err(malformed)?;
-        if manifest.reads.len() > READS {
-            reasons.push(format!(
-                "the manifest reads {} events, of at most {READS}",
-                manifest.reads.len()
-            ));
-        }
+        check_number(&manifest.reads, &mut reasons);
         let mut specs = manifest.specs.iter();
         if specs.any(|spec| spec.title.trim().is_empty()) {
             reasons.push("a spec has no title".to_owned());
@@ -206,31 +163,7 @@ impl ViewManifest {
                 self.kind
             ));
         }
-        if self.reads.is_empty() {
-            reasons.push("the manifest reads no event".to_owned());
-        }
-        if self.key == Some(KeyOrigin::Tag(String::new())) {
-            reasons.push("the manifest's `key` names an empty tag".to_owned());
-        }
-        let mut seen = BTreeSet::new();
-        for read in &self.reads {
-            let FoldedEvent { decider, event, .. } = read;
-            if let Err(error) = DeciderName::new(decider) {
-                reasons.push(format!("the decider `{decider}` is refused: {error}"));
-            }
-            check_name("event", event, reasons);
-            if read.schema_versions.is_empty() {
-                reasons.push(format!("`{decider}/{event}` is read in no schema version"));
-            }
-            if read.schema_versions.contains(&0) {
-                reasons.push(format!(
-                    "`{decider}/{event}` is read in schema version 0, the first is 1"
-                ));
-            }
-            if !seen.insert((decider, event)) {
-                reasons.push(format!("`{decider}/{event}` is read twice"));
-            }
-        }
+        check_reads(&self.reads, self.key.as_ref(), reasons);
         self.check_indexes(reasons);
         let mut seen = BTreeSet::new();
         for spec in &self.specs {

@@ -22,6 +22,8 @@ pub fn run_specs(module: &Ready, limits: ViewLimits) -> Vec<SpecRun> {
     match module {
         Ready::Decider(decider) => specs::run_all(decider),
         Ready::View(view) => views::run_all(view, limits),
+        // Manifests of processes hold none.
+        Ready::Process(_) => Vec::new(),
     }
 }
 
@@ -104,6 +106,7 @@ impl Gate {
                 let look = self.examine_view(&subject, &Watch::default()).await?;
                 Examined::View(subject.into(), look.into())
             }
+            Ready::Process(_) => return Err(not_run(candidate)),
         })
     }
 
@@ -161,6 +164,7 @@ impl Gate {
                     .await
             }
             Ready::View(candidate) => self.rehearse_view(&candidate, request, watch).await,
+            candidate @ Ready::Process(_) => Err(not_run(&candidate)),
         }
     }
 
@@ -178,4 +182,8 @@ impl Gate {
         let reasons = vec![format!("it is a {kind}, not a {wanted}")];
         Err(Error::Module(catalog::Error::Invalid { reasons }))
     }
+}
+
+fn not_run(candidate: &Ready) -> Error {
+    Error::Module(catalog::Error::not_run(candidate.module().kind()))
 }

@@ -2,7 +2,7 @@
 
 use gavel_engine::catalog::examine;
 use gavel_model::ModuleKind;
-use gavel_sandbox::{CompileError, Limits, OptionalInterface, kinds};
+use gavel_sandbox::{CompileError, Limits, OptionalInterface};
 
 use crate::support::{prepare, runtime, wasm};
 
@@ -41,19 +41,6 @@ async fn a_module_of_a_former_contract_is_told_what_to_do_before_it_is_compiled(
     );
 }
 
-#[tokio::test]
-async fn a_module_of_a_kind_that_is_not_run_is_refused_by_the_name_of_its_kind() {
-    let is_run = |kind: &ModuleKind| kinds().any(|run| run == *kind);
-    for kind in ModuleKind::ALL.into_iter().filter(|kind| !is_run(kind)) {
-        let other = component_exporting(&format!("gavel:module/{kind}@0.1.0"));
-        let error = prepare(&other).await.unwrap_err();
-        assert!(
-            matches!(error, CompileError::KindNotRun { kind: told } if told == kind),
-            "{error:?}"
-        );
-    }
-}
-
 /// A component that exports an empty interface of this name.
 fn component_exporting(name: &str) -> Vec<u8> {
     let text = format!("(component (instance $i) (export \"{name}\" (instance $i)))");
@@ -75,6 +62,7 @@ async fn what_examples_and_guests_say_of_themselves_fits_the_published_schema() 
     for module in [
         "account",
         "counter",
+        "hostile_process",
         "order",
         "price",
         "restaurant",

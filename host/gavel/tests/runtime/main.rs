@@ -11,3 +11,4 @@ mod faults;
 mod imports;
 mod interfaces;
 mod limits;
+mod processes;

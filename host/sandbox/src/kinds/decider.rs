@@ -1,6 +1,6 @@
 //! One instance of a decider, and the calls into it.
 
-use gavel_model::{Event, Json, ModuleKind};
+use gavel_model::{Event, Json};
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
@@ -16,7 +16,7 @@ use crate::value::{self, Decision, GuestCommand, GuestContext};
 use crate::{Fault, Module};
 
 pub(super) const KIND: Kind = Kind {
-    kind: ModuleKind::Decider,
+    is_run: true,
     load: |pre, store, instance| GuestIndices::new(pre)?.load(store, instance).map(drop),
     describe: |module| module.instantiate()?.describe(),
 };

@@ -1,22 +1,19 @@
 //! One instance of a view, and the calls into it.
 
-use gavel_model::{Json, ModuleKind, RecordedEvent, RowKey};
+use gavel_model::{Json, RecordedEvent, RowKey};
 use wasmtime::Store;
 
 use super::Kind;
-use crate::bindings::exports::gavel::module::sources;
-use crate::bindings::exports::gavel::module::view::{Guest, GuestIndices, Row};
-use crate::bindings::gavel::module::log as wit;
-use crate::exports::OptionalInterface;
+use super::sources::{QueryItem, SourcesCalls};
+use crate::bindings::readers::exports::gavel::module::view::{Guest, GuestIndices, Row};
 use crate::host::{Host, Surroundings};
 use crate::log::printable;
-use crate::module::ModuleCode;
 use crate::running::Running;
-use crate::value;
+use crate::value::{self, EventTexts};
 use crate::{Fault, Module};
 
 pub(super) const KIND: Kind = Kind {
-    kind: ModuleKind::View,
+    is_run: true,
     load: |pre, store, instance| GuestIndices::new(pre)?.load(store, instance).map(drop),
     describe: |module| module.instantiate_view()?.describe(),
 };
@@ -30,7 +27,7 @@ pub(super) const KIND: Kind = Kind {
 pub struct ViewInstance {
     running: Running,
     guest: Guest,
-    sources: Option<sources::Guest>,
+    sources: Option<SourcesCalls>,
 }
 
 /// A row that is to be folded.
@@ -53,17 +50,6 @@ pub struct RowFault {
     pub reason: String,
 }
 
-/// A condition on events, as a view names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueryItem {
-    /// The kinds of events: decider and event.
-    pub events: Vec<(String, String)>,
-    /// The id of the stream, in each of the deciders.
-    pub stream_id: Option<String>,
-    /// The tags that an event needs, all of them.
-    pub tags: Vec<String>,
-}
-
 impl Module {
     /// A fresh instance of a view, which shares no memory with any other. Guest code runs: call it
     /// on a guest's thread.
@@ -72,19 +58,10 @@ impl Module {
     ///
     /// A [`Fault`] when the component's start code traps or exceeds a limit, or when it is no view.
     pub fn instantiate_view(&self) -> Result<ViewInstance, Fault> {
-        let pre = match self.code() {
-            ModuleCode::Component { pre, .. } => pre,
-            #[cfg(feature = "native")]
-            ModuleCode::Native(_) => unreachable!("only deciders are compiled into the host"),
-        };
-        let has_sources = self.optional_interfaces();
-        let has_sources = has_sources.contains(&OptionalInterface::Sources);
+        let pre = self.component();
         let (running, (guest, sources)) = self.start(pre, |store, instance| {
             let guest = GuestIndices::new(pre)?.load(&mut *store, instance)?;
-            let sources = match has_sources {
-                true => Some(sources::GuestIndices::new(pre)?.load(store, instance)?),
-                false => None,
-            };
+            let sources = SourcesCalls::find(self.optional_interfaces(), pre, store, instance)?;
             Ok((guest, sources))
         })?;
         Ok(ViewInstance {
@@ -194,10 +171,7 @@ impl ViewInstance {
     pub fn sources(&mut self, key: &RowKey) -> Result<Vec<QueryItem>, Fault> {
         let sources = self.sources.as_ref();
         let sources = sources.expect("only a module that has sources is asked for them");
-        let items = self.running.call(Surroundings::default(), |store| {
-            sources.call_sources(store, key.as_str())
-        })?;
-        items.into_iter().map(query_item).collect()
+        sources.of_key(&mut self.running, key.as_str())
     }
 
     /// The cost of the newest call, in units of fuel.
@@ -235,66 +209,4 @@ impl std::fmt::Debug for ViewInstance {
             .field("is_spent", &self.is_spent())
             .finish_non_exhaustive()
     }
-}
-
-/// The parts of an event that are lent to a guest.
-struct EventTexts<'a> {
-    event: &'a RecordedEvent,
-    event_id: String,
-    tags: Vec<&'a str>,
-    metadata: Vec<(&'a str, &'a str)>,
-}
-
-impl<'a> EventTexts<'a> {
-    fn of(event: &'a RecordedEvent) -> Self {
-        let metadata = event.event.metadata.entries().iter();
-        Self {
-            event,
-            event_id: event.event.event_id.to_string(),
-            tags: event.event.tags.iter().map(String::as_str).collect(),
-            metadata: metadata
-                .map(|(key, value)| (key.as_str(), value.as_str()))
-                .collect(),
-        }
-    }
-
-    fn lower(&self) -> wit::RecordedEvent<'_> {
-        let RecordedEvent {
-            stream,
-            version,
-            created_at,
-            event,
-            ..
-        } = self.event;
-        wit::RecordedEvent {
-            decider: stream.decider().as_str(),
-            stream_id: stream.id(),
-            version: version.get(),
-            event_id: &self.event_id,
-            name: &event.event,
-            schema_version: event.schema_version,
-            data: event.data.as_str(),
-            tags: &self.tags,
-            created_ms: u64::try_from(created_at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0),
-            metadata: &self.metadata,
-        }
-    }
-}
-
-fn query_item(item: wit::QueryItem) -> Result<QueryItem, Fault> {
-    let broken = |reason: &str| Fault::BrokeContract {
-        reason: format!("a source {reason}"),
-    };
-    if item.events.is_empty() {
-        return Err(broken("names no event"));
-    }
-    if item.stream_id.is_none() && item.tags.is_empty() {
-        return Err(broken("names neither a stream nor a tag"));
-    }
-    let events = item.events.into_iter();
-    Ok(QueryItem {
-        events: events.map(|name| (name.decider, name.event)).collect(),
-        stream_id: item.stream_id,
-        tags: item.tags,
-    })
 }

@@ -1,7 +1,7 @@
-//! The kinds of modules that this host runs: for each, the form that is ready for calls, and its
-//! manifest.
+//! The kinds of modules: for each, the form that is ready for calls, and its manifest.
 
 mod decider;
+mod process;
 mod view;
 
 use std::sync::{Arc, Weak};
@@ -9,17 +9,20 @@ use std::sync::{Arc, Weak};
 pub use decider::{Decider, Unfit};
 use gavel_model::{Json, ModuleKind};
 use gavel_sandbox::Module;
+pub use process::Process;
 use serde::Serialize;
 use serde_json::Value;
 pub use view::View;
 
-use super::{Manifest, ViewManifest};
+use super::{Manifest, ProcessManifest, ViewManifest};
 
 /// A module that is ready for the work of its kind.
 #[derive(Debug, Clone)]
 pub enum Ready {
     /// A module that decides commands.
     Decider(Arc<Decider>),
+    /// A module that lists tasks.
+    Process(Arc<Process>),
     /// A module that keeps rows.
     View(Arc<View>),
 }
@@ -28,6 +31,7 @@ pub enum Ready {
 #[derive(Debug)]
 pub(super) enum HeldElsewhere {
     Decider(Weak<Decider>),
+    Process(Weak<Process>),
     View(Weak<View>),
 }
 
@@ -35,6 +39,7 @@ impl HeldElsewhere {
     pub(super) fn of(ready: &Ready) -> Self {
         match ready {
             Ready::Decider(decider) => Self::Decider(Arc::downgrade(decider)),
+            Ready::Process(process) => Self::Process(Arc::downgrade(process)),
             Ready::View(view) => Self::View(Arc::downgrade(view)),
         }
     }
@@ -43,6 +48,7 @@ impl HeldElsewhere {
     pub(super) fn get(&self) -> Option<Ready> {
         match self {
             Self::Decider(decider) => decider.upgrade().map(Ready::Decider),
+            Self::Process(process) => process.upgrade().map(Ready::Process),
             Self::View(view) => view.upgrade().map(Ready::View),
         }
     }
@@ -63,7 +69,9 @@ impl Ready {
             ModuleKind::View => {
                 View::new(module, ViewManifest::parse_new(manifest.as_str())?).map(Self::from)
             }
-            kind @ ModuleKind::Process => Err(not_run(kind)),
+            ModuleKind::Process => {
+                Process::new(module, ProcessManifest::parse_new(manifest.as_str())?).map(Self::from)
+            }
         }
     }
 
@@ -81,7 +89,9 @@ impl Ready {
             ModuleKind::View => {
                 View::new(module, ViewManifest::parse(manifest.as_str())?).map(Self::from)
             }
-            kind @ ModuleKind::Process => Err(not_run(kind)),
+            ModuleKind::Process => {
+                Process::new(module, ProcessManifest::parse(manifest.as_str())?).map(Self::from)
+            }
         }
     }
 
@@ -90,6 +100,7 @@ impl Ready {
     pub fn module(&self) -> &Module {
         match self {
             Self::Decider(decider) => decider.module(),
+            Self::Process(process) => process.module(),
             Self::View(view) => view.module(),
         }
     }
@@ -99,6 +110,7 @@ impl Ready {
     pub fn name(&self) -> &str {
         match self {
             Self::Decider(decider) => &decider.manifest().name,
+            Self::Process(process) => &process.manifest().name,
             Self::View(view) => &view.manifest().name,
         }
     }
@@ -108,7 +120,7 @@ impl Ready {
     pub fn decider(&self) -> Option<&Arc<Decider>> {
         match self {
             Self::Decider(decider) => Some(decider),
-            Self::View(_) => None,
+            Self::Process(_) | Self::View(_) => None,
         }
     }
 
@@ -117,7 +129,16 @@ impl Ready {
     pub fn view(&self) -> Option<&Arc<View>> {
         match self {
             Self::View(view) => Some(view),
-            Self::Decider(_) => None,
+            Self::Decider(_) | Self::Process(_) => None,
+        }
+    }
+
+    /// Gives the process; none if the module is of another kind.
+    #[must_use]
+    pub fn process(&self) -> Option<&Arc<Process>> {
+        match self {
+            Self::Process(process) => Some(process),
+            Self::Decider(_) | Self::View(_) => None,
         }
     }
 }
@@ -128,14 +149,19 @@ impl From<Decider> for Ready {
     }
 }
 
+impl From<Process> for Ready {
+    fn from(process: Process) -> Self {
+        Self::Process(Arc::new(process))
+    }
+}
+
 impl From<View> for Ready {
     fn from(view: View) -> Self {
         Self::View(Arc::new(view))
     }
 }
 
-/// Gives a module's manifest as it is shown: with the defaults of the members that it leaves out. A
-/// manifest of a kind that only other hosts run is shown as it is.
+/// Gives a module's manifest as it is shown: with the defaults of the members that it leaves out.
 ///
 /// # Errors
 ///
@@ -147,12 +173,6 @@ pub fn declared(kind: ModuleKind, manifest: &Json) -> Result<Value, Vec<String>>
     match kind {
         ModuleKind::Decider => shown(Manifest::parse(manifest.as_str())?),
         ModuleKind::View => shown(ViewManifest::parse(manifest.as_str())?),
-        ModuleKind::Process => Ok(manifest.to_value()),
+        ModuleKind::Process => shown(ProcessManifest::parse(manifest.as_str())?),
     }
-}
-
-fn not_run(kind: ModuleKind) -> Vec<String> {
-    vec![format!(
-        "this host does not run modules of the kind `{kind}`"
-    )]
 }

@@ -1,7 +1,7 @@
 //! A module that is ready to keep rows: compiled, described, with its columns and the schema of its
 //! rows at hand.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use gavel_model::{EventFilter, Json, ModuleDigest, RecordedEvent};
 use gavel_sandbox::Module;
@@ -9,6 +9,7 @@ use gavel_store::EventKind;
 use gavel_store::views::{Cell, Column, ColumnType, TableShape};
 use serde_json::Value;
 
+use crate::catalog::reads::Reads;
 use crate::catalog::{Schema, SchemaBudget, ViewManifest, referred};
 
 /// Most columns of a table (inclusive).
@@ -32,9 +33,7 @@ pub struct View {
     shape: TableShape,
     /// The members that stay in the row alone, in the order of the schema.
     uncolumned: Vec<String>,
-    /// The schema versions of each event that is read, by decider and event.
-    reads: HashMap<String, HashMap<String, BTreeSet<u32>>>,
-    read_by_tag: BTreeSet<EventKind>,
+    reads: Reads,
 }
 
 impl View {
@@ -57,25 +56,13 @@ impl View {
         if !reasons.is_empty() {
             return Err(reasons);
         }
-        let mut reads = HashMap::<_, HashMap<_, _>>::new();
-        for read in &manifest.reads {
-            let events = reads.entry(read.decider.clone()).or_default();
-            events.insert(read.event.clone(), read.schema_versions.clone());
-        }
-        let by_tag = manifest.reads.iter().filter(|read| read.by_tag);
-        let read_by_tag = by_tag.map(|read| EventKind {
-            decider: read.decider.clone(),
-            event: read.event.clone(),
-        });
-        let read_by_tag = read_by_tag.collect();
         Ok(Self {
+            reads: Reads::of(&manifest.reads),
             module,
             manifest,
             row_schema,
             shape,
             uncolumned,
-            reads,
-            read_by_tag,
         })
     }
 
@@ -112,40 +99,26 @@ impl View {
     /// Gives the kinds of events that the view's sources find by tags.
     #[must_use]
     pub fn read_by_tag(&self) -> &BTreeSet<EventKind> {
-        &self.read_by_tag
+        self.reads.by_tag()
     }
 
     /// Tells whether the view reads an event, in whatever version of its schema.
     #[must_use]
     pub fn reads(&self, event: &RecordedEvent) -> bool {
-        self.versions(event).is_some()
+        self.reads.versions(event).is_some()
     }
 
     /// Tells whether the view reads an event in its version of the schema.
     #[must_use]
     pub fn can_fold(&self, event: &RecordedEvent) -> bool {
-        let versions = self.versions(event);
-        versions.is_some_and(|versions| versions.contains(&event.event.schema_version))
-    }
-
-    fn versions(&self, event: &RecordedEvent) -> Option<&BTreeSet<u32>> {
-        let events = self.reads.get(event.stream.decider().as_str())?;
-        events.get(&event.event.event)
+        self.reads.can_fold(event)
     }
 
     /// Gives the filter of the log that lets through all that the view reads, and perhaps more:
     /// [`View::reads`] tells.
     #[must_use]
     pub fn filter(&self) -> EventFilter {
-        let mut deciders: Vec<String> = self.reads.keys().cloned().collect();
-        deciders.sort_unstable();
-        let events = self.reads.values().flat_map(HashMap::keys);
-        let events: BTreeSet<&String> = events.collect();
-        EventFilter {
-            deciders,
-            events: events.into_iter().cloned().collect(),
-            tags: Vec::new(),
-        }
+        self.reads.filter()
     }
 
     /// Checks a row that the module has folded, and takes the values of its columns out of it. May
