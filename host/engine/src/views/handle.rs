@@ -97,14 +97,14 @@ impl TableHandle {
                 Ok(()) => return Ok(()),
                 Err(CommitError::Gone) => return Err(Halt::Gone),
                 Err(CommitError::Moved) => {
-                    // A commit whose answer was lost may have been made.
-                    if let Ok(Some(table)) = self.inner.table(self.id).await
-                        && table.position == change.to
-                    {
-                        return Ok(());
+                    // A commit whose answer was lost may have been made. But it may as well be
+                    // another host that has come there, and rows that were read meanwhile may be
+                    // its: nothing that is known of them is kept.
+                    let table = self.inner.table(self.id).await;
+                    if !matches!(table, Ok(Some(table)) if table.position == change.to) {
+                        self.now(Activity::OtherHost);
+                        sleep(OTHER_HOST).await;
                     }
-                    self.now(Activity::OtherHost);
-                    sleep(OTHER_HOST).await;
                     return Err(Halt::Moved);
                 }
                 Err(CommitError::Held) => {}
