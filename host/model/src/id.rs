@@ -20,8 +20,8 @@ pub fn new_id() -> Uuid {
         .into_uuid()
 }
 
-/// Tells whether an id is one that hosts derive from what it is for (RFC 9562, section 5.8). What is
-/// done twice is stored once; nobody else may choose such an id.
+/// Tells whether an id is derived by a host from what it is for (RFC 9562, section 5.8), so that
+/// nothing is stored twice. Nobody else may choose such an id.
 #[must_use]
 pub fn is_derived(id: Uuid) -> bool {
     id.get_version_num() == 8
