@@ -202,3 +202,48 @@ async fn hosts_with_rows_in_different_places_fold_all_views_each() {
     }
     assert_counted(&[&one, &two], &sent).await;
 }
+
+/// A host that has folded events which another one has committed meanwhile, to the same position,
+/// may have folded them into rows of the other's. It goes on from the rows as they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_another_host_was_faster_with_are_read_again() {
+    let store = Store::new(Backend::Postgres).await;
+    let mut host = Host::start(&store).await;
+    host.client().deploy_example(COUNTER).await;
+    host.client().view(TALLY).deploy(component(TALLY)).await;
+    let counter = |host: &Host, id| host.client().stream(COUNTER, id);
+    counter(&host, "c-1").increment().await.accepted();
+    // A host that has built the table knows what is not in it; this one does not.
+    host.ask_to_end();
+    assert!(host.ended().await.success());
+    host.restart().await;
+    counter(&host, "c-1").increment().await.accepted();
+    let tally = host.client().view(TALLY);
+    assert_eq!(tally.row_now("c-1").await.json(200)["total"], 2);
+
+    // The event and its row come at once, as they do for a host that is late.
+    let mut other = store.session();
+    other.rows("BEGIN");
+    other.rows(&format!(
+        "SELECT append_event('Incremented', gen_random_uuid(), '{COUNTER}', 'c-2', '{{}}', gen_random_uuid(), NULL)"
+    ));
+    let digits = |number| format!("length(to_hex({number})) || to_hex({number})");
+    let (transaction, offset) = (digits("transaction_id::TEXT::BIGINT"), digits("\"offset\""));
+    let position = other.row(&format!(
+        "SELECT '0' || {transaction} || {offset} FROM events ORDER BY \"offset\" DESC LIMIT 1"
+    ));
+    let row = json!({ "total": 1, "resets": 0 });
+    let row = json!({ "key": "c-2", "position": position, "row": row, "total": 1 });
+    other.rows(&format!(
+        "INSERT INTO gavel_rows.v_1 SELECT (jsonb_populate_record(r, '{row}')).* FROM gavel_rows.v_1 AS r"
+    ));
+    other.rows(&format!(
+        "UPDATE gavel_rows.tables SET position = '{position}', row_count = row_count + 1"
+    ));
+    other.rows("COMMIT");
+
+    let read = tally.get("/rows/c-2").header("Gavel-After", &position);
+    assert_eq!(read.send().await.json(200)["total"], 1);
+    counter(&host, "c-2").increment().await.accepted();
+    assert_eq!(tally.row_now("c-2").await.json(200)["total"], 2);
+}
