@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use gavel_model::{DeciderName, ModuleKind, ModuleName};
+use gavel_model::{DeciderName, ModuleKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::CommandName;
 use super::manifest::{check_name, malformed};
-use super::reads::{FoldedEvent, KeyOrigin, check_number, check_reads};
+use super::reads::{FoldedEvent, KeyOrigin, check_kind, check_number, check_reads};
 
 /// Most entries of `sends` (inclusive).
 const SENDS: usize = 1_000;
@@ -81,19 +81,7 @@ impl ProcessManifest {
     }
 
     fn check(&self, reasons: &mut Vec<String>) {
-        if let Err(error) = ModuleName::new(ModuleKind::Process, &self.name) {
-            reasons.push(format!(
-                "the manifest's name `{}` is refused: {error}",
-                self.name
-            ));
-        }
-        let process = ModuleKind::Process.as_str();
-        if self.kind != process {
-            reasons.push(format!(
-                "the manifest's kind is `{}`, and the component is a `{process}`",
-                self.kind
-            ));
-        }
+        check_kind(ModuleKind::Process, &self.name, &self.kind, reasons);
         check_reads(&self.reads, self.key.as_ref(), reasons);
         let mut seen = BTreeSet::new();
         for send in &self.sends {

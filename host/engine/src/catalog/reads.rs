@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use gavel_model::{DeciderName, EventFilter, RecordedEvent};
+use gavel_model::{DeciderName, EventFilter, ModuleKind, ModuleName, RecordedEvent};
 use gavel_store::EventKind;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,19 @@ pub struct FoldedEvent {
     /// Tells whether the module's sources find it by its tags.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_tag: bool,
+}
+
+/// Checks the name of a module, and that it is of the kind which its component is of.
+pub(super) fn check_kind(is: ModuleKind, name: &str, kind: &str, reasons: &mut Vec<String>) {
+    if let Err(error) = ModuleName::new(is, name) {
+        reasons.push(format!("the manifest's name `{name}` is refused: {error}"));
+    }
+    let is = is.as_str();
+    if kind != is {
+        reasons.push(format!(
+            "the manifest's kind is `{kind}`, and the component is a `{is}`"
+        ));
+    }
 }
 
 /// Checks that a new module does not read too many events.

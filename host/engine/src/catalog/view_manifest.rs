@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gavel_model::{ModuleKind, ModuleName};
+use gavel_model::ModuleKind;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::manifest::{empty_object, malformed};
-use super::reads::{FoldedEvent, KeyOrigin, check_number, check_reads};
+use super::reads::{FoldedEvent, KeyOrigin, check_kind, check_number, check_reads};
 
 /// Most indexes (inclusive).
 const INDEXES: usize = 16;
@@ -150,19 +150,7 @@ impl ViewManifest {
     }
 
     fn check(&self, reasons: &mut Vec<String>) {
-        if let Err(error) = ModuleName::new(ModuleKind::View, &self.name) {
-            reasons.push(format!(
-                "the manifest's name `{}` is refused: {error}",
-                self.name
-            ));
-        }
-        let view = ModuleKind::View.as_str();
-        if self.kind != view {
-            reasons.push(format!(
-                "the manifest's kind is `{}`, and the component is a `{view}`",
-                self.kind
-            ));
-        }
+        check_kind(ModuleKind::View, &self.name, &self.kind, reasons);
         check_reads(&self.reads, self.key.as_ref(), reasons);
         self.check_indexes(reasons);
         let mut seen = BTreeSet::new();

@@ -85,7 +85,9 @@ impl Batch {
         self.pass(to);
         self.events += events;
         for row in put {
-            self.ended.remove(&row.key);
+            if self.ended.remove(&row.key) {
+                self.bytes -= size(&row.key, None);
+            }
             self.bytes += size(&row.key, Some(&row.value));
             if let Some(before) = self.put.insert(row.key.clone(), row) {
                 self.bytes -= size(&before.key, Some(&before.value));
@@ -95,7 +97,10 @@ impl Batch {
             if let Some(before) = self.put.remove(&key) {
                 self.bytes -= size(&key, Some(&before.value));
             }
-            self.ended.insert(key);
+            let bytes = size(&key, None);
+            if self.ended.insert(key) {
+                self.bytes += bytes;
+            }
         }
         let all = &mut self.change;
         all.added += added;
@@ -143,8 +148,6 @@ pub(super) struct RowCache {
     bytes: usize,
     /// Tells whether there is no other row in the table.
     is_whole: bool,
-    /// The rows of which nothing is known although the cache is whole.
-    unknown: HashSet<RowKey>,
 }
 
 impl RowCache {
@@ -154,15 +157,18 @@ impl RowCache {
             rows: HashMap::new(),
             bytes: 0,
             is_whole: is_empty,
-            unknown: HashSet::new(),
         }
     }
 
     /// The rows of some keys: a value, or a row that is not there, where that is known.
     pub(super) fn find<'a>(&'a self, batch: &'a Batch, key: &RowKey) -> Option<Option<&'a Json>> {
         let known = || self.rows.get(key).map(Option::as_ref);
-        let absent = || (self.is_whole && !self.unknown.contains(key)).then_some(None);
+        let absent = || self.is_whole.then_some(None);
         batch.row(key).or_else(known).or_else(absent)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Keeps a row that was read.
@@ -186,9 +192,7 @@ impl RowCache {
         }
         for parked in &change.parked {
             self.forget(&parked.key);
-            if self.is_whole {
-                self.unknown.insert(parked.key.clone());
-            }
+            self.is_whole = false;
         }
     }
 
@@ -297,7 +301,11 @@ mod tests {
         let mut less = change(2, 3);
         less.ended = vec![key("a"), key("b")];
         batch.add(1, less);
-        assert_eq!(batch.bytes(), 0);
+        assert_eq!(batch.bytes(), 2 * (OVERHEAD_BYTES + 1), "keys that end");
+        let mut again = change(3, 4);
+        again.put = vec![row("a", "1", 4), row("b", "1", 4)];
+        batch.add(1, again);
+        assert_eq!(batch.bytes(), both - 5);
     }
 
     #[test]
@@ -334,22 +342,27 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_cache_knows_what_is_not_there_until_rows_are_forgotten() {
+    fn a_whole_cache_knows_what_is_not_there_until_a_row_is_parked_or_forgotten() {
         let mut batch = Batch::new(TableId::new(1), at(0));
         let mut cache = RowCache::new(true);
         assert_eq!(cache.find(&batch, &key("a")), Some(None));
         let mut first = change(0, 1);
-        first.put = vec![row("a", "1", 1), row("p", "1", 1)];
-        first.parked = vec![parked("p")];
+        first.put = vec![row("a", "1", 1)];
         batch.add(1, first);
         cache.note_change(&batch.take(), 0);
         assert_eq!(cache.find(&batch, &key("b")), Some(None));
+        let mut parking = change(1, 2);
+        parking.put = vec![row("p", "1", 2)];
+        parking.parked = vec![parked("p")];
+        batch.add(1, parking);
+        cache.note_change(&batch.take(), 1 << 20);
         assert_eq!(cache.find(&batch, &key("p")), None, "it is parked");
+        assert_eq!(cache.find(&batch, &key("b")), None);
         assert!(cache.find(&batch, &key("a")).flatten().is_some());
 
         // More is kept than may be.
-        let mut second = change(1, 2);
-        second.put = vec![row("c", "1", 2)];
+        let mut second = change(2, 3);
+        second.put = vec![row("c", "1", 3)];
         batch.add(1, second);
         cache.note_change(&batch.take(), 0);
         assert_eq!(cache.find(&batch, &key("a")), None);

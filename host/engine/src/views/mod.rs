@@ -144,6 +144,7 @@ struct Inner {
     restored: watch::Sender<()>,
     /// The lock of tries to fold parked rows: two of the same row would count it twice.
     retrying: Mutex<()>,
+    row_memory: writer::RowMemory,
 }
 
 impl Inner {
@@ -193,6 +194,7 @@ impl Views {
             changes: watch::Sender::new(()),
             restored: watch::Sender::new(()),
             retrying: Mutex::default(),
+            row_memory: writer::RowMemory::default(),
         }))
     }
 

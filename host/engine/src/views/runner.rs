@@ -385,12 +385,13 @@ fn gather(
         && let Some(next) = log.next_or_moved().now_or_never()
     {
         let position = log.position();
+        let is_same_log = position.generation() == to.generation();
         match next {
-            Some(Delivery::Events(more)) if position.generation() == to.generation() => {
+            Some(Delivery::Events(more)) if is_same_log => {
                 count += more.iter().count();
                 events.push(more);
             }
-            None => {}
+            None if is_same_log => {}
             next => {
                 other = Some(next);
                 break;

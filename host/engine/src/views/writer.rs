@@ -3,6 +3,8 @@
 
 use std::future::pending;
 use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gavel_model::{Position, RowKey};
@@ -26,6 +28,40 @@ const BUILD_CACHE_BYTES: usize = 32 << 20;
 /// The same of a table that people read.
 const LIVE_CACHE_BYTES: usize = 2 << 20;
 
+/// The size of the rows that all tables of a host have in memory, in bytes, about, from which on
+/// none keeps more than it needs.
+const ALL_ROWS_BYTES: usize = 256 << 20;
+
+/// The size of the rows that the writers of a host have in memory, in bytes, about. Clones count
+/// together.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RowMemory(Arc<AtomicUsize>);
+
+/// The part of it that is one writer's.
+#[derive(Debug)]
+struct RowShare {
+    all: RowMemory,
+    bytes: usize,
+}
+
+impl RowShare {
+    fn set(&mut self, bytes: usize) {
+        self.all.0.fetch_add(bytes, Ordering::Relaxed);
+        self.all.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = bytes;
+    }
+
+    fn is_scarce(&self) -> bool {
+        self.all.0.load(Ordering::Relaxed) > ALL_ROWS_BYTES
+    }
+}
+
+impl Drop for RowShare {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
 /// Collects what was folded of a table, and commits it.
 #[derive(Debug)]
 pub(super) struct TableWriter {
@@ -37,6 +73,7 @@ pub(super) struct TableWriter {
     /// The commit that is under way, and where the table stands after it.
     committing: Option<(Position, AbortOnDropHandle<Result<(), Halt>>)>,
     cache: RowCache,
+    share: RowShare,
     /// Tells whether people read the table, so that it is to show at once what was folded.
     is_live: bool,
 }
@@ -46,6 +83,10 @@ impl TableWriter {
     pub(super) fn new(handle: TableHandle, position: Position, is_live: bool) -> Self {
         Self {
             batch: Batch::new(handle.id, position),
+            share: RowShare {
+                all: handle.inner.row_memory.clone(),
+                bytes: 0,
+            },
             handle,
             position,
             committing: None,
@@ -118,13 +159,15 @@ impl TableWriter {
     /// to show at once what was folded, and what is parked is read from the table.
     pub(super) async fn add(&mut self, events: u64, change: RowsChange) -> Result<(), Halt> {
         self.batch.add(events, change);
+        self.share.set(self.batch.bytes() + self.cache.bytes());
         if self.is_live || self.batch.parks() {
             self.commit().await?;
             return self.settle().await;
         }
         let is_old = |began: Instant| began.elapsed() >= BUILD_BATCH_TIME;
         let runtime = self.handle.inner.modules.runtime();
-        let bytes = match runtime.throttle().live_calls_running() {
+        let is_frugal = runtime.throttle().live_calls_running() || self.share.is_scarce();
+        let bytes = match is_frugal {
             true => SMALL_BUILD_BATCH_BYTES,
             false => BUILD_BATCH_BYTES,
         };
@@ -154,10 +197,12 @@ impl TableWriter {
         let events = self.batch.events();
         let change = self.batch.take();
         let limit = match self.is_live {
+            _ if self.share.is_scarce() => 0,
             true => LIVE_CACHE_BYTES,
             false => BUILD_CACHE_BYTES,
         };
         self.cache.note_change(&change, limit);
+        self.share.set(self.cache.bytes());
         let (to, handle) = (change.to, self.handle.clone());
         let committing = async move { handle.commit(change, events).await };
         self.committing = Some((to, AbortOnDropHandle::new(tokio::spawn(committing))));
@@ -189,5 +234,29 @@ impl TableWriter {
             Err(Err(_)) => pending().await,
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_of_all_writers_count_until_these_are_gone() {
+        let all = RowMemory::default();
+        let share = || RowShare {
+            all: all.clone(),
+            bytes: 0,
+        };
+        let (mut one, mut other) = (share(), share());
+        one.set(ALL_ROWS_BYTES);
+        assert!(!other.is_scarce());
+        other.set(1);
+        assert!(one.is_scarce() && other.is_scarce());
+        one.set(ALL_ROWS_BYTES - 1);
+        assert!(!other.is_scarce());
+        other.set(ALL_ROWS_BYTES);
+        drop(other);
+        assert!(!one.is_scarce());
     }
 }
