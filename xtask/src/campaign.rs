@@ -19,6 +19,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 10)]
     rounds: u32,
 
+    /// The size of the cases that have one, in rows or events. Without it each has the smallest that
+    /// can fail.
+    #[arg(long, value_name = "N")]
+    size: Option<u64>,
+
     /// The seed of the first round; the rounds after it have the numbers after it. Without it one
     /// by chance, which is printed.
     #[arg(long, value_name = "N")]
@@ -35,14 +40,15 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
         Some(seed) => seed,
         None => chance()?,
     };
+    let size = args.size.map(|size| format!(" --size {size}"));
     let again = format!(
-        "cargo xtask campaign {} --seed {seed} --rounds {}",
+        "cargo xtask campaign {} --seed {seed} --rounds {}{}",
         args.case.as_deref().unwrap_or_default(),
-        args.rounds
+        args.rounds,
+        size.unwrap_or_default()
     );
     eprintln!("{again}");
-    rounds(sh, args.case.as_deref(), seed, args.rounds)
-        .with_context(|| format!("the campaign failed; `{again}` runs it again"))
+    rounds(sh, args, seed).with_context(|| format!("the campaign failed; `{again}` runs it again"))
 }
 
 /// Runs the smallest campaign that can fail, as CI does: one round of each case, always the same.
@@ -51,17 +57,28 @@ pub(crate) fn run(sh: &Shell, args: &Args) -> Result<()> {
 ///
 /// When a case fails.
 pub(crate) fn run_once(sh: &Shell) -> Result<()> {
-    rounds(sh, None, 1, 1)
+    let once = Args {
+        case: None,
+        rounds: 1,
+        size: None,
+        seed: None,
+    };
+    rounds(sh, &once, 1)
 }
 
-fn rounds(sh: &Shell, case: Option<&str>, seed: u64, rounds: u32) -> Result<()> {
+fn rounds(sh: &Shell, args: &Args, seed: u64) -> Result<()> {
     let modules = modules::build(sh)?;
     let shared = Postgres::start(sh)?;
+    let (case, rounds) = (args.case.as_deref(), args.rounds);
     let tests = cmd!(
         sh,
         "cargo test --workspace --test campaign -- --nocapture {case...}"
     );
-    cargo::as_in_a_shell(tests)
+    let mut tests = cargo::as_in_a_shell(tests);
+    if let Some(size) = args.size {
+        tests = tests.env("GAVEL_CAMPAIGN_SIZE", size.to_string());
+    }
+    tests
         .env("DATABASE_URL", shared.url())
         .env("GAVEL_TEST_POSTGRES", postgres::binaries(sh)?)
         .env("GAVEL_TEST_MODULES", modules)

@@ -9,6 +9,7 @@
 )]
 
 mod restored;
+mod sizes;
 mod standby;
 mod views;
 
@@ -19,10 +20,6 @@ use rand::rngs::StdRng;
 
 /// The rounds to run: a seed and a generator that starts from it.
 fn rounds() -> impl Iterator<Item = (u64, StdRng)> {
-    let number = |name: &str| {
-        let value = env::var(name).ok()?;
-        Some(value.parse::<u64>().expect("the campaign sets numbers"))
-    };
     let seed = number("GAVEL_CAMPAIGN_SEED").unwrap_or(1);
     let count = number("GAVEL_CAMPAIGN_ROUNDS").unwrap_or(1);
     (0..count).map(move |round| {
@@ -30,4 +27,15 @@ fn rounds() -> impl Iterator<Item = (u64, StdRng)> {
         eprintln!("round {} of {count}, seed {seed}", round + 1);
         (seed, StdRng::seed_from_u64(seed))
     })
+}
+
+/// The size of the cases that have one, in rows or events: of each case the smallest that can fail
+/// where the campaign sets none.
+fn size(smallest: u64) -> u64 {
+    number("GAVEL_CAMPAIGN_SIZE").unwrap_or(smallest)
+}
+
+fn number(name: &str) -> Option<u64> {
+    let value = env::var(name).ok()?;
+    Some(value.parse().expect("the campaign sets numbers"))
 }

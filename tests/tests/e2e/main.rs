@@ -32,6 +32,7 @@ mod view_hosts;
 mod view_log;
 mod view_operations;
 mod view_sources;
+mod view_stalls;
 mod view_swaps;
 mod view_tags;
 mod view_waits;
