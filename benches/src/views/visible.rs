@@ -4,14 +4,17 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
 use hyper::header::HeaderValue;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{VIEW, candidate, deploy};
 use crate::commands::{half_of, maximum};
 use crate::lab::{self, CommandKind, Installation, Lab, command, deposits};
-use crate::load::{Connection, open, percentile_ms, scattered};
+use crate::load::{Connection, Workload, open, percentile_ms, scattered};
 use crate::rehearsals::Rehearsal;
 use crate::report::{Figures, Report, Row, median};
 
@@ -21,11 +24,18 @@ const MAXIMUM_LENGTH: Duration = Duration::from_secs(4);
 /// The longest time for which rows may be behind after that.
 const CATCH_UP: Duration = Duration::from_secs(60);
 
+/// Another namespace, in which other people send commands and have a view.
+const NEIGHBOUR: HeaderValue = HeaderValue::from_static("neighbour");
+
+/// More accounts than a neighbour opens in a run.
+const OPENED: u64 = 1_000_000_000;
+
 /// The most rehearsals of a run.
 const MOST: u32 = 1_000;
 
 /// Commands one after the other whose rows are asked for at once: with nothing beside them, and
-/// beside a load of half of the maximum, and beside tables that are built.
+/// beside a load of half of the maximum, also in another namespace, and beside tables that are
+/// built.
 pub(super) async fn idle_and_under_load(lab: &Lab, report: &mut Report) -> Result<()> {
     let asked = lab.options.gate_events;
     let accounts = asked.unwrap_or(lab.pick(10_000, 1_000));
@@ -33,9 +43,11 @@ pub(super) async fn idle_and_under_load(lab: &Lab, report: &mut Report) -> Resul
     for backend in lab.backends() {
         let host = Installation::with_accounts(lab, backend, accounts).await?;
         deploy(lab, &host, "balance").await?;
+        move_in(lab, &host).await?;
         let mut cases = [
             ("nothing", Vec::new()),
             ("half of the maximum", Vec::new()),
+            ("half of the maximum in another namespace", Vec::new()),
             ("rehearsals of other modules", Vec::new()),
         ];
         for run in 0..u32::try_from(lab.runs())? {
@@ -49,6 +61,12 @@ pub(super) async fn idle_and_under_load(lab: &Lab, report: &mut Report) -> Resul
             let (tally, figures) = tokio::try_join!(open(&workload, load), probes)?;
             ensure!(tally.complaint().is_empty(), "{}", tally.complaint());
             cases[1].1.push(figures);
+            show_all(&host).await?;
+            let neighbour = accounts_of_the_neighbour(&host, u64::from(run) * OPENED);
+            let probes = probe(lab, &host, accounts);
+            let (tally, figures) = tokio::try_join!(open(&neighbour, load), probes)?;
+            ensure!(tally.complaint().is_empty(), "{}", tally.complaint());
+            cases[2].1.push(figures);
             let is_over = Cell::new(false);
             let probes = async {
                 let figures = probe(lab, &host, accounts).await?;
@@ -57,7 +75,7 @@ pub(super) async fn idle_and_under_load(lab: &Lab, report: &mut Report) -> Resul
             };
             let rehearsals = rehearse_until(lab, &host, run * MOST, &is_over);
             let (figures, ()) = tokio::try_join!(probes, rehearsals)?;
-            cases[2].1.push(figures);
+            cases[3].1.push(figures);
         }
         rows.extend(cases.map(|(load, runs)| Row {
             labels: vec![
@@ -68,9 +86,34 @@ pub(super) async fn idle_and_under_load(lab: &Lab, report: &mut Report) -> Resul
             note: String::new(),
         }));
     }
-    let about = "Deposits one after the other, each followed by a read of its row with `Gavel-After`: the time from the answer to the command until the row is there. Goals: p99 20 ms beside nothing, 250 ms beside an open loop at half of what 64 connections reached just before, and no more than 1.5x while tables of other modules are built and compared.";
+    let about = "Deposits one after the other, each followed by a read of its row with `Gavel-After`: the time from the answer to the command until the row is there. Goals: p99 20 ms beside nothing, 250 ms beside an open loop at half of what 64 connections reached just before, no more than 2x of nothing while such a load is in another namespace, and no more than 1.5x while tables of other modules are built and compared.";
     report.section("visible", about, rows);
     Ok(())
+}
+
+/// Lets the neighbour have the same decider and view.
+async fn move_in(lab: &Lab, host: &Installation) -> Result<()> {
+    for (kind, name) in [("deciders", "account"), ("views", "balance")] {
+        let digest = host.upload(lab.module(name)?).await?;
+        let path = format!("/v1/{kind}/{name}/activations");
+        let body = json!({ "digest": digest }).to_string();
+        let activation = in_the_neighbourhood(host.requests().post(&path, body));
+        host.call(activation).await?;
+    }
+    Ok(())
+}
+
+/// Opens accounts of the neighbour.
+fn accounts_of_the_neighbour(host: &Installation, first: u64) -> Workload {
+    Workload::new(&host.requests(), move |requests, number| {
+        let account = lab::id(first + number);
+        in_the_neighbourhood(command(requests, &account, CommandKind::Open))
+    })
+}
+
+fn in_the_neighbourhood(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+    request.headers_mut().insert("gavel-namespace", NEIGHBOUR);
+    request
 }
 
 /// Waits until the rows hold all that is stored.
