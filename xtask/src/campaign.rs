@@ -19,8 +19,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 10)]
     rounds: u32,
 
-    /// The size of the cases that have one, in rows or events. Without it each has the smallest that
-    /// can fail.
+    /// The size of the cases that have one, in rows or events. Without it each has the smallest
+    /// that can fail.
     #[arg(long, value_name = "N")]
     size: Option<u64>,
 

@@ -10,12 +10,12 @@ use tokio::runtime::Runtime;
 
 const TALLY: &str = "tally";
 
-/// What is in the way of a view.
+/// The thing that is in the way of a view.
 #[derive(Debug)]
 enum Obstacle {
-    /// Somebody keeps a lock.
+    /// A lock that somebody keeps.
     Session(Session),
-    /// Somebody keeps the file of the rows.
+    /// The file of the rows, which somebody keeps.
     File(Connection),
     /// A rule that the rows are not to meet; the statement takes it away.
     Rule(&'static str),
