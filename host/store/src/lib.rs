@@ -7,7 +7,7 @@
 //! ```text
 //! every backend has      EventStore  LogStore
 //! capabilities           PastStore  ModuleStore  SnapshotStore  ConsumerStore  RehearsalStore
-//!                        HeartbeatStore  TagIndex
+//!                        HeartbeatStore  TagIndex  processes::ProcessStore
 //! ```
 //!
 //! A backend starts from the first two: [`Composed`] has the capabilities on any of them, as it has
@@ -33,6 +33,7 @@ mod memory;
 pub mod metrics;
 mod modules;
 mod past;
+pub mod processes;
 mod read;
 mod rehearsals;
 mod snapshots;

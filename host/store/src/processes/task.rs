@@ -1,0 +1,113 @@
+//! Tasks, and what becomes of them.
+
+use std::time::Duration;
+
+use gavel_model::{DeciderName, EventId, StreamKey, Task, TaskId};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A task of an instance, as it was listed first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredTask {
+    /// The place in the order in which tasks were listed in the roster, ascending with gaps.
+    pub place: i64,
+    /// The id of what is done for it.
+    pub effect: Uuid,
+    /// The instance.
+    pub key: StreamKey,
+    /// The event that the life of the instance began with which has listed it.
+    pub birth: EventId,
+    /// The task.
+    pub task: Task,
+    /// The input that it follows from.
+    pub origin: TaskOrigin,
+    /// Whether the instance still lists it.
+    pub listing: Listing,
+    /// What has become of it.
+    pub state: TaskState,
+}
+
+/// The input that a task follows from, and its place in a chain of commands and events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskOrigin {
+    /// The event.
+    pub event: EventId,
+    /// The correlation id of the event; that id where it has none.
+    pub correlation: String,
+    /// The number of processes that one after the other led to this task, from 1.
+    pub depth: u32,
+}
+
+/// Whether an instance wants a task to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// It does, and says when it does no longer.
+    Listed,
+    /// It does, and says no more of it: the instance is one event and has no state. The task is
+    /// forgotten when it is done.
+    Once,
+    /// It does no longer. A command that was under way may still be answered; one that was not is
+    /// not sent any more.
+    Withdrawn,
+}
+
+/// What has become of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskState {
+    /// It is to be done.
+    Open,
+    /// It is done, or is not to be done any more.
+    Done,
+    /// Somebody has to look at it: it cannot be done as things are.
+    Parked {
+        /// The reason, one sentence.
+        reason: String,
+        /// The time since when, by the clock of the store.
+        since: OffsetDateTime,
+    },
+}
+
+/// What has become of the task of an effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The effect.
+    pub effect: Uuid,
+    /// What has become of it.
+    pub outcome: Settlement,
+}
+
+/// The ways in which a task ends, or stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is done, or given up; or it was withdrawn before it was begun.
+    Done,
+    /// Somebody has to look at it, for a reason of one sentence.
+    Parked(String),
+}
+
+/// The parked tasks that are tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RetryTasks {
+    /// One task of an instance, of whichever life.
+    One(StreamKey, TaskId),
+    /// The commands to a decider.
+    To(DeciderName),
+}
+
+/// Waits that are over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DueWaits {
+    /// The waits, those first whose time came first.
+    pub waits: Vec<StoredTask>,
+    /// The time from now until the first of those that are not over; none if there is none.
+    pub next: Option<Duration>,
+}
+
+/// A task by which two rosters differ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskDifference {
+    /// The task as the candidate lists it.
+    pub candidate: Option<StoredTask>,
+    /// The task as the active module lists it.
+    pub active: Option<StoredTask>,
+}
