@@ -56,8 +56,8 @@ pub trait ProcessStore: Debug + Send + Sync {
     /// [`Error`] when it cannot be made.
     async fn create_roster(&self, new: NewRoster) -> Result<Roster, Error>;
 
-    /// Empties a roster, which is where it has begun again. Tasks that were parked, skipped or
-    /// answered are open again where they are listed again.
+    /// Empties a roster, which is where it has begun again. Tasks that were parked or answered are
+    /// open again where they are listed again and no other roster of the process has them.
     ///
     /// # Errors
     ///
@@ -79,8 +79,8 @@ pub trait ProcessStore: Debug + Send + Sync {
     /// [`Error`] when it cannot be written.
     async fn pause_process(&self, process: &ProcessId, is_paused: bool) -> Result<(), Error>;
 
-    /// The instances of some keys as they are, in the order of the keys, with the tasks that they
-    /// list.
+    /// The instances of some keys as they are, in the order of the keys, with the tasks that their
+    /// present lives list.
     ///
     /// # Errors
     ///
@@ -96,7 +96,8 @@ pub trait ProcessStore: Debug + Send + Sync {
     /// A task that is listed anew takes state and content of a task with the same effect where a
     /// roster of the process has one; otherwise it is open, or done where the change ends at or
     /// before [`Roster::skipped_through`]. A task that is listed no longer is forgotten, but for an
-    /// open send, which stays as [`Listing::Withdrawn`] until it is settled.
+    /// open send, which stays as [`Listing::Withdrawn`] until it is settled; listed again, it has a
+    /// new place.
     ///
     /// # Errors
     ///
@@ -190,13 +191,14 @@ pub trait ProcessStore: Debug + Send + Sync {
         limit: u32,
     ) -> Result<Page<TaskDifference>, Error>;
 
-    /// Marks all that a roster lists and has listed until now as done without being done: the
-    /// position that it stands at becomes its [`Roster::skipped_through`].
+    /// Marks all that a candidate has listed until now, and the active roster has not, as done
+    /// without being done, in all rosters of the process: the position that the candidate stands
+    /// at becomes its [`Roster::skipped_through`]. What both have keeps its state.
     ///
     /// # Errors
     ///
     /// [`Error`] when it cannot be written, or there is no such roster.
-    async fn skip_tasks(&self, roster: RosterId) -> Result<(), Error>;
+    async fn skip_tasks(&self, candidate: RosterId, active: Option<RosterId>) -> Result<(), Error>;
 
     /// Keeps changes away from some rosters until the hold is dropped: a commit that is under way
     /// comes first, and those that come meanwhile are refused with [`RosterCommitError::Held`]. It

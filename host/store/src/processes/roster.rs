@@ -7,7 +7,7 @@ use gavel_model::{EventId, Json, ModuleDigest, Position, ProcessId, StreamKey, T
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{ParkedInstance, TaskState};
+use super::ParkedInstance;
 use crate::Error;
 
 /// Tells a roster from all others of the store, also from those that were dropped.
@@ -63,9 +63,9 @@ pub struct Roster {
     pub skipped_through: Position,
     /// Tells whether the process is [paused](super::ProcessStore::pause_process).
     pub is_paused: bool,
-    /// The number of instances that are there.
+    /// The number of instances that have a state.
     pub instances: u64,
-    /// The number of those that are parked.
+    /// The number of instances that are parked.
     pub parked_instances: u64,
     /// The number of tasks that are listed and open.
     pub open_tasks: u64,
@@ -103,15 +103,15 @@ pub enum InstanceFilter {
 pub struct InstanceSummary {
     /// The key.
     pub key: StreamKey,
-    /// The event that its life began with.
+    /// The event that its life began with, or begins with if it is parked at the first one.
     pub birth: EventId,
-    /// The state; none if there is only something left to do.
+    /// The state; none if there is only something left to do, or nothing folded yet.
     pub state: Option<Json>,
-    /// The position of the newest input that is folded.
+    /// The position of the newest input that is folded; the beginning without a state.
     pub position: Position,
     /// The input that the instance is parked at, if it is.
     pub parked: Option<ParkedInstance>,
-    /// The number of tasks by state: open, and parked.
+    /// The number of tasks that are open, withdrawn ones among them.
     pub open_tasks: u64,
     /// The number of tasks that are parked.
     pub parked_tasks: u64,
@@ -131,10 +131,12 @@ pub trait RosterHold: fmt::Debug + Send + Sync {
     async fn positions(&self) -> Result<Vec<Option<Position>>, Error>;
 }
 
-impl TaskState {
-    /// Tells whether the task is still to be done.
+impl InstanceSummary {
+    /// The size of what is kept of it, for pages.
     #[must_use]
-    pub fn is_open(&self) -> bool {
-        matches!(self, Self::Open)
+    pub fn size_bytes(&self) -> usize {
+        let state = self.state.as_ref().map_or(0, |state| state.as_str().len());
+        let reason = self.parked.as_ref().map_or(0, |parked| parked.reason.len());
+        self.key.as_str().len() + state + reason
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gavel_model::{DeciderName, EventId, StreamKey, Task, TaskId};
+use gavel_model::{DeciderName, EventId, StreamKey, Task, TaskAction, TaskId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -25,6 +25,36 @@ pub struct StoredTask {
     pub listing: Listing,
     /// What has become of it.
     pub state: TaskState,
+}
+
+impl StoredTask {
+    /// The time that the task waits for, if it is a wait.
+    #[must_use]
+    pub fn waits_until(&self) -> Option<OffsetDateTime> {
+        match self.task.action {
+            TaskAction::Send(_) => None,
+            TaskAction::WaitUntil(time) => Some(time),
+        }
+    }
+
+    /// The size of what is kept of it, for pages.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let order = match &self.task.action {
+            TaskAction::Send(order) => {
+                let metadata = order.metadata.entries().iter();
+                let metadata = metadata.map(|(key, value)| key.len() + value.len());
+                order.data.as_str().len() + order.command.len() + metadata.sum::<usize>()
+            }
+            TaskAction::WaitUntil(_) => 0,
+        };
+        let texts = [
+            self.key.as_str(),
+            self.task.id.as_str(),
+            &self.origin.correlation,
+        ];
+        order + texts.map(str::len).into_iter().sum::<usize>()
+    }
 }
 
 /// The input that a task follows from, and its place in a chain of commands and events.
@@ -110,4 +140,27 @@ pub struct TaskDifference {
     pub candidate: Option<StoredTask>,
     /// The task as the active module lists it.
     pub active: Option<StoredTask>,
+}
+
+impl TaskState {
+    /// Tells whether the task is still to be done.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open)
+    }
+
+    /// Tells whether somebody has to look at the task.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        matches!(self, Self::Parked { .. })
+    }
+}
+
+impl TaskDifference {
+    /// The size of what is kept of both, for pages.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let tasks = self.candidate.iter().chain(&self.active);
+        tasks.map(StoredTask::size_bytes).sum()
+    }
 }
