@@ -35,6 +35,7 @@ use super::{Error, Page};
 ///   ([`Life::effect_of`](gavel_model::Life::effect_of)). All rosters of a process have a task of
 ///   the same effect in the same state, with the same content: those of the first that has listed
 ///   it.
+/// - A roster that is not there is empty to those who read it, unless a method says otherwise.
 /// - All of it follows from the log, the ledger and the rosters' own beginning: a store MAY lose it
 ///   together with the progress; it is folded again, and nothing is done twice, since effects stay
 ///   the same.

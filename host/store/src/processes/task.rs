@@ -81,6 +81,27 @@ pub enum Listing {
     Withdrawn,
 }
 
+impl Listing {
+    /// All of them.
+    const ALL: [Self; 3] = [Self::Listed, Self::Once, Self::Withdrawn];
+
+    /// The name, as stores keep it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Listed => "listed",
+            Self::Once => "once",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// The one with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == name)
+    }
+}
+
 /// What has become of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskState {
@@ -125,7 +146,7 @@ pub enum RetryTasks {
 }
 
 /// Waits that are over.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct DueWaits {
     /// The waits, those first whose time came first.
     pub waits: Vec<StoredTask>,
@@ -143,6 +164,31 @@ pub struct TaskDifference {
 }
 
 impl TaskState {
+    /// The name, as stores keep it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Done => "done",
+            Self::Parked { .. } => "parked",
+        }
+    }
+
+    /// The one with this name, which has a reason and a time if it is parked.
+    #[must_use]
+    pub fn from_name(
+        name: &str,
+        reason: Option<String>,
+        since: Option<OffsetDateTime>,
+    ) -> Option<Self> {
+        match (name, reason, since) {
+            ("open", ..) => Some(Self::Open),
+            ("done", ..) => Some(Self::Done),
+            ("parked", Some(reason), Some(since)) => Some(Self::Parked { reason, since }),
+            _ => None,
+        }
+    }
+
     /// Tells whether the task is still to be done.
     #[must_use]
     pub fn is_open(&self) -> bool {

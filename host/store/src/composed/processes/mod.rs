@@ -52,7 +52,7 @@ impl<B: Core> ProcessStore for Composed<B> {
     }
 
     async fn restart_roster(&self, roster: RosterId) -> Result<(), Error> {
-        self.processes.lock().found(roster)?.restart();
+        self.processes.lock().restart(roster);
         Ok(())
     }
 
@@ -89,14 +89,20 @@ impl<B: Core> ProcessStore for Composed<B> {
         resting: &[DeciderName],
         limit: u32,
     ) -> Result<Page<StoredTask>, Error> {
-        let mut rosters = self.processes.lock();
-        Ok(rosters.found(roster)?.sends(after, resting, limit))
+        let rosters = self.processes.lock();
+        let roster = rosters.known(roster);
+        Ok(roster
+            .map(|roster| roster.sends(after, resting, limit))
+            .unwrap_or_default())
     }
 
     async fn due_waits(&self, roster: RosterId, limit: u32) -> Result<DueWaits, Error> {
         let now = self.clock.now();
-        let mut rosters = self.processes.lock();
-        Ok(rosters.found(roster)?.due_waits(now, limit))
+        let rosters = self.processes.lock();
+        let roster = rosters.known(roster);
+        Ok(roster
+            .map(|roster| roster.due_waits(now, limit))
+            .unwrap_or_default())
     }
 
     async fn settle(&self, process: &ProcessId, settled: &[Settled]) -> Result<(), Error> {
@@ -110,8 +116,11 @@ impl<B: Core> ProcessStore for Composed<B> {
     }
 
     async fn tasks_of(&self, roster: RosterId, key: &StreamKey) -> Result<Vec<StoredTask>, Error> {
-        let mut rosters = self.processes.lock();
-        Ok(rosters.found(roster)?.tasks_of(key))
+        let rosters = self.processes.lock();
+        let roster = rosters.known(roster);
+        Ok(roster
+            .map(|roster| roster.tasks_of(key))
+            .unwrap_or_default())
     }
 
     async fn list_instances(
@@ -121,8 +130,11 @@ impl<B: Core> ProcessStore for Composed<B> {
         after: Option<&StreamKey>,
         limit: u32,
     ) -> Result<Page<InstanceSummary>, Error> {
-        let mut rosters = self.processes.lock();
-        Ok(rosters.found(roster)?.list_instances(filter, after, limit))
+        let rosters = self.processes.lock();
+        let roster = rosters.known(roster);
+        Ok(roster
+            .map(|roster| roster.list_instances(filter, after, limit))
+            .unwrap_or_default())
     }
 
     async fn held_inputs(
@@ -132,8 +144,11 @@ impl<B: Core> ProcessStore for Composed<B> {
         after: Position,
         limit: u32,
     ) -> Result<Vec<Position>, Error> {
-        let mut rosters = self.processes.lock();
-        Ok(rosters.found(roster)?.held(key, after, limit))
+        let rosters = self.processes.lock();
+        let roster = rosters.known(roster);
+        Ok(roster
+            .map(|roster| roster.held(key, after, limit))
+            .unwrap_or_default())
     }
 
     async fn task_differences(

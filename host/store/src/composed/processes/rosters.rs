@@ -25,6 +25,10 @@ impl Rosters {
         self.rosters.values().map(KeptRoster::told).collect()
     }
 
+    pub(super) fn known(&self, id: RosterId) -> Option<&KeptRoster> {
+        self.rosters.get(&id)
+    }
+
     pub(super) fn found(&mut self, id: RosterId) -> Result<&mut KeptRoster, Error> {
         let found = self.rosters.get_mut(&id);
         found.ok_or_else(|| Error::Refused(format!("there is no roster {id}")))
@@ -65,6 +69,12 @@ impl Rosters {
         let told = roster.told();
         self.rosters.insert(id, roster);
         told
+    }
+
+    pub(super) fn restart(&mut self, id: RosterId) {
+        if let Some(roster) = self.rosters.get_mut(&id) {
+            roster.restart();
+        }
     }
 
     pub(super) fn forget(&mut self, id: RosterId) {
