@@ -46,6 +46,7 @@ pub use per_decider::PerDecider;
 pub use position::{Position, PositionError};
 pub use process::{
     Life, Order, ProcessId, Task, TaskAction, TaskId, TaskIdError, event_of_outcome,
+    events_of_processes,
 };
 pub use rehearsal::RehearsalId;
 pub use version::{ExpectedVersion, Version};

@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    ActivationKey, CommandId, DeciderName, EventId, Json, Metadata, ModuleKind, ModuleName,
-    NameError, Namespace, StreamId, StreamKey, Version,
+    ActivationKey, CommandId, DeciderName, EventId, EventType, Json, Metadata, ModuleKind,
+    ModuleName, NameError, Namespace, StreamId, StreamKey, Version,
 };
 
 /// The longest id of a task, in bytes (inclusive).
@@ -180,6 +180,27 @@ impl Life {
             }
         }
     }
+}
+
+/// The events that hosts append to the streams of processes: [`EventType`]s that the activation of
+/// a process registers for its name, as that of a decider registers the module's.
+#[must_use]
+pub fn events_of_processes() -> Vec<EventType> {
+    let events = [
+        (
+            "TaskRejected",
+            "A command was rejected, or can never be carried out.",
+        ),
+        ("TaskAccepted", "A command was accepted."),
+        ("TaskAbandoned", "Somebody has given a task up."),
+        ("WaitOver", "The time that a task has waited for is there."),
+    ];
+    let event_type = |(event, description): (&str, &str)| EventType {
+        event: event.to_owned(),
+        schema_version: 1,
+        description: description.to_owned(),
+    };
+    events.map(event_type).into()
 }
 
 /// The id of the event that tells a process how one of its commands has ended: `what` is the name

@@ -65,6 +65,8 @@ pub use rehearsals::{Beat, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord,
 pub use snapshots::{Loaded, Snapshot, SnapshotPlace, SnapshotStore};
 pub use tags::{EventKind, HistoryIndex, TagCondition, TagIndex, TaggedPage};
 
+use processes::ProcessStore;
+
 /// The store of a host, with all capabilities.
 ///
 /// The times that a store keeps are those of its own clock: SQLite and memory have that of the
@@ -80,6 +82,7 @@ pub trait Store:
     + RehearsalStore
     + HeartbeatStore
     + TagIndex
+    + ProcessStore
 {
 }
 
@@ -92,7 +95,8 @@ impl<
         + ConsumerStore
         + RehearsalStore
         + HeartbeatStore
-        + TagIndex,
+        + TagIndex
+        + ProcessStore,
 > Store for T
 {
 }

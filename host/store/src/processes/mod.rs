@@ -40,6 +40,12 @@ use super::{Error, Page};
 ///   together with the progress; it is folded again, and nothing is done twice, since effects stay
 ///   the same.
 /// - A commit MUST be as durable as an append.
+///
+/// What an instance learns besides events of deciders is in [its
+/// stream](gavel_model::ProcessId::stream), to which the host appends without a command
+/// ([`EventStore::append`](crate::EventStore::append)): its events are registered by the activation
+/// of the process, whose [`NewActivation::events`](crate::NewActivation) are those of
+/// [`events_of_processes`](gavel_model::events_of_processes).
 #[async_trait]
 pub trait ProcessStore: Debug + Send + Sync {
     /// All rosters, by id.
