@@ -490,3 +490,49 @@ fn an_append_after_twenty_thousand_events_costs_what_it_costs_after_ten() {
         "20008"
     );
 }
+
+#[test]
+fn what_only_hosts_write_is_refused() {
+    let (_database, mut session) = counters();
+    let derived = "'00000000-0000-8000-8000-000000000001'";
+    let facts = |name: &str, value: &str| format!(r#"{{"{name}":"{value}"}}"#);
+    let plain = derived.trim_matches('\'');
+    let event = |event_id: &str, command_id: &str, metadata: &str| {
+        format!(
+            "SELECT version FROM append_event('Incremented', {event_id}, 'counter', 'c', '{{}}', {command_id}, NULL, metadata => '{metadata}')"
+        )
+    };
+    let some = "gen_random_uuid()";
+    let own = r#"{"actor":"somebody","gavel_task":"a"}"#;
+    for (refused, name, value) in [
+        (event(derived, some, "{}"), "event_id", plain),
+        (event(some, derived, "{}"), "command_id", plain),
+        (
+            event(some, some, r#"{"a":"b","gavel-depth":"1"}"#),
+            "metadata",
+            "gavel-depth",
+        ),
+    ] {
+        let refusal = session.run(&refused).unwrap_err();
+        assert_rule(&refusal, "GV015", &facts(name, value));
+    }
+    // Whatever the door, and for each row of a statement.
+    let insert = format!(
+        "INSERT INTO events (event, event_id, decider, decider_id, data, command_id, event_version) \
+         SELECT 'Incremented', number::TEXT::UUID, 'counter', number, '{{}}', gen_random_uuid(), 1 \
+         FROM unnest(ARRAY[{}, {derived}]) AS number",
+        id(1)
+    );
+    let refusal = session.run(&insert).unwrap_err();
+    assert_rule(&refusal, "GV015", &facts("event_id", plain));
+    assert_eq!(session.row(&event(some, some, own)), "1");
+
+    // A name that belongs to a process, also when nothing works under it any more.
+    session.rows(
+        "INSERT INTO activations (namespace, kind, name, number, accepted, report) VALUES ('default', 'process', 'meter', 1, '{}', '{}')",
+    );
+    let refusal = session.run(&append_to("meter", "m", 2, 0, "")).unwrap_err();
+    assert_rule(&refusal, "GV015", &facts("process", "meter"));
+    let elsewhere = append_to("meter", "m", 2, 0, ", namespace => 'other'");
+    assert_eq!(session.row(&elsewhere), "1");
+}

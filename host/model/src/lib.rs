@@ -44,7 +44,10 @@ pub use module::{ActivationKey, ModuleName};
 pub use name::{DeciderName, NameError, Namespace, StreamId, StreamKey};
 pub use per_decider::PerDecider;
 pub use position::{Position, PositionError};
-pub use process::{Order, Task, TaskAction, TaskId, TaskIdError};
+pub use process::{
+    Life, Order, ProcessId, Task, TaskAction, TaskId, TaskIdError, event_of_outcome,
+    events_of_processes,
+};
 pub use rehearsal::RehearsalId;
 pub use version::{ExpectedVersion, Version};
 pub use view::{RowKey, RowKeyError, ViewId};

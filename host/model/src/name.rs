@@ -202,6 +202,16 @@ impl StreamId {
         })))
     }
 
+    /// The stream of an id that was checked.
+    #[must_use]
+    pub fn of_key(namespace: Namespace, decider: DeciderName, key: &StreamKey) -> Self {
+        Self(Arc::new(StreamNames {
+            namespace,
+            decider,
+            id: key.0.clone(),
+        }))
+    }
+
     /// The namespace that holds the stream.
     #[must_use]
     pub fn namespace(&self) -> &Namespace {

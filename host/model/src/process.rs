@@ -2,12 +2,75 @@
 
 use std::fmt;
 
+use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
-use super::{DeciderName, Json, Metadata, StreamKey, Version};
+use super::{
+    ActivationKey, CommandId, DeciderName, EventId, EventType, Json, Metadata, ModuleKind,
+    ModuleName, NameError, Namespace, StreamId, StreamKey, Version,
+};
 
 /// The longest id of a task, in bytes (inclusive).
 const TASK_ID_LIMIT_BYTES: usize = 128;
+
+/// Names one process of the installation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcessId {
+    namespace: Namespace,
+    name: ModuleName,
+}
+
+impl ProcessId {
+    /// The process of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError::Process`] when the name does not follow the pattern.
+    pub fn new(namespace: Namespace, name: impl Into<String>) -> Result<Self, NameError> {
+        let name = ModuleName::new(ModuleKind::Process, name)?;
+        Ok(Self { namespace, name })
+    }
+
+    /// The process that a pointer is for; none if it is for modules of another kind.
+    #[must_use]
+    pub fn of(key: &ActivationKey) -> Option<Self> {
+        (key.kind() == ModuleKind::Process).then(|| Self {
+            namespace: key.namespace().clone(),
+            name: key.name().clone(),
+        })
+    }
+
+    /// The namespace of the process, whose events it folds and in which it acts.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The name of the process.
+    #[must_use]
+    pub fn name(&self) -> &ModuleName {
+        &self.name
+    }
+
+    /// The key of the pointer to the process's module.
+    #[must_use]
+    pub fn key(&self) -> ActivationKey {
+        ActivationKey::of_checked(&self.namespace, ModuleKind::Process, &self.name)
+    }
+
+    /// The stream to which the host appends what an instance learns besides events of deciders.
+    #[must_use]
+    pub fn stream(&self, key: &StreamKey) -> StreamId {
+        StreamId::of_key(self.namespace.clone(), self.name.to_decider(), key)
+    }
+}
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
 
 /// The name that a module gives a task, unique within its instance: 1 to 128 bytes of text without
 /// control characters.
@@ -83,9 +146,130 @@ pub struct Order {
     pub metadata: Metadata,
 }
 
+/// One life of an instance of a process, from an event on that it began with. What is done for it
+/// is known by ids that follow from its life, so that nothing is done twice.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Life {
+    /// The process.
+    pub process: ProcessId,
+    /// The key of the instance.
+    pub key: StreamKey,
+    /// The event that the life began with.
+    pub birth: EventId,
+}
+
+impl Life {
+    /// The id of what is done for a task: that of the command for a send, that of the event
+    /// `WaitOver` for a wait. It is derived ([`is_derived`](super::is_derived)) from the life and
+    /// the task, for a wait also from its time.
+    #[must_use]
+    pub fn effect_of(&self, task: &Task) -> Uuid {
+        let birth = self.birth.as_hyphenated().to_string();
+        let texts = [
+            self.process.namespace().as_str(),
+            self.process.name().as_str(),
+            self.key.as_str(),
+            &birth,
+            task.id.as_str(),
+        ];
+        match &task.action {
+            TaskAction::Send(_) => derived("task", texts),
+            TaskAction::WaitUntil(time) => {
+                let time = (time.unix_timestamp_nanos() / 1_000_000).to_string();
+                derived("wait", texts.into_iter().chain([time.as_str()]))
+            }
+        }
+    }
+}
+
+/// The events that hosts append to the streams of processes: [`EventType`]s that the activation of
+/// a process registers for its name, as that of a decider registers the module's.
+#[must_use]
+pub fn events_of_processes() -> Vec<EventType> {
+    let events = [
+        (
+            "TaskRejected",
+            "A command was rejected, or can never be carried out.",
+        ),
+        ("TaskAccepted", "A command was accepted."),
+        ("TaskAbandoned", "Somebody has given a task up."),
+        ("WaitOver", "The time that a task has waited for is there."),
+    ];
+    let event_type = |(event, description): (&str, &str)| EventType {
+        event: event.to_owned(),
+        schema_version: 1,
+        description: description.to_owned(),
+    };
+    events.map(event_type).into()
+}
+
+/// The id of the event that tells a process how one of its commands has ended: `what` is the name
+/// of the event.
+#[must_use]
+pub fn event_of_outcome(command: CommandId, what: &str) -> EventId {
+    derived("outcome", [&*command.as_hyphenated().to_string(), what])
+}
+
+/// A UUID of version 8 that follows from texts, of which no two lists give the same.
+fn derived<'t>(purpose: &'t str, texts: impl IntoIterator<Item = &'t str>) -> Uuid {
+    let mut hash = Sha256::new();
+    for text in std::iter::once(purpose).chain(texts) {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    let [half, _] = [0, 16].map(|at| digest[at..at + 16].try_into());
+    uuid::Builder::from_custom_bytes(half.unwrap_or_default()).into_uuid()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::is_derived;
+
+    #[test]
+    fn what_is_done_for_a_task_follows_from_life_and_task_alone() {
+        let process = ProcessId::new(Namespace::default(), "billing").unwrap();
+        let life = |key: &str, birth: u128| Life {
+            process: process.clone(),
+            key: StreamKey::new(key).unwrap(),
+            birth: Uuid::from_u128(birth),
+        };
+        let wait = |id: &str, seconds: i64| Task {
+            id: TaskId::new(id).unwrap(),
+            action: TaskAction::WaitUntil(OffsetDateTime::from_unix_timestamp(seconds).unwrap()),
+        };
+        let send = |id: &str, data: &str| Task {
+            id: TaskId::new(id).unwrap(),
+            action: TaskAction::Send(Order {
+                decider: DeciderName::new("invoice").unwrap(),
+                stream: StreamKey::new("i-1").unwrap(),
+                command: "Issue".to_owned(),
+                data: Json::parse(data).unwrap(),
+                expected_version: None,
+                metadata: Metadata::default(),
+            }),
+        };
+        let first = life("o-1", 1).effect_of(&send("a", "{}"));
+        assert!(is_derived(first));
+        assert_eq!(first, life("o-1", 1).effect_of(&send("a", "[1]")));
+        // The ids of all releases: ledgers and logs hold them.
+        assert_eq!(first.to_string(), "5ce638a4-633a-8736-b3b0-47f6f834e370");
+        let others = [
+            life("o-1", 2).effect_of(&send("a", "{}")),
+            life("o-2", 1).effect_of(&send("a", "{}")),
+            life("o-1", 1).effect_of(&send("b", "{}")),
+            life("o-1", 1).effect_of(&wait("a", 1)),
+            life("o-1", 1).effect_of(&wait("a", 2)),
+            event_of_outcome(first, "TaskRejected"),
+            event_of_outcome(first, "TaskAbandoned"),
+        ];
+        let mut all: Vec<Uuid> = others.into_iter().chain([first]).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 8);
+        assert!(all.into_iter().all(is_derived));
+    }
 
     #[test]
     fn a_tasks_id_is_short_text_without_control_characters() {

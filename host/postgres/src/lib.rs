@@ -25,6 +25,7 @@ mod notify;
 mod open;
 mod past;
 mod places;
+mod processes;
 mod query;
 mod rehearsals;
 mod rows;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gavel_model::{
     ActivationKey, DeciderName, EARLIEST, Json, LATEST, Metadata, ModuleDigest, ModuleKind,
-    Namespace, StreamId, Version, in_utc,
+    Namespace, Position, StreamId, Version, in_utc,
 };
 use rusqlite::Row;
 use rusqlite::types::FromSql;
@@ -45,6 +45,14 @@ impl<'r> Cells<'r> {
 
     pub(super) fn take_u32(&mut self) -> Result<u32, Reason> {
         u32::try_from(self.take::<i64>()?).map_err(reason)
+    }
+
+    pub(super) fn take_position(&mut self) -> Result<Position, Reason> {
+        self.take_text()?.parse().map_err(reason)
+    }
+
+    pub(super) fn take_count(&mut self) -> Result<u64, Reason> {
+        u64::try_from(self.take::<i64>()?).map_err(reason)
     }
 
     pub(super) fn take_version(&mut self) -> Result<Version, Reason> {

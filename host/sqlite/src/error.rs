@@ -1,5 +1,6 @@
 //! The errors of SQLite, as errors of the store.
 
+use gavel_store::processes::RosterCommitError;
 use gavel_store::views::CommitError;
 use gavel_store::{ConsumerError, Error, ResumeError};
 
@@ -60,6 +61,12 @@ impl From<SqliteError> for ConsumerError {
 }
 
 impl From<SqliteError> for CommitError {
+    fn from(error: SqliteError) -> Self {
+        Self::Store(error.0)
+    }
+}
+
+impl From<SqliteError> for RosterCommitError {
     fn from(error: SqliteError) -> Self {
         Self::Store(error.0)
     }

@@ -30,6 +30,7 @@ mod modules;
 mod open;
 mod overgrowth;
 mod past;
+mod processes;
 mod query;
 mod readers;
 mod rehearsals;
@@ -52,6 +53,7 @@ use gavel_store::HeartbeatStore;
 use gavel_store::toolkit::group::Group;
 use gavel_store::toolkit::hold::Holds;
 use gavel_store::toolkit::lookup::Lookups;
+use gavel_store::toolkit::roster_holds::RosterHolds;
 
 use readers::Readers;
 pub use views::SqliteViews;
@@ -66,6 +68,7 @@ pub struct SqliteStore {
     readers: Readers,
     lookups: Lookups,
     holds: Holds,
+    roster_holds: RosterHolds,
 }
 
 /// Keeps no heartbeats: processes that share a file do not know of each other, and each does all

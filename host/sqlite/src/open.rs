@@ -8,6 +8,7 @@ use gavel_model::Clock;
 use gavel_store::toolkit::group::{Group, GroupLimits};
 use gavel_store::toolkit::hold::Holds;
 use gavel_store::toolkit::lookup::Lookups;
+use gavel_store::toolkit::roster_holds::RosterHolds;
 use gavel_store::toolkit::writes::BeginGeneration;
 use gavel_store::{Error, Floor, OpenError};
 
@@ -54,6 +55,7 @@ impl SqliteStore {
             group,
             lookups: Lookups::start(readers.clone()),
             holds: Holds::default(),
+            roster_holds: RosterHolds::default(),
             readers,
         })
     }

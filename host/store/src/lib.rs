@@ -7,7 +7,7 @@
 //! ```text
 //! every backend has      EventStore  LogStore
 //! capabilities           PastStore  ModuleStore  SnapshotStore  ConsumerStore  RehearsalStore
-//!                        HeartbeatStore  TagIndex
+//!                        HeartbeatStore  TagIndex  processes::ProcessStore
 //! ```
 //!
 //! A backend starts from the first two: [`Composed`] has the capabilities on any of them, as it has
@@ -33,6 +33,7 @@ mod memory;
 pub mod metrics;
 mod modules;
 mod past;
+pub mod processes;
 mod read;
 mod rehearsals;
 mod snapshots;
@@ -64,6 +65,8 @@ pub use rehearsals::{Beat, REHEARSALS_KEPT, REHEARSALS_WATCHED, RehearsalRecord,
 pub use snapshots::{Loaded, Snapshot, SnapshotPlace, SnapshotStore};
 pub use tags::{EventKind, HistoryIndex, TagCondition, TagIndex, TaggedPage};
 
+use processes::ProcessStore;
+
 /// The store of a host, with all capabilities.
 ///
 /// The times that a store keeps are those of its own clock: SQLite and memory have that of the
@@ -79,6 +82,7 @@ pub trait Store:
     + RehearsalStore
     + HeartbeatStore
     + TagIndex
+    + ProcessStore
 {
 }
 
@@ -91,7 +95,8 @@ impl<
         + ConsumerStore
         + RehearsalStore
         + HeartbeatStore
-        + TagIndex,
+        + TagIndex
+        + ProcessStore,
 > Store for T
 {
 }

@@ -25,6 +25,16 @@ pub struct Page<T> {
     pub has_more: bool,
 }
 
+/// The page of an empty list.
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            has_more: false,
+        }
+    }
+}
+
 impl<T> Page<T> {
     /// Takes as many of the items as there is room for, each of which has a size in bytes.
     pub fn of(

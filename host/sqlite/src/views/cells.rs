@@ -1,6 +1,6 @@
 //! The values of columns, as SQLite holds them.
 
-use gavel_model::{EventId, Position, RowKey, in_utc};
+use gavel_model::{EventId, RowKey, in_utc};
 use gavel_store::views::{Cell, ColumnType};
 use rusqlite::types::{Value, ValueRef};
 use time::format_description::well_known::Rfc3339;
@@ -68,16 +68,8 @@ pub(super) fn cell(kind: ColumnType, value: ValueRef<'_>) -> Result<Option<Cell>
 }
 
 impl Cells<'_> {
-    pub(super) fn take_position(&mut self) -> Result<Position, Reason> {
-        self.take_text()?.parse().map_err(reason)
-    }
-
     pub(super) fn take_row_key(&mut self) -> Result<RowKey, Reason> {
         RowKey::new(self.take_text()?).map_err(reason)
-    }
-
-    pub(super) fn take_count(&mut self) -> Result<u64, Reason> {
-        u64::try_from(self.take::<i64>()?).map_err(reason)
     }
 
     pub(super) fn take_event_id(&mut self) -> Result<EventId, Reason> {

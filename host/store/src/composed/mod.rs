@@ -4,7 +4,7 @@
 //! its log ([`LogStore`]). Everything else that a store keeps is kept here in streams of the
 //! store's own, whose names no client can name: journals of modules, names, rehearsals and
 //! consumers. The past is read by streams, of which those of commands without events are such
-//! streams too; snapshots and the tag index are kept by the process alone.
+//! streams too; snapshots, the tag index, and instances of processes are kept by the process alone.
 //!
 //! ```text
 //! namespace of a decider    streams of clients   _names/<name>   _swaps/all
@@ -24,6 +24,7 @@ mod log;
 mod modules;
 mod names;
 mod past;
+mod processes;
 mod rehearsals;
 mod snapshots;
 mod tags;
@@ -42,6 +43,7 @@ use self::catalog::Catalog;
 use self::consumers::Served;
 use self::journal::Journals;
 use self::names::Name;
+use self::processes::KeptRosters;
 use self::rehearsals::RehearsalIndex;
 use self::snapshots::Snapshots;
 use self::tags::TagIndexes;
@@ -69,6 +71,7 @@ pub struct Composed<B: Core> {
     consumers: Journals<Served>,
     snapshots: Mutex<Snapshots>,
     tags: TagIndexes,
+    processes: KeptRosters,
     ends: log::Ends,
 }
 
@@ -84,6 +87,7 @@ impl<B: Core> Composed<B> {
             consumers: Journals::default(),
             snapshots: Mutex::default(),
             tags: TagIndexes::default(),
+            processes: KeptRosters::default(),
             ends: log::Ends::default(),
         }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use gavel_model::{
-    Activation, ActivationKey, ActivationNumber, ExpectedVersion, ModuleDigest, ModuleKind,
-    StreamId,
+    Activation, ActivationKey, ActivationNumber, ExpectedVersion, Metadata, ModuleDigest,
+    ModuleKind, NewEvent, ProcessId, StreamId, StreamKey, event_of_outcome, events_of_processes,
 };
 use time::macros::datetime;
 use uuid::Uuid;
@@ -343,4 +343,54 @@ pub(crate) async fn no_append_follows_a_deactivation(store: Arc<dyn Store>) {
     let stored = outcomes.filter(Result::is_ok).count() as u64;
     assert_eq!(stored, at_its_end);
     assert_eq!(version_of(&*store, &of).await, at_its_end);
+}
+
+pub(crate) async fn the_host_appends_to_the_streams_of_a_process(store: Arc<dyn Store>) {
+    let process = ProcessId::new(namespace("default"), "fulfilment").unwrap();
+    let wasm = "fulfilment 1";
+    let mut module = module("fulfilment", wasm);
+    module.kind = ModuleKind::Process;
+    store.put_module(module).await.unwrap();
+    let mut activation = first(&process.key(), wasm);
+    activation.events = events_of_processes();
+    let number = store.activate_one(activation).await.unwrap().number;
+
+    let of = process.stream(&StreamKey::new("o-1").unwrap());
+    let command_id = Uuid::from_u128(8 << 76 | 1 << 63 | 1);
+    let outcome = |what: &str| NewEvent {
+        event_id: event_of_outcome(command_id, what),
+        command_id,
+        metadata: Metadata::default().with("gavel-task", "reserve"),
+        ..event(what)
+    };
+    let fence = Some(Fence {
+        kind: ModuleKind::Process,
+        number,
+    });
+    for (version, what) in ["TaskRejected", "TaskAccepted", "TaskAbandoned", "WaitOver"]
+        .into_iter()
+        .enumerate()
+    {
+        let part = StreamAppend {
+            fence: fence.filter(|_| version % 2 == 0),
+            ..import(&of, exactly(version as u64), vec![outcome(what)])
+        };
+        append(&*store, part).await.unwrap();
+    }
+    let stored = events_of(&*store, &of).await;
+    assert_eq!(stored.len(), 4);
+    assert_eq!(stored[0].event, outcome("TaskRejected"));
+
+    let again = import(&of, ExpectedVersion::Any, vec![outcome("WaitOver")]);
+    let again = append(&*store, again).await;
+    assert!(
+        matches!(again, Err(AppendError::DuplicateEventId { .. })),
+        "{again:?}"
+    );
+    let other = import(&of, ExpectedVersion::Any, increments(1));
+    let other = append(&*store, other).await;
+    assert!(
+        matches!(other, Err(AppendError::EventUnregistered { .. })),
+        "{other:?}"
+    );
 }

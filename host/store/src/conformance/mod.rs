@@ -35,6 +35,7 @@ mod log;
 mod modules;
 mod past;
 mod payload;
+mod processes;
 mod races;
 mod read;
 mod rehearsals;
@@ -64,6 +65,7 @@ mod cases {
     pub(super) use super::modules::*;
     pub(super) use super::past::*;
     pub(super) use super::payload::*;
+    pub(super) use super::processes::*;
     pub(super) use super::races::*;
     pub(super) use super::read::*;
     pub(super) use super::rehearsals::*;
@@ -213,6 +215,7 @@ store_cases!(
     of_an_import_and_another_kind_that_begin_a_name_at_the_same_time_one_has_it,
     a_deactivation_is_a_fact_after_which_nothing_is_decided,
     no_append_follows_a_deactivation,
+    the_host_appends_to_the_streams_of_a_process,
     // swaps
     a_set_moves_all_its_pointers_at_once,
     a_set_of_which_one_is_refused_moves_no_pointer,
@@ -243,6 +246,48 @@ store_cases!(
     of_rehearsals_that_are_over_the_newest_are_kept,
     // hosts
     a_host_sees_itself_and_none_that_has_left_or_has_other_rows,
+    // processes: rosters
+    a_roster_is_made_once_for_a_process_and_a_module,
+    a_roster_that_begins_again_is_empty_and_where_it_began,
+    a_roster_that_is_dropped_is_gone_for_good,
+    a_process_is_paused_with_all_its_rosters,
+    rosters_in_two_namespaces_share_nothing,
+    // processes: changes
+    instances_tasks_and_progress_change_together,
+    a_change_of_a_roster_that_begins_elsewhere_changes_nothing,
+    of_changes_of_a_roster_that_race_one_is_made,
+    an_instance_that_ends_is_gone_and_may_begin_anew,
+    documents_of_instances_and_tasks_keep_their_text,
+    // processes: tasks
+    an_open_send_that_is_withdrawn_stays_until_it_is_settled,
+    a_settled_send_or_a_wait_that_goes_is_forgotten,
+    a_send_that_is_listed_again_is_the_one_recorded_first,
+    a_task_that_is_done_stays_while_it_is_listed,
+    a_task_that_is_listed_once_is_forgotten_when_it_is_done,
+    a_parked_send_holds_back_what_follows_it_to_its_stream,
+    sends_to_deciders_that_rest_are_left_out,
+    pages_of_sends_join_by_place,
+    waits_are_due_in_the_order_of_their_times,
+    // processes: settling
+    rosters_of_a_process_share_what_was_recorded_and_settled,
+    parked_tasks_are_opened_again,
+    tasks_by_which_two_rosters_differ_are_told,
+    skipped_tasks_are_done_also_when_they_are_listed_again,
+    what_the_active_roster_has_is_not_skipped,
+    // processes: parked
+    a_parked_instance_is_told_with_what_it_holds,
+    an_instance_that_is_not_parked_any_more_holds_nothing,
+    what_is_held_after_the_input_that_an_instance_is_parked_at_is_held_on,
+    no_input_is_held_behind_an_instance_that_was_retried_meanwhile,
+    // processes: lists
+    instances_are_listed_by_the_bytes_of_their_keys,
+    pages_of_instances_are_bounded_in_bytes,
+    instances_are_listed_while_something_is_left_to_do,
+    // processes: holds
+    a_hold_keeps_changes_of_rosters_away_until_it_is_dropped,
+    a_hold_of_rosters_ends_after_its_time,
+    // processes: model
+    changes_of_rosters_follow_the_model,
     // consumers
     events_are_leased_in_order_and_acknowledged_once,
     what_is_appended_to_a_leased_stream_waits_for_its_lease,

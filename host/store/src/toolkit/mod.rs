@@ -10,6 +10,8 @@ pub mod group;
 pub mod hold;
 pub mod lean;
 pub mod lookup;
+pub mod orders;
+pub mod roster_holds;
 pub mod row_scans;
 mod segments;
 mod snapshots;

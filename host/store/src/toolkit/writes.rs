@@ -11,11 +11,14 @@ use std::time::Duration;
 
 use gavel_model::{
     Activation, ConsumerId, ConsumerSettings, DeciderName, LeaseId, ModuleDigest, Namespace,
-    Position, Start, StreamId,
+    Position, ProcessId, Start, StreamId,
 };
 use time::OffsetDateTime;
 
 use super::group::Outcome;
+use crate::processes::{
+    InstancesChange, NewRoster, RetryTasks, Roster, RosterCommitError, RosterId, Settled,
+};
 use crate::{
     ActivateError, ActivationSet, Append, Beat, ConsumerError, DeleteModuleError, Error, EventKind,
     HistoryIndex, Leased, Moment, Nacked, NewModule, RehearsalRecord, Snapshot, SnapshotPlace,
@@ -131,6 +134,31 @@ changes! {
 
     /// A call of [`RehearsalStore::adopt_rehearsal`](crate::RehearsalStore::adopt_rehearsal).
     AdoptRehearsal { last: Beat, seen_at: OffsetDateTime, } -> Option<RehearsalRecord>, Error;
+
+    /// A call of [`ProcessStore::create_roster`](crate::processes::ProcessStore::create_roster).
+    CreateRoster { new: NewRoster, } -> Roster, Error;
+
+    /// A call of [`ProcessStore::restart_roster`](crate::processes::ProcessStore::restart_roster).
+    RestartRoster { roster: RosterId, } -> (), Error;
+
+    /// A call of [`ProcessStore::drop_roster`](crate::processes::ProcessStore::drop_roster).
+    DropRoster { roster: RosterId, } -> (), Error;
+
+    /// A call of [`ProcessStore::pause_process`](crate::processes::ProcessStore::pause_process).
+    PauseProcess { process: ProcessId, is_paused: bool, } -> (), Error;
+
+    /// A call of
+    /// [`ProcessStore::commit_instances`](crate::processes::ProcessStore::commit_instances).
+    CommitInstances { change: InstancesChange, } -> (), RosterCommitError;
+
+    /// A call of [`ProcessStore::settle`](crate::processes::ProcessStore::settle).
+    SettleTasks { process: ProcessId, settled: Vec<Settled>, } -> (), Error;
+
+    /// A call of [`ProcessStore::retry_tasks`](crate::processes::ProcessStore::retry_tasks).
+    OpenTasks { process: ProcessId, which: RetryTasks, } -> u64, Error;
+
+    /// A call of [`ProcessStore::skip_tasks`](crate::processes::ProcessStore::skip_tasks).
+    SkipTasks { candidate: RosterId, active: Option<RosterId>, } -> (), Error;
 
     /// A call of [`ConsumerStore::put_consumer`](crate::ConsumerStore::put_consumer).
     PutConsumer { id: ConsumerId, settings: ConsumerSettings, start: Start, } -> bool, Error;
