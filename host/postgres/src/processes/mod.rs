@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use gavel_model::{DeciderName, Position, ProcessId, StreamKey};
 use gavel_store::processes::{
     DueWaits, InstanceFilter, InstanceSummary, InstancesChange, NewRoster, ProcessStore,
-    RetryTasks, Roster, RosterCommitError, RosterHold, RosterId, Settled, Settlement,
+    RetryTasks, Roster, RosterCommitError, RosterHold, RosterId, SettledTask, Settlement,
     StoredInstance, StoredTask, TaskDifference,
 };
 use gavel_store::{Error, Page};
@@ -115,10 +115,10 @@ impl ProcessStore for PostgresStore {
         self.waits_over(roster, limit).await
     }
 
-    async fn settle(&self, process: &ProcessId, settled: &[Settled]) -> Result<(), Error> {
+    async fn settle(&self, process: &ProcessId, settled: &[SettledTask]) -> Result<(), Error> {
         // What is done stays so, and of reasons the last one holds.
         let mut outcomes = BTreeMap::new();
-        for Settled { effect, outcome } in settled {
+        for SettledTask { effect, outcome } in settled {
             let known = outcomes.entry(effect).or_insert(outcome);
             if **known != Settlement::Done {
                 *known = outcome;

@@ -101,7 +101,7 @@ const DUE: &str = concat!(
      ) AS next LEFT JOIN tasks AS t ON FALSE)"
 );
 
-/// What is told of the instances whose keys are those of `found`.
+/// The columns of the instances whose keys are those of `found`.
 macro_rules! select_summaries {
     ($found:literal) => {
         concat!(

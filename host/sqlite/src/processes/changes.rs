@@ -31,7 +31,7 @@ const RESTART: &str = "UPDATE rosters SET position = start, instance_count = 0 W
 
 const DROP: &str = "DELETE FROM rosters WHERE id = ?1";
 
-/// What empties a roster.
+/// The statements that empty a roster.
 const EMPTY: [&str; 4] = [
     "DELETE FROM instances WHERE roster_id = ?1",
     "DELETE FROM parked_instances WHERE roster_id = ?1",

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use gavel_model::{DeciderName, Position, ProcessId, StreamKey};
 use gavel_store::processes::{
     DueWaits, InstanceFilter, InstanceSummary, InstancesChange, NewRoster, ProcessStore,
-    RetryTasks, Roster, RosterCommitError, RosterHold, RosterId, Settled, StoredInstance,
+    RetryTasks, Roster, RosterCommitError, RosterHold, RosterId, SettledTask, StoredInstance,
     StoredTask, TaskDifference,
 };
 use gavel_store::toolkit::roster_holds::HeldRosters;
@@ -112,7 +112,7 @@ impl ProcessStore for SqliteStore {
         self.readers.read(found).await
     }
 
-    async fn settle(&self, process: &ProcessId, settled: &[Settled]) -> Result<(), Error> {
+    async fn settle(&self, process: &ProcessId, settled: &[SettledTask]) -> Result<(), Error> {
         let (process, settled) = (process.clone(), settled.to_vec());
         self.change_rosters(SettleTasks { process, settled }).await
     }

@@ -148,17 +148,21 @@ pub(super) fn require(database: &Connection, roster: RosterId) -> Result<Positio
     Ok(position(database, roster)?.ok_or_else(gone)?)
 }
 
-/// What is stored of an instance that has a state.
-struct Begun {
+/// An instance that has a state, as it is stored.
+struct BegunInstance {
     birth: EventId,
     state: Json,
     position: Position,
 }
 
-fn begun(database: &Connection, roster: RosterId, key: &str) -> Result<Option<Begun>, SqliteError> {
+fn begun(
+    database: &Connection,
+    roster: RosterId,
+    key: &str,
+) -> Result<Option<BegunInstance>, SqliteError> {
     query::one(database, INSTANCE, params![roster.get(), key], |row| {
-        let read = |cells: &mut Cells<'_>| -> Result<Begun, Reason> {
-            Ok(Begun {
+        let read = |cells: &mut Cells<'_>| -> Result<BegunInstance, Reason> {
+            Ok(BegunInstance {
                 birth: cells.take_id()?,
                 state: cells.take_json()?,
                 position: cells.take_position()?,

@@ -2,7 +2,7 @@
 
 use gavel_model::ProcessId;
 use gavel_store::Error;
-use gavel_store::processes::{RetryTasks, Settled, Settlement};
+use gavel_store::processes::{RetryTasks, SettledTask, Settlement};
 use gavel_store::toolkit::writes::{CarryOut, OpenTasks, SettleTasks, SkipTasks};
 use rusqlite::params;
 use time::OffsetDateTime;
@@ -52,7 +52,7 @@ const RETRY_TO: &str = concat!(
 const SKIP_THROUGH: &str = "
 UPDATE rosters SET skipped_through = position WHERE id = ?1 RETURNING namespace, process";
 
-/// What a candidate has not done, and the active roster does not have.
+/// The tasks that a candidate has not done, and the active roster does not have.
 const SKIPPED: &str = "
 SELECT effect FROM tasks AS own
 WHERE roster_id = ?1 AND state <> 'done' AND NOT EXISTS (SELECT 1 FROM tasks WHERE roster_id = ?2 AND effect = own.effect)";
@@ -78,7 +78,7 @@ impl CarryOut<SettleTasks> for Tables<'_> {
     fn carry_out(&mut self, change: SettleTasks, now: OffsetDateTime) -> Result<(), Error> {
         let now = milliseconds(now);
         let [namespace, process] = names(&change.process);
-        for Settled { effect, outcome } in &change.settled {
+        for SettledTask { effect, outcome } in &change.settled {
             let effect = effect.as_bytes();
             match outcome {
                 Settlement::Done => self.finish_task([namespace, process], effect)?,

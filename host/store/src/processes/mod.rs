@@ -5,6 +5,7 @@
 //! active module; what is to be done is taken from the roster of the active one only.
 
 mod change;
+mod id;
 mod roster;
 mod task;
 
@@ -16,11 +17,10 @@ use gavel_model::{DeciderName, Position, ProcessId, StreamKey};
 use uuid::Uuid;
 
 pub use change::{InstancesChange, ListedTask, ParkedInstance, PutInstance, RosterCommitError};
-pub use roster::{
-    InstanceFilter, InstanceSummary, NewRoster, Roster, RosterHold, RosterId, StoredInstance,
-};
+pub use id::RosterId;
+pub use roster::{InstanceFilter, InstanceSummary, NewRoster, Roster, RosterHold, StoredInstance};
 pub use task::{
-    DueWaits, Listing, RetryTasks, Settled, Settlement, StoredTask, TaskDifference, TaskOrigin,
+    DueWaits, Listing, RetryTasks, SettledTask, Settlement, StoredTask, TaskDifference, TaskOrigin,
     TaskState,
 };
 
@@ -141,7 +141,7 @@ pub trait ProcessStore: Debug + Send + Sync {
     /// # Errors
     ///
     /// [`Error`] when it cannot be written.
-    async fn settle(&self, process: &ProcessId, settled: &[Settled]) -> Result<(), Error>;
+    async fn settle(&self, process: &ProcessId, settled: &[SettledTask]) -> Result<(), Error>;
 
     /// Opens parked tasks again in all rosters of a process. Gives how many effects that were.
     ///

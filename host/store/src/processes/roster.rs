@@ -7,32 +7,8 @@ use gavel_model::{EventId, Json, ModuleDigest, Position, ProcessId, StreamKey, T
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::ParkedInstance;
+use super::{ParkedInstance, RosterId};
 use crate::Error;
-
-/// Tells a roster from all others of the store, also from those that were dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RosterId(i64);
-
-impl RosterId {
-    /// The roster with this number.
-    #[must_use]
-    pub fn new(number: i64) -> Self {
-        Self(number)
-    }
-
-    /// The number of the roster.
-    #[must_use]
-    pub fn get(self) -> i64 {
-        self.0
-    }
-}
-
-impl fmt::Display for RosterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// A roster that is to be made.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,7 +70,7 @@ pub struct StoredInstance {
 pub enum InstanceFilter {
     /// All that are there.
     Open,
-    /// Those that are parked, or have a parked task.
+    /// The parked ones, and those with a parked task.
     Parked,
 }
 

@@ -21,9 +21,9 @@ pub struct StoredTask {
     pub task: Task,
     /// The input that it follows from.
     pub origin: TaskOrigin,
-    /// Whether the instance still lists it.
+    /// The wish of the instance.
     pub listing: Listing,
-    /// What has become of it.
+    /// The outcome so far.
     pub state: TaskState,
 }
 
@@ -68,16 +68,16 @@ pub struct TaskOrigin {
     pub depth: u32,
 }
 
-/// Whether an instance wants a task to be done.
+/// The wish of an instance about a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
-    /// It does, and says when it does no longer.
+    /// The task is to be done, and the instance says when it is not any more.
     Listed,
-    /// It does, and says no more of it: the instance is one event and has no state. The task is
-    /// forgotten when it is done.
+    /// The task is to be done, and the instance, which is one event and has no state, says no more
+    /// of it. It is forgotten when it is done.
     Once,
-    /// It does no longer. A command that was under way may still be answered; one that was not is
-    /// not sent any more.
+    /// The task is not to be done any more. A command that was under way may still be answered; one
+    /// that was not is not sent.
     Withdrawn,
 }
 
@@ -102,14 +102,14 @@ impl Listing {
     }
 }
 
-/// What has become of a task.
+/// The outcome of a task so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskState {
-    /// It is to be done.
+    /// The task is to be done.
     Open,
-    /// It is done, or is not to be done any more.
+    /// The task is done, or is not to be done any more.
     Done,
-    /// Somebody has to look at it: it cannot be done as things are.
+    /// The task cannot be done as things are: a person has to look at it.
     Parked {
         /// The reason, one sentence.
         reason: String,
@@ -118,21 +118,21 @@ pub enum TaskState {
     },
 }
 
-/// What has become of the task of an effect.
+/// The outcome of the task of an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
+pub struct SettledTask {
     /// The effect.
     pub effect: Uuid,
-    /// What has become of it.
+    /// The outcome.
     pub outcome: Settlement,
 }
 
 /// The ways in which a task ends, or stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
-    /// It is done, or given up; or it was withdrawn before it was begun.
+    /// The task is done, or given up; or it was withdrawn before it was begun.
     Done,
-    /// Somebody has to look at it, for a reason of one sentence.
+    /// A person has to look at the task, for a reason of one sentence.
     Parked(String),
 }
 

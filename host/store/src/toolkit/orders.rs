@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use gavel_model::{DeciderName, Json, Metadata, Order, StreamKey, Version};
 use serde::{Deserialize, Serialize};
 
-/// What a row holds as JSON.
+/// The part of an order that a row holds as JSON.
 #[derive(Debug, Serialize, Deserialize)]
-struct Rest {
+struct OrderRest {
     command: String,
     data: Json,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,7 +23,7 @@ struct Rest {
 /// Never: text, numbers and documents are JSON.
 #[must_use]
 pub fn text_of(order: &Order) -> String {
-    let rest = Rest {
+    let rest = OrderRest {
         command: order.command.clone(),
         data: order.data.clone(),
         expected_version: order.expected_version.map(Version::get),
@@ -38,7 +38,7 @@ pub fn text_of(order: &Order) -> String {
 ///
 /// The fault in the row.
 pub fn order(decider: &str, stream: &str, text: &str) -> Result<Order, String> {
-    let rest: Rest = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let rest: OrderRest = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let expected_version = rest.expected_version.map(|number| {
         let version = Version::new(number);
         version.ok_or_else(|| format!("{number} is no version"))

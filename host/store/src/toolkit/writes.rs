@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 
 use super::group::Outcome;
 use crate::processes::{
-    InstancesChange, NewRoster, RetryTasks, Roster, RosterCommitError, RosterId, Settled,
+    InstancesChange, NewRoster, RetryTasks, Roster, RosterCommitError, RosterId, SettledTask,
 };
 use crate::{
     ActivateError, ActivationSet, Append, Beat, ConsumerError, DeleteModuleError, Error, EventKind,
@@ -152,7 +152,7 @@ changes! {
     CommitInstances { change: InstancesChange, } -> (), RosterCommitError;
 
     /// A call of [`ProcessStore::settle`](crate::processes::ProcessStore::settle).
-    SettleTasks { process: ProcessId, settled: Vec<Settled>, } -> (), Error;
+    SettleTasks { process: ProcessId, settled: Vec<SettledTask>, } -> (), Error;
 
     /// A call of [`ProcessStore::retry_tasks`](crate::processes::ProcessStore::retry_tasks).
     OpenTasks { process: ProcessId, which: RetryTasks, } -> u64, Error;

@@ -15,7 +15,7 @@ use self::rosters::Rosters;
 use super::{Composed, Core};
 use crate::processes::{
     DueWaits, InstanceFilter, InstanceSummary, InstancesChange, NewRoster, ProcessStore,
-    RetryTasks, Roster, RosterCommitError, RosterHold, RosterId, Settled, StoredInstance,
+    RetryTasks, Roster, RosterCommitError, RosterHold, RosterId, SettledTask, StoredInstance,
     StoredTask, TaskDifference,
 };
 use crate::toolkit::roster_holds::{HeldRosters, RosterHolds};
@@ -105,7 +105,7 @@ impl<B: Core> ProcessStore for Composed<B> {
             .unwrap_or_default())
     }
 
-    async fn settle(&self, process: &ProcessId, settled: &[Settled]) -> Result<(), Error> {
+    async fn settle(&self, process: &ProcessId, settled: &[SettledTask]) -> Result<(), Error> {
         let now = self.clock.now();
         self.processes.lock().settle(process, settled, now);
         Ok(())

@@ -16,7 +16,7 @@ use crate::processes::{
 /// A roster with its instances and tasks.
 #[derive(Debug)]
 pub(super) struct KeptRoster {
-    /// What is told of it, without the counts.
+    /// The roster as it is told, without the counts.
     pub(super) info: Roster,
     instances: BTreeMap<StreamKey, PutInstance>,
     parked: BTreeMap<StreamKey, HoldingInstance>,
@@ -56,7 +56,7 @@ impl KeptRoster {
         };
     }
 
-    /// What is told of the roster.
+    /// The roster as it is told.
     pub(super) fn told(&self) -> Roster {
         let count = |wanted: fn(&StoredTask) -> bool| {
             let tasks = self.tasks.values().filter(|task| wanted(task));

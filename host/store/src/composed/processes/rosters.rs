@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::roster::KeptRoster;
 use crate::processes::{
     InstancesChange, ListedTask, NewRoster, RetryTasks, Roster, RosterCommitError, RosterId,
-    Settled, Settlement, StoredTask, TaskDifference, TaskState,
+    SettledTask, Settlement, StoredTask, TaskDifference, TaskState,
 };
 use crate::{Error, Page};
 
@@ -111,9 +111,14 @@ impl Rosters {
         Ok(())
     }
 
-    pub(super) fn settle(&mut self, process: &ProcessId, settled: &[Settled], now: OffsetDateTime) {
+    pub(super) fn settle(
+        &mut self,
+        process: &ProcessId,
+        settled: &[SettledTask],
+        now: OffsetDateTime,
+    ) {
         for roster in self.of_mut(process) {
-            for Settled { effect, outcome } in settled {
+            for SettledTask { effect, outcome } in settled {
                 let state = match outcome {
                     Settlement::Done => TaskState::Done,
                     Settlement::Parked(reason) => TaskState::Parked {
@@ -146,11 +151,11 @@ impl Rosters {
         let candidate = self.found(candidate)?;
         candidate.info.skipped_through = candidate.info.position;
         let process = candidate.info.process.clone();
-        let done = |effect| Settled {
+        let done = |effect| SettledTask {
             effect,
             outcome: Settlement::Done,
         };
-        let done: Vec<Settled> = effects.into_iter().map(done).collect();
+        let done: Vec<SettledTask> = effects.into_iter().map(done).collect();
         self.settle(&process, &done, now);
         Ok(())
     }

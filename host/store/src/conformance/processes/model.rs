@@ -11,7 +11,7 @@ use super::support::*;
 use crate::conformance::support::{UnsteadyClock, decider};
 use crate::processes::{
     InstanceFilter, InstancesChange, Listing, ParkedInstance, ProcessStore as _, RetryTasks,
-    Settled, Settlement, StoredTask, TaskState,
+    SettledTask, Settlement, StoredTask, TaskState,
 };
 use crate::{MemoryStore, Store};
 
@@ -118,7 +118,7 @@ fn change_of(random: &mut StdRng, work: &Work<'_>) -> InstancesChange {
     change
 }
 
-/// What is done to all rosters of a process, or to one of them, besides changes.
+/// A thing that is done to all rosters of a process, or to one of them, besides changes.
 #[derive(Debug)]
 enum Deed {
     Settle(Vec<(&'static str, usize, Settlement)>),
@@ -154,11 +154,11 @@ async fn carry_out(store: &dyn Store, works: &mut [Work<'_>], which: usize, deed
     let process = works[which].process.clone();
     match deed {
         Deed::Settle(settled) => {
-            let settled = settled.iter().map(|(instance, task, outcome)| Settled {
+            let settled = settled.iter().map(|(instance, task, outcome)| SettledTask {
                 effect: works[which].effect(instance, &tasks()[*task]),
                 outcome: outcome.clone(),
             });
-            let settled: Vec<Settled> = settled.collect();
+            let settled: Vec<SettledTask> = settled.collect();
             store.settle(&process, &settled).await.unwrap();
             String::new()
         }

@@ -8,7 +8,7 @@ use super::support::*;
 use crate::Store;
 use crate::conformance::support::decider;
 use crate::processes::Listing::{Listed, Once};
-use crate::processes::{RetryTasks, Settled, Settlement, TaskDifference, TaskState};
+use crate::processes::{RetryTasks, SettledTask, Settlement, TaskDifference, TaskState};
 
 pub(crate) async fn rosters_of_a_process_share_what_was_recorded_and_settled(
     store: Arc<dyn Store>,
@@ -43,7 +43,7 @@ pub(crate) async fn rosters_of_a_process_share_what_was_recorded_and_settled(
         (1, Settlement::Done),
         (1, Settlement::Parked("late".to_owned())),
     ];
-    let settled = settled.map(|(place, outcome)| Settled {
+    let settled = settled.map(|(place, outcome)| SettledTask {
         effect: theirs[place].effect,
         outcome,
     });

@@ -11,7 +11,7 @@ use crate::Store;
 use crate::conformance::support::{decider, json, namespace};
 use crate::processes::{
     InstancesChange, ListedTask, Listing, NewRoster, ParkedInstance, PutInstance, Roster, RosterId,
-    Settled, Settlement, StoredTask, TaskOrigin, TaskState,
+    SettledTask, Settlement, StoredTask, TaskOrigin, TaskState,
 };
 
 /// A time that is past by every clock, and one that is to come.
@@ -152,7 +152,7 @@ impl<'s> Work<'s> {
 
     pub(super) async fn settle(&self, instance: &str, task: &Task, outcome: Settlement) {
         let effect = self.effect(instance, task);
-        let settled = [Settled { effect, outcome }];
+        let settled = [SettledTask { effect, outcome }];
         self.store.settle(&self.process, &settled).await.unwrap();
     }
 
