@@ -538,8 +538,8 @@ fn a_view_of_some_events_passes_over_the_others() {
     // More than a call looks at in one step.
     session.rows(
         "INSERT INTO events (event, event_id, decider, decider_id, data, command_id, previous_id) \
-         SELECT 'Incremented', md5(n::TEXT)::UUID, 'counter', 'long', '{}', gen_random_uuid(), \
-                CASE WHEN n > 1 THEN md5((n - 1)::TEXT)::UUID END \
+         SELECT 'Incremented', overlay(md5(n::TEXT) PLACING '4' FROM 13)::UUID, 'counter', 'long', '{}', gen_random_uuid(), \
+                CASE WHEN n > 1 THEN overlay(md5((n - 1)::TEXT) PLACING '4' FROM 13)::UUID END \
          FROM generate_series(1, 2500) AS n",
     );
     session.row(&append_to("meter", "m"));
