@@ -18,7 +18,7 @@ pub(super) fn verdicts(batch: &[Append], answer: BatchOutcome) -> Vec<Verdict> {
         {
             return Verdict::Held;
         }
-        Verdict::SettledTask(outcome(append, &parts, &mut positions))
+        Verdict::Settled(outcome(append, &parts, &mut positions))
     });
     verdicts.collect()
 }

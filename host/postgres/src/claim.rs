@@ -118,7 +118,7 @@ impl Claim for PostgresClaim {
         let row = rows.first().ok_or_else(|| lost("no row".into()))?;
         let answer = BatchOutcome::from_row(row).map_err(|error| lost(error.into()))?;
         match verdicts(batch, answer).pop() {
-            Some(Verdict::SettledTask(outcome)) => outcome,
+            Some(Verdict::Settled(outcome)) => outcome,
             Some(Verdict::Held) | None => Err(lost("the append was not answered".into())),
         }
     }

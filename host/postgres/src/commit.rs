@@ -84,7 +84,7 @@ impl Commit for PostgresDatabase {
         let batch = slice::from_ref(append);
         let answer = run_batch(Way::Pool(&self.pool), &self.floor, batch).await?;
         match verdicts(batch, answer).pop() {
-            Some(Verdict::SettledTask(outcome)) => Ok(outcome),
+            Some(Verdict::Settled(outcome)) => Ok(outcome),
             Some(Verdict::Held) | None => Err(Failed::Lost("the append was not answered".into())),
         }
     }

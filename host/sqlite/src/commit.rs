@@ -26,7 +26,7 @@ impl Commit for SqliteDatabase {
         let appends = batch.to_vec();
         let written = self.0.carry_out(AppendBatch { appends });
         match written.await {
-            Ok(outcomes) => Ok(outcomes.into_iter().map(Verdict::SettledTask).collect()),
+            Ok(outcomes) => Ok(outcomes.into_iter().map(Verdict::Settled).collect()),
             Err(WriteError::NotBegun(source)) => Err(Failed::NotSent(source)),
             Err(WriteError::Undone(error)) => Err(Failed::Refused(error.into())),
             Err(WriteError::Unknown(source)) => Err(Failed::Lost(source)),

@@ -26,7 +26,7 @@ async fn commit(
     let mut session = CommitConnection::default();
     let verdicts = committing.commit(&mut session, &batch).await.unwrap();
     let outcomes = verdicts.into_iter().map(|verdict| match verdict {
-        Verdict::SettledTask(outcome) => outcome,
+        Verdict::Settled(outcome) => outcome,
         Verdict::Held => panic!("nobody else writes"),
     });
     outcomes.collect()

@@ -83,7 +83,7 @@ impl<C: Commit> Committer<C> {
         let jobs = appends.into_iter().zip(tickets);
         for ((append, ticket), verdict) in jobs.zip(verdicts) {
             match verdict {
-                Verdict::SettledTask(outcome) => ticket.settle(outcome),
+                Verdict::Settled(outcome) => ticket.settle(outcome),
                 Verdict::Held => self.run_held(append, ticket),
             }
         }

@@ -90,7 +90,7 @@ impl Default for GroupLimits {
 #[derive(Debug)]
 pub enum Verdict {
     /// The outcome of the append, which may differ from those of the other appends.
-    SettledTask(Outcome),
+    Settled(Outcome),
     /// The append would have waited for a writer outside of this group, and delayed its batch.
     /// Nothing of it is stored.
     Held,

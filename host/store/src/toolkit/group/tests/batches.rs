@@ -46,10 +46,7 @@ impl Commit for Gate {
         let streams = batch.iter().map(|append| append.parts[0].stream.clone());
         self.batches.lock().unwrap().push(streams.collect());
         self.open.acquire().await.unwrap().forget();
-        Ok(batch
-            .iter()
-            .map(|_| Verdict::SettledTask(stored()))
-            .collect())
+        Ok(batch.iter().map(|_| Verdict::Settled(stored())).collect())
     }
 
     async fn commit_held(&self, _append: &Append) -> Result<Outcome, Failed> {

@@ -142,11 +142,11 @@ impl Commit for Unreliable {
                     let verdicts = batch
                         .iter()
                         .map(|append| match state.rng.random_range(0..8) {
-                            0 => Verdict::SettledTask(refused(append)),
+                            0 => Verdict::Settled(refused(append)),
                             1 => Verdict::Held,
                             _ => {
                                 state.committed.push(number_of(append));
-                                Verdict::SettledTask(stored())
+                                Verdict::Settled(stored())
                             }
                         });
                     Ok(verdicts.collect())
