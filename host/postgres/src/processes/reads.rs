@@ -67,6 +67,7 @@ const TASKS_OF: &str = concat!(
     " FROM tasks AS t WHERE t.roster_id = $1 AND t.key = $2 ORDER BY t.place"
 );
 
+/// Selects open sends. `OFFSET 0` makes parked ones be looked up by the key of each.
 const SENDS: &str = concat!(
     "SELECT ",
     task_columns!("t", ""),
@@ -76,6 +77,7 @@ const SENDS: &str = concat!(
            SELECT FROM tasks AS p \
            WHERE p.roster_id = $1 AND p.state = 'parked' AND p.key = t.key AND p.place < t.place \
              AND p.decider = t.decider AND p.decider_id = t.decider_id \
+           OFFSET 0 \
        ) \
      ORDER BY t.place LIMIT $4"
 );
@@ -137,18 +139,29 @@ const PARKED: &str = select_summaries!(
 const HELD: &str = "\
 SELECT position FROM held_inputs WHERE roster_id = $1 AND key = $2 AND position > $3 ORDER BY position LIMIT $4";
 
-/// Selects tasks of a candidate and of the active roster beside each other: those that differ.
+/// Selects tasks of a candidate and of the active roster beside each other: those that differ. Of
+/// both no more are read than a page has, in the order of the index.
 const DIFFERENCES: &str = concat!(
-    "SELECT coalesce(mine.effect, theirs.effect) AS difference, ",
+    "SELECT ",
     task_columns!("mine", "mine_"),
     ", ",
     task_columns!("theirs", "theirs_"),
-    " FROM (SELECT * FROM tasks WHERE roster_id = $1 AND listing <> 'withdrawn' AND effect > $3) AS mine \
-     FULL JOIN (SELECT * FROM tasks WHERE roster_id = $2 AND listing <> 'withdrawn' AND effect > $3) AS theirs USING (effect) \
-     WHERE CASE WHEN mine.place IS NULL THEN theirs.state <> 'done' \
-                WHEN theirs.place IS NULL THEN mine.state <> 'done' \
-                ELSE mine.\"order\"::TEXT <> theirs.\"order\"::TEXT END \
-     ORDER BY 1 LIMIT $4"
+    " FROM ( \
+         (SELECT t.effect FROM tasks AS t \
+          LEFT JOIN tasks AS other ON other.roster_id = $2 AND other.effect = t.effect AND other.listing <> 'withdrawn' \
+          WHERE t.roster_id = $1 AND t.listing <> 'withdrawn' AND t.effect > $3 \
+            AND CASE WHEN other.effect IS NULL THEN t.state <> 'done' ELSE t.\"order\"::TEXT <> other.\"order\"::TEXT END \
+          ORDER BY t.effect LIMIT $4) \
+         UNION ALL \
+         (SELECT t.effect FROM tasks AS t \
+          WHERE t.roster_id = $2 AND t.listing <> 'withdrawn' AND t.effect > $3 AND t.state <> 'done' \
+            AND NOT EXISTS (SELECT FROM tasks AS other WHERE other.roster_id = $1 AND other.effect = t.effect AND other.listing <> 'withdrawn') \
+          ORDER BY t.effect LIMIT $4) \
+         ORDER BY effect LIMIT $4 \
+     ) AS found \
+     LEFT JOIN tasks AS mine ON mine.roster_id = $1 AND mine.effect = found.effect AND mine.listing <> 'withdrawn' \
+     LEFT JOIN tasks AS theirs ON theirs.roster_id = $2 AND theirs.effect = found.effect AND theirs.listing <> 'withdrawn' \
+     ORDER BY found.effect"
 );
 
 fn of(what: &'static str) -> impl Fn(Unreadable) -> Error {
