@@ -56,6 +56,70 @@ impl fmt::Display for ModuleName {
     }
 }
 
+/// Declares the id of one module of a kind that has ids of its own: a name that was checked for the
+/// kind, in a namespace.
+macro_rules! module_id {
+    ($(#[$doc:meta])+ $id:ident, $kind:ident) => {
+        $(#[$doc])+
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $id {
+            namespace: $crate::Namespace,
+            name: $crate::ModuleName,
+        }
+
+        impl $id {
+            /// The one of this name.
+            ///
+            /// # Errors
+            ///
+            #[doc = concat!("[`NameError::", stringify!($kind), "`](crate::NameError) when the name does not follow the pattern.")]
+            pub fn new(
+                namespace: $crate::Namespace,
+                name: impl Into<String>,
+            ) -> Result<Self, $crate::NameError> {
+                let name = $crate::ModuleName::new($crate::ModuleKind::$kind, name)?;
+                Ok(Self { namespace, name })
+            }
+
+            /// The one that a pointer is for; none if it is for modules of another kind.
+            #[must_use]
+            pub fn of(key: &$crate::ActivationKey) -> Option<Self> {
+                (key.kind() == $crate::ModuleKind::$kind).then(|| Self {
+                    namespace: key.namespace().clone(),
+                    name: key.name().clone(),
+                })
+            }
+
+            /// The namespace.
+            #[must_use]
+            pub fn namespace(&self) -> &$crate::Namespace {
+                &self.namespace
+            }
+
+            /// The name within the namespace.
+            #[must_use]
+            pub fn name(&self) -> &$crate::ModuleName {
+                &self.name
+            }
+
+            /// The key of the pointer to the module.
+            #[must_use]
+            pub fn key(&self) -> $crate::ActivationKey {
+                let kind = $crate::ModuleKind::$kind;
+                $crate::ActivationKey::of_checked(&self.namespace, kind, &self.name)
+            }
+        }
+
+        impl std::fmt::Display for $id {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{}/{}", self.namespace, self.name)
+            }
+        }
+    };
+}
+
+pub(super) use module_id;
+
 /// The key of a pointer, and of all that is kept with it: activations, fences, rehearsals.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ActivationKey {

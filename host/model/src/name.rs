@@ -191,24 +191,17 @@ impl StreamId {
         decider: DeciderName,
         id: impl AsRef<str>,
     ) -> Result<Self, NameError> {
-        let id = id.as_ref();
-        if !is_stream_id(id) {
-            return Err(NameError::StreamId);
-        }
-        Ok(Self(Arc::new(StreamNames {
-            namespace,
-            decider,
-            id: id.into(),
-        })))
+        let key = StreamKey::new(id.as_ref())?;
+        Ok(Self::of_key(namespace, decider, key))
     }
 
     /// The stream of an id that was checked.
     #[must_use]
-    pub fn of_key(namespace: Namespace, decider: DeciderName, key: &StreamKey) -> Self {
+    pub fn of_key(namespace: Namespace, decider: DeciderName, key: StreamKey) -> Self {
         Self(Arc::new(StreamNames {
             namespace,
             decider,
-            id: key.0.clone(),
+            id: key.0,
         }))
     }
 

@@ -2,73 +2,29 @@
 
 use std::fmt;
 
-use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
+use super::module::module_id;
 use super::{
-    ActivationKey, CommandId, DeciderName, EventId, EventType, Json, Metadata, ModuleKind,
-    ModuleName, NameError, Namespace, StreamId, StreamKey, Version,
+    CommandId, DeciderName, EventId, EventType, Fingerprint, Json, Metadata, StreamId, StreamKey,
+    Version,
 };
 
 /// The longest id of a task, in bytes (inclusive).
 const TASK_ID_LIMIT_BYTES: usize = 128;
 
-/// Names one process of the installation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ProcessId {
-    namespace: Namespace,
-    name: ModuleName,
+module_id! {
+    /// Names one process of the installation, which folds the events of its namespace and acts in
+    /// it.
+    ProcessId, Process
 }
 
 impl ProcessId {
-    /// The process of this name.
-    ///
-    /// # Errors
-    ///
-    /// [`NameError::Process`] when the name does not follow the pattern.
-    pub fn new(namespace: Namespace, name: impl Into<String>) -> Result<Self, NameError> {
-        let name = ModuleName::new(ModuleKind::Process, name)?;
-        Ok(Self { namespace, name })
-    }
-
-    /// The process that a pointer is for; none if it is for modules of another kind.
-    #[must_use]
-    pub fn of(key: &ActivationKey) -> Option<Self> {
-        (key.kind() == ModuleKind::Process).then(|| Self {
-            namespace: key.namespace().clone(),
-            name: key.name().clone(),
-        })
-    }
-
-    /// The namespace of the process, whose events it folds and in which it acts.
-    #[must_use]
-    pub fn namespace(&self) -> &Namespace {
-        &self.namespace
-    }
-
-    /// The name of the process.
-    #[must_use]
-    pub fn name(&self) -> &ModuleName {
-        &self.name
-    }
-
-    /// The key of the pointer to the process's module.
-    #[must_use]
-    pub fn key(&self) -> ActivationKey {
-        ActivationKey::of_checked(&self.namespace, ModuleKind::Process, &self.name)
-    }
-
     /// The stream to which the host appends what an instance learns besides events of deciders.
     #[must_use]
     pub fn stream(&self, key: &StreamKey) -> StreamId {
-        StreamId::of_key(self.namespace.clone(), self.name.to_decider(), key)
-    }
-}
-
-impl fmt::Display for ProcessId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
+        StreamId::of_key(self.namespace.clone(), self.name.to_decider(), key.clone())
     }
 }
 
@@ -212,20 +168,16 @@ pub fn event_of_outcome(command: CommandId, what: &str) -> EventId {
 
 /// A UUID of version 8 that follows from texts, of which no two lists give the same.
 fn derived<'t>(purpose: &'t str, texts: impl IntoIterator<Item = &'t str>) -> Uuid {
-    let mut hash = Sha256::new();
-    for text in std::iter::once(purpose).chain(texts) {
-        hash.update((text.len() as u64).to_le_bytes());
-        hash.update(text.as_bytes());
-    }
-    let digest: [u8; 32] = hash.finalize().into();
-    let [half, _] = [0, 16].map(|at| digest[at..at + 16].try_into());
-    uuid::Builder::from_custom_bytes(half.unwrap_or_default()).into_uuid()
+    let fingerprint = Fingerprint::of(std::iter::once(purpose).chain(texts));
+    let mut id = [0; 16];
+    id.copy_from_slice(&fingerprint.as_bytes()[..16]);
+    Builder::from_custom_bytes(id).into_uuid()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::is_derived;
+    use crate::{Namespace, is_derived};
 
     #[test]
     fn what_is_done_for_a_task_follows_from_life_and_task_alone() {

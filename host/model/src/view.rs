@@ -2,61 +2,14 @@
 
 use std::fmt;
 
-use super::{ActivationKey, ModuleKind, ModuleName, NameError, Namespace};
+use super::module::module_id;
 
 /// The longest key of a row, in bytes (inclusive).
 const KEY_LIMIT_BYTES: usize = 255;
 
-/// Names one view of the installation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ViewId {
-    namespace: Namespace,
-    name: ModuleName,
-}
-
-impl ViewId {
-    /// The view of this name.
-    ///
-    /// # Errors
-    ///
-    /// [`NameError::View`] when the name does not follow the pattern.
-    pub fn new(namespace: Namespace, name: impl Into<String>) -> Result<Self, NameError> {
-        let name = ModuleName::new(ModuleKind::View, name)?;
-        Ok(Self { namespace, name })
-    }
-
-    /// The view that a pointer is for; none if it is for modules of another kind.
-    #[must_use]
-    pub fn of(key: &ActivationKey) -> Option<Self> {
-        (key.kind() == ModuleKind::View).then(|| Self {
-            namespace: key.namespace().clone(),
-            name: key.name().clone(),
-        })
-    }
-
-    /// The namespace of the view, whose events it folds.
-    #[must_use]
-    pub fn namespace(&self) -> &Namespace {
-        &self.namespace
-    }
-
-    /// The name of the view.
-    #[must_use]
-    pub fn name(&self) -> &ModuleName {
-        &self.name
-    }
-
-    /// The key of the pointer to the view's module.
-    #[must_use]
-    pub fn key(&self) -> ActivationKey {
-        ActivationKey::of_checked(&self.namespace, ModuleKind::View, &self.name)
-    }
-}
-
-impl fmt::Display for ViewId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
+module_id! {
+    /// Names one view of the installation, which folds the events of its namespace.
+    ViewId, View
 }
 
 /// The key of a row: 1 to 255 bytes of text without control characters.
@@ -100,6 +53,7 @@ impl fmt::Display for RowKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ActivationKey, ModuleKind, Namespace};
 
     #[test]
     fn a_key_is_short_text_without_control_characters() {

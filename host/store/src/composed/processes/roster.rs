@@ -23,6 +23,8 @@ pub(super) struct KeptRoster {
     tasks: BTreeMap<i64, StoredTask>,
     /// The places of the tasks by their effects.
     places: HashMap<Uuid, i64>,
+    /// The places of the tasks by their instances.
+    places_of: HashMap<StreamKey, BTreeSet<i64>>,
     newest_place: i64,
 }
 
@@ -41,6 +43,7 @@ impl KeptRoster {
             parked: BTreeMap::new(),
             tasks: BTreeMap::new(),
             places: HashMap::new(),
+            places_of: HashMap::new(),
             newest_place: 0,
         }
     }
@@ -80,15 +83,28 @@ impl KeptRoster {
     }
 
     fn forget(&mut self, effect: Uuid) -> Option<StoredTask> {
-        self.tasks.remove(&self.places.remove(&effect)?)
+        let task = self.tasks.remove(&self.places.remove(&effect)?)?;
+        if let Some(places) = self.places_of.get_mut(&task.key) {
+            places.remove(&task.place);
+            if places.is_empty() {
+                self.places_of.remove(&task.key);
+            }
+        }
+        Some(task)
+    }
+
+    /// The tasks of an instance, by place.
+    fn of_instance(&self, key: &StreamKey) -> impl DoubleEndedIterator<Item = &StoredTask> {
+        let places = self.places_of.get(key).into_iter().flatten();
+        places.filter_map(|place| self.tasks.get(place))
     }
 
     pub(super) fn instance(&self, key: &StreamKey) -> StoredInstance {
         let instance = self.instances.get(key);
         let listed = |instance: &PutInstance| {
-            let tasks = self.tasks.values().filter(|task| {
-                task.key == *key && task.birth == instance.birth && task.listing == Listing::Listed
-            });
+            let tasks = self
+                .of_instance(key)
+                .filter(|task| task.birth == instance.birth && task.listing == Listing::Listed);
             tasks.map(|task| (task.effect, task.task.clone())).collect()
         };
         StoredInstance {
@@ -182,6 +198,8 @@ impl KeptRoster {
         };
         if listed.listing == Listing::Listed || listed.state != TaskState::Done {
             self.places.insert(listed.effect, listed.place);
+            let places = self.places_of.entry(listed.key.clone()).or_default();
+            places.insert(listed.place);
             self.tasks.insert(listed.place, listed);
         }
     }
@@ -258,8 +276,7 @@ impl KeptRoster {
     }
 
     pub(super) fn tasks_of(&self, key: &StreamKey) -> Vec<StoredTask> {
-        let tasks = self.tasks.values().filter(|task| task.key == *key);
-        tasks.cloned().collect()
+        self.of_instance(key).cloned().collect()
     }
 
     /// The tasks that are listed, after one of them.
@@ -294,8 +311,7 @@ impl KeptRoster {
     fn summary(&self, key: &StreamKey) -> Option<InstanceSummary> {
         let instance = self.instances.get(key);
         let parked = self.parked.get(key).map(|parked| parked.instance.clone());
-        let tasks = self.tasks.values().filter(|task| task.key == *key);
-        let tasks: Vec<&StoredTask> = tasks.collect();
+        let tasks: Vec<&StoredTask> = self.of_instance(key).collect();
         let open = tasks.iter().filter(|task| task.state.is_open());
         let is_parked = |task: &&&StoredTask| task.state.is_parked();
         Some(InstanceSummary {
