@@ -425,6 +425,10 @@ fn a_role_that_may_only_append_can_append() {
         session.run(&append("c-1", 1, 0))?;
         session.run(&append("c-1", 2, 1))
     })();
+    // Who says that he is a host is one only if he may write the ledger.
+    session.rows("SET gavel.writer = 'host'");
+    let forged = append("c-2", 1, 0).replace(&id(1), "'00000000-0000-8000-8000-000000000001'");
+    let forged = session.refusal(&forged);
     let last = append_to("counter", "c-1", 3, 2, ", final => true");
     session.rows(&last);
     session.rows(
@@ -444,6 +448,7 @@ fn a_role_that_may_only_append_can_append() {
     session.rows(&format!("DROP OWNED BY {role}"));
     session.rows(&format!("DROP ROLE {role}"));
     assert_eq!(outcome, Ok(vec!["2".to_owned()]));
+    assert_eq!(forged.sqlstate, "GV015", "{forged}");
     assert_eq!(after_the_end.sqlstate, "GV002", "{after_the_end}");
     assert_eq!(change.sqlstate, "42501", "{change}");
 }
